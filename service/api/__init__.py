@@ -1,0 +1,1 @@
+"""HTTP and nothing else: questions in, answers and problems out."""

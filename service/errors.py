@@ -1,0 +1,135 @@
+"""What can go wrong, as types: "they said no" is never among them, it is an observation or a decision.
+
+GatewayError
+├── SettingsError               the configuration cannot be used; one line a mistake
+├── NoAnswer                    nobody said anything usable: always the outcome `unknown`
+│   ├── SourceUnavailable       itch.io cannot be reached, is broken, or shows a challenge page
+│   ├── SourceRateLimited       itch.io is throttling us
+│   ├── SourceProtocolError     itch.io answered, but not a thing we may build on
+│   ├── GatewayCredentialRefused  itch.io refuses our own key
+│   ├── GameNotAccessible       our key cannot see the game
+│   ├── NotCached               the caller allowed no look-up and nothing is known
+│   ├── DeadlineExceeded        the caller's time is up
+│   └── Overloaded              the store budget has no room within the caller's time
+└── QuestionRefused             the caller is at fault
+    ├── BadQuestion             the body is not a question
+    ├── UnknownGame             no such game is configured
+    ├── NotAuthenticated        no caller token, or not one of ours
+    ├── NotPermitted            the caller lacks the right or the game
+    └── TooManyQuestions        the caller is over its rate
+"""
+
+from datetime import timedelta
+from typing import ClassVar
+
+from service.ownership import Reason
+
+
+class GatewayError(Exception):
+    """The root of everything the gateway itself raises."""
+
+
+class SettingsError(GatewayError):
+    """The configuration cannot be used; `mistakes` holds one readable line each, without secret values."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class NoAnswer(GatewayError):  # noqa: N818 - it names what happened; the store's silence is no error of ours
+    """Nothing usable was said. `retry_after` is when asking again makes sense, where that is known."""
+
+    reason: ClassVar[Reason]
+
+    def __init__(self, detail: str = "", *, retry_after: timedelta | None = None) -> None:
+        super().__init__(detail or self.reason.value)
+        self.detail = detail
+        self.retry_after = retry_after
+
+
+class SourceUnavailable(NoAnswer):
+    """The store cannot be reached, is broken, or shows a challenge page."""
+
+    reason = Reason.SOURCE_UNAVAILABLE
+
+
+class SourceRateLimited(NoAnswer):
+    """The store is throttling us, or told us when to come back and that is not yet."""
+
+    reason = Reason.SOURCE_RATE_LIMITED
+
+
+class SourceProtocolError(NoAnswer):
+    """The store answered, but not a thing that a decision may be built on."""
+
+    reason = Reason.SOURCE_PROTOCOL
+
+
+class GatewayCredentialRefused(NoAnswer):
+    """The store refuses our own key: revoked, wrong, or without the scope."""
+
+    reason = Reason.GATEWAY_CREDENTIAL
+
+
+class GameNotAccessible(NoAnswer):
+    """Our key cannot see the game."""
+
+    reason = Reason.GAME_NOT_ACCESSIBLE
+
+
+class NotCached(NoAnswer):
+    """The caller allowed no look-up and nothing fresh enough is known."""
+
+    reason = Reason.NOT_CACHED
+
+
+class DeadlineExceeded(NoAnswer):
+    """The caller's time was up before the store had answered."""
+
+    reason = Reason.DEADLINE_EXCEEDED
+
+
+class Overloaded(NoAnswer):
+    """More is asked than the store budget allows in the caller's time."""
+
+    reason = Reason.OVERLOADED
+
+
+class QuestionRefused(GatewayError):  # noqa: N818 - the caller's fault, named as what happened to it
+    """The caller is at fault; what the player owns was not looked at."""
+
+
+class BadQuestion(QuestionRefused):
+    """The body is no question. `pointer` (RFC 6901) says where, `code` what; never the value itself."""
+
+    def __init__(self, pointer: str, code: str, detail: str) -> None:
+        super().__init__(f"{pointer or '/'}: {code}")
+        self.pointer = pointer
+        self.code = code
+        self.detail = detail
+
+
+class UnknownGame(QuestionRefused):
+    """No such game is configured here."""
+
+
+class NotAuthenticated(QuestionRefused):
+    """No caller token, or not one that this gateway knows."""
+
+
+class NotPermitted(QuestionRefused):
+    """The caller is known, but lacks the right or the game; `lacking` names which."""
+
+    def __init__(self, lacking: str) -> None:
+        super().__init__(f"the caller lacks {lacking}")
+        self.lacking = lacking
+
+
+class TooManyQuestions(QuestionRefused):
+    """The caller is over a limit of its own; `limit` names which."""
+
+    def __init__(self, limit: str, *, retry_after: timedelta) -> None:
+        super().__init__(f"the caller is over its limit: {limit}")
+        self.limit = limit
+        self.retry_after = retry_after

@@ -1,0 +1,113 @@
+"""What verification needs from the world around it."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Protocol
+
+from msgspec import Struct
+
+from service.ownership import (
+    AppJwt,
+    CacheTier,
+    Credential,
+    Evidence,
+    Fingerprint,
+    GameId,
+    Identity,
+    Observation,
+    PlayerId,
+    ProofKind,
+    Refusal,
+    Subject,
+)
+
+
+class Priority(Enum):
+    """Who waits for a look-up: a caller, or nobody yet."""
+
+    FOREGROUND = "foreground"
+    BACKGROUND = "background"
+
+
+class Clock(Protocol):
+    """The only thing that knows the time."""
+
+    def now(self) -> datetime:
+        """Return the wall-clock time, aware and in UTC."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed moment; never goes back."""
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Return once `duration` has passed."""
+
+
+class OwnershipSource(Protocol):
+    """Where evidence comes from. Every method asks the store and raises `NoAnswer` when it said nothing usable."""
+
+    async def look_up(
+        self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
+    ) -> Evidence:
+        """Return what the store says about the subject and the game; empty evidence means it said no."""
+
+    async def identify(self, jwt: AppJwt, *, priority: Priority) -> Identity | Refusal:
+        """Return whose the JWT is, or that the store refused it."""
+
+    async def seller_account(self) -> PlayerId:
+        """Return the account that the gateway's own key belongs to; asks the store only until it is known."""
+
+    def known_seller_account(self) -> PlayerId | None:
+        """Return the same without asking: None while it is not known."""
+
+
+class StoreBudget(Protocol):
+    """How much may still be asked of the store."""
+
+    def expected_wait(self, priority: Priority) -> timedelta:
+        """Return how long a look-up begun now would wait for its turn."""
+
+    async def acquire(self, priority: Priority) -> None:
+        """Return when one request may be sent. Raises `SourceRateLimited` or `Overloaded` when none may be soon."""
+
+    def refused(self, retry_after: timedelta | None) -> None:
+        """Take note that the store throttled us, and what it said about when to come back."""
+
+    def answered(self) -> None:
+        """Take note that the store answered normally."""
+
+
+class Remembered(Struct, frozen=True):
+    """An observation that a tier still had."""
+
+    observation: Observation
+    tier: CacheTier
+
+
+class EvidenceStore(Protocol):
+    """Remembers observations. Never fails: what cannot be read is not remembered, what cannot be kept is lost."""
+
+    def peek(self, name: Fingerprint) -> Remembered | None:
+        """Return what this process remembers, without waiting."""
+
+    async def get(self, name: Fingerprint) -> Remembered | None:
+        """Return what any tier remembers."""
+
+    def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
+        """Remember an observation in every tier, and return the newest one known under that name.
+
+        A newer `observed_at` wins over an older one; at the same instant the store's no wins.
+        """
+
+
+class Fingerprints(Protocol):
+    """Names for questions and credentials that reveal neither."""
+
+    def of_question(self, game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> Fingerprint:
+        """Name a question about ownership: every input that can change the answer is in it."""
+
+    def of_jwt(self, jwt: AppJwt) -> Fingerprint:
+        """Name the question whose a JWT is."""
+
+    def of_credential(self, credential: Credential) -> str:
+        """Name a credential for the log, as 16 hexadecimal digits."""

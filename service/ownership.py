@@ -1,0 +1,263 @@
+"""The words of the gateway: what is asked, what was seen, what is answered."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, NewType, TypeAlias
+
+from msgspec import Struct
+
+from service.secret import Secret
+
+GameId = NewType("GameId", int)
+"""An itch.io project, 1 to 2^53-1."""
+
+PlayerId = NewType("PlayerId", int)
+"""An itch.io user, 1 to 2^53-1."""
+
+Fingerprint = NewType("Fingerprint", bytes)
+"""A keyed hash that names a question, or a credential, without revealing it."""
+
+LARGEST_ID: Final = 2**53 - 1
+"""itch.io's ids stay integers in JSON, where larger numbers lose digits (ECMA-262, Number.MAX_SAFE_INTEGER)."""
+
+
+class Method(StrEnum):
+    """What kind of credential the player presented."""
+
+    DOWNLOAD_KEY = "download_key"
+    JWT = "jwt"
+    EMAIL = "email"
+    USER = "user"
+
+
+class Outcome(StrEnum):
+    """What the gateway answers."""
+
+    OWNED = "owned"
+    """The store proves it."""
+    GRANTED = "granted"
+    """The operator's own word: let this player in."""
+    NOT_OWNED = "not_owned"
+    """The store was asked and said no."""
+    BANNED = "banned"
+    """The operator's own word: keep this player out."""
+    REJECTED = "rejected"
+    """The credential itself is no good, which says nothing about ownership."""
+    UNKNOWN = "unknown"
+    """No usable answer; ask again later."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the caller may grant content."""
+        return self is Outcome.OWNED or self is Outcome.GRANTED
+
+
+class Reason(StrEnum):
+    """Why; a stable code, always present. Every reason belongs to one outcome, see `outcome`."""
+
+    DOWNLOAD_KEY = "download_key"
+    PURCHASE = "purchase"
+    BUNDLE_PURCHASE = "bundle_purchase"
+    WEB_PURCHASE = "web_purchase"
+
+    SELLER_ACCOUNT = "seller_account"
+    OPERATOR_GRANT = "operator_grant"
+    PRESS = "press"
+
+    OPERATOR_BAN = "operator_ban"
+
+    INVALID_DOWNLOAD_KEY = "invalid_download_key"
+    NO_DOWNLOAD_KEY = "no_download_key"
+
+    MALFORMED_DOWNLOAD_KEY = "malformed_download_key"
+    TEMPORARY_DOWNLOAD_LINK = "temporary_download_link"
+    BUNDLE_LINK = "bundle_link"
+    MALFORMED_JWT = "malformed_jwt"
+    EXPIRED_JWT = "expired_jwt"
+    REFUSED_JWT = "refused_jwt"
+    API_KEY_NOT_ACCEPTED = "api_key_not_accepted"
+    EMAIL_NOT_VERIFIED = "email_not_verified"
+
+    SOURCE_UNAVAILABLE = "source_unavailable"
+    SOURCE_RATE_LIMITED = "source_rate_limited"
+    SOURCE_PROTOCOL = "source_protocol"
+    GATEWAY_CREDENTIAL = "gateway_credential"
+    GAME_NOT_ACCESSIBLE = "game_not_accessible"
+    NOT_CACHED = "not_cached"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    OVERLOADED = "overloaded"
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome that this reason explains."""
+        return _OUTCOME_OF[self]
+
+
+_REASONS_OF: Final[dict[Outcome, tuple[Reason, ...]]] = {
+    Outcome.OWNED: (Reason.DOWNLOAD_KEY, Reason.PURCHASE, Reason.BUNDLE_PURCHASE, Reason.WEB_PURCHASE),
+    Outcome.GRANTED: (Reason.SELLER_ACCOUNT, Reason.OPERATOR_GRANT, Reason.PRESS),
+    Outcome.BANNED: (Reason.OPERATOR_BAN,),
+    Outcome.NOT_OWNED: (Reason.INVALID_DOWNLOAD_KEY, Reason.NO_DOWNLOAD_KEY),
+    Outcome.REJECTED: (
+        Reason.MALFORMED_DOWNLOAD_KEY,
+        Reason.TEMPORARY_DOWNLOAD_LINK,
+        Reason.BUNDLE_LINK,
+        Reason.MALFORMED_JWT,
+        Reason.EXPIRED_JWT,
+        Reason.REFUSED_JWT,
+        Reason.API_KEY_NOT_ACCEPTED,
+        Reason.EMAIL_NOT_VERIFIED,
+    ),
+    Outcome.UNKNOWN: (
+        Reason.SOURCE_UNAVAILABLE,
+        Reason.SOURCE_RATE_LIMITED,
+        Reason.SOURCE_PROTOCOL,
+        Reason.GATEWAY_CREDENTIAL,
+        Reason.GAME_NOT_ACCESSIBLE,
+        Reason.NOT_CACHED,
+        Reason.DEADLINE_EXCEEDED,
+        Reason.OVERLOADED,
+    ),
+}
+_OUTCOME_OF: Final = {reason: outcome for outcome, reasons in _REASONS_OF.items() for reason in reasons}
+
+
+class CacheTier(StrEnum):
+    """Where the evidence of an answer came from."""
+
+    MEMORY = "memory"
+    REDIS = "redis"
+    NONE = "none"
+    """The store was asked for this answer, or no evidence was needed."""
+
+
+class Caveat(StrEnum):
+    """What the caller should know about how far an answer can be trusted."""
+
+    SANDBOX = "sandbox"
+    """The answer came from the sandbox, not from itch.io."""
+    BUNDLE_KEY_MAY_BE_UNCLAIMED = "bundle_key_may_be_unclaimed"
+    """Buyers of large bundles have no key until they first open the game on itch.io."""
+    EMAIL_MISSES_CLAIMED_KEYS = "email_misses_claimed_keys"
+    """itch.io finds purchases by e-mail, but not keys that the account has claimed."""
+
+
+class DownloadKey(Secret):
+    """A well-formed download key; whoever has it can download the game."""
+
+    __slots__ = ()
+    method = Method.DOWNLOAD_KEY
+
+
+class AppJwt(Secret):
+    """A well-formed JWT as the itch.io app gives it to a game; nothing in it is verified."""
+
+    __slots__ = ()
+    method = Method.JWT
+
+
+class VerifiedEmail(Secret):
+    """An address of which the caller, or its identity provider, says that the player controls it."""
+
+    __slots__ = ()
+    method = Method.EMAIL
+
+
+class AssertedUser(Struct, frozen=True):
+    """An itch.io user id of which the caller says that it authenticated the player itself."""
+
+    player_id: PlayerId
+
+    @property
+    def method(self) -> Method:
+        """How the player was named."""
+        return Method.USER
+
+
+Credential: TypeAlias = DownloadKey | AppJwt | VerifiedEmail | AssertedUser
+Subject: TypeAlias = DownloadKey | VerifiedEmail | AssertedUser
+"""By what the source can be asked about ownership: a JWT must first be turned into a player."""
+
+
+class Player(Struct, frozen=True):
+    """The human in question, as far as the store has named them."""
+
+    id: PlayerId
+    username: str | None = None
+    display_name: str | None = None
+
+
+class ProofKind(StrEnum):
+    """What proves ownership; the operator chooses per game which of them count."""
+
+    DOWNLOAD_KEY = "download_key"
+    PURCHASE = "purchase"
+    BUNDLE_PURCHASE = "bundle_purchase"
+    WEB_PURCHASE = "web_purchase"
+
+
+class Proof(Struct, frozen=True):
+    """One thing the store showed that may prove ownership. `acquired_at` is in UTC."""
+
+    kind: ProofKind
+    id: int | None = None
+    acquired_at: datetime | None = None
+
+
+class Evidence(Struct, frozen=True, tag="evidence"):
+    """What the source said about one subject and one game: facts, no judgement.
+
+    `observed_at` is when the look-up started, so that the facts are at least that recent. No `proofs` means that
+    the store said no. `owner` is the owner of the download key, where it has one.
+    """
+
+    observed_at: datetime
+    proofs: tuple[Proof, ...] = ()
+    owner: Player | None = None
+    sandbox: bool = False
+
+
+class Identity(Struct, frozen=True, tag="identity"):
+    """Who a JWT belongs to, as the source said; never to be used once `expires_at` has passed."""
+
+    observed_at: datetime
+    player: Player
+    press: bool = False
+    expires_at: datetime | None = None
+    sandbox: bool = False
+
+
+class Refusal(Struct, frozen=True, tag="refusal"):
+    """The source refused the player's credential itself."""
+
+    observed_at: datetime
+    reason: Reason
+    sandbox: bool = False
+
+
+Observation: TypeAlias = Evidence | Identity | Refusal
+
+
+class Decision(Struct, frozen=True):
+    """What is answered, and on what grounds. Instants are in UTC, None where the store had no part in it."""
+
+    reason: Reason
+    game_id: GameId
+    method: Method
+    player: Player | None = None
+    proof: Proof | None = None
+    observed_at: datetime | None = None
+    fresh_until: datetime | None = None
+    usable_until: datetime | None = None
+    stale: bool = False
+    caveats: tuple[Caveat, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the reason amounts to."""
+        return self.reason.outcome
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the caller may grant content."""
+        return self.outcome.allowed

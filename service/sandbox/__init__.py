@@ -1,0 +1,1 @@
+"""A faithful stand-in for the itch.io endpoints the gateway uses."""

@@ -1,0 +1,65 @@
+"""Values that must never be printed."""
+
+import hmac
+from typing import NoReturn, Self, final
+
+
+class Secret:
+    """Text that no log line, traceback, pickle or f-string can show; only `reveal` gives it out.
+
+    Two secrets are equal when they are of the same type and hold the same text; the comparison takes the same
+    time wherever they differ.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @final
+    def reveal(self) -> str:
+        """Return the text itself: for the wire, or for a keyed hash, and nothing else."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret) or type(self) is not type(other):
+            return NotImplemented
+        return hmac.compare_digest(_utf8(self), _utf8(other))
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._text))
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} is a secret and cannot be pickled")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+def _utf8(secret: Secret) -> bytes:
+    return secret.reveal().encode("utf-8", "surrogatepass")
+
+
+class SellerKey(Secret):
+    """The seller's itch.io API key: full power over the account that sells the games."""
+
+
+class CallerToken(Secret):
+    """The bearer token with which a game server authenticates itself to the gateway."""
+
+
+class SealingSecret(Secret):
+    """The operator's secret from which the keys that seal and name cache entries are derived."""
+
+
+class RedisUrl(Secret):
+    """Where Redis is, with its password."""

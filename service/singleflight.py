@@ -1,0 +1,81 @@
+"""Concurrent equal questions share one look-up."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from service.errors import NoAnswer
+from service.ownership import Fingerprint
+
+T = TypeVar("T")
+
+
+class _Flight(Generic[T]):
+    __slots__ = ("started_at", "task")
+
+    def __init__(self, started_at: datetime, task: asyncio.Task[T]) -> None:
+        self.started_at = started_at
+        self.task = task
+
+
+class SingleFlight(Generic[T]):
+    """At most one look-up a name is under way.
+
+    Each look-up is a task of its own: a caller that is cancelled or runs out of time leaves it to the others. (With
+    "the first caller awaits", cancelling that one fails all who joined it.)
+
+    `joined` is called for every caller that finds a look-up under way, `crashed` with what a look-up raised that is not
+    a `NoAnswer`: a bug, which must be seen even if nobody waits any more.
+    """
+
+    def __init__(self, *, joined: Callable[[], None], crashed: Callable[[BaseException], None]) -> None:
+        self._flights: dict[Fingerprint, _Flight[T]] = {}
+        self._tasks: set[asyncio.Task[T]] = set()
+        self._joined = joined
+        self._crashed = crashed
+
+    def under_way(self, name: Fingerprint) -> bool:
+        """Whether somebody is asking this already."""
+        return name in self._flights
+
+    def fly(
+        self,
+        name: Fingerprint,
+        look_up: Callable[[], Coroutine[None, None, T]],
+        *,
+        now: datetime,
+        not_before: datetime | None = None,
+    ) -> asyncio.Future[T]:
+        """Join the look-up under way, or start one; the result is safe to await with a time-out.
+
+        A look-up that started before `not_before` is not joined: its answer would be older than the caller accepts.
+        """
+        flight = self._flights.get(name)
+        if flight is not None and (not_before is None or flight.started_at >= not_before):
+            self._joined()
+            return asyncio.shield(flight.task)
+        task = asyncio.get_running_loop().create_task(look_up())
+        flight = _Flight(now, task)
+        self._flights[name] = flight
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._landed(name, flight, done))
+        return asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Cancel what is still under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _landed(self, name: Fingerprint, flight: _Flight[T], task: asyncio.Task[T]) -> None:
+        self._tasks.discard(task)
+        if self._flights.get(name) is flight:
+            del self._flights[name]
+        if task.cancelled():
+            return
+        # Reading the exception here also keeps asyncio from complaining about it when every caller has gone.
+        error = task.exception()
+        if error is not None and not isinstance(error, NoAnswer):
+            self._crashed(error)
