@@ -1,6 +1,7 @@
 """What verification needs from the world around it."""
 
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
@@ -42,6 +43,9 @@ class Clock(Protocol):
     async def sleep(self, duration: timedelta) -> None:
         """Return once `duration` has passed."""
 
+    def timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
+        """Cancel the body and raise `TimeoutError` once `duration` has passed."""
+
 
 class OwnershipSource(Protocol):
     """Where evidence comes from. Every method asks the store and raises `NoAnswer` when it said nothing usable."""
@@ -54,18 +58,18 @@ class OwnershipSource(Protocol):
     async def identify(self, jwt: AppJwt, *, priority: Priority) -> Identity | Refusal:
         """Return whose the JWT is, or that the store refused it."""
 
-    async def seller_account(self) -> PlayerId:
-        """Return the account that the gateway's own key belongs to; asks the store only until it is known."""
+    async def identify_seller(self) -> Identity:
+        """Return whose the gateway's own key is."""
 
     def known_seller_account(self) -> PlayerId | None:
-        """Return the same without asking: None while it is not known."""
+        """Return the account that the gateway's own key belongs to, without asking: None while it is not known."""
 
 
 class StoreBudget(Protocol):
     """How much may still be asked of the store."""
 
-    def expected_wait(self, priority: Priority) -> timedelta:
-        """Return how long a look-up begun now would wait for its turn."""
+    def admit(self, priority: Priority, *, within: timedelta) -> None:
+        """Raise `SourceRateLimited` or `Overloaded` if a request asked for now could not be sent within that time."""
 
     async def acquire(self, priority: Priority) -> None:
         """Return when one request may be sent. Raises `SourceRateLimited` or `Overloaded` when none may be soon."""

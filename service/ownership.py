@@ -174,6 +174,13 @@ class AssertedUser(Struct, frozen=True):
         return Method.USER
 
 
+class Malformed(Struct, frozen=True):
+    """What the player presented is no credential by its very shape; nobody needs to be asked."""
+
+    method: Method
+    reason: Reason
+
+
 Credential: TypeAlias = DownloadKey | AppJwt | VerifiedEmail | AssertedUser
 Subject: TypeAlias = DownloadKey | VerifiedEmail | AssertedUser
 """By what the source can be asked about ownership: a JWT must first be turned into a player."""
@@ -218,12 +225,16 @@ class Evidence(Struct, frozen=True, tag="evidence"):
 
 
 class Identity(Struct, frozen=True, tag="identity"):
-    """Who a JWT belongs to, as the source said; never to be used once `expires_at` has passed."""
+    """Who a JWT belongs to, as the source said.
+
+    Never to be used once `expires_at` has passed, nor for another game than `only_game`, where the JWT names one.
+    """
 
     observed_at: datetime
     player: Player
     press: bool = False
     expires_at: datetime | None = None
+    only_game: GameId | None = None
     sandbox: bool = False
 
 

@@ -35,32 +35,38 @@ class SingleFlight(Generic[T]):
         self._joined = joined
         self._crashed = crashed
 
-    def under_way(self, name: Fingerprint) -> bool:
-        """Whether somebody is asking this already."""
-        return name in self._flights
+    def under_way(self, name: Fingerprint, *, not_before: datetime | None = None) -> bool:
+        """Whether somebody is asking this already, and began no earlier than `not_before`."""
+        flight = self._flights.get(name)
+        return flight is not None and (not_before is None or flight.started_at >= not_before)
 
-    def fly(
+    def start(
+        self, name: Fingerprint, look_up: Callable[[], Coroutine[None, None, T]], *, now: datetime
+    ) -> asyncio.Task[T]:
+        """Begin a look-up for whoever will join it. Its failure is reported to them, or to nobody."""
+        task = asyncio.get_running_loop().create_task(look_up())
+        flight = _Flight(now, task)
+        self._flights[name] = flight
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._landed(name, flight, done))
+        return task
+
+    async def fly(
         self,
         name: Fingerprint,
         look_up: Callable[[], Coroutine[None, None, T]],
         *,
         now: datetime,
         not_before: datetime | None = None,
-    ) -> asyncio.Future[T]:
-        """Join the look-up under way, or start one; the result is safe to await with a time-out.
+    ) -> T:
+        """Join the look-up under way, or start one; being cancelled does no harm to the others.
 
         A look-up that started before `not_before` is not joined: its answer would be older than the caller accepts.
         """
-        flight = self._flights.get(name)
-        if flight is not None and (not_before is None or flight.started_at >= not_before):
+        if self.under_way(name, not_before=not_before):
             self._joined()
-            return asyncio.shield(flight.task)
-        task = asyncio.get_running_loop().create_task(look_up())
-        flight = _Flight(now, task)
-        self._flights[name] = flight
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._landed(name, flight, done))
-        return asyncio.shield(task)
+            return await asyncio.shield(self._flights[name].task)
+        return await asyncio.shield(self.start(name, look_up, now=now))
 
     async def close(self) -> None:
         """Cancel what is still under way."""

@@ -1,0 +1,143 @@
+"""From what a player presented to a credential: by its shape alone, before anybody is asked.
+
+Nothing here says whether a credential is true; only that it could be one. Text is taken exactly as it is, never
+trimmed or normalised: download keys are case-sensitive, and a key that needs repair is not the key that was sold.
+"""
+
+import base64
+import binascii
+import re
+from typing import Final
+from urllib.parse import unquote
+
+import idna
+import msgspec
+
+from service.errors import BadQuestion
+from service.ownership import (
+    LARGEST_ID,
+    AppJwt,
+    AssertedUser,
+    DownloadKey,
+    Malformed,
+    Method,
+    PlayerId,
+    Reason,
+    VerifiedEmail,
+)
+
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,64}", re.ASCII)
+"""Keys of 18, 20 and 40 letters, digits, `_` and `-` have been seen; the bounds leave room on both sides."""
+
+_LONGEST_URL: Final = 2048
+_URL: Final = re.compile(
+    r"(?:https?://)?(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)*)/(?P<path>[^?#\s]*)(?:[?#][^\s]*)?", re.ASCII | re.IGNORECASE
+)
+_SIGNED: Final = re.compile(r"[A-Za-z0-9_+/=-]+\.[A-Za-z0-9_+/=-]+", re.ASCII)
+"""The temporary links of free pages carry two base64 parts joined by a dot where a key would be."""
+
+_LONGEST_JWT: Final = 8 * 1024
+_LONGEST_JWT_PAYLOAD: Final = 4 * 1024
+_JWT_PART: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_API_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,}", re.ASCII)
+
+_LONGEST_EMAIL: Final = 254
+"""RFC 5321 4.5.3.1.3 allows a path of 256 octets, two of which are the angle brackets."""
+_LONGEST_LOCAL_PART: Final = 64
+_LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
+"""RFC 5322 3.2.3, dot-atom: the quoted form is legal, unused, and a well-known way to confuse parsers."""
+
+
+def read_download_key(text: str) -> DownloadKey | Malformed:
+    """Accept a key, or the download URL that it is part of; name the links that look like one and are not."""
+    if _KEY.fullmatch(text):
+        return DownloadKey(text)
+    if len(text) > _LONGEST_URL:
+        return _no_key(Reason.MALFORMED_DOWNLOAD_KEY)
+    if "/" not in text and _SIGNED.fullmatch(unquote(text)):
+        return _no_key(Reason.TEMPORARY_DOWNLOAD_LINK)
+    url = _URL.fullmatch(text)
+    if url is None:
+        return _no_key(Reason.MALFORMED_DOWNLOAD_KEY)
+    host = url["host"].lower()
+    if host != "itch.io" and not host.endswith(".itch.io"):
+        return _no_key(Reason.MALFORMED_DOWNLOAD_KEY)
+    return _read_path(host, url["path"].removesuffix("/").split("/"))
+
+
+def read_jwt(text: str) -> AppJwt | Malformed:
+    """Accept three base64url parts of which the first names HS256 and the second holds claims.
+
+    A value without dots is somebody's personal API key, all-powerful over their account: it goes no further.
+    """
+    if _API_KEY.fullmatch(text):
+        return Malformed(Method.JWT, Reason.API_KEY_NOT_ACCEPTED)
+    if len(text) > _LONGEST_JWT:
+        return _no_jwt()
+    parts = text.split(".")
+    if len(parts) != 3 or not all(_JWT_PART.fullmatch(part) for part in parts):  # noqa: PLR2004 - RFC 7515 3.1
+        return _no_jwt()
+    header, claims = _json_object(parts[0]), _json_object(parts[1])
+    # The store signs with HS256 and nothing else; another algorithm, `none` above all, is not even worth asking about.
+    if header is None or header.get("alg") != "HS256" or not claims:
+        return _no_jwt()
+    return AppJwt(text)
+
+
+def read_email(text: str, *, pointer: str) -> VerifiedEmail:
+    """Accept one plain address; the domain is put into its ASCII lower-case form (RFC 5891), the rest kept.
+
+    Raises `BadQuestion`: the caller verified the address, so a malformed one is the caller's mistake.
+    """
+    local, at, domain = text.rpartition("@")
+    if not at or len(text) > _LONGEST_EMAIL or len(local) > _LONGEST_LOCAL_PART or not _LOCAL_PART.fullmatch(local):
+        raise _bad_email(pointer)
+    try:
+        ascii_domain = idna.encode(domain, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        raise _bad_email(pointer) from None  # its text would carry the address
+    if "." not in ascii_domain or len(local) + 1 + len(ascii_domain) > _LONGEST_EMAIL:
+        raise _bad_email(pointer)
+    return VerifiedEmail(f"{local}@{ascii_domain}")
+
+
+def read_user_id(number: int, *, pointer: str) -> AssertedUser:
+    """Accept an itch.io user id. Raises `BadQuestion`: ids are asserted by the caller, not by the player."""
+    if not 1 <= number <= LARGEST_ID:
+        raise BadQuestion(pointer, "out_of_range", f"an itch.io user id is a number from 1 to {LARGEST_ID}")
+    return AssertedUser(PlayerId(number))
+
+
+def _read_path(host: str, path: list[str]) -> DownloadKey | Malformed:
+    match path:
+        case ["bundle", "download", _] if host == "itch.io":
+            return _no_key(Reason.BUNDLE_LINK)
+        case [_, "download", last] if host != "itch.io":
+            if _KEY.fullmatch(last):
+                return DownloadKey(last)
+            if _SIGNED.fullmatch(unquote(last)):
+                return _no_key(Reason.TEMPORARY_DOWNLOAD_LINK)
+    return _no_key(Reason.MALFORMED_DOWNLOAD_KEY)
+
+
+def _json_object(part: str) -> dict[str, object] | None:
+    try:
+        decoded = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+        if len(decoded) > _LONGEST_JWT_PAYLOAD:
+            return None
+        value = msgspec.json.decode(decoded)
+    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _no_key(reason: Reason) -> Malformed:
+    return Malformed(Method.DOWNLOAD_KEY, reason)
+
+
+def _no_jwt() -> Malformed:
+    return Malformed(Method.JWT, Reason.MALFORMED_JWT)
+
+
+def _bad_email(pointer: str) -> BadQuestion:
+    return BadQuestion(pointer, "malformed_email", "expected one address such as player@example.com")

@@ -1,0 +1,78 @@
+"""The two forms of one API: where things are, and how dates are written. See docs/itch.md."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from service.ownership import GameId
+
+
+class Endpoint(StrEnum):
+    """What is asked of the store."""
+
+    PROFILE = "profile"
+    GAMES = "games"
+    CREDENTIALS = "credentials"
+    DOWNLOAD_KEYS = "download_keys"
+    PURCHASES = "purchases"
+
+
+class Bearer(StrEnum):
+    """Whose credential a request carries."""
+
+    SELLER = "seller"
+    PLAYER = "player"
+
+
+class Dialect(StrEnum):
+    """`current` is api.itch.io, `server-side` the older documented API below itch.io/api/1."""
+
+    CURRENT = "current"
+    SERVER_SIDE = "server-side"
+
+    def path(self, endpoint: Endpoint, bearer: Bearer, game_id: GameId | None = None) -> str:
+        """Return the path below the base URL. Only numbers are ever put into it, and never a credential."""
+        game = "" if game_id is None else str(int(game_id))
+        if self is Dialect.CURRENT:
+            return _CURRENT[endpoint].format(game=game)
+        # The word `key` or `jwt` stands where old clients put the credential itself, which then shows up in logs.
+        return f"/{'key' if bearer is Bearer.SELLER else 'jwt'}{_SERVER_SIDE[endpoint].format(game=game)}"
+
+
+_CURRENT: Final[Mapping[Endpoint, str]] = {
+    Endpoint.PROFILE: "/profile",
+    Endpoint.GAMES: "/profile/games",
+    Endpoint.CREDENTIALS: "/credentials/info",
+    Endpoint.DOWNLOAD_KEYS: "/games/{game}/download_keys",
+    Endpoint.PURCHASES: "/games/{game}/purchases",
+}
+_SERVER_SIDE: Final[Mapping[Endpoint, str]] = {
+    Endpoint.PROFILE: "/me",
+    Endpoint.GAMES: "/my-games",
+    Endpoint.CREDENTIALS: "/credentials/info",
+    Endpoint.DOWNLOAD_KEYS: "/game/{game}/download_keys",
+    Endpoint.PURCHASES: "/game/{game}/purchases",
+}
+
+_DATE: Final = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)[T ](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,12}))?(?P<zone>Z|[+-]\d\d:\d\d)?",
+    re.ASCII,
+)
+
+
+def read_date(value: object) -> datetime | None:
+    """Return the instant in UTC, of either dialect's form; None for anything else.
+
+    `current` writes RFC 3339 with nine fractional digits and `Z`, `server-side` writes `YYYY-MM-DD HH:MM:SS` without a
+    zone, which is UTC.
+    """
+    if not isinstance(value, str) or (match := _DATE.fullmatch(value)) is None:
+        return None
+    fraction = (match["fraction"] or "0")[:6].ljust(6, "0")
+    zone = "+00:00" if match["zone"] in (None, "Z") else match["zone"]
+    try:
+        return datetime.fromisoformat(f"{match['day']}T{match['time']}.{fraction}{zone}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

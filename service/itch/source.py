@@ -1,0 +1,171 @@
+"""itch.io as the source of evidence: which requests answer a question, and what their answers prove.
+
+A subject's keys are asked for first, then, where keys alone cannot prove absence, its purchases:
+buyers of large bundles have no key until they first open the game, and keys asked for by e-mail miss claimed ones.
+An answer counts only if it is about what was asked: this game, this key, this player.
+"""
+
+import hmac
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from service.errors import SourceProtocolError, SourceUnavailable
+from service.interfaces import Clock, Priority
+from service.itch.classification import No, UnknownWordsError
+from service.itch.dialect import Endpoint
+from service.itch.requests import StoreRequests
+from service.itch.unverified_jwt import UnverifiedClaims, peek
+from service.itch.wire import WireGame, WireKey, read_download_key, read_games, read_purchases, read_user
+from service.ownership import (
+    AppJwt,
+    AssertedUser,
+    DownloadKey,
+    Evidence,
+    GameId,
+    Identity,
+    PlayerId,
+    Proof,
+    ProofKind,
+    Reason,
+    Refusal,
+    Subject,
+    VerifiedEmail,
+)
+
+_PURCHASE_KINDS: Final = frozenset({ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE, ProofKind.WEB_PURCHASE})
+
+
+class ItchSource:
+    """Implements `OwnershipSource`; each look-up takes at most `timeout` in all, however many requests it needs."""
+
+    def __init__(self, *, requests: StoreRequests, clock: Clock, timeout: timedelta) -> None:
+        self._requests = requests
+        self._clock = clock
+        self._timeout = timeout
+        self._seller: PlayerId | None = None
+
+    async def look_up(
+        self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
+    ) -> Evidence:
+        """Return what the store says about the subject and the game; empty evidence means it said no."""
+        observed_at = self._clock.now()
+        try:
+            async with self._clock.timeout(self._timeout):
+                key = await self._key(game_id, subject, priority)
+                proofs: tuple[Proof, ...] = () if key is None else (key.proof,)
+                if _needs_purchases(subject, proofs, accept):
+                    proofs += await self._purchases(game_id, subject, priority)
+        except TimeoutError:
+            raise SourceUnavailable("the store took too long") from None
+        owner = None if key is None else key.owner
+        return Evidence(observed_at, proofs, owner, sandbox=self._requests.sandbox_seen)
+
+    async def identify(self, jwt: AppJwt, *, priority: Priority) -> Identity | Refusal:
+        """Return whose the JWT is; its own claims, once the store has accepted it, can only restrict that."""
+        observed_at = self._clock.now()
+        claims = peek(jwt)
+        try:
+            async with self._clock.timeout(self._timeout):
+                body = await self._requests.as_player(jwt, Endpoint.PROFILE, priority=priority)
+        except UnknownWordsError:
+            if not _expired(claims, observed_at):
+                raise
+            # The words for an expired JWT are not documented; that it is over and was refused is enough.
+            body = No.CREDENTIAL_REFUSED
+        except TimeoutError:
+            raise SourceUnavailable("the store took too long") from None
+        sandbox = self._requests.sandbox_seen
+        if isinstance(body, No):
+            reason = Reason.EXPIRED_JWT if _expired(claims, observed_at) else Reason.REFUSED_JWT
+            return Refusal(observed_at, reason, sandbox)
+        user = read_user(body.get("user"))
+        if _expired(claims, self._clock.now()):
+            return Refusal(observed_at, Reason.EXPIRED_JWT, sandbox)
+        if claims.unreadable or not claims.user_ids <= {user.player.id}:
+            return Refusal(observed_at, Reason.REFUSED_JWT, sandbox)
+        only_game = None if claims.game_id is None else GameId(claims.game_id)
+        return Identity(observed_at, user.player, user.press, claims.expires_at, only_game, sandbox)
+
+    async def identify_seller(self) -> Identity:
+        """Return whose the seller's key is."""
+        observed_at = self._clock.now()
+        body = await self._seller_body(Endpoint.PROFILE)
+        user = read_user(body.get("user"))
+        self._seller = user.player.id
+        return Identity(observed_at, user.player, user.press, sandbox=self._requests.sandbox_seen)
+
+    def known_seller_account(self) -> PlayerId | None:
+        """Return the seller's account, None until `identify_seller` has been answered."""
+        return self._seller
+
+    def forget_seller(self) -> None:
+        """Another key may belong to another account."""
+        self._seller = None
+
+    async def games(self) -> list[WireGame]:
+        """Return the games that the seller's key can see."""
+        return read_games(await self._seller_body(Endpoint.GAMES))
+
+    async def scopes(self) -> list[str]:
+        """Return the scopes of the seller's key; a key from the account's settings has none listed, and may do all."""
+        body = await self._seller_body(Endpoint.CREDENTIALS)
+        scopes = body.get("scopes")
+        return [scope for scope in scopes if isinstance(scope, str)] if isinstance(scopes, list) else []
+
+    async def _seller_body(self, endpoint: Endpoint) -> dict[str, object]:
+        try:
+            async with self._clock.timeout(self._timeout):
+                body = await self._requests.as_seller(endpoint, priority=Priority.FOREGROUND)
+        except TimeoutError:
+            raise SourceUnavailable("the store took too long") from None
+        if isinstance(body, No):
+            raise SourceProtocolError("the store said no to a question that has no no")
+        return body
+
+    async def _key(self, game_id: GameId, subject: Subject, priority: Priority) -> WireKey | None:
+        body = await self._requests.as_seller(
+            Endpoint.DOWNLOAD_KEYS, game_id, parameters=_parameters(subject), priority=priority
+        )
+        if isinstance(body, No):
+            return None
+        key = read_download_key(body)
+        if key.game_id != game_id:
+            raise SourceProtocolError("the store answered for another game")
+        match subject:
+            case DownloadKey():
+                if not hmac.compare_digest(key.text.encode(), subject.reveal().encode()):
+                    raise SourceProtocolError("the store answered for another key")
+            case AssertedUser(player_id):
+                if key.owner is None or key.owner.id != player_id:
+                    raise SourceProtocolError("the store answered for another player")
+            case VerifiedEmail():
+                pass  # the answer names no address; nothing ties it to ours but that we asked
+        return key
+
+    async def _purchases(self, game_id: GameId, subject: Subject, priority: Priority) -> tuple[Proof, ...]:
+        body = await self._requests.as_seller(
+            Endpoint.PURCHASES, game_id, parameters=_parameters(subject), priority=priority
+        )
+        return () if isinstance(body, No) else read_purchases(body, game_id)
+
+
+def _parameters(subject: Subject) -> Mapping[str, str]:
+    match subject:
+        case DownloadKey():
+            return {"download_key": subject.reveal()}
+        case AssertedUser(player_id):
+            return {"user_id": str(player_id)}
+        case VerifiedEmail():
+            return {"email": subject.reveal()}
+
+
+def _needs_purchases(subject: Subject, proofs: tuple[Proof, ...], accept: frozenset[ProofKind]) -> bool:
+    """Whether purchases could still prove what the keys did not; a download key cannot be asked about there."""
+    if isinstance(subject, DownloadKey) or not accept & _PURCHASE_KINDS:
+        return False
+    return not any(proof.kind in accept for proof in proofs)
+
+
+def _expired(claims: UnverifiedClaims, now: datetime) -> bool:
+    return claims.expires_at is not None and claims.expires_at <= now

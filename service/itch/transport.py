@@ -1,0 +1,95 @@
+"""One HTTP request to the store: what is sent, what is read, and how every failure is named.
+
+Nothing raised here carries a URL, a header or a body: the driver's exceptions do, and they stop here.
+"""
+
+import ssl
+from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Final
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from service.errors import SourceProtocolError, SourceUnavailable
+from service.itch.classification import Answer
+from service.secret import Secret
+
+_LARGEST_BODY: Final = 256 * 1024
+"""A download key is half a kilobyte, a list of games some tens; a compressed bomb of 300 kB has been 300 MB."""
+
+_CONNECTIONS: Final = 16
+_KEEP_ALIVE_SECONDS: Final = 30
+_SANDBOX_HEADER: Final = "x-sandbox"
+
+
+class StoreClient:
+    """Asks the store over HTTP. It has no credential of its own: each request names the one it carries.
+
+    `transport` replaces the network, for tests. Proxies, certificates and credentials from the environment are
+    ignored, redirects are never followed, cookies never kept, answers neither decompressed nor read past 256 KiB.
+    """
+
+    def __init__(self, *, base_url: str, user_agent: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._client = httpx.AsyncClient(
+            transport=transport or _transport(),
+            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": user_agent},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=None,  # noqa: S113 - httpx bounds each read; the caller bounds the whole, see the source
+        )
+
+    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:
+        """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit."""
+        try:
+            async with self._client.stream(
+                "GET",
+                self._base_url + path,
+                params=dict(parameters),
+                headers={"Authorization": f"Bearer {bearer.reveal()}"},
+            ) as response:
+                return await _read(response)
+        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError) as error:
+            # `from None`: the texts of these carry URLs, headers and bodies.
+            raise SourceUnavailable(f"no answer from the store ({type(error).__name__})") from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+async def _read(response: httpx.Response) -> Answer:
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise SourceProtocolError("the answer is compressed, which was not asked for")
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > _LARGEST_BODY:
+            raise SourceProtocolError("the answer is larger than any that is expected")
+    return Answer(
+        status=response.status_code,
+        content_type=response.headers.get("content-type", ""),
+        body=bytes(body),
+        retry_after=response.headers.get("retry-after"),
+        date=response.headers.get("date"),
+        sandbox=_SANDBOX_HEADER in response.headers,
+    )
+
+
+def _transport() -> AiohttpTransport:
+    """The network, through aiohttp: httpcore's pool wedges for good when calls are cancelled."""
+
+    def open_session() -> aiohttp.ClientSession:
+        context = ssl.create_default_context()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            trust_env=False,
+        )
+
+    return AiohttpTransport(client=open_session, trust_env=False)

@@ -1,0 +1,148 @@
+"""What the store's bodies say: strict about what proves something, tolerant about the rest.
+
+Empty lists arrive as `{}` (itchio/itch.io #1301), absent fields are left out, and `game_id` may be a list. A row that
+cannot be understood is never counted as absent: it may be the one that proves ownership.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from service.errors import SourceProtocolError
+from service.itch.classification import JsonObject
+from service.itch.dialect import read_date
+from service.ownership import LARGEST_ID, GameId, Player, PlayerId, Proof, ProofKind
+
+
+class WireUser(Struct, frozen=True):
+    """A user as `/profile` and a key's `owner` show them. `developer` accounts may hold no key of their own games."""
+
+    player: Player
+    press: bool
+
+
+class WireKey(Struct, frozen=True):
+    """A download key as the store shows it; `owner` is None until somebody has claimed it."""
+
+    text: str
+    game_id: int
+    proof: Proof
+    owner: Player | None
+
+
+class WireGame(Struct, frozen=True):
+    """One of the games that a key can see."""
+
+    id: GameId
+    title: str
+    url: str
+
+    @property
+    def slug(self) -> str:
+        """The last part of the game's address."""
+        return self.url.rstrip("/").rpartition("/")[2]
+
+
+def read_user(value: object) -> WireUser:
+    """Return a user. Raises `SourceProtocolError` when there is none with a usable id."""
+    if not isinstance(value, dict) or (number := _id(value.get("id"))) is None:
+        raise SourceProtocolError("a user without a usable id")
+    player = Player(PlayerId(number), _text(value.get("username")), _text(value.get("display_name")))
+    return WireUser(player, value.get("press_user") is True)
+
+
+def read_download_key(body: JsonObject) -> WireKey:
+    """Return the one key of a `download_keys` answer. Raises `SourceProtocolError` when there is no usable one."""
+    value = body.get("download_key")
+    if not isinstance(value, dict):
+        raise SourceProtocolError("neither a download key nor an error")
+    text, game_id = value.get("key"), _id(value.get("game_id"))
+    if not isinstance(text, str) or game_id is None:
+        raise SourceProtocolError("a download key without its text or its game")
+    owner = value.get("owner")
+    proof = Proof(ProofKind.DOWNLOAD_KEY, _id(value.get("id")), read_date(value.get("created_at")))
+    return WireKey(text, game_id, proof, read_user(owner).player if owner not in (None, {}, []) else None)
+
+
+def read_purchases(body: JsonObject, game_id: GameId) -> tuple[Proof, ...]:
+    """Return what a `purchases` answer proves for this game.
+
+    Raises `SourceProtocolError` when nothing proves it and a row cannot be understood, or is about another game.
+    """
+    rows = _list(body.get("purchases"))
+    if rows is None:
+        raise SourceProtocolError("neither purchases nor an error")
+    proofs: list[Proof] = []
+    unclear: SourceProtocolError | None = None
+    for row in rows:
+        try:
+            proof = _proof(row, game_id)
+        except SourceProtocolError as error:
+            unclear = error
+            continue
+        if proof is not None:
+            proofs.append(proof)
+    if not proofs and unclear is not None:
+        raise unclear
+    return tuple(sorted(proofs, key=lambda proof: _STRENGTH.index(proof.kind)))
+
+
+def read_games(body: JsonObject) -> list[WireGame]:
+    """Return the games that a key can see. Raises `SourceProtocolError` when the list cannot be read."""
+    rows = _list(body.get("games"))
+    if rows is None:
+        raise SourceProtocolError("neither games nor an error")
+    games = []
+    for row in rows:
+        number = _id(row.get("id")) if isinstance(row, dict) else None
+        if not isinstance(row, dict) or number is None:
+            raise SourceProtocolError("a game without a usable id")
+        games.append(WireGame(GameId(number), _text(row.get("title")) or "", _text(row.get("url")) or ""))
+    return games
+
+
+_STRENGTH: Final = (ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE, ProofKind.WEB_PURCHASE)
+
+
+def _proof(row: object, game_id: GameId) -> Proof | None:
+    """Return what one purchase proves, None for one that by its nature proves nothing about the base game."""
+    if not isinstance(row, dict):
+        raise SourceProtocolError("a purchase that is no object")
+    if row.get("status", "complete") != "complete" or row.get("purchase_type") == "sub_product":
+        return None
+    games = row.get("game_id")
+    number, acquired_at = _id(row.get("id")), read_date(row.get("created_at"))
+    match row.get("purchase_type", "game"):
+        case "game" if _id(games) == game_id:
+            kind = ProofKind.WEB_PURCHASE if _is_donation(row) else ProofKind.PURCHASE
+            return Proof(kind, number, acquired_at)
+        case "bundle" if game_id in [_id(one) for one in (_list(games) if _id(games) is None else [games]) or []]:
+            return Proof(ProofKind.BUNDLE_PURCHASE, number, acquired_at)
+        case _:
+            raise SourceProtocolError("a purchase of an unknown type, or of another game")
+
+
+def _is_donation(row: JsonObject) -> bool:
+    donation = row.get("donation", False)
+    if not isinstance(donation, bool):
+        raise SourceProtocolError("a purchase of which it is unclear whether it is a donation")
+    return donation
+
+
+def _list(value: object) -> list[object] | None:
+    if value == {}:
+        return []
+    return value if isinstance(value, list) else None
+
+
+def _id(value: object) -> int | None:
+    """Return an id: an integer, or the digits of one."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:  # noqa: PLR2004 - 2^53
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_ID:
+        return None
+    return value
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

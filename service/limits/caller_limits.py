@@ -1,0 +1,63 @@
+"""How much one caller may ask: its rate, and a tighter bound on download keys that turn out not to exist."""
+
+from datetime import timedelta
+
+from service.errors import TooManyQuestions
+from service.interfaces import Clock
+
+
+class Allowance:
+    """A token bucket: `rate` a second, bursts of `burst`."""
+
+    __slots__ = ("_burst", "_clock", "_counted_at", "_rate", "_tokens")
+
+    def __init__(self, *, rate: float, burst: float, clock: Clock) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._tokens = burst
+        self._counted_at = clock.monotonic()
+
+    def take(self) -> timedelta | None:
+        """Spend one; return None if there was one, else the time until there is."""
+        lacking = self.left()
+        if lacking is None:
+            self._tokens -= 1
+        return lacking
+
+    def left(self) -> timedelta | None:
+        """Return None if there is one to spend, else the time until there is."""
+        now = self._clock.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._counted_at) * self._rate)
+        self._counted_at = now
+        return None if self._tokens >= 1 else timedelta(seconds=(1 - self._tokens) / self._rate)
+
+
+class CallerLimits:
+    """What one caller has left. `rate` is in questions a second, `failed_keys_per_minute` in download keys.
+
+    A game server asks about keys that players really have, and now and then one with a typo. Whoever tries out keys
+    sees mostly failures, so those have a budget of their own, and once it is spent no further key is looked at.
+    """
+
+    def __init__(self, *, rate: float, failed_keys_per_minute: float, clock: Clock) -> None:
+        self._questions = Allowance(rate=rate, burst=max(1.0, rate * 2), clock=clock)
+        self._failed_keys = Allowance(
+            rate=failed_keys_per_minute / 60, burst=max(1.0, failed_keys_per_minute), clock=clock
+        )
+
+    def ask(self) -> None:
+        """Spend one question. Raises `TooManyQuestions` when the caller is over its rate."""
+        wait = self._questions.take()
+        if wait is not None:
+            raise TooManyQuestions("rate", retry_after=wait)
+
+    def try_key(self) -> None:
+        """Raise `TooManyQuestions` when too many of this caller's download keys failed lately; spends nothing."""
+        wait = self._failed_keys.left()
+        if wait is not None:
+            raise TooManyQuestions("failed_keys", retry_after=wait)
+
+    def key_failed(self) -> None:
+        """Take note that a download key of this caller does not exist."""
+        self._failed_keys.take()

@@ -1,0 +1,118 @@
+"""How often the store may be asked: a token bucket that shrinks when the store says it is too much."""
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from service.errors import Overloaded, SourceRateLimited
+from service.interfaces import Clock, Priority
+
+_LONGEST_PAUSE: Final = timedelta(seconds=60)
+_FIRST_PAUSE: Final = timedelta(seconds=1)
+_LONGEST_OWN_PAUSE: Final = timedelta(seconds=16)
+"""itch.io's own Go client waits 1, 2, 4, 8 and 16 seconds when it is answered with 503."""
+
+_SMALLEST_SHARE: Final = 1 / 8
+_RECOVERY: Final = 0.05
+"""A refusal halves the rate at once, every normal answer gives back a twentieth of it: down fast, up slowly."""
+
+_BACKGROUND_RESERVE: Final = 0.5
+"""Background look-ups leave this share of the burst to callers who wait."""
+
+
+class TokenBucket:
+    """This process's share of the store budget: `rate` requests a second, bursts of `burst`.
+
+    Requests of callers wait their turn, up to `patience`; background requests never wait. While the store has told us
+    to stay away nobody asks at all. `paused` is called once with the length of each pause, `resumed` once it ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate: float,
+        burst: int,
+        patience: timedelta,
+        clock: Clock,
+        paused: Callable[[timedelta], None],
+        resumed: Callable[[], None],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._patience = patience
+        self._clock = clock
+        self._paused = paused
+        self._resumed = resumed
+        self._jitter = jitter
+        self._share = 1.0
+        self._tokens = float(burst)
+        self._counted_at = clock.monotonic()
+        self._paused_until: float | None = None
+        self._refusals = 0
+
+    def tokens(self) -> float:
+        """Return how many requests could be sent right now; negative when callers are queueing."""
+        self._refill()
+        return self._tokens
+
+    def pause_left(self) -> timedelta:
+        """Return how long the store wants to be left alone."""
+        if self._paused_until is None:
+            return timedelta()
+        return max(timedelta(), timedelta(seconds=self._paused_until - self._clock.monotonic()))
+
+    def admit(self, priority: Priority, *, within: timedelta) -> None:
+        """Raise if a request asked for now could not be sent within that time; spends nothing."""
+        self._turn(priority, within=within)
+
+    async def acquire(self, priority: Priority) -> None:
+        """Return when one request may be sent; the order is that of asking."""
+        wait = self._turn(priority, within=self._patience)
+        self._tokens -= 1
+        if wait > timedelta():
+            await self._clock.sleep(wait)
+            if (left := self.pause_left()) > timedelta():
+                raise SourceRateLimited("the store asked us to stay away", retry_after=left)
+
+    def refused(self, retry_after: timedelta | None) -> None:
+        """Halve the rate and stay away: as long as the store said, up to a minute, or longer each time in a row."""
+        self._refill()
+        self._share = max(self._share / 2, _SMALLEST_SHARE)
+        own = min(_FIRST_PAUSE * 2**self._refusals, _LONGEST_OWN_PAUSE)
+        self._refusals = min(self._refusals + 1, 8)
+        pause = own * (0.5 + self._jitter() / 2) if retry_after is None else retry_after
+        pause = min(max(pause, timedelta()), _LONGEST_PAUSE)
+        before = self.pause_left()
+        if pause <= before:
+            return
+        self._paused_until = self._clock.monotonic() + pause.total_seconds()
+        if before == timedelta():
+            self._paused(pause)
+
+    def answered(self) -> None:
+        """Give back some of the rate; the first normal answer after a pause ends it for good."""
+        self._refusals = 0
+        self._refill()
+        self._share = min(1.0, self._share + _RECOVERY)
+        if self._paused_until is not None and self.pause_left() == timedelta():
+            self._paused_until = None
+            self._resumed()
+
+    def _turn(self, priority: Priority, *, within: timedelta) -> timedelta:
+        if (left := self.pause_left()) > timedelta():
+            raise SourceRateLimited("the store asked us to stay away", retry_after=left)
+        self._refill()
+        needed = 1.0 if priority is Priority.FOREGROUND else 1.0 + self._burst * _BACKGROUND_RESERVE
+        wait = timedelta(seconds=max(0.0, needed - self._tokens) / (self._rate * self._share))
+        allowed = within if priority is Priority.FOREGROUND else timedelta()
+        if wait > allowed:
+            raise Overloaded("the store budget is spent", retry_after=wait)
+        return wait
+
+    def _refill(self) -> None:
+        now = self._clock.monotonic()
+        gained = (now - self._counted_at) * self._rate * self._share
+        self._tokens = min(self._burst, self._tokens + gained)
+        self._counted_at = now

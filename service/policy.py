@@ -1,0 +1,241 @@
+"""The operator's rules, and the pure step from evidence to a decision.
+
+Every duration and bound here is from the design's table of lifetimes; nothing in this module waits, asks or remembers.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+
+from service.ownership import (
+    Caveat,
+    Decision,
+    Evidence,
+    Fingerprint,
+    GameId,
+    Identity,
+    Method,
+    Observation,
+    Player,
+    PlayerId,
+    Proof,
+    ProofKind,
+    Reason,
+    Refusal,
+)
+
+REVALIDATE_FOR: Final = timedelta(minutes=10)
+"""How long past its freshness positive evidence is served while it is looked up again in the background."""
+
+REFUSAL_FRESH: Final = timedelta(seconds=60)
+"""How long the store's refusal of a JWT is repeated without asking again."""
+
+IDENTITY_FRESH: Final = timedelta(minutes=10)
+"""How long a JWT is taken for its player without asking again; itch.io's own app keeps users as long."""
+
+IDENTITY_MARGIN: Final = timedelta(seconds=30)
+"""How long before its expiry a JWT must be shown to the store again: clocks differ."""
+
+HARD_MAXIMUM: Final = timedelta(hours=72)
+"""No observation is used when it is older, whatever is configured."""
+
+_REFRESH_FROM: Final = 0.8
+_JITTER: Final = 0.1
+
+
+class GameRules(Struct, frozen=True):
+    """What the operator decided for one game. `label` names the game in logs and metrics."""
+
+    game_id: GameId
+    label: str
+    accept: frozenset[ProofKind] = frozenset(
+        {ProofKind.DOWNLOAD_KEY, ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE},
+    )
+    grant_user_ids: frozenset[PlayerId] = frozenset()
+    ban_user_ids: frozenset[PlayerId] = frozenset()
+    grant_press: bool = False
+    owned_fresh: timedelta = timedelta(hours=1)
+    grace: timedelta = timedelta(hours=24)
+    not_owned_fresh: timedelta = timedelta(seconds=45)
+
+
+class Lifetime(Struct, frozen=True):
+    """How long an observation may be used, and how. The instants are in order, except `refresh_from`.
+
+    Before `fresh_until` it is served as it is; from `refresh_from` on it is also looked up again in the background;
+    until `revalidate_until` it is served as stale meanwhile; until `usable_until` only if the store says nothing.
+    """
+
+    fresh_until: datetime
+    refresh_from: datetime | None
+    revalidate_until: datetime
+    usable_until: datetime
+
+    def due_for_refresh(self, now: datetime) -> bool:
+        """Whether it is time to look it up again, although it may still be served."""
+        return self.refresh_from is not None and now >= self.refresh_from
+
+
+def spread_of(name: Fingerprint) -> float:
+    """Return a number from -1 to 1 that differs from question to question, so that they do not all expire at once."""
+    return int.from_bytes(name[:4], "big") / 0x7FFFFFFF - 1
+
+
+def counting_proof(evidence: Evidence, rules: GameRules) -> Proof | None:
+    """Return the first proof that the operator accepts for this game."""
+    return next((proof for proof in evidence.proofs if proof.kind in rules.accept), None)
+
+
+def lifetime_of(observation: Observation, rules: GameRules, *, spread: float) -> Lifetime:
+    """Return how long an observation may be used under these rules; `spread` from -1 to 1 staggers expiry."""
+    seen = observation.observed_at
+    match observation:
+        case Identity():
+            return _lifetime_of_identity(observation)
+        case Refusal():
+            return _short_life(seen + REFUSAL_FRESH)
+        case Evidence():
+            if counting_proof(observation, rules) is None:
+                return _short_life(seen + rules.not_owned_fresh)
+            fresh_for = rules.owned_fresh * (1 + _JITTER * spread)
+            usable_until = seen + min(max(rules.grace, fresh_for), HARD_MAXIMUM)
+            return Lifetime(
+                fresh_until=seen + fresh_for,
+                refresh_from=seen + fresh_for * _REFRESH_FROM,
+                revalidate_until=min(seen + fresh_for + REVALIDATE_FOR, usable_until),
+                usable_until=usable_until,
+            )
+
+
+def word_of_operator(
+    rules: GameRules, player_id: PlayerId, *, seller_account: PlayerId | None, press: bool
+) -> Reason | None:
+    """Return what the operator has said about this player, None if nothing. A ban wins over a grant."""
+    if player_id in rules.ban_user_ids:
+        return Reason.OPERATOR_BAN
+    if player_id == seller_account:
+        return Reason.SELLER_ACCOUNT
+    if player_id in rules.grant_user_ids:
+        return Reason.OPERATOR_GRANT
+    if press and rules.grant_press:
+        return Reason.PRESS
+    return None
+
+
+class Standing(Struct, frozen=True):
+    """How old the grounds of a decision are, and how long it may be used. Instants are in UTC."""
+
+    observed_at: datetime
+    fresh_until: datetime
+    usable_until: datetime
+    stale: bool
+
+    def bounded_by(self, other: "Standing") -> "Standing":
+        """Return the standing of a decision that rests on both: as old as the older, usable as long as either."""
+        return Standing(
+            observed_at=min(self.observed_at, other.observed_at),
+            fresh_until=min(self.fresh_until, other.fresh_until),
+            usable_until=min(self.usable_until, other.usable_until),
+            stale=self.stale or other.stale,
+        )
+
+
+def standing_of(observation: Observation, lifetime: Lifetime, *, stale: bool) -> Standing:
+    """Return how a decision stands that rests on this observation alone."""
+    return Standing(
+        observed_at=observation.observed_at,
+        fresh_until=lifetime.fresh_until,
+        usable_until=lifetime.usable_until,
+        stale=stale,
+    )
+
+
+def decide(
+    rules: GameRules, method: Method, evidence: Evidence, *, standing: Standing, player: Player | None = None
+) -> Decision:
+    """Turn evidence into a decision; `player` is who asks, where that is established."""
+    reason, proof = _judge(rules, method, evidence)
+    return Decision(
+        reason=reason,
+        game_id=rules.game_id,
+        method=method,
+        # By e-mail nobody is named: the gateway is no oracle from an address to an account.
+        player=None if method is Method.EMAIL else _best_named(player, evidence.owner),
+        proof=proof,
+        observed_at=standing.observed_at,
+        fresh_until=standing.fresh_until,
+        usable_until=standing.usable_until,
+        stale=standing.stale,
+        caveats=_caveats(reason, method, sandbox=evidence.sandbox),
+    )
+
+
+def settle(
+    rules: GameRules,
+    method: Method,
+    reason: Reason,
+    *,
+    player: Player | None = None,
+    standing: Standing | None = None,
+    sandbox: bool = False,
+) -> Decision:
+    """Decide without evidence of ownership: the operator's word, a credential that is no good, or no answer at all.
+
+    `standing` is that of the identity it rests on, None where nobody was asked.
+    """
+    return Decision(
+        reason=reason,
+        game_id=rules.game_id,
+        method=method,
+        player=player,
+        observed_at=standing.observed_at if standing else None,
+        fresh_until=standing.fresh_until if standing else None,
+        usable_until=standing.usable_until if standing else None,
+        stale=standing.stale if standing else False,
+        caveats=_caveats(reason, method, sandbox=sandbox),
+    )
+
+
+def _judge(rules: GameRules, method: Method, evidence: Evidence) -> tuple[Reason, Proof | None]:
+    if evidence.owner is not None and evidence.owner.id in rules.ban_user_ids:
+        return Reason.OPERATOR_BAN, None
+    proof = counting_proof(evidence, rules)
+    if proof is not None:
+        return Reason(proof.kind.value), proof
+    if method is Method.DOWNLOAD_KEY and not evidence.proofs:
+        return Reason.INVALID_DOWNLOAD_KEY, None
+    return Reason.NO_DOWNLOAD_KEY, None
+
+
+def _best_named(player: Player | None, owner: Player | None) -> Player | None:
+    """The store's own naming of the player where the caller gave only an id."""
+    if player is None or (owner is not None and player.username is None):
+        return owner or player
+    return player
+
+
+def _caveats(reason: Reason, method: Method, *, sandbox: bool) -> tuple[Caveat, ...]:
+    caveats = []
+    if sandbox:
+        caveats.append(Caveat.SANDBOX)
+    if reason is Reason.NO_DOWNLOAD_KEY and method is not Method.DOWNLOAD_KEY:
+        caveats.append(Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED)
+        if method is Method.EMAIL:
+            caveats.append(Caveat.EMAIL_MISSES_CLAIMED_KEYS)
+    return tuple(caveats)
+
+
+def _lifetime_of_identity(identity: Identity) -> Lifetime:
+    fresh_until = identity.observed_at + IDENTITY_FRESH
+    usable_until = fresh_until
+    if identity.expires_at is not None:
+        fresh_until = min(fresh_until, identity.expires_at - IDENTITY_MARGIN)
+        usable_until = min(identity.expires_at, identity.observed_at + HARD_MAXIMUM)
+    # A token in its last seconds is fresh for no time at all, but was observed when it was observed.
+    fresh_until = max(fresh_until, identity.observed_at)
+    return Lifetime(fresh_until=fresh_until, refresh_from=None, revalidate_until=fresh_until, usable_until=usable_until)
+
+
+def _short_life(until: datetime) -> Lifetime:
+    return Lifetime(fresh_until=until, refresh_from=None, revalidate_until=until, usable_until=until)

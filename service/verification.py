@@ -1,0 +1,340 @@
+"""The story of one question: does this player own this game?
+
+1. A credential that is no good by its very shape is rejected; nobody is asked.
+2. A JWT is turned into the player it belongs to; the store alone can say who that is.
+3. The operator's word about a known player comes before the store and costs it nothing.
+4. Evidence is recalled, or looked up once for all who ask; while the store says nothing, older proof may do.
+5. The rules turn the evidence into a decision.
+
+Whatever happens on the way, "the store said no" is a decision and "the store said nothing" is `unknown`.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from service import policy
+from service.errors import DeadlineExceeded, NoAnswer, NotCached
+from service.failure_memo import FailureMemo
+from service.interfaces import (
+    Clock,
+    EvidenceStore,
+    Fingerprints,
+    OwnershipSource,
+    Priority,
+    Remembered,
+    StoreBudget,
+)
+from service.ownership import (
+    AppJwt,
+    AssertedUser,
+    CacheTier,
+    Caveat,
+    Credential,
+    Decision,
+    DownloadKey,
+    Evidence,
+    Fingerprint,
+    Identity,
+    Malformed,
+    Method,
+    Observation,
+    Player,
+    Reason,
+    Refusal,
+    Subject,
+    VerifiedEmail,
+)
+from service.policy import GameRules, Lifetime, Standing
+from service.singleflight import SingleFlight
+
+_RETRY_SOON: Final = timedelta(seconds=1)
+_SELLER: Final = Fingerprint(b"the seller's own account")
+
+
+class Question(Struct, frozen=True):
+    """What a caller asks. `max_age` bounds how old the evidence may be; `deadline` is how long the caller waits."""
+
+    rules: GameRules
+    credential: Credential | Malformed
+    deadline: timedelta
+    max_age: timedelta | None = None
+    only_if_cached: bool = False
+
+
+class Verdict(Struct, frozen=True):
+    """The decision, which tier its evidence came from, and when to ask again if there was no answer."""
+
+    decision: Decision
+    cache: CacheTier
+    retry_after: timedelta | None = None
+
+
+class _Limits(Struct, frozen=True):
+    """What the caller will accept: no evidence from before `oldest`, no waiting past `give_up_at` (monotonic)."""
+
+    oldest: datetime | None
+    give_up_at: float
+    only_if_cached: bool
+
+    def accept(self, observation: Observation) -> bool:
+        return self.oldest is None or observation.observed_at >= self.oldest
+
+
+class _Inquiry(Struct, frozen=True):
+    """One thing to find out about: its name, how to ask the store, how long an answer may be used."""
+
+    name: Fingerprint
+    look_up: Callable[[Priority], Awaitable[Observation]]
+    lifetime: Callable[[Observation], Lifetime]
+
+
+class _Found(Struct, frozen=True):
+    """What was found out, from which tier, and how it stands now."""
+
+    observation: Observation
+    tier: CacheTier
+    standing: Standing
+
+
+class _Claimant(Struct, frozen=True):
+    """The player who asks, and what says so: a JWT's `identity` with its `found`, or the caller."""
+
+    player: Player
+    method: Method
+    identity: Identity | None = None
+    found: _Found | None = None
+
+
+class Verification:
+    """Answers questions. `sandbox` marks every answer as not coming from the real store."""
+
+    def __init__(
+        self,
+        *,
+        source: OwnershipSource,
+        store: EvidenceStore,
+        budget: StoreBudget,
+        fingerprints: Fingerprints,
+        flights: SingleFlight[Observation],
+        clock: Clock,
+        sandbox: bool,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._budget = budget
+        self._fingerprints = fingerprints
+        self._flights = flights
+        self._memo = FailureMemo(clock=clock)
+        self._clock = clock
+        self._sandbox = sandbox
+
+    async def verify(self, question: Question) -> Verdict:
+        """Return the verdict; raises nothing for anything that the store, Redis or the player does."""
+        try:
+            verdict = await self._verify(question)
+        except NoAnswer as silence:
+            decision = policy.settle(question.rules, question.credential.method, silence.reason)
+            verdict = Verdict(decision, CacheTier.NONE, retry_after=silence.retry_after)
+        return self._marked(verdict)
+
+    async def close(self) -> None:
+        """Give up what is still being looked up."""
+        await self._flights.close()
+
+    async def _verify(self, question: Question) -> Verdict:
+        rules = question.rules
+        limits = self._limits(question)
+        match question.credential:
+            case Malformed(method, reason):  # step 1
+                return Verdict(policy.settle(rules, method, reason), CacheTier.NONE)
+            case AppJwt() as jwt:
+                return await self._verify_jwt(rules, jwt, limits)
+            case AssertedUser(player_id):
+                return await self._verify_player(rules, _Claimant(Player(player_id), Method.USER), limits)
+            case DownloadKey() | VerifiedEmail() as subject:
+                evidence, found = await self._evidence(rules, subject, limits)  # step 4
+                decision = policy.decide(rules, subject.method, evidence, standing=found.standing)  # step 5
+                return Verdict(decision, found.tier)
+
+    async def _verify_jwt(self, rules: GameRules, jwt: AppJwt, limits: _Limits) -> Verdict:
+        found = await self._find_out(self._about_identity(rules, jwt), limits)  # step 2
+        match found.observation:
+            case Identity() as identity:
+                if identity.only_game not in (None, rules.game_id):
+                    decision = policy.settle(rules, Method.JWT, Reason.REFUSED_JWT, standing=found.standing)
+                    return Verdict(decision, found.tier)
+                claimant = _Claimant(identity.player, Method.JWT, identity, found)
+                return await self._verify_player(rules, claimant, limits)
+            case Refusal(reason=reason, sandbox=sandbox):
+                decision = policy.settle(rules, Method.JWT, reason, standing=found.standing, sandbox=sandbox)
+                return Verdict(decision, found.tier)
+            case Evidence():
+                raise AssertionError("whose a JWT is was answered with evidence of ownership")
+
+    async def _verify_player(self, rules: GameRules, claimant: _Claimant, limits: _Limits) -> Verdict:
+        if (verdict := self._word_of_operator(rules, claimant)) is not None:  # step 3
+            return verdict
+        evidence, found = await self._evidence(rules, AssertedUser(claimant.player.id), limits)  # step 4
+        if policy.counting_proof(evidence, rules) is None and self._source.known_seller_account() is None:
+            # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller.
+            await self._ask(self._about_seller(rules), limits)
+            if (verdict := self._word_of_operator(rules, claimant)) is not None:
+                return verdict
+        return self._conclude(rules, claimant, evidence, found)  # step 5
+
+    def _word_of_operator(self, rules: GameRules, claimant: _Claimant) -> Verdict | None:
+        identity, found = claimant.identity, claimant.found
+        word = policy.word_of_operator(
+            rules,
+            claimant.player.id,
+            seller_account=self._source.known_seller_account(),
+            press=identity is not None and identity.press,
+        )
+        if word is None:
+            return None
+        decision = policy.settle(
+            rules,
+            claimant.method,
+            word,
+            player=claimant.player,
+            standing=found.standing if found else None,
+            sandbox=identity is not None and identity.sandbox,
+        )
+        return Verdict(decision, found.tier if found else CacheTier.NONE)
+
+    def _conclude(self, rules: GameRules, claimant: _Claimant, evidence: Evidence, found: _Found) -> Verdict:
+        standing, tier = found.standing, found.tier
+        if claimant.identity is not None and claimant.found is not None:
+            expires_at = claimant.identity.expires_at
+            if expires_at is not None and expires_at <= self._clock.now():
+                return Verdict(policy.settle(rules, Method.JWT, Reason.EXPIRED_JWT), CacheTier.NONE)
+            standing = standing.bounded_by(claimant.found.standing)
+            tier = _slower(tier, claimant.found.tier)
+        decision = policy.decide(rules, claimant.method, evidence, standing=standing, player=claimant.player)
+        return Verdict(decision, tier)
+
+    async def _evidence(self, rules: GameRules, subject: Subject, limits: _Limits) -> tuple[Evidence, _Found]:
+        found = await self._find_out(self._about_ownership(rules, subject), limits)
+        if not isinstance(found.observation, Evidence):
+            raise AssertionError("a question about ownership was answered with an identity")
+        return found.observation, found
+
+    async def _find_out(self, inquiry: _Inquiry, limits: _Limits) -> _Found:
+        remembered = self._store.peek(inquiry.name) or await self._store.get(inquiry.name)
+        if remembered is not None and limits.accept(remembered.observation):
+            lifetime = inquiry.lifetime(remembered.observation)
+            now = self._clock.now()
+            if now < lifetime.revalidate_until:
+                if not limits.only_if_cached and lifetime.due_for_refresh(now):
+                    self._refresh(inquiry, now)
+                return self._recalled(inquiry, remembered)
+        try:
+            observation = await self._ask(inquiry, limits)
+        except NotCached:
+            raise
+        except NoAnswer:
+            # Grace: what was proven stays proven for a while. A no is never repeated past its short life.
+            remembered = self._store.peek(inquiry.name) or remembered
+            if remembered is None or not self._usable(inquiry, remembered, limits):
+                raise
+            return self._recalled(inquiry, remembered)
+        lifetime = inquiry.lifetime(observation)
+        return _Found(observation, CacheTier.NONE, policy.standing_of(observation, lifetime, stale=False))
+
+    async def _ask(self, inquiry: _Inquiry, limits: _Limits) -> Observation:
+        if (silence := self._memo.recall(inquiry.name)) is not None:
+            raise silence
+        if limits.only_if_cached:
+            raise NotCached
+        left = timedelta(seconds=limits.give_up_at - self._clock.monotonic())
+        if left <= timedelta():
+            raise DeadlineExceeded(retry_after=_RETRY_SOON)
+        if not self._flights.under_way(inquiry.name, not_before=limits.oldest):
+            self._budget.admit(Priority.FOREGROUND, within=left)
+        try:
+            async with self._clock.timeout(left):
+                return await self._flights.fly(
+                    inquiry.name,
+                    partial(self._look_up, inquiry, Priority.FOREGROUND),
+                    now=self._clock.now(),
+                    not_before=limits.oldest,
+                )
+        except TimeoutError:
+            raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
+
+    def _refresh(self, inquiry: _Inquiry, now: datetime) -> None:
+        if self._flights.under_way(inquiry.name) or self._memo.recall(inquiry.name) is not None:
+            return
+        try:
+            self._budget.admit(Priority.BACKGROUND, within=timedelta())
+        except NoAnswer:
+            return  # callers who wait come first; the next question tries again
+        self._flights.start(inquiry.name, partial(self._look_up, inquiry, Priority.BACKGROUND), now=now)
+
+    async def _look_up(self, inquiry: _Inquiry, priority: Priority) -> Observation:
+        try:
+            observation = await inquiry.look_up(priority)
+        except NoAnswer as silence:
+            self._memo.remember(inquiry.name, silence)
+            raise
+        self._memo.forget(inquiry.name)
+        keep_until = inquiry.lifetime(observation).usable_until
+        return self._store.put(inquiry.name, observation, keep_until=keep_until)
+
+    def _recalled(self, inquiry: _Inquiry, remembered: Remembered) -> _Found:
+        lifetime = inquiry.lifetime(remembered.observation)
+        stale = self._clock.now() >= lifetime.fresh_until
+        standing = policy.standing_of(remembered.observation, lifetime, stale=stale)
+        return _Found(remembered.observation, remembered.tier, standing)
+
+    def _usable(self, inquiry: _Inquiry, remembered: Remembered, limits: _Limits) -> bool:
+        usable_until = inquiry.lifetime(remembered.observation).usable_until
+        return limits.accept(remembered.observation) and self._clock.now() < usable_until
+
+    def _about_ownership(self, rules: GameRules, subject: Subject) -> _Inquiry:
+        name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
+        spread = policy.spread_of(name)
+        return _Inquiry(
+            name=name,
+            look_up=lambda priority: self._source.look_up(
+                rules.game_id, subject, accept=rules.accept, priority=priority
+            ),
+            lifetime=lambda observation: policy.lifetime_of(observation, rules, spread=spread),
+        )
+
+    def _about_identity(self, rules: GameRules, jwt: AppJwt) -> _Inquiry:
+        return _Inquiry(
+            name=self._fingerprints.of_jwt(jwt),
+            look_up=lambda priority: self._source.identify(jwt, priority=priority),
+            lifetime=lambda observation: policy.lifetime_of(observation, rules, spread=0),
+        )
+
+    def _about_seller(self, rules: GameRules) -> _Inquiry:
+        return _Inquiry(
+            name=_SELLER,
+            look_up=lambda _: self._source.identify_seller(),
+            lifetime=lambda observation: policy.lifetime_of(observation, rules, spread=0),
+        )
+
+    def _limits(self, question: Question) -> _Limits:
+        oldest = None if question.max_age is None else self._clock.now() - question.max_age
+        give_up_at = self._clock.monotonic() + question.deadline.total_seconds()
+        return _Limits(oldest, give_up_at, question.only_if_cached)
+
+    def _marked(self, verdict: Verdict) -> Verdict:
+        caveats = verdict.decision.caveats
+        if not self._sandbox or Caveat.SANDBOX in caveats:
+            return verdict
+        marked = replace(verdict.decision, caveats=(Caveat.SANDBOX, *caveats))
+        return replace(verdict, decision=marked)
+
+
+def _slower(one: CacheTier, other: CacheTier) -> CacheTier:
+    """An answer from two observations came from where the slower of them came from."""
+    order = (CacheTier.MEMORY, CacheTier.REDIS, CacheTier.NONE)
+    return max(one, other, key=order.index)
