@@ -20,17 +20,17 @@ class Allowance:
 
     def take(self) -> timedelta | None:
         """Spend one; return None if there was one, else the time until there is."""
-        lacking = self.left()
-        if lacking is None:
-            self._tokens -= 1
-        return lacking
-
-    def left(self) -> timedelta | None:
-        """Return None if there is one to spend, else the time until there is."""
         now = self._clock.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._counted_at) * self._rate)
         self._counted_at = now
-        return None if self._tokens >= 1 else timedelta(seconds=(1 - self._tokens) / self._rate)
+        if self._tokens < 1:
+            return timedelta(seconds=(1 - self._tokens) / self._rate)
+        self._tokens -= 1
+        return None
+
+    def give_back(self) -> None:
+        """Undo a `take`."""
+        self._tokens = min(self._burst, self._tokens + 1)
 
 
 class CallerLimits:
@@ -52,12 +52,10 @@ class CallerLimits:
         if wait is not None:
             raise TooManyQuestions("rate", retry_after=wait)
 
-    def try_key(self) -> None:
-        """Raise `TooManyQuestions` when too many of this caller's download keys failed lately; spends nothing."""
-        wait = self._failed_keys.left()
-        if wait is not None:
-            raise TooManyQuestions("failed_keys", retry_after=wait)
+    def try_key(self) -> timedelta | None:
+        """Spend one try at a download key; return None if there was one, else the time until there is."""
+        return self._failed_keys.take()
 
-    def key_failed(self) -> None:
-        """Take note that a download key of this caller does not exist."""
-        self._failed_keys.take()
+    def key_was_fine(self) -> None:
+        """Give back the try: the key exists, or nobody could say."""
+        self._failed_keys.give_back()

@@ -1,0 +1,5 @@
+"""`python -m service` is `ownership-gateway`."""
+
+from service.cli import main
+
+main()

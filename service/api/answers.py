@@ -1,0 +1,164 @@
+"""Verdicts as callers see them: bodies and headers."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from service.api.problems import MEDIA_TYPE, Reply, problem_type, whole_seconds
+from service.ownership import CacheTier, Caveat, Decision, Method, Outcome, Player, Proof, ProofKind, Reason
+from service.verification import Verdict
+
+
+class PlayerBody(Struct, frozen=True):
+    """The player, as far as the store has named them."""
+
+    id: int
+    username: str | None
+    display_name: str | None
+
+
+class EvidenceBody(Struct, frozen=True):
+    """What proves ownership; times are in UTC."""
+
+    kind: ProofKind
+    id: int | None
+    acquired_at: datetime | None
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The answer to a question; act on `allowed` alone, the rest says why. Times are in UTC."""
+
+    allowed: bool
+    outcome: Outcome
+    reason: Reason
+    game_id: int
+    method: Method
+    player: PlayerBody | None
+    evidence: EvidenceBody | None
+    observed_at: datetime | None
+    fresh_until: datetime | None
+    usable_until: datetime | None
+    stale: bool
+    cache: CacheTier
+    caveats: tuple[Caveat, ...]
+    decision_id: str
+
+
+class NoAnswerProblem(Struct, frozen=True, kw_only=True):
+    """No usable answer: a problem and a decision in one, so that either reading of it is right."""
+
+    type: str
+    title: str
+    status: int
+    code: Reason
+    request_id: str
+    retry_after_seconds: int
+    allowed: bool
+    outcome: Outcome
+    reason: Reason
+    game_id: int
+    method: Method
+    player: PlayerBody | None
+    evidence: EvidenceBody | None
+    caveats: tuple[Caveat, ...]
+    decision_id: str
+
+
+TITLES: Final = {
+    Reason.SOURCE_UNAVAILABLE: "itch.io cannot be reached or is broken",
+    Reason.SOURCE_RATE_LIMITED: "itch.io is throttling us",
+    Reason.SOURCE_PROTOCOL: "itch.io answered in a way that no decision can be built on",
+    Reason.GATEWAY_CREDENTIAL: "itch.io refuses the gateway's own API key",
+    Reason.GAME_NOT_ACCESSIBLE: "The gateway's API key cannot see this game",
+    Reason.NOT_CACHED: "Nothing recent enough is known, and itch.io was not to be asked",
+    Reason.DEADLINE_EXCEEDED: "itch.io had not answered when the time was up",
+    Reason.OVERLOADED: "More is being asked than itch.io may be asked",
+}
+
+_UNKNOWN_WAIT_SECONDS: Final = 1.0
+_UNKNOWN_WAIT_SPREAD_SECONDS: Final = 4.0
+
+
+class AnswerWriter:
+    """Makes replies. `jitter` returns numbers from 0 to 1, so that those who must come back do not come all at once."""
+
+    def __init__(self, *, jitter: Callable[[], float]) -> None:
+        self._jitter = jitter
+        self._encoder = msgspec.json.Encoder()
+
+    def reply(self, verdict: Verdict, *, now: datetime, decision_id: str, request_id: str) -> Reply:
+        """Return 200 for every outcome but `unknown`, which is 503 with `Retry-After`."""
+        if verdict.decision.outcome is Outcome.UNKNOWN:
+            return self._no_answer(verdict, decision_id, request_id)
+        return self._answer(verdict, now, decision_id)
+
+    def _answer(self, verdict: Verdict, now: datetime, decision_id: str) -> Reply:
+        decision = verdict.decision
+        body = Answer(
+            allowed=decision.allowed,
+            outcome=decision.outcome,
+            reason=decision.reason,
+            game_id=decision.game_id,
+            method=decision.method,
+            player=_player(decision.player),
+            evidence=_evidence(decision.proof),
+            observed_at=_to_the_second(decision.observed_at),
+            fresh_until=_to_the_second(decision.fresh_until),
+            usable_until=_to_the_second(decision.usable_until),
+            stale=decision.stale,
+            cache=verdict.cache,
+            caveats=decision.caveats,
+            decision_id=decision_id,
+        )
+        return Reply(200, self._encoder.encode(body), headers=_cache_headers(decision, verdict.cache, now))
+
+    def _no_answer(self, verdict: Verdict, decision_id: str, request_id: str) -> Reply:
+        decision = verdict.decision
+        wait = verdict.retry_after or timedelta(
+            seconds=_UNKNOWN_WAIT_SECONDS + _UNKNOWN_WAIT_SPREAD_SECONDS * self._jitter()
+        )
+        seconds = whole_seconds(wait)
+        body = NoAnswerProblem(
+            type=problem_type(decision.reason),
+            title=TITLES[decision.reason],
+            status=503,
+            code=decision.reason,
+            request_id=request_id,
+            retry_after_seconds=seconds,
+            allowed=decision.allowed,
+            outcome=decision.outcome,
+            reason=decision.reason,
+            game_id=decision.game_id,
+            method=decision.method,
+            player=_player(decision.player),
+            evidence=_evidence(decision.proof),
+            caveats=decision.caveats,
+            decision_id=decision_id,
+        )
+        return Reply(503, self._encoder.encode(body), MEDIA_TYPE, {"retry-after": str(seconds)})
+
+
+def _cache_headers(decision: Decision, cache: CacheTier, now: datetime) -> dict[str, str]:
+    """Return `Age` (RFC 9111 5.1) and `Cache-Status` (RFC 9211); a negative `ttl` says that the answer is stale."""
+    if decision.observed_at is None or decision.fresh_until is None:
+        return {"cache-status": "ownership-gateway"}
+    age = max(0, int((now - decision.observed_at).total_seconds()))
+    if cache is CacheTier.NONE:
+        return {"age": str(age), "cache-status": "ownership-gateway; fwd=miss; stored"}
+    left = int((decision.fresh_until - now).total_seconds())
+    return {"age": str(age), "cache-status": f"ownership-gateway; hit; ttl={left}; detail={cache}"}
+
+
+def _player(player: Player | None) -> PlayerBody | None:
+    return None if player is None else PlayerBody(player.id, player.username, player.display_name)
+
+
+def _evidence(proof: Proof | None) -> EvidenceBody | None:
+    return None if proof is None else EvidenceBody(proof.kind, proof.id, _to_the_second(proof.acquired_at))
+
+
+def _to_the_second(at: datetime | None) -> datetime | None:
+    return None if at is None else at.replace(microsecond=0)

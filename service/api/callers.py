@@ -1,0 +1,63 @@
+"""Who asks: callers are known by the SHA-256 of their token, and may do what they were given."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from service.errors import NotAuthenticated, NotPermitted
+from service.limits.caller_limits import CallerLimits
+from service.ownership import GameId
+from service.rights import Right
+
+TOKEN_PREFIX: Final = "ogw_"  # noqa: S105 - the recognisable part of every token, for secret scanners
+_SCHEME: Final = b"bearer "
+_LONGEST_HEADER: Final = 512
+
+
+class Caller(Struct, frozen=True):
+    """A game server. `games` is None for all; without `limits` it is not limited."""
+
+    name: str
+    rights: frozenset[Right]
+    games: frozenset[GameId] | None = None
+    limits: CallerLimits | None = None
+
+    def require(self, right: Right) -> None:
+        """Raise `NotPermitted` unless the caller has the right."""
+        if right not in self.rights:
+            raise NotPermitted(f"the right {right}")
+
+    def require_game(self, game_id: GameId) -> None:
+        """Raise `NotPermitted` unless the caller may ask about the game."""
+        if self.games is not None and game_id not in self.games:
+            raise NotPermitted("this game")
+
+
+LOCAL_CALLER: Final = Caller("local", frozenset({Right.VERIFY, Right.ASSERT_USER, Right.ASSERT_EMAIL}))
+"""Whoever can reach a gateway without configured callers: it listens on loopback or a Unix socket only."""
+
+
+class CallerDirectory:
+    """All callers, by the digest of their token. An empty directory knows only the local caller."""
+
+    def __init__(self, callers: Iterable[tuple[bytes, Caller]]) -> None:
+        self._callers = dict(callers)
+
+    def identify(self, authorization: bytes | None) -> Caller:
+        """Return who sent this `Authorization` header. Raises `NotAuthenticated` when nobody known did."""
+        if not self._callers:
+            return LOCAL_CALLER
+        if authorization is None or len(authorization) > _LONGEST_HEADER:
+            raise NotAuthenticated
+        scheme, token = authorization[: len(_SCHEME)], authorization[len(_SCHEME) :]
+        if scheme.lower() != _SCHEME:
+            raise NotAuthenticated
+        # A digest of what was sent says nothing about the tokens, however long looking it up takes.
+        digest = hashlib.sha256(token.strip(b" ")).digest()
+        for known, caller in self._callers.items():
+            if hmac.compare_digest(known, digest):
+                return caller
+        raise NotAuthenticated

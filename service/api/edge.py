@@ -1,0 +1,98 @@
+"""The outermost layer: what every HTTP exchange has, whatever answers it.
+
+Every response carries its request id and `Cache-Control: no-store`. The operational endpoints can be kept to a
+listener of their own, and are told apart here by the port that a request came in on.
+"""
+
+from typing import Final
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.identifiers import request_id_from, trace_id_from
+from service.api.problems import Reply, status_reply
+from service.interfaces import Clock
+
+OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
+
+_REQUEST_ID: Final = "ownership_gateway_request_id"
+_TRACE_ID: Final = "ownership_gateway_trace_id"
+
+
+def request_id_of(scope: Scope) -> str:
+    """Return the id of the request."""
+    request_id: str = scope["state"][_REQUEST_ID]
+    return request_id
+
+
+def trace_id_of(scope: Scope) -> str | None:
+    """Return the trace that the request belongs to, if any."""
+    trace_id: str | None = scope["state"][_TRACE_ID]
+    return trace_id
+
+
+class Edge:
+    """Wraps the application.
+
+    `operations_port` is the port that alone serves the operational endpoints, if any. While `draining`, every response
+    asks its connection to be closed, so that callers come back to another gateway.
+    """
+
+    def __init__(self, app: ASGIApp, *, clock: Clock, operations_port: int | None = None) -> None:
+        self._app = app
+        self._clock = clock
+        self.operations_port = operations_port
+        self.draining = False
+        self._in_flight = 0
+
+    def in_flight(self) -> int:
+        """Return how many requests are being answered."""
+        return self._in_flight
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = request_id_from(_text(headers.get(b"x-request-id")), at=self._clock.now())
+        state = scope.setdefault("state", {})
+        state[_REQUEST_ID] = request_id
+        state[_TRACE_ID] = trace_id_from(_text(headers.get(b"traceparent")))
+
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode("ascii")),
+                    (b"cache-control", b"no-store"),
+                    *([(b"connection", b"close")] if self.draining else []),
+                ]
+            await send(message)
+
+        if self._misplaced(scope):
+            await send_reply(status_reply(404, request_id=request_id), send_marked)
+            return
+        self._in_flight += 1
+        try:
+            await self._app(scope, receive, send_marked)
+        finally:
+            self._in_flight -= 1
+
+    def _misplaced(self, scope: Scope) -> bool:
+        if self.operations_port is None:
+            return False
+        server = scope.get("server")
+        on_operations_port = server is not None and server[1] == self.operations_port
+        return on_operations_port != (scope["path"] in OPERATIONS)
+
+
+async def send_reply(reply: Reply, send: Send) -> None:
+    """Send a reply without the framework."""
+    headers = [(b"content-type", reply.media_type.encode("ascii")), (b"content-length", b"%d" % len(reply.body))]
+    headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in reply.headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")

@@ -1,0 +1,27 @@
+"""Which games may be asked about, and under which rules."""
+
+from collections.abc import Iterable
+
+from service.errors import UnknownGame
+from service.ownership import LARGEST_ID, GameId
+from service.policy import GameRules
+
+
+class GameDirectory:
+    """The configured games; without any, every game by its numeric id, under the default rules."""
+
+    def __init__(self, games: Iterable[GameRules]) -> None:
+        self._rules: dict[str | int, GameRules] = {}
+        for rules in games:
+            self._rules[rules.label] = rules
+            self._rules[int(rules.game_id)] = rules
+
+    def find(self, game: str | int) -> GameRules:
+        """Return the rules for a slug or an id. Raises `UnknownGame`."""
+        number = int(game) if isinstance(game, str) and game.isdigit() else game
+        rules = self._rules.get(number)
+        if rules is not None:
+            return rules
+        if self._rules or not isinstance(number, int) or not 1 <= number <= LARGEST_ID:
+            raise UnknownGame
+        return GameRules(GameId(number), label=str(number))

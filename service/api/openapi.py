@@ -1,0 +1,188 @@
+"""The description of the API in OpenAPI 3.1, made from the very structs that read and write the bodies.
+
+The framework's own generator describes what the framework converts; here it converts nothing (see routes.py).
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+
+from service.api.answers import TITLES, Answer, NoAnswerProblem
+from service.api.batch import BatchAnswer
+from service.api.problems import MEDIA_TYPE, Problem
+from service.api.questions import (
+    Batch,
+    DownloadKeyQuestion,
+    EmailQuestion,
+    Item,
+    JwtQuestion,
+    Presented,
+    Question,
+    UserQuestion,
+)
+
+_JSON: Final = "application/json"
+_REF: Final = "#/components/schemas/{name}"
+
+_QUESTIONS: Final[Mapping[str, tuple[type[Question], str, str]]] = {
+    "/verify/download-key": (
+        DownloadKeyQuestion,
+        "Does whoever holds this download key own the game?",
+        "Needs the right `verify`. Takes the key itself, or the whole download URL that a player pasted.",
+    ),
+    "/verify/jwt": (
+        JwtQuestion,
+        "Does the player to whom the itch.io app gave this JWT own the game?",
+        "Needs the right `verify`. itch.io is asked whose the JWT is; nothing in it is believed.",
+    ),
+    "/verify/email": (
+        EmailQuestion,
+        "Does the player who controls this address own the game?",
+        "Needs the rights `verify` and `assert:email`: the caller vouches for the address.",
+    ),
+    "/verify/user": (
+        UserQuestion,
+        "Does this itch.io user own the game?",
+        "Needs the right `assert:user`: the caller vouches for the user.",
+    ),
+}
+
+_PROBLEMS: Final = {
+    "400": "The body is unreadable, or not a question: `errors` says where and what.",
+    "401": "No caller token, or none that is known.",
+    "403": "The caller lacks the right or the game.",
+    "404": "No such game is configured.",
+    "408": "The body did not arrive in time.",
+    "413": "The body is larger than 16 KiB.",
+    "415": "The body is not `application/json` in UTF-8.",
+    "429": "The caller is over its limit; `Retry-After` says for how long.",
+    "500": "A bug of the gateway's.",
+}
+
+
+def describe_api() -> bytes:
+    """Return the description as JSON."""
+    schemas, components = msgspec.json.schema_components(
+        [Answer, NoAnswerProblem, Problem, Batch, BatchAnswer, Item, *(kind for kind, _, _ in _QUESTIONS.values())],
+        schema_hook=_schema_of_custom,
+        ref_template=_REF,
+    )
+    # A batch reads each item on its own; to the outside it is simply a list of items, each result an answer or problem.
+    components["Batch"]["properties"]["items"]["items"] = schemas[5]
+    components["Result"]["properties"]["decision"] = {"$ref": _REF.format(name="Answer")}
+    components["Result"]["properties"]["problem"] = {
+        "anyOf": [{"$ref": _REF.format(name=name)} for name in ("Problem", "NoAnswerProblem")]
+    }
+    document = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ownership gateway",
+            "version": version("ownership-gateway"),
+            "summary": "Does this player own the game on itch.io?",
+            "description": "Grant content if, and only if, `allowed` is true. A 503 is no answer, not a no.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": {path: {"post": _question(path, *rest)} for path, rest in _QUESTIONS.items()}
+        | {"/verify/batch": {"post": _batch()}}
+        | _operations(),
+        "components": {
+            "schemas": components,
+            "headers": _HEADERS,
+            "securitySchemes": {"caller": {"type": "http", "scheme": "bearer", "bearerFormat": "ogw_…"}},
+        },
+        "security": [{"caller": []}, {}],
+    }
+    return msgspec.json.encode(document)
+
+
+def _schema_of_custom(kind: type[Any]) -> dict[str, object]:
+    if kind is Presented:
+        return {"type": "string", "format": "password"}
+    if kind is msgspec.Raw:
+        return {}
+    raise AssertionError(f"no schema for {kind.__name__}")
+
+
+def _question(path: str, kind: type[Question], summary: str, description: str) -> dict[str, object]:
+    return {
+        "operationId": path.removeprefix("/").replace("/", "_").replace("-", "_"),
+        "summary": summary,
+        "description": description,
+        "requestBody": _body(kind.__name__),
+        "responses": {
+            "200": _response("The answer, whether yes, no, or that the credential is no good.", _JSON, "Answer")
+            | {"headers": _header_refs("Age", "Cache-Status", "X-Request-ID")},
+            "503": _response(
+                "No usable answer (`unknown`): ask again after `Retry-After`. " + _unknown_reasons(),
+                MEDIA_TYPE,
+                "NoAnswerProblem",
+            )
+            | {"headers": _header_refs("Retry-After", "X-Request-ID")},
+            **_problem_responses(),
+        },
+    }
+
+
+def _batch() -> dict[str, object]:
+    return {
+        "operationId": "verify_batch",
+        "summary": "Up to 100 questions at once.",
+        "description": "Needs the right `verify`, and each item the rights of its method. Every item gets the status "
+        "and body that it would have got alone; equal questions cost one look-up.",
+        "requestBody": _body("Batch"),
+        "responses": {
+            "200": _response("The results, in the order asked.", _JSON, "BatchAnswer"),
+            **_problem_responses(),
+        },
+    }
+
+
+def _operations() -> dict[str, object]:
+    alive = {"description": "The event loop turns."}
+    ready = {"description": "Send questions here; `components` names the state of each part."}
+    not_ready = {"description": "Starting or draining: send no questions here."}
+    return {
+        "/livez": {"get": _operation("livez", "Alive?", {"200": alive})},
+        "/readyz": {"get": _operation("readyz", "Ready?", {"200": ready, "503": not_ready})},
+        "/metrics": {"get": _operation("metrics", "Metrics", {"200": {"description": "Prometheus' text format."}})},
+        "/version": {"get": _operation("version", "Version", {"200": {"description": "What is running."}})},
+        "/openapi.json": {"get": _operation("openapi", "This", {"200": {"description": "OpenAPI 3.1."}})},
+    }
+
+
+def _operation(name: str, summary: str, responses: Mapping[str, object]) -> dict[str, object]:
+    return {"operationId": name, "summary": summary, "security": [], "responses": responses}
+
+
+def _body(name: str) -> dict[str, object]:
+    return {"required": True, "content": {_JSON: {"schema": {"$ref": _REF.format(name=name)}}}}
+
+
+def _response(description: str, media_type: str, name: str) -> dict[str, object]:
+    return {"description": description, "content": {media_type: {"schema": {"$ref": _REF.format(name=name)}}}}
+
+
+def _problem_responses() -> dict[str, object]:
+    responses: dict[str, object] = {}
+    for status, description in _PROBLEMS.items():
+        headers = ("Retry-After", "X-Request-ID") if status == "429" else ("X-Request-ID",)
+        responses[status] = _response(description, MEDIA_TYPE, "Problem") | {"headers": _header_refs(*headers)}
+    return responses
+
+
+def _unknown_reasons() -> str:
+    return "Reasons: " + "; ".join(f"`{reason}`: {title}" for reason, title in TITLES.items()) + "."
+
+
+_HEADERS: Final = {
+    "Age": {"description": "Seconds since the store was asked (RFC 9111).", "schema": {"type": "integer"}},
+    "Cache-Status": {"description": "What the cache did (RFC 9211).", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds until asking again makes sense.", "schema": {"type": "integer"}},
+    "X-Request-ID": {"description": "The caller's own id, or a new one.", "schema": {"type": "string"}},
+}
+
+
+def _header_refs(*names: str) -> dict[str, object]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}

@@ -1,0 +1,63 @@
+"""What operators and orchestrators ask: alive, ready, metrics, version."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from litestar import Response, Router, get
+
+from service.observability.metrics import Metrics
+
+
+class Readiness:
+    """Whether to send questions here. A dead Redis or a dead itch.io degrades the gateway, it does not unready it.
+
+    `components` return the state of each part in one word; they are named so that health never says just "no".
+    """
+
+    def __init__(self, components: Mapping[str, Callable[[], str]]) -> None:
+        self._components = components
+        self._phase = "starting"
+
+    def ready(self) -> None:
+        """Start-up is over."""
+        self._phase = "ready"
+
+    def draining(self) -> None:
+        """Questions are still answered, but no more should be sent here."""
+        self._phase = "draining"
+
+    def report(self) -> tuple[int, dict[str, object]]:
+        """Return the status, 503 only while starting or draining, and the body."""
+        components = {name: state() for name, state in self._components.items()}
+        return 200 if self._phase == "ready" else 503, {"status": self._phase, "components": components}
+
+
+def create_operations_router(*, readiness: Readiness, metrics: Metrics, version: str, sandbox: bool) -> Router:
+    """Return the operational endpoints."""
+
+    @get("/livez", sync_to_thread=False)
+    def livez() -> Response[bytes]:
+        """Return 200 as long as the event loop turns."""
+        return _json(200, {"status": "alive"})
+
+    @get("/readyz", sync_to_thread=False)
+    def readyz() -> Response[bytes]:
+        """Return whether questions should be sent here, and the state of each component."""
+        return _json(*readiness.report())
+
+    @get("/metrics", sync_to_thread=False)
+    def scrape() -> Response[bytes]:
+        """Return the metrics in Prometheus' text format."""
+        body, content_type = metrics.render()
+        return Response(body, headers={"content-type": content_type})
+
+    @get("/version", sync_to_thread=False)
+    def show_version() -> Response[bytes]:
+        """Return what is running."""
+        return _json(200, {"version": version, "sandbox": sandbox})
+
+    return Router("/", route_handlers=[livez, readyz, scrape, show_version])
+
+
+def _json(status: int, body: Mapping[str, object]) -> Response[bytes]:
+    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")

@@ -1,0 +1,164 @@
+"""Errors as problem details (RFC 9457). The only place that knows which HTTP status an error has."""
+
+import math
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from service.errors import (
+    BadQuestion,
+    NotAuthenticated,
+    NotPermitted,
+    QuestionRefused,
+    TooManyQuestions,
+    UnknownGame,
+)
+from service.observability.labels import RefusalCause
+
+PROBLEM_TYPES: Final = "https://ownership-gateway.example/problems/"
+"""Names, not addresses: each ends in the code with hyphens, and is explained in docs/api.md under that code."""
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class Reply(Struct, frozen=True):
+    """What is sent back: status, body, media type and any headers beyond the usual."""
+
+    status: int
+    body: bytes
+    media_type: str = "application/json"
+    headers: dict[str, str] = {}
+
+
+class Mistake(Struct, frozen=True):
+    """Where in the body a mistake is (RFC 6901), and what kind it is."""
+
+    pointer: str
+    code: str
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """A problem. `code` is for programs, `title` and `detail` for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    request_id: str
+    detail: str | UnsetType = UNSET
+    errors: list[Mistake] | UnsetType = UNSET
+    retry_after_seconds: int | UnsetType = UNSET
+
+
+def problem_type(code: str) -> str:
+    """Return the URI that names a kind of problem."""
+    return PROBLEM_TYPES + code.replace("_", "-")
+
+
+def problem_reply(
+    status: int,
+    code: str,
+    title: str,
+    *,
+    request_id: str,
+    detail: str | UnsetType = UNSET,
+    errors: list[Mistake] | UnsetType = UNSET,
+    retry_after: timedelta | None = None,
+    headers: dict[str, str] | None = None,
+) -> Reply:
+    """Return a problem as a reply."""
+    seconds = UNSET if retry_after is None else whole_seconds(retry_after)
+    problem = Problem(
+        type=problem_type(code),
+        title=title,
+        status=status,
+        code=code,
+        request_id=request_id,
+        detail=detail,
+        errors=errors,
+        retry_after_seconds=seconds,
+    )
+    waits = {} if seconds is UNSET else {"retry-after": str(seconds)}
+    return Reply(status, msgspec.json.encode(problem), MEDIA_TYPE, {**waits, **(headers or {})})
+
+
+def whole_seconds(wait: timedelta) -> int:
+    """Return the seconds for `Retry-After`: rounded up, and never 0, which would invite a tight loop."""
+    return max(1, math.ceil(wait.total_seconds()))
+
+
+def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
+    """Return what a caller at fault is told."""
+    match refusal:
+        case BadQuestion(pointer=pointer, code=code, detail=detail):
+            return problem_reply(
+                400,
+                code,
+                "The body is not a question that the gateway understands",
+                request_id=request_id,
+                detail=detail,
+                errors=[Mistake(pointer, code)],
+            )
+        case NotAuthenticated():
+            return problem_reply(
+                401,
+                "not_authenticated",
+                "This gateway answers only to callers with a token it knows",
+                request_id=request_id,
+                headers={"www-authenticate": "Bearer"},
+            )
+        case NotPermitted(lacking=lacking):
+            return problem_reply(
+                403, "not_permitted", "The caller may not ask this", request_id=request_id, detail=f"it lacks {lacking}"
+            )
+        case UnknownGame():
+            return problem_reply(404, "unknown_game", "No such game is configured here", request_id=request_id)
+        case TooManyQuestions(limit=limit, retry_after=retry_after):
+            code, title = _OVER[limit]
+            return problem_reply(429, code, title, request_id=request_id, retry_after=retry_after)
+        case _:
+            raise AssertionError(f"no status for {type(refusal).__name__}")
+
+
+_OVER: Final = {
+    "rate": ("too_many_questions", "The caller asks more than its rate allows"),
+    "failed_keys": ("too_many_failed_keys", "Too many of the caller's download keys did not exist lately"),
+}
+
+
+def cause_of(refusal: QuestionRefused) -> RefusalCause:
+    """Return what a refusal is counted as."""
+    match refusal:
+        case BadQuestion():
+            return RefusalCause.BAD_QUESTION
+        case NotAuthenticated():
+            return RefusalCause.NOT_AUTHENTICATED
+        case NotPermitted():
+            return RefusalCause.NOT_PERMITTED
+        case UnknownGame():
+            return RefusalCause.UNKNOWN_GAME
+        case TooManyQuestions(limit="failed_keys"):
+            return RefusalCause.FAILED_KEYS
+        case _:
+            return RefusalCause.RATE
+
+
+def status_reply(status: int, *, request_id: str, headers: dict[str, str] | None = None) -> Reply:
+    """Return a problem for what the HTTP layer itself refuses: wrong route, method, media type or size."""
+    code, title = _HTTP.get(status, ("internal_error", "A bug of the gateway's; the log has it under this request id"))
+    if code == "internal_error":
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem_reply(status, code, title, request_id=request_id, headers=headers)
+
+
+_HTTP: Final = {
+    400: ("bad_request", "The request is not one that the gateway understands"),
+    404: ("unknown_route", "There is nothing here"),
+    405: ("method_not_allowed", "This endpoint does not take that method"),
+    408: ("request_timeout", "The body did not arrive in time"),
+    413: ("body_too_large", "The body is larger than 16 KiB"),
+    415: ("unsupported_media_type", "The body must be sent as application/json"),
+}

@@ -1,0 +1,188 @@
+"""The bodies that callers send, and the questions that they mean."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from service.credentials import read_download_key, read_email, read_jwt, read_user_id
+from service.errors import BadQuestion
+from service.ownership import LARGEST_ID, Credential, Malformed, Method
+from service.secret import Secret
+
+MOST_ITEMS: Final = 100
+"""How many questions a batch may hold."""
+
+
+class Presented(Secret):
+    """What the player presented, before anybody has looked at it."""
+
+
+GameName: TypeAlias = (
+    Annotated[int, Meta(ge=1, le=LARGEST_ID, description="The number that itch.io gave the game.")]
+    | Annotated[
+        str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="The game's configured slug, or its id as text.")
+    ]
+)
+
+
+class Question(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all questions have in common."""
+
+    game: GameName
+    max_age: Annotated[int, Meta(ge=0, le=2**31 - 1, description="Never use evidence older than this, in seconds.")] | (
+        None
+    ) = None
+    only_if_cached: Annotated[bool, Meta(description="Answer from what is known; never ask the store.")] = False
+    deadline_ms: Annotated[int, Meta(ge=50, le=10_000, description="How long the caller waits.")] | None = None
+
+
+class DownloadKeyQuestion(Question, frozen=True, kw_only=True):
+    """Does whoever holds this download key own the game?"""
+
+    download_key: Annotated[Presented, Meta(description="The key, or the whole download URL that a player pasted.")]
+
+    def credential(self, at: str) -> Credential | Malformed:  # noqa: ARG002 - a key is the player's, not the caller's
+        """Return the download key, or what it turned out to be."""
+        return read_download_key(self.download_key.reveal())
+
+
+class JwtQuestion(Question, frozen=True, kw_only=True):
+    """Does the player to whom the itch.io app gave this JWT own the game?"""
+
+    jwt: Annotated[Presented, Meta(description="`ITCHIO_API_KEY`, as the itch.io app gave it to the game.")]
+
+    def credential(self, at: str) -> Credential | Malformed:  # noqa: ARG002 - a JWT is the player's, not the caller's
+        """Return the JWT, or that it is none."""
+        return read_jwt(self.jwt.reveal())
+
+
+class EmailQuestion(Question, frozen=True, kw_only=True):
+    """Does the player who controls this address own the game?"""
+
+    email: Annotated[Presented, Meta(description="An address that the caller has verified.")]
+    proof: Annotated[Presented, Meta(description="Reserved for an OIDC id token; not supported yet.")] | None = None
+
+    def credential(self, at: str) -> Credential | Malformed:
+        """Return the address. Raises `BadQuestion` for a malformed one, and for a proof."""
+        if self.proof is not None:
+            raise BadQuestion(f"{at}/proof", "not_supported", "proofs are not supported yet; leave the field out")
+        return read_email(self.email.reveal(), pointer=f"{at}/email")
+
+
+class UserQuestion(Question, frozen=True, kw_only=True):
+    """Does this itch.io user own the game?"""
+
+    user_id: Annotated[int, Meta(ge=1, le=LARGEST_ID, description="A user whom the caller authenticated itself.")]
+
+    def credential(self, at: str) -> Credential | Malformed:
+        """Return the user."""
+        return read_user_id(self.user_id, pointer=f"{at}/user_id")
+
+
+ItemId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class DownloadKeyItem(DownloadKeyQuestion, frozen=True, kw_only=True, tag_field="method", tag="download_key"):
+    """The question about a download key, in a batch."""
+
+    id: ItemId
+
+
+class JwtItem(JwtQuestion, frozen=True, kw_only=True, tag_field="method", tag="jwt"):
+    """The question about a JWT, in a batch."""
+
+    id: ItemId
+
+
+class EmailItem(EmailQuestion, frozen=True, kw_only=True, tag_field="method", tag="email"):
+    """The question about an e-mail address, in a batch."""
+
+    id: ItemId
+
+
+class UserItem(UserQuestion, frozen=True, kw_only=True, tag_field="method", tag="user"):
+    """The question about a user, in a batch."""
+
+    id: ItemId
+
+
+Item: TypeAlias = DownloadKeyItem | JwtItem | EmailItem | UserItem
+
+
+class ItemHead(Struct, frozen=True, kw_only=True):
+    """As much of an item as is needed to answer it at all."""
+
+    id: ItemId
+
+
+class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Up to 100 questions, each read on its own: a mistake in one is that one's alone."""
+
+    items: Annotated[list[Raw], Meta(min_length=1, max_length=MOST_ITEMS)]
+
+
+AnyQuestion: TypeAlias = DownloadKeyQuestion | JwtQuestion | EmailQuestion | UserQuestion
+
+QUESTIONS: Final[Mapping[Method, type[AnyQuestion]]] = {
+    Method.DOWNLOAD_KEY: DownloadKeyQuestion,
+    Method.JWT: JwtQuestion,
+    Method.EMAIL: EmailQuestion,
+    Method.USER: UserQuestion,
+}
+
+
+def method_of(question: AnyQuestion) -> Method:
+    """Return by which method a question asks."""
+    return next(method for method, kind in QUESTIONS.items() if isinstance(question, kind))
+
+
+def _hide(kind: type[Any], value: object) -> object:
+    if kind is Presented and isinstance(value, str):
+        return Presented(value)
+    raise ValueError("Expected `str`")
+
+
+class BodyReader:
+    """Reads bodies of one type: strictly, and without ever repeating what was in them."""
+
+    def __init__(self, kind: Any) -> None:  # noqa: ANN401 - a type or a union of types
+        self._decoder = msgspec.json.Decoder(kind, dec_hook=_hide)
+
+    def read(self, body: bytes | Raw, *, at: str = "") -> Any:  # noqa: ANN401 - what the reader was made for
+        """Return the value. Raises `BadQuestion` with a JSON pointer below `at` to what is wrong."""
+        try:
+            return self._decoder.decode(body)
+        except msgspec.ValidationError as error:
+            raise _mistake(str(error), at) from None  # its text may repeat the body
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise BadQuestion(at, "unreadable_json", "the body is not JSON in UTF-8") from None
+
+
+_FIELDS: Final = frozenset({"id", "method"}).union(*(kind.__struct_fields__ for kind in QUESTIONS.values()))
+_AT: Final = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_STEP: Final = re.compile(r"\.(?P<field>\w+)|\[(?P<index>\d+)\]")
+_MISSING: Final = re.compile(r"Object missing required field `(?P<field>\w+)`")
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>.*)`", re.DOTALL)
+_WRONG_TYPE: Final = re.compile(r"Expected `[^`]+`(?:, got `[^`]+`)?")
+
+
+def _mistake(text: str, at: str) -> BadQuestion:
+    """Turn msgspec's message into a pointer, a code and a sentence that repeat nothing that was sent."""
+    where = _AT.search(text)
+    path = where["path"] if where else ""
+    pointer = at + "".join(f"/{step['field'] or step['index']}" for step in _STEP.finditer(path))
+    text = text[: where.start()] if where else text
+    if match := _MISSING.fullmatch(text):
+        return BadQuestion(f"{pointer}/{match['field']}", "missing_field", "this field is required")
+    if match := _UNKNOWN.fullmatch(text):
+        # A field's name is the sender's own text: it is named only if it is one of ours in the wrong place.
+        field = match["field"]
+        return BadQuestion(
+            f"{pointer}/{field}" if field in _FIELDS else pointer, "unknown_field", "this question has no such field"
+        )
+    if _WRONG_TYPE.fullmatch(text):
+        return BadQuestion(pointer, "wrong_type", text.partition(", got")[0])
+    return BadQuestion(pointer, "out_of_range", text if text.startswith("Expected") else "this value is not allowed")

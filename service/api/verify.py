@@ -1,0 +1,154 @@
+"""One question over HTTP: from a body to a reply, counted and logged on the way."""
+
+from datetime import timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from service.api.answers import AnswerWriter
+from service.api.callers import Caller
+from service.api.games import GameDirectory
+from service.api.identifiers import make_ulid
+from service.api.problems import Reply, cause_of, refusal_reply
+from service.api.questions import AnyQuestion
+from service.errors import QuestionRefused, TooManyQuestions
+from service.interfaces import Clock, Fingerprints
+from service.limits.caller_limits import CallerLimits
+from service.observability.logs import Logging, VerifiedLine
+from service.observability.metrics import Metrics
+from service.ownership import CacheTier, Malformed, Method, Reason
+from service.rights import Right
+from service.verification import Question, Verdict, Verification
+
+RIGHT_FOR = {
+    Method.DOWNLOAD_KEY: (Right.VERIFY,),
+    Method.JWT: (Right.VERIFY,),
+    Method.EMAIL: (Right.VERIFY, Right.ASSERT_EMAIL),
+    Method.USER: (Right.ASSERT_USER,),
+}
+"""Whoever names an address or a user on its own word needs the right to."""
+
+
+class Asking(Struct, frozen=True):
+    """Who asks, in which request."""
+
+    caller: Caller
+    request_id: str
+    trace_id: str | None
+
+
+class VerifyDesk:
+    """Answers one question at a time, whether it came alone or in a batch."""
+
+    def __init__(
+        self,
+        *,
+        verification: Verification,
+        games: GameDirectory,
+        fingerprints: Fingerprints,
+        writer: AnswerWriter,
+        metrics: Metrics,
+        log: Logging,
+        clock: Clock,
+        default_deadline: timedelta,
+    ) -> None:
+        self._verification = verification
+        self._games = games
+        self._fingerprints = fingerprints
+        self._writer = writer
+        self._metrics = metrics
+        self._log = log
+        self._clock = clock
+        self._default_deadline = default_deadline
+
+    async def answer(self, asked: AnyQuestion, asking: Asking, *, at: str = "") -> Reply:
+        """Return the answer to a question whose caller has the right to ask it; `at` points to it in the body.
+
+        Raises `QuestionRefused` when the caller is at fault.
+        """
+        started = self._clock.monotonic()
+        question = self._question(asked, asking.caller, at)
+        verdict = await self._verify(question, asking.caller)
+        now = self._clock.now()
+        decision_id = make_ulid(now)
+        self._record(question, verdict, asking, decision_id, self._clock.monotonic() - started)
+        return self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
+
+    def require_right(self, method: Method, caller: Caller) -> None:
+        """Raise `NotPermitted` unless the caller may ask by this method."""
+        for right in RIGHT_FOR[method]:
+            caller.require(right)
+
+    def refuse(self, refusal: QuestionRefused, *, request_id: str, caller: Caller | None) -> Reply:
+        """Count and log a question that was turned away, and return what its caller is told."""
+        cause = cause_of(refusal)
+        self._metrics.refused(cause)
+        name = None if caller is None else caller.name
+        self._log.logger.info("refused", cause=cause, why=str(refusal), caller=name, request_id=request_id)
+        return refusal_reply(refusal, request_id=request_id)
+
+    def _question(self, asked: AnyQuestion, caller: Caller, at: str) -> Question:
+        rules = self._games.find(asked.game)
+        caller.require_game(rules.game_id)
+        return Question(
+            rules=rules,
+            credential=asked.credential(at),
+            deadline=self._default_deadline if asked.deadline_ms is None else timedelta(milliseconds=asked.deadline_ms),
+            max_age=None if asked.max_age is None else timedelta(seconds=asked.max_age),
+            only_if_cached=asked.only_if_cached,
+        )
+
+    async def _verify(self, question: Question, caller: Caller) -> Verdict:
+        if caller.limits is None or question.credential.method is not Method.DOWNLOAD_KEY:
+            return await self._verification.verify(question)
+        if isinstance(question.credential, Malformed):
+            return await self._verification.verify(question)
+        return await self._verify_limited(question, caller.limits)
+
+    async def _verify_limited(self, question: Question, limits: CallerLimits) -> Verdict:
+        """Let a caller try only so many keys that do not exist; keys that are known to be good always pass.
+
+        A try is spent before the answer is known, so that many at once cannot slip through, and given back after.
+        """
+        wait = limits.try_key()
+        if wait is not None:
+            verdict = await self._verification.verify(replace(question, only_if_cached=True))
+            if verdict.decision.reason is Reason.NOT_CACHED and not question.only_if_cached:
+                raise TooManyQuestions("failed_keys", retry_after=wait)
+            return verdict
+        failed = False
+        try:
+            verdict = await self._verification.verify(question)
+            failed = verdict.decision.reason is Reason.INVALID_DOWNLOAD_KEY and verdict.cache is CacheTier.NONE
+        finally:
+            if not failed:
+                limits.key_was_fine()
+        return verdict
+
+    def _record(self, question: Question, verdict: Verdict, asking: Asking, decision_id: str, seconds: float) -> None:
+        decision, credential = verdict.decision, question.credential
+        self._metrics.decision(
+            question.rules.label,
+            decision.method,
+            decision.reason,
+            verdict.cache,
+            seconds=seconds,
+            stale=decision.stale,
+        )
+        age = None if decision.observed_at is None else self._clock.now() - decision.observed_at
+        self._log.verified(
+            VerifiedLine(
+                decision_id=decision_id,
+                request_id=asking.request_id,
+                trace_id=asking.trace_id,
+                caller=asking.caller.name,
+                game=question.rules.label,
+                method=decision.method,
+                outcome=decision.outcome,
+                reason=decision.reason,
+                cache=verdict.cache,
+                age_seconds=None if age is None else round(age.total_seconds(), 3),
+                duration_ms=round(seconds * 1000, 3),
+                subject=None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential),
+            )
+        )

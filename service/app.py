@@ -1,0 +1,311 @@
+"""The composition root: builds everything from the settings, opens it, closes it."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Final
+
+import httpx
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, ControllerRouterHandler
+
+from service.api.answers import AnswerWriter
+from service.api.batch import BatchDesk
+from service.api.callers import Caller, CallerDirectory
+from service.api.edge import Edge
+from service.api.games import GameDirectory
+from service.api.operations import Readiness, create_operations_router
+from service.api.routes import LARGEST_BODY, create_crash_handler, create_verify_router, refuse_request
+from service.api.verify import VerifyDesk
+from service.cache.connect import RedisClient, connect
+from service.cache.keys import KeyedFingerprints, derive_keys
+from service.cache.memory import MemoryTier
+from service.cache.redis_tier import RedisTier
+from service.cache.sealing import Sealer
+from service.cache.tiers import TieredStore
+from service.clock import SystemClock
+from service.errors import NoAnswer
+from service.interfaces import Clock
+from service.itch.dialect import Dialect
+from service.itch.requests import StoreRequests
+from service.itch.seller_key import SellerKeyRing
+from service.itch.source import ItchSource
+from service.itch.transport import StoreClient
+from service.limits.caller_limits import CallerLimits
+from service.limits.store_budget import TokenBucket
+from service.observability.events import Events
+from service.observability.logs import Logging
+from service.observability.loop_lag import LoopLagMonitor
+from service.observability.metrics import Metrics
+from service.ownership import Observation
+from service.policy import GameRules
+from service.sandbox.app import create_sandbox_app
+from service.sandbox.control import create_control_router
+from service.sandbox.seed import SELLER_KEY as SANDBOX_SELLER_KEY
+from service.sandbox.server import SandboxServer
+from service.sandbox.state import Sandbox
+from service.secret import SellerKey
+from service.settings import Settings
+from service.singleflight import SingleFlight
+from service.verification import Verification
+
+VERSION: Final = version("ownership-gateway")
+HOMEPAGE: Final = "https://ownership-gateway.example"
+_MEBIBYTE: Final = 1024 * 1024
+_LEARN_AGAIN_AFTER: Final = timedelta(seconds=30)
+_SANDBOX_PATH: Final = {Dialect.CURRENT: "", Dialect.SERVER_SIDE: "/api/1"}
+
+
+def user_agent(settings: Settings) -> str:
+    """Return an honest User-Agent, with a page that says whom to ask about this traffic."""
+    return f"ownership-gateway/{VERSION} (+{settings.itch.contact_url or HOMEPAGE})"
+
+
+class Gateway:
+    """A gateway that is open: `asgi` answers until it is closed."""
+
+    def __init__(self, *, asgi: Edge, readiness: Readiness, metrics: Metrics, sandbox: Sandbox | None) -> None:
+        self.asgi = asgi
+        self.readiness = readiness
+        self.metrics = metrics
+        self.sandbox = sandbox
+
+
+class Store:
+    """The way to the store, and what it costs: everything below the verification."""
+
+    def __init__(self, *, source: ItchSource, budget: TokenBucket, environment: str) -> None:
+        self.source = source
+        self.budget = budget
+        self.environment = environment
+        """Whose answers these are; part of every cache entry's name."""
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings,
+    *,
+    log: Logging,
+    clock: Clock | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    redis: RedisClient | None = None,
+) -> AsyncIterator[Gateway]:
+    """Open a gateway, and close on the way out what was opened.
+
+    `transport` replaces the network to the store, `redis` the client made from the settings, `clock` the machine's.
+    Neither the store nor Redis needs to be there for the gateway to open.
+    """
+    clock = clock or SystemClock()
+    labels = [game.slug for game in settings.games]
+    metrics = Metrics(games=labels, version=VERSION, sandbox=settings.sandbox)
+    events = Events(metrics=metrics, log=log)
+    async with AsyncExitStack() as stack:
+        sandbox = Sandbox(clock=clock) if settings.sandbox else None
+        store = await _open_store(settings, sandbox, stack, clock=clock, events=events, transport=transport)
+        cache = _open_cache(settings, stack, clock=clock, events=events, metrics=metrics, redis=redis)
+        keys = derive_keys(settings.secret)
+        fingerprints = KeyedFingerprints(keys.naming, store.environment)
+        flights = SingleFlight[Observation](joined=events.joined, crashed=events.crashed)
+        verification = Verification(
+            source=store.source,
+            store=cache,
+            budget=store.budget,
+            fingerprints=fingerprints,
+            flights=flights,
+            clock=clock,
+            sandbox=settings.sandbox,
+        )
+        stack.push_async_callback(verification.close)
+        desk = VerifyDesk(
+            verification=verification,
+            games=GameDirectory(_rules(settings)),
+            fingerprints=fingerprints,
+            writer=AnswerWriter(jitter=random.random),
+            metrics=metrics,
+            log=log,
+            clock=clock,
+            default_deadline=timedelta(milliseconds=settings.deadline_ms),
+        )
+        readiness = Readiness(
+            {
+                "source": lambda: "paused" if store.budget.pause_left() else events.source_state,
+                "credential": lambda: events.credential_state,
+                "redis": lambda: events.redis_state if settings.redis.url or redis else "disabled",
+            }
+        )
+        routers: list[ControllerRouterHandler] = [
+            create_verify_router(desk=desk, batch_desk=BatchDesk(desk), callers=_callers(settings, clock), clock=clock),
+            create_operations_router(readiness=readiness, metrics=metrics, version=VERSION, sandbox=settings.sandbox),
+        ]
+        if sandbox is not None:
+            routers.append(create_control_router(sandbox))
+        edge = Edge(_framework(routers, log), clock=clock)
+        metrics.read_requests_in_flight(edge.in_flight)
+        metrics.read_budget(
+            tokens=store.budget.tokens, paused_seconds=lambda: store.budget.pause_left().total_seconds()
+        )
+        await _run_beside(stack, _learn(store.source, metrics, clock, games=not settings.games))
+        await _run_beside(stack, LoopLagMonitor(clock=clock, report=metrics.loop_lag, stalled=events.stalled).run())
+        readiness.ready()
+        yield Gateway(asgi=edge, readiness=readiness, metrics=metrics, sandbox=sandbox)
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, *, log: Logging) -> AsyncIterator[Store]:
+    """Open the way to the store alone, for commands that ask it something once."""
+    metrics = Metrics(games=[], version=VERSION, sandbox=settings.sandbox)
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        sandbox = Sandbox(clock=clock) if settings.sandbox else None
+        yield await _open_store(
+            settings, sandbox, stack, clock=clock, events=Events(metrics=metrics, log=log), transport=None
+        )
+
+
+async def _open_store(
+    settings: Settings,
+    sandbox: Sandbox | None,
+    stack: AsyncExitStack,
+    *,
+    clock: Clock,
+    events: Events,
+    transport: httpx.AsyncBaseTransport | None,
+) -> Store:
+    dialect = Dialect(settings.itch.dialect.value)
+    base_url, key, key_file = settings.itch.effective_base_url, settings.itch.api_key, settings.itch.api_key_file
+    if sandbox is not None:
+        # A real server on a loopback port: the gateway speaks to it as it speaks to itch.io.
+        server = await stack.enter_async_context(SandboxServer(create_sandbox_app(sandbox)))
+        base_url = server.base_url + _SANDBOX_PATH[dialect]
+        key, key_file = SellerKey(SANDBOX_SELLER_KEY), None
+    if key is None:
+        raise AssertionError("the settings were loaded without a source")
+    timeout = timedelta(seconds=settings.itch.timeout_seconds)
+    budget = TokenBucket(
+        rate=settings.itch.rate / settings.replicas,
+        burst=max(1, settings.itch.burst // settings.replicas),
+        patience=timeout / 2,
+        clock=clock,
+        paused=events.paused,
+        resumed=events.resumed,
+    )
+    agent = user_agent(settings)
+    seller_client = StoreClient(base_url=base_url, user_agent=agent, transport=transport)
+    player_client = StoreClient(base_url=base_url, user_agent=agent, transport=transport)
+    stack.push_async_callback(seller_client.close)
+    stack.push_async_callback(player_client.close)
+    key_ring = SellerKeyRing(
+        key, file=key_file, clock=clock, reloaded=events.key_reloaded, unreadable=events.key_unreadable
+    )
+    requests = StoreRequests(
+        seller_client=seller_client,
+        player_client=player_client,
+        dialect=dialect,
+        seller_key=key_ring,
+        budget=budget,
+        clock=clock,
+        observer=events,
+    )
+    source = ItchSource(requests=requests, clock=clock, timeout=timeout)
+    # The sandbox gets another port each time; what it said is worth nothing to the next one anyway.
+    return Store(source=source, budget=budget, environment=f"{dialect} {base_url}")
+
+
+def _open_cache(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    clock: Clock,
+    events: Events,
+    metrics: Metrics,
+    redis: RedisClient | None,
+) -> TieredStore:
+    memory = MemoryTier(
+        max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mebibytes * _MEBIBYTE, clock=clock
+    )
+    client = redis if settings.redis.url is None else connect(settings.redis.url)
+    tier = None
+    if client is not None:
+        tier = RedisTier(
+            client=client,
+            sealer=Sealer(derive_keys(settings.secret).sealing),
+            clock=clock,
+            on_operation=metrics.cache_operation,
+            on_state=events.redis,
+        )
+    cache = TieredStore(memory=memory, redis=tier, on_operation=metrics.cache_operation)
+    stack.push_async_callback(cache.close)
+    return cache
+
+
+def _framework(routers: list[ControllerRouterHandler], log: Logging) -> ASGIApp:
+    return Litestar(
+        route_handlers=routers,
+        exception_handlers={HTTPException: refuse_request, Exception: create_crash_handler(log)},
+        request_max_body_size=LARGEST_BODY,
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _rules(settings: Settings) -> list[GameRules]:
+    return [
+        GameRules(
+            game_id=game.id,
+            label=game.slug,
+            accept=game.accept,
+            grant_user_ids=game.grant_user_ids,
+            ban_user_ids=game.ban_user_ids,
+            grant_press=game.grant_press,
+            owned_fresh=timedelta(seconds=game.owned_fresh_seconds),
+            grace=timedelta(seconds=game.grace_seconds),
+            not_owned_fresh=timedelta(seconds=game.not_owned_seconds),
+        )
+        for game in settings.games
+    ]
+
+
+def _callers(settings: Settings, clock: Clock) -> CallerDirectory:
+    return CallerDirectory(
+        (
+            caller.token_digest,
+            Caller(
+                name=caller.name,
+                rights=caller.rights,
+                games=settings.games_of(caller),
+                limits=CallerLimits(
+                    rate=caller.rate, failed_keys_per_minute=caller.failed_keys_per_minute, clock=clock
+                ),
+            ),
+        )
+        for caller in settings.callers
+    )
+
+
+async def _learn(source: ItchSource, metrics: Metrics, clock: Clock, *, games: bool) -> None:
+    """Learn whose key it is, and which games it can see, without anybody waiting for it."""
+    while True:
+        try:
+            await source.identify_seller()
+            for game in await source.games() if games else ():
+                metrics.learn_game(game.id)
+        except NoAnswer:
+            await clock.sleep(_LEARN_AGAIN_AFTER)
+        else:
+            return
+
+
+async def _run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+    task = asyncio.create_task(work)
+
+    async def stop() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(stop)

@@ -1,0 +1,134 @@
+"""A client for Redis that never makes a question wait: nothing connects before the first command.
+
+redis-py's own defaults are made for batch jobs: a GET to a silent server took it 58.8 s (5 s a try, 10 retries).
+
+The Redis user needs `+get +evalsha +eval +set +del +client|setname` on `~og:v1:*`, `+select` for a database other than
+0, and `+cluster|slots +command` for Redis Cluster.
+"""
+
+from ssl import TLSVersion
+from typing import Any, Final, TypeAlias, assert_never
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.maint_notifications import MaintNotificationsConfig
+
+from service.cache.redis_url import Form, RedisAddress, RedisPassword, parse_redis_url
+from service.secret import RedisUrl
+
+RedisClient: TypeAlias = Redis | RedisCluster
+
+MAX_CONNECTIONS: Final = 32
+POOL_WAIT_SECONDS: Final = 0.02
+SOCKET_SECONDS: Final = 0.05
+CONNECT_SECONDS: Final = 0.1
+CLIENT_NAME: Final = "ownership-gateway"
+
+
+class BlockingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """The pool of a master that Sentinels watch; waits a little for a free connection, as the other pools do."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
+        """Close the connections; when it is all of them, those to the Sentinels too, which redis-py leaves open."""
+        await super().disconnect(inuse_connections)  # type: ignore[no-untyped-call]  # redis-py has no types there
+        if inuse_connections:
+            await self.sentinel_manager.aclose()
+
+
+def connect(url: RedisUrl) -> RedisClient:
+    """Return a client that connects when it is first used; close it with `aclose()`.
+
+    Raises `SettingsError` for a URL that cannot be used; its text repeats nothing of the URL.
+    """
+    address = parse_redis_url(url)
+    match address.form:
+        case Form.SERVER:
+            host, port = address.hosts[0]
+            kind = SSLConnection if address.tls else Connection
+            return _pooled(address, {"connection_class": kind, "host": host, "port": port, **_tls(address)})
+        case Form.SOCKET:
+            return _pooled(address, {"connection_class": UnixDomainSocketConnection, "path": address.path})
+        case Form.SENTINEL:
+            return _watched(address)
+        case Form.CLUSTER:
+            return RedisCluster(
+                startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
+                max_connections=MAX_CONNECTIONS,
+                **_settings(address.username, address.password),
+                **_tls_switch(address),
+            )
+        case _:
+            assert_never(address.form)
+
+
+def _pooled(address: RedisAddress, where: dict[str, Any]) -> Redis:
+    pool = BlockingConnectionPool(
+        max_connections=MAX_CONNECTIONS,
+        timeout=POOL_WAIT_SECONDS,
+        db=address.db,
+        **_settings(address.username, address.password),
+        **where,
+    )
+    return Redis.from_pool(pool)
+
+
+def _watched(address: RedisAddress) -> Redis:
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
+        address.hosts,
+        sentinel_kwargs={
+            **_settings(address.sentinel_username, address.sentinel_password),
+            **_tls_switch(address),
+        },
+    )
+    client: Redis = sentinel.master_for(
+        address.master,
+        connection_pool_class=BlockingSentinelPool,
+        max_connections=MAX_CONNECTIONS,
+        timeout=POOL_WAIT_SECONDS,
+        db=address.db,
+        **_settings(address.username, address.password),
+        **_tls_switch(address),
+    )
+    return client
+
+
+def _settings(username: str | None, password: RedisPassword | None) -> dict[str, Any]:
+    """Return what is the same for every connection, whatever it leads to."""
+    return {
+        "username": username,
+        "password": password.reveal() if password is not None else None,
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        # One retry, for the idle connection that the server has closed; a time-out is never tried again.
+        "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        "health_check_interval": 0,
+        # RESP2 needs no HELLO, so that a new connection costs one round trip less; RESP3 offers nothing we use.
+        "protocol": 2,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        "decode_responses": False,
+        "client_name": CLIENT_NAME,
+        # None: CLIENT SETINFO costs two more commands a connection and a right that Redis 7.0 cannot even grant.
+        "driver_info": None,
+    }
+
+
+def _tls(address: RedisAddress) -> dict[str, Any]:
+    if not address.tls:
+        return {}
+    return {
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+        "ssl_min_version": TLSVersion.TLSv1_2,
+        "ssl_ca_certs": address.ssl_ca_certs,
+        "ssl_certfile": address.ssl_certfile,
+        "ssl_keyfile": address.ssl_keyfile,
+    }
+
+
+def _tls_switch(address: RedisAddress) -> dict[str, Any]:
+    return {"ssl": True, **_tls(address)} if address.tls else {}

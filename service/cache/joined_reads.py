@@ -1,0 +1,87 @@
+"""Reads that are wanted in the same turn of the event loop travel to Redis together.
+
+A round trip costs the client much more work than one more key in it: 75 µs a GET alone, a third of that joined.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Final, TypeAlias
+
+from service.cache.operations import CacheResult
+
+Reply: TypeAlias = bytes | CacheResult | None
+"""What is there, None for nothing, or why it could not be read."""
+
+ReadAll: TypeAlias = Callable[[Sequence[str]], Coroutine[None, None, Sequence[Reply]]]
+
+LARGEST_BATCH: Final = 128
+BATCHES_UNDER_WAY: Final = 8
+"""Fewer than the pool has connections: reads that find all of these busy wait and then travel together."""
+
+_Wanted: TypeAlias = tuple[str, asyncio.Future[Reply]]
+
+
+class JoinedReads:
+    """Turns single reads into few round trips. `read_all` must answer every key, in order."""
+
+    def __init__(self, read_all: ReadAll) -> None:
+        self._read_all = read_all
+        self._waiting: deque[_Wanted] = deque()
+        self._departs = False
+        self._under_way: set[asyncio.Task[Sequence[Reply]]] = set()
+
+    def read(self, key: str) -> asyncio.Future[Reply]:
+        """Return what will be known of the key; whoever stops waiting takes it away from nobody else."""
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[Reply] = loop.create_future()
+        self._waiting.append((key, reply))
+        if not self._departs:
+            self._departs = True
+            loop.call_soon(self._depart)
+        return reply
+
+    async def close(self) -> None:
+        """Give up: those who still wait are told that Redis was skipped."""
+        waiting, self._waiting = self._waiting, deque()
+        _answer(waiting, [CacheResult.SKIPPED] * len(waiting))
+        tasks = list(self._under_way)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _depart(self) -> None:
+        self._departs = False
+        while self._waiting and len(self._under_way) < BATCHES_UNDER_WAY:
+            batch = self._next_batch()
+            if batch:
+                # Its own task: a question that gives up must not break the connection under the others.
+                task = asyncio.get_running_loop().create_task(self._read_all([key for key, _ in batch]))
+                self._under_way.add(task)
+                task.add_done_callback(partial(self._arrived, batch))
+
+    def _next_batch(self) -> list[_Wanted]:
+        count = min(len(self._waiting), LARGEST_BATCH)
+        batch = [self._waiting.popleft() for _ in range(count)]
+        return [wanted for wanted in batch if not wanted[1].done()]
+
+    def _arrived(self, batch: list[_Wanted], task: asyncio.Task[Sequence[Reply]]) -> None:
+        self._under_way.discard(task)
+        if task.cancelled():
+            _answer(batch, [CacheResult.SKIPPED] * len(batch))
+            return
+        self._depart()
+        bug = task.exception()
+        if bug is None:
+            _answer(batch, task.result())
+            return
+        for _, reply in batch:
+            if not reply.done():
+                reply.set_exception(bug)
+
+
+def _answer(batch: Iterable[_Wanted], replies: Iterable[Reply]) -> None:
+    for (_, reply), value in zip(batch, replies, strict=True):
+        if not reply.done():
+            reply.set_result(value)

@@ -1,0 +1,54 @@
+"""What a tier keeps of an observation, and which of two observations wins."""
+
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from msgspec import Struct
+
+from service.ownership import Evidence, Identity, Observation, Refusal
+
+LONGEST_KEPT: Final = timedelta(hours=72)
+"""No observation is kept longer than this after it was made, whatever the operator configured."""
+
+CLOCK_TOLERANCE: Final = timedelta(seconds=60)
+"""How far the clocks of two replicas may differ; what was observed later than that is not believed."""
+
+
+def says_no(observation: Observation) -> bool:
+    """Whether the store refused: no proof of ownership, or no good credential."""
+    match observation:
+        case Evidence():
+            return not observation.proofs
+        case Refusal():
+            return True
+        case Identity():
+            return False
+        case _:
+            assert_never(observation)
+
+
+class Kept(Struct, frozen=True):
+    """An observation and the instant from which it may no longer be used."""
+
+    observation: Observation
+    keep_until: datetime
+
+    def believable(self, now: datetime) -> bool:
+        """Whether it was not made in the future: clocks are set back, and those of other replicas may be wrong."""
+        return self.observation.observed_at <= now + CLOCK_TOLERANCE
+
+    def usable(self, now: datetime) -> bool:
+        """Whether it may be used now."""
+        return now < self.keep_until and self.believable(now)
+
+    def supersedes(self, other: "Kept") -> bool:
+        """Whether it was made later than the other, or at the same instant and is not a yes against a no."""
+        mine, theirs = self.observation, other.observation
+        if mine.observed_at != theirs.observed_at:
+            return mine.observed_at > theirs.observed_at
+        return says_no(mine) or not says_no(theirs)
+
+
+def keep(observation: Observation, until: datetime) -> Kept:
+    """Return the observation as a tier keeps it: never longer than `LONGEST_KEPT`."""
+    return Kept(observation, min(until, observation.observed_at + LONGEST_KEPT))

@@ -1,0 +1,135 @@
+"""Names for questions and credentials, and the keys behind them.
+
+A name is a keyed hash over every input that can change the answer. The inputs are length-prefixed first, so that no two
+questions can run together into the same bytes: `decode_fields(encode_fields(fields)) == fields`.
+"""
+
+import secrets
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Final
+
+from msgspec import Struct
+
+from service.ownership import (
+    AppJwt,
+    AssertedUser,
+    Credential,
+    Fingerprint,
+    GameId,
+    ProofKind,
+    Subject,
+)
+from service.secret import SealingSecret, Secret
+
+SCHEMA_VERSION: Final = 1
+"""The version of what is stored, in every name and in every key name in Redis: a new one starts with an empty cache."""
+
+_KEY_BYTES: Final = 32
+_NAME_BYTES: Final = 16
+_LOG_NAME_BYTES: Final = 8
+_LENGTH_BYTES: Final = 4
+_ID_BYTES: Final = 8
+
+
+class NamingKey(Secret):
+    """The key of the hash that names questions and credentials, in hexadecimal."""
+
+
+class SealingKey(Secret):
+    """The key that seals what is stored in Redis, in hexadecimal."""
+
+
+class Keys(Struct, frozen=True):
+    """One key a purpose, so that leaking the one gives nothing of the other."""
+
+    naming: NamingKey
+    sealing: SealingKey
+
+
+def derive_keys(secret: SealingSecret | None) -> Keys:
+    """Return the keys that belong to the operator's secret, or to this process alone when there is none.
+
+    Gateways with the same secret share what they remember; without one, nothing can be shared.
+    """
+    text = secret.reveal().encode() if secret is not None else secrets.token_bytes(_KEY_BYTES)
+    # The secret may be longer than the 64 bytes that blake2b takes for a key.
+    root = blake2b(text, person=b"og root").digest()
+    return Keys(NamingKey(_derive(root, b"og naming")), SealingKey(_derive(root, b"og sealing")))
+
+
+def _derive(root: bytes, purpose: bytes) -> str:
+    return blake2b(key=root, person=purpose, digest_size=_KEY_BYTES).hexdigest()
+
+
+def redis_key(name: Fingerprint) -> str:
+    """Return the key under which Redis has the observation of that name."""
+    return f"og:v{SCHEMA_VERSION}:e:{name.hex()}"
+
+
+def encode_fields(fields: Sequence[bytes]) -> bytes:
+    """Return the fields as one string of bytes from which they can be told apart again."""
+    return b"".join([len(field).to_bytes(_LENGTH_BYTES, "big") + field for field in fields])
+
+
+def decode_fields(encoded: bytes) -> tuple[bytes, ...]:
+    """Return the fields that `encode_fields` was given. Raises `ValueError` for bytes that it did not make."""
+    fields = []
+    position = 0
+    while position < len(encoded):
+        start = position + _LENGTH_BYTES
+        position = start + int.from_bytes(encoded[position:start], "big")
+        if position > len(encoded) or start > len(encoded):
+            raise ValueError("a field is cut short")
+        fields.append(encoded[start:position])
+    return tuple(fields)
+
+
+class KeyedFingerprints:
+    """Names that nobody can make, or turn back, without the naming key.
+
+    `environment` says whose answers these are: the store's base URL, its dialect, and whether it is the sandbox. It is
+    part of every question's name, so that no answer of the sandbox can be taken for one of the real store.
+    """
+
+    def __init__(self, naming_key: NamingKey, environment: str) -> None:
+        key = bytes.fromhex(naming_key.reveal())
+        # What all names have in common is hashed once; each name goes on from a copy.
+        self._questions = blake2b(key=key, person=b"og question", digest_size=_NAME_BYTES)
+        self._questions.update(encode_fields((SCHEMA_VERSION.to_bytes(1, "big"), environment.encode())))
+        self._credentials = blake2b(key=key, person=b"og credential", digest_size=_LOG_NAME_BYTES)
+
+    def of_question(self, game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> Fingerprint:
+        """Name a question about ownership; the order of `accept` does not matter."""
+        hashed = self._questions.copy()
+        hashed.update(encode_fields(question_fields(game_id, subject, accept)))
+        return Fingerprint(hashed.digest())
+
+    def of_jwt(self, jwt: AppJwt) -> Fingerprint:
+        """Name the question whose a JWT is."""
+        hashed = self._questions.copy()
+        hashed.update(encode_fields((b"identity", *_credential_fields(jwt))))
+        return Fingerprint(hashed.digest())
+
+    def of_credential(self, credential: Credential) -> str:
+        """Name a credential for the log, the same for every game, as 16 hexadecimal digits."""
+        hashed = self._credentials.copy()
+        hashed.update(encode_fields(_credential_fields(credential)))
+        return hashed.hexdigest()
+
+
+def question_fields(game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> tuple[bytes, ...]:
+    """Return every input that can change the answer about ownership, in a fixed order."""
+    return (
+        b"ownership",
+        game_id.to_bytes(_ID_BYTES, "big"),
+        encode_fields([kind.encode() for kind in sorted(set(accept))]),
+        *_credential_fields(subject),
+    )
+
+
+def _credential_fields(credential: Credential) -> tuple[bytes, bytes]:
+    if isinstance(credential, AssertedUser):
+        return credential.method.encode(), credential.player_id.to_bytes(_ID_BYTES, "big")
+    # Lone surrogates cannot come from JSON, but a name must not fail on any text.
+    return credential.method.encode(), credential.reveal().encode("utf-8", "surrogatepass")

@@ -1,0 +1,36 @@
+"""What the metric `cache_operations_total` tells apart: closed sets, so that no input can become a label."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TypeAlias
+
+from service.ownership import CacheTier
+
+
+class CacheOperation(StrEnum):
+    """What was wanted of a tier."""
+
+    GET = "get"
+    PUT = "put"
+
+
+class CacheResult(StrEnum):
+    """What came of it."""
+
+    HIT = "hit"
+    MISS = "miss"
+    STORED = "stored"
+    SUPERSEDED = "superseded"
+    """A newer observation was there already, and stays."""
+    REJECTED = "rejected"
+    """Something was there that this gateway did not seal: corrupt, planted, or of a foreign type."""
+    FAILED = "failed"
+    """Redis did not answer, or answered with an error."""
+    SKIPPED = "skipped"
+    """Redis was not asked, because it has just failed several times in a row."""
+    DROPPED = "dropped"
+    """Too many writes were waiting, or the process was closing."""
+
+
+OnOperation: TypeAlias = Callable[[CacheTier, CacheOperation, CacheResult], None]
+"""Called once for every operation on a tier, when its result is known."""

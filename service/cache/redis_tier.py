@@ -1,0 +1,183 @@
+"""The second tier: what other replicas have observed, and what outlives this process.
+
+Redis may only make things faster. Whatever is wrong with it ends here: a get becomes a miss, a put is lost, both are
+counted, and after three failures in a row Redis is left alone for a second. Reads and writes fail separately: a Redis
+that is full or a replica still answers reads.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError, ResponseError
+
+from service.cache.circuit import Circuit
+from service.cache.connect import RedisClient
+from service.cache.joined_reads import JoinedReads, Reply
+from service.cache.kept import CLOCK_TOLERANCE, LONGEST_KEPT, Kept
+from service.cache.keys import redis_key
+from service.cache.operations import CacheOperation, CacheResult, OnOperation
+from service.cache.scripts import DELETE_SAME, PUT_NEWEST
+from service.cache.sealing import Flaw, Sealer, Unsealable, stamp
+from service.interfaces import Clock
+from service.ownership import CacheTier, Fingerprint
+
+T = TypeVar("T")
+
+REDIS_FAILURES: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
+"""All that redis-py raises when Redis fails it: its two trees, and what the socket says."""
+
+PATIENCE: Final = timedelta(milliseconds=60)
+"""The most that a question waits for Redis; a connection that takes longer is made nevertheless, for the next one."""
+
+WRITES_AT_ONCE: Final = 8
+_SHORTEST_TTL: Final = timedelta(seconds=1)
+_LARGEST_JITTER: Final = timedelta(seconds=5)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+class RedisTier:
+    """Gets and puts sealed observations. Nothing that Redis does makes it raise.
+
+    `on_state` is told once when Redis is first known to work or not, and then at every change.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: RedisClient,
+        sealer: Sealer,
+        clock: Clock,
+        on_operation: OnOperation,
+        on_state: Callable[[bool], None],
+    ) -> None:
+        self._client = client
+        self._sealer = sealer
+        self._clock = clock
+        self._on_operation = on_operation
+        self._on_state = on_state
+        self._up: bool | None = None
+        self._reading = Circuit(clock)
+        self._writing = Circuit(clock)
+        self._reads = JoinedReads(self._read_all)
+        self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
+
+    async def get(self, name: Fingerprint) -> Kept | None:
+        """Return what Redis has under that name, if it is ours and may still be used."""
+        kept, result = await self._get(name)
+        self._on_operation(CacheTier.REDIS, CacheOperation.GET, result)
+        return kept
+
+    async def put(self, name: Fingerprint, kept: Kept) -> None:
+        """Store it unless Redis has a newer one; not for the path of a question."""
+        async with self._writes:
+            result = await self._put(name, kept)
+        self._on_operation(CacheTier.REDIS, CacheOperation.PUT, result)
+
+    async def close(self) -> None:
+        """Give up reads under way; the client is closed by whoever made it."""
+        await self._reads.close()
+
+    async def _get(self, name: Fingerprint) -> tuple[Kept | None, CacheResult]:
+        if self._reading.skips:
+            return None, CacheResult.SKIPPED
+        key = redis_key(name)
+        try:
+            async with self._clock.timeout(PATIENCE):
+                reply = await self._reads.read(key)
+        except TimeoutError:
+            # How the read itself ends is what the circuit counts.
+            return None, CacheResult.FAILED
+        if reply is None:
+            return None, CacheResult.MISS
+        if isinstance(reply, CacheResult):
+            return None, reply
+        return await self._unseal(name, reply)
+
+    async def _unseal(self, name: Fingerprint, blob: bytes) -> tuple[Kept | None, CacheResult]:
+        try:
+            kept = self._sealer.unseal(name, blob)
+        except Unsealable as unsealable:
+            if unsealable.flaw is Flaw.OTHER_VERSION:
+                return None, CacheResult.MISS
+            await self._ask(self._writing, lambda: DELETE_SAME.run(self._client, redis_key(name), blob))
+            return None, CacheResult.REJECTED
+        if not kept.usable(self._clock.now()):
+            return None, CacheResult.MISS
+        return kept, CacheResult.HIT
+
+    async def _put(self, name: Fingerprint, kept: Kept) -> CacheResult:
+        now = self._clock.now()
+        entry = self._sealer.seal(name, kept)
+        lifetime = _lifetime(kept.keep_until - now) // _MILLISECOND
+        latest = stamp(now + CLOCK_TOLERANCE)
+        key = redis_key(name)
+        stored = await self._ask(self._writing, lambda: PUT_NEWEST.run(self._client, key, entry, lifetime, latest))
+        if isinstance(stored, CacheResult):
+            return stored
+        return CacheResult.STORED if stored else CacheResult.SUPERSEDED
+
+    async def _read_all(self, keys: Sequence[str]) -> Sequence[Reply]:
+        replies = await self._ask(self._reading, lambda: self._fetch(keys))
+        if isinstance(replies, CacheResult):
+            return [replies] * len(keys)
+        return replies
+
+    async def _fetch(self, keys: Sequence[str]) -> Sequence[Reply]:
+        # Not MGET: its keys would have to live on one node of a cluster.
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.get(key)
+        replies = await pipeline.execute(raise_on_error=False)
+        # An entry of a foreign type says nothing about Redis; any other error is Redis failing, for all of them.
+        for reply in replies:
+            if isinstance(reply, Exception) and not _of_foreign_type(reply):
+                raise reply
+        return [CacheResult.REJECTED if isinstance(reply, Exception) else reply for reply in replies]
+
+    async def _ask(self, circuit: Circuit, command: Callable[[], Awaitable[T]]) -> T | CacheResult:
+        """Return Redis's answer, or why there is none. The one place where its failures stop."""
+        if not circuit.lets_through():
+            return CacheResult.SKIPPED
+        try:
+            answer = await command()
+        except REDIS_FAILURES as failure:
+            circuit.failed()
+            if not circuit.closed:
+                self._tell_state()
+            if isinstance(failure, ReadOnlyError):
+                await self._reconnect()
+            return CacheResult.FAILED
+        circuit.succeeded()
+        self._tell_state()
+        return answer
+
+    async def _reconnect(self) -> None:
+        # redis-py keeps its connections to a master that has become a replica, and would for ever.
+        if isinstance(self._client, Redis):
+            # A connection that is too slow even to close is out of the pool all the same.
+            with suppress(*REDIS_FAILURES):
+                await self._client.connection_pool.disconnect(inuse_connections=False)
+
+    def _tell_state(self) -> None:
+        up = self._reading.closed and self._writing.closed
+        if up is not self._up:
+            self._up = up
+            self._on_state(up)
+
+
+def _of_foreign_type(error: Exception) -> bool:
+    return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
+
+
+def _lifetime(wanted: timedelta) -> timedelta:
+    """Return how long Redis keeps an entry: a little less than wanted, so that not all of one minute end together.
+
+    What is past its time already is kept for a moment: its stamp still keeps an older observation out.
+    """
+    jitter = min(wanted / 100, _LARGEST_JITTER) * random.random()  # noqa: S311 - spreads load, hides nothing
+    return max(min(wanted - jitter, LONGEST_KEPT), _SHORTEST_TTL)

@@ -1,0 +1,105 @@
+"""How an observation travels to Redis: sealed, and bound to the name it belongs to.
+
+A sealed entry is, in this order:
+
+    1 byte    version of this layout
+    1 byte    1 if the store said no, else 0
+    8 bytes   when it was observed, in microseconds since 1970, big-endian
+    12 bytes  nonce
+    the rest  ChaCha20-Poly1305 over the MessagePack of `Kept`
+
+The first ten bytes are in clear because Redis itself compares them to let the newest observation win; they mean the
+same in every version. They and the full Redis key are authenticated with the rest: an entry that was changed, cut, or
+copied to another name cannot be unsealed.
+"""
+
+import os
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from struct import Struct as Layout
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from service.cache.kept import Kept, says_no
+from service.cache.keys import SealingKey, redis_key
+from service.ownership import Fingerprint
+
+LAYOUT_VERSION: Final = 1
+HEADER: Final = Layout(">BBQ")
+_NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+_LARGEST: Final = 16_384
+"""No entry of ours comes near this; what is larger was put there by somebody else."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Flaw(StrEnum):
+    """Why an entry could not be unsealed."""
+
+    SIZE = "size"
+    """Too short or too long to be an entry."""
+    OTHER_VERSION = "other_version"
+    """Written by another version of the gateway, which may still want it."""
+    FORGED = "forged"
+    """Changed since it was sealed, sealed with another key, or sealed for another name."""
+    BODY = "body"
+    """Sealed with our key, but not something this version understands."""
+
+
+class Unsealable(Exception):  # noqa: N818 - it names what happened; it never leaves the cache
+    """An entry was not sealed by this gateway for this name; `flaw` says how that showed."""
+
+    def __init__(self, flaw: Flaw) -> None:
+        super().__init__(flaw.value)
+        self.flaw = flaw
+
+
+def stamp(instant: datetime) -> int:
+    """Return the instant in whole microseconds since 1970."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+class Sealer:
+    """Seals observations for Redis and unseals them again."""
+
+    def __init__(self, sealing_key: SealingKey) -> None:
+        self._cipher = ChaCha20Poly1305(bytes.fromhex(sealing_key.reveal()))
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(Kept)
+
+    def seal(self, name: Fingerprint, kept: Kept) -> bytes:
+        """Return what Redis may hold under that name."""
+        observation = kept.observation
+        header = HEADER.pack(LAYOUT_VERSION, says_no(observation), stamp(observation.observed_at))
+        nonce = os.urandom(_NONCE_BYTES)
+        body = self._encoder.encode(kept)
+        return header + nonce + self._cipher.encrypt(nonce, body, _bound_to(name, header))
+
+    def unseal(self, name: Fingerprint, blob: bytes) -> Kept:
+        """Return what was sealed for that name. Raises `Unsealable` for anything else."""
+        if not HEADER.size + _NONCE_BYTES + _TAG_BYTES < len(blob) <= _LARGEST:
+            raise Unsealable(Flaw.SIZE)
+        if blob[0] != LAYOUT_VERSION:
+            raise Unsealable(Flaw.OTHER_VERSION)
+        header, rest = blob[: HEADER.size], blob[HEADER.size :]
+        nonce, sealed = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
+        try:
+            body = self._cipher.decrypt(nonce, sealed, _bound_to(name, header))
+        except InvalidTag:
+            raise Unsealable(Flaw.FORGED) from None
+        try:
+            kept = self._decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # The error would name a part of the body.
+            raise Unsealable(Flaw.BODY) from None
+        if HEADER.unpack(header)[1:] != (says_no(kept.observation), stamp(kept.observation.observed_at)):
+            raise Unsealable(Flaw.BODY)
+        return kept
+
+
+def _bound_to(name: Fingerprint, header: bytes) -> bytes:
+    return redis_key(name).encode() + header

@@ -1,0 +1,93 @@
+"""The two tiers as one store: this process first, Redis behind it."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Final
+
+from service.cache.kept import Kept, keep
+from service.cache.memory import MemoryTier
+from service.cache.operations import CacheOperation, CacheResult, OnOperation
+from service.cache.redis_tier import RedisTier
+from service.interfaces import Remembered
+from service.ownership import CacheTier, Fingerprint, Observation
+
+MOST_WRITES_WAITING: Final = 1000
+"""More writes than this do not wait for Redis: they are lost to it, and this process still remembers."""
+
+CLOSING: Final = timedelta(seconds=1)
+
+
+class TieredStore:
+    """Remembers observations in this process and, where there is one, in Redis. Never fails.
+
+    No question waits for a write to Redis. `redis` is None for a gateway without one: nothing else differs.
+    """
+
+    def __init__(self, *, memory: MemoryTier, redis: RedisTier | None, on_operation: OnOperation) -> None:
+        self._memory = memory
+        self._redis = redis
+        self._on_operation = on_operation
+        self._writes: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    def peek(self, name: Fingerprint) -> Remembered | None:
+        """Return what this process remembers, without waiting; a miss is counted by the `get` that follows it."""
+        observation = self._memory.get(name)
+        if observation is None:
+            return None
+        self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
+        return Remembered(observation, CacheTier.MEMORY)
+
+    async def get(self, name: Fingerprint) -> Remembered | None:
+        """Return what any tier remembers; what only Redis had, this process remembers from now on."""
+        remembered = self.peek(name)
+        if remembered is not None:
+            return remembered
+        self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.MISS)
+        if self._redis is None:
+            return None
+        found = await self._redis.get(name)
+        if found is None:
+            return None
+        if self._put_in_memory(name, found) is found:
+            return Remembered(found.observation, CacheTier.REDIS)
+        # While Redis was asked, something newer was put here; or what we know to be newer has run out, and then what
+        # Redis still has is no answer either: a yes must not outlive the no that came after it.
+        return self.peek(name)
+
+    def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
+        """Remember an observation in both tiers, and return the newest one that this process knows under that name."""
+        kept = keep(observation, keep_until)
+        newest = self._put_in_memory(name, kept)
+        if newest is kept and self._redis is not None:
+            self._put_in_redis(self._redis, name, kept)
+        return newest.observation
+
+    async def close(self, *, patience: timedelta = CLOSING) -> None:
+        """Let writes under way reach Redis, for a second at most. The client stays open."""
+        self._closing = True
+        if self._writes:
+            _, late = await asyncio.wait(self._writes, timeout=patience.total_seconds())
+            for task in late:
+                task.cancel()
+                self._dropped()
+            await asyncio.gather(*late, return_exceptions=True)
+        if self._redis is not None:
+            await self._redis.close()
+
+    def _put_in_memory(self, name: Fingerprint, kept: Kept) -> Kept:
+        newest = self._memory.put(name, kept)
+        result = CacheResult.STORED if newest is kept else CacheResult.SUPERSEDED
+        self._on_operation(CacheTier.MEMORY, CacheOperation.PUT, result)
+        return newest
+
+    def _put_in_redis(self, redis: RedisTier, name: Fingerprint, kept: Kept) -> None:
+        if self._closing or len(self._writes) >= MOST_WRITES_WAITING:
+            self._dropped()
+            return
+        task = asyncio.get_running_loop().create_task(redis.put(name, kept))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    def _dropped(self) -> None:
+        self._on_operation(CacheTier.REDIS, CacheOperation.PUT, CacheResult.DROPPED)

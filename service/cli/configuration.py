@@ -1,0 +1,46 @@
+"""What all commands do before they begin: read the configuration, or say in one line each what is wrong with it."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from service.cli.exits import Exit
+from service.errors import SettingsError
+from service.settings import Settings, load_settings
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The TOML file with the configuration; environment variables beat it.",
+)
+
+
+def read_settings(
+    config: Path | None,
+    *,
+    flags: Mapping[str, object] | None = None,
+    require_source: bool = True,
+    require_callers: bool = True,
+) -> Settings:
+    """Return the settings; on any mistake end the process, with a line for each."""
+    try:
+        return load_settings(
+            os.environ,
+            config_file=config,
+            overrides=flags,
+            require_source=require_source,
+            require_callers=require_callers,
+        )
+    except SettingsError as error:
+        give_up(error)
+
+
+def give_up(error: SettingsError) -> NoReturn:
+    """End the process over a configuration that cannot be used, with a line for each mistake."""
+    for mistake in error.mistakes:
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {mistake}", err=True)
+    sys.exit(Exit.CONFIGURATION)

@@ -1,0 +1,55 @@
+"""`serve`: answer questions over HTTP."""
+
+import sys
+from pathlib import Path
+
+import click
+import uvloop
+
+from service.app import Gateway
+from service.cli.configuration import config_option, give_up, read_settings
+from service.clock import SystemClock
+from service.errors import SettingsError
+from service.observability.line_writer import unbuffered
+from service.observability.logs import configure_logging
+from service.sandbox import seed
+from service.sandbox.greeting import curl_lines
+from service.server import serve as serve_gateway
+from service.settings import LogFormat, Settings
+
+
+@click.command()
+@config_option
+@click.option("--host", help="The address to listen on.")
+@click.option("--port", type=int, help="The port to listen on; 0 takes any free one.")
+@click.option("--sandbox", is_flag=True, default=None, help="Answer from the built-in sandbox instead of itch.io.")
+def serve(config: Path | None, host: str | None, port: int | None, sandbox: bool | None) -> None:  # noqa: FBT001
+    """Answer questions over HTTP until SIGTERM or Ctrl-C."""
+    settings = read_settings(config, flags={"host": host, "port": port, "sandbox": sandbox})
+    log = configure_logging(
+        settings.log.level,
+        settings.log.format or (LogFormat.CONSOLE if sys.stdout.isatty() else LogFormat.JSON),
+        sandbox=settings.sandbox,
+        stream=unbuffered(sys.stdout),
+        clock=SystemClock(),
+    )
+
+    def started(gateway: Gateway, base_url: str) -> None:
+        _greet(settings, gateway, base_url)
+
+    try:
+        uvloop.run(serve_gateway(settings, log=log, started=started))
+    except SettingsError as error:
+        give_up(error)
+    finally:
+        log.close()
+
+
+def _greet(settings: Settings, gateway: Gateway, base_url: str) -> None:
+    """Say where it answers and, in the sandbox, what to ask; on stderr, where no log collector listens."""
+    click.echo(f"The ownership gateway answers at {base_url} (Ctrl-C stops it).", err=True)
+    if gateway.sandbox is None or settings.callers or settings.unix_socket:
+        return
+    jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
+    click.echo("\nThis is the sandbox: nothing below is real. Paste into another terminal:\n", err=True)
+    click.echo(curl_lines(base_url, gateway.sandbox.world, jwt), err=True)

@@ -1,0 +1,103 @@
+"""What happens to the gateway as a whole: each change of state is one log line and one metric, never a flood."""
+
+from datetime import timedelta
+
+from service.observability.labels import JoinScope
+from service.observability.logs import Logging
+from service.observability.metrics import Metrics
+
+
+class Events:
+    """Told of every request and every failure; speaks up only when something has changed."""
+
+    def __init__(self, *, metrics: Metrics, log: Logging) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._source_answers: bool | None = None
+        self._credential_accepted: bool | None = None
+        self._redis_up: bool | None = None
+
+    @property
+    def source_state(self) -> str:
+        """Whether the store answers: `ok`, `unavailable`, or `unknown` while it was not asked."""
+        return _word(self._source_answers, "ok", "unavailable")
+
+    @property
+    def credential_state(self) -> str:
+        """Whether the store accepts our key: `ok`, `refused`, or `unknown` while it has not said."""
+        return _word(self._credential_accepted, "ok", "refused")
+
+    @property
+    def redis_state(self) -> str:
+        """Whether Redis answers: `ok`, `unavailable`, or `unknown` while it was not asked."""
+        return _word(self._redis_up, "ok", "unavailable")
+
+    def requested(self, endpoint: str, result: str, seconds: float) -> None:
+        """One request to the store ended."""
+        self._metrics.source_request(endpoint, result, seconds=seconds)
+
+    def reachable(self, *, answering: bool) -> None:
+        """The store answered, or gave no usable answer."""
+        if answering is self._source_answers:
+            return
+        if not answering:
+            self._log.logger.warning("source_lost", hint="proven owners keep playing, nobody new is granted")
+        elif self._source_answers is not None:
+            self._log.logger.info("source_found")
+        self._source_answers = answering
+
+    def credential(self, *, accepted: bool) -> None:
+        """The store accepted or refused the seller's key."""
+        if accepted is self._credential_accepted:
+            return
+        self._credential_accepted = accepted
+        self._metrics.source_credential(ok=accepted)
+        if accepted:
+            self._log.logger.info("credential_accepted")
+        else:
+            self._log.logger.error(
+                "credential_refused", hint="itch.io refuses the seller's API key; replace it, then run doctor"
+            )
+
+    def paused(self, pause: timedelta) -> None:
+        """The store is throttling us."""
+        self._log.logger.warning("source_paused", seconds=round(pause.total_seconds(), 3))
+
+    def resumed(self) -> None:
+        """The store answers again after throttling us."""
+        self._log.logger.info("source_resumed")
+
+    def key_reloaded(self) -> None:
+        """The seller's key was read anew from its file."""
+        self._log.logger.info("credential_reloaded")
+
+    def key_unreadable(self, why: str) -> None:
+        """The file of the seller's key changed and could not be read; the old key stays in use."""
+        self._log.logger.error("credential_unreadable", why=why, hint="the key read before stays in use")
+
+    def redis(self, up: bool) -> None:  # noqa: FBT001 - the cache tier calls it with the state alone
+        """Redis was lost or found."""
+        self._metrics.redis(up=up)
+        if up:
+            self._log.logger.info("redis_found")
+        else:
+            self._log.logger.warning("redis_lost", hint="answers stay right, and cost more store budget")
+        self._redis_up = up
+
+    def joined(self) -> None:
+        """A question found the look-up it needed under way."""
+        self._metrics.singleflight_joined(JoinScope.PROCESS)
+
+    def crashed(self, error: BaseException) -> None:
+        """A look-up ended in a bug of ours."""
+        self._log.logger.error("bug", where="look-up", exc_info=error)
+
+    def stalled(self, seconds: float) -> None:
+        """Something held up the event loop, and every caller with it."""
+        self._log.logger.warning("event_loop_stalled", seconds=round(seconds, 3))
+
+
+def _word(state: bool | None, yes: str, no: str) -> str:  # noqa: FBT001 - three states, as they are kept
+    if state is None:
+        return "unknown"
+    return yes if state else no

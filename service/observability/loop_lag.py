@@ -1,0 +1,42 @@
+"""How late the event loop is: whatever holds it up holds up every caller."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, NoReturn
+
+from service.interfaces import Clock
+
+EVERY: Final = timedelta(milliseconds=250)
+"""How often the lag is measured."""
+
+STALL: Final = timedelta(milliseconds=250)
+"""Lag beyond which something is wrong: with a deadline of 3 s, callers begin to feel it."""
+
+QUIET: Final = timedelta(minutes=1)
+"""How long no further stall is told of after one; the gauge shows them all the same."""
+
+
+class LoopLagMonitor:
+    """Measures how late the event loop wakes those who sleep.
+
+    `report` is called with the lag in seconds after every measurement, `stalled` when it is beyond `STALL`, at most
+    once in `QUIET`, so that it may write a log line.
+    """
+
+    def __init__(self, *, clock: Clock, report: Callable[[float], None], stalled: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._report = report
+        self._stalled = stalled
+        self._quiet_until = float("-inf")
+
+    async def run(self) -> NoReturn:
+        """Measure until cancelled."""
+        while True:
+            asleep_at = self._clock.monotonic()
+            await self._clock.sleep(EVERY)
+            awake_at = self._clock.monotonic()
+            lag = max(0.0, awake_at - asleep_at - EVERY.total_seconds())
+            self._report(lag)
+            if lag > STALL.total_seconds() and awake_at >= self._quiet_until:
+                self._quiet_until = awake_at + QUIET.total_seconds()
+                self._stalled(lag)

@@ -1,0 +1,215 @@
+"""What the gateway counts and measures, for Prometheus to read.
+
+Labels come from closed sets only: no request can add a series. For one game, and `other` beside it, there are just
+under 500: 2 x 119 for decisions, 170 in histograms, 47 for the store and the caches, 34 for the rest. Every further
+configured game adds 120.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from service.observability.labels import (
+    OTHER,
+    JoinScope,
+    RefusalCause,
+    SourceEndpoint,
+    SourceResult,
+    possible_cache_operations,
+    possible_decisions,
+    possible_source_requests,
+)
+from service.ownership import CacheTier, GameId, Method, Reason
+
+__all__ = ["JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
+
+MOST_LEARNED_GAMES: Final = 100
+"""A key may see any number of games; 10 000 series would make a scrape cost about 0.1 s."""
+
+_NAMESPACE: Final = "ownership_gateway"
+
+# Bounds, not more: a histogram child is a series per bucket. Below 2 ms lie answers from memory and Redis.
+_DECISION_BUCKETS: Final = (0.0001, 0.0005, 0.002, 0.01, 0.1, 1.0, 5.0)
+_SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class _ClosedCounter:
+    """A counter whose series all exist from the start; words it does not know count as `other`, and are not lost."""
+
+    def __init__(self, counter: Counter, possible: Iterable[tuple[str, ...]], *, other: tuple[str, ...]) -> None:
+        self._children = {labels: counter.labels(*labels) for labels in possible}
+        self._other = counter.labels(*other)
+
+    def inc(self, *labels: str) -> None:
+        # A bound child costs a quarter of `Counter.labels(...)`, which builds strings and takes a lock.
+        self._children.get(labels, self._other).inc()
+
+
+class Metrics:
+    """All metrics of one gateway, on a registry of their own; `games` are the labels of the configured games."""
+
+    def __init__(self, *, games: Iterable[str], version: str, sandbox: bool) -> None:
+        # For the whole process, which is one gateway: a `_created` beside every series would double their number.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+
+        self._games = {*games, OTHER}
+        self._learned_games: set[str] = set()
+        self._decisions_total = self._counter(
+            "decisions_total", "Answers given.", "game", "method", "outcome", "reason", "cache"
+        )
+        self._decisions: dict[tuple[str, Method, Reason, CacheTier], Counter] = {}
+        self._stale_served_total = self._counter("stale_served_total", "Answers from stale evidence.", "game")
+        self._stale_served: dict[str, Counter] = {}
+        for game in sorted(self._games):
+            self._stale_served[game] = self._stale_served_total.labels(game)
+            for method, reason, cache in possible_decisions():
+                self._bind_decision(game, method, reason, cache)
+        decision_seconds = self._histogram(
+            "decision_seconds", "Time to answer a question.", _DECISION_BUCKETS, "method", "cache"
+        )
+        self._decision_seconds = {
+            (method, cache): decision_seconds.labels(method, cache) for method, cache in product(Method, CacheTier)
+        }
+
+        self._source_requests = _ClosedCounter(
+            self._counter("source_requests_total", "Requests to the store.", "endpoint", "result"),
+            possible_source_requests(),
+            other=(OTHER, OTHER),
+        )
+        source_seconds = self._histogram("source_request_seconds", "Time the store took.", _SOURCE_BUCKETS, "endpoint")
+        self._source_seconds = {endpoint: source_seconds.labels(endpoint) for endpoint in SourceEndpoint}
+        self._cache_operations = _ClosedCounter(
+            self._counter("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
+            possible_cache_operations(),
+            other=(OTHER, OTHER, OTHER),
+        )
+        joined = self._counter("singleflight_joined_total", "Questions that joined a look-up.", "scope")
+        self._joined = {scope: joined.labels(scope) for scope in JoinScope}
+        refused = self._counter("refused_total", "Callers turned away.", "cause")
+        self._refused = {cause: refused.labels(cause) for cause in RefusalCause}
+
+        unsaid = float("nan")
+        self._budget_tokens = self._gauge("source_budget_tokens", "Requests the store budget allows now.", unsaid)
+        self._paused_seconds = self._gauge("source_paused_seconds", "How long the store is left alone yet.", 0)
+        self._source_credential_ok = self._gauge(
+            "source_credential_ok", "1 if the store accepts our key, 0 if not, NaN if it has not said.", unsaid
+        )
+        self._redis_up = self._gauge("redis_up", "1 if Redis answers, 0 if not, NaN without Redis.", unsaid)
+        self._requests_in_flight = self._gauge("requests_in_flight", "Questions being answered.", 0)
+        self._loop_lag = self._gauge("event_loop_lag_seconds", "How late the event loop last was.", 0)
+        build_info = Gauge(
+            "build_info", "Always 1.", ["version", "sandbox"], namespace=_NAMESPACE, registry=self._registry
+        )
+        build_info.labels(version, str(sandbox).lower()).set(1)
+
+    def decision(
+        self,
+        game: str,
+        method: Method,
+        reason: Reason,
+        cache: CacheTier,
+        *,
+        seconds: float,
+        stale: bool = False,
+    ) -> None:
+        """Count an answer; `game` is its label, and counts as `other` unless it is configured or learned."""
+        child = self._decisions.get((game, method, reason, cache))
+        if child is None:
+            child = self._bind_decision(game, method, reason, cache)
+        child.inc()
+        self._decision_seconds[method, cache].observe(seconds)
+        if stale:
+            self._stale_served[game if game in self._games else OTHER].inc()
+
+    def learn_game(self, game_id: GameId) -> None:
+        """Give a game that the key was found to see a label of its own: its id. Beyond the first 100 it stays `other`.
+
+        Its series appear as they are needed; a hundred games times every possible decision is too much for a scrape.
+        """
+        label = str(game_id)
+        if label in self._games or len(self._learned_games) >= MOST_LEARNED_GAMES:
+            return
+        self._games.add(label)
+        self._learned_games.add(label)
+        self._stale_served[label] = self._stale_served_total.labels(label)
+
+    def source_request(self, endpoint: str, result: str, *, seconds: float) -> None:
+        """Count one request to the store, in the words of `SourceEndpoint` and `SourceResult`."""
+        self._source_requests.inc(endpoint, result)
+        if endpoint in self._source_seconds:
+            self._source_seconds[SourceEndpoint(endpoint)].observe(seconds)
+
+    def cache_operation(self, tier: str, operation: str, result: str) -> None:
+        """Count what a cache tier did."""
+        self._cache_operations.inc(tier, operation, result)
+
+    def singleflight_joined(self, scope: JoinScope) -> None:
+        """Count a question that found the look-up it needed under way."""
+        self._joined[scope].inc()
+
+    def refused(self, cause: RefusalCause) -> None:
+        """Count a caller turned away."""
+        self._refused[cause].inc()
+
+    def source_credential(self, *, ok: bool) -> None:
+        """Take note whether the store accepts our key."""
+        self._source_credential_ok.set(ok)
+
+    def redis(self, *, up: bool) -> None:
+        """Take note whether Redis answers."""
+        self._redis_up.set(up)
+
+    def loop_lag(self, seconds: float) -> None:
+        """Take note how late the event loop was."""
+        self._loop_lag.set(seconds)
+
+    def read_budget(self, *, tokens: Callable[[], float], paused_seconds: Callable[[], float]) -> None:
+        """Have the state of the store budget read at every scrape."""
+        self._budget_tokens.set_function(tokens)
+        self._paused_seconds.set_function(paused_seconds)
+
+    def read_requests_in_flight(self, count: Callable[[], float]) -> None:
+        """Have the number of questions being answered read at every scrape."""
+        self._requests_in_flight.set_function(count)
+
+    def render(self) -> tuple[bytes, str]:
+        """Return the metrics in Prometheus' text format, and its content type. May be called from any thread."""
+        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def _bind_decision(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> Counter:
+        # Unknown games are looked up under `other` and never remembered by name: their number has no bound. Labels of a
+        # known game that were not thought possible get their series here, so that no answer goes uncounted.
+        key = (game if game in self._games else OTHER, Method(method), Reason(reason), CacheTier(cache))
+        child = self._decisions.get(key)
+        if child is None:
+            child = self._decisions_total.labels(key[0], method, reason.outcome, reason, cache)
+            self._decisions[key] = child
+        return child
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, namespace=_NAMESPACE, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, start: float) -> Gauge:
+        gauge = Gauge(name, text, namespace=_NAMESPACE, registry=self._registry)
+        gauge.set(start)
+        return gauge
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, text, labels, namespace=_NAMESPACE, registry=self._registry, buckets=buckets)

@@ -1,0 +1,88 @@
+"""One event becomes one line: JSON for machines, text for a person at a terminal."""
+
+from collections.abc import Callable, MutableMapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from structlog.dev import ConsoleRenderer, plain_traceback
+from structlog.processors import ExceptionRenderer
+
+from service.interfaces import Clock
+from service.observability.redaction import cleaned, cleaned_text
+from service.observability.tracebacks import describe
+
+Fields = dict[str, object]
+"""The fields of one line in their order, plain data but for `exception`, a list of `Raised`."""
+
+_CAUGHT: Final = ExceptionRenderer(describe)
+_BELOW: Final = frozenset({"exception", "stack"})
+"""What structlog writes on lines of its own, and takes for text without asking."""
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class LineMaker:
+    """Turns events into lines; the last processor of every chain.
+
+    Every line has `timestamp`, `level` and `event`, and `sandbox` where nothing comes from the real store. Whatever
+    else was logged is redacted, reduced to plain data and bounded. Never raises.
+    """
+
+    def __init__(self, *, encode: Callable[[Fields], bytes], clock: Clock, sandbox: bool) -> None:
+        self._encode = encode
+        self._clock = clock
+        self._always: Fields = {"sandbox": True} if sandbox else {}
+
+    def __call__(self, _logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
+        """Return the line, newline included; `event` is used up."""
+        caught = _CAUGHT(None, method, {"exc_info": event.pop("exc_info", None)}).get("exception")
+        fields: Fields = {
+            "timestamp": timestamp(self._clock.now()),
+            "level": event.pop("level", method),
+            "event": cleaned(event.pop("event", "")),
+            **self._always,
+        }
+        for key, value in event.items():
+            fields.setdefault(cleaned_text(key), cleaned(value))
+        if caught:
+            fields["exception"] = caught
+        return self._encode(fields)
+
+
+def timestamp(instant: datetime) -> str:
+    """Return a UTC instant as RFC 3339 with milliseconds."""
+    return f"{instant.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+def json_line(fields: Fields) -> bytes:
+    """Return the fields as one line of JSON."""
+    return _ENCODER.encode(fields) + b"\n"
+
+
+class ConsoleLine:
+    """Renders fields for a person; an exception follows on lines of its own."""
+
+    def __init__(self, *, colors: bool) -> None:
+        # The default formatter would show local variables.
+        self._renderer = ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain_traceback)
+
+    def __call__(self, fields: Fields) -> bytes:
+        """Return the line, newline included."""
+        shown = {_harmless(key): _harmless(value) if isinstance(value, str) else value for key, value in fields.items()}
+        for key in _BELOW & shown.keys():
+            shown[key] = _lines_of(shown[key])
+        return f"{self._renderer(None, str(fields['level']), shown)}\n".encode()
+
+
+def _lines_of(value: object) -> str:
+    if isinstance(value, list):
+        return "\n".join(str(raised) for raised in value)
+    return str(value)
+
+
+def _harmless(text: str) -> str:
+    """Text without what moves the cursor, recolours the terminal or begins a line that nobody logged."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,144 @@
+"""Faults on demand: what an unwell itch.io does, for the next so many requests or until told otherwise."""
+
+import random
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from service.sandbox.paths import Endpoint
+from service.sandbox.wire import Answer, say
+
+HeaderText = Annotated[str, Meta(pattern=r"^[\x20-\x7e]*\Z", max_length=2048)]
+"""Goes into a header as it is, so it must fit there."""
+
+_CHALLENGE: Final = b"""<!DOCTYPE html>
+<html lang="en-US"><head><title>Just a moment...</title></head>
+<body><h1>itch.io</h1><p>Verifying you are human. This may take a few seconds.</p>
+<p>This is the sandbox's challenge page.</p></body></html>
+"""
+_HTML: Final = "text/html; charset=utf-8"
+_FIRST_ERROR_STATUS: Final = 400
+_SERVER_ERROR: Final = 500
+_REDIRECTS: Final = range(300, 400)
+
+
+class Drip(Struct, frozen=True, forbid_unknown_fields=True):
+    """Send the body so many bytes at a time, with a pause before each piece."""
+
+    chunk_bytes: Annotated[int, Meta(ge=1, le=65_536)] = 1
+    interval_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
+
+
+class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What goes wrong, and for which requests; what is not named stays as it is.
+
+    At most one of `html_challenge`, `redirect`, `body` and `body_base64` replaces the answer; `status` alone replaces
+    it by a page that fits. `retry_after` is sent as it is, be it seconds, a date or nonsense.
+    """
+
+    endpoint: Endpoint | None = None
+    """Only requests to this endpoint; none: all."""
+    times: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    """How many requests it befalls; none: all until it is taken away."""
+    rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    """Which share of the requests it befalls."""
+    seed: int = 0
+    """Decides which ones those are, the same in every run."""
+
+    latency_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
+    drip: Drip | None = None
+    truncated: bool = False
+    """Close the connection after half of the body."""
+    status: Annotated[int, Meta(ge=200, le=599)] | None = None
+    retry_after: HeaderText | None = None
+    html_challenge: bool = False
+    redirect: HeaderText | None = None
+    body: str | None = None
+    body_base64: bytes | None = None
+    content_type: HeaderText | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        replacements = (self.html_challenge, self.redirect, self.body, self.body_base64)
+        named = sum(given is not None and given is not False for given in replacements)
+        if named > 1:
+            raise ValueError("name one of html_challenge, redirect, body and body_base64")
+        if self.redirect is not None and self.status is not None and self.status not in _REDIRECTS:
+            raise ValueError("a redirect has a status from 300 to 399")
+        if self.content_type is not None and self.body is None and self.body_base64 is None:
+            raise ValueError("content_type goes with body or body_base64")
+        if named == 0 and self.status is not None and self.status < _FIRST_ERROR_STATUS:
+            raise ValueError("a status below 400 goes with html_challenge, redirect, body or body_base64")
+        if not (named or self.status or self.latency_ms or self.drip or self.truncated or self.retry_after):
+            raise ValueError("this fault does nothing")
+
+    def spoil(self, answer: Answer) -> Answer:
+        """Return what is sent instead of the answer."""
+        replaced = self._replacement() or answer
+        if self.retry_after is None:
+            return replaced
+        headers = (*replaced.headers, ("Retry-After", self.retry_after))
+        return Answer(replaced.status, replaced.body, replaced.content_type, headers)
+
+    def _replacement(self) -> Answer | None:
+        if self.html_challenge:
+            return Answer(self.status or 403, _CHALLENGE, _HTML)
+        if self.redirect is not None:
+            return Answer(self.status or 302, b"", _HTML, (("Location", self.redirect),))
+        if self.body is not None or self.body_base64 is not None:
+            body = self.body_base64 if self.body is None else self.body.encode()
+            return Answer(self.status or 200, body or b"", self.content_type or "application/json")
+        if self.status == _SERVER_ERROR:
+            return say({"errors": ["There was a server error"]}, status=self.status)
+        if self.status is not None:
+            page = f"<html><head><title>{self.status}</title></head><body><h1>{self.status}</h1></body></html>\n"
+            return Answer(self.status, page.encode(), _HTML)
+        return None
+
+
+class FaultState(Struct, frozen=True):
+    """A fault and how many requests it has befallen."""
+
+    fault: Fault
+    befallen: int
+
+
+class _Standing:
+    __slots__ = ("befallen", "chance", "fault")
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.befallen = 0
+        self.chance = random.Random(fault.seed)  # noqa: S311 - repeatable on purpose, protects nothing
+
+    def befalls(self, endpoint: Endpoint | None) -> bool:
+        fault = self.fault
+        if fault.endpoint is not None and fault.endpoint is not endpoint:
+            return False
+        if fault.times is not None and self.befallen >= fault.times:
+            return False
+        return self.chance.random() < fault.rate
+
+
+class FaultPlan:
+    """Which faults stand; a request meets at most one of them, the first that befalls it."""
+
+    def __init__(self) -> None:
+        self._standing: list[_Standing] = []
+
+    def replace(self, faults: Sequence[Fault]) -> None:
+        """Let exactly these faults stand, none of them used up."""
+        self._standing = [_Standing(fault) for fault in faults]
+
+    def take(self, endpoint: Endpoint | None) -> Fault | None:
+        """Return the fault that this request meets."""
+        for standing in self._standing:
+            if standing.befalls(endpoint):
+                standing.befallen += 1
+                return standing.fault
+        return None
+
+    def state(self) -> list[FaultState]:
+        """Return the standing faults, also those that are used up."""
+        return [FaultState(standing.fault, standing.befallen) for standing in self._standing]

@@ -1,0 +1,26 @@
+"""How the sandbox's control endpoints say no."""
+
+from litestar import Response
+from msgspec import Struct
+
+from service.sandbox.delivery import SANDBOX_HEADER, SANDBOX_HEADER_VALUE
+
+
+class Problem(Struct, frozen=True):
+    """Why a request was refused (RFC 9457)."""
+
+    title: str
+    status: int
+    code: str
+    detail: str
+    type: str = "about:blank"
+
+
+def answer_problem(status: int, *, title: str, code: str, detail: str) -> Response[Problem]:
+    """Return a problem as an HTTP answer of the sandbox."""
+    return Response(
+        Problem(title, status, code, detail),
+        status_code=status,
+        media_type="application/problem+json",
+        headers={SANDBOX_HEADER: SANDBOX_HEADER_VALUE},
+    )

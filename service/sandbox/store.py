@@ -1,0 +1,194 @@
+"""What the store answers: a pure step from a request and the world to an answer.
+
+Where itch.io's documentation gives an error string but no status, the status here is our guess; the gateway decides
+by the string.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final, assert_never
+
+from msgspec import Struct
+
+from service.ownership import LARGEST_ID
+from service.sandbox import jwts
+from service.sandbox.paths import Endpoint, Expects, Place, find_place
+from service.sandbox.records import Account, Game, PurchaseKind
+from service.sandbox.views import show_account, show_game, show_key, show_purchase
+from service.sandbox.wire import Answer, Dialect, Json, StoreRefusalError, listed, say
+from service.sandbox.world import World
+
+_SCOPE_OF: Final = {
+    Endpoint.PROFILE: "profile:me",
+    Endpoint.GAMES: "profile:games",
+    Endpoint.DOWNLOAD_KEYS: "game:view:purchases",
+    Endpoint.PURCHASES: "game:view:purchases",
+}
+_JWT_SCOPES: Final = ("profile:me",)
+_JWT_PARTS: Final = 3
+_UNSCOPED: Final = ("profile", "game")
+"""What an unscoped key may: everything. How itch.io lists that is our guess."""
+_INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
+
+
+class StoreRequest(Struct, frozen=True):
+    """What the store looks at in a request. `authorization` is the header's value."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    authorization: str | None = None
+
+
+class _Asker(Struct, frozen=True):
+    """Whose credential it is, and what it may ask for."""
+
+    account: Account
+    scopes: tuple[str, ...]
+    expires_at: datetime | None = None
+
+    def may(self, scope: str) -> bool:
+        """Whether a scope, or one above it, was given."""
+        return any(scope == given or scope.startswith(f"{given}:") for given in self.scopes)
+
+
+class Store:
+    """Answers like itch.io from the world as it is; what it refuses is an answer too, never an exception."""
+
+    def __init__(self, *, world: World, now: Callable[[], datetime]) -> None:
+        self._world = world
+        self._now = now
+
+    def answer(self, request: StoreRequest) -> Answer:
+        """Answer a request: 1. is there such an endpoint, 2. who asks, 3. may they, 4. about which game, 5. what."""
+        place = find_place(request.path)
+        try:
+            # 1.
+            endpoint = _endpoint_of(place, request.method)
+            # 2.
+            asker = self._asker(place, request.authorization)
+            # 3.
+            scope = _SCOPE_OF.get(endpoint)
+            if scope is not None and not asker.may(scope):
+                raise StoreRefusalError(f"api key does not permit `{scope}`", status=403)
+            # 4. and 5.
+            return say(self._content(place, endpoint, asker, dict(request.query)))
+        except StoreRefusalError as refusal:
+            return place.dialect.refuse(refusal)
+
+    def _content(self, place: Place, endpoint: Endpoint, asker: _Asker, query: Mapping[str, str]) -> dict[str, Json]:
+        match endpoint:
+            case Endpoint.PROFILE:
+                return {"user": show_account(asker.account)}
+            case Endpoint.GAMES:
+                return {"games": listed(self._show_games(asker, place.dialect))}
+            case Endpoint.CREDENTIALS:
+                return _show_credential(asker, place.dialect)
+            case Endpoint.DOWNLOAD_KEYS:
+                return self._download_key(self._game(place, asker), query, place.dialect)
+            case Endpoint.PURCHASES:
+                return self._purchases(self._game(place, asker), query, place.dialect)
+            case _:
+                assert_never(endpoint)
+
+    def _asker(self, place: Place, authorization: str | None) -> _Asker:
+        if place.expects is Expects.IN_PATH:
+            # A key in the path leaks into logs: the sandbox has none that works there.
+            raise StoreRefusalError("invalid key", status=401)
+        scheme, _, bearer = (authorization or "").partition(" ")
+        bearer = bearer.strip()
+        if scheme.lower() != "bearer" or not bearer:
+            raise StoreRefusalError("authentication required", status=401)
+        if place.expects is Expects.JWT or (place.expects is Expects.EITHER and _looks_like_jwt(bearer)):
+            return self._player(bearer)
+        state = self._world.seller_keys.get(bearer)
+        if state is None or state.revoked:
+            raise StoreRefusalError("invalid key", status=401)
+        return _Asker(self._world.seller, _UNSCOPED if state.scopes is None else state.scopes)
+
+    def _player(self, bearer: str) -> _Asker:
+        try:
+            accepted = jwts.read(bearer, now=self._now())
+        except jwts.JwtRefusedError as refused:
+            raise StoreRefusalError(str(refused), status=401) from None
+        account = self._world.accounts.get(accepted.user_id)
+        if account is None:
+            raise StoreRefusalError("missing data", status=401)
+        return _Asker(account, _JWT_SCOPES, accepted.expires_at)
+
+    def _show_games(self, asker: _Asker, dialect: Dialect) -> list[Json]:
+        purchases = self._world.purchases.values()
+        return [
+            show_game(game, dialect, purchases=sum(game.id in purchase.game_ids for purchase in purchases))
+            for game in self._world.games_of(asker.account)
+        ]
+
+    def _game(self, place: Place, asker: _Asker) -> Game:
+        number = _integer("game_id", place.game or "")
+        game = self._world.games.get(number)
+        if game is None:
+            raise StoreRefusalError("invalid game_id")
+        if game.seller.id != asker.account.id:
+            raise StoreRefusalError("invalid game")
+        return game
+
+    def _download_key(self, game: Game, query: Mapping[str, str], dialect: Dialect) -> dict[str, Json]:
+        if (text := query.get("download_key")) is not None:
+            key = self._world.key_named(game.id, text)
+            refusal = "invalid download key"
+        elif (user_id := query.get("user_id")) is not None:
+            key = self._world.key_claimed_by(game.id, _integer("user_id", user_id))
+            refusal = "no download key found"
+        elif (email := query.get("email")) is not None:
+            key = self._world.key_sent_to(game.id, email)
+            refusal = "no download key found"
+        else:
+            raise StoreRefusalError("missing download_key, user_id or email")
+        if key is None:
+            raise StoreRefusalError(refusal)
+        owner = None if key.owner_id is None else self._world.accounts[key.owner_id]
+        return {"download_key": show_key(key, owner, dialect)}
+
+    def _purchases(self, game: Game, query: Mapping[str, str], dialect: Dialect) -> dict[str, Json]:
+        if (user_id := query.get("user_id")) is not None:
+            account = self._world.accounts.get(_integer("user_id", user_id))
+            emails = account.emails if account is not None else ()
+        elif (email := query.get("email")) is not None:
+            emails = self._world.linked_addresses(email)
+        else:
+            raise StoreRefusalError("missing email or user_id")
+        rows = [
+            show_purchase(purchase, dialect)
+            for purchase in self._world.purchases_by(game.id, emails)
+            # The older API has no word for what kind of purchase it is, and knows only games.
+            if dialect is Dialect.CURRENT or purchase.kind is PurchaseKind.GAME
+        ]
+        return {"purchases": listed(rows)}
+
+
+def _endpoint_of(place: Place, method: str) -> Endpoint:
+    if place.refused_version is not None:
+        raise StoreRefusalError(f"invalid api version: {place.refused_version}", status=404)
+    if place.endpoint is None or method != "GET":
+        raise StoreRefusalError("invalid api endpoint", status=404)
+    return place.endpoint
+
+
+def _show_credential(asker: _Asker, dialect: Dialect) -> dict[str, Json]:
+    shown: dict[str, Json] = {"scopes": listed(asker.scopes)}
+    if asker.expires_at is not None:
+        shown["expires_at"] = dialect.date(asker.expires_at)
+    return shown
+
+
+def _looks_like_jwt(bearer: str) -> bool:
+    return len(bearer.split(".")) == _JWT_PARTS
+
+
+def _integer(name: str, text: str) -> int:
+    """Read an id; one that is too large for itch.io is nobody's, so it becomes 0."""
+    if not _INTEGER.fullmatch(text):
+        raise StoreRefusalError(f"{name} must be an integer")
+    number = int(text)
+    return number if 0 < number <= LARGEST_ID else 0

@@ -1,0 +1,38 @@
+"""Configuration: environment and TOML in, one frozen `Settings` out, or every mistake in one readable line each."""
+
+from service.settings.callers import CallerSettings
+from service.settings.description import describe
+from service.settings.documentation import SettingDoc, documented_settings
+from service.settings.games import GameSettings
+from service.settings.load import load_settings
+from service.settings.model import (
+    CacheSettings,
+    Dialect,
+    ItchSettings,
+    LogFormat,
+    LogLevel,
+    LogSettings,
+    OperationsSettings,
+    RedisSettings,
+    Settings,
+)
+from service.settings.secret_files import read_seller_key
+
+__all__ = [
+    "CacheSettings",
+    "CallerSettings",
+    "Dialect",
+    "GameSettings",
+    "ItchSettings",
+    "LogFormat",
+    "LogLevel",
+    "LogSettings",
+    "OperationsSettings",
+    "RedisSettings",
+    "SettingDoc",
+    "Settings",
+    "describe",
+    "documented_settings",
+    "load_settings",
+    "read_seller_key",
+]

@@ -1,0 +1,127 @@
+"""One value at a time: what was given, whether it fits, and in which words to say that it does not."""
+
+import os
+from types import NoneType, UnionType
+from typing import Any, Final, Union, get_args, get_origin
+
+import msgspec
+from msgspec import inspect
+
+from service.secret import Secret
+from service.settings.secret_text import EXPECTED, is_usable
+
+_SHOWN: Final = 60
+"""Characters of a value that a line repeats: enough to recognise it."""
+
+_WIDEST_INTEGER: Final = 64
+"""Bits; Python refuses to print the longest integers, which TOML can hold."""
+
+
+class Given:
+    """A value, and `written`, what the person who gave it calls it.
+
+    What is `textual` comes from a place that knows text only: there "5" is a number too.
+    """
+
+    __slots__ = ("textual", "value", "written")
+
+    def __init__(self, value: object, *, written: str, textual: bool) -> None:
+        self.value = value
+        self.written = written
+        self.textual = textual
+
+
+class Misfit(Exception):  # noqa: N818 - it names what the value is
+    """The value does not fit; the text is a whole line for the person who gave it."""
+
+
+def convert(given: Given, kind: object) -> Any:  # noqa: ANN401 - of the kind asked for, which only the caller knows
+    """Return the value as that kind. Raises `Misfit`, which never repeats what may be a secret."""
+    plain = without_none(kind)
+    try:
+        value = msgspec.convert(given.value, plain, strict=not given.textual, dec_hook=_read_custom)
+    except (ValueError, OverflowError):
+        # The cause would repeat the value.
+        raise Misfit(_misfit(given, plain)) from None
+    if isinstance(value, frozenset) and isinstance(given.value, list) and len(value) != len(given.value):
+        raise Misfit(_misfit(given, plain))
+    return value
+
+
+def without_none(kind: object) -> Any:  # noqa: ANN401 - a type, which has no type that msgspec and mypy agree on
+    """Return what a field holds when it is set."""
+    if get_origin(kind) not in {Union, UnionType}:
+        return kind
+    return next(part for part in get_args(kind) if part is not NoneType)
+
+
+def expectation(kind: object) -> str:
+    """Complete the sentence "expected ..."."""
+    match inspect.type_info(without_none(kind)):
+        case inspect.Metadata(extra={"expected": str(words)}):
+            return words
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.EnumType(cls=choices):
+            return f"one of {', '.join(choice.value for choice in choices)}"
+        case inspect.CustomType(cls=cls):
+            return EXPECTED.get(cls, "a path")
+        case inspect.IntType() | inspect.FloatType() as number:
+            return _range(number)
+        case other:
+            raise AssertionError(other)
+
+
+def is_quiet(kind: object) -> bool:
+    """Whether a value of that kind must not be repeated: it is a secret, or stands where people put one by mistake."""
+    match inspect.type_info(without_none(kind)):
+        case inspect.Metadata(extra={"quiet": True}) | inspect.CustomType():
+            return True
+    return False
+
+
+def shown(value: object) -> str:
+    """Return the value as a person may recognise it in a line."""
+    match value:
+        case str():
+            text = repr(value)
+        case bool():
+            text = str(value).lower()
+        case dict():
+            text = "a table"
+        case list() if any(isinstance(item, list | dict) for item in value):
+            text = "a list"
+        case list():
+            text = f"[{', '.join(shown(item) for item in value)}]"
+        case int() if value.bit_length() > _WIDEST_INTEGER:
+            text = "a very large number"
+        case _:
+            text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _range(number: inspect.IntType | inspect.FloatType) -> str:
+    name = "a whole number" if isinstance(number, inspect.IntType) else "a number"
+    if number.gt is not None:
+        return f"{name} above {number.gt}, at most {number.le}"
+    return f"{name} from {number.ge} to {number.le}"
+
+
+def _misfit(given: Given, kind: object) -> str:
+    if is_quiet(kind):
+        return f"{given.written} cannot be used: expected {expectation(kind)}"
+    return f"{given.written} is {shown(given.value)}: expected {expectation(kind)}"
+
+
+def _read_custom(kind: type[Any], value: object) -> object:
+    """Build what msgspec does not know. A `ValueError` from here arrives as one of msgspec's own."""
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError
+    if issubclass(kind, Secret):
+        if not is_usable(kind, value):
+            raise ValueError
+    elif b"\0" in os.fsencode(value):
+        raise ValueError
+    return kind(value)

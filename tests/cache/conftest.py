@@ -1,0 +1,68 @@
+"""A clock, a recorder and tiers, for tests of the cache."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import TypeAlias
+
+import pytest
+
+from service.cache.connect import RedisClient, connect
+from service.cache.memory import MemoryTier
+from service.cache.redis_tier import RedisTier
+from service.secret import RedisUrl
+from tests.cache.samples import Recorder, sealer
+from tests.clock import FakeClock
+
+MakeTier: TypeAlias = Callable[[str], RedisTier]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The clock of everything in a test."""
+    return FakeClock()
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """What the caches of a test reported."""
+    return Recorder()
+
+
+@pytest.fixture
+def memory(clock: FakeClock) -> MemoryTier:
+    """A first tier with room for a hundred."""
+    return MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
+
+
+@pytest.fixture
+async def connected() -> AsyncIterator[Callable[[str], RedisClient]]:
+    """Make clients that are closed after the test."""
+    async with AsyncExitStack() as stack:
+
+        def connect_to(url: str) -> RedisClient:
+            client = connect(RedisUrl(url))
+            stack.push_async_callback(client.aclose)
+            return client
+
+        yield connect_to
+
+
+@pytest.fixture
+async def make_tier(
+    connected: Callable[[str], RedisClient], clock: FakeClock, recorder: Recorder
+) -> AsyncIterator[MakeTier]:
+    """Make second tiers on any URL."""
+    async with AsyncExitStack() as stack:
+
+        def make(url: str) -> RedisTier:
+            tier = RedisTier(
+                client=connected(url),
+                sealer=sealer(),
+                clock=clock,
+                on_operation=recorder.operation,
+                on_state=recorder.state,
+            )
+            stack.push_async_callback(tier.close)
+            return tier
+
+        yield make

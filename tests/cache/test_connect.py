@@ -1,0 +1,192 @@
+"""Clients for every form of Redis, none of which makes a question wait."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from ssl import TLSVersion
+
+import pytest
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from service.cache.connect import RedisClient, connect
+from service.cache.operations import CacheOperation, CacheResult
+from service.secret import RedisUrl
+from tests.cache.certificates import write_certificate
+from tests.cache.conftest import MakeTier
+from tests.cache.samples import NAME, SECOND, Recorder, kept, yes
+from tests.clock import FakeClock
+from tests.redis_server import RedisServer, free_port
+
+FORMS = [
+    "redis://:s3cr3t@redis.invalid",
+    "rediss://:s3cr3t@redis.invalid",
+    "unix://:s3cr3t@/not/there.sock",
+    "redis+sentinel://:s3cr3t@redis.invalid/mymaster?sentinel_password=s3cr3t",
+    "rediss+sentinel://:s3cr3t@redis.invalid/mymaster",
+    "redis+cluster://:s3cr3t@redis.invalid",
+    "rediss+cluster://:s3cr3t@redis.invalid",
+]
+
+
+def settings_of(client: RedisClient) -> list[dict[str, object]]:
+    """Return the settings of every kind of connection that a client makes."""
+    if isinstance(client, RedisCluster):
+        return [client.connection_kwargs | {"retry": client.retry}]
+    pool = client.connection_pool
+    pools = [pool]
+    if isinstance(pool, SentinelConnectionPool):
+        pools += [sentinel.connection_pool for sentinel in pool.sentinel_manager.sentinels]
+    return [pool.connection_kwargs for pool in pools]
+
+
+@pytest.mark.parametrize("url", FORMS)
+async def test_no_connection_waits_long(url: str) -> None:
+    """Every form, and its Sentinels, have our time-outs, one retry, RESP2 and raw bytes."""
+    for settings in settings_of(connect(RedisUrl(url))):
+        retry = settings["retry"]
+        assert settings["socket_timeout"] == 0.05
+        assert settings["socket_connect_timeout"] == 0.1
+        assert (retry._retries, retry._supported_errors) == (1, (RedisConnectionError,))  # type: ignore[attr-defined]
+        assert not issubclass(RedisTimeoutError, retry._supported_errors)  # type: ignore[attr-defined]
+        assert settings["health_check_interval"] == 0
+        assert settings["protocol"] == 2
+        assert settings["decode_responses"] is False
+
+
+@pytest.mark.parametrize("url", FORMS[:5])
+async def test_pools_are_bounded_and_wait_briefly(url: str) -> None:
+    """At most 32 connections, and 20 ms for a free one."""
+    client = connect(RedisUrl(url))
+
+    assert isinstance(client, Redis)
+    assert isinstance(client.connection_pool, BlockingConnectionPool)
+    assert (client.connection_pool.max_connections, client.connection_pool.timeout) == (32, 0.02)
+
+
+@pytest.mark.parametrize("url", [url for url in FORMS if url.startswith("rediss")])
+async def test_tls_is_always_verified(url: str) -> None:
+    """Certificate and host name, with TLS 1.2 or later, at the Sentinels too."""
+    for settings in settings_of(connect(RedisUrl(url))):
+        assert settings["ssl_cert_reqs"] == "required"
+        assert settings["ssl_check_hostname"] is True
+        assert settings["ssl_min_version"] is TLSVersion.TLSv1_2
+
+
+@pytest.mark.parametrize("url", FORMS)
+async def test_a_client_does_not_print_its_password(url: str) -> None:
+    """Not even redis-py's own view of it."""
+    client = connect(RedisUrl(url))
+
+    assert "s3cr3t" not in repr(client) + repr(getattr(client, "connection_pool", ""))
+
+
+async def test_it_is_named_for_the_operator(own_redis: RedisServer, connected: Callable[[str], RedisClient]) -> None:
+    """CLIENT LIST on the server shows who is connected."""
+    client = connected(own_redis.url)
+
+    assert await client.client_getname() in ("ownership-gateway", b"ownership-gateway")
+
+
+async def test_by_unix_socket(make_tier: MakeTier, own_redis: RedisServer) -> None:
+    """A sidecar Redis needs no port."""
+    tier = make_tier(f"unix://{own_redis.socket_path}?db=1")
+
+    await tier.put(NAME, kept(yes()))
+
+    assert await tier.get(NAME) == kept(yes())
+
+
+@pytest.fixture
+def tls_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that speaks TLS, and whose certificate is for 127.0.0.1."""
+    write_certificate(tmp_path, address="127.0.0.1")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    arguments = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no"]
+    server = RedisServer(arguments=arguments, plain=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_by_tls(make_tier: MakeTier, tls_redis: RedisServer, tmp_path: Path) -> None:
+    """The operator's own authority is one more file."""
+    tier = make_tier(f"rediss://127.0.0.1:{tls_redis.port}?ssl_ca_certs={tmp_path / 'certificate.pem'}")
+
+    await tier.get(NAME)
+    await tier.put(NAME, kept(yes()))
+
+    assert await tier.get(NAME) == kept(yes())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_an_unknown_or_wrong_certificate_is_refused(
+    make_tier: MakeTier, tls_redis: RedisServer, tmp_path: Path, recorder: Recorder, host: str
+) -> None:
+    """Neither a stranger's authority nor another host's certificate is good enough."""
+    options = "" if host == "127.0.0.1" else f"?ssl_ca_certs={tmp_path / 'certificate.pem'}"
+    tier = make_tier(f"rediss://{host}:{tls_redis.port}{options}")
+
+    await tier.put(NAME, kept(yes()))
+
+    assert recorder.results(CacheOperation.PUT) == [CacheResult.FAILED]
+
+
+@pytest.fixture
+def one_node_cluster() -> Iterator[RedisServer]:
+    """A cluster whose one node has every slot."""
+    server = RedisServer(arguments=["--cluster-enabled", "yes", "--cluster-port", str(free_port())])
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_in_a_cluster(make_tier: MakeTier, one_node_cluster: RedisServer) -> None:
+    """The same reads and scripts work where keys are spread over nodes."""
+    async with Redis.from_url(one_node_cluster.url) as operator:
+        await operator.cluster("addslotsrange", "0", "16383")
+        while (await operator.cluster("info"))["cluster_state"] != "ok":
+            # WAIT for a replica that does not exist: the server itself holds us back for 50 ms.
+            await operator.wait(1, 50)
+    tier = make_tier(f"redis+cluster://127.0.0.1:{one_node_cluster.port}")
+
+    await tier.put(NAME, kept(yes()))
+
+    assert await tier.get(NAME) == kept(yes())
+
+
+async def test_a_cluster_that_is_not_there(make_tier: MakeTier, recorder: Recorder) -> None:
+    """It is a miss like any other."""
+    tier = make_tier(f"redis+cluster://127.0.0.1:{free_port()}")
+
+    assert await tier.get(NAME) is None
+    assert recorder.results(CacheOperation.GET) == [CacheResult.FAILED]
+
+
+@pytest.fixture
+def sentinel(own_redis: RedisServer, tmp_path: Path) -> Iterator[RedisServer]:
+    """A Sentinel that watches the test's own Redis under the name `mymaster`."""
+    configuration = tmp_path / "sentinel.conf"
+    configuration.write_text(f"sentinel monitor mymaster 127.0.0.1 {own_redis.port} 1\n")
+    server = RedisServer(arguments=["--sentinel"], configuration=configuration)
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_by_sentinel(
+    make_tier: MakeTier, sentinel: RedisServer, own_redis: RedisServer, clock: FakeClock
+) -> None:
+    """The master is found, lost, and found again."""
+    tier = make_tier(f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/mymaster")
+
+    await tier.put(NAME, kept(yes()))
+    found = await tier.get(NAME)
+    own_redis.kill()
+    lost = await tier.get(NAME)
+    own_redis.start()
+    clock.jump(SECOND)
+    await tier.put(NAME, kept(yes()))
+
+    assert (found, lost, await tier.get(NAME)) == (kept(yes()), None, kept(yes()))

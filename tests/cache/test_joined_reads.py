@@ -1,0 +1,128 @@
+"""Many reads, few round trips, and nobody gets another's reply."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from service.cache.joined_reads import BATCHES_UNDER_WAY, LARGEST_BATCH, JoinedReads, Reply
+from service.cache.operations import CacheResult
+
+
+class Wire:
+    """Answers every key with itself, once the test lets it."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.open = asyncio.Event()
+
+    async def read_all(self, keys: Sequence[str]) -> Sequence[Reply]:
+        """Answer all of them."""
+        self.batches.append(list(keys))
+        await self.open.wait()
+        return [key.encode() for key in keys]
+
+
+@pytest.fixture
+async def wire() -> Wire:
+    """A wire on which nothing comes back yet."""
+    return Wire()
+
+
+async def turns(count: int = 5) -> None:
+    """Let the event loop turn."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_reads_of_one_turn_travel_together(wire: Wire) -> None:
+    """Three questions at once cost one round trip."""
+    reads = JoinedReads(wire.read_all)
+    wire.open.set()
+
+    replies = await asyncio.gather(*(reads.read(key) for key in "abc"))
+
+    assert (replies, wire.batches) == ([b"a", b"b", b"c"], [["a", "b", "c"]])
+
+
+async def test_a_later_read_travels_alone(wire: Wire) -> None:
+    """Nobody waits for company."""
+    reads = JoinedReads(wire.read_all)
+    wire.open.set()
+
+    await reads.read("a")
+    await reads.read("b")
+
+    assert wire.batches == [["a"], ["b"]]
+
+
+async def test_a_round_trip_has_a_largest_size(wire: Wire) -> None:
+    """A flood is split, so that no one reply takes long."""
+    reads = JoinedReads(wire.read_all)
+    wire.open.set()
+
+    await asyncio.gather(*(reads.read(str(number)) for number in range(LARGEST_BATCH + 1)))
+
+    assert [len(batch) for batch in wire.batches] == [LARGEST_BATCH, 1]
+
+
+async def test_reads_join_while_all_round_trips_are_taken(wire: Wire) -> None:
+    """A slow Redis is asked for more at once, not more often."""
+    reads = JoinedReads(wire.read_all)
+    replies = []
+    for number in range(BATCHES_UNDER_WAY + 10):
+        replies.append(reads.read(str(number)))
+        await turns()
+
+    wire.open.set()
+
+    assert await asyncio.gather(*replies) == [str(number).encode() for number in range(BATCHES_UNDER_WAY + 10)]
+    assert [len(batch) for batch in wire.batches] == [1] * BATCHES_UNDER_WAY + [10]
+
+
+async def test_who_gives_up_takes_nothing_from_the_others(wire: Wire) -> None:
+    """A cancelled question leaves the round trip to the rest."""
+    reads = JoinedReads(wire.read_all)
+    gives_up, stays = reads.read("a"), reads.read("b")
+    await turns()
+
+    gives_up.cancel()
+    wire.open.set()
+
+    assert await stays == b"b"
+
+
+async def test_who_gave_up_before_is_not_asked_for(wire: Wire) -> None:
+    """A round trip that nobody wants is not made."""
+    reads = JoinedReads(wire.read_all)
+
+    reads.read("a").cancel()
+    await turns()
+
+    assert wire.batches == []
+
+
+async def test_a_bug_reaches_everyone_who_waits() -> None:
+    """What is wrong with our own code is not hidden as a miss."""
+
+    async def broken(keys: Sequence[str]) -> Sequence[Reply]:
+        raise KeyError(keys[0])
+
+    reads = JoinedReads(broken)
+    gave_up, first, second = reads.read("a"), reads.read("b"), reads.read("c")
+    await turns(1)
+    gave_up.cancel()
+
+    assert [type(bug) for bug in await asyncio.gather(first, second, return_exceptions=True)] == [KeyError, KeyError]
+
+
+async def test_closing_answers_everyone(wire: Wire) -> None:
+    """Neither those under way nor those still waiting hang."""
+    reads = JoinedReads(wire.read_all)
+    under_way = reads.read("a")
+    await turns()
+    waiting = reads.read("b")
+
+    await reads.close()
+
+    assert [await under_way, await waiting] == [CacheResult.SKIPPED, CacheResult.SKIPPED]

@@ -1,0 +1,185 @@
+"""The first tier stays within its bounds, and the newest observation wins."""
+
+import tracemalloc
+from datetime import timedelta
+
+import pytest
+
+from service.cache.memory import MemoryTier
+from service.ownership import Evidence, Observation
+from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, kept, name_of, no, refusal, yes
+from tests.clock import START, FakeClock
+
+
+def test_what_was_put_is_remembered(memory: MemoryTier) -> None:
+    """A get after a put returns the observation."""
+    memory.put(NAME, kept(yes()))
+
+    assert memory.get(NAME) == yes()
+
+
+def test_other_names_are_not_touched(memory: MemoryTier) -> None:
+    """An observation is remembered under its own name only."""
+    memory.put(NAME, kept(yes()))
+
+    assert memory.get(OTHER_NAME) is None
+
+
+def test_nothing_is_used_past_its_time(memory: MemoryTier, clock: FakeClock) -> None:
+    """At `keep_until` an observation is gone, a moment before it is there."""
+    memory.put(NAME, kept(yes(), DAY))
+
+    clock.jump(DAY - SECOND)
+    before = memory.get(NAME)
+    clock.jump(SECOND)
+
+    assert (before, memory.get(NAME)) == (yes(), None)
+
+
+@pytest.mark.parametrize("newer", [yes(START, id=2), no(START), refusal(START)])
+def test_newer_replaces_older(memory: MemoryTier, newer: Observation) -> None:
+    """What was observed later wins, yes or no."""
+    memory.put(NAME, kept(yes(START - SECOND, id=1)))
+
+    winner = memory.put(NAME, kept(newer))
+
+    assert winner.observation == memory.get(NAME) == newer
+
+
+@pytest.mark.parametrize("older", [yes(START - SECOND), no(START - SECOND)])
+@pytest.mark.parametrize("newer", [yes(), no()])
+def test_older_does_not_replace_newer(memory: MemoryTier, older: Evidence, newer: Evidence) -> None:
+    """A look-up that was slow does not undo one that began after it."""
+    memory.put(NAME, kept(newer))
+
+    winner = memory.put(NAME, kept(older))
+
+    assert winner.observation == memory.get(NAME) == newer
+
+
+@pytest.mark.parametrize("order", [(yes(), no()), (no(), yes())])
+def test_at_the_same_instant_the_no_wins(memory: MemoryTier, order: tuple[Evidence, Evidence]) -> None:
+    """Whichever of two comes first, doubt is not in the player's favour."""
+    for observation in order:
+        memory.put(NAME, kept(observation))
+
+    assert memory.get(NAME) == no()
+
+
+def test_a_no_still_beats_an_older_yes_when_it_has_run_out(memory: MemoryTier, clock: FakeClock) -> None:
+    """A refunded player does not own the game again once the no is no longer fresh."""
+    memory.put(NAME, kept(no(), timedelta(seconds=45)))
+    clock.jump(timedelta(seconds=46))
+
+    winner = memory.put(NAME, kept(yes(START - SECOND)))
+
+    assert (winner.observation, memory.get(NAME)) == (no(), None)
+
+
+def test_a_no_without_any_lifetime_ends_a_yes(memory: MemoryTier) -> None:
+    """Even if an operator remembers refusals for no time at all, they purge what came before."""
+    memory.put(NAME, kept(yes(START - SECOND)))
+
+    memory.put(NAME, kept(no(), timedelta(0)))
+
+    assert memory.get(NAME) is None
+
+
+def test_an_observation_of_the_future_is_not_used(memory: MemoryTier, clock: FakeClock) -> None:
+    """After the clock was set back by more than a minute, what was observed before is not believed."""
+    memory.put(NAME, kept(yes()))
+
+    clock.set_back(timedelta(seconds=60))
+    tolerated = memory.get(NAME)
+    clock.set_back(SECOND)
+
+    assert (tolerated, memory.get(NAME)) == (yes(), None)
+
+
+def test_an_observation_of_the_future_keeps_nothing_out(memory: MemoryTier) -> None:
+    """What is not believed gives way to what is."""
+    memory.put(NAME, kept(no(START + DAY)))
+
+    memory.put(NAME, kept(yes()))
+
+    assert memory.get(NAME) == yes()
+
+
+def test_the_least_recently_used_makes_room(clock: FakeClock) -> None:
+    """Of four entries with room for three, the one that nobody asked for goes."""
+    memory = MemoryTier(max_entries=4, max_bytes=1_000_000, clock=clock)
+    for number in range(3):
+        memory.put(name_of(number), kept(yes()))
+    memory.get(name_of(0))
+
+    memory.put(name_of(3), kept(yes()))
+
+    assert [memory.get(name_of(number)) is not None for number in range(4)] == [True, False, True, True]
+
+
+def test_bytes_are_bounded(clock: FakeClock) -> None:
+    """However many entries there may be, their estimated size stays within the budget."""
+    memory = MemoryTier(max_entries=1_000_000, max_bytes=100_000, clock=clock)
+    for number in range(1000):
+        memory.put(name_of(number), kept(yes()))
+
+    assert 0 < memory.bytes <= 100_000
+
+
+def test_refusals_cannot_evict_owners(clock: FakeClock) -> None:
+    """A flood of wrong keys pushes out other wrong keys, and nobody else."""
+    memory = MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
+    for number in range(75):
+        memory.put(name_of(number), kept(yes()))
+
+    for number in range(1000, 11_000):
+        memory.put(name_of(number), kept(no() if number % 2 else refusal()))
+
+    assert all(memory.get(name_of(number)) for number in range(75))
+    assert memory.entries == 100
+
+
+def test_room_is_given_back_when_the_answer_changes(clock: FakeClock) -> None:
+    """A name takes the room of one entry, whatever was observed under it before."""
+    memory = MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
+    for second in range(10):
+        memory.put(NAME, kept(yes(START + second * SECOND) if second % 2 else no(START + second * SECOND)))
+
+    once = MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
+    once.put(NAME, kept(yes()))
+
+    assert (memory.entries, memory.bytes) == (1, once.bytes)
+
+
+def test_what_has_run_out_does_not_wait_to_be_evicted(memory: MemoryTier, clock: FakeClock) -> None:
+    """Old entries go when new ones come, though there is room for both."""
+    memory.put(name_of(1), kept(yes(), DAY))
+    memory.put(name_of(2), kept(yes(), DAY))
+    clock.jump(DAY)
+
+    memory.put(name_of(3), kept(yes(clock.now())))
+
+    assert memory.entries == 1
+
+
+def test_a_no_is_forgotten_after_the_longest_time_a_yes_could_last(memory: MemoryTier, clock: FakeClock) -> None:
+    """Three days later nothing older can be left anywhere, and the no is needed no more."""
+    memory.put(name_of(1), kept(no(), SECOND))
+    clock.jump(3 * DAY)
+
+    memory.put(name_of(2), kept(no(clock.now()), SECOND))
+
+    assert memory.entries == 1
+
+
+def test_the_estimate_is_about_what_an_entry_takes(clock: FakeClock) -> None:
+    """The budget in bytes means something: real memory is between half the estimate and the estimate and a fifth."""
+    memory = MemoryTier(max_entries=1_000_000, max_bytes=1_000_000_000, clock=clock)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(2000):
+        memory.put(name_of(number), kept(yes(START + number * timedelta(microseconds=1), id=10_000 + number)))
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert 0.5 < (after - before) / memory.bytes < 1.2

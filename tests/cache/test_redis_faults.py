@@ -1,0 +1,296 @@
+"""Whatever Redis does, a get is at worst a miss and a put is at worst lost."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+import uvloop
+from redis.asyncio import Redis
+
+from service.cache.connect import connect
+from service.cache.kept import Kept
+from service.cache.keys import redis_key
+from service.cache.operations import CacheOperation, CacheResult
+from service.cache.redis_tier import PATIENCE, RedisTier
+from service.secret import RedisUrl
+from tests.cache.conftest import MakeTier
+from tests.cache.samples import NAME, SECOND, Recorder, kept, name_of, no, sealer, yes
+from tests.cache.wire import server_that_says
+from tests.clock import START, FakeClock
+from tests.redis_server import RedisServer, free_port
+
+GET, PUT = CacheOperation.GET, CacheOperation.PUT
+FAILED, SKIPPED, HIT, MISS, STORED = (
+    CacheResult.FAILED,
+    CacheResult.SKIPPED,
+    CacheResult.HIT,
+    CacheResult.MISS,
+    CacheResult.STORED,
+)
+
+
+@pytest.fixture
+def guarded_redis() -> Iterator[RedisServer]:
+    """A Redis with a password."""
+    server = RedisServer(arguments=["--requirepass", "right"])
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_a_redis_that_is_not_there(make_tier: MakeTier, recorder: Recorder) -> None:
+    """Three questions fail, the others do not even try, and it is said once."""
+    tier = make_tier(f"redis://127.0.0.1:{free_port()}")
+
+    found = [await tier.get(NAME) for _ in range(5)]
+
+    assert found == [None] * 5
+    assert recorder.results(GET) == [FAILED, FAILED, FAILED, SKIPPED, SKIPPED]
+    assert recorder.states == [False]
+
+
+async def test_a_host_that_cannot_be_resolved(make_tier: MakeTier, recorder: Recorder) -> None:
+    """A name that does not exist is a Redis that is not there."""
+    await make_tier("redis://redis.invalid").get(NAME)
+
+    assert recorder.results(GET) == [FAILED]
+
+
+async def test_killed_and_back(
+    make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock
+) -> None:
+    """It is used again a second after it is back."""
+    tier = make_tier(own_redis.url)
+    await tier.put(NAME, kept(yes()))
+    own_redis.kill()
+    lost = [await tier.get(NAME) for _ in range(3)]
+    own_redis.start()
+    still_skipped = await tier.get(NAME)
+    clock.jump(SECOND)
+    await tier.put(NAME, kept(yes()))
+
+    assert (lost, still_skipped, await tier.get(NAME)) == ([None] * 3, None, kept(yes()))
+    assert recorder.results(GET) == [FAILED, FAILED, FAILED, SKIPPED, HIT]
+    assert recorder.states == [True, False, True]
+
+
+async def test_frozen(make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock) -> None:
+    """A Redis that accepts and never answers is a miss, and is used again once it thaws."""
+    tier = make_tier(own_redis.url)
+    await tier.put(NAME, kept(yes()))
+    own_redis.pause()
+    frozen = [await tier.get(NAME) for _ in range(4)]
+    own_redis.resume()
+    clock.jump(SECOND)
+
+    assert (frozen, await tier.get(NAME)) == ([None] * 4, kept(yes()))
+    assert recorder.results(GET)[-2:] == [SKIPPED, HIT]
+
+
+async def test_nobody_waits_longer_than_the_patience(
+    make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock
+) -> None:
+    """However long redis-py would still try, the question goes on without it."""
+    tier = make_tier(own_redis.url)
+    own_redis.pause()
+
+    asking = asyncio.ensure_future(tier.get(NAME))
+    await clock.advance(PATIENCE)
+    answered = asking.done()
+    own_redis.resume()
+
+    assert (answered, await asking, recorder.results(GET)) == (True, None, [FAILED])
+
+
+async def test_frozen_for_many_at_once(make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder) -> None:
+    """A hundred questions at once are a hundred misses, not a hundred errors."""
+    tier = make_tier(own_redis.url)
+    own_redis.pause()
+
+    assert await asyncio.gather(*(tier.get(name_of(number)) for number in range(100))) == [None] * 100
+    own_redis.resume()
+
+
+async def test_wrong_password(make_tier: MakeTier, guarded_redis: RedisServer, recorder: Recorder) -> None:
+    """It counts as a Redis that does not work."""
+    tier = make_tier(guarded_redis.url.replace("//", "//:wrong@"))
+
+    await tier.get(NAME)
+    await tier.put(NAME, kept(yes()))
+
+    assert (recorder.results(GET), recorder.results(PUT)) == ([FAILED], [FAILED])
+
+
+async def test_right_password(make_tier: MakeTier, guarded_redis: RedisServer, recorder: Recorder) -> None:
+    """The password of the URL is used."""
+    tier = make_tier(guarded_redis.url.replace("//", "//:right@"))
+
+    await tier.put(NAME, kept(yes()))
+
+    assert await tier.get(NAME) == kept(yes())
+
+
+async def test_full(make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock) -> None:
+    """A Redis without room still answers; writes to it are given up, and taken up again."""
+    tier = make_tier(own_redis.url)
+    await tier.put(NAME, kept(yes()))
+    async with Redis.from_url(own_redis.url) as operator:
+        await operator.config_set("maxmemory", "1")
+        for number in range(4):
+            await tier.put(name_of(number), kept(yes()))
+        found = await tier.get(NAME)
+        await operator.config_set("maxmemory", "0")
+    clock.jump(SECOND)
+    await tier.put(name_of(5), kept(yes()))
+
+    assert found == kept(yes())
+    assert recorder.results(PUT) == [STORED, FAILED, FAILED, FAILED, SKIPPED, STORED]
+    assert recorder.states == [True, False, True]
+
+
+async def test_become_a_replica(
+    make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock
+) -> None:
+    """A read-only Redis still answers, and its connections are made anew to find the new master."""
+    tier = make_tier(own_redis.url)
+    await tier.put(NAME, kept(yes()))
+    async with Redis.from_url(own_redis.url) as operator:
+        await operator.replicaof("127.0.0.1", str(free_port()))
+        before = (await operator.info("stats"))["total_connections_received"]
+        await tier.put(NAME, kept(no(START + SECOND)))
+        found = await tier.get(NAME)
+        after = (await operator.info("stats"))["total_connections_received"]
+        await operator.replicaof("NO", "ONE")
+    await tier.put(NAME, kept(no(START + SECOND)))
+
+    assert (found, after - before) == (kept(yes()), 1)
+    assert recorder.results(PUT) == [STORED, FAILED, STORED]
+
+
+async def test_flushed(make_tier: MakeTier, own_redis: RedisServer) -> None:
+    """A Redis that forgot everything, scripts too, is only empty."""
+    tier = make_tier(own_redis.url)
+    await tier.put(NAME, kept(yes()))
+    async with Redis.from_url(own_redis.url) as operator:
+        await operator.flushall()
+        await operator.script_flush()
+    found = await tier.get(NAME)
+    await tier.put(NAME, kept(yes()))
+
+    assert (found, await tier.get(NAME)) == (None, kept(yes()))
+
+
+async def test_without_the_right_to_write(make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder) -> None:
+    """A user who may only read does read."""
+    await make_tier(own_redis.url).put(NAME, kept(yes()))
+    async with Redis.from_url(own_redis.url) as operator:
+        await operator.acl_setuser(
+            "og", enabled=True, passwords=["+pw"], keys=["og:v1:*"], commands=["-@all", "+get", "+client|setname"]
+        )
+    reader = make_tier(own_redis.url.replace("//", "//og:pw@"))
+
+    await reader.put(NAME, kept(no(START + SECOND)))
+
+    assert await reader.get(NAME) == kept(yes())
+    assert recorder.results(PUT) == [STORED, FAILED]
+
+
+async def test_the_documented_rights_are_enough(make_tier: MakeTier, own_redis: RedisServer) -> None:
+    """Reading, storing and deleting work for a user who has exactly these."""
+    async with Redis.from_url(own_redis.url) as operator:
+        rights = ["-@all", "+get", "+evalsha", "+eval", "+set", "+del", "+client|setname"]
+        await operator.acl_setuser("og", enabled=True, passwords=["+pw"], keys=["og:v1:*"], commands=rights)
+        tier = make_tier(own_redis.url.replace("//", "//og:pw@"))
+        await tier.put(NAME, kept(yes()))
+        found = await tier.get(NAME)
+        await operator.set(redis_key(NAME), b"\x01")
+        await tier.get(NAME)
+
+        assert (found, await operator.exists(redis_key(NAME))) == (kept(yes()), 0)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"-LOADING Redis is loading the dataset in memory\r\n",
+        b"-MASTERDOWN Link with MASTER is down\r\n",
+        b"-CLUSTERDOWN The cluster is down\r\n",
+        b"-NOAUTH Authentication required.\r\n",
+        b"-NOPERM this user has no permissions\r\n",
+        b"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+        b"-READONLY You can't write against a read only replica.\r\n",
+        b"-BUSY Redis is busy running a script.\r\n",
+        b"-MISCONF Redis is configured to save RDB snapshots\r\n",
+        b"-MOVED 1 127.0.0.1:1\r\n",
+        b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n",
+        b"-ERR max number of clients reached\r\n",
+        b"-ERR unknown command\r\n",
+        b"-NOSCRIPT No matching script.\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"$999999999\r\nnever complete",
+        b"",
+    ],
+)
+async def test_whatever_it_says(make_tier: MakeTier, recorder: Recorder, reply: bytes) -> None:
+    """Every error, nonsense, half a reply and a closed connection are failures that nobody sees."""
+    async with server_that_says(reply) as url:
+        tier = make_tier(url)
+
+        await tier.put(NAME, kept(yes()))
+
+        assert await tier.get(NAME) is None
+    assert (recorder.results(PUT), recorder.results(GET)) == ([FAILED], [FAILED])
+
+
+async def test_connections_that_the_server_closed_cost_nothing(
+    make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder
+) -> None:
+    """An idle connection that is gone is replaced within the same question."""
+    tier = make_tier(own_redis.url)
+    await tier.put(NAME, kept(yes()))
+    async with Redis.from_url(own_redis.url) as operator:
+        for _ in range(5):
+            await operator.client_kill_filter(_type="normal", skipme=True)
+            await tier.get(NAME)
+
+    assert recorder.results(GET) == [HIT] * 5
+
+
+def test_closed_connections_cost_nothing_under_uvloop_either(own_redis: RedisServer, recorder: Recorder) -> None:
+    """The event loop that production uses reports a closed connection in its own way."""
+
+    async def ask() -> Kept | None:
+        async with Redis.from_url(own_redis.url) as operator, connect(RedisUrl(own_redis.url)) as client:
+            tier = RedisTier(
+                client=client,
+                sealer=sealer(),
+                clock=FakeClock(),
+                on_operation=recorder.operation,
+                on_state=recorder.state,
+            )
+            await tier.put(NAME, kept(yes()))
+            await operator.client_kill_filter(_type="normal", skipme=True)
+            return await tier.get(NAME)
+
+    assert uvloop.run(ask()) == kept(yes())
+
+
+async def test_cancelled_questions_mix_up_no_replies(make_tier: MakeTier, own_redis: RedisServer) -> None:
+    """With a third of all reads given up half-way, every answer still belongs to its question."""
+    tier = make_tier(own_redis.url)
+    for number in range(30):
+        await tier.put(name_of(number), kept(yes(id=number)))
+
+    async def ask(number: int) -> bool:
+        task = asyncio.ensure_future(tier.get(name_of(number % 30)))
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        if number % 3 == 0:
+            task.cancel()
+        try:
+            return await task in (None, kept(yes(id=number % 30)))
+        except asyncio.CancelledError:
+            return True
+
+    for round_ in range(10):
+        assert all(await asyncio.gather(*(ask(number + round_) for number in range(100))))

@@ -1,0 +1,148 @@
+"""How the two tiers work together, what is counted, and how writes end."""
+
+import asyncio
+from datetime import timedelta
+
+from redis.asyncio import Redis
+
+from service.cache.memory import MemoryTier
+from service.cache.operations import CacheOperation, CacheResult
+from service.cache.tiers import MOST_WRITES_WAITING, TieredStore
+from service.ownership import CacheTier
+from tests.cache.conftest import MakeTier
+from tests.cache.samples import DAY, NAME, SECOND, Recorder, name_of, yes
+from tests.clock import START
+from tests.redis_server import RedisServer
+
+GET, PUT = CacheOperation.GET, CacheOperation.PUT
+
+
+async def test_a_question_that_peeks_and_gets_is_one_miss(memory: MemoryTier, recorder: Recorder) -> None:
+    """The ratio of hits is about questions, not about calls."""
+    store = TieredStore(memory=memory, redis=None, on_operation=recorder.operation)
+
+    store.peek(NAME)
+    await store.get(NAME)
+
+    assert recorder.operations == [(CacheTier.MEMORY, GET, CacheResult.MISS)]
+
+
+async def test_what_happens_in_memory_is_counted(memory: MemoryTier, recorder: Recorder) -> None:
+    """A put that wins, one that loses, and a hit."""
+    store = TieredStore(memory=memory, redis=None, on_operation=recorder.operation)
+
+    store.put(NAME, yes(), keep_until=START + DAY)
+    store.put(NAME, yes(START - SECOND), keep_until=START + DAY)
+    store.peek(NAME)
+
+    assert recorder.operations == [
+        (CacheTier.MEMORY, PUT, CacheResult.STORED),
+        (CacheTier.MEMORY, PUT, CacheResult.SUPERSEDED),
+        (CacheTier.MEMORY, GET, CacheResult.HIT),
+    ]
+
+
+async def test_what_loses_in_memory_is_not_sent_to_redis(
+    memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
+) -> None:
+    """An answer that is known to be superseded costs no round trip."""
+    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+
+    store.put(NAME, yes(), keep_until=START + DAY)
+    store.put(NAME, yes(START - SECOND), keep_until=START + DAY)
+    await store.close()
+
+    assert recorder.results(PUT) == [CacheResult.STORED]
+
+
+async def test_closing_lets_writes_arrive(
+    memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
+) -> None:
+    """What was learnt in the last moment is in Redis for the next process."""
+    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    for number in range(100):
+        store.put(name_of(number), yes(), keep_until=START + DAY)
+
+    await store.close()
+
+    assert await empty_redis.dbsize() == 100
+
+
+async def test_what_is_put_after_closing_is_dropped(
+    memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
+) -> None:
+    """Nothing is started that nobody would wait for."""
+    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    await store.close()
+
+    store.put(NAME, yes(), keep_until=START + DAY)
+
+    assert recorder.results(PUT) == [CacheResult.DROPPED]
+
+
+async def test_writes_beyond_the_bound_are_dropped(
+    memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
+) -> None:
+    """However many answers come at once, only so many wait for Redis, and each is counted."""
+    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    for number in range(MOST_WRITES_WAITING + 10):
+        store.put(name_of(number), yes(), keep_until=START + DAY)
+    dropped = recorder.results(PUT)
+    await store.close()
+
+    assert dropped == [CacheResult.DROPPED] * 10
+    assert recorder.results(PUT).count(CacheResult.STORED) == MOST_WRITES_WAITING
+
+
+async def test_a_burst_of_writes_does_not_look_like_an_outage(
+    memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
+) -> None:
+    """Hundreds of writes at once do not exhaust the connections that reads need."""
+    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    for number in range(500):
+        store.put(name_of(number), yes(), keep_until=START + DAY)
+
+    await asyncio.gather(*(store.get(name_of(1000 + number)) for number in range(100)))
+    await store.close()
+
+    assert recorder.states == [True]
+
+
+async def test_closing_without_redis_has_nothing_to_do(memory: MemoryTier, recorder: Recorder) -> None:
+    """What this process remembers goes with it."""
+    store = TieredStore(memory=memory, redis=None, on_operation=recorder.operation)
+    store.put(NAME, yes(), keep_until=START + DAY)
+
+    await store.close()
+
+    assert recorder.results(PUT) == []
+
+
+async def test_writes_that_come_too_late_are_dropped(
+    memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
+) -> None:
+    """When the patience is over, what is still under way is given up and counted."""
+    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    for number in range(3):
+        store.put(name_of(number), yes(), keep_until=START + DAY)
+
+    await store.close(patience=timedelta(0))
+
+    assert recorder.results(PUT) == [CacheResult.DROPPED] * 3
+
+
+async def test_closing_does_not_wait_for_ever(
+    memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, own_redis: RedisServer
+) -> None:
+    """Every write is counted once, as failed or as dropped, though Redis never answers."""
+    store = TieredStore(memory=memory, redis=make_tier(own_redis.url), on_operation=recorder.operation)
+    own_redis.pause()
+    for number in range(100):
+        store.put(name_of(number), yes(), keep_until=START + DAY)
+
+    async with asyncio.timeout(5):
+        await store.close()
+    own_redis.resume()
+
+    assert len(recorder.results(PUT)) == 100
+    assert CacheResult.STORED not in recorder.results(PUT)

@@ -1,0 +1,97 @@
+"""A clock that only moves when a test says so."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+START: Final = datetime(2026, 11, 20, 14, 3, 11, 123456, tzinfo=UTC)
+
+_PAST: Final = 0.0
+"""A time at which no event loop is any more."""
+
+_TURNS: Final = 20
+"""How many turns of the event loop a task gets to react to what woke it, before the clock moves on."""
+
+
+class FakeClock:
+    """A `Clock`: `advance` moves both its times and wakes, in order, whoever sleeps until then.
+
+    `set_back` moves the wall clock alone, as an operator or NTP does.
+    """
+
+    def __init__(self, now: datetime = START) -> None:
+        self._now = now
+        self._monotonic = 1000.0
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def now(self) -> datetime:
+        """Return the wall-clock time."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return seconds that no test can turn back."""
+        return self._monotonic
+
+    @property
+    def sleepers(self) -> int:
+        """How many tasks are asleep."""
+        return sum(not woken.done() for _, _, woken in self._sleepers)
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Return once the test has advanced by `duration`; at once for none, after letting others run."""
+        if duration <= timedelta(0):
+            await asyncio.sleep(0)
+            return
+        await self._sleeper(duration)
+
+    @asynccontextmanager
+    async def timeout(self, duration: timedelta) -> AsyncIterator[None]:
+        """Cancel the body and raise `TimeoutError` once the test has advanced by `duration`."""
+        async with asyncio.timeout(None) as deadline:
+            due = self._sleeper(duration)
+            due.add_done_callback(lambda due: None if due.cancelled() else deadline.reschedule(_PAST))
+            try:
+                yield
+            finally:
+                due.cancel()
+
+    async def advance(self, duration: timedelta) -> None:
+        """Move on by `duration`, stopping at every sleeper on the way so that it acts at its own time."""
+        await _settle()
+        end = self._monotonic + duration.total_seconds()
+        while self._sleepers and self._sleepers[0][0] <= end:
+            due_at, _, woken = heapq.heappop(self._sleepers)
+            if woken.done():
+                continue
+            self._move_to(due_at)
+            woken.set_result(None)
+            await _settle()
+        self._move_to(end)
+
+    def jump(self, duration: timedelta) -> None:
+        """Move on without waking anybody: for tests in which nobody sleeps."""
+        self._move_to(self._monotonic + duration.total_seconds())
+
+    def set_back(self, duration: timedelta) -> None:
+        """Turn the wall clock back; time still passes as before."""
+        self._now -= duration
+
+    def _sleeper(self, duration: timedelta) -> asyncio.Future[None]:
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        due_at = self._monotonic + duration.total_seconds()
+        heapq.heappush(self._sleepers, (due_at, next(self._order), woken))
+        return woken
+
+    def _move_to(self, monotonic: float) -> None:
+        self._now += timedelta(seconds=monotonic - self._monotonic)
+        self._monotonic = monotonic
+
+
+async def _settle() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)

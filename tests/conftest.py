@@ -1,0 +1,39 @@
+"""Fixtures that several parts of the suite use."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from hypothesis import settings
+from redis.asyncio import Redis
+
+from tests.redis_server import RedisServer
+
+# A busy machine is not a wrong answer.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Where the session's Redis is; whoever uses it directly may find what other tests left."""
+    server = RedisServer()
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+async def empty_redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A plain client of the session's Redis, in which there is nothing yet."""
+    async with Redis.from_url(redis_url) as client:
+        await client.flushall()
+        yield client
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis of the test's own, which it may break."""
+    server = RedisServer()
+    server.start()
+    yield server
+    server.stop()

@@ -1,0 +1,61 @@
+"""How late the event loop is."""
+
+import asyncio
+
+import pytest
+
+from service.observability.loop_lag import LoopLagMonitor
+from tests.observability.conftest import FakeClock
+
+
+async def measure(clock: FakeClock, lags: list[float]) -> tuple[list[float], list[float]]:
+    """Measure as often as there are lags; return what was reported, and which stalls were told."""
+    clock.lags = list(lags)
+    reported: list[float] = []
+    stalls: list[float] = []
+    monitor = LoopLagMonitor(clock=clock, report=reported.append, stalled=stalls.append)
+    with pytest.raises(asyncio.CancelledError):
+        await monitor.run()
+    return reported, stalls
+
+
+async def test_every_measurement_is_reported(clock: FakeClock) -> None:
+    """The gauge is told how much later than asked the loop woke us."""
+    reported, _ = await measure(clock, [0.0, 0.1, 0.4])
+
+    assert reported == pytest.approx([0.0, 0.1, 0.4])
+
+
+async def test_waking_early_is_no_lag(clock: FakeClock) -> None:
+    """Clocks of different resolution may wake us a little early; that is not a negative lag."""
+    reported, _ = await measure(clock, [-0.01])
+
+    assert reported == [0.0]
+
+
+async def test_small_lag_is_no_stall(clock: FakeClock) -> None:
+    """A busy loop is not yet a stalled one."""
+    _, stalls = await measure(clock, [0.2])
+
+    assert stalls == []
+
+
+async def test_large_lag_is_a_stall(clock: FakeClock) -> None:
+    """Beyond 250 ms somebody should know."""
+    _, stalls = await measure(clock, [0.3])
+
+    assert stalls == pytest.approx([0.3])
+
+
+async def test_stalls_do_not_flood(clock: FakeClock) -> None:
+    """Within a minute of one stall no other is told."""
+    _, stalls = await measure(clock, [0.3, 0.5, 0.7])
+
+    assert stalls == pytest.approx([0.3])
+
+
+async def test_later_stalls_are_told_again(clock: FakeClock) -> None:
+    """After a minute a stall is news again."""
+    _, stalls = await measure(clock, [0.3, 60.0])
+
+    assert stalls == pytest.approx([0.3, 60.0])

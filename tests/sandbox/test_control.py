@@ -1,0 +1,372 @@
+"""The control endpoints: what can be told to the sandbox, and what it says to nonsense."""
+
+import shlex
+from typing import Any
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from service.ownership import Reason
+from service.sandbox import jwts, seed
+from service.sandbox.app import create_sandbox
+from service.sandbox.control import create_control_router
+from service.sandbox.greeting import curl_lines
+from service.sandbox.journal import LONGEST
+from service.sandbox.state import Sandbox
+from service.sandbox.world import World
+from tests.clock import FakeClock
+
+KEYS = "/games/3/download_keys"
+
+
+async def tell(http: httpx.AsyncClient, method: str, path: str, body: object = None) -> Any:
+    """Tell the sandbox something, and return what it says to that."""
+    answer = await http.request(method, f"/sandbox{path}", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-sandbox"] == "ownership-gateway"
+    return answer.json()
+
+
+async def test_it_shows_what_it_holds(http: httpx.AsyncClient) -> None:
+    """Keys, games and an example of each kind, with a sentence."""
+    shown = await tell(http, "GET", "")
+
+    assert list(shown["seller_keys"]) == [seed.SELLER_KEY, seed.SECOND_SELLER_KEY]
+    assert [game["slug"] for game in shown["games"]] == ["x-moon", "sun-garden"]
+    assert {example["path"] for example in shown["examples"]} == {
+        "/verify/download-key",
+        "/verify/jwt",
+        "/verify/email",
+        "/verify/user",
+    }
+    assert all(example["about"] and Reason(example["reason"]) for example in shown["examples"])
+
+
+async def test_the_examples_hold(seller: httpx.AsyncClient) -> None:
+    """Every key that is promised to work works, and no other."""
+    shown = await tell(seller, "GET", "")
+
+    for example in shown["examples"]:
+        if key := example["body"].get("download_key"):
+            answer = await seller.get(KEYS, params={"download_key": key})
+            assert ("download_key" in answer.json()) is (example["reason"] == "download_key")
+
+
+async def test_the_jwts_that_are_shown_hold(http: httpx.AsyncClient) -> None:
+    """They are accepted, except for the one that has expired."""
+    shown = await tell(http, "GET", "")
+
+    for example in shown["examples"]:
+        if jwt := example["body"].get("jwt"):
+            answer = await http.get("/profile", headers={"Authorization": f"Bearer {jwt}"})
+            assert answer.is_success is (example["reason"] != "expired_jwt")
+
+
+async def test_a_fault_is_told_and_taken_away(seller: httpx.AsyncClient) -> None:
+    """One object is one fault; what stands can be seen."""
+    told = await tell(seller, "PUT", "/faults", {"status": 429, "retry_after": "7", "times": 3})
+    during = (await seller.get("/profile")).status_code
+    seen = await tell(seller, "GET", "/faults")
+    removed = await tell(seller, "DELETE", "/faults")
+    after = (await seller.get("/profile")).status_code
+
+    assert told["faults"][0]["befallen"] == 0
+    assert seen == {"faults": [{"fault": {"times": 3, "status": 429, "retry_after": "7"}, "befallen": 1}]}
+    assert (during, removed, after) == (429, {"faults": []}, 200)
+
+
+async def test_a_list_of_faults_is_told(http: httpx.AsyncClient) -> None:
+    """Several at once, in the order in which they are tried."""
+    told = await tell(http, "PUT", "/faults", [{"status": 503, "times": 1}, {"latency_ms": 5}])
+
+    assert len(told["faults"]) == 2
+
+
+async def test_faults_leave_the_control_endpoints_alone(http: httpx.AsyncClient) -> None:
+    """Else there would be no way back."""
+    await tell(http, "PUT", "/faults", {"status": 503})
+
+    assert await tell(http, "DELETE", "/faults") == {"faults": []}
+
+
+async def test_a_key_is_minted_claimed_and_revoked(seller: httpx.AsyncClient) -> None:
+    """The life of a key."""
+    key = (await tell(seller, "POST", "/keys", {"game_id": 3, "email": "new@example.com"}))["text"]
+    await tell(seller, "POST", "/keys/claim", {"key": key, "user_id": seed.STRANGER_ID})
+    claimed = (await seller.get(KEYS, params={"download_key": key})).json()
+    await tell(seller, "POST", "/keys/revoke", {"key": key})
+    revoked = (await seller.get(KEYS, params={"download_key": key})).json()
+
+    assert claimed["download_key"]["owner"]["id"] == seed.STRANGER_ID
+    assert revoked == {"errors": ["invalid download key"]}
+
+
+async def test_a_purchase_is_made_and_refunded(seller: httpx.AsyncClient) -> None:
+    """A bundle, found until the money goes back."""
+    bought = await tell(
+        seller,
+        "POST",
+        "/purchases",
+        {"game_id": [3, 4], "user_id": seed.STRANGER_ID, "purchase_type": "bundle"},
+    )
+    during = (await seller.get("/games/4/purchases", params={"user_id": seed.STRANGER_ID})).json()
+    await tell(seller, "POST", "/purchases/refund", {"purchase_id": bought["id"]})
+    after = (await seller.get("/games/4/purchases", params={"user_id": seed.STRANGER_ID})).json()
+
+    assert [row["id"] for row in during["purchases"]] == [bought["id"]]
+    assert after == {"purchases": {}}
+
+
+async def test_a_purchase_of_one_game(http: httpx.AsyncClient, sandbox: Sandbox) -> None:
+    """Its id needs no list."""
+    bought = await tell(http, "POST", "/purchases", {"game_id": 3, "email": "new@example.com", "with_key": True})
+
+    assert bought["game_ids"] == [3]
+    assert sandbox.world.key_sent_to(3, "new@example.com") is not None
+
+
+async def test_a_jwt_is_minted(http: httpx.AsyncClient) -> None:
+    """For as long as was asked for."""
+    minted = await tell(http, "POST", "/jwts", {"user_id": 1994, "lifetime_seconds": 60})
+    answer = await http.get("/profile", headers={"Authorization": f"Bearer {minted['jwt']}"})
+
+    assert minted["expires_at"] == "2026-11-20T14:04:11Z"
+    assert answer.json()["user"]["id"] == 1994
+
+
+async def test_an_expired_jwt_is_minted(http: httpx.AsyncClient) -> None:
+    """A negative lifetime is over already."""
+    minted = await tell(http, "POST", "/jwts", {"user_id": 1994, "lifetime_seconds": -1})
+    answer = await http.get("/profile", headers={"Authorization": f"Bearer {minted['jwt']}"})
+
+    assert answer.json() == {"errors": ["token expired"]}
+
+
+async def test_the_usual_lifetime_is_the_same_everywhere(http: httpx.AsyncClient, clock: FakeClock) -> None:
+    """Without one, a JWT lives as long as itch.io's."""
+    minted = await tell(http, "POST", "/jwts", {"user_id": 1994})
+
+    assert minted["expires_at"].startswith((clock.now() + jwts.USUAL_LIFETIME).strftime("%Y-%m-%dT%H:%M:%S"))
+
+
+async def test_the_seller_key_is_revoked_and_given_back(seller: httpx.AsyncClient) -> None:
+    """As somebody might by mistake on itch.io."""
+    await tell(seller, "PUT", "/seller-key", {"revoked": True})
+    revoked = (await seller.get("/profile")).json()
+    await tell(seller, "PUT", "/seller-key", {})
+    given_back = (await seller.get("/profile")).status_code
+
+    assert revoked == {"errors": ["invalid key"]}
+    assert given_back == 200
+
+
+async def test_the_scopes_of_the_second_key(http: httpx.AsyncClient) -> None:
+    """Each key has its own."""
+    told = await tell(http, "PUT", "/seller-key", {"which": "second", "scopes": ["profile:me"]})
+
+    assert told[seed.SELLER_KEY] == {"revoked": False, "scopes": None}
+    assert told[seed.SECOND_SELLER_KEY] == {"revoked": False, "scopes": ["profile:me"]}
+
+
+async def test_reset_starts_over(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
+    """World, faults and what was seen."""
+    await tell(seller, "PUT", "/faults", {"status": 503})
+    await tell(seller, "PUT", "/seller-key", {"revoked": True})
+    await seller.get("/profile")
+
+    await tell(seller, "POST", "/reset")
+
+    assert sandbox.faults.state() == []
+    assert sandbox.journal.report().total == 0
+    assert (await seller.get("/profile")).status_code == 200
+
+
+async def test_the_requests_that_were_seen(seller: httpx.AsyncClient) -> None:
+    """What was asked, how it was answered, and never with which credential."""
+    await seller.get(KEYS, params={"user_id": 1994})
+    await seller.get("/nowhere")
+    await tell(seller, "PUT", "/faults", {"status": 503})
+    await seller.get("/profile", headers={"Authorization": ""})
+
+    answer = await seller.get("/sandbox/requests")
+
+    shown = answer.json()
+    assert shown["total"] == 3
+    assert shown["counts"] == {
+        "profile": 1,
+        "games": 0,
+        "credentials": 0,
+        "download_keys": 1,
+        "purchases": 0,
+        "other": 1,
+    }
+    assert shown["last"][0] == {
+        "at": "2026-11-20T14:03:11.123456Z",
+        "method": "GET",
+        "path": KEYS,
+        "query": [["user_id", "1994"]],
+        "authorization": True,
+        "status": 200,
+        "fault": False,
+    }
+    assert (shown["last"][2]["status"], shown["last"][2]["fault"]) == (503, True)
+    assert seed.SELLER_KEY not in answer.text
+
+
+async def test_a_request_without_a_credential_is_seen_as_such(http: httpx.AsyncClient) -> None:
+    """Whether there was a header is remembered."""
+    await http.get("/profile")
+
+    assert (await tell(http, "GET", "/requests"))["last"][0]["authorization"] is False
+
+
+@pytest.mark.parametrize("path", ["/api/1/a-real-key/me", "/api/1/a-real-key", "/api/2/a-real-key/me"])
+async def test_a_key_in_the_path_is_not_remembered(http: httpx.AsyncClient, path: str) -> None:
+    """It may be somebody's real one."""
+    await http.get(path)
+
+    answer = await http.get("/sandbox/requests")
+
+    assert "a-real-key" not in answer.text
+    assert answer.json()["last"][0]["path"].split("/")[3] == "***"
+
+
+async def test_only_the_last_requests_are_remembered(http: httpx.AsyncClient) -> None:
+    """But all are counted."""
+    for _ in range(LONGEST + 1):
+        await http.get("/profile")
+
+    shown = await tell(http, "GET", "/requests")
+
+    assert (shown["total"], len(shown["last"])) == (LONGEST + 1, LONGEST)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "detail"),
+    [
+        ("POST", "/keys", b"", "the body does not fit: Input data was truncated"),
+        ("POST", "/keys", b"{", "the body does not fit: Input data was truncated"),
+        ("POST", "/keys", b'{"key":"\xff"}', "the body is not UTF-8"),
+        ("POST", "/keys", b'{"x":' + b"[" * 50_000, "the body does not fit: Object contains unknown field `x`"),
+        ("PUT", "/faults", b"[" * 50_000, "the body does not fit: Expected `object`, got `array`"),
+        ("POST", "/keys", b"[" * 50_000, "the body does not fit: Expected `object`, got `array`"),
+        ("POST", "/keys", b"{}", "the body does not fit: Object missing required field `game_id`"),
+        ("POST", "/keys", b'{"game_id":3,"x":1}', "the body does not fit: Object contains unknown field `x`"),
+        (
+            "POST",
+            "/keys",
+            b'{"game_id":' + b"9" * 5000 + b"}",
+            "the body does not fit: Integer value out of range",
+        ),
+        ("POST", "/keys", b'{"game_id":77}', "the sandbox has no such game"),
+        ("POST", "/keys", b'{"game_id":3,"key":"\\ud800"}', "the body does not fit"),
+        ("POST", "/keys/claim", b'{"key":"none","user_id":1994}', "the sandbox has no such download key"),
+        ("POST", "/purchases", b'{"game_id":[],"email":"a@example.com"}', "the body does not fit"),
+        ("POST", "/jwts", b'{"user_id":77}', "the sandbox has no such user"),
+        ("POST", "/jwts", b'{"user_id":1994,"lifetime_seconds":99999999999}', "the body does not fit"),
+        ("PUT", "/faults", b"{}", "the body does not fit: this fault does nothing"),
+        ("PUT", "/faults", b' [{"status":429},{}]', "the body does not fit: this fault does nothing"),
+        ("PUT", "/seller-key", b'{"scopes":["Profile Me"]}', "the body does not fit"),
+    ],
+)
+async def test_nonsense_is_answered_with_one_clear_line(
+    http: httpx.AsyncClient, method: str, path: str, body: bytes, detail: str
+) -> None:
+    """A 400 that says what is wrong."""
+    answer = await http.request(method, f"/sandbox{path}", content=body)
+
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, problem["status"], problem["code"]) == (400, 400, "sandbox_mistake")
+    assert problem["detail"].startswith(detail)
+    assert "\n" not in problem["detail"]
+
+
+async def test_the_wrong_method_is_refused(http: httpx.AsyncClient) -> None:
+    """With the ones that there are."""
+    answer = await http.get("/sandbox/reset")
+
+    assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"POST", "OPTIONS"})
+    assert answer.json()["detail"] == "GET /sandbox shows what there is"
+
+
+async def test_a_body_can_be_too_large(http: httpx.AsyncClient) -> None:
+    """Four mebibytes are enough for anybody."""
+    answer = await http.put("/sandbox/faults", content=b" " * (4 * 1024 * 1024 + 1))
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "refused")
+
+
+async def test_a_fault_can_answer_more_than_the_gateway_reads(seller: httpx.AsyncClient) -> None:
+    """A megabyte, for whoever tests that it is not read."""
+    await tell(seller, "PUT", "/faults", {"body": "x" * 1_000_000})
+
+    assert len((await seller.get("/profile")).content) == 1_000_000
+
+
+async def test_another_application_can_serve_the_control_endpoints(sandbox: Sandbox) -> None:
+    """They need nothing of the sandbox's own application."""
+    gateway: Any = Litestar([create_control_router(sandbox)], openapi_config=None, logging_config=None)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://gateway") as client:
+        await tell(client, "PUT", "/faults", {"status": 503})
+        refused = await client.post("/sandbox/keys", content=b"{}")
+
+    assert len(sandbox.faults.state()) == 1
+    assert refused.status_code == 400
+
+
+async def test_a_world_can_be_brought_along(clock: FakeClock) -> None:
+    """What was changed in it before is there."""
+    world = World(now=clock.now)
+    world.revoke_key(seed.OWNER_KEY)
+    app: Any = create_sandbox(clock=clock, world=world)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://sandbox") as client:
+        answer = await client.get(
+            KEYS,
+            params={"download_key": seed.OWNER_KEY},
+            headers={"Authorization": f"Bearer {seed.SELLER_KEY}"},
+        )
+
+    assert answer.json() == {"errors": ["invalid download key"]}
+
+
+async def test_a_websocket_is_turned_away(sandbox: Sandbox) -> None:
+    """The store speaks HTTP only."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {"type": "websocket", "path": "/profile", "headers": [], "query_string": b""}
+    app: Any = create_sandbox(clock=sandbox.clock)
+    await app(scope, receive, send)
+
+    assert sent == [{"type": "websocket.close", "code": 1000, "reason": None}]
+
+
+def test_the_greeting_can_be_pasted(sandbox: Sandbox) -> None:
+    """Every command has a comment above it and keeps its words together."""
+    jwt = sandbox.mint_jwt(seed.OWNER_ID).jwt
+
+    lines = curl_lines("http://127.0.0.1:8080", sandbox.world, jwt).splitlines()
+
+    comments, commands = lines[0::2], lines[1::2]
+    assert all(comment.startswith("# ") for comment in comments)
+    assert [shlex.split(command)[4].removeprefix("http://127.0.0.1:8080") for command in commands] == [
+        "/verify/download-key",
+        "/verify/download-key",
+        "/verify/jwt",
+        "/verify/email",
+        "/verify/user",
+        "/verify/batch",
+        "/sandbox/faults",
+        "/verify/user",
+        "/sandbox/faults",
+    ]
+    assert jwt in commands[2]

@@ -1,0 +1,173 @@
+"""Secrets come in from files, and never come out."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.errors import SettingsError
+from service.secret import RedisUrl, SealingSecret, SellerKey
+from service.settings import describe, documented_settings, load_settings, read_seller_key
+
+CANARY = "c4nary-0f-a-secret-that-nobody-may-ever-see-again"
+NAMES = sorted(setting.env for setting in documented_settings() if setting.env is not None)
+QUIET = sorted(name for name in NAMES if name.endswith(("_FILE", "_URL", "_KEY", "SECRET")))
+
+
+def test_secrets_stand_in_files(tmp_path: Path) -> None:
+    """Every secret can be read from a file, without the line end that editors leave there."""
+    for name, text in {"key": "k3y\n", "secret": f"{'s' * 32}\r\n", "url": "redis://localhost"}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+
+    loaded = load_settings(
+        {
+            "OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": str(tmp_path / "key"),
+            "OWNERSHIP_GATEWAY_SECRET_FILE": str(tmp_path / "secret"),
+            "OWNERSHIP_GATEWAY_REDIS__URL_FILE": str(tmp_path / "url"),
+        }
+    )
+
+    assert loaded.itch.api_key == SellerKey("k3y")
+    assert loaded.itch.api_key_file == tmp_path / "key"
+    assert loaded.secret == SealingSecret("s" * 32)
+    assert loaded.redis.url == RedisUrl("redis://localhost")
+
+
+def test_the_toml_file_may_name_files(tmp_path: Path) -> None:
+    """The same keys name secret files in TOML."""
+    (tmp_path / "key").write_text("k3y", encoding="utf-8")
+    file = tmp_path / "gateway.toml"
+    file.write_text(f"itch.api_key_file = {str(tmp_path / 'key')!r}", encoding="utf-8")
+
+    assert load_settings({}, config_file=file).itch.api_key == SellerKey("k3y")
+
+
+def test_a_secret_stands_in_one_place(tmp_path: Path) -> None:
+    """A secret that is given both directly and as a file is refused: nobody could tell which applies."""
+    file = tmp_path / "gateway.toml"
+    file.write_text('[itch]\napi_key_file = "/absent"', encoding="utf-8")
+
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY": CANARY}, config_file=file)
+
+    assert refusal.value.mistakes == [
+        "OWNERSHIP_GATEWAY_ITCH__API_KEY and itch.api_key_file in gateway.toml are both set: keep one"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "fault"),
+    [
+        (None, "reading the file fails: No such file or directory"),
+        (b"", "the file is empty"),
+        (b"\n", "the file is empty"),
+        (b"\xff\xfe", "the file is not UTF-8 text"),
+        (b"k" * 65_537, "the file is larger than 65536 bytes"),
+        (b"two words", "expected printable ASCII without spaces"),
+        (b"two\nlines", "expected printable ASCII without spaces"),
+    ],
+)
+def test_a_file_without_a_usable_secret(tmp_path: Path, raw: bytes | None, fault: str) -> None:
+    """A file that holds no usable secret is refused in the name of the setting, without path or content."""
+    path = tmp_path / "key"
+    if raw is not None:
+        path.write_bytes(raw)
+
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": str(path)})
+
+    assert refusal.value.mistakes == [f"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE cannot be used: {fault}"]
+
+
+def test_the_key_can_be_read_again(tmp_path: Path) -> None:
+    """A rotated key is read from its file by the same rules."""
+    (tmp_path / "key").write_text("n3w\n", encoding="utf-8")
+
+    assert read_seller_key(tmp_path / "key") == SellerKey("n3w")
+
+
+@pytest.mark.parametrize("text", ["", "two words"])
+def test_a_key_file_that_lost_its_key(tmp_path: Path, text: str) -> None:
+    """A rotation that left no usable key is an error, without the content of the file."""
+    (tmp_path / "key").write_text(text, encoding="utf-8")
+
+    with pytest.raises(SettingsError, match="the API key file cannot be used"):
+        read_seller_key(tmp_path / "key")
+
+
+@pytest.mark.parametrize("mistake", ["", " and a space", "\n", "é"])
+@pytest.mark.parametrize("name", [*QUIET, "OWNERSHIP_GATEWAY_ITCH__API_KYE", "OWNERSHIP_GATEWAY_CALLERS"])
+def test_no_line_repeats_a_secret(name: str, mistake: str) -> None:
+    """Wherever a secret was put, right or wrong or misspelt, no line about it shows it."""
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({name: CANARY + mistake, "OWNERSHIP_GATEWAY_PORT": "x"})
+
+    assert CANARY not in str(refusal.value)
+    assert CANARY not in repr(refusal.value)
+    assert refusal.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        f'secrets = "{CANARY}"',
+        f'secret = "{CANARY}" "',
+        f'secret = ["{CANARY}"]',
+        f'[itch]\napi_key = "{CANARY} x"',
+        f'[itch]\nbase_url = "https://me:{CANARY}@api.itch.io"',
+        f'itch = "{CANARY}"',
+        f'[[callers]]\nname = "a"\ntoken_sha256 = "{CANARY}"\ntoken = "{CANARY}"',
+        f'callers = ["{CANARY}"]',
+        f'port = {{password = "{CANARY}"}}',
+        f'port = [["{CANARY}"]]',
+    ],
+)
+def test_no_line_about_the_file_repeats_a_secret(tmp_path: Path, toml: str) -> None:
+    """What stands in the file under a wrong name, in a wrong shape or beside a syntax error stays there."""
+    file = tmp_path / "gateway.toml"
+    file.write_text(toml, encoding="utf-8")
+
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({}, config_file=file)
+
+    assert CANARY not in str(refusal.value)
+
+
+def test_the_settings_themselves_do_not_show_secrets() -> None:
+    """Neither the description of the settings nor their repr shows a secret."""
+    loaded = load_settings(
+        {
+            "OWNERSHIP_GATEWAY_ITCH__API_KEY": CANARY,
+            "OWNERSHIP_GATEWAY_SECRET": f"{CANARY}2",
+            "OWNERSHIP_GATEWAY_REDIS__URL": f"redis://:{CANARY}@localhost",
+        }
+    )
+
+    assert CANARY not in describe(loaded) + repr(loaded)
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(NAMES) | st.text(max_size=12).map(lambda name: f"OWNERSHIP_GATEWAY_{name}"),
+        st.text()
+        | st.text(alphabet=st.characters(exclude_categories=()))
+        | st.integers().map(str)
+        | st.floats().map(str)
+        | st.sampled_from(["true", "null", "http://[", "redis://[::", "https://a:b", "/", "/dev/null", "\udcff", "."]),
+    )
+)
+def test_garbage_is_refused_in_an_orderly_way(environ: dict[str, str]) -> None:
+    """Whatever the environment holds, there are settings or a list of lines, and never another exception."""
+    lines = _lines_about(environ)
+
+    assert lines
+    assert all(line.isprintable() for line in lines)
+
+
+def _lines_about(environ: dict[str, str]) -> list[str]:
+    try:
+        return describe(load_settings(environ)).splitlines()
+    except SettingsError as refusal:
+        return refusal.mistakes
