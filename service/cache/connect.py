@@ -35,7 +35,7 @@ class BlockingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
 
     async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
         """Close the connections; when it is all of them, those to the Sentinels too, which redis-py leaves open."""
-        await super().disconnect(inuse_connections)  # type: ignore[no-untyped-call]  # redis-py has no types there
+        await super().disconnect(inuse_connections)
         if inuse_connections:
             await self.sentinel_manager.aclose()
 

@@ -149,25 +149,26 @@ class RedisTier:
             circuit.failed()
             if not circuit.closed:
                 self._tell_state()
-            if isinstance(failure, ReadOnlyError):
-                await self._reconnect()
+            if isinstance(failure, ReadOnlyError) and isinstance(self._client, Redis):
+                # redis-py keeps its connections to a master that has become a replica, and would for ever. (In a
+                # cluster it is told where the new master is.)
+                await _disconnect_idle(self._client)
             return CacheResult.FAILED
         circuit.succeeded()
         self._tell_state()
         return answer
-
-    async def _reconnect(self) -> None:
-        # redis-py keeps its connections to a master that has become a replica, and would for ever.
-        if isinstance(self._client, Redis):
-            # A connection that is too slow even to close is out of the pool all the same.
-            with suppress(*REDIS_FAILURES):
-                await self._client.connection_pool.disconnect(inuse_connections=False)
 
     def _tell_state(self) -> None:
         up = self._reading.closed and self._writing.closed
         if up is not self._up:
             self._up = up
             self._on_state(up)
+
+
+async def _disconnect_idle(client: Redis) -> None:
+    # A connection that is too slow even to close is given up all the same.
+    with suppress(*REDIS_FAILURES):
+        await client.connection_pool.disconnect(inuse_connections=False)
 
 
 def _of_foreign_type(error: Exception) -> bool:

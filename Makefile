@@ -1,0 +1,68 @@
+# Two commands for everybody: `make run` and `make test`. Each sets up what it needs, below this folder.
+# The rest is for those who change the code; `make help` lists it.
+
+PYTHON ?= python3
+export UV_PYTHON_DOWNLOADS = never
+export UV_SYSTEM_CERTS ?= 1
+export UV_PROJECT_ENVIRONMENT ?= .venv
+
+UV := .tools/uv/bin/uv
+BIN := $(UV_PROJECT_ENVIRONMENT)/bin
+RUN := $(UV) run --no-sync
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run test test-pythons check format format-check lint types imports coverage clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+$(UV): .ci/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Python 3.11 or later is needed; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv --clear .tools/uv \
+		|| { echo "error: python3 has no venv; on Debian: apt-get install python3-venv"; exit 1; }
+	@.tools/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .ci/uv.txt
+	@touch $(UV)
+
+setup: $(UV)  ## install the gateway as .venv/bin/ownership-gateway
+	@$(UV) sync --quiet --locked --no-dev --inexact --python $(PYTHON)
+
+setup-dev: $(UV)
+	@$(UV) sync --quiet --locked --python $(PYTHON)
+
+run: setup  ## serve: itch.io if OWNERSHIP_GATEWAY_ITCH__API_KEY (or …_FILE, or a CONFIG) is set, else the sandbox
+	@if [ -n "$$OWNERSHIP_GATEWAY_ITCH__API_KEY$$OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE$$OWNERSHIP_GATEWAY_CONFIG" ]; \
+		then exec $(BIN)/ownership-gateway serve; \
+		else exec $(BIN)/ownership-gateway serve --sandbox; fi
+
+test: setup-dev  ## every test, against a real Redis
+	@tests/install_redis.sh
+	@$(RUN) pytest
+
+test-pythons: $(UV)  ## every test on each supported Python that this machine has
+	@tests/on_each_python.sh
+
+check: format-check lint types imports coverage  ## what every change must pass
+
+format: setup-dev  ## format the code
+	@$(RUN) ruff format
+	@$(RUN) ruff check --fix --select I
+
+format-check: setup-dev
+	@$(RUN) ruff format --check
+
+lint: setup-dev
+	@$(RUN) ruff check
+
+types: setup-dev
+	@$(RUN) mypy
+
+imports: setup-dev
+	@$(RUN) lint-imports
+
+coverage: setup-dev
+	@tests/install_redis.sh
+	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered
+
+clean:  ## remove everything that was set up
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
