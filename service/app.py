@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -118,6 +119,7 @@ async def open_gateway(
             flights=flights,
             clock=clock,
             sandbox=settings.sandbox,
+            sandbox_seen=lambda: store.source.sandbox_seen,
         )
         stack.push_async_callback(verification.close)
         desk = VerifyDesk(
@@ -148,8 +150,10 @@ async def open_gateway(
         metrics.read_budget(
             tokens=store.budget.tokens, paused_seconds=lambda: store.budget.pause_left().total_seconds()
         )
-        await _run_beside(stack, _learn(store.source, metrics, clock, games=not settings.games))
-        await _run_beside(stack, LoopLagMonitor(clock=clock, report=metrics.loop_lag, stalled=events.stalled).run())
+        learning = _learn(store.source, metrics, clock, games=not settings.games)
+        await _run_beside(stack, learning, crashed=partial(events.crashed, where="start-up"))
+        monitor = LoopLagMonitor(clock=clock, report=metrics.loop_lag, stalled=events.stalled)
+        await _run_beside(stack, monitor.run(), crashed=partial(events.crashed, where="loop lag"))
         readiness.ready()
         yield Gateway(asgi=edge, readiness=readiness, metrics=metrics, sandbox=sandbox)
 
@@ -198,9 +202,12 @@ async def _open_store(
     player_client = StoreClient(base_url=base_url, user_agent=agent, transport=transport)
     stack.push_async_callback(seller_client.close)
     stack.push_async_callback(player_client.close)
-    key_ring = SellerKeyRing(
-        key, file=key_file, clock=clock, reloaded=events.key_reloaded, unreadable=events.key_unreadable
-    )
+
+    def reloaded() -> None:
+        events.key_reloaded()
+        source.forget_seller()
+
+    key_ring = SellerKeyRing(key, file=key_file, clock=clock, reloaded=reloaded, unreadable=events.key_unreadable)
     requests = StoreRequests(
         seller_client=seller_client,
         player_client=player_client,
@@ -227,7 +234,10 @@ def _open_cache(
     memory = MemoryTier(
         max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mebibytes * _MEBIBYTE, clock=clock
     )
-    client = redis if settings.redis.url is None else connect(settings.redis.url)
+    client = redis
+    if client is None and settings.redis.url is not None:
+        client = connect(settings.redis.url)
+        stack.push_async_callback(client.aclose)
     tier = None
     if client is not None:
         tier = RedisTier(
@@ -300,12 +310,19 @@ async def _learn(source: ItchSource, metrics: Metrics, clock: Clock, *, games: b
             return
 
 
-async def _run_beside(stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
-    task = asyncio.create_task(work)
+async def _run_beside(
+    stack: AsyncExitStack, work: Coroutine[None, None, None], *, crashed: Callable[[BaseException], None]
+) -> None:
+    """Do the work until the gateway closes. `crashed` is called at once with what it should never raise."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            crashed(error)
 
     async def stop() -> None:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])
 
+    task = asyncio.create_task(work)
+    task.add_done_callback(ended)
     stack.push_async_callback(stop)

@@ -33,8 +33,8 @@ _LONGEST_URL: Final = 2048
 _URL: Final = re.compile(
     r"(?:https?://)?(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)*)/(?P<path>[^?#\s]*)(?:[?#][^\s]*)?", re.ASCII | re.IGNORECASE
 )
-_SIGNED: Final = re.compile(r"[A-Za-z0-9_+/=-]+\.[A-Za-z0-9_+/=-]+", re.ASCII)
-"""The temporary links of free pages carry two base64 parts joined by a dot where a key would be."""
+_SIGNED: Final = re.compile(r"[A-Za-z0-9_+/=-]{8,}\.[A-Za-z0-9_+/=-]{8,}", re.ASCII)
+"""The temporary links of free pages carry two base64 parts joined by a dot where a key would be; `itch.io` is none."""
 
 _LONGEST_JWT: Final = 8 * 1024
 _LONGEST_JWT_PAYLOAD: Final = 4 * 1024
@@ -96,7 +96,8 @@ def read_email(text: str, *, pointer: str) -> VerifiedEmail:
         ascii_domain = idna.encode(domain, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
         raise _bad_email(pointer) from None  # its text would carry the address
-    if "." not in ascii_domain or len(local) + 1 + len(ascii_domain) > _LONGEST_EMAIL:
+    # Both `a@b` and, with the root's dot, `a@b.` and `a@b.c.` are names that no mail is addressed to.
+    if "." not in ascii_domain or ascii_domain.endswith(".") or len(local) + 1 + len(ascii_domain) > _LONGEST_EMAIL:
         raise _bad_email(pointer)
     return VerifiedEmail(f"{local}@{ascii_domain}")
 

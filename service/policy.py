@@ -4,7 +4,7 @@ Every duration and bound here is from the design's table of lifetimes; nothing i
 """
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec import Struct
 
@@ -79,7 +79,7 @@ class Lifetime(Struct, frozen=True):
 
 def spread_of(name: Fingerprint) -> float:
     """Return a number from -1 to 1 that differs from question to question, so that they do not all expire at once."""
-    return int.from_bytes(name[:4], "big") / 0x7FFFFFFF - 1
+    return 2 * int.from_bytes(name[:4], "big") / 0xFFFFFFFF - 1
 
 
 def counting_proof(evidence: Evidence, rules: GameRules) -> Proof | None:
@@ -98,7 +98,7 @@ def lifetime_of(observation: Observation, rules: GameRules, *, spread: float) ->
         case Evidence():
             if counting_proof(observation, rules) is None:
                 return _short_life(seen + rules.not_owned_fresh)
-            fresh_for = rules.owned_fresh * (1 + _JITTER * spread)
+            fresh_for = min(rules.owned_fresh * (1 + _JITTER * spread), HARD_MAXIMUM)
             usable_until = seen + min(max(rules.grace, fresh_for), HARD_MAXIMUM)
             return Lifetime(
                 fresh_until=seen + fresh_for,
@@ -106,6 +106,8 @@ def lifetime_of(observation: Observation, rules: GameRules, *, spread: float) ->
                 revalidate_until=min(seen + fresh_for + REVALIDATE_FOR, usable_until),
                 usable_until=usable_until,
             )
+        case _:
+            assert_never(observation)
 
 
 def word_of_operator(
@@ -155,7 +157,7 @@ def decide(
     rules: GameRules, method: Method, evidence: Evidence, *, standing: Standing, player: Player | None = None
 ) -> Decision:
     """Turn evidence into a decision; `player` is who asks, where that is established."""
-    reason, proof = _judge(rules, method, evidence)
+    reason, proof = _judge(rules, method, evidence, player)
     return Decision(
         reason=reason,
         game_id=rules.game_id,
@@ -197,8 +199,8 @@ def settle(
     )
 
 
-def _judge(rules: GameRules, method: Method, evidence: Evidence) -> tuple[Reason, Proof | None]:
-    if evidence.owner is not None and evidence.owner.id in rules.ban_user_ids:
+def _judge(rules: GameRules, method: Method, evidence: Evidence, player: Player | None) -> tuple[Reason, Proof | None]:
+    if any(person is not None and person.id in rules.ban_user_ids for person in (player, evidence.owner)):
         return Reason.OPERATOR_BAN, None
     proof = counting_proof(evidence, rules)
     if proof is not None:
@@ -209,9 +211,11 @@ def _judge(rules: GameRules, method: Method, evidence: Evidence) -> tuple[Reason
 
 
 def _best_named(player: Player | None, owner: Player | None) -> Player | None:
-    """The store's own naming of the player where the caller gave only an id."""
-    if player is None or (owner is not None and player.username is None):
-        return owner or player
+    """The store's own naming of the player where the caller gave only an id; nobody is renamed to somebody else."""
+    if player is None:
+        return owner
+    if owner is not None and owner.id == player.id and player.username is None:
+        return owner
     return player
 
 
@@ -233,7 +237,7 @@ def _lifetime_of_identity(identity: Identity) -> Lifetime:
         fresh_until = min(fresh_until, identity.expires_at - IDENTITY_MARGIN)
         usable_until = min(identity.expires_at, identity.observed_at + HARD_MAXIMUM)
     # A token in its last seconds is fresh for no time at all, but was observed when it was observed.
-    fresh_until = max(fresh_until, identity.observed_at)
+    fresh_until = min(max(fresh_until, identity.observed_at), usable_until)
     return Lifetime(fresh_until=fresh_until, refresh_from=None, revalidate_until=fresh_until, usable_until=usable_until)
 
 

@@ -106,7 +106,9 @@ def _listen_on_port(host: str, port: int, listening: contextlib.ExitStack) -> so
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise SettingsError([f"cannot listen on {host} port {port}: {error.strerror or error}"]) from None
+        # Python's own words go on in brackets, with the address again.
+        why = str(error.strerror or error).partition(" (while ")[0]
+        raise SettingsError([f"cannot listen on {host} port {port}: {why}"]) from None
     return listening.enter_context(listener)
 
 

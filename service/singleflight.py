@@ -65,11 +65,15 @@ class SingleFlight(Generic[T]):
         """
         if self.under_way(name, not_before=not_before):
             self._joined()
-            return await asyncio.shield(self._flights[name].task)
-        return await asyncio.shield(self.start(name, look_up, now=now))
+            task = self._flights[name].task
+        else:
+            task = self.start(name, look_up, now=now)
+        # Not `asyncio.shield`: from Python 3.13.4 on that logs a failure as unhandled when one of its callers has gone.
+        await asyncio.wait((task,))
+        return task.result()
 
     async def close(self) -> None:
-        """Cancel what is still under way."""
+        """Cancel what is still under way, and with it the wait of whoever is still there."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

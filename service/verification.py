@@ -12,7 +12,7 @@ Whatever happens on the way, "the store said no" is a decision and "the store sa
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -57,13 +57,18 @@ _SELLER: Final = Fingerprint(b"the seller's own account")
 
 
 class Question(Struct, frozen=True):
-    """What a caller asks. `max_age` bounds how old the evidence may be; `deadline` is how long the caller waits."""
+    """What a caller asks. `deadline` is how long the caller waits.
+
+    `max_age` bounds how old the evidence may be, counted back from `asked_at`, when the question reached the gateway:
+    equal questions that came together share one look-up even with a `max_age` of zero. None means now.
+    """
 
     rules: GameRules
     credential: Credential | Malformed
     deadline: timedelta
     max_age: timedelta | None = None
     only_if_cached: bool = False
+    asked_at: datetime | None = None
 
 
 class Verdict(Struct, frozen=True):
@@ -111,7 +116,10 @@ class _Claimant(Struct, frozen=True):
 
 
 class Verification:
-    """Answers questions. `sandbox` marks every answer as not coming from the real store."""
+    """Answers questions. `sandbox` marks every answer as not coming from the real store.
+
+    So does `sandbox_seen`, once it returns true: somebody may have pointed the gateway at a sandbox elsewhere.
+    """
 
     def __init__(
         self,
@@ -123,6 +131,7 @@ class Verification:
         flights: SingleFlight[Observation],
         clock: Clock,
         sandbox: bool,
+        sandbox_seen: Callable[[], bool] = lambda: False,
     ) -> None:
         self._source = source
         self._store = store
@@ -132,6 +141,7 @@ class Verification:
         self._memo = FailureMemo(clock=clock)
         self._clock = clock
         self._sandbox = sandbox
+        self._sandbox_seen = sandbox_seen
 
     async def verify(self, question: Question) -> Verdict:
         """Return the verdict; raises nothing for anything that the store, Redis or the player does."""
@@ -160,29 +170,42 @@ class Verification:
                 evidence, found = await self._evidence(rules, subject, limits)  # step 4
                 decision = policy.decide(rules, subject.method, evidence, standing=found.standing)  # step 5
                 return Verdict(decision, found.tier)
+            case _:
+                assert_never(question.credential)
 
     async def _verify_jwt(self, rules: GameRules, jwt: AppJwt, limits: _Limits) -> Verdict:
         found = await self._find_out(self._about_identity(rules, jwt), limits)  # step 2
         match found.observation:
             case Identity() as identity:
                 if identity.only_game not in (None, rules.game_id):
-                    decision = policy.settle(rules, Method.JWT, Reason.REFUSED_JWT, standing=found.standing)
+                    decision = policy.settle(
+                        rules, Method.JWT, Reason.REFUSED_JWT, standing=found.standing, sandbox=identity.sandbox
+                    )
                     return Verdict(decision, found.tier)
                 claimant = _Claimant(identity.player, Method.JWT, identity, found)
-                return await self._verify_player(rules, claimant, limits)
+                verdict = await self._verify_player(rules, claimant, limits)
+                if identity.expires_at is not None and identity.expires_at <= self._clock.now():
+                    # It may have run out while ownership was looked up; then it speaks for nobody, not even a seller.
+                    decision = policy.settle(rules, Method.JWT, Reason.EXPIRED_JWT, sandbox=identity.sandbox)
+                    return Verdict(decision, CacheTier.NONE)
+                return verdict
             case Refusal(reason=reason, sandbox=sandbox):
                 decision = policy.settle(rules, Method.JWT, reason, standing=found.standing, sandbox=sandbox)
                 return Verdict(decision, found.tier)
             case Evidence():
                 raise AssertionError("whose a JWT is was answered with evidence of ownership")
+            case _:
+                assert_never(found.observation)
 
     async def _verify_player(self, rules: GameRules, claimant: _Claimant, limits: _Limits) -> Verdict:
         if (verdict := self._word_of_operator(rules, claimant)) is not None:  # step 3
             return verdict
         evidence, found = await self._evidence(rules, AssertedUser(claimant.player.id), limits)  # step 4
-        if policy.counting_proof(evidence, rules) is None and self._source.known_seller_account() is None:
-            # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller.
-            await self._ask(self._about_seller(rules), limits)
+        if policy.counting_proof(evidence, rules) is None:
+            # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller. That
+            # may also have become known while the store was asked.
+            if self._source.known_seller_account() is None:
+                await self._ask(self._about_seller(rules), limits)
             if (verdict := self._word_of_operator(rules, claimant)) is not None:
                 return verdict
         return self._conclude(rules, claimant, evidence, found)  # step 5
@@ -209,10 +232,7 @@ class Verification:
 
     def _conclude(self, rules: GameRules, claimant: _Claimant, evidence: Evidence, found: _Found) -> Verdict:
         standing, tier = found.standing, found.tier
-        if claimant.identity is not None and claimant.found is not None:
-            expires_at = claimant.identity.expires_at
-            if expires_at is not None and expires_at <= self._clock.now():
-                return Verdict(policy.settle(rules, Method.JWT, Reason.EXPIRED_JWT), CacheTier.NONE)
+        if claimant.found is not None:
             standing = standing.bounded_by(claimant.found.standing)
             tier = _slower(tier, claimant.found.tier)
         decision = policy.decide(rules, claimant.method, evidence, standing=standing, player=claimant.player)
@@ -322,13 +342,13 @@ class Verification:
         )
 
     def _limits(self, question: Question) -> _Limits:
-        oldest = None if question.max_age is None else self._clock.now() - question.max_age
+        oldest = None if question.max_age is None else (question.asked_at or self._clock.now()) - question.max_age
         give_up_at = self._clock.monotonic() + question.deadline.total_seconds()
         return _Limits(oldest, give_up_at, question.only_if_cached)
 
     def _marked(self, verdict: Verdict) -> Verdict:
         caveats = verdict.decision.caveats
-        if not self._sandbox or Caveat.SANDBOX in caveats:
+        if Caveat.SANDBOX in caveats or not (self._sandbox or self._sandbox_seen()):
             return verdict
         marked = replace(verdict.decision, caveats=(Caveat.SANDBOX, *caveats))
         return replace(verdict, decision=marked)

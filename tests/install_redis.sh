@@ -12,7 +12,7 @@ tools="$(cd "$(dirname "$0")/.." && pwd)/.tools/redis"
 packages="redis-server redis-tools liblzf1 libjemalloc2"
 
 fail() {
-    echo "The tests need a real Redis: install redis-server or valkey-server (6.2 or later) and put it on PATH. $1" >&2
+    echo "The tests need a real Redis: install redis-server or valkey-server (7.0 or later) and put it on PATH. $1" >&2
     exit 1
 }
 

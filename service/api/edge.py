@@ -8,6 +8,7 @@ from typing import Final
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.utils import normalize_path
 
 from service.api.identifiers import request_id_from, trace_id_from
 from service.api.problems import Reply, status_reply
@@ -83,7 +84,8 @@ class Edge:
             return False
         server = scope.get("server")
         on_operations_port = server is not None and server[1] == self.operations_port
-        return on_operations_port != (scope["path"] in OPERATIONS)
+        # As the router reads it: to it, `/metrics/` is `/metrics` too.
+        return on_operations_port != (normalize_path(scope["path"]) in OPERATIONS)
 
 
 async def send_reply(reply: Reply, send: Send) -> None:

@@ -17,6 +17,7 @@ from service.api.questions import (
     DownloadKeyQuestion,
     EmailQuestion,
     Item,
+    ItemHead,
     JwtQuestion,
     Presented,
     Question,
@@ -65,12 +66,21 @@ _PROBLEMS: Final = {
 def describe_api() -> bytes:
     """Return the description as JSON."""
     schemas, components = msgspec.json.schema_components(
-        [Answer, NoAnswerProblem, Problem, Batch, BatchAnswer, Item, *(kind for kind, _, _ in _QUESTIONS.values())],
+        [
+            Answer,
+            NoAnswerProblem,
+            Problem,
+            Batch,
+            BatchAnswer,
+            Item,
+            ItemHead,
+            *(kind for kind, _, _ in _QUESTIONS.values()),
+        ],
         schema_hook=_schema_of_custom,
         ref_template=_REF,
     )
-    # A batch reads each item on its own; to the outside it is simply a list of items, each result an answer or problem.
-    components["Batch"]["properties"]["items"]["items"] = schemas[5]
+    # A batch reads each item on its own: it takes anything with an id, and each result is an answer or a problem.
+    components["Batch"]["properties"]["items"]["items"] = {"anyOf": [schemas[5], schemas[6]]}
     components["Result"]["properties"]["decision"] = {"$ref": _REF.format(name="Answer")}
     components["Result"]["properties"]["problem"] = {
         "anyOf": [{"$ref": _REF.format(name=name)} for name in ("Problem", "NoAnswerProblem")]
@@ -100,8 +110,6 @@ def describe_api() -> bytes:
 def _schema_of_custom(kind: type[Any]) -> dict[str, object]:
     if kind is Presented:
         return {"type": "string", "format": "password"}
-    if kind is msgspec.Raw:
-        return {}
     raise AssertionError(f"no schema for {kind.__name__}")
 
 

@@ -62,8 +62,13 @@ class JwtQuestion(Question, frozen=True, kw_only=True):
 class EmailQuestion(Question, frozen=True, kw_only=True):
     """Does the player who controls this address own the game?"""
 
-    email: Annotated[Presented, Meta(description="An address that the caller has verified.")]
-    proof: Annotated[Presented, Meta(description="Reserved for an OIDC id token; not supported yet.")] | None = None
+    email: Annotated[
+        Presented, Meta(description="An address that the caller has verified.", extra_json_schema={"format": "email"})
+    ]
+    proof: Annotated[
+        Presented | None,
+        Meta(description="Reserved for an OIDC id token; not supported yet.", extra_json_schema={"enum": [None]}),
+    ] = None
 
     def credential(self, at: str) -> Credential | Malformed:
         """Return the address. Raises `BadQuestion` for a malformed one, and for a proof."""
@@ -149,16 +154,38 @@ class BodyReader:
     """Reads bodies of one type: strictly, and without ever repeating what was in them."""
 
     def __init__(self, kind: Any) -> None:  # noqa: ANN401 - a type or a union of types
+        self._kind = kind
         self._decoder = msgspec.json.Decoder(kind, dec_hook=_hide)
 
     def read(self, body: bytes | Raw, *, at: str = "") -> Any:  # noqa: ANN401 - what the reader was made for
         """Return the value. Raises `BadQuestion` with a JSON pointer below `at` to what is wrong."""
         try:
-            return self._decoder.decode(body)
+            try:
+                return self._decoder.decode(body)
+            except msgspec.ValidationError as error:
+                if _GOT_FLOAT not in str(error):
+                    raise
+            return msgspec.convert(_whole(msgspec.json.decode(body)), self._kind, dec_hook=_hide)
         except msgspec.ValidationError as error:
             raise _mistake(str(error), at) from None  # its text may repeat the body
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise BadQuestion(at, "unreadable_json", "the body is not JSON in UTF-8") from None
+
+
+_GOT_FLOAT: Final = "got `float`"
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Return the same with whole numbers as integers: to JSON Schema 3.0 is one, and Godot writes all numbers so."""
+    match value:
+        case float() if value.is_integer() and abs(value) <= LARGEST_ID:
+            return int(value)
+        case list():
+            return [_whole(one) for one in value]
+        case dict():
+            return {key: _whole(one) for key, one in value.items()}
+        case _:
+            return value
 
 
 _FIELDS: Final = frozenset({"id", "method"}).union(*(kind.__struct_fields__ for kind in QUESTIONS.values()))

@@ -101,7 +101,7 @@ class _Reception:
             if not _is_json(_header(request, b"content-type")):
                 return response(status_reply(415, request_id=request_id))
             body = await self._body(request)
-            reply = await answer(body, Asking(caller, request_id, trace_id_of(scope)))
+            reply = await answer(body, Asking(caller, request_id, trace_id_of(scope), self._clock.now()))
         except QuestionRefused as refusal:
             reply = self._desk.refuse(refusal, request_id=request_id, caller=caller)
         except TimeoutError:

@@ -1,6 +1,6 @@
 """One question over HTTP: from a body to a reply, counted and logged on the way."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,11 +30,12 @@ RIGHT_FOR = {
 
 
 class Asking(Struct, frozen=True):
-    """Who asks, in which request."""
+    """Who asks, in which request, and when it had come in."""
 
     caller: Caller
     request_id: str
     trace_id: str | None
+    asked_at: datetime
 
 
 class VerifyDesk:
@@ -67,7 +68,7 @@ class VerifyDesk:
         Raises `QuestionRefused` when the caller is at fault.
         """
         started = self._clock.monotonic()
-        question = self._question(asked, asking.caller, at)
+        question = self._question(asked, asking, at)
         verdict = await self._verify(question, asking.caller)
         now = self._clock.now()
         decision_id = make_ulid(now)
@@ -87,15 +88,16 @@ class VerifyDesk:
         self._log.logger.info("refused", cause=cause, why=str(refusal), caller=name, request_id=request_id)
         return refusal_reply(refusal, request_id=request_id)
 
-    def _question(self, asked: AnyQuestion, caller: Caller, at: str) -> Question:
+    def _question(self, asked: AnyQuestion, asking: Asking, at: str) -> Question:
         rules = self._games.find(asked.game)
-        caller.require_game(rules.game_id)
+        asking.caller.require_game(rules.game_id)
         return Question(
             rules=rules,
             credential=asked.credential(at),
             deadline=self._default_deadline if asked.deadline_ms is None else timedelta(milliseconds=asked.deadline_ms),
             max_age=None if asked.max_age is None else timedelta(seconds=asked.max_age),
             only_if_cached=asked.only_if_cached,
+            asked_at=asking.asked_at,
         )
 
     async def _verify(self, question: Question, caller: Caller) -> Verdict:
@@ -119,7 +121,7 @@ class VerifyDesk:
         failed = False
         try:
             verdict = await self._verification.verify(question)
-            failed = verdict.decision.reason is Reason.INVALID_DOWNLOAD_KEY and verdict.cache is CacheTier.NONE
+            failed = _may_have_failed(verdict)
         finally:
             if not failed:
                 limits.key_was_fine()
@@ -152,3 +154,14 @@ class VerifyDesk:
                 subject=None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential),
             )
         )
+
+
+def _may_have_failed(verdict: Verdict) -> bool:
+    """Whether the store was asked about a key and did not say that it exists.
+
+    Whoever names a deadline that the store cannot meet gets its answer from the cache a moment later, so that one
+    counts too: it would make guessing free.
+    """
+    if verdict.cache is not CacheTier.NONE:
+        return False
+    return verdict.decision.reason in (Reason.INVALID_DOWNLOAD_KEY, Reason.DEADLINE_EXCEEDED)

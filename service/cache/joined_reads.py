@@ -1,7 +1,7 @@
 """Reads that are wanted in the same turn of the event loop travel to Redis together.
 
-A round trip costs the client much more work than one more key in it. Measured for a whole read, unsealing included: 120 µs
-of CPU when it travels alone, 28 µs as one of ten, 20 µs as one of a hundred; a bare GET of redis-py takes 47 µs.
+A round trip costs the client much more work than one more key in it. A whole read, unsealing included, took 120 µs of
+CPU when it travelled alone, 28 µs as one of ten, 20 µs as one of a hundred; a bare GET of redis-py took 47 µs.
 """
 
 import asyncio

@@ -2,13 +2,31 @@
 
 import click
 
-from service.cli.serve import serve
+from service.cli.commands import Commands
+from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    summaries={
+        "serve": "Answer questions over HTTP until SIGTERM or Ctrl-C.",
+        "verify": "Ask one question from this terminal.",
+        "doctor": "Check the key, its scopes and games, the clock and Redis.",
+        "games": "List the games of the seller's key.",
+        "sandbox": "Serve the sandbox alone: a stand-in for itch.io.",
+        "new-caller": "Make a token for a game server, and its configuration.",
+        "check-config": "Read the configuration as `serve` would, and show it.",
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=exit_codes(
+        {
+            Exit.OK: "done; the player may be let in; nothing is wrong",
+            Exit.NO: "the answer is no; something is wrong",
+            Exit.UNKNOWN: "there was no usable answer; ask again later",
+            Exit.CONFIGURATION: UNUSABLE_CONFIGURATION,
+        }
+    ),
+)
 @click.version_option(package_name="ownership-gateway")
 def main() -> None:
     """Does this player own the game on itch.io? Ask, or serve the answer to game servers."""
-
-
-main.add_command(serve)

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from service.cache.redis_url import parse_redis_url
 from service.cli.exits import Exit
 from service.errors import SettingsError
 from service.settings import Settings, load_settings
@@ -16,6 +17,10 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     help="The TOML file with the configuration; environment variables beat it.",
+)
+
+sandbox_option = click.option(
+    "--sandbox", is_flag=True, default=None, help="Answer from the built-in sandbox instead of itch.io."
 )
 
 
@@ -28,15 +33,29 @@ def read_settings(
 ) -> Settings:
     """Return the settings; on any mistake end the process, with a line for each."""
     try:
-        return load_settings(
-            os.environ,
-            config_file=config,
-            overrides=flags,
-            require_source=require_source,
-            require_callers=require_callers,
-        )
+        return load(config, flags=flags, require_source=require_source, require_callers=require_callers)
     except SettingsError as error:
         give_up(error)
+
+
+def load(
+    config: Path | None,
+    *,
+    flags: Mapping[str, object] | None = None,
+    require_source: bool = True,
+    require_callers: bool = True,
+) -> Settings:
+    """Return the settings. Raises `SettingsError`, also for a Redis URL that nothing could connect to."""
+    settings = load_settings(
+        os.environ,
+        config_file=config,
+        overrides=flags,
+        require_source=require_source,
+        require_callers=require_callers,
+    )
+    if settings.redis.url is not None:
+        parse_redis_url(settings.redis.url)
+    return settings
 
 
 def give_up(error: SettingsError) -> NoReturn:

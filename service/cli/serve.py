@@ -7,7 +7,8 @@ import click
 import uvloop
 
 from service.app import Gateway
-from service.cli.configuration import config_option, give_up, read_settings
+from service.cli.configuration import config_option, give_up, read_settings, sandbox_option
+from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.clock import SystemClock
 from service.errors import SettingsError
 from service.observability.line_writer import unbuffered
@@ -18,13 +19,24 @@ from service.server import serve as serve_gateway
 from service.settings import LogFormat, Settings
 
 
-@click.command()
+@click.command(
+    epilog=exit_codes(
+        {
+            Exit.OK: "stopped by SIGTERM or Ctrl-C",
+            Exit.CONFIGURATION: f"{UNUSABLE_CONFIGURATION}, or the address is taken",
+        }
+    )
+)
 @config_option
-@click.option("--host", help="The address to listen on.")
-@click.option("--port", type=int, help="The port to listen on; 0 takes any free one.")
-@click.option("--sandbox", is_flag=True, default=None, help="Answer from the built-in sandbox instead of itch.io.")
-def serve(config: Path | None, host: str | None, port: int | None, sandbox: bool | None) -> None:  # noqa: FBT001
-    """Answer questions over HTTP until SIGTERM or Ctrl-C."""
+@sandbox_option
+@click.option("--host", help="The address to listen on; anything but loopback needs callers.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="The port to listen on; 0 takes any free one.  [default: 8080]")
+def serve(*, config: Path | None, host: str | None, port: int | None, sandbox: bool | None) -> None:
+    """Answer questions over HTTP until SIGTERM or Ctrl-C.
+
+    At SIGTERM it goes on answering for the configured `drain_seconds`, then finishes what is under way; Ctrl-C, or a
+    second SIGTERM, skips the wait.
+    """
     settings = read_settings(config, flags={"host": host, "port": port, "sandbox": sandbox})
     log = configure_logging(
         settings.log.level,

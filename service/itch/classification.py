@@ -20,7 +20,7 @@ from service.errors import (
     SourceUnavailable,
 )
 from service.itch.dialect import Bearer
-from service.itch.retry_after import read_retry_after
+from service.itch.retry_after import read_http_date, read_retry_after
 
 JsonObject: TypeAlias = dict[str, object]
 
@@ -89,8 +89,6 @@ def classify(answer: Answer, *, bearer: Bearer, now: datetime) -> JsonObject | N
     said = _by_words(errors, bearer)
     if isinstance(said, No):
         return said
-    if said is None and bearer is Bearer.PLAYER and answer.status in (401, 403):
-        return No.CREDENTIAL_REFUSED
     raise said or _by_status(answer, bearer, now) or UnknownWordsError("the store answered with an unknown error")
 
 
@@ -113,11 +111,12 @@ def _by_status(answer: Answer, bearer: Bearer, now: datetime) -> NoAnswer | None
     status = answer.status
     if 300 <= status < 400:  # noqa: PLR2004
         return SourceProtocolError("the store answered with a redirect, which is never followed")
+    if status in (429, 503):
+        # Both have been used for throttling (itchio/itch.io #1931), with and without Retry-After, and what throttles
+        # stands in front of the API: its body is often a web page.
+        return SourceRateLimited("itch.io is throttling us", retry_after=_wait(answer, now))
     if _is_html(answer):
         return SourceUnavailable("the store answered with a web page")
-    if status in (429, 503):
-        # Both have been used for throttling (itchio/itch.io #1931), with and without Retry-After.
-        return SourceRateLimited("itch.io is throttling us", retry_after=_wait(answer, now))
     if status >= 500:  # noqa: PLR2004
         return SourceUnavailable(f"itch.io answered with status {status}")
     if status in (401, 403) and bearer is Bearer.SELLER:
@@ -126,7 +125,8 @@ def _by_status(answer: Answer, bearer: Bearer, now: datetime) -> NoAnswer | None
 
 
 def _wait(answer: Answer, now: datetime) -> timedelta | None:
-    return read_retry_after(answer.retry_after, now=now)
+    # A date is by the store's clock, so it counts from the store's own idea of now where that is known.
+    return read_retry_after(answer.retry_after, now=read_http_date(answer.date) or now)
 
 
 def _is_html(answer: Answer) -> bool:

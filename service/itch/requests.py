@@ -1,6 +1,7 @@
 """Requests to the store, each within the budget, with the right credential, counted and classified."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final, Protocol
 
 from service.errors import (
@@ -11,8 +12,9 @@ from service.errors import (
     SourceRateLimited,
 )
 from service.interfaces import Clock, Priority, StoreBudget
-from service.itch.classification import JsonObject, No, classify
+from service.itch.classification import Answer, JsonObject, No, classify
 from service.itch.dialect import Bearer, Dialect, Endpoint
+from service.itch.retry_after import read_http_date
 from service.itch.seller_key import SellerKeyRing
 from service.itch.transport import StoreClient
 from service.ownership import AppJwt, GameId
@@ -55,6 +57,8 @@ class StoreRequests:
         self._clock = clock
         self._observer = observer
         self.sandbox_seen = False
+        self.clock_skew: timedelta | None = None
+        """How far the store's clock is ahead of ours, by its last answer; None while none has told."""
 
     async def as_seller(
         self,
@@ -102,6 +106,7 @@ class StoreRequests:
         result = "unavailable"
         try:
             answer = await self._clients[bearer].get(path, bearer=credential, parameters=parameters)
+            self._compare_clocks(answer)
             self.sandbox_seen = self.sandbox_seen or answer.sandbox
             body = classify(answer, bearer=bearer, now=self._clock.now())
         except SourceRateLimited as error:
@@ -119,6 +124,11 @@ class StoreRequests:
             # Also when the look-up's time ran out: then nobody answered.
             self._observer.requested(endpoint, result, self._clock.monotonic() - started)
             self._observer.reachable(answering=result not in ("unavailable", "rate_limited"))
+
+    def _compare_clocks(self, answer: Answer) -> None:
+        said = read_http_date(answer.date)
+        if said is not None:
+            self.clock_skew = said - self._clock.now()
 
 
 _RESULTS: Final[Mapping[type[NoAnswer], str]] = {

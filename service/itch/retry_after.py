@@ -15,10 +15,16 @@ def read_retry_after(text: str | None, *, now: datetime) -> timedelta | None:
     text = text.strip()
     if _SECONDS.fullmatch(text):
         return timedelta(seconds=int(text))
+    at = read_http_date(text)
+    return None if at is None else max(timedelta(), at - now)
+
+
+def read_http_date(text: str | None) -> datetime | None:
+    """Return the instant that a header names (RFC 9110 5.6.7); None where it is absent or makes no sense."""
+    if text is None:
+        return None
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    if at.tzinfo is None:  # "-0000": the time is in UTC, its zone unstated
-        at = at.replace(tzinfo=UTC)
-    return max(timedelta(), at - now)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)  # "-0000": in UTC, the zone unstated

@@ -16,7 +16,7 @@ class SellerKeyRing:
     """Gives out the key to ask with. With a `file`, a new key is picked up within a second, without a restart.
 
     A key that the store refused is not tried again for five seconds, so that a dead key does not hammer the store;
-    a changed file ends that at once. `reloaded` is called when another key was read, `unreadable` with the reason when
+    another key ends that at once. `reloaded` is called when another key was read, `unreadable` with the reason when
     the file could not be read and the old key stays in use.
     """
 
@@ -35,7 +35,8 @@ class SellerKeyRing:
         self._reloaded = reloaded
         self._unreadable = unreadable
         self._looked_at = clock.monotonic()
-        self._seen = self._stamp()
+        # Like no file, although the key came from one: it may have changed between then and now.
+        self._seen: tuple[int, ...] | None = ()
         self._refused_until: float | None = None
 
     def current(self) -> SellerKey:
@@ -59,7 +60,7 @@ class SellerKeyRing:
         if self._file is None or now - self._looked_at < _LOOK_EVERY:
             return
         self._looked_at = now
-        stamp = self._stamp()
+        stamp = _stamp(self._file)
         if stamp == self._seen:
             return
         self._seen = stamp
@@ -76,12 +77,11 @@ class SellerKeyRing:
             self._refused_until = None
             self._reloaded()
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        """What changes when the file does; a mounted secret is replaced as a whole, through a link."""
-        if self._file is None:
-            return None
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns, status.st_size
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    """What changes when the file or who may read it does; a mounted secret is replaced as a whole, through a link."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size

@@ -8,7 +8,7 @@ An answer counts only if it is about what was asked: this game, this key, this p
 import hmac
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 from service.errors import SourceProtocolError, SourceUnavailable
 from service.interfaces import Clock, Priority
@@ -45,6 +45,16 @@ class ItchSource:
         self._timeout = timeout
         self._seller: PlayerId | None = None
 
+    @property
+    def sandbox_seen(self) -> bool:
+        """Whether what answers is a sandbox, as far as it has answered."""
+        return self._requests.sandbox_seen
+
+    @property
+    def clock_skew(self) -> timedelta | None:
+        """How far the store's clock is ahead of ours, to the second; None while it has not told the time."""
+        return self._requests.clock_skew
+
     async def look_up(
         self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
     ) -> Evidence:
@@ -54,8 +64,8 @@ class ItchSource:
             async with self._clock.timeout(self._timeout):
                 key = await self._key(game_id, subject, priority)
                 proofs: tuple[Proof, ...] = () if key is None else (key.proof,)
-                if _needs_purchases(subject, proofs, accept):
-                    proofs += await self._purchases(game_id, subject, priority)
+                ask_more = _needs_purchases(subject, proofs, accept)
+                proofs += await self._purchases(game_id, subject, priority) if ask_more else ()
         except TimeoutError:
             raise SourceUnavailable("the store took too long") from None
         owner = None if key is None else key.owner
@@ -141,6 +151,8 @@ class ItchSource:
                     raise SourceProtocolError("the store answered for another player")
             case VerifiedEmail():
                 pass  # the answer names no address; nothing ties it to ours but that we asked
+            case _:
+                assert_never(subject)
         return key
 
     async def _purchases(self, game_id: GameId, subject: Subject, priority: Priority) -> tuple[Proof, ...]:
@@ -158,6 +170,8 @@ def _parameters(subject: Subject) -> Mapping[str, str]:
             return {"user_id": str(player_id)}
         case VerifiedEmail():
             return {"email": subject.reveal()}
+        case _:
+            assert_never(subject)
 
 
 def _needs_purchases(subject: Subject, proofs: tuple[Proof, ...], accept: frozenset[ProofKind]) -> bool:

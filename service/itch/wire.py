@@ -108,7 +108,10 @@ def _proof(row: object, game_id: GameId) -> Proof | None:
     """Return what one purchase proves, None for one that by its nature proves nothing about the base game."""
     if not isinstance(row, dict):
         raise SourceProtocolError("a purchase that is no object")
-    if row.get("status", "complete") != "complete" or row.get("purchase_type") == "sub_product":
+    status = row.get("status", "complete")
+    if not isinstance(status, str):
+        raise SourceProtocolError("a purchase of which it is unclear whether it is complete")
+    if status != "complete" or row.get("purchase_type") == "sub_product":
         return None
     games = row.get("game_id")
     number, acquired_at = _id(row.get("id")), read_date(row.get("created_at"))

@@ -57,5 +57,5 @@ class CallerLimits:
         return self._failed_keys.take()
 
     def key_was_fine(self) -> None:
-        """Give back the try: the key exists, or nobody could say."""
+        """Give back the try: the key exists, the store was not asked, or it could not say."""
         self._failed_keys.give_back()

@@ -77,14 +77,18 @@ class TokenBucket:
                 raise SourceRateLimited("the store asked us to stay away", retry_after=left)
 
     def refused(self, retry_after: timedelta | None) -> None:
-        """Halve the rate and stay away: as long as the store said, up to a minute, or longer each time in a row."""
-        self._refill()
-        self._share = max(self._share / 2, _SMALLEST_SHARE)
-        own = min(_FIRST_PAUSE * 2**self._refusals, _LONGEST_OWN_PAUSE)
-        self._refusals = min(self._refusals + 1, 8)
-        pause = own * (0.5 + self._jitter() / 2) if retry_after is None else retry_after
-        pause = min(max(pause, timedelta()), _LONGEST_PAUSE)
+        """Halve the rate and stay away: as long as the store said, up to a minute, or longer each time in a row.
+
+        Requests that were under way when the pause began are part of the same refusal: they count once.
+        """
         before = self.pause_left()
+        own = timedelta()
+        if before == timedelta():
+            self._refill()
+            self._share = max(self._share / 2, _SMALLEST_SHARE)
+            own = min(_FIRST_PAUSE * 2**self._refusals, _LONGEST_OWN_PAUSE) * (0.5 + self._jitter() / 2)
+            self._refusals = min(self._refusals + 1, 8)
+        pause = min(own if retry_after is None else retry_after, _LONGEST_PAUSE)
         if pause <= before:
             return
         self._paused_until = self._clock.monotonic() + pause.total_seconds()
@@ -104,7 +108,10 @@ class TokenBucket:
         if (left := self.pause_left()) > timedelta():
             raise SourceRateLimited("the store asked us to stay away", retry_after=left)
         self._refill()
-        needed = 1.0 if priority is Priority.FOREGROUND else 1.0 + self._burst * _BACKGROUND_RESERVE
+        needed = 1.0
+        if priority is Priority.BACKGROUND:
+            # A burst of one has nothing to spare, and is refreshed in the background when nobody wants it.
+            needed = min(1.0 + self._burst * _BACKGROUND_RESERVE, self._burst)
         wait = timedelta(seconds=max(0.0, needed - self._tokens) / (self._rate * self._share))
         allowed = within if priority is Priority.FOREGROUND else timedelta()
         if wait > allowed:

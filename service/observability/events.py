@@ -88,9 +88,9 @@ class Events:
         """A question found the look-up it needed under way."""
         self._metrics.singleflight_joined(JoinScope.PROCESS)
 
-    def crashed(self, error: BaseException) -> None:
-        """A look-up ended in a bug of ours."""
-        self._log.logger.error("bug", where="look-up", exc_info=error)
+    def crashed(self, error: BaseException, *, where: str = "look-up") -> None:
+        """A look-up, or other work that nobody waits for, ended in a bug of ours."""
+        self._log.logger.error("bug", where=where, exc_info=error)
 
     def stalled(self, seconds: float) -> None:
         """Something held up the event loop, and every caller with it."""

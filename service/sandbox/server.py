@@ -1,5 +1,6 @@
-"""Serves the sandbox on a loopback port, inside the event loop that is running already."""
+"""Serves the sandbox, on loopback unless told otherwise, inside the event loop that is running already."""
 
+import asyncio
 import logging
 import socket
 from types import TracebackType
@@ -12,6 +13,8 @@ from uvicorn.server import ServerState
 
 _logger: Final = logging.getLogger("service.sandbox.server")
 _ASKED_FOR: Final = "ASGI callable returned without completing response."
+_FINISH_SECONDS: Final = 1
+"""How long answers that have lost their connection may take to notice."""
 
 
 def _was_not_asked_for(record: logging.LogRecord) -> bool:
@@ -34,11 +37,11 @@ class _Protocol(HttpToolsProtocol):
 class SandboxServer:
     """`async with SandboxServer(app) as server`: serves at `server.base_url` meanwhile.
 
-    Takes no signals and runs no lifespan. On the way out it hangs up on whoever is still being answered, however
-    slowly a fault makes that.
+    Entering raises `OSError` where it cannot listen. It takes no signals and runs no lifespan. On the way out it hangs
+    up on whoever is still being answered, however slowly a fault makes that.
     """
 
-    def __init__(self, app: Litestar, *, port: int = 0) -> None:
+    def __init__(self, app: Litestar, *, host: str = "127.0.0.1", port: int = 0) -> None:
         config = uvicorn.Config(
             app,
             http=_Protocol,
@@ -47,11 +50,11 @@ class SandboxServer:
             log_config=None,
             date_header=False,
             server_header=False,
-            timeout_graceful_shutdown=1,
         )
         config.load()
         self._server = uvicorn.Server(config)
         self._server.lifespan = config.lifespan_class(config)
+        self._host = host
         self._port = port
         self._sockets: list[socket.socket] = []
 
@@ -59,10 +62,11 @@ class SandboxServer:
     def base_url(self) -> str:
         """Where the sandbox is."""
         host, port = self._sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def __aenter__(self) -> Self:
-        self._sockets = [socket.create_server(("127.0.0.1", self._port))]
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._sockets = [socket.create_server((self._host, self._port), family=family)]
         # Uvicorn's `serve` would take over the process's signals; these two are all that it does besides.
         await self._server.startup(sockets=self._sockets)
         return self
@@ -70,7 +74,15 @@ class SandboxServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # Uvicorn's `shutdown` would wait a tenth of a second for whoever still reads: here that is nobody.
+        for server in self._server.servers:
+            server.close()
+        for listener in self._sockets:
+            listener.close()
         state: ServerState = self._server.server_state
         for connection in list(state.connections):
             connection.transport.abort()
-        await self._server.shutdown(sockets=self._sockets)
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=_FINISH_SECONDS)
+        for server in self._server.servers:
+            await server.wait_closed()

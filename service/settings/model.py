@@ -59,7 +59,7 @@ class ItchSettings(Struct, frozen=True, kw_only=True):
     burst: Annotated[int, Meta(ge=1, le=15)] = 12
     """Requests that may be sent at once after a quiet time. Default: 12; itch.io's own client stops at 15."""
     timeout_seconds: Annotated[float, Meta(ge=0.5, le=30)] = field(name="timeout", default=5.0)
-    """Seconds for one request to itch.io, from connecting to the last byte. Default: 5."""
+    """Seconds for one look-up in all, however many requests to itch.io it needs. Default: 5."""
     contact_url: ContactUrl | None = None
     """A page that tells itch.io whom to ask about this traffic; sent in the User-Agent. Default: unset."""
 
@@ -120,8 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
     """Seconds to keep serving after SIGTERM, while load balancers notice that the gateway is not ready. Default: 5."""
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
-    """How many gateways share the seller's key: each takes its part of the store budget while Redis is away.
-    Default: 1."""
+    """How many gateways share the seller's key: each takes its part of the store budget. Default: 1."""
     sandbox: bool = False
     """Answer from the built-in sandbox instead of itch.io. Default: `false`."""
     secret: SealingSecret | None = None

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from typing import TypeAlias
 
 import pytest
+from redis.asyncio import RedisCluster
 
 from service.cache.connect import RedisClient, connect
 from service.cache.memory import MemoryTier
@@ -34,6 +35,15 @@ def memory(clock: FakeClock) -> MemoryTier:
     return MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
 
 
+async def close(client: RedisClient) -> None:
+    """Close a client for good."""
+    await client.aclose()
+    if isinstance(client, RedisCluster):
+        # redis-py closes nothing if it was just about to look for the nodes again.
+        await client.nodes_manager.aclose()
+        await client.nodes_manager.aclose("startup_nodes")
+
+
 @pytest.fixture
 async def connected() -> AsyncIterator[Callable[[str], RedisClient]]:
     """Make clients that are closed after the test."""
@@ -41,7 +51,7 @@ async def connected() -> AsyncIterator[Callable[[str], RedisClient]]:
 
         def connect_to(url: str) -> RedisClient:
             client = connect(RedisUrl(url))
-            stack.push_async_callback(client.aclose)
+            stack.push_async_callback(close, client)
             return client
 
         yield connect_to

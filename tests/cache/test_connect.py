@@ -151,6 +151,8 @@ async def test_in_a_cluster(make_tier: MakeTier, one_node_cluster: RedisServer) 
             await operator.wait(1, 50)
     tier = make_tier(f"redis+cluster://127.0.0.1:{one_node_cluster.port}")
 
+    # Learning what the cluster looks like may take longer than one question waits.
+    await tier.get(NAME)
     await tier.put(NAME, kept(yes()))
 
     assert await tier.get(NAME) == kept(yes())

@@ -1,0 +1,70 @@
+"""`doctor`: is everything there that the gateway needs, and if not, what to do?"""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from service.app import open_store
+from service.cli.configuration import config_option, load, sandbox_option
+from service.cli.exits import Exit, exit_codes
+from service.cli.findings import Finding, Verdict, lines, report
+from service.cli.redis_checks import examine_redis
+from service.cli.store_checks import examine_store
+from service.cli.terminal import terminal_log
+from service.clock import SystemClock
+from service.errors import SettingsError
+from service.settings import Settings
+
+
+@click.command(
+    epilog=exit_codes({Exit.OK: "nothing is wrong, there may be warnings", Exit.NO: "there is at least one problem"})
+)
+@config_option
+@sandbox_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of lines.")
+@click.pass_context
+def doctor(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_json: bool) -> None:
+    """Check the configuration, the key, its scopes and games, the clock and Redis.
+
+    Every check ends in ok, warning, problem or skipped, with a hint what to do. It asks itch.io some five questions,
+    and writes one entry to Redis that it deletes at once. No secret is printed.
+    """
+    try:
+        settings = load(config, flags={"sandbox": sandbox})
+    except SettingsError as error:
+        findings = [*_mistakes(error), Finding("everything else", Verdict.SKIPPED, "for want of a configuration")]
+    else:
+        findings = [_configuration(settings), *asyncio.run(_examine(settings))]
+    result = report(findings)
+    click.echo(msgspec.json.encode(result) if as_json else "\n".join(lines(findings)))
+    ctx.exit(Exit.OK if result.ok else Exit.NO)
+
+
+def _mistakes(error: SettingsError) -> Iterator[Finding]:
+    for mistake in error.mistakes:
+        yield Finding("configuration", Verdict.PROBLEM, mistake)
+
+
+def _configuration(settings: Settings) -> Finding:
+    detail = f"{len(settings.games)} games, {len(settings.callers)} callers"
+    if settings.sandbox:
+        hint = "set OWNERSHIP_GATEWAY_ITCH__API_KEY and leave the sandbox out to ask itch.io"
+        return Finding("configuration", Verdict.WARNING, f"{detail}; the sandbox answers, nothing is real", hint)
+    return Finding("configuration", Verdict.OK, detail)
+
+
+async def _examine(settings: Settings) -> list[Finding]:
+    with terminal_log(settings) as log:
+        async with open_store(settings, log=log) as store:
+            found = await examine_store(store.source, settings)
+        return [*found, *await _examine_redis(settings)]
+
+
+async def _examine_redis(settings: Settings) -> list[Finding]:
+    if settings.redis.url is None:
+        return [Finding("redis", Verdict.SKIPPED, "not configured; each process remembers for itself")]
+    secret = Finding("secret", Verdict.OK, "set; it must be the same on all replicas")
+    return [secret, *await examine_redis(settings.redis.url, clock=SystemClock())]

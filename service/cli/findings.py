@@ -1,0 +1,60 @@
+"""What `doctor` finds: one finding a check, for a person or a program."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from typing import Final
+
+import click
+from msgspec import Struct
+
+from service.cli.terminal import printable
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """It works, and an operator should know something about it."""
+    PROBLEM = "problem"
+    """It does not work as configured."""
+    SKIPPED = "skipped"
+    """It could not be checked, or there is nothing to check."""
+
+
+class Finding(Struct, frozen=True):
+    """One check's verdict, what was seen, and what to do about it. No secret is ever in it."""
+
+    check: str
+    verdict: Verdict
+    detail: str
+    hint: str | None = None
+
+
+class Report(Struct, frozen=True):
+    """All findings, as `--json` shows them."""
+
+    ok: bool
+    checks: Sequence[Finding]
+
+
+_COLORS: Final = {
+    Verdict.OK: "green",
+    Verdict.WARNING: "yellow",
+    Verdict.PROBLEM: "red",
+    Verdict.SKIPPED: "bright_black",
+}
+
+
+def report(findings: Sequence[Finding]) -> Report:
+    """Return the report: it is ok while nothing is a problem."""
+    return Report(all(finding.verdict is not Verdict.PROBLEM for finding in findings), findings)
+
+
+def lines(findings: Iterable[Finding]) -> Iterator[str]:
+    """Return the findings for a person, hints indented below."""
+    for finding in findings:
+        verdict = click.style(f"{finding.verdict:<8}", fg=_COLORS[finding.verdict], bold=True)
+        yield f"{verdict} {finding.check}: {printable(finding.detail)}"
+        if finding.hint is not None:
+            yield f"{'':<8} -> {printable(finding.hint)}"

@@ -1,0 +1,110 @@
+"""What `doctor` does with Redis: what the gateway does, with an entry of its own that it takes away again."""
+
+import secrets
+import statistics
+from typing import Final
+
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from service.cache.connect import CONNECT_SECONDS, SOCKET_SECONDS, RedisClient, connect
+from service.cache.keys import redis_key
+from service.cache.redis_tier import REDIS_FAILURES
+from service.cache.scripts import DELETE_SAME, PUT_NEWEST
+from service.cli.findings import Finding, Verdict
+from service.interfaces import Clock
+from service.ownership import Fingerprint
+from service.secret import RedisUrl
+
+SLOW_MILLISECONDS: Final = 10.0
+"""A store's answer takes some 100 ms; a Redis that takes a tenth of that is still worth asking first."""
+
+_TRIES: Final = 5
+_LIFETIME_MILLISECONDS: Final = 1_000
+_ACL: Final = (
+    "give its user +get +evalsha +eval +set +del +client|setname on ~og:v1:* (see the configuration reference)"
+)
+
+
+async def examine_redis(url: RedisUrl, *, clock: Clock) -> list[Finding]:
+    """Return whether Redis answers, how fast, and whether entries can be kept there."""
+    client = connect(url)
+    try:
+        return await _examine(client, redis_key(Fingerprint(secrets.token_bytes(32))), clock)
+    finally:
+        await client.aclose()
+
+
+async def _examine(client: RedisClient, key: str, clock: Clock) -> list[Finding]:
+    try:
+        # Not PING: the gateway's Redis user needs no right to it. The first GET connects, which is not counted.
+        await client.get(key)
+        milliseconds = [await _time(client, key, clock) for _ in range(_TRIES)]
+    except REDIS_FAILURES as failure:
+        return [
+            _failed("redis", failure),
+            Finding("redis writes", Verdict.SKIPPED, "Redis did not answer"),
+        ]
+    return [_latency(statistics.median(milliseconds)), await _try_writing(client, key)]
+
+
+async def _time(client: RedisClient, key: str, clock: Clock) -> float:
+    started = clock.monotonic()
+    await client.get(key)
+    return (clock.monotonic() - started) * 1000
+
+
+def _latency(milliseconds: float) -> Finding:
+    detail = f"answers in {milliseconds:.1f} ms"
+    if milliseconds <= SLOW_MILLISECONDS:
+        return Finding("redis", Verdict.OK, detail)
+    hint = f"every question that this process cannot answer waits that long; beyond {SOCKET_SECONDS * 1000:.0f} ms the"
+    return Finding("redis", Verdict.WARNING, detail, f"{hint} gateway goes on without it: put Redis nearer")
+
+
+async def _try_writing(client: RedisClient, key: str) -> Finding:
+    entry = secrets.token_bytes(32)
+    try:
+        await PUT_NEWEST.run(client, key, entry, _LIFETIME_MILLISECONDS, 0)
+        kept = await client.get(key)
+        await DELETE_SAME.run(client, key, entry)
+    except REDIS_FAILURES as failure:
+        return _failed("redis writes", failure)
+    if kept != entry:
+        hint = "is it a replica that lags, or does something evict keys at once?"
+        return Finding("redis writes", Verdict.PROBLEM, "an entry was gone as soon as it was written", hint)
+    return Finding("redis writes", Verdict.OK, "an entry could be written, read and deleted")
+
+
+def _failed(check: str, failure: Exception) -> Finding:
+    """Name the failure by its type: its text may carry what was sent."""
+    match failure:
+        case AuthenticationError():
+            detail, hint = "Redis refuses user or password", "check both in OWNERSHIP_GATEWAY_REDIS__URL"
+        case NoPermissionError():
+            detail, hint = "Redis does not permit a command that the gateway needs", _ACL
+        case ReadOnlyError():
+            detail = "this Redis is a replica that takes no writes"
+            hint = "name the master, or let Sentinel or Cluster find it: redis+sentinel://, redis+cluster://"
+        case BusyLoadingError():
+            detail, hint = "Redis is still loading its data", "run it again in a minute"
+        case OutOfMemoryError():
+            detail = "Redis is full and evicts nothing"
+            hint = "raise maxmemory, or set maxmemory-policy to volatile-ttl"
+        case RedisTimeoutError() | TimeoutError():
+            detail = f"Redis does not answer within {SOCKET_SECONDS * 1000:.0f} ms"
+            hint = "the gateway waits no longer, so it does without; look at Redis's slow log and the network between"
+        case RedisConnectionError() | RedisClusterException() | OSError():
+            detail = f"nobody answers there within {CONNECT_SECONDS * 1000:.0f} ms"
+            hint = "check host, port and TLS in OWNERSHIP_GATEWAY_REDIS__URL, and that Redis runs"
+        case _:
+            detail, hint = f"Redis answers with an error ({type(failure).__name__})", _ACL
+    return Finding(check, Verdict.PROBLEM, detail, hint)

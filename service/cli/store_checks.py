@@ -1,0 +1,147 @@
+"""What `doctor` asks the store: whose key it is, what it may, which games it sees, what time it is there."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from service.cli.findings import Finding, Verdict
+from service.errors import (
+    GameNotAccessible,
+    GatewayCredentialRefused,
+    NoAnswer,
+    SourceProtocolError,
+    SourceRateLimited,
+)
+from service.interfaces import Priority
+from service.itch.source import ItchSource
+from service.itch.wire import WireGame
+from service.ownership import AssertedUser, GameId, Identity, ProofKind
+from service.settings import Settings
+
+T = TypeVar("T")
+
+NEEDED_SCOPES: Final = ("profile:me", "profile:games", "game:view:purchases")
+"""Of the endpoints that the gateway uses, as itch.io documents them."""
+
+LARGEST_SKEW: Final = timedelta(seconds=30)
+"""A JWT's last half minute is not used anyway, so that a skew up to this changes no answer."""
+
+_LISTED: Final = 8
+"""Games that a line names: enough to recognise the account."""
+
+_NEW_KEY: Final = (
+    "make a key at https://itch.io/user/settings/api-keys with the account that sells the game, and set it as"
+    " OWNERSHIP_GATEWAY_ITCH__API_KEY or in the file that OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE names"
+)
+
+
+async def examine_store(source: ItchSource, settings: Settings) -> list[Finding]:
+    """Return a finding for each check; where the store will not even say whose key it is, the rest is skipped."""
+    seller = await _ask("seller key", settings, source.identify_seller)
+    if isinstance(seller, Finding):
+        why = "nothing can be asked with this key now"
+        skipped = [Finding(check, Verdict.SKIPPED, why) for check in ("scopes", "games", "questions")]
+        return [seller, *skipped, _clock(source)]
+    scopes = await _ask("scopes", settings, source.scopes)
+    games = await _ask("games", settings, source.games)
+    return [
+        _seller(seller),
+        scopes if isinstance(scopes, Finding) else _scopes(scopes),
+        games if isinstance(games, Finding) else _games(games, settings),
+        await _questions(source, settings, seller, games),
+        _clock(source),
+    ]
+
+
+async def _ask(check: str, settings: Settings, question: Callable[[], Awaitable[T]]) -> T | Finding:
+    """Return the store's answer, or the finding that there was none."""
+    try:
+        return await question()
+    except NoAnswer as silence:
+        return _silent(check, settings, silence)
+
+
+def _silent(check: str, settings: Settings, silence: NoAnswer) -> Finding:
+    where = f"{settings.itch.effective_base_url} ({settings.itch.dialect.value})"
+    match silence:
+        case GatewayCredentialRefused():
+            return Finding(check, Verdict.PROBLEM, silence.detail, _NEW_KEY)
+        case GameNotAccessible():
+            hint = "`ownership-gateway games` lists the games of this key; only their owner's key can ask about them"
+            return Finding(check, Verdict.PROBLEM, silence.detail, hint)
+        case SourceRateLimited():
+            return Finding(check, Verdict.PROBLEM, silence.detail, "run it again in a minute")
+        case SourceProtocolError():
+            hint = f"what answers at {where} does not speak that dialect; check ITCH__BASE_URL and ITCH__DIALECT"
+            return Finding(check, Verdict.PROBLEM, silence.detail, hint)
+        case _:
+            hint = f"check that this machine reaches {where} without a proxy: name resolution, firewall, certificates"
+            return Finding(check, Verdict.PROBLEM, silence.detail, hint)
+
+
+def _seller(seller: Identity) -> Finding:
+    account = f"{seller.player.username or 'an account without a name'} (user {seller.player.id})"
+    return Finding("seller key", Verdict.OK, f"accepted; it belongs to {account}, who is always let in")
+
+
+def _scopes(scopes: Sequence[str]) -> Finding:
+    if not scopes:
+        return Finding("scopes", Verdict.OK, "none listed: the key may ask everything")
+    lacking = [needed for needed in NEEDED_SCOPES if not any(_covers(scope, needed) for scope in scopes)]
+    listed = f"the key has {', '.join(scopes)}"
+    if not lacking:
+        return Finding("scopes", Verdict.OK, listed)
+    hint = f"{_NEW_KEY}; keys from there have no such limits"
+    return Finding("scopes", Verdict.WARNING, f"{listed}; it seems to lack {', '.join(lacking)}", hint)
+
+
+def _covers(scope: str, needed: str) -> bool:
+    """Whether it is that scope or one above it; `game:view:purchases` gives nothing of `game:view`."""
+    return needed == scope or needed.startswith(f"{scope}:")
+
+
+def _games(games: Sequence[WireGame], settings: Settings) -> Finding:
+    visible = {game.id for game in games}
+    missing = [f"games.{game.slug} (id {game.id})" for game in settings.games if game.id not in visible]
+    if missing:
+        hint = "`ownership-gateway games` lists the games of this key; only their owner's key can ask about them"
+        return Finding("games", Verdict.PROBLEM, f"not among the key's games: {', '.join(missing)}", hint)
+    if not games:
+        return Finding(
+            "games", Verdict.PROBLEM, "the key sees no game", "use the key of the account that sells the game"
+        )
+    if settings.games:
+        return Finding("games", Verdict.OK, f"all {len(settings.games)} configured games are among the key's")
+    named = [f"{game.slug} (id {game.id})" for game in games[:_LISTED]] + (["…"] if games[_LISTED:] else [])
+    return Finding("games", Verdict.OK, f"none configured, so the key's own can be asked about: {', '.join(named)}")
+
+
+async def _questions(
+    source: ItchSource, settings: Settings, seller: Identity, games: Sequence[WireGame] | Finding
+) -> Finding:
+    """Ask what every question asks: what a list of scopes means is for the store to say."""
+    visible = [] if isinstance(games, Finding) else [game.id for game in games]
+    candidates: list[GameId] = [game.id for game in settings.games if game.id in visible] or visible
+    if not candidates:
+        return Finding("questions", Verdict.SKIPPED, "there is no game to ask about")
+    subject = AssertedUser(seller.player.id)
+    evidence = await _ask(
+        "questions",
+        settings,
+        lambda: source.look_up(candidates[0], subject, accept=frozenset(ProofKind), priority=Priority.FOREGROUND),
+    )
+    if isinstance(evidence, Finding):
+        return evidence
+    return Finding("questions", Verdict.OK, f"the store answers questions about game {candidates[0]}")
+
+
+def _clock(source: ItchSource) -> Finding:
+    skew = source.clock_skew
+    if skew is None:
+        return Finding("clock", Verdict.SKIPPED, "the store did not say what time it is")
+    seconds = round(abs(skew.total_seconds()))
+    if abs(skew) <= LARGEST_SKEW:
+        return Finding("clock", Verdict.OK, f"within {seconds} s of the store's")
+    direction = "behind" if skew > timedelta() else "ahead of"
+    hint = "set up time synchronisation: JWTs are taken for expired too early, or used too long"
+    return Finding("clock", Verdict.WARNING, f"this machine is {seconds} s {direction} the store", hint)

@@ -1,0 +1,35 @@
+"""What is particular to a person at a terminal: what may be shown, and how little is logged."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from service.clock import SystemClock
+from service.observability.line_writer import unbuffered
+from service.observability.logs import Logging, configure_logging
+from service.settings import LogFormat, LogLevel, Settings
+
+
+def printable(text: str) -> str:
+    """Return text of others as a terminal may see it: what it would act upon is escaped as in JSON."""
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+
+
+@contextmanager
+def terminal_log(settings: Settings) -> Iterator[Logging]:
+    """Log to stderr where the level is `debug`, and nowhere else: the command's own words are its answer."""
+    wanted = settings.log.level is LogLevel.DEBUG
+    with ExitStack() as stack:
+        stream = unbuffered(sys.stderr) if wanted else stack.enter_context(Path(os.devnull).open("wb", buffering=0))
+        log = configure_logging(
+            settings.log.level,
+            settings.log.format or LogFormat.CONSOLE,
+            sandbox=settings.sandbox,
+            stream=stream,
+            clock=SystemClock(),
+        )
+        stack.callback(log.close)
+        yield log

@@ -1,0 +1,140 @@
+"""`verify`: one question from a terminal, answered as over HTTP."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import httpx
+import msgspec
+from msgspec import structs
+
+from service.api.routes import LARGEST_BODY, PATHS
+from service.app import open_gateway
+from service.cli.configuration import config_option, read_settings, sandbox_option
+from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
+from service.cli.terminal import printable, terminal_log
+from service.ownership import Method
+from service.settings import Settings
+
+_FIELDS: Final = {
+    Method.DOWNLOAD_KEY: ("download_key", "Download key or URL"),
+    Method.JWT: ("jwt", "JWT"),
+    Method.EMAIL: ("email", "E-mail address"),
+    Method.USER: ("user_id", "itch.io user id"),
+}
+"""The field of each question that holds the credential, and what a person calls it."""
+
+
+@click.command(
+    epilog=exit_codes(
+        {
+            Exit.OK: "the player may be let in",
+            Exit.NO: "the player may not be let in",
+            Exit.USAGE: "this is no question: an unknown game, a malformed address",
+            Exit.UNKNOWN: "there was no usable answer; ask again later",
+            Exit.CONFIGURATION: UNUSABLE_CONFIGURATION,
+        }
+    )
+)
+@config_option
+@sandbox_option
+@click.option("--game", required=True, help="The game, by its configured slug or its itch.io id.")
+@click.option(
+    "--method",
+    type=click.Choice([method.value for method in Method]),
+    required=True,
+    help="What the player presented.",
+)
+@click.option("--user-id", type=int, help="The itch.io user, for `--method user`; it is no secret.")
+@click.option("--max-age", type=int, help="Use no evidence older than this many seconds; 0 asks itch.io now.")
+@click.option("--only-if-cached", is_flag=True, help="Answer from what Redis holds, and never ask itch.io.")
+@click.option("--deadline-ms", type=int, help="Wait at most this long, 50 to 10000 milliseconds.")
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    *,
+    config: Path | None,
+    sandbox: bool | None,
+    game: str,
+    method: str,
+    user_id: int | None,
+    max_age: int | None,
+    only_if_cached: bool,
+    deadline_ms: int | None,
+) -> None:
+    """Ask one question from this terminal.
+
+    The credential is read from standard input, where a terminal prompts for it without showing it: arguments can be
+    seen by everybody on this machine. The answer is the JSON that a game server would get; whoever can run this may
+    ask everything, whatever callers are configured.
+    """
+    chosen = Method(method)
+    if user_id is not None and chosen is not Method.USER:
+        raise click.UsageError("--user-id goes with --method user")
+    settings = read_settings(config, flags={"sandbox": sandbox}, require_callers=False)
+    field, _ = _FIELDS[chosen]
+    body: dict[str, object] = {
+        "game": game,
+        field: _credential(chosen) if user_id is None else user_id,
+        "max_age": max_age,
+        "only_if_cached": only_if_cached,
+        "deadline_ms": deadline_ms,
+    }
+    # Callers are for those who come over the network; the operator asks as the gateway's own.
+    response = asyncio.run(_ask(structs.replace(settings, callers=()), PATHS[chosen], body))
+    _show(response.content)
+    code = _exit_of(response)
+    if code is Exit.UNKNOWN:
+        click.echo("`ownership-gateway doctor` may know why; OWNERSHIP_GATEWAY_LOG__LEVEL=debug says more.", err=True)
+    ctx.exit(code)
+
+
+def _credential(method: Method) -> str | int:
+    """Return what standard input holds, without the end of its line."""
+    _, name = _FIELDS[method]
+    text = click.prompt(name, hide_input=True, err=True) if sys.stdin.isatty() else _piped(name)
+    if method is not Method.USER:
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise click.UsageError("an itch.io user id is a number") from None
+
+
+def _piped(name: str) -> str:
+    # One byte more than any question may have: the gateway then says itself that it is too much.
+    raw = sys.stdin.buffer.read(LARGEST_BODY + 1)
+    try:
+        text: str = raw.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise click.UsageError("standard input is not UTF-8 text") from None
+    if not text:
+        raise click.UsageError(f"standard input holds nothing: expected there: {name}")
+    return text
+
+
+async def _ask(settings: Settings, path: str, body: dict[str, object]) -> httpx.Response:
+    with terminal_log(settings) as log:
+        async with open_gateway(settings, log=log) as gateway:
+            app: Any = gateway.asgi
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://terminal") as client:
+                headers = {"Content-Type": "application/json"}
+                # json, not msgspec: numbers that are too large are for the gateway to refuse.
+                return await client.post(path, content=json.dumps(body), headers=headers)
+
+
+def _show(body: bytes) -> None:
+    if not sys.stdout.isatty():
+        click.echo(body)
+        return
+    lines = msgspec.json.format(body, indent=2).decode().splitlines()
+    click.echo("\n".join(printable(line) for line in lines))
+
+
+def _exit_of(response: httpx.Response) -> Exit:
+    if response.status_code == 200:  # noqa: PLR2004
+        return Exit.OK if response.json()["allowed"] else Exit.NO
+    return Exit.USAGE if response.is_client_error else Exit.UNKNOWN

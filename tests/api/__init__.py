@@ -1,0 +1,1 @@
+"""Tests of what callers see, through the real application."""

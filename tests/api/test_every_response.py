@@ -1,0 +1,120 @@
+"""What holds for every response, and where each endpoint is to be found."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.test_answers import ULID
+from tests.gateways import Asker
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def gateway(shared: Asker) -> Asker:
+    """The gateway of this module, with one listener."""
+    shared.gateway.asgi.operations_port = None
+    return shared
+
+
+EVERYTHING = [
+    ("POST", "/verify/jwt", 200),
+    ("POST", "/verify/email", 400),
+    ("GET", "/verify/jwt", 405),
+    ("GET", "/nothing", 404),
+    ("GET", "/livez", 200),
+    ("GET", "/readyz", 200),
+    ("GET", "/metrics", 200),
+    ("GET", "/version", 200),
+    ("GET", "/openapi.json", 200),
+    ("GET", "/sandbox/", 200),
+]
+
+
+async def send(gateway: Asker, method: str, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    """Send a request that is good for `/verify/jwt` and for nothing else."""
+    body = {"game": 3, "jwt": ""} if method == "POST" else None
+    return await gateway.http.request(method, path, json=body, headers=headers)
+
+
+@pytest.mark.parametrize(("method", "path", "status"), EVERYTHING)
+async def test_every_response_names_its_request(gateway: Asker, method: str, path: str, status: int) -> None:
+    """The caller's own id comes back, from wherever the answer is."""
+    response = await send(gateway, method, path, {"x-request-id": "match-7"})
+
+    assert (response.status_code, response.headers["x-request-id"]) == (status, "match-7")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), EVERYTHING)
+async def test_no_response_may_be_stored(gateway: Asker, method: str, path: str, status: int) -> None:
+    """Neither answers nor problems are repeated by whatever stands between."""
+    response = await send(gateway, method, path)
+
+    assert response.headers.get_list("cache-control") == ["no-store"]
+
+
+@pytest.mark.parametrize(
+    "request_id",
+    ["", "a" * 129, "with space", "\xdcn\xefcode", 'quote"', "line\x0bbreak", "<script>", "a;b", "{}"],
+)
+async def test_unsafe_request_id_is_replaced(gateway: Asker, request_id: str) -> None:
+    """What could break a header or a log line is not repeated."""
+    response = await gateway.http.get("/livez", headers=[(b"x-request-id", request_id.encode("latin-1"))])
+
+    assert ULID.fullmatch(response.headers["x-request-id"])
+
+
+@pytest.mark.parametrize("request_id", ["a" * 128, "0", "a.b_c:d/e+f=g@h~i-j"])
+async def test_safe_request_id_is_taken_over(gateway: Asker, request_id: str) -> None:
+    """Up to 128 characters that need no care."""
+    response = await send(gateway, "GET", "/livez", {"x-request-id": request_id})
+
+    assert response.headers["x-request-id"] == request_id
+
+
+async def test_requests_without_an_id_get_different_ones(gateway: Asker) -> None:
+    """A made id names one request."""
+    ids = {(await send(gateway, "GET", "/livez")).headers["x-request-id"] for _ in range(50)}
+
+    assert len(ids) == 50
+
+
+async def test_problem_and_header_name_the_same_request(gateway: Asker) -> None:
+    """Whoever reads only the body can name the request too."""
+    response = await send(gateway, "GET", "/nothing")
+
+    assert response.json()["request_id"] == response.headers["x-request-id"]
+
+
+OPERATIONS = ["/livez", "/readyz", "/metrics", "/version"]
+SPELLINGS = [spelling for path in OPERATIONS for spelling in (path, f"{path}/", f"/{path}", f"{path}//")]
+
+
+@pytest.mark.parametrize("path", SPELLINGS)
+async def test_operations_can_be_kept_from_the_port_of_questions(gateway: Asker, path: str) -> None:
+    """With a listener of their own they are not found on the other, however their address is written."""
+    gateway.gateway.asgi.operations_port = 9090
+
+    here = await on_port(gateway, 80, "GET", path)
+    there = await on_port(gateway, 9090, "GET", path)
+
+    assert (here.status_code, there.status_code) == (404, 200)
+    assert here.json()["code"] == "unknown_route"
+
+
+@pytest.mark.parametrize("path", ["/verify/jwt", "/openapi.json", "/sandbox/", "/nothing"])
+async def test_port_of_operations_answers_no_questions(gateway: Asker, path: str) -> None:
+    """Whoever may scrape may not ask."""
+    gateway.gateway.asgi.operations_port = 9090
+
+    response = await on_port(gateway, 9090, "POST" if path.startswith("/verify") else "GET", path)
+
+    assert response.status_code == 404
+
+
+async def on_port(gateway: Asker, port: int, method: str, path: str) -> httpx.Response:
+    """Send a request that came in on a port."""
+    app: Any = gateway.gateway.asgi
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://gateway:{port}") as http:
+        return await http.send(httpx.Request(method, f"http://gateway:{port}{path}", json={"game": 3, "jwt": ""}))

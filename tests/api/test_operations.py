@@ -1,0 +1,111 @@
+"""What operators and orchestrators ask."""
+
+from importlib.metadata import version
+
+import pytest
+
+from service.api.operations import Readiness
+from service.sandbox import seed
+from service.sandbox.records import SellerKeyState
+from tests.api.conftest import Open
+from tests.gateways import X_MOON, Asker, befall, caller_lines, states_of
+
+
+async def test_livez_says_alive(gateway: Asker) -> None:
+    """The event loop turns."""
+    response = await gateway.http.get("/livez")
+
+    assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+async def test_readyz_names_its_components(gateway: Asker) -> None:
+    """Health never says just yes or no."""
+    response = await gateway.http.get("/readyz")
+
+    assert (response.status_code, response.json()) == (
+        200,
+        {"status": "ready", "components": {"source": "ok", "credential": "ok", "redis": "disabled"}},
+    )
+
+
+async def test_dead_store_does_not_unready(gateway: Asker) -> None:
+    """Owners keep playing, so questions should still be sent here."""
+    befall(gateway.sandbox, status=500)
+    await gateway.key(seed.OWNER_KEY)
+
+    response = await gateway.http.get("/readyz")
+
+    assert (response.status_code, response.json()["components"]["source"]) == (200, "unavailable")
+
+
+async def test_throttled_store_shows_as_paused(gateway: Asker) -> None:
+    """Operators see that the store asked for peace."""
+    befall(gateway.sandbox, status=429, retry_after="7")
+    await gateway.key(seed.OWNER_KEY)
+
+    assert states_of(gateway.gateway)["source"] == "paused"
+    assert await gateway.metric("source_paused_seconds") == 7
+
+
+async def test_refused_seller_key_shows(gateway: Asker) -> None:
+    """Our own dead key is named, and does not unready either."""
+    gateway.sandbox.world.seller_keys[seed.SELLER_KEY] = SellerKeyState(revoked=True)
+    await gateway.key(seed.OWNER_KEY)
+
+    response = await gateway.http.get("/readyz")
+
+    assert (response.status_code, response.json()["components"]["credential"]) == (200, "refused")
+
+
+async def test_draining_gateway_is_not_ready(gateway: Asker) -> None:
+    """503 tells load balancers; questions that come are still answered."""
+    gateway.gateway.readiness.draining()
+
+    response = await gateway.http.get("/readyz")
+
+    assert (response.status_code, response.json()["status"]) == (503, "draining")
+    assert (await gateway.key(seed.OWNER_KEY)).status_code == 200
+
+
+def test_starting_gateway_is_not_ready() -> None:
+    """Before it has started nothing should be sent."""
+    assert Readiness({}).report() == (503, {"status": "starting", "components": {}})
+
+
+async def test_version_says_what_runs(gateway: Asker) -> None:
+    """The version, and whether anything here is real."""
+    response = await gateway.http.get("/version")
+
+    assert response.json() == {"version": version("ownership-gateway"), "sandbox": True}
+
+
+async def test_metrics_are_prometheus_text(gateway: Asker) -> None:
+    """In the format that every scraper reads."""
+    response = await gateway.http.get("/metrics")
+
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert 'ownership_gateway_build_info{sandbox="true",version="' in response.text
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/version", "/openapi.json"])
+async def test_operations_need_no_caller(open_with: Open, path: str) -> None:
+    """Probes and scrapers have no token; whoever must not reach them is kept away by a listener of its own."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", "ogw_token-of-a-test"))
+
+    assert (await gateway.http.get(path)).status_code == 200
+
+
+async def test_sandbox_can_be_told_what_to_do_through_the_gateway(gateway: Asker) -> None:
+    """Game developers let the store fail from their own tests."""
+    response = await gateway.http.put("/sandbox/faults", json={"status": 500})
+
+    assert (response.status_code, (await gateway.key(seed.OWNER_KEY)).status_code) == (200, 503)
+
+
+async def test_gateway_of_the_real_store_has_no_sandbox(open_with: Open) -> None:
+    """Nothing there can be made to fail."""
+    gateway = await open_with(
+        '[itch]\napi_key = "a-seller-key-of-a-test"\nbase_url = "http://127.0.0.1:9"\n' + X_MOON, sandbox=False
+    )
+
+    assert (await gateway.http.get("/sandbox/")).status_code == 404

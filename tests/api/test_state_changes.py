@@ -1,0 +1,151 @@
+"""What happens to the gateway as a whole: one line at each change, never a flood, and a metric that keeps it."""
+
+import math
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from service.observability.events import Events
+from service.observability.metrics import Metrics
+from service.sandbox import seed
+from service.sandbox.records import SellerKeyState
+from tests.api.conftest import Open
+from tests.clock import FakeClock
+from tests.gateways import (
+    SECRET,
+    X_MOON,
+    Asker,
+    LogLines,
+    befall,
+    logging_into,
+    read_metric,
+    states_of,
+    until,
+)
+
+KEYS = [f"some-key-of-a-player-{number}" for number in range(5)]
+
+
+@pytest.fixture
+def events(clock: FakeClock, log: LogLines) -> Iterator[Events]:
+    """Events that nothing has happened to yet, on a log that nobody closes before the test ends."""
+    with logging_into(log, clock=clock) as logs:
+        yield Events(metrics=Metrics(games=[], version="0", sandbox=True), log=logs)
+
+
+async def test_store_is_lost_and_found_once_each(gateway: Asker, clock: FakeClock, log: LogLines) -> None:
+    """Five failures in a row are one change, and so is recovery."""
+    befall(gateway.sandbox, status=500)
+    for key in KEYS:
+        await gateway.key(key)
+    gateway.sandbox.faults.replace(())
+    clock.jump(timedelta(minutes=2))
+    for key in KEYS:
+        await gateway.key(key)
+
+    await log.line("source_found")
+    assert [line["level"] for line in log.lines("source_lost") + log.lines("source_found")] == ["warning", "info"]
+    assert states_of(gateway.gateway)["source"] == "ok"
+
+
+async def test_throttling_is_told_once_and_its_end_too(gateway: Asker, clock: FakeClock, log: LogLines) -> None:
+    """A pause and its end are one line each, however many questions come meanwhile."""
+    befall(gateway.sandbox, status=429, retry_after="7")
+    for key in KEYS:
+        await gateway.key(key)
+    gateway.sandbox.faults.replace(())
+    clock.jump(timedelta(seconds=8))
+    for key in KEYS:
+        await gateway.key(key)
+
+    await log.line("source_resumed")
+    assert [line["seconds"] for line in log.lines("source_paused")] == [7.0]
+    assert len(log.lines("source_resumed")) == 1
+
+
+async def test_refused_seller_key_is_an_error_once(gateway: Asker, clock: FakeClock, log: LogLines) -> None:
+    """Somebody must act, so it is an error; and once is enough."""
+    gateway.sandbox.world.seller_keys[seed.SELLER_KEY] = SellerKeyState(revoked=True)
+    for key in KEYS:
+        await gateway.key(key)
+        clock.jump(timedelta(seconds=6))
+    gateway.sandbox.world.seller_keys[seed.SELLER_KEY] = SellerKeyState()
+    await gateway.key("one-more-key-of-a-player")
+
+    await until(lambda: len(log.lines("credential_accepted")) == 2)
+    assert [line["level"] for line in log.lines("credential_refused")] == ["error"]
+    assert await gateway.metric("source_credential_ok") == 1
+
+
+async def test_redis_is_found(open_with: Open, empty_redis: Redis, log: LogLines) -> None:
+    """The first answer of Redis is a change, from not knowing."""
+    gateway = await open_with(f'secret = "{SECRET}"\n{X_MOON}', redis=empty_redis)
+    assert states_of(gateway.gateway)["redis"] == "unknown"
+
+    await gateway.key(seed.OWNER_KEY)
+
+    assert (await log.line("redis_found"))["level"] == "info"
+    assert states_of(gateway.gateway)["redis"] == "ok"
+    assert await gateway.metric("redis_up") == 1
+
+
+def test_redis_lost_is_a_warning(events: Events, log: LogLines) -> None:
+    """Answers stay right, so nobody has to get up."""
+    events.redis(up=True)
+    events.redis(up=False)
+
+    assert events.redis_state == "unavailable"
+
+
+async def test_nothing_is_known_before_anything_was_asked(events: Events) -> None:
+    """Not having asked is neither good nor bad."""
+    assert (events.source_state, events.credential_state, events.redis_state) == ("unknown", "unknown", "unknown")
+
+
+async def test_first_answer_of_the_store_is_no_news(events: Events, log: LogLines) -> None:
+    """A store that was never lost is not found."""
+    events.reachable(answering=True)
+    events.reachable(answering=False)
+
+    await log.line("source_lost")
+    assert log.lines("source_found") == []
+
+
+async def test_changed_seller_key_is_told(events: Events, log: LogLines) -> None:
+    """Whoever rotates a key sees that it was taken."""
+    events.key_reloaded()
+
+    assert (await log.line("credential_reloaded"))["level"] == "info"
+
+
+async def test_unreadable_seller_key_is_told(events: Events, log: LogLines) -> None:
+    """The old key stays in use, and somebody must act before it is revoked."""
+    events.key_unreadable("PermissionError")
+
+    line = await log.line("credential_unreadable")
+    assert (line["level"], line["why"]) == ("error", "PermissionError")
+
+
+async def test_stall_is_told(events: Events, log: LogLines) -> None:
+    """Whatever holds up the loop holds up every caller."""
+    events.stalled(0.71234)
+
+    assert (await log.line("event_loop_stalled"))["seconds"] == 0.712
+
+
+async def test_bug_in_a_look_up_is_told_without_its_words(events: Events, log: LogLines) -> None:
+    """Where it was, not what it said: that may be anybody's secret."""
+    events.crashed(RuntimeError("canary-7f3a91"))
+
+    line = await log.line("bug")
+    assert (line["where"], line["exception"][0]["type"]) == ("look-up", "RuntimeError")
+    assert b"canary" not in log.written
+
+
+def test_credential_metric_says_nothing_before_the_store_has() -> None:
+    """NaN, which no alert takes for 0."""
+    text = Metrics(games=[], version="0", sandbox=False).render()[0].decode()
+
+    assert math.isnan(read_metric(text, "source_credential_ok"))

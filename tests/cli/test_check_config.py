@@ -1,0 +1,69 @@
+"""`check-config`: every mistake before anything starts."""
+
+import pytest
+
+from service.cli.exits import Exit
+from service.settings import describe, load_settings
+from tests.cli.conftest import WriteConfig
+from tests.cli.terminals import run
+
+SECRET = "0123456789abcdef0123456789abcdef"
+KEY = "the-sellers-key-of-this-test"
+REDIS = {"OWNERSHIP_GATEWAY_SECRET": SECRET, "OWNERSHIP_GATEWAY_ITCH__API_KEY": KEY}
+
+
+def test_it_shows_every_setting() -> None:
+    """With the value that applies, wherever it came from."""
+    variables = {"OWNERSHIP_GATEWAY_SANDBOX": "true", "OWNERSHIP_GATEWAY_PORT": "8123"}
+
+    result = run("check-config", environ=variables)
+
+    assert result.exit_code == Exit.OK
+    assert result.stdout == describe(load_settings(variables)) + "\n"
+
+
+def test_it_reads_the_file(write_config: WriteConfig) -> None:
+    """`--config` names it."""
+    result = run("check-config", "--config", write_config("sandbox = true\nport = 8124\n"))
+
+    assert "port = 8124" in result.stdout
+
+
+def test_it_shows_no_secret() -> None:
+    """Only that they are set."""
+    variables = REDIS | {"OWNERSHIP_GATEWAY_REDIS__URL": "redis://:pa55w0rd@cache.example"}
+
+    result = run("check-config", environ=variables)
+
+    assert "itch.api_key = set" in result.stdout
+    assert not any(secret in result.output for secret in (SECRET, KEY, "pa55w0rd"))
+
+
+def test_every_mistake_has_a_line(write_config: WriteConfig) -> None:
+    """The operator repairs all of it at once."""
+    path = write_config("prot = 1\n[itch]\nrate = 100\n")
+
+    result = run("check-config", "--config", path, environ={"OWNERSHIP_GATEWAY_SANDBOX": "true"})
+
+    assert result.exit_code == Exit.CONFIGURATION
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 2
+    assert all(line.startswith("error: ") for line in result.stderr.splitlines())
+
+
+def test_without_a_source_it_would_not_start() -> None:
+    """It holds for `check-config` what holds for `serve`."""
+    assert run("check-config").exit_code == Exit.CONFIGURATION
+
+
+@pytest.mark.parametrize("command", [["check-config"], ["serve"], ["verify", "--game", "3", "--method", "jwt"]])
+def test_a_redis_url_that_nothing_could_connect_to_is_a_mistake(command: list[str]) -> None:
+    """It is found before anything listens or asks, and not repeated."""
+    variables = REDIS | {"OWNERSHIP_GATEWAY_REDIS__URL": "redis://:pa55w0rd@cache.example/first"}
+
+    result = run(*command, environ=variables)
+
+    assert result.exit_code == Exit.CONFIGURATION
+    assert result.stderr.startswith("error: REDIS__URL must end in the number of the database")
+    assert len(result.stderr.splitlines()) == 1
+    assert "pa55w0rd" not in result.output

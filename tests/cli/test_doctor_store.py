@@ -1,0 +1,270 @@
+"""`doctor`, on the key, its scopes and games, and the clock."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from service.cli.exits import Exit
+from service.sandbox.paths import Endpoint
+from service.sandbox.records import Game, SellerKeyState
+from service.sandbox.seed import FOREIGN_GAME_ID, SELLER_KEY
+from tests.cli.conftest import Store, WriteConfig
+from tests.cli.terminals import run, run_beside
+from tests.itch.raw_server import closed_port
+
+
+async def examined(store: Store, *arguments: str) -> Result:
+    """Let the doctor examine a gateway of this store."""
+    return await run_beside("doctor", "--json", *arguments, environ=store.variables)
+
+
+def finding(result: Result, check: str) -> dict[str, Any]:
+    """Return what the doctor found."""
+    findings: list[dict[str, Any]] = json.loads(result.stdout)["checks"]
+    return next(one for one in findings if one["check"] == check)
+
+
+def verdicts(result: Result) -> dict[str, str]:
+    """Return how each check came out."""
+    return {one["check"]: one["verdict"] for one in json.loads(result.stdout)["checks"]}
+
+
+async def test_a_healthy_gateway_is_healthy(store: Store) -> None:
+    """Exit code 0, and a verdict for each check."""
+    store.ahead = timedelta()
+
+    result = await examined(store)
+
+    assert result.exit_code == Exit.OK
+    assert json.loads(result.stdout)["ok"] is True
+    assert verdicts(result) == {
+        "configuration": "ok",
+        "seller key": "ok",
+        "scopes": "ok",
+        "games": "ok",
+        "questions": "ok",
+        "clock": "ok",
+        "redis": "skipped",
+    }
+
+
+async def test_it_says_whose_key_it_is(store: Store) -> None:
+    """The wrong account is a usual mistake."""
+    assert "leafo (user 29789)" in finding(await examined(store), "seller key")["detail"]
+
+
+async def test_a_refused_key_is_a_problem(store: Store) -> None:
+    """Nothing else can be asked then, and the clock still tells."""
+    store.ahead = timedelta()
+    store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(revoked=True)
+
+    result = await examined(store)
+
+    assert result.exit_code == Exit.NO
+    assert "https://itch.io/user/settings/api-keys" in finding(result, "seller key")["hint"]
+    assert list(verdicts(result).values())[1:6] == ["problem", "skipped", "skipped", "skipped", "ok"]
+
+
+async def test_an_unscoped_key_may_ask_everything(store: Store) -> None:
+    """An empty list is how that may look."""
+    store.befall(endpoint=Endpoint.CREDENTIALS, body='{"scopes":{}}')
+
+    assert finding(await examined(store), "scopes")["detail"] == "none listed: the key may ask everything"
+
+
+@pytest.mark.parametrize(
+    ("scopes", "lacking"),
+    [
+        (("profile", "game"), None),
+        (("profile:me", "profile:games", "game:view:purchases"), None),
+        (("profile", "game:view"), None),
+        (("profile", "game:view:purchases:more"), "it seems to lack game:view:purchases"),
+        (("profile", "gam"), "it seems to lack game:view:purchases"),
+        (("profile:me", "game"), "it seems to lack profile:games"),
+    ],
+)
+async def test_a_scope_gives_what_is_below_it(store: Store, scopes: tuple[str, ...], lacking: str | None) -> None:
+    """And nothing above or beside it."""
+    store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(scopes=scopes)
+
+    found = finding(await examined(store), "scopes")
+
+    assert found["verdict"] == ("ok" if lacking is None else "warning")
+    assert lacking is None or lacking in found["detail"]
+
+
+async def test_a_key_that_may_not_ask_about_ownership_is_a_problem(store: Store) -> None:
+    """What scopes mean is for the store to say, so it is asked."""
+    store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(scopes=("profile", "game:view:downloads"))
+
+    result = await examined(store)
+
+    assert result.exit_code == Exit.NO
+    assert finding(result, "questions")["verdict"] == "problem"
+    assert finding(result, "questions")["detail"] == "the seller's API key lacks a scope"
+
+
+async def test_a_key_that_may_not_list_games_is_a_problem(store: Store) -> None:
+    """Then there is no game to ask about either."""
+    store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(scopes=("profile:me", "game"))
+
+    result = await examined(store)
+
+    assert (finding(result, "games")["verdict"], finding(result, "questions")["verdict"]) == ("problem", "skipped")
+
+
+async def test_a_configured_game_of_somebody_else_is_a_problem(store: Store, write_config: WriteConfig) -> None:
+    """It is named as it is configured."""
+    path = write_config(f"[games.x-moon]\nid = 3\n[games.far-shore]\nid = {FOREIGN_GAME_ID}\n")
+
+    result = await examined(store, "--config", path)
+
+    assert result.exit_code == Exit.NO
+    assert finding(result, "games")["detail"] == "not among the key's games: games.far-shore (id 5)"
+    assert "ownership-gateway games" in finding(result, "games")["hint"]
+
+
+async def test_configured_games_that_are_the_keys_own_are_fine(store: Store, write_config: WriteConfig) -> None:
+    """A question is asked about one of them."""
+    result = await examined(store, "--config", write_config("[games.sun-garden]\nid = 4\n"))
+
+    assert finding(result, "games")["detail"] == "all 1 configured games are among the key's"
+    assert finding(result, "questions")["detail"] == "the store answers questions about game 4"
+
+
+async def test_a_key_without_games_is_a_problem(store: Store) -> None:
+    """It is probably a player's."""
+    store.sandbox.world.games = {}
+
+    result = await examined(store)
+
+    assert finding(result, "games")["detail"] == "the key sees no game"
+    assert finding(result, "questions")["verdict"] == "skipped"
+
+
+async def test_many_games_are_not_all_named(store: Store) -> None:
+    """Eight are enough to recognise the account."""
+    world = store.sandbox.world
+    for number in range(100, 110):
+        released_at = datetime(2026, 1, 1, tzinfo=UTC)
+        world.games[number] = Game(number, f"game-{number}", "", world.seller, "", released_at, min_price_cents=0)
+
+    detail = finding(await examined(store), "games")["detail"]
+
+    assert detail.endswith("game-105 (id 105), …")
+
+
+async def test_a_game_that_the_key_may_not_ask_about_is_a_problem(store: Store) -> None:
+    """Seeing a game is not being its owner."""
+    store.befall(endpoint=Endpoint.DOWNLOAD_KEYS, body='{"errors":["invalid game"]}')
+
+    found = finding(await examined(store), "questions")
+
+    assert (found["verdict"], found["detail"]) == ("problem", "the seller's API key cannot see this game")
+
+
+@pytest.mark.parametrize(
+    ("fault", "hint"),
+    [
+        ({"status": 429, "retry_after": "7"}, "run it again in a minute"),
+        ({"body": "[]"}, "does not speak that dialect; check ITCH__BASE_URL and ITCH__DIALECT"),
+        ({"redirect": "https://itch.io/"}, "does not speak that dialect"),
+        ({"status": 500}, "check that this machine reaches"),
+        ({"html_challenge": True}, "check that this machine reaches"),
+    ],
+)
+async def test_a_store_without_an_answer_is_a_problem(store: Store, fault: dict[str, Any], hint: str) -> None:
+    """Each kind with a hint of its own."""
+    store.befall(**fault)
+
+    result = await examined(store)
+
+    assert result.exit_code == Exit.NO
+    assert hint in finding(result, "seller key")["hint"]
+
+
+def test_a_store_that_is_not_there_is_a_problem() -> None:
+    """The hint says where it was looked for."""
+    base_url = closed_port()
+
+    result = run(
+        "doctor", "--json",
+        environ={"OWNERSHIP_GATEWAY_ITCH__BASE_URL": base_url, "OWNERSHIP_GATEWAY_ITCH__API_KEY": SELLER_KEY},
+    )  # fmt: skip
+
+    assert base_url in finding(result, "seller key")["hint"]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "verdict", "words"),
+    [
+        (timedelta(seconds=20), "ok", "within"),
+        (timedelta(seconds=-20), "ok", "within"),
+        (timedelta(hours=1), "warning", "s behind the store"),
+        (timedelta(hours=-1), "warning", "s ahead of the store"),
+    ],
+)
+async def test_a_clock_that_is_wrong_is_a_warning(store: Store, ahead: timedelta, verdict: str, words: str) -> None:
+    """Beyond half a minute; nothing fails over it."""
+    store.ahead = ahead
+
+    result = await examined(store)
+
+    assert result.exit_code == Exit.OK
+    assert finding(result, "clock")["verdict"] == verdict
+    assert words in finding(result, "clock")["detail"]
+
+
+async def test_a_store_that_tells_no_time_is_not_compared(store: Store) -> None:
+    """That is no problem of the gateway's."""
+    assert finding(await examined(store), "clock")["verdict"] == "skipped"
+
+
+def test_the_sandbox_is_never_taken_for_the_store() -> None:
+    """It is a warning, with what to do about it."""
+    result = run("doctor", "--sandbox")
+
+    assert result.exit_code == Exit.OK
+    assert result.stdout.startswith(
+        "warning  configuration: 0 games, 0 callers; the sandbox answers, nothing is real\n"
+    )
+    assert result.stdout.splitlines()[1].startswith("         -> set OWNERSHIP_GATEWAY_ITCH__API_KEY")
+
+
+def test_every_mistake_of_the_configuration_is_a_finding() -> None:
+    """And nothing else is looked at."""
+    result = run("doctor", environ={"OWNERSHIP_GATEWAY_PORT": "x"})
+
+    assert result.exit_code == Exit.NO
+    assert [line.partition(":")[0] for line in result.stdout.splitlines()] == [
+        "problem  configuration",
+        "problem  configuration",
+        "skipped  everything else",
+    ]
+
+
+async def test_it_logs_nothing_beside_its_findings(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    """It would say everything twice."""
+    store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(revoked=True)
+
+    result = await run_beside("doctor", environ=store.variables, real_streams=True)
+
+    assert result.stderr == ""
+    assert capfd.readouterr().err == ""
+
+
+async def test_names_cannot_act_on_the_terminal(store: Store) -> None:
+    """A name is somebody else's text."""
+    store.befall(endpoint=Endpoint.PROFILE, body='{"user":{"id":1,"username":"\\u001b[2J"}}')
+
+    result = await run_beside("doctor", environ=store.variables, color=True)
+
+    assert "\x1b[2J" not in result.stdout
+
+
+def test_verdicts_are_coloured_on_a_terminal() -> None:
+    """Red is what needs somebody."""
+    assert "\x1b[31m\x1b[1mproblem" in run("doctor", color=True).stdout

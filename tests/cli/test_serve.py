@@ -1,0 +1,91 @@
+"""`serve`: starting, greeting, stopping, refusing to start."""
+
+import json
+import signal
+import socket
+
+import pytest
+
+from service.cli.exits import Exit
+from tests.cli.conftest import WriteConfig
+from tests.cli.signals import run_until_signal
+from tests.cli.terminals import run
+from tests.redis_server import free_port
+
+CALLER = f'[[callers]]\nname = "lobby"\ntoken_sha256 = "{"0" * 64}"\ngames = ["*"]\nrights = ["verify"]\n'
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_told_to_stop(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    """Then it ends with exit code 0."""
+    port = free_port()
+
+    result = run_until_signal(
+        f"http://127.0.0.1:{port}/readyz", number, "serve", "--sandbox", "--port", str(port),
+        environ={"OWNERSHIP_GATEWAY_DRAIN_SECONDS": "0"},
+    )  # fmt: skip
+
+    events = [json.loads(line)["event"] for line in capfd.readouterr().out.splitlines()]
+    assert result.exit_code == Exit.OK
+    assert (events[0], events[-1]) == ("started", "stopped")
+
+
+def test_it_prints_questions_to_paste() -> None:
+    """On stderr, where no log collector listens."""
+    port = free_port()
+
+    result = run_until_signal(
+        f"http://127.0.0.1:{port}/readyz", signal.SIGINT, "serve", "--sandbox", "--port", str(port)
+    )
+
+    assert result.stderr.startswith(f"The ownership gateway answers at http://127.0.0.1:{port} (Ctrl-C stops it).")
+    assert f"curl -sS -X POST http://127.0.0.1:{port}/verify/download-key" in result.stderr
+
+
+def test_with_callers_there_is_nothing_to_paste(write_config: WriteConfig) -> None:
+    """The questions would lack a token."""
+    port = free_port()
+
+    result = run_until_signal(
+        f"http://127.0.0.1:{port}/readyz", signal.SIGINT,
+        "serve", "--sandbox", "--port", str(port), "--config", write_config(CALLER),
+    )  # fmt: skip
+
+    assert "curl" not in result.stderr
+
+
+def test_a_taken_port_is_one_line() -> None:
+    """With the exit code of a configuration that cannot be used."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        result = run("serve", "--sandbox", "--port", str(port), real_streams=True)
+
+    assert result.exit_code == Exit.CONFIGURATION
+    assert result.stderr.startswith(f"error: cannot listen on 127.0.0.1 port {port}: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_redis_url_is_looked_at_before_the_port() -> None:
+    """Nobody is let in by a gateway that is about to give up."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = run(
+            "serve", "--sandbox", "--port", str(taken.getsockname()[1]),
+            environ={"OWNERSHIP_GATEWAY_REDIS__URL": "redis://h/x", "OWNERSHIP_GATEWAY_SECRET": "s" * 32},
+        )  # fmt: skip
+
+    assert result.exit_code == Exit.CONFIGURATION
+    assert "REDIS__URL" in result.stderr
+    assert "cannot listen" not in result.stderr
+
+
+def test_a_flag_beats_the_environment() -> None:
+    """As everywhere."""
+    port = free_port()
+
+    result = run_until_signal(
+        f"http://127.0.0.1:{port}/readyz", signal.SIGINT, "serve", "--sandbox", "--port", str(port),
+        environ={"OWNERSHIP_GATEWAY_PORT": "1"},
+    )  # fmt: skip
+
+    assert f"127.0.0.1:{port}" in result.stderr

@@ -1,0 +1,214 @@
+"""Stand-ins for what verification needs from the world, each told by the test how to behave."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from service.errors import NoAnswer
+from service.interfaces import Clock, Priority, Remembered
+from service.ownership import (
+    AppJwt,
+    AssertedUser,
+    CacheTier,
+    Credential,
+    Evidence,
+    Fingerprint,
+    GameId,
+    Identity,
+    Observation,
+    Player,
+    PlayerId,
+    Proof,
+    ProofKind,
+    Reason,
+    Refusal,
+    Subject,
+)
+
+_MIDDLE: Final = b"\x80\0\0\0"
+"""Names that start like this are staggered by nothing: an hour is an hour."""
+
+
+class Call(NamedTuple):
+    """One question that the source was asked."""
+
+    about: Credential | None
+    priority: Priority | None
+
+
+SELLER_CALL: Final = Call(None, None)
+
+
+class ScriptedSource:
+    """Answers what the test wrote down, `takes` after it was asked; to everything else the store says no.
+
+    While `failing` is set it raises that instead, whatever was written down; `crash` is a bug of ours.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.calls: list[Call] = []
+        self.accepted: list[frozenset[ProofKind]] = []
+        self.takes = timedelta()
+        self.failing: NoAnswer | None = None
+        self.crash: Exception | None = None
+        self.seller: PlayerId | None = PlayerId(1)
+        self.seller_when_asked = PlayerId(1)
+        self.seller_takes = timedelta()
+        self.sandbox = False
+        self._owned: dict[tuple[GameId, Subject], tuple[tuple[Proof, ...], Player | None]] = {}
+        self._identities: dict[AppJwt, Identity] = {}
+        self._refused: dict[AppJwt, Reason] = {}
+
+    def owns(self, game_id: GameId, subject: Subject, *proofs: Proof, owner: Player | None = None) -> None:
+        """From now on the store shows these proofs."""
+        self._owned[game_id, subject] = (proofs, owner)
+
+    def disowns(self, game_id: GameId, subject: Subject) -> None:
+        """From now on the store says no, as after a refund."""
+        del self._owned[game_id, subject]
+
+    def belongs(
+        self,
+        jwt: AppJwt,
+        player: Player,
+        *,
+        press: bool = False,
+        expires_at: datetime | None = None,
+        only_game: GameId | None = None,
+    ) -> None:
+        """From now on the store knows whose the JWT is."""
+        self._identities[jwt] = Identity(self._clock.now(), player, press, expires_at, only_game)
+
+    def refuses(self, jwt: AppJwt, reason: Reason) -> None:
+        """From now on the store refuses the JWT."""
+        self._refused[jwt] = reason
+
+    async def look_up(
+        self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
+    ) -> Evidence:
+        """Return what was written down about the subject when the answer is due; it counts from the asking."""
+        observed_at = await self._asked(Call(subject, priority), self.takes)
+        self.accepted.append(accept)
+        proofs, owner = self._owned.get((game_id, subject), ((), None))
+        return Evidence(observed_at, proofs, owner, self.sandbox)
+
+    async def identify(self, jwt: AppJwt, *, priority: Priority) -> Identity | Refusal:
+        """Return what was written down about the JWT."""
+        observed_at = await self._asked(Call(jwt, priority), self.takes)
+        if jwt in self._refused:
+            return Refusal(observed_at, self._refused[jwt], self.sandbox)
+        known = self._identities[jwt]
+        return Identity(observed_at, known.player, known.press, known.expires_at, known.only_game, self.sandbox)
+
+    async def identify_seller(self) -> Identity:
+        """Return the seller, who is known from then on."""
+        observed_at = await self._asked(SELLER_CALL, self.seller_takes)
+        self.seller = self.seller_when_asked
+        return Identity(observed_at, Player(self.seller))
+
+    def known_seller_account(self) -> PlayerId | None:
+        """Return the seller without asking."""
+        return self.seller
+
+    async def _asked(self, call: Call, takes: timedelta) -> datetime:
+        self.calls.append(call)
+        observed_at = self._clock.now()
+        await self._clock.sleep(takes)
+        if self.crash is not None:
+            raise self.crash
+        if self.failing is not None:
+            raise type(self.failing)(self.failing.detail, retry_after=self.failing.retry_after)
+        return observed_at
+
+
+class _Kept(NamedTuple):
+    observation: Observation
+    keep_until: datetime
+
+
+class PlainStore:
+    """Two dictionaries: `memory`, which can be peeked at, and `redis`, which can only be waited for.
+
+    `forget` empties the first, as a restart does. There is no eviction and no clock skew.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._memory: dict[Fingerprint, _Kept] = {}
+        self._redis: dict[Fingerprint, _Kept] = {}
+
+    def peek(self, name: Fingerprint) -> Remembered | None:
+        """Return what memory has."""
+        return self._read(self._memory, name, CacheTier.MEMORY)
+
+    async def get(self, name: Fingerprint) -> Remembered | None:
+        """Return what either has."""
+        return self.peek(name) or self._read(self._redis, name, CacheTier.REDIS)
+
+    def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
+        """Keep the newer one in both."""
+        known = self._memory.get(name)
+        if known is not None and known.observation.observed_at > observation.observed_at:
+            return known.observation
+        self._memory[name] = self._redis[name] = _Kept(observation, keep_until)
+        return observation
+
+    def forget(self) -> None:
+        """Leave only what Redis has."""
+        self._memory.clear()
+
+    def _read(self, kept: dict[Fingerprint, _Kept], name: Fingerprint, tier: CacheTier) -> Remembered | None:
+        found = kept.get(name)
+        if found is None or self._clock.now() >= found.keep_until:
+            return None
+        return Remembered(found.observation, tier)
+
+
+class ObedientBudget:
+    """Admits everything, or refuses a priority with what the test gives it."""
+
+    def __init__(self) -> None:
+        self.refusing: dict[Priority, NoAnswer] = {}
+        self.admitted: list[tuple[Priority, timedelta]] = []
+
+    def admit(self, priority: Priority, *, within: timedelta) -> None:
+        """Raise what the test said, for that priority."""
+        if priority in self.refusing:
+            raise self.refusing[priority]
+        self.admitted.append((priority, within))
+
+    async def acquire(self, priority: Priority) -> None:
+        """Return at once: the scripted source does not spend anything."""
+
+    def refused(self, retry_after: timedelta | None) -> None:
+        """Nobody reports to it."""
+
+    def answered(self) -> None:
+        """Nobody reports to it."""
+
+
+class PlainFingerprints:
+    """Names made of all that was asked, unkeyed, all staggered by nothing."""
+
+    def of_question(self, game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> Fingerprint:
+        """Name a question about ownership."""
+        return _name("ownership", game_id, sorted(accept), _text(subject))
+
+    def of_jwt(self, jwt: AppJwt) -> Fingerprint:
+        """Name a question about a JWT."""
+        return _name("identity", _text(jwt))
+
+    def of_credential(self, credential: Credential) -> str:
+        """Name a credential for the log."""
+        return _name(_text(credential)).hex()[-16:]
+
+
+def _name(*inputs: object) -> Fingerprint:
+    return Fingerprint(_MIDDLE + blake2b(repr(inputs).encode(), digest_size=12).digest())
+
+
+def _text(credential: Credential) -> tuple[str, str]:
+    text = str(credential.player_id) if isinstance(credential, AssertedUser) else credential.reveal()
+    return credential.method, text

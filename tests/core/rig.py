@@ -1,0 +1,127 @@
+"""Verification with everything around it faked, and the people and games that its tests speak of."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from msgspec.structs import replace
+
+from service.interfaces import Priority
+from service.ownership import (
+    AppJwt,
+    AssertedUser,
+    Credential,
+    DownloadKey,
+    GameId,
+    Malformed,
+    Observation,
+    Player,
+    PlayerId,
+    Proof,
+    ProofKind,
+    VerifiedEmail,
+)
+from service.policy import GameRules
+from service.singleflight import SingleFlight
+from service.verification import Question, Verdict, Verification
+from tests.clock import FakeClock
+from tests.core.fakes import Call, ObedientBudget, PlainFingerprints, PlainStore, ScriptedSource
+
+INSTANT: Final = timedelta(microseconds=1)
+SECOND: Final = timedelta(seconds=1)
+MINUTE: Final = timedelta(minutes=1)
+HOUR: Final = timedelta(hours=1)
+NO_TIME: Final = timedelta()
+
+GAME: Final = GameId(3)
+RULES: Final = GameRules(GAME, "x-moon")
+SELLER: Final = PlayerId(1)
+AMOS: Final = Player(PlayerId(1994), "amos", "Amos")
+
+KEY: Final = DownloadKey("dBDGsR2tPqvKbUvFFZ3n")
+JWT: Final = AppJwt("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxOTk0In0.c2lnbmF0dXJl")
+EMAIL: Final = VerifiedEmail("amos@example.com")
+USER: Final = AssertedUser(AMOS.id)
+
+KEY_PROOF: Final = Proof(ProofKind.DOWNLOAD_KEY, 124)
+PURCHASE_PROOF: Final = Proof(ProofKind.PURCHASE, 7)
+WEB_PROOF: Final = Proof(ProofKind.WEB_PURCHASE, 8)
+
+
+class Rig:
+    """A verification, its surroundings, and short ways to ask it something."""
+
+    def __init__(self, *, sandbox: bool = False) -> None:
+        self.clock = FakeClock()
+        self.source = ScriptedSource(self.clock)
+        self.store = PlainStore(self.clock)
+        self.budget = ObedientBudget()
+        self.joined = 0
+        self.crashes: list[BaseException] = []
+        flights: SingleFlight[Observation] = SingleFlight(joined=self._count_joined, crashed=self.crashes.append)
+        self.verification = Verification(
+            source=self.source,
+            store=self.store,
+            budget=self.budget,
+            fingerprints=PlainFingerprints(),
+            flights=flights,
+            clock=self.clock,
+            sandbox=sandbox,
+        )
+
+    @property
+    def calls(self) -> list[Call]:
+        """What the source was asked, in order."""
+        return self.source.calls
+
+    async def ask(
+        self,
+        credential: Credential | Malformed,
+        rules: GameRules = RULES,
+        *,
+        max_age: timedelta | None = None,
+        only_if_cached: bool = False,
+        deadline: timedelta = 3 * SECOND,
+    ) -> Verdict:
+        """Ask and wait for the verdict."""
+        question = Question(rules, credential, deadline, max_age, only_if_cached)
+        return await self.verification.verify(question)
+
+    def asking(
+        self,
+        credential: Credential | Malformed,
+        rules: GameRules = RULES,
+        *,
+        max_age: timedelta | None = None,
+        deadline: timedelta = 3 * SECOND,
+    ) -> asyncio.Task[Verdict]:
+        """Begin to ask; the verdict is there when the clock has been advanced far enough."""
+        return asyncio.ensure_future(self.ask(credential, rules, max_age=max_age, deadline=deadline))
+
+    async def ask_through(self, duration: timedelta, credential: Credential, rules: GameRules = RULES) -> Verdict:
+        """Ask, let so much time pass meanwhile, and return the verdict."""
+        task = self.asking(credential, rules, deadline=10 * SECOND)
+        await self.clock.advance(duration)
+        return task.result()
+
+    async def settle(self) -> None:
+        """Let what runs in the background finish, as far as it can without time passing."""
+        await self.clock.advance(NO_TIME)
+
+    def _count_joined(self) -> None:
+        self.joined += 1
+
+
+def rules(base: GameRules = RULES, **changes: object) -> GameRules:
+    """Return the usual rules with some changed."""
+    return replace(base, **changes)
+
+
+def foreground(credential: Credential) -> Call:
+    """Return the call for a caller who waits."""
+    return Call(credential, Priority.FOREGROUND)
+
+
+def background(credential: Credential) -> Call:
+    """Return the call of a refresh that nobody waits for."""
+    return Call(credential, Priority.BACKGROUND)

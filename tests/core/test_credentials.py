@@ -1,0 +1,548 @@
+"""What could be a credential by its shape, and what could not."""
+
+import base64
+import json
+import re
+import traceback
+from collections.abc import Callable
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from service.credentials import read_download_key, read_email, read_jwt, read_user_id
+from service.errors import BadQuestion
+from service.ownership import AppJwt, AssertedUser, DownloadKey, Malformed, Method, PlayerId, Reason
+
+KEY = "dBDGsR2tPqvKbUvFFZ3n"
+SIGNED = "eyJpZCI6MywiZXhwaXJlcyI6MTQzMDAwMH0=.1ZEr3kJc+Yx2bO5Qm0w9/A=="
+ESCAPED = SIGNED.replace("=", "%3D").replace("/", "%2F").replace("+", "%2B")
+CANARY = "canary_7f3a9c"
+FORTY_KB = 40 * 1024
+
+
+def part(value: object) -> str:
+    """Return a part of a JWT."""
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def raw_part(value: bytes) -> str:
+    """Return a part of a JWT that holds these bytes."""
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+HEADER = part({"alg": "HS256", "typ": "JWT"})
+CLAIMS = part({"sub": "1994", "exp": 1800000000})
+SIGNATURE = "c2lnbmF0dXJl"
+JWT = f"{HEADER}.{CLAIMS}.{SIGNATURE}"
+
+any_text = st.text(st.characters())
+"""Unlike plain `text()`, with lone surrogates."""
+
+
+def what_became_of(read: DownloadKey | AppJwt | Malformed) -> str:
+    """Return the text that was accepted, or the reason why not."""
+    return str(read.reason) if isinstance(read, Malformed) else read.reveal()
+
+
+# Download keys
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a" * 8, "0123456789abcdefgh", KEY, "Z" * 40, "_-" * 32],
+    ids=["shortest", "18", "20", "40", "longest"],
+)
+def test_a_key_is_taken_as_it_is(text: str) -> None:
+    """All lengths that were seen, and room on both sides."""
+    assert what_became_of(read_download_key(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https://amos.itch.io/x-moon/download/{KEY}",
+        f"http://amos.itch.io/x-moon/download/{KEY}",
+        f"amos.itch.io/x-moon/download/{KEY}",
+        f"https://amos.itch.io/x-moon/download/{KEY}/",
+        f"https://amos.itch.io/x-moon/download/{KEY}?source=mail",
+        f"https://amos.itch.io/x-moon/download/{KEY}#files",
+        f"https://amos.itch.io/x-moon/download/{KEY}/?a=b#c",
+        f"HTTPS://Amos.ITCH.IO/x-moon/download/{KEY}",
+        f"https://a.b.itch.io/x-moon/download/{KEY}",
+    ],
+)
+def test_a_key_may_come_in_its_download_url(text: str) -> None:
+    """Players paste what the mail holds."""
+    assert what_became_of(read_download_key(text)) == KEY
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ESCAPED,
+        ESCAPED.lower(),
+        SIGNED.replace("/", "_"),
+        f"https://amos.itch.io/x-moon/download/{ESCAPED}",
+        f"https://amos.itch.io/x-moon/download/{SIGNED.replace('/', '_')}?after=payment",
+    ],
+)
+def test_a_temporary_link_is_named(text: str) -> None:
+    """Free pages hand them out; two base64 parts and a dot stand where a key would."""
+    assert what_became_of(read_download_key(text)) == "temporary_download_link"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https://itch.io/bundle/download/{KEY}",
+        f"itch.io/bundle/download/{KEY}/",
+        "https://itch.io/bundle/download/anything-at-all",
+        f"https://ITCH.io/bundle/download/{KEY}?game_id=3",
+    ],
+)
+def test_a_bundle_link_is_named(text: str) -> None:
+    """It holds another kind of key."""
+    assert what_became_of(read_download_key(text)) == "bundle_link"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a" * 7,
+        "a" * 65,
+        "a" * FORTY_KB,
+        "/" * FORTY_KB,
+        "." * FORTY_KB,
+        "%41" * 20_000,
+        f"{KEY}\n",
+        f"\n{KEY}",
+        f" {KEY}",
+        f"{KEY} ",
+        f"{KEY[:9]} {KEY[9:]}",
+        f"{KEY}\0",
+        f"\0{KEY}",
+        f"{KEY}\r\nX-Injected: 1",
+        f"{KEY}%00",
+        f"{KEY}%0d%0a",
+        f"{KEY}&user_id=1",
+        f"{KEY}?user_id=1",
+        f"{KEY}/../../profile",
+        "../../profile",
+        "3/../../profile",
+        KEY.replace("s", "\u0455"),  # CYRILLIC SMALL LETTER DZE
+        KEY.replace("F", "\uff26"),  # FULLWIDTH LATIN CAPITAL LETTER F
+        KEY.replace("3", "\u0663"),  # ARABIC-INDIC DIGIT THREE
+        KEY.replace("s", "\u017f"),  # LATIN SMALL LETTER LONG S, which ignoring case turns into s
+        KEY.replace("K", "\u212a"),  # KELVIN SIGN, likewise
+        f"{KEY}\u200b",
+        f"\ufeff{KEY}",
+        f"{KEY}\ud800",
+        f'"{KEY}"',
+        f"<{KEY}>",
+        f"{KEY},{KEY}",
+        "itch.io",
+        "amos.name",
+        "https://itch.io",
+        "https://itch.io/",
+        "https://amos.itch.io/x-moon",
+        f"https://amos.itch.io/download/{KEY}",
+        f"https://amos.itch.io/x-moon/download/{KEY}/{KEY}",
+        f"https://amos.itch.io/x-moon/upload/{KEY}",
+        "https://amos.itch.io/x-moon/download/",
+        f"https://amos.itch.io/x-moon/download/{KEY}%00",
+        f"https://amos.itch.io/x-moon/download/ {KEY}",
+        f"https://amos.itch.io/x-moon/download/{KEY}\n",
+        f"https://itch.io/x-moon/download/{KEY}",
+        f"https://bundle.itch.io/bundle/{KEY}",
+        f"https://evil.example/x-moon/download/{KEY}",
+        f"https://notitch.io/x-moon/download/{KEY}",
+        f"https://amos.itch.io.evil.example/x-moon/download/{KEY}",
+        f"https://amos.itch.io@evil.example/x-moon/download/{KEY}",
+        f"https://user:password@amos.itch.io/x-moon/download/{KEY}",
+        f"https://amos.itch.io:443/x-moon/download/{KEY}",
+        f"https://\u0430mos.\u0456tch.io/x-moon/download/{KEY}",
+        f"https://amos.\u0131tch.io/x-moon/download/{KEY}",
+        f"ftp://amos.itch.io/x-moon/download/{KEY}",
+        f"javascript://amos.itch.io/x-moon/download/{KEY}",
+        f"https://amos.itch.io/x-moon/download/{KEY}?{'a' * 2048}",
+        f"https://{'a.' * 1000}itch.io/{'b/' * 1000}",
+        JWT,
+    ],
+)
+def test_everything_else_is_a_malformed_key(text: str) -> None:
+    """It is not repaired: a key that needs that is not the key that was sold."""
+    read = read_download_key(text)
+
+    assert read == Malformed(Method.DOWNLOAD_KEY, Reason.MALFORMED_DOWNLOAD_KEY)
+
+
+_piece = st.one_of(
+    any_text,
+    st.sampled_from(
+        [
+            "https://",
+            "itch.io",
+            "amos.itch.io",
+            "/",
+            "/bundle/download/",
+            "/x/download/",
+            KEY,
+            SIGNED,
+            "?",
+            "#",
+            "%2e",
+            ".",
+        ]
+    ),
+)
+
+
+@given(st.one_of(any_text, st.lists(_piece, max_size=8).map("".join)))
+@example(f"https://amos.itch.io/x-moon/download/{KEY}")
+def test_no_text_makes_reading_a_key_fail(text: str) -> None:
+    """What is accepted is made of a key's characters and stands in the text as it is."""
+    read = read_download_key(text)
+
+    if isinstance(read, DownloadKey):
+        assert re.fullmatch(r"[A-Za-z0-9_-]{8,64}", read.reveal())
+        assert read.reveal() in text
+    else:
+        assert read.method is Method.DOWNLOAD_KEY
+
+
+# JWTs
+
+
+def test_a_jwt_is_taken_as_it_is() -> None:
+    """Not a byte is changed: the store signed them."""
+    assert what_became_of(read_jwt(JWT)) == JWT
+
+
+def test_claims_nobody_knows_do_not_matter() -> None:
+    """itch.io documents none of them."""
+    text = f"{HEADER}.{part({'itch': [1, None, {'a': 1.5}]})}.{SIGNATURE}"
+
+    assert what_became_of(read_jwt(text)) == text
+
+
+@pytest.mark.parametrize("text", ["a" * 8, KEY, "Z" * 40, "a" * FORTY_KB])
+def test_a_personal_api_key_is_named(text: str) -> None:
+    """It has no dots, is all-powerful over somebody's account, and goes no further."""
+    assert read_jwt(text) == Malformed(Method.JWT, Reason.API_KEY_NOT_ACCEPTED)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a",
+        ".",
+        "..",
+        "...",
+        f"{HEADER}.{CLAIMS}",
+        f"{JWT}.{SIGNATURE}",
+        f"{HEADER}.{CLAIMS}.",
+        f".{CLAIMS}.{SIGNATURE}",
+        f"{HEADER}..{SIGNATURE}",
+        f"{JWT}\n",
+        f" {JWT}",
+        f"{JWT}=",
+        f"{JWT}\0",
+        f"{JWT}\r\nX-Injected: 1",
+        f"Bearer {JWT}",
+        JWT.replace("c", "\u0441"),
+        f"{HEADER}.{CLAIMS}.a+b/c",
+        f"{HEADER}.{CLAIMS}.{SIGNATURE}\ud800",
+        f"a.{CLAIMS}.{SIGNATURE}",
+        f"{HEADER}.a.{SIGNATURE}",
+        f"{raw_part(b'not json')}.{CLAIMS}.{SIGNATURE}",
+        f"{HEADER}.{part({})}.{SIGNATURE}",
+        f"{HEADER}.{part([1])}.{SIGNATURE}",
+        f"{HEADER}.{part('sub')}.{SIGNATURE}",
+        f"{HEADER}.{part(None)}.{SIGNATURE}",
+        f"{HEADER}.{part({'a': 'b' * 4096})}.{SIGNATURE}",
+        f"{HEADER}.{CLAIMS}.{'a' * 8192}",
+        f"{HEADER}.{'a' * FORTY_KB}.{SIGNATURE}",
+        "a." * FORTY_KB,
+        "." * FORTY_KB,
+    ],
+)
+def test_what_has_not_the_shape_of_a_jwt_is_malformed(text: str) -> None:
+    """Nobody is asked about it."""
+    assert read_jwt(text) == Malformed(Method.JWT, Reason.MALFORMED_JWT)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        b"not json",
+        b"\xff\xfe",
+        b'{"a": "\xff"}',
+        b"{} {}",
+        b'\xef\xbb\xbf{"a": 1}',
+        b'{"exp": NaN}',
+        b'{"exp": 1e999}',
+        b"[" * 4000,
+        b'{"a":' * 800,
+        b'{"a":' * 800 + b"1" + b"}" * 800,
+    ],
+)
+def test_claims_that_cannot_be_read_are_malformed(claims: bytes) -> None:
+    """However deep, and whatever the bytes."""
+    assert read_jwt(f"{HEADER}.{raw_part(claims)}.{SIGNATURE}") == Malformed(Method.JWT, Reason.MALFORMED_JWT)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "none"},
+        {"alg": "None"},
+        {"alg": "nOnE"},
+        {"alg": ""},
+        {"alg": None},
+        {"alg": ["HS256"]},
+        {"alg": "hs256"},
+        {"alg": "HS512"},
+        {"alg": "RS256"},
+        {"alg": "ES256"},
+        {"alg": "EdDSA"},
+        {"typ": "JWT"},
+        {"ALG": "HS256"},
+        {},
+        [],
+        "HS256",
+    ],
+)
+def test_only_the_stores_algorithm_is_worth_asking_about(header: object) -> None:
+    """Above all not `none`."""
+    assert read_jwt(f"{part(header)}.{CLAIMS}.{SIGNATURE}") == Malformed(Method.JWT, Reason.MALFORMED_JWT)
+
+
+def test_a_jwt_of_fifty_megabytes_is_turned_away_unread() -> None:
+    """Decoding one would stop everybody else for seconds."""
+    assert read_jwt(f"{HEADER}.{'A' * 50_000_000}.{SIGNATURE}") == Malformed(Method.JWT, Reason.MALFORMED_JWT)
+
+
+def test_the_longest_jwt_is_eight_kibibytes() -> None:
+    """To the byte."""
+    longest = JWT + "a" * (8192 - len(JWT))
+
+    assert (what_became_of(read_jwt(longest)), what_became_of(read_jwt(longest + "a"))) == (longest, "malformed_jwt")
+
+
+def test_the_largest_claims_are_four_kibibytes() -> None:
+    """To the byte."""
+
+    def with_claims_of(size: int) -> str:
+        claims = b'{"a":"' + b"b" * (size - 8) + b'"}'
+        return f"{HEADER}.{raw_part(claims)}.{SIGNATURE}"
+
+    fitting = with_claims_of(4096)
+
+    assert what_became_of(read_jwt(fitting)) == fitting
+    assert what_became_of(read_jwt(with_claims_of(4097))) == "malformed_jwt"
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
+    max_leaves=8,
+)
+_any_part = st.one_of(
+    st.binary(max_size=100).map(raw_part), _json.map(part), st.just(HEADER), st.just(CLAIMS), st.text(max_size=20)
+)
+
+
+@given(st.one_of(any_text, st.lists(_any_part, max_size=5).map(".".join), _any_part.map(lambda p: f"{HEADER}.{p}.{p}")))
+def test_no_text_makes_reading_a_jwt_fail(text: str) -> None:
+    """What is accepted is the text itself, three parts of base64url, at most 8 KiB."""
+    read = read_jwt(text)
+
+    if isinstance(read, AppJwt):
+        assert read.reveal() == text
+        assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", text, re.ASCII)
+    else:
+        assert read.method is Method.JWT
+
+
+# E-mail addresses
+
+
+def email(text: str) -> str:
+    """Return what the address was read as."""
+    return read_email(text, pointer="/email").reveal()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "amos@example.com",
+        "lin+games@example.com",
+        "first.last@mail.example.com",
+        "o'brien@example.com",
+        "!#$%&'*+/=?^_`{|}~-@example.com",
+        "Amos.Case@example.com",
+        "1@example.com",
+        f"{'a' * 64}@example.com",
+    ],
+)
+def test_a_plain_address_is_taken_as_it_is(text: str) -> None:
+    """Also with what some programs think is not allowed."""
+    assert email(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("amos@EXAMPLE.Com", "amos@example.com"),
+        ("amos@b\u00fccher.example", "amos@xn--bcher-kva.example"),
+        ("amos@B\u00dcCHER.example", "amos@xn--bcher-kva.example"),
+        ("amos@xn--bcher-kva.example", "amos@xn--bcher-kva.example"),
+        ("amos@example\u3002com", "amos@example.com"),
+        ("amos@\uff45xample.com", "amos@example.com"),
+    ],
+)
+def test_a_domain_is_put_into_its_ascii_form(text: str, expected: str) -> None:
+    """One mailbox is one question."""
+    assert email(text) == expected
+
+
+BAD_EMAILS = [
+    "",
+    "@",
+    "amos",
+    "amos@",
+    "@example.com",
+    "amos@example",
+    "amos@com.",
+    "amos@example.com.",
+    "amos@.example.com",
+    "amos@example..com",
+    "amos@@example.com",
+    "amos@evil.example@example.com",
+    "amos@example.com@",
+    "amos@evil\uff20example.com",
+    '"amos"@example.com',
+    '"amos@evil.example"@example.com',
+    "amos(comment)@example.com",
+    "Amos <amos@example.com>",
+    "amos@example.com,lin@example.com",
+    "amos@example.com lin@example.com",
+    " amos@example.com",
+    "amos@example.com ",
+    "amos@example.com\n",
+    "amos@example.com\r\nBcc: lin@example.com",
+    "amos\0@example.com",
+    "amos@exa\0mple.com",
+    "amos@exa mple.com",
+    ".amos@example.com",
+    "amos.@example.com",
+    "a..mos@example.com",
+    "\u0430mos@example.com",
+    "am\u00f6s@example.com",
+    "amos\u200b@example.com",
+    "\ufeffamos@example.com",
+    "amos@exam\u200dple.com",
+    "amos@\u202eexample.com",
+    "amos@\ud800.com",
+    "\ud800@example.com",
+    "amos@-example.com",
+    "amos@example-.com",
+    "amos@exam_ple.com",
+    "amos@xn--a.com",
+    "amos@[127.0.0.1]",
+    "amos@example.com/../x",
+    "amos@example.com?user_id=1",
+    "amos@example.com&user_id=1",
+    "amos@example.com%00",
+    f"{'a' * 65}@example.com",
+    f"amos@{'a' * 64}.com",
+    f"amos@{'a.' * 124}com",
+    "amos@" + "\u00fc." * 40 + "com",
+    "amos@example" + "\u00ad" * 254 + ".com",  # SOFT HYPHEN, of which nothing is left in the ASCII form
+    "a" * FORTY_KB,
+    f"{'a' * FORTY_KB}@example.com",
+    f"amos@{'a.' * FORTY_KB}com",
+    "@" * FORTY_KB,
+]
+
+
+@pytest.mark.parametrize("text", BAD_EMAILS)
+def test_everything_else_is_the_callers_mistake(text: str) -> None:
+    """Who says that it verified an address has one; where and what is told, never the address."""
+    with pytest.raises(BadQuestion) as refusal:
+        read_email(text, pointer="/items/3/email")
+
+    assert (refusal.value.pointer, refusal.value.code) == ("/items/3/email", "malformed_email")
+
+
+def test_the_mistake_does_not_carry_the_address() -> None:
+    """Not even as the cause: it would end up in a log."""
+    with pytest.raises(BadQuestion) as refusal:
+        read_email(f"amos@{CANARY}.com", pointer="/email")
+
+    assert CANARY not in "".join(traceback.format_exception(refusal.value))
+
+
+def test_the_longest_address_is_254_characters() -> None:
+    """In its ASCII form, which is longer than what was typed where the domain is not ASCII."""
+    domain = ".".join(["a" * 61] * 3)
+    longest = f"{'l' * (254 - len(domain) - 5)}@{domain}.com"
+
+    assert (len(longest), email(longest)) == (254, longest)
+    with pytest.raises(BadQuestion):
+        email(f"l{longest}")
+
+
+_domain = st.one_of(
+    any_text,
+    st.lists(st.text(st.characters(), max_size=8), max_size=4).map(".".join),
+    st.sampled_from(["example.com", "b\u00fccher.example", "xn--bcher-kva.example"]),
+)
+
+
+@given(st.one_of(any_text, st.tuples(st.one_of(any_text, st.just("amos")), _domain).map("@".join)))
+@example("amos@example.com.")
+@example("amos@a\uff20b.com")
+def test_no_text_makes_reading_an_address_fail(text: str) -> None:
+    """It is the caller's mistake, or one plain address in ASCII, which reads as itself."""
+    try:
+        read = email(text)
+    except BadQuestion:
+        return
+
+    assert read.count("@") == 1
+    assert read.isascii()
+    assert read.isprintable()
+    assert " " not in read
+    assert len(read) <= 254
+    assert email(read) == read
+
+
+# User ids
+
+
+@pytest.mark.parametrize("number", [1, 1994, 2**53 - 1])
+def test_a_user_id_is_a_number_that_json_can_carry(number: int) -> None:
+    """Up to the largest that every program reads alike."""
+    assert read_user_id(number, pointer="/user_id") == AssertedUser(PlayerId(number))
+
+
+@pytest.mark.parametrize("number", [0, -1, -(2**63), 2**53, 2**63, 2**70])
+def test_other_numbers_are_the_callers_mistake(number: int) -> None:
+    """Where and what is told."""
+    with pytest.raises(BadQuestion) as refusal:
+        read_user_id(number, pointer="/user_id")
+
+    assert (refusal.value.pointer, refusal.value.code) == ("/user_id", "out_of_range")
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [(read_download_key, KEY), (read_jwt, JWT), (lambda text: read_email(text, pointer=""), "amos@example.com")],
+)
+def test_what_was_read_is_a_secret(read: Callable[[str], object], text: str) -> None:
+    """From here on nobody prints it."""
+    assert text not in repr(read(text))

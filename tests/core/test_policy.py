@@ -1,0 +1,374 @@
+"""The operator's rules, and the lifetimes of the design's section 5."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from service.ownership import (
+    Caveat,
+    Evidence,
+    Fingerprint,
+    Identity,
+    Method,
+    Observation,
+    Outcome,
+    Player,
+    PlayerId,
+    Proof,
+    ProofKind,
+    Reason,
+    Refusal,
+)
+from service.policy import (
+    GameRules,
+    Standing,
+    counting_proof,
+    decide,
+    lifetime_of,
+    settle,
+    spread_of,
+    standing_of,
+    word_of_operator,
+)
+from tests.clock import START
+from tests.core.rig import (
+    AMOS,
+    GAME,
+    HOUR,
+    INSTANT,
+    KEY_PROOF,
+    MINUTE,
+    PURCHASE_PROOF,
+    RULES,
+    SECOND,
+    SELLER,
+    WEB_PROOF,
+    rules,
+)
+
+BUNDLE_PROOF = Proof(ProofKind.BUNDLE_PURCHASE, 9)
+LIN = Player(PlayerId(29789), "lin", "Lin")
+STANDING = Standing(START, START + HOUR, START + 24 * HOUR, stale=False)
+OWNED = Evidence(START, (KEY_PROOF,))
+NOTHING = Evidence(START)
+
+
+def after_start(*instants: datetime | None) -> list[timedelta | None]:
+    """Return how long after the observation each instant is."""
+    return [None if instant is None else instant - START for instant in instants]
+
+
+def lived(observation: Observation, game: GameRules = RULES, *, spread: float = 0) -> list[timedelta | None]:
+    """Return the four instants of a lifetime: fresh, refreshed, served, usable."""
+    lifetime = lifetime_of(observation, game, spread=spread)
+    return after_start(lifetime.fresh_until, lifetime.refresh_from, lifetime.revalidate_until, lifetime.usable_until)
+
+
+# Lifetimes
+
+
+@pytest.mark.parametrize(
+    ("spread", "fresh"), [(-1, 54 * MINUTE), (-0.5, 57 * MINUTE), (0, HOUR), (0.5, 63 * MINUTE), (1, 66 * MINUTE)]
+)
+def test_proof_is_fresh_for_an_hour_give_or_take_a_tenth(spread: float, fresh: timedelta) -> None:
+    """Refreshed from 80 % of it, served for ten minutes past it, usable for a day."""
+    assert lived(OWNED, spread=spread) == [fresh, 0.8 * fresh, fresh + 10 * MINUTE, 24 * HOUR]
+
+
+def test_a_game_may_have_its_own_lifetimes() -> None:
+    """Within the hard bounds."""
+    game = rules(owned_fresh=10 * MINUTE, grace=2 * HOUR)
+
+    assert lived(OWNED, game) == [10 * MINUTE, 8 * MINUTE, 20 * MINUTE, 2 * HOUR]
+
+
+def test_nothing_is_usable_for_more_than_three_days() -> None:
+    """Whatever is configured, and fresh no longer than usable."""
+    game = rules(owned_fresh=100 * HOUR, grace=1000 * HOUR)
+
+    assert lived(OWNED, game) == [72 * HOUR, 0.8 * 72 * HOUR, 72 * HOUR, 72 * HOUR]
+
+
+def test_without_grace_proof_is_worth_nothing_once_it_is_stale() -> None:
+    """Not even while it is looked up again."""
+    assert lived(OWNED, rules(grace=timedelta()), spread=1) == [66 * MINUTE, 52.8 * MINUTE, 66 * MINUTE, 66 * MINUTE]
+
+
+def test_a_short_grace_also_ends_what_is_served_meanwhile() -> None:
+    """Five minutes past its freshness."""
+    assert lived(OWNED, rules(grace=65 * MINUTE)) == [HOUR, 48 * MINUTE, 65 * MINUTE, 65 * MINUTE]
+
+
+@pytest.mark.parametrize("evidence", [NOTHING, Evidence(START, (WEB_PROOF,))])
+def test_a_no_lives_for_45_seconds_and_has_no_grace(evidence: Evidence) -> None:
+    """Also when the store showed something that does not count here."""
+    assert lived(evidence, spread=1) == [45 * SECOND, None, 45 * SECOND, 45 * SECOND]
+
+
+def test_a_game_may_repeat_a_no_for_longer() -> None:
+    """As configured."""
+    assert lived(NOTHING, rules(not_owned_fresh=5 * MINUTE)) == [5 * MINUTE, None, 5 * MINUTE, 5 * MINUTE]
+
+
+def test_a_refusal_lives_for_a_minute_and_has_no_grace() -> None:
+    """Whatever the rules of the game."""
+    refusal = Refusal(START, Reason.REFUSED_JWT)
+
+    assert lived(refusal, rules(grace=72 * HOUR), spread=1) == [MINUTE, None, MINUTE, MINUTE]
+
+
+@pytest.mark.parametrize(
+    ("expires", "fresh", "usable"),
+    [
+        (None, 10 * MINUTE, 10 * MINUTE),
+        (HOUR, 10 * MINUTE, HOUR),
+        (10.5 * MINUTE, 10 * MINUTE, 10.5 * MINUTE),
+        (10 * MINUTE, 9.5 * MINUTE, 10 * MINUTE),
+        (MINUTE, 30 * SECOND, MINUTE),
+        (30 * SECOND, timedelta(), 30 * SECOND),
+        (SECOND, timedelta(), SECOND),
+        (timedelta(), timedelta(), timedelta()),
+        (-SECOND, -SECOND, -SECOND),
+        (7 * 24 * HOUR, 10 * MINUTE, 72 * HOUR),
+    ],
+)
+def test_a_jwt_is_taken_for_its_player_until_shortly_before_it_expires(
+    expires: timedelta | None, fresh: timedelta, usable: timedelta
+) -> None:
+    """Ten minutes at most; never once it has expired; never refreshed unasked."""
+    identity = Identity(START, AMOS, expires_at=None if expires is None else START + expires)
+
+    assert lived(identity, spread=1) == [fresh, None, fresh, usable]
+
+
+@pytest.mark.parametrize(("age", "due"), [(48 * MINUTE - INSTANT, False), (48 * MINUTE, True), (HOUR, True)])
+def test_proof_is_due_from_four_fifths_on(age: timedelta, *, due: bool) -> None:
+    """To the instant."""
+    assert lifetime_of(OWNED, RULES, spread=0).due_for_refresh(START + age) is due
+
+
+@pytest.mark.parametrize("observation", [NOTHING, Refusal(START, Reason.REFUSED_JWT), Identity(START, AMOS)])
+def test_nothing_else_is_ever_due(observation: Observation) -> None:
+    """A no is asked for again by who wants to know."""
+    assert not lifetime_of(observation, RULES, spread=0).due_for_refresh(START + 1000 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("name", "spread"),
+    [(b"\0\0\0\0", -1), (b"\xff\xff\xff\xff", 1), (b"\0\0\0\0\xff", -1), (b"\x80\0\0\0", pytest.approx(0, abs=1e-9))],
+)
+def test_questions_are_spread_over_the_whole_range(name: bytes, spread: float) -> None:
+    """By the first bytes of their names, which are as good as random."""
+    assert spread_of(Fingerprint(name)) == spread
+
+
+# What counts
+
+
+@pytest.mark.parametrize("kind", ProofKind)
+@pytest.mark.parametrize("method", Method)
+def test_accepted_proof_is_owned_for_the_reason_of_its_kind(kind: ProofKind, method: Method) -> None:
+    """Whichever way it was asked for."""
+    proof = Proof(kind, 5)
+    evidence = Evidence(START, (proof,))
+
+    decision = decide(rules(accept=frozenset({kind})), method, evidence, standing=STANDING)
+
+    assert (decision.outcome, decision.reason, decision.proof) == (Outcome.OWNED, Reason(kind.value), proof)
+
+
+@pytest.mark.parametrize("kind", ProofKind)
+@pytest.mark.parametrize("method", Method)
+def test_proof_that_is_not_accepted_is_not_owned(kind: ProofKind, method: Method) -> None:
+    """And not shown."""
+    evidence = Evidence(START, (Proof(kind, 5),))
+    game = rules(accept=frozenset(ProofKind) - {kind})
+
+    decision = decide(game, method, evidence, standing=STANDING)
+
+    assert (decision.outcome, decision.reason, decision.proof) == (Outcome.NOT_OWNED, Reason.NO_DOWNLOAD_KEY, None)
+
+
+def test_a_game_that_accepts_nothing_is_owned_by_nobody() -> None:
+    """An empty list never passes."""
+    everything = Evidence(START, (KEY_PROOF, PURCHASE_PROOF, BUNDLE_PROOF, WEB_PROOF))
+
+    assert not decide(rules(accept=frozenset()), Method.USER, everything, standing=STANDING).allowed
+
+
+def test_web_purchases_are_opt_in() -> None:
+    """The other kinds count unless the operator says otherwise."""
+    assert RULES.accept == {ProofKind.DOWNLOAD_KEY, ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE}
+
+
+def test_the_first_proof_that_counts_is_the_one_that_is_shown() -> None:
+    """Whatever stands before it."""
+    evidence = Evidence(START, (WEB_PROOF, PURCHASE_PROOF, KEY_PROOF))
+
+    assert counting_proof(evidence, RULES) == PURCHASE_PROOF
+
+
+@pytest.mark.parametrize(
+    ("method", "reason", "caveats"),
+    [
+        (Method.DOWNLOAD_KEY, Reason.INVALID_DOWNLOAD_KEY, ()),
+        (Method.JWT, Reason.NO_DOWNLOAD_KEY, (Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED,)),
+        (Method.USER, Reason.NO_DOWNLOAD_KEY, (Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED,)),
+        (
+            Method.EMAIL,
+            Reason.NO_DOWNLOAD_KEY,
+            (Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED, Caveat.EMAIL_MISSES_CLAIMED_KEYS),
+        ),
+    ],
+)
+def test_a_no_says_how_far_it_can_be_trusted(method: Method, reason: Reason, caveats: tuple[Caveat, ...]) -> None:
+    """A key that does not exist is certain; that somebody has none is not."""
+    decision = decide(RULES, method, NOTHING, standing=STANDING)
+
+    assert (decision.outcome, decision.reason, decision.caveats) == (Outcome.NOT_OWNED, reason, caveats)
+
+
+def test_a_key_of_a_kind_that_does_not_count_is_no_invalid_key() -> None:
+    """It exists; support would look in the wrong place. No bundle could change the answer either."""
+    decision = decide(rules(accept=frozenset({ProofKind.PURCHASE})), Method.DOWNLOAD_KEY, OWNED, standing=STANDING)
+
+    assert (decision.reason, decision.caveats) == (Reason.NO_DOWNLOAD_KEY, ())
+
+
+@pytest.mark.parametrize("method", Method)
+def test_a_yes_carries_no_caveat(method: Method) -> None:
+    """The store showed it."""
+    assert decide(RULES, method, OWNED, standing=STANDING).caveats == ()
+
+
+def test_the_sandbox_caveat_comes_first() -> None:
+    """It is the one that matters most."""
+    decision = decide(RULES, Method.USER, Evidence(START, sandbox=True), standing=STANDING)
+
+    assert decision.caveats == (Caveat.SANDBOX, Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED)
+
+
+def test_a_decision_says_for_which_game_and_how_it_stands() -> None:
+    """All that the caller needs to judge it."""
+    standing = Standing(START - HOUR, START, START + HOUR, stale=True)
+
+    decision = decide(RULES, Method.USER, OWNED, standing=standing)
+
+    assert (decision.game_id, decision.observed_at, decision.fresh_until) == (GAME, START - HOUR, START)
+    assert (decision.usable_until, decision.stale) == (START + HOUR, True)
+
+
+# Who it is
+
+
+@pytest.mark.parametrize(
+    ("player", "owner", "named"),
+    [
+        (None, None, None),
+        (None, AMOS, AMOS),
+        (AMOS, None, AMOS),
+        (Player(AMOS.id), AMOS, AMOS),
+        (AMOS, Player(AMOS.id, "renamed"), AMOS),
+        (Player(AMOS.id), LIN, Player(AMOS.id)),
+        (AMOS, LIN, AMOS),
+    ],
+)
+def test_the_player_is_who_asks_as_well_named_as_is_known(
+    player: Player | None, owner: Player | None, named: Player | None
+) -> None:
+    """Never somebody else."""
+    decision = decide(RULES, Method.JWT, Evidence(START, (KEY_PROOF,), owner), standing=STANDING, player=player)
+
+    assert decision.player == named
+
+
+@pytest.mark.parametrize("evidence", [Evidence(START, (KEY_PROOF,), AMOS), Evidence(START, (), AMOS)])
+def test_by_email_nobody_is_named(evidence: Evidence) -> None:
+    """The gateway is no oracle from an address to an account."""
+    assert decide(RULES, Method.EMAIL, evidence, standing=STANDING, player=AMOS).player is None
+
+
+# The operator's word
+
+EVERYBODY = frozenset({AMOS.id, SELLER})
+
+
+@pytest.mark.parametrize(
+    ("game", "player_id", "press", "word"),
+    [
+        (RULES, AMOS.id, False, None),
+        (RULES, AMOS.id, True, None),
+        (RULES, SELLER, False, Reason.SELLER_ACCOUNT),
+        (rules(grant_user_ids=EVERYBODY), AMOS.id, False, Reason.OPERATOR_GRANT),
+        (rules(grant_user_ids=EVERYBODY), SELLER, False, Reason.SELLER_ACCOUNT),
+        (rules(grant_user_ids=EVERYBODY), LIN.id, False, None),
+        (rules(grant_press=True), AMOS.id, True, Reason.PRESS),
+        (rules(grant_press=True), AMOS.id, False, None),
+        (rules(grant_press=True, grant_user_ids=EVERYBODY), AMOS.id, True, Reason.OPERATOR_GRANT),
+        (rules(ban_user_ids=EVERYBODY), AMOS.id, False, Reason.OPERATOR_BAN),
+        (rules(ban_user_ids=EVERYBODY), SELLER, False, Reason.OPERATOR_BAN),
+        (rules(ban_user_ids=EVERYBODY), LIN.id, False, None),
+        (rules(ban_user_ids=EVERYBODY, grant_user_ids=EVERYBODY), AMOS.id, False, Reason.OPERATOR_BAN),
+        (rules(ban_user_ids=EVERYBODY, grant_press=True), AMOS.id, True, Reason.OPERATOR_BAN),
+    ],
+)
+def test_a_ban_wins_over_every_grant(game: GameRules, player_id: PlayerId, *, press: bool, word: Reason | None) -> None:
+    """And about most players nothing was said."""
+    assert word_of_operator(game, player_id, seller_account=SELLER, press=press) is word
+
+
+def test_nobody_is_the_seller_while_the_seller_is_not_known() -> None:
+    """Not known is not everybody."""
+    assert word_of_operator(RULES, SELLER, seller_account=None, press=False) is None
+
+
+@pytest.mark.parametrize(("player", "owner"), [(AMOS, None), (None, AMOS), (AMOS, LIN), (LIN, AMOS), (AMOS, AMOS)])
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("proofs", [(KEY_PROOF,), ()])
+def test_a_ban_wins_over_proof(
+    method: Method, player: Player | None, owner: Player | None, proofs: tuple[Proof, ...]
+) -> None:
+    """Whether the banned player asks, or owns the key that was presented."""
+    banned = rules(ban_user_ids=frozenset({AMOS.id}))
+
+    decision = decide(banned, method, Evidence(START, proofs, owner), standing=STANDING, player=player)
+
+    assert (decision.outcome, decision.proof) == (Outcome.BANNED, None)
+
+
+# Decisions without evidence
+
+
+@pytest.mark.parametrize("reason", [Reason.OPERATOR_BAN, Reason.SOURCE_UNAVAILABLE, Reason.MALFORMED_JWT])
+def test_what_nobody_was_asked_about_has_no_instants(reason: Reason) -> None:
+    """The store had no part in it."""
+    decision = settle(RULES, Method.JWT, reason)
+
+    assert (decision.reason, decision.game_id, decision.method) == (reason, GAME, Method.JWT)
+    assert (decision.observed_at, decision.fresh_until, decision.usable_until) == (None, None, None)
+    assert (decision.stale, decision.player, decision.proof, decision.caveats) == (False, None, None, ())
+
+
+def test_what_rests_on_an_identity_stands_as_it_does() -> None:
+    """With its player, its age, and its sandbox."""
+    standing = Standing(START, START + MINUTE, START + HOUR, stale=True)
+
+    decision = settle(RULES, Method.JWT, Reason.PRESS, player=AMOS, standing=standing, sandbox=True)
+
+    assert (decision.player, decision.observed_at, decision.fresh_until) == (AMOS, START, START + MINUTE)
+    assert (decision.usable_until, decision.stale, decision.caveats) == (START + HOUR, True, (Caveat.SANDBOX,))
+
+
+def test_a_decision_on_one_observation_stands_as_it_does() -> None:
+    """From when it was made to when it may be used."""
+    lifetime = lifetime_of(OWNED, RULES, spread=0)
+
+    assert standing_of(OWNED, lifetime, stale=True) == Standing(START, START + HOUR, START + 24 * HOUR, stale=True)
+
+
+def test_a_decision_on_two_observations_is_as_good_as_the_worse() -> None:
+    """In every respect."""
+    one = Standing(START, START + 3 * HOUR, START + 4 * HOUR, stale=True)
+    other = Standing(START + HOUR, START + 2 * HOUR, START + 5 * HOUR, stale=False)
+
+    assert one.bounded_by(other) == Standing(START, START + 2 * HOUR, START + 4 * HOUR, stale=True)

@@ -1,0 +1,457 @@
+"""How long what the store said is good for: design, section 5."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from service.errors import (
+    GameNotAccessible,
+    GatewayCredentialRefused,
+    NoAnswer,
+    Overloaded,
+    SourceProtocolError,
+    SourceRateLimited,
+    SourceUnavailable,
+)
+from service.interfaces import Priority
+from service.ownership import (
+    AssertedUser,
+    CacheTier,
+    Credential,
+    DownloadKey,
+    Evidence,
+    Outcome,
+    PlayerId,
+    Proof,
+    Reason,
+)
+from tests.clock import START
+from tests.core.fakes import PlainFingerprints
+from tests.core.rig import (
+    AMOS,
+    EMAIL,
+    GAME,
+    HOUR,
+    INSTANT,
+    JWT,
+    KEY,
+    KEY_PROOF,
+    MINUTE,
+    PURCHASE_PROOF,
+    RULES,
+    SECOND,
+    USER,
+    Rig,
+    background,
+    foreground,
+    rules,
+)
+
+DUE = 48 * MINUTE
+"""From here on, 80 % of an hour, proof is looked up again in the background."""
+
+SERVED = 70 * MINUTE
+"""Until here, ten minutes past its freshness, proof is served meanwhile."""
+
+GRACE = 24 * HOUR
+
+NAME_OF_KEY = PlainFingerprints().of_question(GAME, KEY, RULES.accept)
+
+
+@pytest.fixture
+async def owner(rig: Rig) -> Rig:
+    """The rig, after the store has shown at the start that the key, the address and the user own the game."""
+    for subject in (KEY, EMAIL, USER):
+        rig.source.owns(GAME, subject, KEY_PROOF)
+        await rig.ask(subject)
+    rig.calls.clear()
+    return rig
+
+
+# Fresh
+
+
+@pytest.mark.parametrize("age", [timedelta(), MINUTE, DUE - INSTANT])
+async def test_fresh_proof_is_answered_without_asking(owner: Rig, age: timedelta) -> None:
+    """Neither now nor in the background, and the instant stays that of the store's word."""
+    await owner.clock.advance(age)
+
+    verdict = await owner.ask(KEY)
+    await owner.settle()
+
+    assert (verdict.decision.allowed, verdict.decision.stale, verdict.cache) == (True, False, CacheTier.MEMORY)
+    assert (verdict.decision.observed_at, owner.calls) == (START, [])
+
+
+async def test_what_only_redis_has_comes_from_there(owner: Rig) -> None:
+    """After a restart the store need not be asked."""
+    owner.store.forget()
+
+    verdict = await owner.ask(KEY)
+
+    assert (verdict.decision.allowed, verdict.cache, owner.calls) == (True, CacheTier.REDIS, [])
+
+
+async def test_what_the_store_no_longer_knows_is_asked_for_again(owner: Rig) -> None:
+    """Nothing is served past 72 hours, nor past the grace of its game."""
+    await owner.clock.advance(GRACE)
+
+    verdict = await owner.ask(KEY)
+
+    assert (verdict.cache, verdict.decision.observed_at) == (CacheTier.NONE, START + GRACE)
+
+
+# Refreshed in the background
+
+
+@pytest.mark.parametrize("credential", [KEY, EMAIL, USER])
+async def test_proof_is_refreshed_before_it_is_stale(owner: Rig, credential: Credential) -> None:
+    """The question that notices is answered at once; the next one has the newer evidence."""
+    await owner.clock.advance(DUE)
+    first = await owner.ask(credential)
+    await owner.settle()
+
+    second = await owner.ask(credential)
+
+    assert owner.calls == [background(credential)]
+    assert (first.decision.observed_at, second.decision.observed_at) == (START, START + DUE)
+
+
+@pytest.mark.parametrize(("age", "stale"), [(HOUR - INSTANT, False), (HOUR, True), (SERVED - INSTANT, True)])
+async def test_proof_is_served_while_it_is_refreshed(owner: Rig, age: timedelta, *, stale: bool) -> None:
+    """For ten minutes past its freshness, and says that it is stale."""
+    await owner.clock.advance(age)
+    owner.source.takes = SECOND
+
+    verdict = await owner.ask(KEY)
+
+    assert (verdict.decision.allowed, verdict.decision.stale, verdict.cache) == (True, stale, CacheTier.MEMORY)
+
+
+async def test_past_that_the_caller_waits_for_the_store(owner: Rig) -> None:
+    """The evidence is too old to be served while the store may well answer."""
+    await owner.clock.advance(SERVED)
+
+    verdict = await owner.ask(KEY)
+
+    assert (verdict.cache, owner.calls) == (CacheTier.NONE, [foreground(KEY)])
+
+
+async def test_a_hundred_questions_refresh_once(owner: Rig) -> None:
+    """Whoever comes while it is under way finds it under way."""
+    await owner.clock.advance(DUE)
+    owner.source.takes = SECOND
+
+    verdicts = await asyncio.gather(*(owner.ask(KEY) for _ in range(100)))
+    await owner.settle()
+
+    assert ({verdict.cache for verdict in verdicts}, owner.calls) == ({CacheTier.MEMORY}, [background(KEY)])
+
+
+async def test_nothing_is_refreshed_without_budget(owner: Rig) -> None:
+    """Callers who wait come first; the answer is the same."""
+    owner.budget.refusing[Priority.BACKGROUND] = Overloaded()
+    await owner.clock.advance(HOUR)
+
+    verdict = await owner.ask(KEY)
+    await owner.settle()
+
+    assert (verdict.decision.allowed, owner.calls) == (True, [])
+
+
+async def test_a_refresh_spends_the_budget_that_there_is_now(owner: Rig) -> None:
+    """It does not queue."""
+    owner.budget.admitted.clear()
+    await owner.clock.advance(DUE)
+
+    await owner.ask(KEY)
+
+    assert owner.budget.admitted == [(Priority.BACKGROUND, timedelta())]
+
+
+async def test_a_failed_refresh_is_not_tried_again_at_once(owner: Rig) -> None:
+    """A second later it is."""
+    await owner.clock.advance(DUE)
+    owner.source.failing = SourceUnavailable()
+    await owner.ask(KEY)
+    await owner.settle()
+    await owner.ask(KEY)
+    await owner.settle()
+    at_once = len(owner.calls)
+
+    await owner.clock.advance(SECOND)
+    await owner.ask(KEY)
+    await owner.settle()
+
+    assert (at_once, len(owner.calls)) == (1, 2)
+
+
+async def test_a_refresh_that_says_no_ends_ownership(owner: Rig) -> None:
+    """A refund shows at the next question, although the proof would have been usable for a day."""
+    await owner.clock.advance(DUE)
+    owner.source.disowns(GAME, KEY)
+    await owner.ask(KEY)
+    await owner.settle()
+
+    assert (await owner.ask(KEY)).decision.reason is Reason.INVALID_DOWNLOAD_KEY
+
+
+async def test_identities_are_not_refreshed_in_the_background(rig: Rig) -> None:
+    """They are asked for again when somebody presents the JWT."""
+    rig.source.belongs(JWT, AMOS)
+    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
+    await rig.ask(JWT)
+    rig.calls.clear()
+    await rig.clock.advance(10 * MINUTE - INSTANT)
+
+    await rig.ask(JWT)
+    await rig.settle()
+
+    assert rig.calls == []
+
+
+# Grace
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        SourceUnavailable(),
+        SourceRateLimited(),
+        SourceProtocolError(),
+        GatewayCredentialRefused(),
+        GameNotAccessible(),
+        Overloaded(),
+    ],
+)
+@pytest.mark.parametrize("credential", [KEY, EMAIL, USER])
+async def test_proven_owners_keep_playing_while_the_store_says_nothing(
+    owner: Rig, credential: Credential, silence: NoAnswer
+) -> None:
+    """Until the last instant of grace, marked as stale, with the instant of the store's own word."""
+    await owner.clock.advance(GRACE - INSTANT)
+    owner.source.failing = silence
+
+    decision = (await owner.ask(credential)).decision
+
+    assert (decision.outcome, decision.stale, decision.observed_at) == (Outcome.OWNED, True, START)
+
+
+@pytest.mark.parametrize("credential", [KEY, EMAIL, USER])
+@pytest.mark.parametrize("late", [timedelta(), SECOND])
+async def test_grace_ends(owner: Rig, credential: Credential, late: timedelta) -> None:
+    """Then nobody knows: it is unknown, not a no."""
+    await owner.clock.advance(GRACE + late)
+    owner.source.failing = SourceUnavailable()
+
+    decision = (await owner.ask(credential)).decision
+
+    assert (decision.outcome, decision.reason) == (Outcome.UNKNOWN, Reason.SOURCE_UNAVAILABLE)
+
+
+async def test_grace_counts_from_the_stores_word_and_cannot_chain(owner: Rig) -> None:
+    """Using it does not prolong it."""
+    owner.source.failing = SourceUnavailable()
+    for _ in range(23):
+        await owner.clock.advance(HOUR)
+        assert (await owner.ask(KEY)).decision.allowed
+
+    await owner.clock.advance(HOUR)
+
+    assert not (await owner.ask(KEY)).decision.allowed
+
+
+async def test_a_game_without_grace_has_none(rig: Rig) -> None:
+    """As soon as the proof is stale it is worth nothing."""
+    strict = rules(grace=timedelta())
+    rig.source.owns(GAME, KEY, KEY_PROOF)
+    await rig.ask(KEY, strict)
+    await rig.clock.advance(HOUR - INSTANT)
+    rig.source.failing = SourceUnavailable()
+    before = (await rig.ask(KEY, strict)).decision.allowed
+    await rig.settle()
+
+    await rig.clock.advance(INSTANT)
+
+    assert (before, (await rig.ask(KEY, strict)).decision.allowed) == (True, False)
+
+
+async def test_a_grace_that_was_shortened_is_shorter_for_what_is_remembered_too(owner: Rig) -> None:
+    """The rules are applied each time, to the instant."""
+    shorter = rules(grace=2 * HOUR)
+    owner.source.failing = SourceUnavailable()
+    await owner.clock.advance(2 * HOUR - INSTANT)
+    before = (await owner.ask(KEY, shorter)).decision.allowed
+    await owner.clock.advance(INSTANT)
+
+    after = (await owner.ask(KEY, shorter)).decision.allowed
+
+    assert (before, after) == (True, False)
+
+
+async def test_an_outage_lets_nobody_new_in(owner: Rig) -> None:
+    """Only what was proven stays proven."""
+    owner.source.failing = SourceUnavailable()
+
+    decision = (await owner.ask(DownloadKey("another-key-of-20-ch"))).decision
+
+    assert decision.outcome is Outcome.UNKNOWN
+
+
+async def test_the_store_is_asked_again_in_grace(owner: Rig) -> None:
+    """Its first answer counts."""
+    owner.source.failing = SourceUnavailable()
+    await owner.clock.advance(2 * HOUR)
+    await owner.ask(KEY)
+    owner.source.failing = None
+    await owner.clock.advance(SECOND)
+
+    decision = (await owner.ask(KEY)).decision
+
+    assert (decision.stale, decision.observed_at) == (False, START + 2 * HOUR + SECOND)
+
+
+async def test_a_no_ends_grace_at_once(owner: Rig) -> None:
+    """And for good: what was proven before it is not proven any more."""
+    await owner.clock.advance(2 * HOUR)
+    owner.source.disowns(GAME, KEY)
+    said = (await owner.ask(KEY)).decision.outcome
+    owner.source.failing = SourceUnavailable()
+    await owner.clock.advance(MINUTE)
+
+    assert (said, (await owner.ask(KEY)).decision.outcome) == (Outcome.NOT_OWNED, Outcome.UNKNOWN)
+
+
+async def test_a_budget_without_room_is_silence_too(owner: Rig) -> None:
+    """Proven owners do not depend on how much others ask."""
+    owner.budget.refusing[Priority.FOREGROUND] = Overloaded()
+    await owner.clock.advance(2 * HOUR)
+
+    assert (await owner.ask(KEY)).decision.allowed
+
+
+async def test_proof_that_no_longer_counts_has_no_grace(owner: Rig) -> None:
+    """The operator took its kind off the list: another question, which nobody has answered."""
+    owner.source.failing = SourceUnavailable()
+
+    decision = (await owner.ask(KEY, rules(accept=RULES.accept - {KEY_PROOF.kind}))).decision
+
+    assert decision.outcome is Outcome.UNKNOWN
+
+
+async def test_a_known_player_keeps_playing_with_a_jwt_until_it_expires(rig: Rig) -> None:
+    """Past the ten minutes for which it is taken at its word, while the store says nothing."""
+    rig.source.belongs(JWT, AMOS, expires_at=START + 2 * HOUR)
+    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
+    await rig.ask(JWT)
+    rig.source.failing = SourceUnavailable()
+    await rig.clock.advance(2 * HOUR - INSTANT)
+    before = (await rig.ask(JWT)).decision
+    await rig.clock.advance(INSTANT)
+
+    after = (await rig.ask(JWT)).decision
+
+    assert (before.outcome, before.stale) == (Outcome.OWNED, True)
+    assert (after.outcome, after.reason) == (Outcome.UNKNOWN, Reason.SOURCE_UNAVAILABLE)
+
+
+async def test_a_jwt_without_a_known_end_has_no_grace(rig: Rig) -> None:
+    """Nobody can say how long it would be good for."""
+    rig.source.belongs(JWT, AMOS)
+    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
+    await rig.ask(JWT)
+    rig.source.failing = SourceUnavailable()
+    await rig.clock.advance(10 * MINUTE)
+
+    assert (await rig.ask(JWT)).decision.outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(("proofs", "outcome"), [((KEY_PROOF,), Outcome.OWNED), ((), Outcome.NOT_OWNED)])
+async def test_what_became_known_while_waiting_counts(owner: Rig, proofs: tuple[Proof, ...], outcome: Outcome) -> None:
+    """The own look-up failed, another one did not: its no ends grace, and its yes is newer than what there was."""
+    await owner.clock.advance(2 * HOUR)
+    owner.source.failing = SourceUnavailable()
+    owner.source.takes = SECOND
+    task = owner.asking(KEY)
+    await owner.settle()
+    newer = Evidence(owner.clock.now(), proofs)
+    owner.store.put(NAME_OF_KEY, newer, keep_until=newer.observed_at + MINUTE)
+
+    await owner.clock.advance(SECOND)
+
+    decision = task.result().decision
+    assert (decision.outcome, decision.observed_at, decision.stale) == (outcome, START + 2 * HOUR, False)
+
+
+# Not owned, and refused
+
+
+async def test_a_no_is_repeated_for_45_seconds(rig: Rig) -> None:
+    """Then the store is asked again: the player may just have bought the game."""
+    await rig.ask(KEY)
+    rig.source.owns(GAME, KEY, KEY_PROOF)
+    await rig.clock.advance(45 * SECOND - INSTANT)
+    before = await rig.ask(KEY)
+
+    await rig.clock.advance(INSTANT)
+    after = await rig.ask(KEY)
+
+    assert (before.decision.allowed, before.cache) == (False, CacheTier.MEMORY)
+    assert (after.decision.allowed, after.cache) == (True, CacheTier.NONE)
+
+
+async def test_a_no_is_never_repeated_past_its_short_life(rig: Rig) -> None:
+    """If the store says nothing then, nobody knows."""
+    await rig.ask(KEY)
+    rig.source.failing = SourceUnavailable()
+    await rig.clock.advance(45 * SECOND)
+
+    assert (await rig.ask(KEY)).decision.outcome is Outcome.UNKNOWN
+
+
+async def test_proof_that_does_not_count_is_repeated_as_a_no(rig: Rig) -> None:
+    """For 45 seconds, not for a day."""
+    keys_only = rules(accept=frozenset({KEY_PROOF.kind}))
+    rig.source.owns(GAME, USER, PURCHASE_PROOF)
+
+    decision = (await rig.ask(USER, keys_only)).decision
+
+    assert (decision.reason, decision.usable_until) == (Reason.NO_DOWNLOAD_KEY, START + 45 * SECOND)
+
+
+async def test_a_refusal_is_repeated_for_a_minute(rig: Rig) -> None:
+    """Then the store is asked again; if it says nothing, nobody knows."""
+    rig.source.refuses(JWT, Reason.REFUSED_JWT)
+    await rig.ask(JWT)
+    rig.source.failing = SourceUnavailable()
+    await rig.clock.advance(MINUTE - INSTANT)
+    before = (await rig.ask(JWT)).decision
+
+    await rig.clock.advance(INSTANT)
+    after = (await rig.ask(JWT)).decision
+
+    assert (before.reason, after.reason) == (Reason.REFUSED_JWT, Reason.SOURCE_UNAVAILABLE)
+
+
+async def test_silence_is_not_remembered_as_an_answer(rig: Rig) -> None:
+    """Nothing is left of it in any tier."""
+    rig.source.failing = SourceUnavailable()
+    await rig.ask(KEY)
+    rig.source.failing = None
+    rig.source.owns(GAME, KEY, KEY_PROOF)
+    await rig.clock.advance(SECOND)
+
+    assert (await rig.ask(KEY)).decision.allowed
+
+
+async def test_a_hundred_players_are_a_hundred_questions(owner: Rig) -> None:
+    """No answer about one is ever given to another, whatever the order."""
+    users = [AssertedUser(PlayerId(number)) for number in range(2, 102)]
+    for user in users[::2]:
+        owner.source.owns(GAME, user, PURCHASE_PROOF)
+
+    for _ in range(2):
+        answers = await asyncio.gather(*(owner.ask(user) for user in users))
+
+        assert [answer.decision.allowed for answer in answers] == [True, False] * 50

@@ -1,0 +1,1 @@
+"""Tests that keep the written documentation in step with the code."""

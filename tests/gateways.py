@@ -1,0 +1,253 @@
+"""Whole gateways for tests: the real application, the sandbox on a loopback port, a client that needs no network."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import structlog
+from msgspec.structs import replace
+
+from service.app import Gateway, open_gateway
+from service.cache.connect import RedisClient
+from service.interfaces import Clock
+from service.observability.logs import Logging, configure_logging
+from service.ownership import Method
+from service.sandbox.app import create_sandbox_app
+from service.sandbox.faults import Fault
+from service.sandbox.paths import Endpoint
+from service.sandbox.seed import SELLER_KEY
+from service.sandbox.server import SandboxServer
+from service.sandbox.state import Sandbox
+from service.settings import Settings, load_settings
+from tests.clock import FakeClock
+
+SECRET: Final = "a secret that two gateways share, of 32 characters and more"
+
+PATHS: Final = {
+    Method.DOWNLOAD_KEY: "/verify/download-key",
+    Method.JWT: "/verify/jwt",
+    Method.EMAIL: "/verify/email",
+    Method.USER: "/verify/user",
+}
+
+X_MOON: Final = """
+[games.x-moon]
+id = 3
+"""
+
+_PATIENCE_SECONDS: Final = 10.0
+_PLENTY: Final = 1_000_000
+"""A store budget that never runs out; what happens when it does is tested where the budget is."""
+
+
+async def until(happened: Callable[[], object]) -> None:
+    """Return once it has happened; fail if it never does."""
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while not happened():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0)
+
+
+class LogLines:
+    """What was logged, as bytes and as the lines of JSON that they are."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, data: memoryview) -> int:
+        """Keep the data."""
+        self.written += data
+        return len(data)
+
+    def fileno(self) -> int:
+        """Fail: there is no descriptor."""
+        raise AssertionError("nobody needs to wait for memory")
+
+    def isatty(self) -> bool:
+        """Whether a person is looking: nobody is."""
+        return False
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Return the lines of one event that have arrived."""
+        whole = self.written.rpartition(b"\n")[0]
+        return [line for line in map(json.loads, whole.splitlines()) if line["event"] == event]
+
+    async def line(self, event: str) -> dict[str, Any]:
+        """Return the last line of one event, once there is one."""
+        await until(lambda: self.lines(event))
+        return self.lines(event)[-1]
+
+
+@contextmanager
+def logging_into(lines: LogLines, *, clock: Clock, level: str = "debug", sandbox: bool = True) -> Iterator[Logging]:
+    """Log there; what that changed for the whole process is put back."""
+    names = ["", "aiohttp", "httpcore", "httpx", "redis", "uvicorn.access"]
+    before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
+    handlers = list(logging.getLogger().handlers)
+    log = configure_logging(level, "json", sandbox=sandbox, stream=lines, clock=clock)
+    try:
+        yield log
+    finally:
+        log.close()
+        structlog.reset_defaults()
+        logging.getLogger().handlers = handlers
+        for logger, was in before:
+            logger.setLevel(was)
+
+
+class Asker:
+    """An open gateway and somebody who asks it."""
+
+    def __init__(self, *, gateway: Gateway, http: httpx.AsyncClient, clock: FakeClock, log: LogLines) -> None:
+        self.gateway = gateway
+        self.http = http
+        self.clock = clock
+        self.log = log
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The gateway's own sandbox."""
+        assert self.gateway.sandbox is not None
+        return self.gateway.sandbox
+
+    async def ask(self, method: Method, credential: str | int, **fields: object) -> httpx.Response:
+        """Ask about a credential and, unless another is named, game 3."""
+        token = fields.pop("token", None)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        name = "user_id" if method is Method.USER else str(method)
+        body = {"game": 3, name: credential, **fields}
+        return await self.http.post(PATHS[method], json=body, headers=headers)
+
+    async def key(self, credential: str, **fields: object) -> httpx.Response:
+        """Ask about a download key."""
+        return await self.ask(Method.DOWNLOAD_KEY, credential, **fields)
+
+    async def jwt(self, credential: str, **fields: object) -> httpx.Response:
+        """Ask about a JWT."""
+        return await self.ask(Method.JWT, credential, **fields)
+
+    async def email(self, credential: str, **fields: object) -> httpx.Response:
+        """Ask about an address."""
+        return await self.ask(Method.EMAIL, credential, **fields)
+
+    async def user(self, credential: int, **fields: object) -> httpx.Response:
+        """Ask about a user."""
+        return await self.ask(Method.USER, credential, **fields)
+
+    async def batch(self, *items: object, token: str | None = None) -> httpx.Response:
+        """Ask many questions at once."""
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        return await self.http.post("/verify/batch", json={"items": items}, headers=headers)
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """Return the value of one series, with or without the prefix in its name."""
+        return read_metric((await self.http.get("/metrics")).text, name, **labels)
+
+
+def read_metric(text: str, name: str, **labels: str) -> float:
+    """Return the sum of the series of that name that have all of these labels."""
+    found = 0.0
+    for line in text.splitlines():
+        series, _, value = line.rpartition(" ")
+        family, _, given = series.partition("{")
+        if family == f"ownership_gateway_{name}" and all(f'{key}="{label}"' in given for key, label in labels.items()):
+            found += float(value)
+    return found
+
+
+def store_calls(sandbox: Sandbox) -> int:
+    """Return how often the store was asked anything since its journal was cleared."""
+    return sandbox.journal.report().total
+
+
+def asked_store(sandbox: Sandbox, endpoint: Endpoint) -> int:
+    """Return how often one endpoint of the store was asked since its journal was cleared."""
+    return sandbox.journal.report().counts[endpoint]
+
+
+def befall(sandbox: Sandbox, **fault: Any) -> None:
+    """Let this fault stand, and no other."""
+    sandbox.faults.replace([Fault(**fault)])
+
+
+def caller_lines(name: str, token: str, **more: str) -> str:
+    """Return the configuration of one caller; `more` is TOML, by key."""
+    fields = {"games": '["*"]', "rights": '["verify", "assert:user", "assert:email"]', **more}
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    lines = "\n".join(f"{key} = {value}" for key, value in fields.items())
+    return f'\n[[callers]]\nname = "{name}"\ntoken_sha256 = "{digest}"\n{lines}\n'
+
+
+def settings_from(directory: Path, toml: str, *, sandbox: bool = True, frugal: bool = False) -> Settings:
+    """Return settings as an operator would give them, with a store budget without end unless `frugal`."""
+    file = directory / "gateway.toml"
+    file.write_text(toml, encoding="utf-8")
+    settings = load_settings({}, config_file=file, overrides={"sandbox": "true"} if sandbox else {})
+    if frugal:
+        return settings
+    return replace(settings, itch=replace(settings.itch, rate=float(_PLENTY), burst=_PLENTY))
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings,
+    *,
+    clock: FakeClock,
+    log: LogLines,
+    level: str = "debug",
+    real_clock: Clock | None = None,
+    redis: RedisClient | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> AsyncIterator[Asker]:
+    """Open a gateway that has already learned whose key it is, and of which the sandbox remembers nothing.
+
+    It lives by `clock`, unless a `real_clock` is given.
+    """
+    with logging_into(log, clock=clock, level=level, sandbox=settings.sandbox) as logs:
+        async with (
+            open_gateway(settings, log=logs, clock=real_clock or clock, redis=redis, transport=transport) as gateway,
+            client_of(gateway) as http,
+        ):
+            if gateway.sandbox is not None:
+                await until_learned(gateway)
+                gateway.sandbox.journal.clear()
+            yield Asker(gateway=gateway, http=http, clock=clock, log=log)
+
+
+@asynccontextmanager
+async def client_of(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    """Return a client that calls the application directly."""
+    app: Any = gateway.asgi
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
+        yield http
+
+
+async def until_learned(gateway: Gateway) -> None:
+    """Return once the gateway knows whose key it has."""
+    await until(lambda: states_of(gateway)["credential"] == "ok")
+
+
+def states_of(gateway: Gateway) -> dict[str, str]:
+    """Return what readiness says of each component."""
+    _, report = gateway.readiness.report()
+    components: Any = report["components"]
+    states: dict[str, str] = components
+    return states
+
+
+@asynccontextmanager
+async def sandbox_alone(clock: Clock) -> AsyncIterator[tuple[Sandbox, str]]:
+    """Serve a sandbox of its own; return it and its address."""
+    sandbox = Sandbox(clock=clock)
+    async with SandboxServer(create_sandbox_app(sandbox)) as server:
+        yield sandbox, server.base_url
+
+
+def pointing_at(base_url: str, *, api_key: str = SELLER_KEY) -> str:
+    """Return the configuration that asks the store at this address."""
+    return f'[itch]\napi_key = "{api_key}"\nbase_url = "{base_url}"\n'

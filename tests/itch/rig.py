@@ -1,0 +1,133 @@
+"""An `ItchSource` with everything that it stands on, and what the outside learns of it."""
+
+from datetime import timedelta
+from typing import Final
+
+import httpx
+from msgspec import Struct
+
+from service.interfaces import Clock
+from service.itch.dialect import Dialect, Endpoint
+from service.itch.requests import StoreRequests
+from service.itch.seller_key import SellerKeyRing
+from service.itch.source import ItchSource
+from service.itch.transport import StoreClient
+from service.limits.store_budget import TokenBucket
+from service.sandbox import seed
+from service.sandbox.state import Sandbox
+from service.sandbox.store import StoreRequest
+from service.secret import SellerKey
+
+TIMEOUT: Final = timedelta(seconds=5)
+BASE_PATH: Final = {Dialect.CURRENT: "", Dialect.SERVER_SIDE: "/api/1"}
+
+
+class Observer:
+    """A `StoreObserver` that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.results: list[tuple[Endpoint, str]] = []
+        self.seconds: list[float] = []
+        self.credentials: list[bool] = []
+        self.reached: list[bool] = []
+
+    def requested(self, endpoint: Endpoint, result: str, seconds: float) -> None:
+        """Remember how a request ended."""
+        self.results.append((endpoint, result))
+        self.seconds.append(seconds)
+
+    def credential(self, *, accepted: bool) -> None:
+        """Remember what the store thinks of the key."""
+        self.credentials.append(accepted)
+
+    def reachable(self, *, answering: bool) -> None:
+        """Remember whether the store answered."""
+        self.reached.append(answering)
+
+
+class Rig(Struct, frozen=True):
+    """A source, the budget that it spends and the observer that it tells."""
+
+    source: ItchSource
+    requests: StoreRequests
+    budget: TokenBucket
+    observer: Observer
+
+
+def build(
+    *,
+    clock: Clock,
+    base_url: str = "https://store.example",
+    dialect: Dialect = Dialect.CURRENT,
+    transport: httpx.AsyncBaseTransport | None = None,
+    timeout: timedelta = TIMEOUT,
+    burst: int = 1000,
+) -> Rig:
+    """Build a source with the sandbox's seller key."""
+    observer = Observer()
+    budget = TokenBucket(
+        rate=1000,
+        burst=burst,
+        patience=timedelta(seconds=1),
+        clock=clock,
+        paused=lambda _: None,
+        resumed=lambda: None,
+    )
+    base_url += BASE_PATH[dialect]
+    requests = StoreRequests(
+        seller_client=StoreClient(base_url=base_url, user_agent="tests", transport=transport),
+        player_client=StoreClient(base_url=base_url, user_agent="tests", transport=transport),
+        dialect=dialect,
+        seller_key=SellerKeyRing(
+            SellerKey(seed.SELLER_KEY),
+            file=None,
+            clock=clock,
+            reloaded=lambda: None,
+            unreadable=lambda _: None,
+        ),
+        budget=budget,
+        clock=clock,
+        observer=observer,
+    )
+    return Rig(ItchSource(requests=requests, clock=clock, timeout=timeout), requests, budget, observer)
+
+
+class StoreWire:
+    """The sandbox's store behind an `httpx.MockTransport`; remembers each request as it was sent."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self.requests: list[httpx.Request] = []
+        self.transport = httpx.MockTransport(self._answer)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self._sandbox.receive(
+            StoreRequest(
+                method=request.method,
+                path=request.url.path,
+                query=tuple(request.url.params.multi_items()),
+                authorization=request.headers.get("authorization"),
+            )
+        ).answer
+        headers = [("X-Sandbox", "tests"), ("Content-Type", answer.content_type), *answer.headers]
+        return streamed(httpx.Response(answer.status, headers=headers, content=answer.body))
+
+
+class Script:
+    """An `httpx.MockTransport` that gives the answers it was told, one a request, the last one for ever."""
+
+    def __init__(self, *answers: httpx.Response) -> None:
+        self._answers = list(answers)
+        self.requests: list[httpx.Request] = []
+        self.transport = httpx.MockTransport(self._answer)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        told = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return streamed(told)
+
+
+def streamed(told: httpx.Response) -> httpx.Response:
+    """Return an answer as it comes from a network: still to be read, and only once."""
+    return httpx.Response(told.status_code, headers=told.headers, stream=httpx.ByteStream(told.content))

@@ -1,0 +1,218 @@
+"""What each request to the store costs, and what the outside learns of it."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import httpx
+import pytest
+
+from service.errors import (
+    GameNotAccessible,
+    GatewayCredentialRefused,
+    NoAnswer,
+    Overloaded,
+    SourceProtocolError,
+    SourceRateLimited,
+    SourceUnavailable,
+)
+from service.interfaces import Priority
+from service.itch.classification import No
+from service.itch.dialect import Endpoint
+from service.ownership import AppJwt, GameId
+from service.sandbox.state import Sandbox
+from tests.clock import FakeClock
+from tests.itch.rig import Rig, Script, StoreWire, build, streamed
+
+GAME: Final = GameId(3)
+FOREGROUND: Final = Priority.FOREGROUND
+
+
+def error(words: str) -> httpx.Response:
+    """Return an error of the store."""
+    return httpx.Response(400, json={"errors": [words]})
+
+
+async def ask(rig: Rig) -> object:
+    """Ask for a download key."""
+    return await rig.requests.as_seller(
+        Endpoint.DOWNLOAD_KEYS, GAME, priority=FOREGROUND, parameters={"download_key": "k"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "result", "answering"),
+    [
+        (httpx.Response(200, json={"download_key": {}}), "ok", True),
+        (error("invalid download key"), "no", True),
+    ],
+)
+async def test_an_answer_is_counted(clock: FakeClock, answer: httpx.Response, result: str, answering: bool) -> None:  # noqa: FBT001
+    """A no is an answer; the key that asked was accepted."""
+    rig = build(clock=clock, transport=Script(answer).transport)
+
+    await ask(rig)
+
+    assert rig.observer.results == [(Endpoint.DOWNLOAD_KEYS, result)]
+    assert rig.observer.reached == [answering]
+    assert rig.observer.credentials == [True]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "result", "answering"),
+    [
+        (error("invalid key"), GatewayCredentialRefused, "credential", True),
+        (error("invalid game"), GameNotAccessible, "not_accessible", True),
+        (error("what?"), SourceProtocolError, "protocol", True),
+        (httpx.Response(302), SourceProtocolError, "protocol", True),
+        (httpx.Response(500), SourceUnavailable, "unavailable", False),
+        (httpx.Response(403, html="<title>Just a moment...</title>"), SourceUnavailable, "unavailable", False),
+        (httpx.Response(429), SourceRateLimited, "rate_limited", False),
+        (httpx.Response(503, html="<h1>503</h1>"), SourceRateLimited, "rate_limited", False),
+    ],
+)
+async def test_silence_is_counted(
+    clock: FakeClock,
+    answer: httpx.Response,
+    kind: type[NoAnswer],
+    result: str,
+    answering: bool,  # noqa: FBT001
+) -> None:
+    """Each kind under its own name."""
+    rig = build(clock=clock, transport=Script(answer).transport)
+
+    with pytest.raises(kind):
+        await ask(rig)
+
+    assert rig.observer.results == [(Endpoint.DOWNLOAD_KEYS, result)]
+    assert rig.observer.reached == [answering]
+    assert rig.observer.credentials == ([False] if kind is GatewayCredentialRefused else [])
+
+
+async def test_a_players_request_says_nothing_about_the_sellers_key(clock: FakeClock) -> None:
+    """Neither when it is refused, nor when it is accepted."""
+    rig = build(clock=clock, transport=Script(error("invalid key"), httpx.Response(200, json={"user": {}})).transport)
+
+    refused = await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=FOREGROUND)
+    await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=FOREGROUND)
+
+    assert refused is No.CREDENTIAL_REFUSED
+    assert rig.observer.credentials == []
+    assert rig.observer.results == [(Endpoint.PROFILE, "refused"), (Endpoint.PROFILE, "ok")]
+
+
+async def test_each_request_costs_one_of_the_budget(clock: FakeClock) -> None:
+    """Whoever asks."""
+    rig = build(clock=clock, transport=Script(httpx.Response(200, json={})).transport)
+    before = rig.budget.tokens()
+
+    await ask(rig)
+    await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=Priority.BACKGROUND)
+
+    assert rig.budget.tokens() == before - 2
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type"), [(429, "application/json"), (429, "text/html"), (503, "text/html")]
+)
+async def test_while_throttled_nothing_is_sent(clock: FakeClock, status: int, content_type: str) -> None:
+    """For as long as the store said, even if it said so on a web page; then it is asked again."""
+    throttled = httpx.Response(status, headers={"Retry-After": "7", "Content-Type": content_type}, content=b"<p>")
+    script = Script(throttled, httpx.Response(200, json={"download_key": {}}))
+    rig = build(clock=clock, transport=script.transport)
+    with pytest.raises(SourceRateLimited) as told:
+        await ask(rig)
+
+    clock.jump(timedelta(seconds=6.9))
+    with pytest.raises(SourceRateLimited) as held_back:
+        await ask(rig)
+    clock.jump(timedelta(seconds=0.1))
+
+    assert (told.value.retry_after, held_back.value.retry_after) == (timedelta(seconds=7), timedelta(seconds=0.1))
+    assert len(script.requests) == 1
+    assert await ask(rig) == {"download_key": {}}
+    assert rig.budget.pause_left() == timedelta()
+
+
+async def test_a_spent_budget_sends_nothing(clock: FakeClock) -> None:
+    """Background requests do not wait; nothing is counted as a request."""
+    script = Script(httpx.Response(200, json={}))
+    rig = build(clock=clock, transport=script.transport, burst=2)
+    await ask(rig)
+
+    with pytest.raises(Overloaded):
+        await rig.requests.as_seller(Endpoint.GAMES, priority=Priority.BACKGROUND)
+
+    assert len(script.requests) == len(rig.observer.results) == 1
+
+
+async def test_a_request_that_is_cut_off_is_counted_as_no_answer(clock: FakeClock) -> None:
+    """Nobody answered in the time that there was."""
+
+    async def never(_: httpx.Request) -> httpx.Response:
+        await clock.sleep(timedelta(hours=1))
+        raise AssertionError
+
+    rig = build(clock=clock, transport=httpx.MockTransport(never))
+    asking = asyncio.create_task(ask(rig))
+    await clock.advance(timedelta(seconds=2))
+
+    asking.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert rig.observer.results == [(Endpoint.DOWNLOAD_KEYS, "unavailable")]
+    assert rig.observer.seconds == [2]
+
+
+async def test_the_sandbox_is_recognised_and_not_forgotten(clock: FakeClock, sandbox: Sandbox) -> None:
+    """By its header, on any answer."""
+    rig = build(clock=clock, transport=StoreWire(sandbox).transport)
+    before = rig.source.sandbox_seen
+
+    await ask(rig)
+
+    assert (before, rig.source.sandbox_seen) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [("Fri, 20 Nov 2026 14:03:11 GMT", -0.123456), ("Fri, 20 Nov 2026 15:03:11 GMT", 3599.876544)],
+)
+async def test_the_stores_clock_is_compared_with_ours(clock: FakeClock, date: str, seconds: float) -> None:
+    """By its `Date`, also on an answer that is none; without one the last comparison stays."""
+    script = Script(httpx.Response(500, headers={"Date": date}), httpx.Response(200, json={}))
+    rig = build(clock=clock, transport=script.transport)
+    before = rig.source.clock_skew
+
+    with pytest.raises(SourceUnavailable):
+        await ask(rig)
+    await ask(rig)
+
+    assert (before, rig.source.clock_skew) == (None, timedelta(seconds=seconds))
+
+
+async def test_a_key_that_is_accepted_after_a_refusal_is_alive(clock: FakeClock) -> None:
+    """Two answers may disagree for a moment; the last one counts, and nobody waits five seconds for it."""
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/profile":
+            return streamed(error("invalid key"))
+        await clock.sleep(timedelta(seconds=1))
+        return streamed(httpx.Response(200, json={"download_key": {}}))
+
+    rig = build(clock=clock, transport=httpx.MockTransport(answer))
+    slow = asyncio.create_task(ask(rig))
+    await clock.advance(timedelta(0))
+    with pytest.raises(GatewayCredentialRefused):
+        await rig.requests.as_seller(Endpoint.PROFILE, priority=FOREGROUND)
+    with pytest.raises(GatewayCredentialRefused):
+        await ask(rig)
+
+    await clock.advance(timedelta(seconds=1))
+    await slow
+    again = asyncio.create_task(ask(rig))
+    await clock.advance(timedelta(seconds=1))
+
+    assert await again == {"download_key": {}}
+    assert [result for _, result in rig.observer.results] == ["credential", "ok", "ok"]

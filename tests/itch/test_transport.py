@@ -1,0 +1,364 @@
+"""One HTTP request over a real socket: what is sent, what is read, and what every failure is called."""
+
+import asyncio
+import gzip
+import socket
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import pytest
+
+from service.clock import SystemClock
+from service.errors import NoAnswer, SourceProtocolError, SourceUnavailable
+from service.interfaces import Priority
+from service.itch.classification import Answer
+from service.itch.transport import StoreClient
+from service.ownership import DownloadKey, GameId, ProofKind
+from service.sandbox import seed
+from service.sandbox.app import create_sandbox_app
+from service.sandbox.faults import Drip, Fault
+from service.sandbox.server import SandboxServer
+from service.sandbox.state import Sandbox
+from service.secret import SellerKey
+from tests.itch.raw_server import RawServer, closed_port, http_answer, raw_server
+from tests.itch.rig import build
+
+SECRET: Final = SellerKey("canary-seller-key")
+PLAYERS_KEY: Final = "canary-download-key"
+OK: Final = http_answer(b'{"ok":true}')
+LIMIT: Final = 256 * 1024
+HANGS: Final = 30
+"""Seconds after which a test that should have ended has failed."""
+
+
+@asynccontextmanager
+async def client_of(base_url: str) -> AsyncIterator[StoreClient]:
+    """Yield a client as the gateway has it."""
+    client = StoreClient(base_url=base_url, user_agent="ownership-gateway/1 (+https://gateway.example)")
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def get(client: StoreClient, path: str = "/path", **parameters: str) -> Answer:
+    """Ask, with the secrets that must show up nowhere."""
+    async with asyncio.timeout(HANGS):
+        return await client.get(path, bearer=SECRET, parameters={"download_key": PLAYERS_KEY, **parameters})
+
+
+async def failure(base_url: str) -> NoAnswer:
+    """Return what asking there raises."""
+    async with client_of(base_url) as client:
+        with pytest.raises(NoAnswer) as raised:
+            await get(client)
+        return raised.value
+
+
+def head(server: RawServer) -> dict[str, str]:
+    """Return the headers of the only request, names in lower case."""
+    (request,) = server.received
+    lines = [line.partition(": ") for line in request.decode().split("\r\n")[1:] if line]
+    headers = {name.lower(): value for name, _, value in lines}
+    assert len(headers) == len(lines)
+    return headers
+
+
+async def test_what_is_sent() -> None:
+    """One credential, an honest name, no wish for compression, no cookie."""
+    async with raw_server(OK) as server, client_of(server.base_url) as client:
+        await get(client)
+
+        headers = head(server)
+
+    assert headers == {
+        "host": server.base_url.removeprefix("http://"),
+        "authorization": "Bearer canary-seller-key",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": "ownership-gateway/1 (+https://gateway.example)",
+        "connection": "keep-alive",
+    }
+
+
+@pytest.mark.parametrize(
+    "value", ["lin+games@example.com", "a b", "a&b=c#d?e%2B%20/../", "\u00e9", "", "\r\nX: 1", "\x00"]
+)
+async def test_parameters_arrive_as_they_are(value: str) -> None:
+    """Nothing that is special in a query is left special."""
+    async with raw_server(OK) as server, client_of(server.base_url) as client:
+        await get(client, email=value)
+
+        target = server.received[0].decode("ascii").split(" ")[1]
+
+    path, _, query = target.partition("?")
+    assert path == "/path"
+    assert parse_qsl(query, keep_blank_values=True) == [("download_key", PLAYERS_KEY), ("email", value)]
+
+
+async def test_what_is_read() -> None:
+    """The body whole, and the headers that matter."""
+    answer = http_answer(
+        b"slow down",
+        "Retry-After: 7",
+        "Date: Fri, 20 Nov 2026 14:03:11 GMT",
+        "X-Sandbox: yes",
+        status="429 Too Many Requests",
+    )
+    async with raw_server(answer) as server, client_of(server.base_url) as client:
+        read = await get(client)
+
+    assert read == Answer(
+        status=429,
+        content_type="application/json",
+        body=b"slow down",
+        retry_after="7",
+        date="Fri, 20 Nov 2026 14:03:11 GMT",
+        sandbox=True,
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b'{"ok":true}', b"x" * LIMIT])
+async def test_bodies_up_to_the_limit_are_read(body: bytes) -> None:
+    """With a length, however they arrive."""
+    async with raw_server(http_answer(body)) as server, client_of(server.base_url) as client:
+        assert (await get(client)).body == body
+
+
+async def test_a_body_in_chunks_is_read() -> None:
+    """Without a length."""
+    chunked = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"o\r\n8\r\nk":true}\r\n0\r\n\r\n'
+    async with raw_server(chunked) as server, client_of(server.base_url) as client:
+        assert (await get(client)).body == b'{"ok":true}'
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_past_the_limit_is_refused(chunked: bool) -> None:  # noqa: FBT001
+    """Also when nobody said how long it would be; the next answer is not spoilt by it."""
+    answers = [http_answer(b"x" * (LIMIT + 1)), OK]
+    if chunked:
+        endless = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        answers[0] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + endless * 5
+
+    async def serve(writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.pop(0))
+        await writer.drain()
+
+    async with raw_server(serve) as server, client_of(server.base_url) as client:
+        with pytest.raises(SourceProtocolError, match="larger"):
+            await get(client)
+
+        assert (await get(client)).body == b'{"ok":true}'
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "zstd", "identity, gzip", "x"])
+async def test_a_compressed_answer_is_refused(encoding: str) -> None:
+    """It was not asked for, and may be a thousand times its size."""
+    bomb = gzip.compress(b"\x00" * 10_000_000)
+    async with raw_server(http_answer(bomb, f"Content-Encoding: {encoding}")) as server:
+        error = await failure(server.base_url)
+
+    assert isinstance(error, SourceProtocolError)
+
+
+async def test_an_answer_that_says_it_is_not_compressed_is_read() -> None:
+    """`identity` is what was asked for."""
+    answer = http_answer(b'{"ok":true}', "Content-Encoding: Identity")
+    async with raw_server(answer) as server, client_of(server.base_url) as client:
+        assert (await get(client)).body == b'{"ok":true}'
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Again", "308 For ever"])
+async def test_redirects_are_not_followed(status: str) -> None:
+    """The other host is never connected to."""
+    async with raw_server(OK) as other:
+        redirect = http_answer(b"", f"Location: {other.base_url}/path", status=status)
+        async with raw_server(redirect) as server, client_of(server.base_url) as client:
+            answer = await get(client)
+
+    assert answer.status == int(status[:3])
+    assert other.connections == 0
+
+
+async def test_cookies_are_not_kept() -> None:
+    """What the store sets with one player's answer does not travel with the next one's question."""
+    cookies = http_answer(b"{}", "Set-Cookie: session=abc; Path=/", "Set-Cookie: cf=1; Max-Age=99999")
+    async with raw_server(cookies) as server, client_of(server.base_url) as client:
+        await get(client)
+        await get(client)
+
+    assert len(server.received) == 2
+    assert b"cookie" not in server.received[1].lower()
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+async def test_a_proxy_in_the_environment_is_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The seller's key goes to the store and nowhere else."""
+    async with raw_server(OK) as proxy, raw_server(OK) as server:
+        monkeypatch.setenv(name, proxy.base_url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with client_of(server.base_url) as client:
+            await get(client)
+
+    assert (proxy.connections, server.connections) == (0, 1)
+
+
+async def test_credentials_in_the_environment_are_ignored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A `.netrc` for the store's host changes nothing."""
+    netrc = tmp_path_factory.mktemp("home") / "netrc"
+    netrc.write_text("default login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with raw_server(OK) as server, client_of(server.base_url) as client:
+        await get(client)
+
+        assert head(server)["authorization"] == "Bearer canary-seller-key"
+
+
+async def test_a_base_url_may_end_in_a_slash() -> None:
+    """The path is below it all the same."""
+    async with raw_server(OK) as server, client_of(f"{server.base_url}/api/1/") as client:
+        await get(client, "/key/me")
+
+        assert server.received[0].startswith(b"GET /api/1/key/me?")
+
+
+async def _reset(writer: asyncio.StreamWriter) -> None:
+    # With no time to linger, closing sends a reset.
+    linger = b"\x01\x00\x00\x00\x00\x00\x00\x00"
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
+def _then_close(content: bytes) -> Any:
+    async def serve(writer: asyncio.StreamWriter) -> None:
+        writer.write(content)
+        await writer.drain()
+        writer.close()
+
+    return serve
+
+
+BROKEN: Final = {
+    "reset": _reset,
+    "closed": _then_close(b""),
+    "half a status line": _then_close(b"HTTP/1."),
+    "half a header": _then_close(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "half a body": _then_close(http_answer(b'{"ok":true}')[:-4]),
+    "half a chunk": _then_close(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"),
+    "no chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{\r\n0\r\n\r\n",
+    "no HTTP": b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n",
+    "no status": b"HTTP/1.1 abc OK\r\n\r\n",
+    "bad header": b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "a header without end": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("serve", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_broken_connection_is_no_answer(serve: Any) -> None:
+    """However it breaks, nothing secret is in what is raised."""
+    async with raw_server(serve) as server:
+        error = await failure(server.base_url)
+
+    assert type(error) is SourceUnavailable
+    assert_silent(error, server.base_url)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "refused",
+        "http://no-such-host.invalid",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "http://\u2603\u2603.invalid:80",
+        "ftp://store.example",
+        "http://" + "x" * 300 + ".example",
+    ],
+)
+async def test_a_store_that_cannot_be_reached_is_no_answer(base_url: str) -> None:
+    """Nobody listens, there is no such host, or no such address is possible."""
+    base_url = closed_port() if base_url == "refused" else base_url
+
+    error = await failure(base_url)
+
+    assert type(error) is SourceUnavailable
+    assert_silent(error, base_url)
+
+
+async def test_a_store_without_tls_is_no_answer() -> None:
+    """Plain HTTP where TLS was expected."""
+    async with raw_server(OK, greeting=http_answer(b"", status="400 Bad Request")) as server:
+        base_url = server.base_url.replace("http://", "https://")
+        error = await failure(base_url)
+
+    assert type(error) is SourceUnavailable
+    assert_silent(error, base_url)
+    assert server.received == []
+
+
+def assert_silent(error: NoAnswer, base_url: str) -> None:
+    """Check that neither the error nor its traceback shows a credential, or where it was sent."""
+    shown = "".join([str(error), repr(error), error.detail, *traceback.format_exception(error)])
+    host = base_url.partition("://")[2]
+    for secret in (SECRET.reveal(), PLAYERS_KEY, host, "/path"):
+        assert secret not in shown.replace(__file__, "")
+    assert error.__cause__ is None
+    assert error.__suppress_context__
+
+
+async def test_a_credential_that_fits_no_header_is_not_shown() -> None:
+    """The driver's own message would quote it."""
+    unfit = SellerKey("\r\n: ".join(["key-of-two-lines"] * 2))
+    async with raw_server(OK) as server, client_of(server.base_url) as client:
+        with pytest.raises(SourceUnavailable) as raised:
+            await client.get("/path", bearer=unfit, parameters={})
+
+    assert "key-of-two-lines" not in "".join(traceback.format_exception(raised.value))
+    assert server.received == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(drip=Drip(chunk_bytes=1, interval_ms=20)),
+        Fault(latency_ms=60_000),
+    ],
+    ids=["drip", "latency"],
+)
+async def test_a_slow_store_does_not_stretch_a_look_up(fault: Fault) -> None:
+    """Each byte comes in time, the whole never does."""
+    clock = SystemClock()
+    sandbox = Sandbox(clock=clock)
+    sandbox.faults.replace([fault])
+    async with SandboxServer(create_sandbox_app(sandbox)) as server, asyncio.timeout(HANGS):
+        rig = build(clock=clock, base_url=server.base_url, timeout=timedelta(seconds=0.3))
+
+        with pytest.raises(SourceUnavailable, match="too long") as raised:
+            await rig.source.look_up(
+                GameId(seed.GAME_ID),
+                DownloadKey(seed.OWNER_KEY),
+                accept=frozenset(ProofKind),
+                priority=Priority.FOREGROUND,
+            )
+
+        sandbox.faults.replace([])
+        await rig.source.identify_seller()
+        await rig.requests.close()
+    assert seed.OWNER_KEY not in "".join(traceback.format_exception(raised.value))
+
+
+async def test_a_truncated_answer_of_the_sandbox_is_no_answer() -> None:
+    """Half of a body is no body."""
+    sandbox = Sandbox(clock=SystemClock())
+    sandbox.faults.replace([Fault(truncated=True)])
+    async with SandboxServer(create_sandbox_app(sandbox)) as server:
+        assert type(await failure(server.base_url)) is SourceUnavailable

@@ -1,0 +1,287 @@
+"""The composition root: what it builds from the settings, and that it closes what it opened."""
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from service.app import open_gateway, open_store, user_agent
+from service.sandbox import seed
+from service.sandbox.paths import Endpoint
+from service.sandbox.records import SellerKeyState
+from service.settings import Settings
+from tests.clock import FakeClock
+from tests.gateways import (
+    SECRET,
+    X_MOON,
+    LogLines,
+    asked_store,
+    befall,
+    client_of,
+    logging_into,
+    opened,
+    pointing_at,
+    read_metric,
+    sandbox_alone,
+    settings_from,
+    states_of,
+    until,
+    until_learned,
+)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The time of the gateway."""
+    return FakeClock()
+
+
+@pytest.fixture
+def log() -> LogLines:
+    """What the gateway logs."""
+    return LogLines()
+
+
+async def test_gateway_opens_without_a_store(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """A store that is away does not keep the gateway from starting."""
+
+    def nobody(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody is there")
+
+    settings = settings_from(tmp_path, pointing_at("http://127.0.0.1:9") + X_MOON, sandbox=False)
+    async with opened(settings, clock=clock, log=log, transport=httpx.MockTransport(nobody)) as gateway:
+        ready = await gateway.http.get("/readyz")
+
+    assert ready.status_code == 200
+
+
+async def test_store_is_asked_whose_the_key_is_until_it_says(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """A store that was away at the start is asked again every half minute."""
+    async with sandbox_alone(clock) as (sandbox, base_url):
+        befall(sandbox, status=500, times=1)
+        settings = settings_from(tmp_path, pointing_at(base_url) + X_MOON, sandbox=False)
+        async with opened(settings, clock=clock, log=log) as gateway:
+            await log.line("source_lost")
+            await clock.advance(timedelta(seconds=30))
+            await until_learned(gateway.gateway)
+
+        assert asked_store(sandbox, Endpoint.PROFILE) == 2
+
+
+async def test_without_configured_games_their_labels_are_learned(
+    tmp_path: Path, clock: FakeClock, log: LogLines
+) -> None:
+    """A game that the key can see is counted under its id, any other as `other`."""
+    async with opened(settings_from(tmp_path, ""), clock=clock, log=log) as gateway:
+        await until(lambda: 'stale_served_total{game="4"}' in gateway.gateway.metrics.render()[0].decode())
+        await gateway.key(seed.OWNER_KEY)
+        await gateway.key(seed.OWNER_KEY, game=987_654)
+
+        assert await gateway.metric("decisions_total", game="3") == 1
+        assert await gateway.metric("decisions_total", game="other") == 1
+
+
+async def test_changed_key_file_is_taken_up(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """The seller's key is rotated without a restart, and the account behind it is learned anew."""
+    file = tmp_path / "key"
+    file.write_text(seed.SELLER_KEY)
+    async with sandbox_alone(clock) as (sandbox, base_url):
+        toml = f'[itch]\napi_key_file = "{file}"\nbase_url = "{base_url}"\n' + X_MOON
+        async with opened(settings_from(tmp_path, toml, sandbox=False), clock=clock, log=log) as gateway:
+            await until_learned(gateway.gateway)
+            file.write_text(seed.SECOND_SELLER_KEY)
+            sandbox.world.seller_keys[seed.SELLER_KEY] = SellerKeyState(revoked=True)
+            sandbox.journal.clear()
+            clock.jump(timedelta(seconds=2))
+
+            response = await gateway.user(seed.STRANGER_ID)
+
+            assert response.json()["outcome"] == "not_owned"
+            assert asked_store(sandbox, Endpoint.PROFILE) == 1
+            await log.line("credential_reloaded")
+
+
+async def test_older_dialect_is_spoken_with_its_own_sandbox(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """Both of itch.io's APIs have a sandbox."""
+    settings = settings_from(tmp_path, '[itch]\ndialect = "server-side"\n' + X_MOON)
+    async with opened(settings, clock=clock, log=log) as gateway:
+        answers = [
+            await gateway.key(seed.OWNER_KEY),
+            await gateway.jwt(gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt),
+            await gateway.email(seed.BUYER_EMAIL),
+            await gateway.user(seed.STRANGER_ID),
+        ]
+        paths = [seen.path for seen in gateway.sandbox.journal.report().last]
+
+    assert [answer.json()["reason"] for answer in answers] == [
+        "download_key",
+        "download_key",
+        "purchase",
+        "no_download_key",
+    ]
+    assert all(path.startswith("/api/1/") for path in paths)
+
+
+async def test_replicas_share_the_store_budget(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """Each takes its part, and never less than one request."""
+    toml = "replicas = 4\n[itch]\nrate = 8\nburst = 12\n" + X_MOON
+    async with opened(settings_from(tmp_path, toml, frugal=True), clock=clock, log=log) as gateway:
+        clock.jump(timedelta(minutes=1))
+
+        assert await gateway.metric("source_budget_tokens") == 3
+
+
+async def test_redis_of_the_settings_is_used_and_closed(
+    tmp_path: Path, clock: FakeClock, log: LogLines, empty_redis: Redis, redis_url: str
+) -> None:
+    """The gateway's own client leaves no connection behind."""
+    toml = f'secret = "{SECRET}"\n{X_MOON}\n[redis]\nurl = "{redis_url}"\n'
+    async with opened(settings_from(tmp_path, toml), clock=clock, log=log) as gateway:
+        await gateway.key(seed.OWNER_KEY)
+        assert "ownership-gateway" in await names_of_clients(empty_redis)
+
+    async with asyncio.timeout(10):
+        while "ownership-gateway" in await names_of_clients(empty_redis):
+            continue
+    assert await empty_redis.dbsize() == 1
+
+
+async def names_of_clients(redis: Redis) -> list[str]:
+    """Return what the clients of a Redis call themselves."""
+    return [client["name"] for client in await redis.client_list()]
+
+
+async def test_redis_that_was_handed_in_stays_open(
+    tmp_path: Path, clock: FakeClock, log: LogLines, empty_redis: Redis
+) -> None:
+    """Whoever made a client closes it."""
+    settings = settings_from(tmp_path, f'secret = "{SECRET}"\n{X_MOON}')
+    async with opened(settings, clock=clock, log=log, redis=empty_redis) as gateway:
+        await gateway.key(seed.OWNER_KEY)
+
+    assert await empty_redis.dbsize() == 1
+
+
+async def test_closing_leaves_no_task_behind(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """Also with a look-up under way."""
+    before = asyncio.all_tasks()
+    async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
+        befall(gateway.sandbox, latency_ms=60_000)
+        asking = asyncio.create_task(gateway.key(seed.OWNER_KEY))
+        await until(lambda: asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS))
+        asking.cancel()
+        await asyncio.wait([asking])
+
+    assert asyncio.all_tasks() == before
+
+
+async def test_bug_at_start_is_told_and_does_no_harm(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """Work that nobody waits for must not fail unseen, nor when the gateway closes."""
+
+    def broken(_request: httpx.Request) -> httpx.Response:
+        raise RuntimeError("canary-7f3a91")
+
+    settings = settings_from(tmp_path, pointing_at("http://127.0.0.1:9") + X_MOON, sandbox=False)
+    async with opened(settings, clock=clock, log=log, transport=httpx.MockTransport(broken)) as gateway:
+        line = await log.line("bug")
+        alive = await gateway.http.get("/livez")
+
+    assert (line["where"], alive.status_code) == ("start-up", 200)
+
+
+async def test_settings_without_a_source_open_nothing(clock: FakeClock, log: LogLines) -> None:
+    """Nobody may forget to load them properly."""
+    with logging_into(log, clock=clock) as logs, pytest.raises(AssertionError, match="without a source"):
+        async with open_gateway(Settings(), log=logs, clock=clock):
+            pass
+
+
+@pytest.mark.parametrize("sandbox", ["its own", "elsewhere"])
+async def test_way_to_the_store_can_be_opened_alone(
+    tmp_path: Path, clock: FakeClock, log: LogLines, sandbox: str
+) -> None:
+    """Commands ask the store once, and serve nothing."""
+    async with sandbox_alone(clock) as (_, base_url):
+        settings = settings_from(
+            tmp_path, "" if sandbox == "its own" else pointing_at(base_url), sandbox=sandbox == "its own"
+        )
+        with logging_into(log, clock=clock) as logs:
+            async with open_store(settings, log=logs) as store:
+                identity = await store.source.identify_seller()
+
+    assert identity.player.id == seed.SELLER_ID
+
+
+async def test_store_learns_whom_to_ask_about_the_traffic(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """An honest User-Agent with a page, as itch.io's staff would wish."""
+    agents = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        agents.append(request.headers["user-agent"])
+        return httpx.Response(500)
+
+    toml = pointing_at("http://127.0.0.1:9") + 'contact_url = "https://studio.example/gateway"\n' + X_MOON
+    settings = settings_from(tmp_path, toml, sandbox=False)
+    with logging_into(log, clock=clock) as logs:
+        async with open_gateway(settings, log=logs, clock=clock, transport=httpx.MockTransport(note)):
+            await until(lambda: agents)
+
+    assert agents[0] == user_agent(settings)
+    assert agents[0].endswith(" (+https://studio.example/gateway)")
+
+
+async def test_two_gateways_have_metrics_of_their_own(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """Nothing is counted for the process as a whole."""
+    settings = settings_from(tmp_path, X_MOON)
+    with logging_into(log, clock=clock) as logs:
+        async with (
+            open_gateway(settings, log=logs, clock=clock) as one,
+            open_gateway(settings, log=logs, clock=clock) as other,
+            client_of(one) as http,
+        ):
+            await http.post("/verify/jwt", json={"game": 3, "jwt": ""})
+
+            counts = [read_metric(gateway.metrics.render()[0].decode(), "decisions_total") for gateway in (one, other)]
+    assert counts == [1, 0]
+
+
+async def test_state_of_redis_is_disabled_without_one(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """Not having Redis is no fault."""
+    async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
+        assert states_of(gateway.gateway)["redis"] == "disabled"
+
+
+async def test_key_of_another_account_makes_another_seller(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """After a rotation the former seller is a player like any other."""
+    accounts = {"Bearer first-seller-key": 101, "Bearer second-seller-key": 102}
+
+    def store(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/profile":
+            return unread({"user": {"id": accounts[request.headers["authorization"]]}})
+        if request.url.path.endswith("/purchases"):
+            return unread({"purchases": {}})
+        return unread({"errors": ["no download key found"]})
+
+    file = tmp_path / "key"
+    file.write_text("first-seller-key")
+    toml = f'[itch]\napi_key_file = "{file}"\nbase_url = "http://127.0.0.1:9"\n' + X_MOON
+    settings = settings_from(tmp_path, toml, sandbox=False)
+    async with opened(settings, clock=clock, log=log, transport=httpx.MockTransport(store)) as gateway:
+        await until_learned(gateway.gateway)
+        before = (await gateway.user(101)).json()["reason"]
+        file.write_text("second-seller-key")
+        clock.jump(timedelta(seconds=2))
+        await gateway.user(2001)  # the first question after the change is what notices it
+        after = [(await gateway.user(player)).json()["reason"] for player in (101, 102)]
+
+    assert before == "seller_account"
+    assert after == ["no_download_key", "seller_account"]
+
+
+def unread(body: object) -> httpx.Response:
+    """Return an answer of the store as it comes from a network: nobody has read it yet."""
+    return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))
