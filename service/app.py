@@ -22,7 +22,6 @@ from service.api.games import GameDirectory
 from service.api.operations import Readiness, create_operations_router
 from service.api.routes import LARGEST_BODY, create_crash_handler, create_verify_router, refuse_request
 from service.api.verify import VerifyDesk
-from service.cache.connect import RedisClient, connect
 from service.cache.keys import KeyedFingerprints, derive_keys
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
@@ -44,6 +43,7 @@ from service.observability.loop_lag import LoopLagMonitor
 from service.observability.metrics import Metrics
 from service.ownership import Observation
 from service.policy import GameRules
+from service.redis.connect import RedisClient, connect
 from service.sandbox.app import create_sandbox_app
 from service.sandbox.control import create_control_router
 from service.sandbox.seed import SELLER_KEY as SANDBOX_SELLER_KEY

@@ -14,7 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from service.app import Gateway, open_gateway
-from service.cache.connect import RedisClient
+from service.redis.connect import RedisClient
 from service.interfaces import Clock
 from service.observability.logs import Logging, configure_logging
 from service.ownership import Method

@@ -13,10 +13,8 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import ReadOnlyError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
-from service.cache.circuit import Circuit
-from service.cache.connect import RedisClient
 from service.cache.joined_reads import JoinedReads, Reply
 from service.cache.kept import CLOCK_TOLERANCE, LONGEST_KEPT, Kept
 from service.cache.keys import redis_key
@@ -25,11 +23,11 @@ from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cache.sealing import Flaw, Sealer, Unsealable, stamp
 from service.interfaces import Clock
 from service.ownership import CacheTier, Fingerprint
+from service.redis.circuit import Circuit
+from service.redis.connect import RedisClient
+from service.redis.failures import REDIS_FAILURES
 
 T = TypeVar("T")
-
-REDIS_FAILURES: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
-"""All that redis-py raises when Redis fails it: its two trees, and what the socket says."""
 
 PATIENCE: Final = timedelta(milliseconds=60)
 """The most that a question waits for Redis; a connection that takes longer is made nevertheless, for the next one."""

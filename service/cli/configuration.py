@@ -8,9 +8,9 @@ from typing import NoReturn
 
 import click
 
-from service.cache.redis_url import parse_redis_url
 from service.cli.exits import Exit
 from service.errors import SettingsError
+from service.redis.url import parse_redis_url
 from service.settings import Settings, load_settings
 
 config_option = click.option(

@@ -15,13 +15,13 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.cache.connect import CONNECT_SECONDS, SOCKET_SECONDS, RedisClient, connect
 from service.cache.keys import redis_key
-from service.cache.redis_tier import REDIS_FAILURES
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cli.findings import Finding, Verdict
 from service.interfaces import Clock
 from service.ownership import Fingerprint
+from service.redis.connect import CONNECT_SECONDS, SOCKET_SECONDS, RedisClient, connect
+from service.redis.failures import REDIS_FAILURES
 from service.secret import RedisUrl
 
 SLOW_MILLISECONDS: Final = 10.0

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 
 import pytest
 
@@ -29,7 +29,7 @@ RIGHTS = {
 ALL_RIGHTS = {"verify", "assert:user", "assert:email", "admin"}
 
 
-def token_with(rights: Set[str]) -> str:
+def token_with(rights: AbstractSet[str]) -> str:
     """Return the token of the caller that has exactly these rights."""
     return "ogw_with-" + "-and-".join(sorted(right.replace(":", "-") for right in rights))
 

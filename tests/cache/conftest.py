@@ -7,9 +7,9 @@ from typing import TypeAlias
 import pytest
 from redis.asyncio import RedisCluster
 
-from service.cache.connect import RedisClient, connect
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
+from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
 from tests.cache.samples import Recorder, sealer
 from tests.clock import FakeClock

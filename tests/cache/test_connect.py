@@ -10,8 +10,8 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.cache.connect import RedisClient, connect
 from service.cache.operations import CacheOperation, CacheResult
+from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
 from tests.cache.certificates import write_certificate
 from tests.cache.conftest import MakeTier

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.connect import connect
 from service.cache.keys import derive_keys, redis_key
 from service.cache.operations import CacheOperation, CacheResult
 from service.cache.redis_tier import RedisTier
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cache.sealing import HEADER, Sealer, stamp
 from service.ownership import AppJwt, DownloadKey, Evidence, GameId, ProofKind, VerifiedEmail
+from service.redis.connect import connect
 from service.secret import RedisUrl
 from tests.cache.conftest import MakeTier
 from tests.cache.samples import (

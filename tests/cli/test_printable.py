@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.cli.terminal import printable
@@ -15,6 +15,7 @@ def test_nothing_is_left_that_a_terminal_acts_upon(text: str) -> None:
     assert printable(text).isprintable()
 
 
+@settings(max_examples=30)
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_json_means_the_same_afterwards(value: object) -> None:
     """It can still be copied from the terminal."""

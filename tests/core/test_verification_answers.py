@@ -410,6 +410,20 @@ async def test_who_turns_out_to_be_the_seller_is_let_in(rig: Rig) -> None:
     assert (decision.outcome, decision.reason) == (Outcome.GRANTED, Reason.SELLER_ACCOUNT)
 
 
+async def test_a_seller_who_became_known_meanwhile_is_let_in(rig: Rig) -> None:
+    """Another player's question found out while the store was asked about this one."""
+    rig.source.seller = None
+    rig.source.takes = 2 * SECOND
+    task = rig.asking(AssertedUser(SELLER))
+    await rig.clock.advance(SECOND)
+    rig.source.seller = SELLER
+
+    await rig.clock.advance(SECOND)
+
+    assert task.result().decision.reason is Reason.SELLER_ACCOUNT
+    assert rig.calls == [foreground(AssertedUser(SELLER))]
+
+
 async def test_an_owner_is_let_in_without_asking_for_the_seller(rig: Rig) -> None:
     """It would change nothing."""
     rig.source.seller = None

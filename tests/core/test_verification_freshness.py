@@ -124,7 +124,7 @@ async def test_proof_is_served_while_it_is_refreshed(owner: Rig, age: timedelta,
     await owner.clock.advance(age)
     owner.source.takes = SECOND
 
-    verdict = await owner.ask(KEY)
+    verdict = await owner.ask_through(timedelta(), KEY)
 
     assert (verdict.decision.allowed, verdict.decision.stale, verdict.cache) == (True, stale, CacheTier.MEMORY)
 
@@ -143,10 +143,10 @@ async def test_a_hundred_questions_refresh_once(owner: Rig) -> None:
     await owner.clock.advance(DUE)
     owner.source.takes = SECOND
 
-    verdicts = await asyncio.gather(*(owner.ask(KEY) for _ in range(100)))
+    tasks = [owner.asking(KEY) for _ in range(100)]
     await owner.settle()
 
-    assert ({verdict.cache for verdict in verdicts}, owner.calls) == ({CacheTier.MEMORY}, [background(KEY)])
+    assert ({task.result().cache for task in tasks}, owner.calls) == ({CacheTier.MEMORY}, [background(KEY)])
 
 
 async def test_nothing_is_refreshed_without_budget(owner: Rig) -> None:

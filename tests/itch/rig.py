@@ -30,6 +30,8 @@ class Observer:
         self.seconds: list[float] = []
         self.credentials: list[bool] = []
         self.reached: list[bool] = []
+        self.pauses: list[timedelta] = []
+        self.resumed = 0
 
     def requested(self, endpoint: Endpoint, result: str, seconds: float) -> None:
         """Remember how a request ended."""
@@ -43,6 +45,10 @@ class Observer:
     def reachable(self, *, answering: bool) -> None:
         """Remember whether the store answered."""
         self.reached.append(answering)
+
+    def resume(self) -> None:
+        """Count the ends of pauses."""
+        self.resumed += 1
 
 
 class Rig(Struct, frozen=True):
@@ -70,8 +76,8 @@ def build(
         burst=burst,
         patience=timedelta(seconds=1),
         clock=clock,
-        paused=lambda _: None,
-        resumed=lambda: None,
+        paused=observer.pauses.append,
+        resumed=observer.resume,
     )
     base_url += BASE_PATH[dialect]
     requests = StoreRequests(

@@ -131,7 +131,7 @@ async def test_while_throttled_nothing_is_sent(clock: FakeClock, status: int, co
     assert (told.value.retry_after, held_back.value.retry_after) == (timedelta(seconds=7), timedelta(seconds=0.1))
     assert len(script.requests) == 1
     assert await ask(rig) == {"download_key": {}}
-    assert rig.budget.pause_left() == timedelta()
+    assert (rig.observer.pauses, rig.observer.resumed) == ([timedelta(seconds=7)], 1)
 
 
 async def test_a_spent_budget_sends_nothing(clock: FakeClock) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.cache.redis_url import Form, RedisAddress, RedisPassword, parse_redis_url
 from service.errors import SettingsError
+from service.redis.url import Form, RedisAddress, RedisPassword, parse_redis_url
 from service.secret import RedisUrl
 
 PASSWORD = RedisPassword("s3cr3t/@:pw")

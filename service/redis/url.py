@@ -108,7 +108,7 @@ def parse_redis_url(url: RedisUrl) -> RedisAddress:
 
 
 def _mistake(detail: str) -> SettingsError:
-    return SettingsError([f"REDIS__URL {detail}"])
+    return SettingsError([f"OWNERSHIP_GATEWAY_REDIS__URL {detail}"])
 
 
 def _check_options(options: dict[str, str], form: Form, *, tls: bool) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.cache.circuit import Circuit
+from service.redis.circuit import Circuit
 from tests.cache.samples import SECOND
 from tests.clock import FakeClock
 

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from service.cache.redis_url import Form, RedisAddress, RedisPassword, parse_redis_url
+from service.redis.url import Form, RedisAddress, RedisPassword, parse_redis_url
 from service.secret import RedisUrl
 
 RedisClient: TypeAlias = Redis | RedisCluster

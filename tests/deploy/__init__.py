@@ -1,0 +1,1 @@
+"""What an operator deploys, really built, started and asked."""

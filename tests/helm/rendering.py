@@ -1,0 +1,123 @@
+"""What Helm makes of the chart, as plain dictionaries."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml  # type: ignore[import-untyped]  # it brings no types, and only plain dicts come out of it
+
+from service.settings import Settings, load_settings
+
+Document: TypeAlias = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "helm" / "ownership-gateway"
+EXAMPLE = ROOT / "helm" / "examples" / "game-server"
+MANIFESTS = ROOT / "deploy" / "kubernetes"
+SCENARIOS = sorted((CHART / "ci").glob("*-values.yaml"))
+
+CALLER = {"name": "lobby", "token_sha256": "ab" * 32, "games": ["*"], "rights": ["verify"]}
+SERVICE: Document = {"config": {"callers": [CALLER]}, "secrets": {"sellerKey": {"existingSecret": "itch"}}}
+SIDECAR: Document = {
+    "mode": "sidecar",
+    "secrets": {"sellerKey": {"existingSecret": "itch"}},
+    "sidecar": {"acceptKeyInPod": True},
+}
+
+
+class RefusedError(Exception):
+    """Helm rendered nothing; the text is what it said."""
+
+
+class Rendered:
+    """The objects that a chart was rendered to."""
+
+    def __init__(self, text: str) -> None:
+        self.documents: list[Document] = [document for document in yaml.safe_load_all(text) if document]
+
+    def kinds(self) -> set[str]:
+        return {str(document["kind"]) for document in self.documents}
+
+    def one(self, kind: str, *, name_ends: str = "") -> Document:
+        (found,) = [
+            document
+            for document in self.documents
+            if document["kind"] == kind and document["metadata"]["name"].endswith(name_ends)
+        ]
+        return found
+
+    def pod(self) -> Document:
+        """The pod of the one Deployment."""
+        template: Document = self.one("Deployment")["spec"]["template"]
+        return template
+
+    def gateway(self) -> Document:
+        """The gateway's container, wherever it is in that pod."""
+        spec = self.pod()["spec"]
+        (found,) = [
+            container
+            for container in [*spec.get("initContainers", []), *spec["containers"]]
+            if container["name"] == "ownership-gateway"
+        ]
+        return dict(found)
+
+    def env(self) -> dict[str, str]:
+        return {variable["name"]: variable["value"] for variable in self.gateway()["env"]}
+
+    def settings(self, directory: Path) -> Settings:
+        """Return what the gateway reads in that pod. Raises `SettingsError` where it would refuse to start."""
+        config = directory / "gateway.toml"
+        config.write_text(self.one("ConfigMap", name_ends="gateway")["data"]["gateway.toml"])
+        environ = self.env() | {"OWNERSHIP_GATEWAY_CONFIG": str(config)}
+        for name, content in _SECRETS.items():
+            if name in environ:
+                file = directory / name
+                file.write_text(content)
+                environ[name] = str(file)
+        return load_settings(environ)
+
+
+_SECRETS = {
+    "OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": "seller-key-of-a-test",
+    "OWNERSHIP_GATEWAY_SECRET_FILE": "sealing-secret-of-a-test-0123456789",
+    "OWNERSHIP_GATEWAY_REDIS__URL_FILE": "rediss+sentinel://gateway:password@redis.example/main",
+}
+
+
+class Helm:
+    """A real Helm."""
+
+    def __init__(self, binary: Path) -> None:
+        self._binary = binary
+
+    def render(
+        self, values: Mapping[str, Any] | Path = SERVICE, *, chart: Path = CHART, kubernetes: str = "1.33"
+    ) -> Rendered:
+        """Render a chart. Raises `RefusedError` with what Helm says."""
+        arguments = ["template", "release", str(chart), "--namespace", "games", "--kube-version", kubernetes]
+        if isinstance(values, Path):
+            return Rendered(self.run(*arguments, "--values", str(values)))
+        return Rendered(self.run(*arguments, "--values", "-", text=json.dumps(values)))
+
+    def run(self, *arguments: str, text: str = "") -> str:
+        done = subprocess.run([self._binary, *arguments], input=text, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RefusedError(done.stderr)
+        return done.stdout
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> Document:
+    """Return values with changes laid over them, as Helm lays them."""
+    both = dict(values)
+    for key, change in changes.items():
+        below = both.get(key)
+        both[key] = merged(below, change) if isinstance(below, Mapping) and isinstance(change, Mapping) else change
+    return both
+
+
+def containers_of(pod: Document) -> Iterator[Document]:
+    """Yield every container of a pod template."""
+    yield from pod["spec"].get("initContainers", [])
+    yield from pod["spec"]["containers"]

@@ -1,0 +1,95 @@
+"""What holds for every scenario in the chart's ci/ folder, and for the manifests made from the chart."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # it brings no types, and only plain dicts come out of it
+
+from service.settings.schema import SINGLE
+from tests.helm.rendering import CHART, MANIFESTS, ROOT, SCENARIOS, Helm, Rendered
+
+_SERVICES = [path for path in SCENARIOS if path.name.startswith("service")]
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix("-values.yaml")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=_name)
+def test_both_helms_render_the_same(helms: dict[str, Helm], scenario: Path) -> None:
+    """It does not matter which Helm an operator has."""
+    assert helms["3"].render(scenario).documents == helms["4"].render(scenario).documents
+
+
+@pytest.mark.parametrize("scenario", _SERVICES, ids=_name)
+def test_the_gateway_starts_with_what_is_rendered(helm: Helm, scenario: Path, tmp_path: Path) -> None:
+    """The gateway's own settings accept the file and the environment of the pod."""
+    settings = helm.render(scenario).settings(tmp_path)
+
+    assert settings.operations.port == 9090
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=_name)
+def test_everything_is_in_the_namespace_of_the_release(helm: Helm, scenario: Path) -> None:
+    """Nothing ends up in a namespace that nobody named."""
+    assert {document["metadata"]["namespace"] for document in helm.render(scenario).documents} == {"games"}
+
+
+def test_values_arrive_unchanged(helm: Helm, tmp_path: Path) -> None:
+    """Large ids stay whole numbers, fractions stay fractions, lists stay lists."""
+    settings = helm.render(CHART / "ci" / "service-everything-values.yaml").settings(tmp_path)
+
+    games = {game.slug: game for game in settings.games}
+    assert games["x-moon"].id == 9007199254740991
+    assert games["x-moon"].grant_user_ids == {29789, 1234567890}
+    assert [caller.rate for caller in settings.callers] == [0.5, 50.0]
+    assert settings.itch.rate == 4.5
+    assert settings.drain_seconds == 7.5
+
+
+def test_every_setting_is_the_charts_or_the_operators(helm: Helm) -> None:
+    """No setting of the gateway is out of reach, and none can be set in two places."""
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())["properties"]["config"]["properties"]
+    below_config = {
+        f"{group}.{key}" if "properties" in table else group
+        for group, table in schema.items()
+        for key in table.get("properties", {"": None})
+    } - {"games", "callers"}
+
+    assert set(SINGLE) - below_config == {
+        "host",
+        "port",
+        "unix_socket",
+        "replicas",
+        "secret",
+        "secret_file",
+        "itch.api_key",
+        "itch.api_key_file",
+        "redis.url",
+        "redis.url_file",
+        "operations.host",
+        "operations.port",
+    }
+
+
+def test_the_chart_is_of_the_gateways_version() -> None:
+    """The chart installs the version that it was tested with."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+
+    assert chart["appVersion"] == project["version"]
+
+
+def test_the_caller_of_the_manifests_lets_nobody_in() -> None:
+    """Whoever applies the manifests unread has opened nothing: no token is known that hashes to zeros."""
+    config = tomllib.loads(yaml.safe_load((MANIFESTS / "configmap.yaml").read_text())["data"]["gateway.toml"])
+
+    assert [caller["token_sha256"] for caller in config["callers"]] == ["0" * 64]
+
+
+def test_the_gateway_starts_with_the_manifests(tmp_path: Path) -> None:
+    """What people without Helm apply is a configuration that the gateway accepts."""
+    text = "\n---\n".join((MANIFESTS / name).read_text() for name in ("configmap.yaml", "deployment.yaml"))
+
+    assert Rendered(text).settings(tmp_path).host == "0.0.0.0"  # noqa: S104 - that is what a service listens on

@@ -1,0 +1,260 @@
+"""The chart as a shared service."""
+
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # it brings no types, and only plain dicts come out of it
+
+from tests.helm.rendering import CHART, SERVICE, Document, Helm, merged
+
+_REDIS: Document = {
+    "secrets": {"redisUrl": {"existingSecret": "redis"}, "sealingSecret": {"existingSecret": "sealing"}},
+    "networkPolicy": {"redis": [{"podSelector": {"matchLabels": {"app": "redis"}}}]},
+}
+
+
+def _egress_to(policy: Document, port: int) -> list[Any]:
+    return [rule for rule in policy["spec"]["egress"] if port in [entry["port"] for entry in rule["ports"]]]
+
+
+def test_the_pod_is_restricted(helm: Helm) -> None:
+    """The container meets the restricted pod security standard, and its file system cannot be written to."""
+    context = helm.render().gateway()["securityContext"]
+
+    assert context == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def test_the_pod_has_no_way_to_kubernetes(helm: Helm) -> None:
+    """No token of the service account is mounted, neither by the pod nor by the account."""
+    rendered = helm.render()
+
+    assert rendered.pod()["spec"]["automountServiceAccountToken"] is False
+    assert rendered.one("ServiceAccount")["automountServiceAccountToken"] is False
+
+
+def test_services_put_nothing_into_the_environment(helm: Helm) -> None:
+    """A Service called ownership-gateway cannot set OWNERSHIP_GATEWAY_PORT."""
+    assert helm.render().pod()["spec"]["enableServiceLinks"] is False
+
+
+def test_a_user_can_be_left_to_the_cluster(helm: Helm) -> None:
+    """OpenShift gives each namespace user ids of its own."""
+    context = helm.render(merged(SERVICE, {"runAs": {"user": None, "group": None}})).gateway()["securityContext"]
+
+    assert "runAsUser" not in context
+    assert context["runAsNonRoot"] is True
+
+
+def test_secrets_are_files_and_never_environment(helm: Helm) -> None:
+    """The environment names paths; what it names is mounted."""
+    rendered = helm.render(merged(SERVICE, _REDIS))
+
+    mounts = [mount["mountPath"] for mount in rendered.gateway()["volumeMounts"]]
+    files = [value for name, value in rendered.env().items() if name.endswith("_FILE")]
+    assert len(files) == 3
+    assert all(any(file.startswith(f"{mount}/") for mount in mounts) for file in files)
+    assert all("valueFrom" not in variable for variable in rendered.gateway()["env"])
+
+
+def test_secrets_are_mounted_as_directories(helm: Helm) -> None:
+    """A single file mounted by subPath would never see the new key."""
+    assert all("subPath" not in mount for mount in helm.render().gateway()["volumeMounts"])
+
+
+def test_only_the_gateways_group_reads_secrets(helm: Helm) -> None:
+    """Secrets are 0440, and their group is the gateway's."""
+    rendered = helm.render()
+
+    (volume,) = [volume for volume in rendered.pod()["spec"]["volumes"] if "secret" in volume]
+    assert volume["secret"]["defaultMode"] == 0o440
+    assert rendered.pod()["spec"]["securityContext"]["fsGroup"] == 65532
+
+
+def test_of_a_secret_only_the_key_is_mounted(helm: Helm) -> None:
+    """What else is in the Secret stays out of the pod."""
+    (volume,) = [volume for volume in helm.render().pod()["spec"]["volumes"] if "secret" in volume]
+
+    assert volume["secret"]["items"] == [{"key": "seller-key", "path": "seller-key"}]
+
+
+def test_a_file_of_somebody_else_needs_no_secret(helm: Helm) -> None:
+    """A CSI driver or an agent may bring the key."""
+    rendered = helm.render({**SERVICE, "secrets": {"sellerKey": {"file": "/run/vault/key"}}})
+
+    assert rendered.env()["OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE"] == "/run/vault/key"
+    assert [volume["name"] for volume in rendered.pod()["spec"]["volumes"]] == ["ownership-gateway-config"]
+
+
+def test_the_pod_outlives_its_drain(helm: Helm) -> None:
+    """SIGKILL comes after draining and the 10 seconds for what is under way."""
+    spec = helm.render(merged(SERVICE, {"config": {"drain_seconds": 30}})).pod()["spec"]
+
+    assert spec["terminationGracePeriodSeconds"] >= 40
+
+
+def test_a_new_configuration_restarts_the_pods(helm: Helm) -> None:
+    """The file is read at start, so its checksum is part of the pod."""
+    before = helm.render().pod()["metadata"]["annotations"]
+    after = helm.render(merged(SERVICE, {"config": {"deadline_ms": 1000}})).pod()["metadata"]["annotations"]
+
+    assert before != after
+
+
+def test_another_port_of_the_service_restarts_nothing(helm: Helm) -> None:
+    """What says nothing about the configuration leaves its checksum alone."""
+    before = helm.render().pod()["metadata"]["annotations"]
+
+    assert helm.render(merged(SERVICE, {"service": {"port": 80}})).pod()["metadata"]["annotations"] == before
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
+def test_probes_ask_the_operations_port(helm: Helm, probe: str) -> None:
+    """The port for questions answers no probe."""
+    assert helm.render().gateway()[probe]["httpGet"]["port"] == "operations"
+
+
+def test_liveness_does_not_look_at_readiness(helm: Helm) -> None:
+    """A draining gateway is not ready, and must not be killed for it."""
+    assert helm.render().gateway()["livenessProbe"]["httpGet"]["path"] == "/livez"
+
+
+def test_game_servers_see_only_questions(helm: Helm) -> None:
+    """The Service that is asked has no port for metrics."""
+    ports = helm.render().one("Service", name_ends="gateway")["spec"]["ports"]
+
+    assert [port["targetPort"] for port in ports] == ["questions"]
+
+
+def test_prometheus_scrapes_each_pod_once(helm: Helm) -> None:
+    """The ServiceMonitor selects the operations Service, and not the other."""
+    rendered = helm.render(merged(SERVICE, {"serviceMonitor": {"enabled": True}}))
+    selected = rendered.one("ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
+
+    services = [document for document in rendered.documents if document["kind"] == "Service"]
+    matching = [one["metadata"]["name"] for one in services if selected <= one["metadata"]["labels"].items()]
+    assert matching == ["release-ownership-gateway-operations"]
+
+
+def test_selectors_match_the_pod(helm: Helm) -> None:
+    """Deployment, Services, budget and policy all mean the same pods."""
+    rendered = helm.render()
+    labels = rendered.pod()["metadata"]["labels"].items()
+
+    selectors = [
+        document["spec"]["selector"].get("matchLabels", document["spec"]["selector"])
+        for document in rendered.documents
+        if "selector" in document.get("spec", {})
+    ]
+    selectors.append(rendered.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"])
+    assert len(selectors) == 5
+    assert all(selector.items() <= labels for selector in selectors)
+
+
+def test_pods_are_spread(helm: Helm) -> None:
+    """Over nodes, then over zones."""
+    constraints = helm.render().pod()["spec"]["topologySpreadConstraints"]
+
+    assert [one["topologyKey"] for one in constraints] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+
+
+def test_replicas_share_the_store_budget(helm: Helm) -> None:
+    """Each gateway knows how many there are."""
+    rendered = helm.render(merged(SERVICE, {"replicaCount": 3}))
+
+    assert rendered.one("Deployment")["spec"]["replicas"] == 3
+    assert rendered.env()["OWNERSHIP_GATEWAY_REPLICAS"] == "3"
+
+
+def test_with_autoscaling_the_budget_is_shared_by_the_most_there_can_be(helm: Helm) -> None:
+    """The Deployment leaves the number to the autoscaler, and no number exceeds the budget."""
+    rendered = helm.render(merged(SERVICE, {"autoscaling": {"enabled": True, "maxReplicas": 9}}))
+
+    assert "replicas" not in rendered.one("Deployment")["spec"]
+    assert rendered.env()["OWNERSHIP_GATEWAY_REPLICAS"] == "9"
+    assert rendered.one("HorizontalPodAutoscaler")["spec"]["maxReplicas"] == 9
+
+
+def test_drains_of_nodes_leave_pods_running(helm: Helm) -> None:
+    """One pod may be missing, and a broken one may always be moved."""
+    spec = helm.render().one("PodDisruptionBudget")["spec"]
+
+    assert spec["maxUnavailable"] == 1
+    assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_callers_reach_questions_only(helm: Helm) -> None:
+    """Metrics are for monitoring, questions for callers."""
+    ingress = helm.render().one("NetworkPolicy")["spec"]["ingress"]
+
+    assert [rule["ports"] for rule in ingress] == [[{"port": "questions"}], [{"port": "operations"}]]
+
+
+def test_an_empty_list_of_callers_means_nobody(helm: Helm) -> None:
+    """A rule without peers would mean everybody, so there is none."""
+    policy = helm.render(merged(SERVICE, {"networkPolicy": {"callers": []}})).one("NetworkPolicy")
+
+    assert [rule["ports"] for rule in policy["spec"]["ingress"]] == [[{"port": "operations"}]]
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"])
+def test_the_store_is_never_inside_the_cluster(helm: Helm, network: str) -> None:
+    """Port 443 of private networks, and of the cloud's metadata service, stays out of reach."""
+    (rule,) = _egress_to(helm.render().one("NetworkPolicy"), 443)
+
+    assert network in rule["to"][0]["ipBlock"]["except"]
+
+
+def test_the_sandbox_reaches_no_store(helm: Helm) -> None:
+    """It has its own."""
+    values = {"config": {**SERVICE["config"], "sandbox": True}}
+
+    assert _egress_to(helm.render(values).one("NetworkPolicy"), 443) == []
+
+
+def test_redis_is_reached_where_it_is(helm: Helm) -> None:
+    """Only the peers that were named, only on Redis' port."""
+    (rule,) = _egress_to(helm.render(merged(SERVICE, _REDIS)).one("NetworkPolicy"), 6379)
+
+    assert rule["to"] == _REDIS["networkPolicy"]["redis"]
+
+
+def test_without_redis_nothing_leads_there(helm: Helm) -> None:
+    """A policy opens nothing that is not used."""
+    assert _egress_to(helm.render().one("NetworkPolicy"), 6379) == []
+
+
+def test_a_digest_beats_the_tag(helm: Helm) -> None:
+    """What cannot be moved wins."""
+    digest = f"sha256:{'0' * 64}"
+    container = helm.render(merged(SERVICE, {"image": {"digest": digest, "tag": "1"}})).gateway()
+
+    assert container["image"] == f"ghcr.io/ownership-gateway/ownership-gateway@{digest}"
+
+
+def test_the_rules_arrive_as_they_are(helm: Helm) -> None:
+    """Helm leaves Prometheus' own templates in the alerts alone."""
+    rule = helm.render(merged(SERVICE, {"prometheusRule": {"enabled": True}})).one("PrometheusRule")
+
+    assert rule["spec"] == yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
+
+
+def test_the_dashboards_arrive_as_they_are(helm: Helm) -> None:
+    """Helm leaves Grafana's own templates in the dashboards alone."""
+    rendered = helm.render(merged(SERVICE, {"dashboard": {"enabled": True}}))
+    files = (CHART / "files" / "dashboards").glob("*.json")
+
+    data = rendered.one("ConfigMap", name_ends="dashboard")["data"] or {}
+    assert {name: text.strip() for name, text in data.items()} == {one.name: one.read_text().strip() for one in files}
+
+
+def test_monitoring_is_asked_for(helm: Helm) -> None:
+    """Clusters without the Prometheus Operator do not know its kinds."""
+    assert helm.render().kinds().isdisjoint({"ServiceMonitor", "PodMonitor", "PrometheusRule"})
