@@ -14,6 +14,7 @@ from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, ControllerRouterHandler
 
+from service.alone import Alone
 from service.api.answers import AnswerWriter
 from service.api.batch import BatchDesk
 from service.api.callers import Caller, CallerDirectory
@@ -22,20 +23,22 @@ from service.api.games import GameDirectory
 from service.api.operations import Readiness, create_operations_router
 from service.api.routes import LARGEST_BODY, create_crash_handler, create_verify_router, refuse_request
 from service.api.verify import VerifyDesk
-from service.cache.keys import KeyedFingerprints, derive_keys
+from service.cache.claims import ClusterClaims
+from service.cache.keys import KeyedFingerprints, Keys, budget_key, derive_keys
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.sealing import Sealer
 from service.cache.tiers import TieredStore
 from service.clock import SystemClock
 from service.errors import NoAnswer
-from service.interfaces import Clock
+from service.interfaces import Clock, LookUpOnce
 from service.itch.dialect import Dialect
 from service.itch.requests import StoreRequests
 from service.itch.seller_key import SellerKeyRing
 from service.itch.source import ItchSource
 from service.itch.transport import StoreClient
 from service.limits.caller_limits import CallerLimits
+from service.limits.cluster_budget import ClusterBudget
 from service.limits.store_budget import TokenBucket
 from service.observability.events import Events
 from service.observability.logs import Logging
@@ -79,7 +82,7 @@ class Gateway:
 class Store:
     """The way to the store, and what it costs: everything below the verification."""
 
-    def __init__(self, *, source: ItchSource, budget: TokenBucket, environment: str) -> None:
+    def __init__(self, *, source: ItchSource, budget: TokenBucket | ClusterBudget, environment: str) -> None:
         self.source = source
         self.budget = budget
         self.environment = environment
@@ -106,9 +109,12 @@ async def open_gateway(
     events = Events(metrics=metrics, log=log)
     async with AsyncExitStack() as stack:
         sandbox = Sandbox(clock=clock) if settings.sandbox else None
-        store = await _open_store(settings, sandbox, stack, clock=clock, events=events, transport=transport)
-        cache = _open_cache(settings, stack, clock=clock, events=events, metrics=metrics, redis=redis)
         keys = derive_keys(settings.secret)
+        client = redis or _open_redis(settings, stack)
+        store = await _open_store(
+            settings, sandbox, stack, keys=keys, clock=clock, events=events, transport=transport, redis=client
+        )
+        cache = _open_cache(settings, stack, keys=keys, clock=clock, events=events, metrics=metrics, redis=client)
         fingerprints = KeyedFingerprints(keys.naming, store.environment)
         flights = SingleFlight[Observation](joined=events.joined, crashed=events.crashed)
         verification = Verification(
@@ -120,6 +126,7 @@ async def open_gateway(
             clock=clock,
             sandbox=settings.sandbox,
             sandbox_seen=lambda: store.source.sandbox_seen,
+            once=_open_claims(settings, stack, cache=cache, clock=clock, events=events, redis=client),
         )
         stack.push_async_callback(verification.close)
         desk = VerifyDesk(
@@ -166,7 +173,14 @@ async def open_store(settings: Settings, *, log: Logging) -> AsyncIterator[Store
     async with AsyncExitStack() as stack:
         sandbox = Sandbox(clock=clock) if settings.sandbox else None
         yield await _open_store(
-            settings, sandbox, stack, clock=clock, events=Events(metrics=metrics, log=log), transport=None
+            settings,
+            sandbox,
+            stack,
+            keys=derive_keys(settings.secret),
+            clock=clock,
+            events=Events(metrics=metrics, log=log),
+            transport=None,
+            redis=None,
         )
 
 
@@ -175,9 +189,11 @@ async def _open_store(
     sandbox: Sandbox | None,
     stack: AsyncExitStack,
     *,
+    keys: Keys,
     clock: Clock,
     events: Events,
     transport: httpx.AsyncBaseTransport | None,
+    redis: RedisClient | None,
 ) -> Store:
     dialect = Dialect(settings.itch.dialect.value)
     base_url, key, key_file = settings.itch.effective_base_url, settings.itch.api_key, settings.itch.api_key_file
@@ -189,13 +205,10 @@ async def _open_store(
     if key is None:
         raise AssertionError("the settings were loaded without a source")
     timeout = timedelta(seconds=settings.itch.timeout_seconds)
-    budget = TokenBucket(
-        rate=settings.itch.rate / settings.replicas,
-        burst=max(1, settings.itch.burst // settings.replicas),
-        patience=timeout / 2,
-        clock=clock,
-        paused=events.paused,
-        resumed=events.resumed,
+    # The sandbox gets another port each time; what it said is worth nothing to the next one anyway.
+    environment = f"{dialect} {base_url}"
+    budget = _open_budget(
+        settings, stack, key=budget_key(keys.naming, environment), clock=clock, events=events, redis=redis
     )
     agent = user_agent(settings)
     seller_client = StoreClient(base_url=base_url, user_agent=agent, transport=transport)
@@ -218,14 +231,55 @@ async def _open_store(
         observer=events,
     )
     source = ItchSource(requests=requests, clock=clock, timeout=timeout)
-    # The sandbox gets another port each time; what it said is worth nothing to the next one anyway.
-    return Store(source=source, budget=budget, environment=f"{dialect} {base_url}")
+    return Store(source=source, budget=budget, environment=environment)
+
+
+def _open_budget(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    key: str,
+    clock: Clock,
+    events: Events,
+    redis: RedisClient | None,
+) -> TokenBucket | ClusterBudget:
+    patience = timedelta(seconds=settings.itch.timeout_seconds) / 2
+    own = TokenBucket(
+        rate=settings.itch.rate / settings.replicas,
+        burst=max(1, settings.itch.burst // settings.replicas),
+        patience=patience,
+        clock=clock,
+        paused=events.paused,
+        resumed=events.resumed,
+    )
+    if redis is None:
+        return own
+    budget = ClusterBudget(
+        own=own,
+        client=redis,
+        key=key,
+        rate=settings.itch.rate,
+        burst=settings.itch.burst,
+        patience=patience,
+        clock=clock,
+    )
+    stack.push_async_callback(budget.close)
+    return budget
+
+
+def _open_redis(settings: Settings, stack: AsyncExitStack) -> RedisClient | None:
+    if settings.redis.url is None:
+        return None
+    client = connect(settings.redis.url)
+    stack.push_async_callback(client.aclose)
+    return client
 
 
 def _open_cache(
     settings: Settings,
     stack: AsyncExitStack,
     *,
+    keys: Keys,
     clock: Clock,
     events: Events,
     metrics: Metrics,
@@ -234,15 +288,11 @@ def _open_cache(
     memory = MemoryTier(
         max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mebibytes * _MEBIBYTE, clock=clock
     )
-    client = redis
-    if client is None and settings.redis.url is not None:
-        client = connect(settings.redis.url)
-        stack.push_async_callback(client.aclose)
     tier = None
-    if client is not None:
+    if redis is not None:
         tier = RedisTier(
-            client=client,
-            sealer=Sealer(derive_keys(settings.secret).sealing),
+            client=redis,
+            sealer=Sealer(keys.sealing),
             clock=clock,
             on_operation=metrics.cache_operation,
             on_state=events.redis,
@@ -250,6 +300,28 @@ def _open_cache(
     cache = TieredStore(memory=memory, redis=tier, on_operation=metrics.cache_operation)
     stack.push_async_callback(cache.close)
     return cache
+
+
+def _open_claims(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    cache: TieredStore,
+    clock: Clock,
+    events: Events,
+    redis: RedisClient | None,
+) -> LookUpOnce:
+    if redis is None:
+        return Alone()
+    claims = ClusterClaims(
+        client=redis,
+        store=cache,
+        clock=clock,
+        patience=timedelta(seconds=settings.itch.timeout_seconds),
+        joined=events.joined_replica,
+    )
+    stack.push_async_callback(claims.close)
+    return claims
 
 
 def _framework(routers: list[ControllerRouterHandler], log: Logging) -> ASGIApp:

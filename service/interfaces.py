@@ -1,6 +1,6 @@
 """What verification needs from the world around it."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from enum import Enum
@@ -102,6 +102,19 @@ class EvidenceStore(Protocol):
 
         A newer `observed_at` wins over an older one; at the same instant the store's no wins.
         """
+
+
+class LookUpOnce(Protocol):
+    """Keeps the replicas of a cluster from looking up the same thing at the same time."""
+
+    async def look_up_once(
+        self,
+        name: Fingerprint,
+        look_up: Callable[[], Awaitable[Observation]],
+        *,
+        good_enough: Callable[[Observation], bool],
+    ) -> Observation:
+        """Return what `look_up` returns, or what another replica has found meanwhile, if it is `good_enough`."""
 
 
 class Fingerprints(Protocol):

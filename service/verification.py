@@ -18,12 +18,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from service import policy
+from service.alone import Alone
 from service.errors import DeadlineExceeded, NoAnswer, NotCached
 from service.failure_memo import FailureMemo
 from service.interfaces import (
     Clock,
     EvidenceStore,
     Fingerprints,
+    LookUpOnce,
     OwnershipSource,
     Priority,
     Remembered,
@@ -91,11 +93,15 @@ class _Limits(Struct, frozen=True):
 
 
 class _Inquiry(Struct, frozen=True):
-    """One thing to find out about: its name, how to ask the store, how long an answer may be used."""
+    """One thing to find out about: its name, how to ask the store, how long an answer may be used.
+
+    What is not `shared` is neither remembered nor taken from another replica.
+    """
 
     name: Fingerprint
     look_up: Callable[[Priority], Awaitable[Observation]]
     lifetime: Callable[[Observation], Lifetime]
+    shared: bool = True
 
 
 class _Found(Struct, frozen=True):
@@ -132,12 +138,14 @@ class Verification:
         clock: Clock,
         sandbox: bool,
         sandbox_seen: Callable[[], bool] = lambda: False,
+        once: LookUpOnce | None = None,
     ) -> None:
         self._source = source
         self._store = store
         self._budget = budget
         self._fingerprints = fingerprints
         self._flights = flights
+        self._once = once or Alone()
         self._memo = FailureMemo(clock=clock)
         self._clock = clock
         self._sandbox = sandbox
@@ -280,7 +288,7 @@ class Verification:
             async with self._clock.timeout(left):
                 return await self._flights.fly(
                     inquiry.name,
-                    partial(self._look_up, inquiry, Priority.FOREGROUND),
+                    partial(self._look_up, inquiry, Priority.FOREGROUND, limits.oldest),
                     now=self._clock.now(),
                     not_before=limits.oldest,
                 )
@@ -294,17 +302,29 @@ class Verification:
             self._budget.admit(Priority.BACKGROUND, within=timedelta())
         except NoAnswer:
             return  # callers who wait come first; the next question tries again
-        self._flights.start(inquiry.name, partial(self._look_up, inquiry, Priority.BACKGROUND), now=now)
+        self._flights.start(inquiry.name, partial(self._look_up, inquiry, Priority.BACKGROUND, None), now=now)
 
-    async def _look_up(self, inquiry: _Inquiry, priority: Priority) -> Observation:
-        try:
+    async def _look_up(self, inquiry: _Inquiry, priority: Priority, not_before: datetime | None) -> Observation:
+        def good_enough(observation: Observation) -> bool:
+            now, lifetime = self._clock.now(), inquiry.lifetime(observation)
+            recent = not_before is None or observation.observed_at >= not_before
+            return recent and now < lifetime.fresh_until and not lifetime.due_for_refresh(now)
+
+        async def look_up_and_remember() -> Observation:
             observation = await inquiry.look_up(priority)
+            keep_until = inquiry.lifetime(observation).usable_until
+            return self._store.put(inquiry.name, observation, keep_until=keep_until)
+
+        try:
+            if inquiry.shared:
+                observation = await self._once.look_up_once(inquiry.name, look_up_and_remember, good_enough=good_enough)
+            else:
+                observation = await inquiry.look_up(priority)
         except NoAnswer as silence:
             self._memo.remember(inquiry.name, silence)
             raise
         self._memo.forget(inquiry.name)
-        keep_until = inquiry.lifetime(observation).usable_until
-        return self._store.put(inquiry.name, observation, keep_until=keep_until)
+        return observation
 
     def _recalled(self, inquiry: _Inquiry, remembered: Remembered) -> _Found:
         lifetime = inquiry.lifetime(remembered.observation)
@@ -339,6 +359,7 @@ class Verification:
             name=_SELLER,
             look_up=lambda _: self._source.identify_seller(),
             lifetime=lambda observation: policy.lifetime_of(observation, rules, spread=0),
+            shared=False,
         )
 
     def _limits(self, question: Question) -> _Limits:

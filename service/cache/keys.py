@@ -67,6 +67,18 @@ def redis_key(name: Fingerprint) -> str:
     return f"og:v{SCHEMA_VERSION}:e:{name.hex()}"
 
 
+def claim_key(name: Fingerprint) -> str:
+    """Return the key under which a replica claims the look-up of that name."""
+    return f"og:v{SCHEMA_VERSION}:l:{name.hex()}"
+
+
+def budget_key(naming_key: NamingKey, environment: str) -> str:
+    """Return the key of the store budget that all replicas in front of the same store share."""
+    key = bytes.fromhex(naming_key.reveal())
+    name = blake2b(environment.encode(), key=key, person=b"og budget", digest_size=_NAME_BYTES)
+    return f"og:v{SCHEMA_VERSION}:b:{name.hexdigest()}"
+
+
 def encode_fields(fields: Sequence[bytes]) -> bytes:
     """Return the fields as one string of bytes from which they can be told apart again."""
     return b"".join([len(field).to_bytes(_LENGTH_BYTES, "big") + field for field in fields])

@@ -27,7 +27,7 @@ class TieredStore:
         self._memory = memory
         self._redis = redis
         self._on_operation = on_operation
-        self._writes: set[asyncio.Task[None]] = set()
+        self._writes: dict[asyncio.Task[None], Fingerprint] = {}
         self._closing = False
 
     def peek(self, name: Fingerprint) -> Remembered | None:
@@ -44,6 +44,10 @@ class TieredStore:
         if remembered is not None:
             return remembered
         self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.MISS)
+        return await self.get_shared(name)
+
+    async def get_shared(self, name: Fingerprint) -> Remembered | None:
+        """Return what Redis remembers, or what this process knows to be newer."""
         if self._redis is None:
             return None
         found = await self._redis.get(name)
@@ -62,6 +66,12 @@ class TieredStore:
         if newest is kept and self._redis is not None:
             self._put_in_redis(self._redis, name, kept)
         return newest.observation
+
+    async def written(self, name: Fingerprint) -> None:
+        """Return once Redis has what was put under that name, or has failed to take it."""
+        writes = [task for task, written in self._writes.items() if written == name]
+        if writes:
+            await asyncio.wait(writes)
 
     async def close(self, *, patience: timedelta = CLOSING) -> None:
         """Let writes under way reach Redis, for a second at most. The client stays open."""
@@ -86,8 +96,8 @@ class TieredStore:
             self._dropped()
             return
         task = asyncio.get_running_loop().create_task(redis.put(name, kept))
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        self._writes[task] = name
+        task.add_done_callback(self._writes.pop)
 
     def _dropped(self) -> None:
         self._on_operation(CacheTier.REDIS, CacheOperation.PUT, CacheResult.DROPPED)

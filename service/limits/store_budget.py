@@ -8,16 +8,16 @@ from typing import Final
 from service.errors import Overloaded, SourceRateLimited
 from service.interfaces import Clock, Priority
 
-_LONGEST_PAUSE: Final = timedelta(seconds=60)
-_FIRST_PAUSE: Final = timedelta(seconds=1)
-_LONGEST_OWN_PAUSE: Final = timedelta(seconds=16)
+LONGEST_PAUSE: Final = timedelta(seconds=60)
+FIRST_PAUSE: Final = timedelta(seconds=1)
+LONGEST_OWN_PAUSE: Final = timedelta(seconds=16)
 """itch.io's own Go client waits 1, 2, 4, 8 and 16 seconds when it is answered with 503."""
 
-_SMALLEST_SHARE: Final = 1 / 8
-_RECOVERY: Final = 0.05
+SMALLEST_SHARE: Final = 1 / 8
+RECOVERY: Final = 0.05
 """A refusal halves the rate at once, every normal answer gives back a twentieth of it: down fast, up slowly."""
 
-_BACKGROUND_RESERVE: Final = 0.5
+BACKGROUND_RESERVE: Final = 0.5
 """Background look-ups leave this share of the burst to callers who wait."""
 
 
@@ -81,14 +81,17 @@ class TokenBucket:
 
         Requests that were under way when the pause began are part of the same refusal: they count once.
         """
-        before = self.pause_left()
         own = timedelta()
-        if before == timedelta():
+        if self.pause_left() == timedelta():
             self._refill()
-            self._share = max(self._share / 2, _SMALLEST_SHARE)
-            own = min(_FIRST_PAUSE * 2**self._refusals, _LONGEST_OWN_PAUSE) * (0.5 + self._jitter() / 2)
+            self._share = max(self._share / 2, SMALLEST_SHARE)
+            own = min(FIRST_PAUSE * 2**self._refusals, LONGEST_OWN_PAUSE) * (0.5 + self._jitter() / 2)
             self._refusals = min(self._refusals + 1, 8)
-        pause = min(own if retry_after is None else retry_after, _LONGEST_PAUSE)
+        self.stay_away(min(own if retry_after is None else retry_after, LONGEST_PAUSE))
+
+    def stay_away(self, pause: timedelta) -> None:
+        """Ask nothing for that long, or for as long as was said before if that is longer."""
+        before = self.pause_left()
         if pause <= before:
             return
         self._paused_until = self._clock.monotonic() + pause.total_seconds()
@@ -99,7 +102,7 @@ class TokenBucket:
         """Give back some of the rate; the first normal answer after a pause ends it for good."""
         self._refusals = 0
         self._refill()
-        self._share = min(1.0, self._share + _RECOVERY)
+        self._share = min(1.0, self._share + RECOVERY)
         if self._paused_until is not None and self.pause_left() == timedelta():
             self._paused_until = None
             self._resumed()
@@ -111,7 +114,7 @@ class TokenBucket:
         needed = 1.0
         if priority is Priority.BACKGROUND:
             # A burst of one has nothing to spare, and is refreshed in the background when nobody wants it.
-            needed = min(1.0 + self._burst * _BACKGROUND_RESERVE, self._burst)
+            needed = min(1.0 + self._burst * BACKGROUND_RESERVE, self._burst)
         wait = timedelta(seconds=max(0.0, needed - self._tokens) / (self._rate * self._share))
         allowed = within if priority is Priority.FOREGROUND else timedelta()
         if wait > allowed:

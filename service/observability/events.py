@@ -88,6 +88,10 @@ class Events:
         """A question found the look-up it needed under way."""
         self._metrics.singleflight_joined(JoinScope.PROCESS)
 
+    def joined_replica(self) -> None:
+        """Another replica's look-up answered a question of ours."""
+        self._metrics.singleflight_joined(JoinScope.CLUSTER)
+
     def crashed(self, error: BaseException, *, where: str = "look-up") -> None:
         """A look-up, or other work that nobody waits for, ended in a bug of ours."""
         self._log.logger.error("bug", where=where, exc_info=error)

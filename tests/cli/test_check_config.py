@@ -64,6 +64,6 @@ def test_a_redis_url_that_nothing_could_connect_to_is_a_mistake(command: list[st
     result = run(*command, environ=variables)
 
     assert result.exit_code == Exit.CONFIGURATION
-    assert result.stderr.startswith("error: REDIS__URL must end in the number of the database")
+    assert result.stderr.startswith("error: OWNERSHIP_GATEWAY_REDIS__URL must end in the number of the database")
     assert len(result.stderr.splitlines()) == 1
     assert "pa55w0rd" not in result.output

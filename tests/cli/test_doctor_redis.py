@@ -65,7 +65,7 @@ def test_a_url_that_cannot_be_used_is_a_mistake_of_the_configuration() -> None:
     result = examined(f"redis://:{PASSWORD}@h/first")
 
     assert result.exit_code == Exit.NO
-    assert finding(result, "configuration")["detail"].startswith("REDIS__URL must end in")
+    assert finding(result, "configuration")["detail"].startswith("OWNERSHIP_GATEWAY_REDIS__URL must end in")
     assert PASSWORD not in result.output
 
 

@@ -1,0 +1,12 @@
+-- Keeps a claim that is still ours.
+--
+-- KEYS[1]  the claim
+-- ARGV[1]  our token
+-- ARGV[2]  for how many milliseconds more
+--
+-- Returns 1 if it was ours, else 0.
+
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return 0

@@ -1,0 +1,241 @@
+"""`deploy/redis`: a real Redis with the shipped configuration, and users made by the shipped script."""
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, ResponseError
+
+from service.cli.findings import Finding, Verdict
+from service.cli.redis_checks import examine_redis
+from service.clock import SystemClock
+from service.secret import RedisUrl
+from tests.cache.certificates import write_certificate
+from tests.redis_server import RedisServer, free_port
+
+_REDIS: Final = Path(__file__).parents[2] / "deploy" / "redis"
+_OPERATOR: Final = "user operator on >operator +@all ~* &*\n"
+
+
+class Shipped:
+    """A running server, and the URL that the script printed for it."""
+
+    def __init__(self, server: RedisServer, url: str) -> None:
+        self.server = server
+        self.url = url
+
+    def client(self, *, user: str | None = None, password: str | None = None) -> Redis:
+        """Return a plain client; of the gateway's own user unless another is named."""
+        parts = urlsplit(self.url)
+        return Redis(
+            host="127.0.0.1",
+            port=self.server.port,
+            username=user or parts.username,
+            password=password or parts.password,
+            protocol=2,
+            driver_info=None,
+        )
+
+
+def _make_users(file: Path, host: str) -> str:
+    script = subprocess.run([_REDIS / "make-users.sh", file, host], capture_output=True, text=True, check=True)
+    return script.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
+    """A server as shipped, and beside the gateway's user an operator who may look at it."""
+    users = tmp_path_factory.mktemp("redis") / "users.acl"
+    port = free_port()
+    url = _make_users(users, f"127.0.0.1:{port}")
+    users.write_text(users.read_text() + _OPERATOR)
+    server = RedisServer(configuration=_REDIS / "redis.conf", arguments=["--aclfile", str(users)], port=port)
+    server.start()
+    yield Shipped(server, url)
+    server.stop()
+
+
+def _verdicts(findings: list[Finding]) -> dict[str, Verdict]:
+    return {finding.check: finding.verdict for finding in findings}
+
+
+async def _run(client: Redis, *command: str) -> None:
+    await client.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no types there
+
+
+async def test_grants_all_that_the_gateway_needs(shipped: Shipped) -> None:
+    """The gateway's own client writes, reads and deletes an entry."""
+    findings = await examine_redis(RedisUrl(shipped.url), clock=SystemClock())
+
+    assert _verdicts(findings) == {"redis": Verdict.OK, "redis writes": Verdict.OK}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("PING",),
+        ("SELECT", "0"),
+        ("TIME",),
+        ("HSET", "og:v1:budget", "tokens", "6"),
+        ("HGET", "og:v1:budget", "tokens"),
+        ("HMGET", "og:v1:budget", "tokens", "at"),
+        ("PEXPIRE", "og:v1:budget", "1000"),
+        ("PUBLISH", "og:v1:done", "x"),
+        ("EVAL", "return redis.call('TIME')", "0"),
+        ("CLIENT", "SETNAME", "ownership-gateway"),
+    ],
+)
+async def test_grants(shipped: Shipped, command: tuple[str, ...]) -> None:
+    """Each command that replicas need to share a budget and a look-up is permitted."""
+    async with shipped.client() as client:
+        await _run(client, *command)
+
+
+async def test_grants_its_channels(shipped: Shipped) -> None:
+    """A replica hears what another says on a channel of the gateway's."""
+    async with shipped.client() as client, client.pubsub() as channel:
+        await channel.subscribe("og:v1:done")
+        await channel.get_message(timeout=5)
+        await client.publish("og:v1:done", "x")
+        heard = await channel.get_message(timeout=5)
+
+    assert heard is not None
+    assert heard["data"] == b"x"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("GET", "somebody-else"),
+        ("SET", "og:v2:x", "x"),
+        ("DEL", "og:v1:x", "somebody-else"),
+        ("EVAL", "return redis.call('GET', 'somebody-else')", "0"),
+        ("EVAL", "return redis.call('FLUSHALL')", "0"),
+        ("PUBLISH", "somebody-else", "x"),
+        ("MGET", "og:v1:x"),
+        ("KEYS", "og:v1:*"),
+        ("SCAN", "0"),
+        ("FLUSHALL",),
+        ("CONFIG", "GET", "*"),
+        ("ACL", "LIST"),
+        ("MONITOR",),
+        ("SAVE",),
+        ("REPLICAOF", "127.0.0.1", "1"),
+        ("SHUTDOWN", "NOSAVE"),
+        ("CLIENT", "LIST"),
+        ("SCRIPT", "FLUSH"),
+    ],
+)
+async def test_refuses(shipped: Shipped, command: tuple[str, ...]) -> None:
+    """Whoever has the gateway's password gets at nobody else's keys, at no list of keys and at no administration."""
+    async with shipped.client() as client:
+        with pytest.raises(ResponseError, match="no permissions|ACL failure in script"):
+            await _run(client, *command)
+
+
+async def test_refuses_the_default_user(shipped: Shipped) -> None:
+    """Without a name nobody gets in, whatever the password."""
+    async with shipped.client(user="default", password="") as client:
+        with pytest.raises(AuthenticationError):
+            await client.ping()
+
+
+async def test_refuses_another_password(shipped: Shipped) -> None:
+    """The name alone is worth nothing."""
+    async with shipped.client(password="another") as client:
+        with pytest.raises(AuthenticationError):
+            await client.ping()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("maxmemory", "268435456"), ("maxmemory-policy", "volatile-ttl"), ("save", ""), ("appendonly", "no")],
+)
+async def test_is_a_cache(shipped: Shipped, setting: str, value: str) -> None:
+    """It is bounded, makes room for what is new, and writes nothing to disk."""
+    async with shipped.client(user="operator", password="operator") as operator:
+        assert await operator.config_get(setting) == {setting: value}
+
+
+async def test_makes_room_when_it_is_full(shipped: Shipped) -> None:
+    """What is stored beyond its memory displaces what would expire first, and is no error."""
+    async with shipped.client(user="operator", password="operator") as operator, shipped.client() as client:
+        await operator.config_set("maxmemory", "4mb")
+        try:
+            for number in range(200):
+                await client.set(f"og:v1:{number}", b"x" * 100_000, px=60_000 + number)
+            last, first = await client.get("og:v1:199"), await client.get("og:v1:0")
+        finally:
+            await operator.config_set("maxmemory", "256mb")
+
+    assert last is not None
+    assert first is None
+
+
+def test_the_file_holds_no_password(tmp_path: Path) -> None:
+    """The script writes only the hash, for its owner alone, and prints the password inside the URL."""
+    url = _make_users(tmp_path / "users.acl", "redis.example:6380")
+    password = urlsplit(url).password or ""
+
+    users = (tmp_path / "users.acl").read_text()
+    assert url.endswith("@redis.example:6380/0")
+    assert password not in users
+    assert hashlib.sha256(password.encode()).hexdigest() in users
+    assert (tmp_path / "users.acl").stat().st_mode & 0o077 == 0
+
+
+def test_the_script_overwrites_nothing(tmp_path: Path) -> None:
+    """A password in use is not replaced by accident."""
+    _make_users(tmp_path / "users.acl", "127.0.0.1")
+
+    again = subprocess.run([_REDIS / "make-users.sh", tmp_path / "users.acl"], capture_output=True, check=False)
+
+    assert again.returncode == 1
+
+
+@pytest.fixture
+def by_tls(tmp_path: Path) -> Iterator[str]:
+    """The URL of a server with the shipped TLS configuration, at this machine's paths."""
+    write_certificate(tmp_path, address="127.0.0.1")
+    port = free_port()
+    url = _make_users(tmp_path / "users.acl", f"127.0.0.1:{port}")
+    text = (_REDIS / "redis-tls.conf").read_text()
+    for shipped_path, path in {
+        "/etc/redis/redis.conf": _REDIS / "redis.conf",
+        "/etc/redis/tls/redis.crt": tmp_path / "certificate.pem",
+        "/etc/redis/tls/redis.key": tmp_path / "key.pem",
+        "/etc/redis/tls/ca.crt": tmp_path / "certificate.pem",
+    }.items():
+        assert shipped_path in text
+        text = text.replace(shipped_path, str(path))
+    (tmp_path / "redis-tls.conf").write_text(text)
+    server = RedisServer(
+        configuration=tmp_path / "redis-tls.conf",
+        arguments=["--aclfile", str(tmp_path / "users.acl")],
+        port=port,
+        plain=False,
+    )
+    server.start()
+    yield url
+    server.stop()
+
+
+async def test_encrypts(by_tls: str, tmp_path: Path) -> None:
+    """With the TLS configuration the gateway gets in by rediss:// and the certificate it was told to trust."""
+    url = by_tls.replace("redis://", "rediss://") + f"?ssl_ca_certs={tmp_path / 'certificate.pem'}"
+
+    findings = await examine_redis(RedisUrl(url), clock=SystemClock())
+
+    assert _verdicts(findings) == {"redis": Verdict.OK, "redis writes": Verdict.OK}
+
+
+async def test_answers_only_encrypted(by_tls: str) -> None:
+    """With the TLS configuration nobody is answered in the clear."""
+    findings = await examine_redis(RedisUrl(by_tls), clock=SystemClock())
+
+    assert _verdicts(findings)["redis"] == Verdict.PROBLEM
