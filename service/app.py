@@ -41,6 +41,7 @@ from service.limits.caller_limits import CallerLimits
 from service.limits.cluster_budget import ClusterBudget
 from service.limits.store_budget import TokenBucket
 from service.observability.events import Events
+from service.observability.labels import RefusalCause
 from service.observability.logs import Logging
 from service.observability.loop_lag import LoopLagMonitor
 from service.observability.metrics import Metrics
@@ -152,7 +153,7 @@ async def open_gateway(
         ]
         if sandbox is not None:
             routers.append(create_control_router(sandbox))
-        edge = Edge(_framework(routers, log), clock=clock)
+        edge = Edge(_framework(routers, log), clock=clock, on_shed=lambda: metrics.refused(RefusalCause.OVERLOADED))
         metrics.read_requests_in_flight(edge.in_flight)
         metrics.read_budget(
             tokens=store.budget.tokens, paused_seconds=lambda: store.budget.pause_left().total_seconds()

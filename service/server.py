@@ -13,12 +13,16 @@ import uvicorn
 
 from service.app import Gateway, open_gateway
 from service.errors import SettingsError
+from service.http_protocol import bounded_protocol
 from service.observability.logs import Logging
 from service.settings import Settings
 
 _BACKLOG: Final = 2048
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than proxies keep idle connections (60 s is usual): closed at that end, never in the middle of a request."""
+
+_MAX_REQUESTS: Final = 1024
+"""Requests under way at once. What waits for the store is bounded by its budget; this bounds the rest."""
 
 _FINISH_SECONDS: Final = 10
 """How long requests under way may take to finish; the longest deadline a caller can name."""
@@ -56,7 +60,7 @@ async def serve(settings: Settings, *, log: Logging, started: Callable[[Gateway,
 def _config(gateway: Gateway) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.asgi,
-        http="httptools",
+        http=bounded_protocol(max_requests=_MAX_REQUESTS, shed=gateway.asgi.shed),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -67,6 +67,20 @@ class NoAnswerProblem(Struct, frozen=True, kw_only=True):
     decision_id: str
 
 
+class ShedProblem(Struct, frozen=True, kw_only=True):
+    """The gateway has too much to do even to read the question: a problem, and never a yes."""
+
+    type: str
+    title: str
+    status: int
+    code: Reason
+    request_id: str
+    retry_after_seconds: int
+    allowed: bool = False
+    outcome: Outcome = Outcome.UNKNOWN
+    reason: Reason = Reason.OVERLOADED
+
+
 TITLES: Final = {
     Reason.SOURCE_UNAVAILABLE: "itch.io cannot be reached or is broken",
     Reason.SOURCE_RATE_LIMITED: "itch.io is throttling us",
@@ -139,6 +153,19 @@ class AnswerWriter:
             decision_id=decision_id,
         )
         return Reply(503, self._encoder.encode(body), MEDIA_TYPE, {"retry-after": str(seconds)})
+
+
+def shed_reply(*, request_id: str, retry_after_seconds: int) -> Reply:
+    """Return what is told to whoever comes on top of what can be taken on."""
+    body = ShedProblem(
+        type=problem_type(Reason.OVERLOADED),
+        title="The gateway has more to do than it can take on",
+        status=503,
+        code=Reason.OVERLOADED,
+        request_id=request_id,
+        retry_after_seconds=retry_after_seconds,
+    )
+    return Reply(503, msgspec.json.encode(body), MEDIA_TYPE, {"retry-after": str(retry_after_seconds)})
 
 
 def _cache_headers(decision: Decision, cache: CacheTier, now: datetime) -> dict[str, str]:

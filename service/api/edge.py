@@ -4,17 +4,22 @@ Every response carries its request id and `Cache-Control: no-store`. The operati
 listener of their own, and are told apart here by the port that a request came in on.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
+from service.api.answers import shed_reply
 from service.api.identifiers import request_id_from, trace_id_from
 from service.api.problems import Reply, status_reply
 from service.interfaces import Clock
 
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
+
+_COME_BACK_SECONDS: Final = 1
+"""An overload that lasts longer needs more gateways, not longer waits."""
 
 _REQUEST_ID: Final = "ownership_gateway_request_id"
 _TRACE_ID: Final = "ownership_gateway_trace_id"
@@ -39,9 +44,12 @@ class Edge:
     asks its connection to be closed, so that callers come back to another gateway.
     """
 
-    def __init__(self, app: ASGIApp, *, clock: Clock, operations_port: int | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, clock: Clock, on_shed: Callable[[], None], operations_port: int | None = None
+    ) -> None:
         self._app = app
         self._clock = clock
+        self._on_shed = on_shed
         self.operations_port = operations_port
         self.draining = False
         self._in_flight = 0
@@ -78,6 +86,18 @@ class Edge:
             await self._app(scope, receive, send_marked)
         finally:
             self._in_flight -= 1
+
+    async def shed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what comes on top of what the process can take on: at once, and without looking at it.
+
+        The operational endpoints are answered as ever: an orchestrator must not kill a gateway for being busy.
+        """
+        if scope["type"] != ScopeType.HTTP or normalize_path(scope["path"]) in OPERATIONS:
+            await self(scope, receive, send)
+            return
+        self._on_shed()
+        request_id = request_id_from(None, at=self._clock.now())
+        await send_reply(shed_reply(request_id=request_id, retry_after_seconds=_COME_BACK_SECONDS), send)
 
     def _misplaced(self, scope: Scope) -> bool:
         if self.operations_port is None:
