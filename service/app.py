@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -15,6 +15,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service.alone import Alone
+from service.api.admin import AdminDesk
 from service.api.answers import AnswerWriter
 from service.api.batch import BatchDesk
 from service.api.callers import Caller, CallerDirectory
@@ -24,7 +25,8 @@ from service.api.operations import Readiness, create_operations_router
 from service.api.routes import LARGEST_BODY, create_crash_handler, create_verify_router, refuse_request
 from service.api.verify import VerifyDesk
 from service.cache.claims import ClusterClaims
-from service.cache.keys import KeyedFingerprints, Keys, budget_key, derive_keys
+from service.cache.invalidations import Invalidations
+from service.cache.keys import KeyedFingerprints, Keys, budget_key, derive_keys, floors_key
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.sealing import Sealer
@@ -112,12 +114,23 @@ async def open_gateway(
         sandbox = Sandbox(clock=clock) if settings.sandbox else None
         keys = derive_keys(settings.secret)
         client = redis or _open_redis(settings, stack)
-        store = await _open_store(
-            settings, sandbox, stack, keys=keys, clock=clock, events=events, transport=transport, redis=client
-        )
-        cache = _open_cache(settings, stack, keys=keys, clock=clock, events=events, metrics=metrics, redis=client)
-        fingerprints = KeyedFingerprints(keys.naming, store.environment)
         flights = SingleFlight[Observation](joined=events.joined, crashed=events.crashed)
+        store = await _open_store(
+            settings,
+            sandbox,
+            stack,
+            keys=keys,
+            clock=clock,
+            events=events,
+            transport=transport,
+            redis=client,
+            queueing=flights.queueing,
+        )
+        floors = Invalidations(client=client, key=floors_key(), clock=clock)
+        cache = _open_cache(
+            settings, stack, keys=keys, clock=clock, events=events, metrics=metrics, redis=client, floors=floors
+        )
+        fingerprints = KeyedFingerprints(keys.naming, store.environment)
         verification = Verification(
             source=store.source,
             store=cache,
@@ -127,12 +140,15 @@ async def open_gateway(
             clock=clock,
             sandbox=settings.sandbox,
             sandbox_seen=lambda: store.source.sandbox_seen,
+            floors=floors,
             once=_open_claims(settings, stack, cache=cache, clock=clock, events=events, redis=client),
         )
         stack.push_async_callback(verification.close)
+        games = GameDirectory(_rules(settings))
+        admin_desk = AdminDesk(verification=verification, games=games, fingerprints=fingerprints, log=log)
         desk = VerifyDesk(
             verification=verification,
-            games=GameDirectory(_rules(settings)),
+            games=games,
             fingerprints=fingerprints,
             writer=AnswerWriter(jitter=random.random),
             metrics=metrics,
@@ -148,7 +164,13 @@ async def open_gateway(
             }
         )
         routers: list[ControllerRouterHandler] = [
-            create_verify_router(desk=desk, batch_desk=BatchDesk(desk), callers=_callers(settings, clock), clock=clock),
+            create_verify_router(
+                desk=desk,
+                batch_desk=BatchDesk(desk),
+                admin_desk=admin_desk,
+                callers=_callers(settings, clock),
+                clock=clock,
+            ),
             create_operations_router(readiness=readiness, metrics=metrics, version=VERSION, sandbox=settings.sandbox),
         ]
         if sandbox is not None:
@@ -195,6 +217,7 @@ async def _open_store(
     events: Events,
     transport: httpx.AsyncBaseTransport | None,
     redis: RedisClient | None,
+    queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Store:
     dialect = Dialect(settings.itch.dialect.value)
     base_url, key, key_file = settings.itch.effective_base_url, settings.itch.api_key, settings.itch.api_key_file
@@ -230,6 +253,7 @@ async def _open_store(
         budget=budget,
         clock=clock,
         observer=events,
+        queueing=queueing,
     )
     source = ItchSource(requests=requests, clock=clock, timeout=timeout)
     return Store(source=source, budget=budget, environment=environment)
@@ -285,6 +309,7 @@ def _open_cache(
     events: Events,
     metrics: Metrics,
     redis: RedisClient | None,
+    floors: Invalidations,
 ) -> TieredStore:
     memory = MemoryTier(
         max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mebibytes * _MEBIBYTE, clock=clock
@@ -297,6 +322,7 @@ def _open_cache(
             clock=clock,
             on_operation=metrics.cache_operation,
             on_state=events.redis,
+            on_overruled=lambda name, since: floors.invalidate(name, before=since),
         )
     cache = TieredStore(memory=memory, redis=tier, on_operation=metrics.cache_operation)
     stack.push_async_callback(cache.close)

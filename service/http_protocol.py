@@ -1,77 +1,234 @@
-"""Uvicorn's HTTP protocol with the two bounds it lacks: on slow headers, and on how much is taken on at once."""
+"""Uvicorn's HTTP protocol with what it lacks: bounds on slow and large requests, and an ear for callers who hang up."""
 
-from asyncio import TimerHandle, Transport
+from asyncio import CancelledError, Task, TimerHandle, Transport, current_task
+from collections.abc import Callable
+from enum import Enum
+from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
-from uvicorn._types import ASGI3Application
+from msgspec import Struct
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
+from uvicorn._types import Scope as ASGIScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-HEADER_SECONDS: Final = 10.0
-"""How long a connection may take to send a whole header; uvicorn waits for ever, a caller nearby needs milliseconds."""
+from service.api.problems import Reply
 
-LARGEST_HEADER: Final = 32 * 1024
-"""Twice the largest body; the parser itself has no bound."""
+_PIECE: Final = 4096
+"""How much is parsed at a time, and so how closely headers are counted: one read may bring 256 KiB."""
+
+_FAREWELL_SECONDS: Final = 0.1
+"""How long an idle connection is kept when the server stops: a request may be on its way already."""
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """What one connection may cost. Uvicorn itself waits for ever, and its parser takes headers of any size."""
+
+    arrival_seconds: float = 10.0
+    """How long a request may take to arrive whole: a caller on the same network needs milliseconds."""
+    sending_seconds: float = 10.0
+    """How long a caller may leave unread what it asked for, once that no longer fits into the socket's buffers."""
+    header_bytes: int = 32 * 1024
+    """The largest header, to the nearest 4 KiB; twice the largest body."""
+
+
+class _Part(Enum):
+    """What was last heard of a request."""
+
+    NOTHING = "nothing"
+    HEADER = "header"
+    BODY = "body"
+    END = "end"
+
+
+class _Answering(Struct, frozen=True):
+    """A request that is being answered, and the task that does it."""
+
+    cycle: RequestResponseCycle
+    task: Task[Any]
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. `max_requests` and `shed` are set by `bounded_protocol`.
+    """One connection; made by `bounded_protocol`, which sets what all connections of a server share.
 
-    A connection that has not sent a whole header in `HEADER_SECONDS` is closed: the first one counted from the
-    connection, later ones from their first byte. While `max_requests` are under way in the process, further ones go to
-    `shed`, which answers at once; it is told apart there what must never be shed.
+    It is closed when a request does not arrive whole in time (the first is counted from the connection, later ones from
+    their first byte), when its header is too large, and when answers are not taken off it. While `max_requests` are
+    under way in the process, further ones go to `shed`, which answers at once; what must never be shed is told apart
+    there. When the caller hangs up, answering its request is cancelled.
     """
 
+    bounds: Bounds
     max_requests: int
     shed: Any
+    refuse: Callable[[], Reply]
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - handed on as they are
         super().__init__(*arguments, **settings)
-        self._reading_header = True
+        self._part = _Part.NOTHING
         self._header_bytes = 0
-        self._header_deadline: TimerHandle | None = None
+        self._deaf = False
+        self._stopping = False
+        self._latest: RequestResponseCycle | None = None
+        self._answering: _Answering | None = None
+        self._arrival: TimerHandle | None = None
+        self._sending: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
         super().connection_made(transport)
-        self._header_deadline = self.loop.call_later(HEADER_SECONDS, self._hang_up)
+        self._await_arrival()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._reading_header:
-            self._stop_waiting()
-            return
-        self._header_bytes += len(data)
-        if self._header_bytes > LARGEST_HEADER:
-            self._hang_up()
-        elif self._header_deadline is None:
-            self._header_deadline = self.loop.call_later(HEADER_SECONDS, self._hang_up)
+        for at in range(0, len(data), _PIECE):
+            if self._deaf or self.transport.is_closing():
+                return
+            self._parse(data[at : at + _PIECE])
+        if self._arrival is None and not (self._part is _Part.END and self._is_busy()):
+            # Also for stray line breaks between requests: they have ended uvicorn's own wait for the next one.
+            self._await_arrival()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._arrived()
+        self.resume_writing()
         super().connection_lost(exc)
+        answering = self._answering
+        if answering is not None and not answering.cycle.response_complete:
+            # Uvicorn tells only the last of several pipelined requests.
+            answering.cycle.disconnected = True
+            answering.task.cancel()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._sending = self.loop.call_later(self.bounds.sending_seconds, self._hang_up)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+
+    def shutdown(self) -> None:
+        """Close once what has begun to arrive, or may be on its way already, is answered."""
+        self._stopping = True
+        if self._is_busy():
+            super().shutdown()
+        else:
+            self.loop.call_later(_FAREWELL_SECONDS, self._close_if_idle)
 
     def on_message_begin(self) -> None:
-        self._reading_header = True
+        self._part = _Part.HEADER
         self._header_bytes = 0
+        self._arrived()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._reading_header = False
+        self._part = _Part.BODY
         super().on_headers_complete()
+        self._latest = self.cycle
+        if self._stopping:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        self._part = _Part.END
+        self._arrived()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - it is the same for every caller
+        """Refuse what is no HTTP, and hear nothing more; nobody's answer may be taken for another's."""
+        if self._part is not _Part.BODY and self._is_busy():
+            self._answer_no_more()  # the requests before it are answered first
+        elif self._part is _Part.BODY and (self.cycle.response_started or self.pipeline):
+            self._hang_up()
+        else:
+            self._send_and_close(self.refuse())
+
+    def _send_and_close(self, reply: Reply) -> None:
+        head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", f"content-type: {reply.media_type}"]
+        head += [f"content-length: {len(reply.body)}", "connection: close"]
+        head += [f"{name}: {value}" for name, value in reply.headers.items()]
+        self.transport.write("\r\n".join([*head, "\r\n"]).encode("ascii") + reply.body)
+        self.transport.close()
+
+    def _parse(self, piece: bytes) -> None:
+        super().data_received(piece)
+        if self._part in (_Part.NOTHING, _Part.HEADER) and not self.transport.is_closing():
+            self._header_bytes += len(piece)
+            if self._header_bytes > self.bounds.header_bytes:
+                self.send_400_response("The header is too large.")
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Answer as if no upgrade had been asked for, but nothing after it: that may be another protocol."""
+        self._answer_no_more()
+
+    def _answer_no_more(self) -> None:
+        """Close once everything up to here is answered."""
+        self._deaf = True
+        self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        super()._start_asgi_task(cycle, app if len(self.tasks) < self.max_requests else self.shed)
+        chosen = app if len(self.tasks) < self.max_requests else self.shed
+        super()._start_asgi_task(cycle, partial(self._answer, cycle, chosen))
 
-    def _stop_waiting(self) -> None:
-        if self._header_deadline is not None:
-            self._header_deadline.cancel()
-            self._header_deadline = None
+    async def _answer(
+        self,
+        cycle: RequestResponseCycle,
+        app: ASGI3Application,
+        scope: ASGIScope,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+    ) -> None:
+        """Answer, but not to a caller who has gone."""
+        task = current_task()
+        if task is None or cycle.disconnected:
+            return
+        self._answering = _Answering(cycle, task)
+        try:
+            await app(scope, receive, send)
+        except CancelledError:
+            if not cycle.disconnected:
+                raise
+
+    def _is_busy(self) -> bool:
+        """Whether the last request that has arrived is not answered yet."""
+        return self._latest is not None and not self._latest.response_complete
+
+    def _await_arrival(self) -> None:
+        self._arrival = self.loop.call_later(self.bounds.arrival_seconds, self._give_up_on_arrival)
+
+    def _arrived(self) -> None:
+        if self._arrival is not None:
+            self._arrival.cancel()
+            self._arrival = None
+
+    def _give_up_on_arrival(self) -> None:
+        if self.flow.read_paused:
+            self._await_arrival()  # we are the slow ones: an earlier request is still being answered
+        else:
+            self._hang_up()
+
+    def _close_if_idle(self) -> None:
+        if self._part in (_Part.NOTHING, _Part.END) and not self._is_busy():
+            self.transport.close()
 
     def _hang_up(self) -> None:
-        self._header_deadline = None
         self.transport.abort()
 
 
-def bounded_protocol(*, max_requests: int, shed: Any) -> type[BoundedProtocol]:  # noqa: ANN401 - ASGI, as either library types it
-    """Return the protocol for one server: `shed` is the ASGI application for what comes on top of `max_requests`."""
-    members = {"max_requests": max_requests, "shed": staticmethod(shed)}
+def bounded_protocol(
+    *,
+    max_requests: int,
+    shed: Any,  # noqa: ANN401 - ASGI, as either library types it
+    refuse: Callable[[], Reply],
+    bounds: Bounds,
+) -> type[BoundedProtocol]:
+    """Return the protocol for one server.
+
+    `shed` is the ASGI application for what comes on top of `max_requests`; `refuse` says what whoever does not speak
+    HTTP is told.
+    """
+    members = {
+        "bounds": bounds,
+        "max_requests": max_requests,
+        "shed": staticmethod(shed),
+        "refuse": staticmethod(refuse),
+    }
     return type("BoundedProtocol", (BoundedProtocol,), members)

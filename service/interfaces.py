@@ -117,11 +117,24 @@ class LookUpOnce(Protocol):
         """Return what `look_up` returns, or what another replica has found meanwhile, if it is `good_enough`."""
 
 
+class Floors(Protocol):
+    """What has been invalidated: nothing observed before a name's floor may be used."""
+
+    def floor(self, *names: Fingerprint) -> datetime | None:
+        """Return the instant before which observations under any of these names are not to be used, if there is one."""
+
+    def invalidate(self, name: Fingerprint, *, before: datetime) -> None:
+        """Use nothing any more that was observed under this name before that instant, on any replica."""
+
+
 class Fingerprints(Protocol):
     """Names for questions and credentials that reveal neither."""
 
     def of_question(self, game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> Fingerprint:
         """Name a question about ownership: every input that can change the answer is in it."""
+
+    def of_game(self, game_id: GameId) -> Fingerprint:
+        """Name everything that is known about a game."""
 
     def of_jwt(self, jwt: AppJwt) -> Fingerprint:
         """Name the question whose a JWT is."""

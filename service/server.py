@@ -13,7 +13,7 @@ import uvicorn
 
 from service.app import Gateway, open_gateway
 from service.errors import SettingsError
-from service.http_protocol import bounded_protocol
+from service.http_protocol import Bounds, bounded_protocol
 from service.observability.logs import Logging
 from service.settings import Settings
 
@@ -21,8 +21,7 @@ _BACKLOG: Final = 2048
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than proxies keep idle connections (60 s is usual): closed at that end, never in the middle of a request."""
 
-_MAX_REQUESTS: Final = 1024
-"""Requests under way at once. What waits for the store is bounded by its budget; this bounds the rest."""
+_BOUNDS: Final = Bounds()
 
 _FINISH_SECONDS: Final = 10
 """How long requests under way may take to finish; the longest deadline a caller can name."""
@@ -36,7 +35,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings, *, log: Logging, started: Callable[[Gateway, str], None]) -> None:
+async def serve(
+    settings: Settings, *, log: Logging, started: Callable[[Gateway, str], None], bounds: Bounds = _BOUNDS
+) -> None:
     """Serve until SIGTERM or SIGINT. `started` is called with the gateway and its base URL once it answers.
 
     At SIGTERM readiness fails at once, everything is still answered for `drain_seconds`, because load balancers notice
@@ -48,7 +49,7 @@ async def serve(settings: Settings, *, log: Logging, started: Callable[[Gateway,
         async with open_gateway(settings, log=log) as gateway:
             if len(sockets) > 1:
                 gateway.asgi.operations_port = sockets[-1].getsockname()[1]
-            server = _Server(_config(gateway))
+            server = _Server(_config(gateway, max_requests=settings.max_requests, bounds=bounds))
             _stop_at_signals(server, gateway, log, drain_seconds=settings.drain_seconds)
             base_url = _base_url(sockets[0])
             log.logger.info("started", listening=base_url, operations_port=gateway.asgi.operations_port)
@@ -57,10 +58,12 @@ async def serve(settings: Settings, *, log: Logging, started: Callable[[Gateway,
     log.logger.info("stopped")
 
 
-def _config(gateway: Gateway) -> uvicorn.Config:
+def _config(gateway: Gateway, *, max_requests: int, bounds: Bounds) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.asgi,
-        http=bounded_protocol(max_requests=_MAX_REQUESTS, shed=gateway.asgi.shed),
+        http=bounded_protocol(
+            max_requests=max_requests, shed=gateway.asgi.shed, refuse=gateway.asgi.refuse, bounds=bounds
+        ),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -18,13 +18,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from service import policy
-from service.alone import Alone
 from service.errors import DeadlineExceeded, NoAnswer, NotCached
 from service.failure_memo import FailureMemo
 from service.interfaces import (
     Clock,
     EvidenceStore,
     Fingerprints,
+    Floors,
     LookUpOnce,
     OwnershipSource,
     Priority,
@@ -102,6 +102,8 @@ class _Inquiry(Struct, frozen=True):
     look_up: Callable[[Priority], Awaitable[Observation]]
     lifetime: Callable[[Observation], Lifetime]
     shared: bool = True
+    also: tuple[Fingerprint, ...] = ()
+    """Under which other names it may have been invalidated."""
 
 
 class _Found(Struct, frozen=True):
@@ -136,16 +138,18 @@ class Verification:
         fingerprints: Fingerprints,
         flights: SingleFlight[Observation],
         clock: Clock,
+        once: LookUpOnce,
+        floors: Floors,
         sandbox: bool,
         sandbox_seen: Callable[[], bool] = lambda: False,
-        once: LookUpOnce | None = None,
     ) -> None:
         self._source = source
         self._store = store
         self._budget = budget
         self._fingerprints = fingerprints
         self._flights = flights
-        self._once = once or Alone()
+        self._once = once
+        self._floors = floors
         self._memo = FailureMemo(clock=clock)
         self._clock = clock
         self._sandbox = sandbox
@@ -159,6 +163,19 @@ class Verification:
             decision = policy.settle(question.rules, question.credential.method, silence.reason)
             verdict = Verdict(decision, CacheTier.NONE, retry_after=silence.retry_after)
         return self._marked(verdict)
+
+    def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
+        """Forget what is known about a subject and a game, or about a whole game; return from when on it is so.
+
+        What is being looked up at this moment does not count either.
+        """
+        before = self._clock.now()
+        if subject is None:
+            name = self._fingerprints.of_game(rules.game_id)
+        else:
+            name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
+        self._floors.invalidate(name, before=before)
+        return before
 
     async def close(self) -> None:
         """Give up what is still being looked up."""
@@ -253,6 +270,7 @@ class Verification:
         return found.observation, found
 
     async def _find_out(self, inquiry: _Inquiry, limits: _Limits) -> _Found:
+        limits = self._above_floor(inquiry, limits)
         remembered = self._store.peek(inquiry.name) or await self._store.get(inquiry.name)
         if remembered is not None and limits.accept(remembered.observation):
             lifetime = inquiry.lifetime(remembered.observation)
@@ -326,6 +344,13 @@ class Verification:
         self._memo.forget(inquiry.name)
         return observation
 
+    def _above_floor(self, inquiry: _Inquiry, limits: _Limits) -> _Limits:
+        """What has been invalidated is to this caller as if it were older than they accept."""
+        floor = self._floors.floor(inquiry.name, *inquiry.also)
+        if floor is None or (limits.oldest is not None and limits.oldest >= floor):
+            return limits
+        return replace(limits, oldest=floor)
+
     def _recalled(self, inquiry: _Inquiry, remembered: Remembered) -> _Found:
         lifetime = inquiry.lifetime(remembered.observation)
         stale = self._clock.now() >= lifetime.fresh_until
@@ -345,6 +370,7 @@ class Verification:
                 rules.game_id, subject, accept=rules.accept, priority=priority
             ),
             lifetime=lambda observation: policy.lifetime_of(observation, rules, spread=spread),
+            also=(self._fingerprints.of_game(rules.game_id),),
         )
 
     def _about_identity(self, rules: GameRules, jwt: AppJwt) -> _Inquiry:

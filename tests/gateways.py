@@ -14,10 +14,10 @@ import structlog
 from msgspec.structs import replace
 
 from service.app import Gateway, open_gateway
-from service.redis.connect import RedisClient
 from service.interfaces import Clock
 from service.observability.logs import Logging, configure_logging
 from service.ownership import Method
+from service.redis.connect import RedisClient
 from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Fault
 from service.sandbox.paths import Endpoint
@@ -177,7 +177,7 @@ def befall(sandbox: Sandbox, **fault: Any) -> None:
 
 def caller_lines(name: str, token: str, **more: str) -> str:
     """Return the configuration of one caller; `more` is TOML, by key."""
-    fields = {"games": '["*"]', "rights": '["verify", "assert:user", "assert:email"]', **more}
+    fields = {"games": '["*"]', "rights": '["verify", "assert:user", "assert:email", "admin"]', **more}
     digest = hashlib.sha256(token.encode()).hexdigest()
     lines = "\n".join(f"{key} = {value}" for key, value in fields.items())
     return f'\n[[callers]]\nname = "{name}"\ntoken_sha256 = "{digest}"\n{lines}\n'

@@ -36,7 +36,7 @@ class Caller(Struct, frozen=True):
             raise NotPermitted("this game")
 
 
-LOCAL_CALLER: Final = Caller("local", frozenset({Right.VERIFY, Right.ASSERT_USER, Right.ASSERT_EMAIL}))
+LOCAL_CALLER: Final = Caller("local", frozenset(Right))
 """Whoever can reach a gateway without configured callers: it listens on loopback or a Unix socket only."""
 
 

@@ -4,7 +4,7 @@ Every response carries its request id and `Cache-Control: no-store`. The operati
 listener of their own, and are told apart here by the port that a request came in on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from litestar.enums import ScopeType
@@ -63,21 +63,11 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        request_id = request_id_from(_text(headers.get(b"x-request-id")), at=self._clock.now())
+        request_id = self._request_id(headers)
         state = scope.setdefault("state", {})
         state[_REQUEST_ID] = request_id
         state[_TRACE_ID] = trace_id_from(_text(headers.get(b"traceparent")))
-
-        async def send_marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode("ascii")),
-                    (b"cache-control", b"no-store"),
-                    *([(b"connection", b"close")] if self.draining else []),
-                ]
-            await send(message)
-
+        send_marked = self._marking(send, request_id)
         if self._misplaced(scope):
             await send_reply(status_reply(404, request_id=request_id), send_marked)
             return
@@ -92,12 +82,35 @@ class Edge:
 
         The operational endpoints are answered as ever: an orchestrator must not kill a gateway for being busy.
         """
-        if scope["type"] != ScopeType.HTTP or normalize_path(scope["path"]) in OPERATIONS:
+        if scope["type"] != ScopeType.HTTP or normalize_path(scope["path"]) in OPERATIONS or self._misplaced(scope):
             await self(scope, receive, send)
             return
         self._on_shed()
-        request_id = request_id_from(None, at=self._clock.now())
-        await send_reply(shed_reply(request_id=request_id, retry_after_seconds=_COME_BACK_SECONDS), send)
+        request_id = self._request_id(dict(scope["headers"]))
+        reply = shed_reply(request_id=request_id, retry_after_seconds=_COME_BACK_SECONDS)
+        await send_reply(reply, self._marking(send, request_id))
+
+    def refuse(self) -> Reply:
+        """Return what is told to whoever does not speak HTTP, with all its headers."""
+        request_id = self._request_id({})
+        headers = {"x-request-id": request_id, "cache-control": "no-store"}
+        return status_reply(400, request_id=request_id, headers=headers)
+
+    def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
+        return request_id_from(_text(headers.get(b"x-request-id")), at=self._clock.now())
+
+    def _marking(self, send: Send, request_id: str) -> Send:
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode("ascii")),
+                    (b"cache-control", b"no-store"),
+                    *([(b"connection", b"close")] if self.draining else []),
+                ]
+            await send(message)
+
+        return send_marked
 
     def _misplaced(self, scope: Scope) -> bool:
         if self.operations_port is None:

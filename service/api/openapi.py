@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from service.api.admin import Invalidated, Invalidation
 from service.api.answers import TITLES, Answer, NoAnswerProblem
 from service.api.batch import BatchAnswer
 from service.api.problems import MEDIA_TYPE, Problem
@@ -74,6 +75,8 @@ def describe_api() -> bytes:
             BatchAnswer,
             Item,
             ItemHead,
+            Invalidation,
+            Invalidated,
             *(kind for kind, _, _ in _QUESTIONS.values()),
         ],
         schema_hook=_schema_of_custom,
@@ -95,7 +98,7 @@ def describe_api() -> bytes:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": {path: {"post": _question(path, *rest)} for path, rest in _QUESTIONS.items()}
-        | {"/verify/batch": {"post": _batch()}}
+        | {"/verify/batch": {"post": _batch()}, "/admin/invalidate": {"post": _invalidate()}}
         | _operations(),
         "components": {
             "schemas": components,
@@ -144,6 +147,17 @@ def _batch() -> dict[str, object]:
             "200": _response("The results, in the order asked.", _JSON, "BatchAnswer"),
             **_problem_responses(),
         },
+    }
+
+
+def _invalidate() -> dict[str, object]:
+    return {
+        "operationId": "invalidate",
+        "summary": "Forget what is known about a subject and a game, or about a whole game.",
+        "description": "Needs the right `admin`. For instance after a refund, of which itch.io tells nobody. "
+        "On every replica within two seconds.",
+        "requestBody": _body("Invalidation"),
+        "responses": {"200": _response("What was forgotten.", _JSON, "Invalidated"), **_problem_responses()},
     }
 
 

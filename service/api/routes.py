@@ -10,6 +10,7 @@ from typing import Any, Final
 from litestar import Request, Response, Router, get, post
 from litestar.exceptions import HTTPException, InternalServerException
 
+from service.api.admin import AdminDesk
 from service.api.batch import BatchDesk
 from service.api.callers import Caller, CallerDirectory
 from service.api.edge import request_id_of, trace_id_of
@@ -34,11 +35,14 @@ PATHS: Final = {
     Method.USER: "/verify/user",
 }
 BATCH_PATH: Final = "/verify/batch"
+INVALIDATE_PATH: Final = "/admin/invalidate"
 
 AnyRequest = Request[Any, Any, Any]
 
 
-def create_verify_router(*, desk: VerifyDesk, batch_desk: BatchDesk, callers: CallerDirectory, clock: Clock) -> Router:
+def create_verify_router(
+    *, desk: VerifyDesk, batch_desk: BatchDesk, admin_desk: AdminDesk, callers: CallerDirectory, clock: Clock
+) -> Router:
     """Return the `/verify` endpoints and their description."""
     reception = _Reception(desk=desk, callers=callers, clock=clock)
     handlers = [_create_verify_handler(method, path, desk, reception) for method, path in PATHS.items()]
@@ -49,6 +53,11 @@ def create_verify_router(*, desk: VerifyDesk, batch_desk: BatchDesk, callers: Ca
         # Each item is counted on its own, and needs the right for its own method besides.
         return await reception.receive(request, [Right.VERIFY], batch_desk.answer, counted=False)
 
+    @post(INVALIDATE_PATH, status_code=200)
+    async def invalidate(request: AnyRequest) -> Response[bytes]:
+        """Forget a subject, or a game."""
+        return await reception.receive(request, [Right.ADMIN], admin_desk.invalidate, counted=True)
+
     description = describe_api()
 
     @get("/openapi.json", sync_to_thread=False)
@@ -56,7 +65,7 @@ def create_verify_router(*, desk: VerifyDesk, batch_desk: BatchDesk, callers: Ca
         """Return the description of this API, in OpenAPI 3.1."""
         return Response(description, media_type="application/vnd.oai.openapi+json")
 
-    return Router("/", route_handlers=[*handlers, verify_batch, show_description])
+    return Router("/", route_handlers=[*handlers, verify_batch, invalidate, show_description])
 
 
 def _create_verify_handler(method: Method, path: str, desk: VerifyDesk, reception: "_Reception") -> Any:  # noqa: ANN401

@@ -111,6 +111,7 @@ class VerifyDesk:
         """Let a caller try only so many keys that do not exist; keys that are known to be good always pass.
 
         A try is spent before the answer is known, so that many at once cannot slip through, and given back after.
+        Whoever hangs up before the answer has spent it too: the answer would be there for the next who asks.
         """
         wait = limits.try_key()
         if wait is not None:
@@ -118,13 +119,9 @@ class VerifyDesk:
             if verdict.decision.reason is Reason.NOT_CACHED and not question.only_if_cached:
                 raise TooManyQuestions("failed_keys", retry_after=wait)
             return verdict
-        failed = False
-        try:
-            verdict = await self._verification.verify(question)
-            failed = _may_have_failed(verdict)
-        finally:
-            if not failed:
-                limits.key_was_fine()
+        verdict = await self._verification.verify(question)
+        if not _may_have_failed(verdict):
+            limits.key_was_fine()
         return verdict
 
     def _record(self, question: Question, verdict: Verdict, asking: Asking, decision_id: str, seconds: float) -> None:

@@ -72,6 +72,11 @@ def claim_key(name: Fingerprint) -> str:
     return f"og:v{SCHEMA_VERSION}:l:{name.hex()}"
 
 
+def floors_key() -> str:
+    """Return the key of the floors under what has been invalidated."""
+    return f"og:v{SCHEMA_VERSION}:f"
+
+
 def budget_key(naming_key: NamingKey, environment: str) -> str:
     """Return the key of the store budget that all replicas in front of the same store share."""
     key = bytes.fromhex(naming_key.reveal())
@@ -115,6 +120,12 @@ class KeyedFingerprints:
         """Name a question about ownership; the order of `accept` does not matter."""
         hashed = self._questions.copy()
         hashed.update(encode_fields(question_fields(game_id, subject, accept)))
+        return Fingerprint(hashed.digest())
+
+    def of_game(self, game_id: GameId) -> Fingerprint:
+        """Name everything that is known about a game."""
+        hashed = self._questions.copy()
+        hashed.update(encode_fields((b"game", game_id.to_bytes(_ID_BYTES, "big"))))
         return Fingerprint(hashed.digest())
 
     def of_jwt(self, jwt: AppJwt) -> Fingerprint:

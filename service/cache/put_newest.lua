@@ -5,7 +5,7 @@
 -- ARGV[2]  how long to keep it, in milliseconds
 -- ARGV[3]  the latest believable instant, in microseconds
 --
--- Returns 1 if it was stored, 0 if what was there is newer and stays.
+-- Returns 1 if it was stored, 2 if it was and a no has replaced a yes, 0 if what was there is newer and stays.
 --
 -- Instants are compared as numbers: comparing strings would follow the server's locale. Up to the year 2255 they are
 -- exact in a double; what is larger only has to stay larger than ARGV[3].
@@ -29,6 +29,7 @@ if type(known) == 'table' then
   known = false
 end
 
+local overruled = false
 if known and #known >= HEADER then
   local class, instant = class_and_instant(ARGV[1])
   local known_class, known_instant = class_and_instant(known)
@@ -39,6 +40,8 @@ if known and #known >= HEADER then
   if believable and (newer or stronger) then
     return 0
   end
+  overruled = class == 1 and known_class ~= 1
 end
 
-return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) and 1
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return overruled and 2 or 1

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from redis.asyncio import Redis
@@ -33,6 +33,7 @@ PATIENCE: Final = timedelta(milliseconds=60)
 """The most that a question waits for Redis; a connection that takes longer is made nevertheless, for the next one."""
 
 WRITES_AT_ONCE: Final = 8
+_OVERRULED: Final = 2
 _SHORTEST_TTL: Final = timedelta(seconds=1)
 _LARGEST_JITTER: Final = timedelta(seconds=5)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -41,7 +42,8 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 class RedisTier:
     """Gets and puts sealed observations. Nothing that Redis does makes it raise.
 
-    `on_state` is told once when Redis is first known to work or not, and then at every change.
+    `on_state` is told once when Redis is first known to work or not, and then at every change. `on_overruled` is told
+    when a no has replaced a yes, which other replicas may still have in memory, and since when it is a no.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class RedisTier:
         clock: Clock,
         on_operation: OnOperation,
         on_state: Callable[[bool], None],
+        on_overruled: Callable[[Fingerprint, datetime], None] = lambda _name, _since: None,
     ) -> None:
         self._client = client
         self._sealer = sealer
         self._clock = clock
         self._on_operation = on_operation
         self._on_state = on_state
+        self._on_overruled = on_overruled
         self._up: bool | None = None
         self._reading = Circuit(clock)
         self._writing = Circuit(clock)
@@ -117,6 +121,8 @@ class RedisTier:
         stored = await self._ask(self._writing, lambda: PUT_NEWEST.run(self._client, key, entry, lifetime, latest))
         if isinstance(stored, CacheResult):
             return stored
+        if stored == _OVERRULED:
+            self._on_overruled(name, kept.observation.observed_at)
         return CacheResult.STORED if stored else CacheResult.SUPERSEDED
 
     async def _read_all(self, keys: Sequence[str]) -> Sequence[Reply]:

@@ -1,6 +1,7 @@
 """Requests to the store, each within the budget, with the right credential, counted and classified."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -37,7 +38,10 @@ class StoreObserver(Protocol):
 
 
 class StoreRequests:
-    """Asks the store. Two clients, so that a player's JWT and the seller's key never share a connection's defaults."""
+    """Asks the store. Two clients, so that a player's JWT and the seller's key never share a connection's defaults.
+
+    `queueing` is entered while a request waits for its turn: until then it has cost nothing, and may be cancelled.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class StoreRequests:
         budget: StoreBudget,
         clock: Clock,
         observer: StoreObserver,
+        queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._clients = {Bearer.SELLER: seller_client, Bearer.PLAYER: player_client}
         self._dialect = dialect
@@ -56,6 +61,7 @@ class StoreRequests:
         self._budget = budget
         self._clock = clock
         self._observer = observer
+        self._queueing = queueing
         self.sandbox_seen = False
         self.clock_skew: timedelta | None = None
         """How far the store's clock is ahead of ours, by its last answer; None while none has told."""
@@ -101,7 +107,8 @@ class StoreRequests:
         parameters: Mapping[str, str],
         priority: Priority,
     ) -> JsonObject | No:
-        await self._budget.acquire(priority)
+        with self._queueing():
+            await self._budget.acquire(priority)
         started = self._clock.monotonic()
         result = "unavailable"
         try:

@@ -1,12 +1,12 @@
 """The store budget of all replicas together, kept in Redis; while Redis is away, this replica's own part of it."""
 
-import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, Final, Literal
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
 
 from service.errors import Overloaded, SourceRateLimited
 from service.interfaces import Clock, Priority
@@ -19,34 +19,41 @@ from service.limits.store_budget import (
     SMALLEST_SHARE,
     TokenBucket,
 )
-from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
-from service.redis.failures import REDIS_FAILURES
+from service.redis.errands import Errands
+from service.redis.runner import ScriptRunner
 from service.redis.script import Script
 
-_TAKE_TURN: Final = Script("service.limits", "take_turn.lua")
-_STORE_REFUSED: Final = Script("service.limits", "store_refused.lua")
-_STORE_ANSWERED: Final = Script("service.limits", "store_answered.lua")
+_TAKE_TURN: Final = Script("service.limits", "budget.lua", "take_turn.lua")
+_STORE_REFUSED: Final = Script("service.limits", "budget.lua", "store_refused.lua")
+_STORE_ANSWERED: Final = Script("service.limits", "budget.lua", "store_answered.lua")
 
 _GRANTED: Final = 1
 _PAUSED: Final = -1
 _MOST_NOTES_WAITING: Final = 100
 
+_Thousandths = Annotated[int, Meta(ge=int(SMALLEST_SHARE * 1000), le=1000)]
+_Milliseconds = Annotated[int, Meta(ge=0, le=10**12)]
 
-class _Turn(Struct, frozen=True):
+
+class _Turn(Struct, frozen=True, array_like=True):
     """What Redis said about the next turn, and how the budget stood then."""
 
-    granted: int
-    wait: timedelta
-    tokens: float
-    share: float
+    granted: Literal[-1, 0, 1]
+    wait_ms: _Milliseconds
+    tokens_thousandths: int
+    share_thousandths: _Thousandths
+
+    @property
+    def wait(self) -> timedelta:
+        return timedelta(milliseconds=self.wait_ms)
 
 
 class ClusterBudget:
     """Implements `StoreBudget` for replicas that share one Redis and one seller key.
 
-    `own` is what this replica may spend when Redis is away; it also keeps the pauses, so that losing Redis in the
-    middle of one does not end it. What Redis is told about refusals and answers, nobody waits for.
+    `own` is what this replica may spend while Redis is away. It also keeps the pauses that this replica knows of, so
+    that losing Redis in the middle of one does not end it. Nobody waits while Redis is told of refusals and answers.
     """
 
     def __init__(
@@ -62,24 +69,24 @@ class ClusterBudget:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._own = own
-        self._client = client
         self._key = key
         self._rate = rate
-        self._burst = burst
+        self._burst = float(burst)
         self._patience = patience
         self._clock = clock
         self._jitter = jitter
-        self._circuit = Circuit(clock)
-        self._known = _Turn(_GRANTED, timedelta(), float(burst), 1.0)
+        self._scripts = ScriptRunner(client, clock=clock)
+        self._notes = Errands()
+        self._tokens = self._burst
+        self._share = 1.0
         self._known_at = clock.monotonic()
-        self._notes: set[asyncio.Task[None]] = set()
 
     def tokens(self) -> float:
         """Return how many requests could be sent right now, as far as this replica knows."""
-        if not self._circuit.closed:
+        if not self._scripts.well:
             return self._own.tokens()
-        gained = (self._clock.monotonic() - self._known_at) * self._rate * self._known.share
-        return min(float(self._burst), self._known.tokens + gained)
+        gained = (self._clock.monotonic() - self._known_at) * self._rate * self._share
+        return min(self._burst, self._tokens + gained)
 
     def pause_left(self) -> timedelta:
         """Return how long the store wants to be left alone."""
@@ -87,18 +94,18 @@ class ClusterBudget:
 
     def admit(self, priority: Priority, *, within: timedelta) -> None:
         """Raise if a request asked for now could not be sent within that time, as far as this replica knows."""
-        if not self._circuit.closed:
+        if not self._scripts.well:
             self._own.admit(priority, within=within)
             return
-        if (left := self.pause_left()) > timedelta():
-            raise SourceRateLimited("the store asked us to stay away", retry_after=left)
-        needed = 1 + self._reserve(priority)
-        wait = timedelta(seconds=max(0.0, needed - self.tokens()) / (self._rate * self._known.share))
-        if wait > within:
+        self._respect_pause()
+        missing = 1 + self._reserve(priority) - self.tokens()
+        wait = timedelta(seconds=max(0.0, missing) / (self._rate * self._share))
+        if wait > _longest_wait(priority, within):
             raise Overloaded("the store budget is spent", retry_after=wait)
 
     async def acquire(self, priority: Priority) -> None:
         """Return when one request may be sent; the order is that of asking, across all replicas."""
+        self._respect_pause()
         turn = await self._take_turn(priority)
         if turn is None:
             await self._own.acquire(priority)
@@ -108,81 +115,78 @@ class ClusterBudget:
             raise SourceRateLimited("the store asked us to stay away", retry_after=turn.wait)
         if turn.granted != _GRANTED:
             raise Overloaded("the store budget is spent", retry_after=turn.wait)
+        self._own.spent()
         if turn.wait > timedelta():
             await self._clock.sleep(turn.wait)
-        if (left := self.pause_left()) > timedelta():
-            raise SourceRateLimited("the store asked us to stay away", retry_after=left)
+        self._respect_pause()
 
     def refused(self, retry_after: timedelta | None) -> None:
         """Take note, for all replicas, that the store throttled us."""
         self._own.refused(retry_after)
-        self._note(self._tell_refused(retry_after))
+        if len(self._notes) < _MOST_NOTES_WAITING:  # one note of many is enough to begin a pause
+            self._notes.start(self._tell_refused(retry_after))
 
     def answered(self) -> None:
         """Take note, for all replicas, that the store answers normally."""
         self._own.answered()
-        if self._known.share < 1:
-            self._note(self._tell_answered())
+        if self._share < 1 and len(self._notes) < _MOST_NOTES_WAITING:
+            self._notes.start(self._tell_answered())
 
     async def close(self) -> None:
-        """Give up what has not reached Redis."""
-        for task in tuple(self._notes):
-            task.cancel()
-        await asyncio.gather(*self._notes, return_exceptions=True)
+        """Let what was noted reach Redis, for a second at most."""
+        await self._notes.close()
 
     async def _take_turn(self, priority: Priority) -> _Turn | None:
-        patience = self._patience if priority is Priority.FOREGROUND else timedelta()
-        reply = await self._run(
-            _TAKE_TURN, repr(self._rate), self._burst, repr(self._reserve(priority)), _milliseconds(patience)
-        )
-        if not isinstance(reply, list):
-            return None
-        granted, wait, tokens, share = reply
-        self._known = _Turn(granted, timedelta(milliseconds=wait), tokens / 1000, share / 1000)
+        patience = _longest_wait(priority, self._patience)
+        reply = await self._run(_TAKE_TURN, repr(self._reserve(priority)), _milliseconds(patience))
+        try:
+            turn = msgspec.convert(reply, _Turn)
+        except msgspec.ValidationError:
+            return None  # Redis is away, or what answers is not our script
+        self._tokens, self._share = turn.tokens_thousandths / 1000, turn.share_thousandths / 1000
         self._known_at = self._clock.monotonic()
-        return self._known
+        return turn
 
     async def _tell_refused(self, retry_after: timedelta | None) -> None:
         left = await self._run(
             _STORE_REFUSED,
             -1 if retry_after is None else _milliseconds(retry_after),
-            repr(0.5 + self._jitter() / 2),
-            repr(SMALLEST_SHARE),
             _milliseconds(FIRST_PAUSE),
             _milliseconds(LONGEST_OWN_PAUSE),
-            _milliseconds(LONGEST_PAUSE),
+            repr(0.5 + self._jitter() / 2),
         )
         if isinstance(left, int):
-            self._own.stay_away(timedelta(milliseconds=left))
+            # The others may have been refused before us: then theirs is the longer pause.
+            self._own.stay_away(timedelta(milliseconds=min(left, _milliseconds(LONGEST_PAUSE))))
 
     async def _tell_answered(self) -> None:
         await self._run(_STORE_ANSWERED, repr(RECOVERY))
 
     async def _run(self, script: Script, *arguments: str | int) -> object:
-        """Return what Redis answered, None while it is away."""
-        if not self._circuit.lets_through():
-            return None
-        try:
-            reply = await script.run(self._client, self._key, *arguments)
-        except REDIS_FAILURES:
-            self._circuit.failed()
-            return None
-        self._circuit.succeeded()
-        return reply
+        return await self._scripts.run(
+            script,
+            self._key,
+            repr(self._rate),
+            repr(self._burst),
+            _milliseconds(self._patience),
+            repr(SMALLEST_SHARE),
+            _milliseconds(LONGEST_PAUSE),
+            *arguments,
+        )
 
-    def _note(self, telling: Coroutine[None, None, None]) -> None:
-        if len(self._notes) >= _MOST_NOTES_WAITING:
-            telling.close()  # the store is refusing faster than Redis can be told; one note of many is enough
-            return
-        task = asyncio.get_running_loop().create_task(telling)
-        self._notes.add(task)
-        task.add_done_callback(self._notes.discard)
+    def _respect_pause(self) -> None:
+        if (left := self.pause_left()) > timedelta():
+            raise SourceRateLimited("the store asked us to stay away", retry_after=left)
 
     def _reserve(self, priority: Priority) -> float:
         if priority is Priority.FOREGROUND:
             return 0.0
-        return min(self._burst * BACKGROUND_RESERVE, self._burst - 1.0)
+        return min(self._burst * BACKGROUND_RESERVE, self._burst - 1)
+
+
+def _longest_wait(priority: Priority, patience: timedelta) -> timedelta:
+    return patience if priority is Priority.FOREGROUND else timedelta()
 
 
 def _milliseconds(duration: timedelta) -> int:
-    return duration // timedelta(milliseconds=1)
+    return max(0, duration // timedelta(milliseconds=1))

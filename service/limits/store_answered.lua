@@ -1,12 +1,13 @@
--- Takes note, for all replicas, that the store answers again: a little of the rate comes back.
+-- Takes note, for all replicas, that the store answers again: a little of the rate comes back. Follows budget.lua.
 --
--- KEYS[1]  the budget
--- ARGV[1]  how much of the rate comes back
+-- ARGV[6]  how much of the rate comes back
 --
--- Returns the share of the rate that may be used now, in thousandths.
+-- Returns 1, or 0 for an answer that counts for nothing: it was asked for before the pause that we are in.
 
-local share = tonumber(redis.call('HGET', KEYS[1], 'share')) or 1
-share = math.min(1, share + tonumber(ARGV[1]))
-redis.call('HSET', KEYS[1], 'share', tostring(share), 'refusals', 0)
-redis.call('PEXPIRE', KEYS[1], 600000)
-return math.floor(share * 1000)
+if paused_until > now then
+  return 0
+end
+set_share(math.min(1, share + tonumber(ARGV[6])))
+refusals = 0
+keep()
+return 1

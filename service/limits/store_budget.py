@@ -1,6 +1,7 @@
 """How often the store may be asked: a token bucket that shrinks when the store says it is too much."""
 
 import random
+from asyncio import CancelledError
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
@@ -72,7 +73,11 @@ class TokenBucket:
         wait = self._turn(priority, within=self._patience)
         self._tokens -= 1
         if wait > timedelta():
-            await self._clock.sleep(wait)
+            try:
+                await self._clock.sleep(wait)
+            except CancelledError:
+                self._tokens = min(self._burst, self._tokens + 1)  # whoever leaves the queue makes room in it
+                raise
             if (left := self.pause_left()) > timedelta():
                 raise SourceRateLimited("the store asked us to stay away", retry_after=left)
 
@@ -83,14 +88,14 @@ class TokenBucket:
         """
         own = timedelta()
         if self.pause_left() == timedelta():
-            self._refill()
-            self._share = max(self._share / 2, SMALLEST_SHARE)
+            self._set_share(max(self._share / 2, SMALLEST_SHARE))
             own = min(FIRST_PAUSE * 2**self._refusals, LONGEST_OWN_PAUSE) * (0.5 + self._jitter() / 2)
             self._refusals = min(self._refusals + 1, 8)
-        self.stay_away(min(own if retry_after is None else retry_after, LONGEST_PAUSE))
+        self.stay_away(own if retry_after is None else retry_after)
 
     def stay_away(self, pause: timedelta) -> None:
-        """Ask nothing for that long, or for as long as was said before if that is longer."""
+        """Ask nothing for that long, at most a minute, or for as long as was said before if that is longer."""
+        pause = min(pause, LONGEST_PAUSE)
         before = self.pause_left()
         if pause <= before:
             return
@@ -98,12 +103,21 @@ class TokenBucket:
         if before == timedelta():
             self._paused(pause)
 
-    def answered(self) -> None:
-        """Give back some of the rate; the first normal answer after a pause ends it for good."""
-        self._refusals = 0
+    def spent(self) -> None:
+        """Take note of a request that somebody else permitted: what is left of the burst shrinks, nobody has to wait."""
         self._refill()
-        self._share = min(1.0, self._share + RECOVERY)
-        if self._paused_until is not None and self.pause_left() == timedelta():
+        self._tokens = max(min(0.0, self._tokens), self._tokens - 1)
+
+    def answered(self) -> None:
+        """Give back some of the rate; the first normal answer after a pause ends it for good.
+
+        What arrives during a pause was asked for before it, and counts for nothing.
+        """
+        if self.pause_left() > timedelta():
+            return
+        self._refusals = 0
+        self._set_share(min(1.0, self._share + RECOVERY))
+        if self._paused_until is not None:
             self._paused_until = None
             self._resumed()
 
@@ -120,6 +134,13 @@ class TokenBucket:
         if wait > allowed:
             raise Overloaded("the store budget is spent", retry_after=wait)
         return wait
+
+    def _set_share(self, share: float) -> None:
+        self._refill()
+        if self._tokens < 0:
+            # Turns that were given out stay when they are: the debt is paid off at the pace that was promised.
+            self._tokens *= share / self._share
+        self._share = share
 
     def _refill(self) -> None:
         now = self._clock.monotonic()

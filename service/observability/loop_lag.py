@@ -1,5 +1,6 @@
 """How late the event loop is: whatever holds it up holds up every caller."""
 
+from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, NoReturn
@@ -12,6 +13,9 @@ EVERY: Final = timedelta(milliseconds=250)
 STALL: Final = timedelta(milliseconds=250)
 """Lag beyond which something is wrong: with a deadline of 3 s, callers begin to feel it."""
 
+RECENTLY: Final = timedelta(minutes=1)
+"""How long a lag is remembered: longer than from one scrape to the next, or a short stall would be seen by nobody."""
+
 QUIET: Final = timedelta(minutes=1)
 """How long no further stall is told of after one; the gauge shows them all the same."""
 
@@ -19,14 +23,15 @@ QUIET: Final = timedelta(minutes=1)
 class LoopLagMonitor:
     """Measures how late the event loop wakes those who sleep.
 
-    `report` is called with the lag in seconds after every measurement, `stalled` when it is beyond `STALL`, at most
-    once in `QUIET`, so that it may write a log line.
+    `report` is called after every measurement with the worst lag of late, in seconds; `stalled` when it is beyond
+    `STALL`, at most once in `QUIET`, so that it may write a log line.
     """
 
     def __init__(self, *, clock: Clock, report: Callable[[float], None], stalled: Callable[[float], None]) -> None:
         self._clock = clock
         self._report = report
         self._stalled = stalled
+        self._lags: deque[float] = deque(maxlen=RECENTLY // EVERY)
         self._quiet_until = float("-inf")
 
     async def run(self) -> NoReturn:
@@ -36,7 +41,8 @@ class LoopLagMonitor:
             await self._clock.sleep(EVERY)
             awake_at = self._clock.monotonic()
             lag = max(0.0, awake_at - asleep_at - EVERY.total_seconds())
-            self._report(lag)
+            self._lags.append(lag)
+            self._report(max(self._lags))
             if lag > STALL.total_seconds() and awake_at >= self._quiet_until:
                 self._quiet_until = awake_at + QUIET.total_seconds()
                 self._stalled(lag)

@@ -113,7 +113,9 @@ class Metrics:
         )
         self._redis_up = self._gauge("redis_up", "1 if Redis answers, 0 if not, NaN without Redis.", unsaid)
         self._requests_in_flight = self._gauge("requests_in_flight", "Questions being answered.", 0)
-        self._loop_lag = self._gauge("event_loop_lag_seconds", "How late the event loop last was.", 0)
+        self._loop_lag = self._gauge(
+            "event_loop_lag_seconds", "How late the event loop was at its worst in the last minute.", 0
+        )
         build_info = Gauge(
             "build_info", "Always 1.", ["version", "sandbox"], namespace=_NAMESPACE, registry=self._registry
         )

@@ -9,10 +9,11 @@ from service.redis.connect import RedisClient
 
 
 class Script:
-    """A Lua file of a package that Redis runs as one step."""
+    """A Lua file of a package that Redis runs as one step; several are read as one, in this order."""
 
-    def __init__(self, package: str, file_name: str) -> None:
-        self._text = files(package).joinpath(file_name).read_text("utf-8")
+    def __init__(self, package: str, *file_names: str) -> None:
+        folder = files(package)
+        self._text = "\n".join(folder.joinpath(name).read_text("utf-8") for name in file_names)
         # Redis names scripts by SHA-1; nothing is protected by it.
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 

@@ -117,6 +117,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """A Unix socket to listen on; `host` and `port` then go unused. Default: unset."""
     deadline_ms: Annotated[int, Meta(ge=50, le=10_000)] = 3000
     """Milliseconds a question may take when its caller names no deadline. Default: 3000."""
+    max_requests: Annotated[int, Meta(ge=1, le=100_000)] = 1024
+    """Requests that may be under way at once; whatever comes on top is answered with 503 at once. Default: 1024."""
     drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
     """Seconds to keep serving after SIGTERM, while load balancers notice that the gateway is not ready. Default: 5."""
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1

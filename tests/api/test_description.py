@@ -25,6 +25,7 @@ async def test_description_names_every_endpoint(gateway: Asker) -> None:
     assert set(described["paths"]) == {
         *PATHS.values(),
         "/verify/batch",
+        "/admin/invalidate",
         "/livez",
         "/readyz",
         "/metrics",

@@ -196,6 +196,10 @@ class PlainFingerprints:
         """Name a question about ownership."""
         return _name("ownership", game_id, sorted(accept), _text(subject))
 
+    def of_game(self, game_id: GameId) -> Fingerprint:
+        """Name a game."""
+        return _name("game", game_id)
+
     def of_jwt(self, jwt: AppJwt) -> Fingerprint:
         """Name a question about a JWT."""
         return _name("identity", _text(jwt))
@@ -203,6 +207,21 @@ class PlainFingerprints:
     def of_credential(self, credential: Credential) -> str:
         """Name a credential for the log."""
         return _name(_text(credential)).hex()[-16:]
+
+
+class PlainFloors:
+    """Floors in a dictionary."""
+
+    def __init__(self) -> None:
+        self.known: dict[Fingerprint, datetime] = {}
+
+    def floor(self, *names: Fingerprint) -> datetime | None:
+        """Return the highest."""
+        return max((self.known[name] for name in names if name in self.known), default=None)
+
+    def invalidate(self, name: Fingerprint, *, before: datetime) -> None:
+        """Remember it."""
+        self.known[name] = before
 
 
 def _name(*inputs: object) -> Fingerprint:

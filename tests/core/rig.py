@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from service.alone import Alone
 from service.interfaces import Priority
 from service.ownership import (
     AppJwt,
@@ -25,7 +26,7 @@ from service.policy import GameRules
 from service.singleflight import SingleFlight
 from service.verification import Question, Verdict, Verification
 from tests.clock import FakeClock
-from tests.core.fakes import Call, ObedientBudget, PlainFingerprints, PlainStore, ScriptedSource
+from tests.core.fakes import Call, ObedientBudget, PlainFingerprints, PlainFloors, PlainStore, ScriptedSource
 
 INSTANT: Final = timedelta(microseconds=1)
 SECOND: Final = timedelta(seconds=1)
@@ -59,6 +60,7 @@ class Rig:
         self.joined = 0
         self.crashes: list[BaseException] = []
         flights: SingleFlight[Observation] = SingleFlight(joined=self._count_joined, crashed=self.crashes.append)
+        self.floors = PlainFloors()
         self.verification = Verification(
             source=self.source,
             store=self.store,
@@ -66,6 +68,8 @@ class Rig:
             fingerprints=PlainFingerprints(),
             flights=flights,
             clock=self.clock,
+            once=Alone(),
+            floors=self.floors,
             sandbox=sandbox,
         )
 

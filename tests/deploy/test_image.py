@@ -1,6 +1,8 @@
 """The container image; `deploy/check-image.sh` builds it and runs this."""
 
 import http.client
+import json
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -20,6 +22,7 @@ from tests.deploy.containers import IMAGE, TOKEN, Container, fails, podman, runn
 if not IMAGE:
     pytest.skip("GATEWAY_IMAGE names no image: run deploy/check-image.sh", allow_module_level=True)
 
+_ROOT = Path(__file__).parents[2]
 _GATEWAY = "/opt/ownership-gateway"
 
 
@@ -76,6 +79,21 @@ def test_is_compiled(gateway: Container) -> None:
 def test_has_nothing_to_develop_with(gateway: Container, name: str) -> None:
     """What only tests and builds need is not in it."""
     assert gateway.python(f"import importlib.util; print(importlib.util.find_spec('{name}'))") == "None"
+
+
+def test_holds_what_its_bill_of_materials_lists(gateway: Container, tmp_path: Path) -> None:
+    """`deploy/sbom.sh` lists every package of the image, in its version, and no other."""
+    subprocess.run([_ROOT / "deploy" / "sbom.sh", tmp_path / "sbom.json"], capture_output=True, check=True)
+    listed = {
+        f"{one['name']}=={one['version']}" for one in json.loads((tmp_path / "sbom.json").read_text())["components"]
+    }
+
+    held = gateway.python(
+        "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()"
+        f" if str(d._path).startswith('{_GATEWAY}') and d.name != 'ownership-gateway'))"
+    )
+
+    assert set(held.split()) == listed
 
 
 def test_says_its_version(gateway: Container) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml  # type: ignore[import-untyped]  # it brings no types, and only plain dicts come out of it
+import yaml
 
 from service.settings import Settings, load_settings
 

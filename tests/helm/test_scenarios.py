@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # it brings no types, and only plain dicts come out of it
+import yaml
 
 from service.settings.schema import SINGLE
 from tests.helm.rendering import CHART, MANIFESTS, ROOT, SCENARIOS, Helm, Rendered

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # it brings no types, and only plain dicts come out of it
+import yaml
 
 from tests.helm.rendering import CHART, SERVICE, Document, Helm, merged
 

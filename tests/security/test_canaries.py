@@ -18,14 +18,15 @@ import pytest
 from redis.asyncio import Redis
 
 from service.app import open_gateway, open_store
-from service.redis.connect import connect
 from service.errors import GatewayError, SettingsError
 from service.interfaces import Priority
+from service.itch.transport import StoreClient
 from service.ownership import AppJwt, DownloadKey, GameId, ProofKind, Subject, VerifiedEmail
+from service.redis.connect import connect
 from service.sandbox.faults import Fault
 from service.sandbox.records import PurchaseKind, SellerKeyState
 from service.sandbox.state import Sandbox
-from service.secret import RedisUrl
+from service.secret import RedisUrl, SellerKey
 from service.settings import Settings, load_settings
 from tests.clock import FakeClock
 from tests.gateways import (
@@ -99,9 +100,10 @@ class Evidence:
         self.exceptions += "\n".join(lines).encode("utf-8", "backslashreplace")
 
     async def dump(self, redis: Redis) -> None:
-        """Keep every key and every value."""
+        """Keep every key and every value, of whatever type."""
+        await redis.config_set("rdbcompression", "no")
         async for key in redis.scan_iter():
-            self.redis += key + b"\n" + (await redis.get(key) or b"") + b"\n"
+            self.redis += key + b"\n" + (await redis.dump(key) or b"") + b"\n"
 
     def haystacks(self) -> dict[str, bytes]:
         """Return it by where it was seen."""
@@ -312,7 +314,7 @@ async def make_trouble(server: RedisServer, trouble: str) -> None:
             case "read-only":
                 await own.replicaof("127.0.0.1", "1")
             case "corrupt":
-                async for key in own.scan_iter():
+                async for key in own.scan_iter("og:v1:e:*"):
                     await own.set(key, b"\xff" * 64)
 
 
@@ -371,6 +373,23 @@ async def ask_store_directly(settings: Settings, seen: Evidence, jwt: str) -> No
                     await ask
                 except GatewayError as error:
                     seen.raised(error)
+
+
+@pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadTimeout, httpx.InvalidURL, OSError, ValueError])
+async def test_words_of_the_http_driver_go_no_further(kind: type[Exception]) -> None:
+    """They carry URLs and headers, so neither they nor what raised them come with our own exception."""
+    seen = Evidence()
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise kind(f"{request.url} {request.headers.raw!r}")
+
+    store = StoreClient(base_url="http://127.0.0.1:9", user_agent="tests", transport=httpx.MockTransport(fail))
+    with pytest.raises(GatewayError) as raised:
+        await store.get("/profile", bearer=SellerKey(SELLER_KEY), parameters={"email": EMAIL, "key": DOWNLOAD_KEY})
+
+    seen.raised(raised.value)
+    await store.close()
+    assert found(secrets_of([]), seen.haystacks()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,129 @@
+"""`python -m benchmarks`: measures, on this machine, what the documentation claims."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from benchmarks import footprint, growth, guard, profiling, simulation
+from benchmarks.laboratory import Laboratory
+from benchmarks.modes import measure_rounds, open_floor, open_gateway_modes, open_peer
+from benchmarks.processes import BenchmarkError
+from benchmarks.report import MEMORY_TARGET, make_report, table, write, write_json
+
+_ROUNDS: Final = 5
+_SECONDS: Final = 3.0
+_QUICK_ROUNDS: Final = 3
+_QUICK_SECONDS: Final = 1.0
+
+_out = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build/benchmarks"),
+    show_default=True,
+    help="Where the JSON and the plots go.",
+)
+_seconds = click.option(
+    "--seconds", type=click.FloatRange(1), default=_SECONDS, show_default=True, help="How long a round takes."
+)
+_rounds = click.option(
+    "--rounds", type=click.IntRange(1), default=_ROUNDS, show_default=True, help="How many; medians are reported."
+)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        """Say in one line what could not be measured."""
+        try:
+            return super().invoke(ctx)
+        except BenchmarkError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure the gateway beside what else could stand in its place.
+
+    Servers run on the first core that this process may use, load on the second. Only ratios within one run mean
+    anything on another machine.
+    """
+
+
+@main.command()
+@_out
+@_rounds
+@_seconds
+@click.option("--quick", is_flag=True, help=f"{_QUICK_ROUNDS} rounds of {_QUICK_SECONDS:.0f} second, for a first look.")
+def run(*, out: Path, rounds: int, seconds: float, quick: bool) -> None:
+    """Compare the gateway with an empty handler and with the peer."""
+    if quick:
+        rounds, seconds = _QUICK_ROUNDS, _QUICK_SECONDS
+    with Laboratory() as laboratory:
+        modes = [*open_floor(laboratory), *open_gateway_modes(laboratory), open_peer(laboratory)]
+        summaries = measure_rounds(modes, rounds=rounds, seconds=seconds, tell=_say)
+    report = make_report(summaries)
+    write(report, out)
+    click.echo(table(summaries))
+    click.echo()
+    for ratio in report.ratios:
+        click.echo(ratio)
+    click.echo(f"\nwritten to {out}")
+
+
+@main.command(name="guard")
+@click.option("--threshold", type=float, default=0.8 * MEMORY_TARGET, show_default=True, help="The least ratio.")
+@click.option("--tries", type=click.IntRange(1), default=4, show_default=True, help="How often; the best one counts.")
+def watch(*, threshold: float, tries: int) -> None:
+    """Fail when a memory hit has become too slow, measured against the empty Litestar handler."""
+    best = guard.best_ratio(threshold=threshold, tries=tries, tell=_say)
+    if best < threshold:
+        raise BenchmarkError(f"memory hit / empty Litestar handler is {best:.2f}, below {threshold:.2f}")
+    click.echo(f"memory hit / empty Litestar handler is {best:.2f}, at least {threshold:.2f}")
+
+
+@main.command(name="growth")
+@click.argument("what", type=click.Choice(sorted(growth.EXPERIMENTS)))
+@_out
+@_seconds
+def grow(*, what: str, out: Path, seconds: float) -> None:
+    """Show how cost grows with connections, with identities, or with processes that share one Redis."""
+    result = growth.EXPERIMENTS[what](seconds, _say)
+    click.echo(growth.table(result))
+    write_json(result, out / f"growth-{what}.json")
+    (out / f"growth-{what}.svg").write_text(growth.plot(result), encoding="utf-8")
+
+
+@main.command(name="footprint")
+@_out
+@click.option("--starts", type=click.IntRange(1), default=7, show_default=True, help="How often each is started.")
+def weigh(*, out: Path, starts: int) -> None:
+    """Compare cold start and memory with the empty Litestar app."""
+    result = footprint.measure_footprint(starts=starts, tell=_say)
+    click.echo(footprint.table(result))
+    write_json(result, out / "footprint.json")
+
+
+@main.command()
+@_out
+def simulate(*, out: Path) -> None:
+    """Let players join against the store's budget, in virtual time, with a cold and with a warm Redis."""
+    result = simulation.simulate_launches()
+    click.echo(simulation.table(result))
+    write_json(result, out / "simulation.json")
+    (out / "simulation.svg").write_text(simulation.plot(result), encoding="utf-8")
+
+
+@main.command()
+@click.option("--mode", type=click.Choice(["memory", "redis"]), default="memory", show_default=True)
+@_seconds
+def profile(*, mode: str, seconds: float) -> None:
+    """Show where the time goes under load, by py-spy: what each function costs itself, and with what it calls."""
+    click.echo(profiling.profile(mode, seconds=seconds))
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks")

@@ -1,0 +1,98 @@
+"""Cold start and memory, beside the empty Litestar app on the same server."""
+
+from collections.abc import Callable
+from statistics import median
+from typing import Final
+
+from msgspec import Struct
+
+from benchmarks.laboratory import Laboratory, Target
+from benchmarks.load import Questions, measure
+from benchmarks.processes import BenchmarkError
+
+ENTRIES: Final = 100_000
+_ROOM_ENTRIES: Final = 200_000
+_ROOM_MEBIBYTES: Final = 1024
+_MOST_SECONDS: Final = 60.0
+_ROUND_SECONDS: Final = 5.0
+
+
+class Footprint(Struct, frozen=True):
+    """Seconds from the start of the process to its first good answer, and MiB of resident memory."""
+
+    gateway_start_seconds: float
+    litestar_start_seconds: float
+    gateway_empty: float
+    litestar_empty: float
+    gateway_full: float
+    litestar_loaded: float
+    """After the same load; it remembers nothing, so this is what serving it costs."""
+
+    @property
+    def start_ratio(self) -> float:
+        """Cold start against the empty app's."""
+        return self.gateway_start_seconds / self.litestar_start_seconds
+
+
+def measure_footprint(*, starts: int, tell: Callable[[str], None]) -> Footprint:
+    """Start both in turn, then fill one gateway and load one empty app as much."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    for number in range(starts):
+        tell(f"start {number + 1} of {starts}")
+        with Laboratory() as laboratory:
+            ours.append(laboratory.gateway().server.start_seconds)
+            theirs.append(laboratory.contender("empty_litestar").server.start_seconds)
+    with Laboratory() as laboratory:
+        laboratory.warm(range(ENTRIES))
+        gateway = laboratory.gateway(max_entries=_ROOM_ENTRIES, max_mebibytes=_ROOM_MEBIBYTES)
+        litestar = laboratory.contender("empty_litestar")
+        gateway_empty, litestar_empty = _resident(gateway), _resident(litestar)
+        tell(f"asking about {ENTRIES} players")
+        _ask_about_all(gateway)
+        measure(litestar.server, litestar.base_url, Questions("cycle", ENTRIES), seconds=_ROUND_SECONDS)
+        return Footprint(
+            gateway_start_seconds=median(ours),
+            litestar_start_seconds=median(theirs),
+            gateway_empty=gateway_empty,
+            litestar_empty=litestar_empty,
+            gateway_full=_resident(gateway),
+            litestar_loaded=_resident(litestar),
+        )
+
+
+def table(result: Footprint) -> str:
+    """Return the figures as lines of text."""
+    empty = result.gateway_empty - result.litestar_empty
+    full = result.gateway_full - result.litestar_loaded
+    head = f"{'':<40} {'gateway':>8} {'empty Litestar app':>19}"
+    return "\n".join(
+        [
+            head,
+            f"{'cold start, ms':<40} {result.gateway_start_seconds * 1000:>8.0f} "
+            f"{result.litestar_start_seconds * 1000:>19.0f}   ratio {result.start_ratio:.2f}, at most 2.00",
+            f"{'memory when started, MiB':<40} {result.gateway_empty:>8.0f} {result.litestar_empty:>19.0f}   "
+            f"{empty:+.0f}, at most +40",
+            f"{f'memory with {ENTRIES:,} entries, MiB':<40} {result.gateway_full:>8.0f} "
+            f"{result.litestar_loaded:>19.0f}   {full:+.0f}, at most +100",
+        ]
+    )
+
+
+def _ask_about_all(gateway: Target) -> None:
+    """Ask in turn until each answer comes from memory: then all are in it."""
+    spent = 0.0
+    remembered = 0.0
+    while spent < _MOST_SECONDS:
+        before = gateway.decisions()
+        sample = measure(gateway.server, gateway.base_url, Questions("cycle", ENTRIES), seconds=_ROUND_SECONDS)
+        spent += _ROUND_SECONDS
+        made = {key: count - before.get(key, 0) for key, count in gateway.decisions().items()}
+        remembered += made.get(("owned", "redis"), 0)
+        if remembered >= ENTRIES or (sample.requests >= ENTRIES and not made.get(("owned", "redis"))):
+            return
+    raise BenchmarkError(f"after {spent:.0f} seconds the gateway remembers only {remembered:.0f} of {ENTRIES} players")
+
+
+def _resident(target: Target) -> float:
+    return target.server.resident_mebibytes()

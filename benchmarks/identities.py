@@ -1,0 +1,88 @@
+"""Players who do not exist, and what the caches may know of them before anybody asks.
+
+The store allows six look-ups a second, so that a hundred thousand players could never be warmed through it. They are
+put into Redis as another replica of the gateway would have put them, sealed with the gateway's own code, and get into
+a process's memory the usual way: by being asked about.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+from redis import Redis
+
+from service.cache.kept import keep
+from service.cache.keys import KeyedFingerprints, derive_keys, redis_key
+from service.cache.sealing import Sealer
+from service.ownership import DownloadKey, Evidence, GameId, Player, PlayerId, Proof, ProofKind
+from service.policy import GameRules, lifetime_of, spread_of
+from service.secret import SealingSecret
+
+GAME: Final = GameRules(GameId(3), "benchmark")
+"""The gateways under test are configured with these rules: the defaults."""
+
+_AT_ONCE: Final = 1000
+_ACQUIRED_AT: Final = datetime(2014, 2, 28, 0, 25, 9, tzinfo=UTC)
+_DAY: Final = timedelta(days=1)
+
+
+class PeerEntry(msgspec.Struct):
+    """What the peer caches."""
+
+    owned: bool
+    key_id: int | None
+    player_id: int | None
+
+
+def download_key(number: int) -> str:
+    """Return the key of an identity; questions.lua makes the same."""
+    return f"benchmark-key-{number:026d}"
+
+
+def warm_gateways(redis: Redis, numbers: range, *, secret: SealingSecret, environment: str, owned: bool = True) -> None:
+    """Put into Redis what a replica would have put there that has just asked the store about these identities."""
+    keys = derive_keys(secret)
+    fingerprints, sealer = KeyedFingerprints(keys.naming, environment), Sealer(keys.sealing)
+    now = datetime.now(UTC)
+
+    def entries() -> Iterator[tuple[str, bytes, timedelta]]:
+        for number in numbers:
+            observation = _evidence(number, now, owned=owned)
+            name = fingerprints.of_question(GAME.game_id, DownloadKey(download_key(number)), GAME.accept)
+            lifetime = lifetime_of(observation, GAME, spread=spread_of(name))
+            blob = sealer.seal(name, keep(observation, lifetime.usable_until))
+            yield redis_key(name), blob, lifetime.usable_until - now
+
+    _set_all(redis, entries())
+
+
+def warm_peer(redis: Redis, numbers: range) -> None:
+    """Put into Redis what the peer would have put there."""
+    _set_all(
+        redis,
+        (
+            (
+                f"ownership:{GAME.game_id}:{download_key(number)}",
+                msgspec.json.encode(PeerEntry(owned=True, key_id=number + 1, player_id=number + 1)),
+                _DAY,
+            )
+            for number in numbers
+        ),
+    )
+
+
+def _evidence(number: int, now: datetime, *, owned: bool) -> Evidence:
+    if not owned:
+        return Evidence(now, sandbox=True)
+    proof = Proof(ProofKind.DOWNLOAD_KEY, number + 1, _ACQUIRED_AT)
+    return Evidence(now, (proof,), owner=Player(PlayerId(number + 1)), sandbox=True)
+
+
+def _set_all(redis: Redis, entries: Iterator[tuple[str, bytes, timedelta]]) -> None:
+    pipeline = redis.pipeline(transaction=False)
+    for count, (key, value, lifetime) in enumerate(entries, 1):
+        pipeline.set(key, value, px=lifetime)
+        if count % _AT_ONCE == 0:
+            pipeline.execute()
+    pipeline.execute()

@@ -1,0 +1,169 @@
+{{/* The gateway's container and what it needs of its pod, the same as a service and as a sidecar. */}}
+
+{{- define "ownership-gateway.usesSocket" -}}
+{{- if and (eq .Values.mode "sidecar") (eq .Values.sidecar.listen "unixSocket") }}true{{ end -}}
+{{- end -}}
+
+{{/* The file that a secret is in, or nothing: (dict "root" . "name" "sellerKey" "directory" "seller-key"). */}}
+{{- define "ownership-gateway.secretFile" -}}
+{{- $secret := get .root.Values.secrets .name -}}
+{{- if $secret.file -}}
+{{- $secret.file -}}
+{{- else if $secret.existingSecret -}}
+{{- printf "/run/secrets/ownership-gateway/%s/%s" .directory $secret.key -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ownership-gateway.env" -}}
+- name: OWNERSHIP_GATEWAY_CONFIG
+  value: /etc/ownership-gateway/gateway.toml
+{{- if include "ownership-gateway.usesSocket" . }}
+- name: OWNERSHIP_GATEWAY_UNIX_SOCKET
+  value: {{ printf "%s/gateway.sock" (trimSuffix "/" .Values.sidecar.socketDirectory) | quote }}
+{{- else }}
+- name: OWNERSHIP_GATEWAY_HOST
+  value: {{ ternary .Values.listenAddress "127.0.0.1" (eq .Values.mode "service") | quote }}
+- name: OWNERSHIP_GATEWAY_PORT
+  value: {{ .Values.ports.questions | int | quote }}
+{{- end }}
+- name: OWNERSHIP_GATEWAY_OPERATIONS__HOST
+  value: {{ .Values.listenAddress | quote }}
+- name: OWNERSHIP_GATEWAY_OPERATIONS__PORT
+  value: {{ .Values.ports.operations | int | quote }}
+- name: OWNERSHIP_GATEWAY_REPLICAS
+  value: {{ ternary .Values.autoscaling.maxReplicas .Values.replicaCount .Values.autoscaling.enabled | int | quote }}
+{{- with include "ownership-gateway.secretFile" (dict "root" . "name" "sellerKey" "directory" "seller-key") }}
+- name: OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE
+  value: {{ . | quote }}
+{{- end }}
+{{- with include "ownership-gateway.secretFile" (dict "root" . "name" "sealingSecret" "directory" "sealing-secret") }}
+- name: OWNERSHIP_GATEWAY_SECRET_FILE
+  value: {{ . | quote }}
+{{- end }}
+{{- with include "ownership-gateway.secretFile" (dict "root" . "name" "redisUrl" "directory" "redis-url") }}
+- name: OWNERSHIP_GATEWAY_REDIS__URL_FILE
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "ownership-gateway.container" -}}
+name: ownership-gateway
+image: {{ include "ownership-gateway.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args: [serve]
+env:
+  {{- include "ownership-gateway.env" . | nindent 2 }}
+ports:
+  {{- if eq .Values.mode "service" }}
+  - name: questions
+    containerPort: {{ .Values.ports.questions }}
+  {{- end }}
+  - name: {{ include "ownership-gateway.operationsPort" . }}
+    containerPort: {{ .Values.ports.operations }}
+startupProbe:
+  httpGet:
+    path: /readyz
+    port: {{ include "ownership-gateway.operationsPort" . }}
+  periodSeconds: 1
+  timeoutSeconds: 1
+  failureThreshold: {{ .Values.probes.startupSeconds }}
+livenessProbe:
+  httpGet:
+    path: /livez
+    port: {{ include "ownership-gateway.operationsPort" . }}
+  periodSeconds: {{ .Values.probes.livenessPeriodSeconds }}
+  timeoutSeconds: 2
+  failureThreshold: 3
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: {{ include "ownership-gateway.operationsPort" . }}
+  periodSeconds: {{ .Values.probes.readinessPeriodSeconds }}
+  timeoutSeconds: 2
+  failureThreshold: 1
+{{- with .Values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  runAsNonRoot: true
+  {{- with .Values.runAs.user }}
+  runAsUser: {{ int64 . }}
+  {{- end }}
+  {{- with .Values.runAs.group }}
+  runAsGroup: {{ int64 . }}
+  {{- end }}
+  capabilities:
+    drop: [ALL]
+  seccompProfile:
+    type: RuntimeDefault
+volumeMounts:
+  - name: ownership-gateway-config
+    mountPath: /etc/ownership-gateway
+    readOnly: true
+  {{- if include "ownership-gateway.usesSocket" . }}
+  - name: ownership-gateway-socket
+    mountPath: {{ .Values.sidecar.socketDirectory | quote }}
+  {{- end }}
+  {{- range $volume := include "ownership-gateway.secretVolumes" . | fromYamlArray }}
+  - name: {{ $volume.name }}
+    mountPath: /run/secrets/ownership-gateway/{{ trimPrefix "ownership-gateway-" $volume.name }}
+    readOnly: true
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/* The names of ports are shared by all containers of a pod, and at most 15 characters long. */}}
+{{- define "ownership-gateway.operationsPort" -}}
+{{- ternary "operations" "gateway-ops" (eq .Values.mode "service") -}}
+{{- end -}}
+
+{{/*
+Whole directories, not single files by subPath: only these follow when a Secret changes. As a service their group is
+the gateway's. A sidecar has no say over the pod's fsGroup, so there anybody may read them who sees them, and only the
+gateway's container does.
+*/}}
+{{- define "ownership-gateway.secretVolumes" -}}
+{{- $mode := ternary 288 292 (eq .Values.mode "service") -}}{{/* 0440, 0444 */}}
+{{- range $name, $secret := dict "seller-key" .Values.secrets.sellerKey "sealing-secret" .Values.secrets.sealingSecret "redis-url" .Values.secrets.redisUrl "redis-tls" .Values.secrets.redisTls }}
+{{- if $secret.existingSecret }}
+- name: ownership-gateway-{{ $name }}
+  secret:
+    secretName: {{ $secret.existingSecret | quote }}
+    defaultMode: {{ $mode }}
+    # Kubernetes' own default; podman's kube play wants it said.
+    optional: false
+    {{- with $secret.key }}
+    items:
+      - key: {{ . | quote }}
+        path: {{ . | quote }}
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "ownership-gateway.volumes" -}}
+- name: ownership-gateway-config
+  configMap:
+    name: {{ include "ownership-gateway.fullname" . }}
+{{- if include "ownership-gateway.usesSocket" . }}
+- name: ownership-gateway-socket
+  emptyDir:
+    sizeLimit: 1Mi
+{{- end }}
+{{- include "ownership-gateway.secretVolumes" . }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "ownership-gateway.checksum" -}}
+{{- include "ownership-gateway.toml" . | sha256sum -}}
+{{- end -}}

@@ -1,0 +1,66 @@
+{{/*
+Values that contradict each other or would be unsafe are refused, all at once, one line each: as the gateway itself does.
+Prints nothing.
+*/}}
+{{- define "ownership-gateway.refusals" -}}
+{{- $mistakes := list -}}
+{{- $values := .Values -}}
+{{- $secrets := $values.secrets -}}
+{{- $hasKey := or $secrets.sellerKey.existingSecret $secrets.sellerKey.file -}}
+{{- $hasRedis := or $secrets.redisUrl.existingSecret $secrets.redisUrl.file -}}
+{{- $hasSealing := or $secrets.sealingSecret.existingSecret $secrets.sealingSecret.file -}}
+{{- $sandbox := $values.config.sandbox -}}
+{{- range $name := list "sellerKey" "sealingSecret" "redisUrl" -}}
+  {{- $secret := get $secrets $name -}}
+  {{- if and $secret.existingSecret $secret.file -}}
+    {{- $mistakes = append $mistakes (printf "secrets.%s.existingSecret and secrets.%s.file are both set: keep one" $name $name) -}}
+  {{- end -}}
+{{- end -}}
+{{- if and $sandbox $hasKey -}}
+  {{- $mistakes = append $mistakes "config.sandbox and secrets.sellerKey are both set: the sandbox never stands in for the real store, keep one" -}}
+{{- end -}}
+{{- if not (or $sandbox $hasKey) -}}
+  {{- $mistakes = append $mistakes "secrets.sellerKey is not set: name the Secret with the seller's itch.io API key in secrets.sellerKey.existingSecret, or try the gateway with config.sandbox=true" -}}
+{{- end -}}
+{{- if and $hasRedis (not $hasSealing) -}}
+  {{- $mistakes = append $mistakes "secrets.sealingSecret is not set, but secrets.redisUrl is: what is kept in Redis must be sealed with a secret, the same on all replicas" -}}
+{{- end -}}
+{{- if eq $values.mode "service" -}}
+  {{- if not $values.config.callers -}}
+    {{- $mistakes = append $mistakes "config.callers is empty: whoever reaches the Service could ask. `ownership-gateway new-caller` prints a token and its entry" -}}
+  {{- end -}}
+  {{- if and $hasRedis $values.networkPolicy.enabled (not $values.networkPolicy.redis) -}}
+    {{- $mistakes = append $mistakes "networkPolicy.redis is empty, but secrets.redisUrl is set: say where Redis is, or the network policy keeps the gateway from it" -}}
+  {{- end -}}
+  {{- $grace := $values.terminationGracePeriodSeconds -}}
+  {{- $drain := include "ownership-gateway.drainSeconds" . | float64 -}}
+  {{- if and (not (kindIs "invalid" $grace)) (lt (float64 $grace) (addf $drain 10)) -}}
+    {{- $mistakes = append $mistakes (printf "terminationGracePeriodSeconds is %v: with config.drain_seconds %v at least %v is needed, or answers are cut off" $grace $drain (addf $drain 10)) -}}
+  {{- end -}}
+  {{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) -}}
+    {{- $mistakes = append $mistakes "autoscaling.minReplicas is greater than autoscaling.maxReplicas" -}}
+  {{- end -}}
+  {{- if $values.podMonitor.enabled -}}
+    {{- $mistakes = append $mistakes "podMonitor is for sidecar mode: use serviceMonitor" -}}
+  {{- end -}}
+{{- else -}}
+  {{- if and $hasKey (not $values.sidecar.acceptKeyInPod) -}}
+    {{- $mistakes = append $mistakes "the seller's key would be in every pod of the game server: whoever breaks into one has full power over the account that sells the game. Use mode: service, or accept it with sidecar.acceptKeyInPod=true" -}}
+  {{- end -}}
+  {{- if and (eq $values.sidecar.form "native") (semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version) -}}
+    {{- $mistakes = append $mistakes (printf "sidecar.form=native needs Kubernetes 1.29, and this is %s: use sidecar.form=container" .Capabilities.KubeVersion.Version) -}}
+  {{- end -}}
+  {{- if $values.autoscaling.enabled -}}
+    {{- $mistakes = append $mistakes "autoscaling is for service mode: sidecars come and go with the game server" -}}
+  {{- end -}}
+  {{- if $values.serviceMonitor.enabled -}}
+    {{- $mistakes = append $mistakes "serviceMonitor is for service mode: use podMonitor" -}}
+  {{- end -}}
+{{- end -}}
+{{- if eq (int $values.ports.questions) (int $values.ports.operations) -}}
+  {{- $mistakes = append $mistakes "ports.questions and ports.operations are the same: each needs its own" -}}
+{{- end -}}
+{{- if $mistakes -}}
+  {{- fail (printf "\n  error: %s" (join "\n  error: " $mistakes)) -}}
+{{- end -}}
+{{- end -}}

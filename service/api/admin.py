@@ -1,0 +1,80 @@
+"""What operators do to a running gateway: have it forget, for instance after a refund."""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from service.api.games import GameDirectory
+from service.api.problems import Reply
+from service.api.questions import BodyReader, GameName, Presented
+from service.api.verify import Asking
+from service.credentials import read_download_key, read_email, read_user_id
+from service.errors import BadQuestion
+from service.interfaces import Fingerprints
+from service.observability.logs import Logging
+from service.ownership import LARGEST_ID, Malformed, Subject
+from service.verification import Verification
+
+
+class Invalidation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to forget: one subject and a game, or, without a subject, all that is known about the game."""
+
+    game: GameName
+    download_key: Annotated[Presented, Meta(description="The key, or the URL that it is part of.")] | None = None
+    email: Annotated[Presented, Meta(description="The player's address.")] | None = None
+    user_id: Annotated[int, Meta(ge=1, le=LARGEST_ID, description="The player's itch.io user id.")] | None = None
+
+
+class Invalidated(Struct, frozen=True):
+    """What was forgotten: from `before` on (UTC) only what the store says later counts, on every replica within 2 s."""
+
+    game_id: int
+    subject: str | None
+    before: datetime
+
+
+_SUBJECTS: Final = ("download_key", "email", "user_id")
+_READ: Final = BodyReader(Invalidation)
+
+
+class AdminDesk:
+    """Carries out what operators ask for, and leaves a line in the log about it."""
+
+    def __init__(
+        self, *, verification: Verification, games: GameDirectory, fingerprints: Fingerprints, log: Logging
+    ) -> None:
+        self._verification = verification
+        self._games = games
+        self._fingerprints = fingerprints
+        self._log = log
+
+    async def invalidate(self, body: bytes, asking: Asking) -> Reply:
+        """Forget a subject, or a game. Raises `QuestionRefused` when the caller is at fault."""
+        wanted: Invalidation = _READ.read(body)
+        rules = self._games.find(wanted.game)
+        asking.caller.require_game(rules.game_id)
+        subject = _subject(wanted)
+        name = None if subject is None else self._fingerprints.of_credential(subject)
+        before = self._verification.invalidate(rules, subject)
+        self._log.logger.info(
+            "invalidated", caller=asking.caller.name, game=rules.label, subject=name, request_id=asking.request_id
+        )
+        return Reply(200, msgspec.json.encode(Invalidated(rules.game_id, name, before)))
+
+
+def _subject(wanted: Invalidation) -> Subject | None:
+    given = [name for name in _SUBJECTS if getattr(wanted, name) is not None]
+    if len(given) > 1:
+        raise BadQuestion(f"/{given[1]}", "too_many_subjects", "name one subject, or none for the whole game")
+    if wanted.user_id is not None:
+        return read_user_id(wanted.user_id, pointer="/user_id")
+    if wanted.email is not None:
+        return read_email(wanted.email.reveal(), pointer="/email")
+    if wanted.download_key is not None:
+        key = read_download_key(wanted.download_key.reveal())
+        if isinstance(key, Malformed):
+            raise BadQuestion("/download_key", key.reason, "this is no download key")
+        return key
+    return None

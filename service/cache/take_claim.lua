@@ -1,0 +1,19 @@
+-- Claims a look-up for one replica.
+--
+-- KEYS[1]  the claim
+-- ARGV[1]  our token
+-- ARGV[2]  for how many milliseconds
+--
+-- Returns 1 if it is ours, 0 if somebody else has it.
+--
+-- It may be ours already: the command is sent again when a connection breaks before the answer has come.
+
+local holder = redis.pcall('GET', KEYS[1])
+-- A value of another type is nobody's claim. SET replaces it, and tells of any other error.
+if not holder or holder == ARGV[1] or type(holder) == 'table' then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return 1
+end
+-- No claim of ours lasts longer than this. Something else, put there without an end, must not be in the way for ever.
+redis.call('PEXPIRE', KEYS[1], ARGV[2], 'LT')
+return 0

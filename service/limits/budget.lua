@@ -1,0 +1,52 @@
+-- The store budget as all replicas share it: what each script on it begins with.
+--
+-- KEYS[1]  the budget, a hash: tokens, counted_at, share, paused_until, refusals (see TokenBucket for what they mean)
+-- ARGV[1]  requests a second, ARGV[2] the burst
+-- ARGV[3]  the longest wait of a caller in milliseconds
+-- ARGV[4]  the smallest share, ARGV[5] the longest pause in milliseconds
+
+local rate, burst, patience = tonumber(ARGV[1]) / 1000, tonumber(ARGV[2]), tonumber(ARGV[3])
+local smallest_share, longest_pause = tonumber(ARGV[4]), tonumber(ARGV[5])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- What cannot be true is not believed: nonsense, not-a-number, and what a clock wrote that has since jumped back.
+local function believe(text, lowest, highest, otherwise)
+  local number = tonumber(text)
+  if number and number >= lowest and number <= highest then
+    return number
+  end
+  return otherwise
+end
+
+local known = redis.pcall('HMGET', KEYS[1], 'tokens', 'counted_at', 'share', 'paused_until', 'refusals')
+if known.err then
+  -- A value of another type is not ours, and would be in the way for ever. Any other error is the caller's to know.
+  if not string.find(known.err, '^WRONGTYPE') then
+    return known
+  end
+  redis.call('DEL', KEYS[1])
+  known = {}
+end
+local tokens = math.max(believe(known[1], -math.huge, burst, burst), -patience * rate)
+local counted_at = believe(known[2], 0, now, now)
+local share = believe(known[3], smallest_share, 1, 1)
+local paused_until = believe(known[4], 0, now + longest_pause, 0)
+local refusals = believe(known[5], 0, 8, 0)
+tokens = math.min(burst, tokens + (now - counted_at) * rate * share)
+
+-- Turns that were given out stay when they are: whoever queues pays off the debt at the pace that was promised.
+local function set_share(new)
+  if tokens < 0 then
+    tokens = tokens * new / share
+  end
+  share = new
+end
+
+-- A week, longer than any entry of the cache: a Redis that is full evicts first what would expire first, and a budget
+-- that is forgotten starts with a full burst and without its pause.
+local function keep()
+  redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'counted_at', now, 'share', tostring(share),
+    'paused_until', paused_until, 'refusals', refusals)
+  redis.call('PEXPIRE', KEYS[1], 604800000)
+end

@@ -1,0 +1,33 @@
+"""What is done in Redis beside the questions: nobody waits for it but the closing gateway."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Final
+
+CLOSING: Final = timedelta(seconds=1)
+
+
+class Errands:
+    """Tasks under way. `close` lets them end, for a second at most."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, errand: Coroutine[None, None, None]) -> None:
+        """Begin one, which must not raise."""
+        task = asyncio.get_running_loop().create_task(errand)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self, *, patience: timedelta = CLOSING) -> None:
+        """Let those under way end; give up what takes longer."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=patience.total_seconds())
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
