@@ -11,7 +11,8 @@ BIN := $(UV_PROJECT_ENVIRONMENT)/bin
 RUN := $(UV) run --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-pythons check format format-check lint types imports coverage clean
+.PHONY: help setup setup-dev run test test-pythons check format format-check lint types imports coverage clean \
+	chart chart-generate sidecar-run image compose-check systemd-check prometheus-check sbom
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,8 +31,9 @@ setup: $(UV)  ## install the gateway as .venv/bin/ownership-gateway
 setup-dev: $(UV)
 	@$(UV) sync --quiet --locked --python $(PYTHON)
 
-run: setup  ## serve: itch.io if OWNERSHIP_GATEWAY_ITCH__API_KEY (or …_FILE, or a CONFIG) is set, else the sandbox
-	@if [ -n "$$OWNERSHIP_GATEWAY_ITCH__API_KEY$$OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE$$OWNERSHIP_GATEWAY_CONFIG" ]; \
+run: setup  ## serve: itch.io if an API key is configured, by environment or in OWNERSHIP_GATEWAY_CONFIG, else the sandbox
+	@if [ -n "$$OWNERSHIP_GATEWAY_ITCH__API_KEY$$OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE" ] \
+		|| { [ -n "$$OWNERSHIP_GATEWAY_CONFIG" ] && grep -q '^ *api_key' "$$OWNERSHIP_GATEWAY_CONFIG"; }; \
 		then exec $(BIN)/ownership-gateway serve; \
 		else exec $(BIN)/ownership-gateway serve --sandbox; fi
 
@@ -63,6 +65,31 @@ imports: setup-dev
 coverage: setup-dev
 	@tests/install_redis.sh
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered
+
+chart: setup-dev  ## check the Helm chart and the manifests, with real Helm 3 and 4
+	@helm/check.sh
+
+chart-generate: setup-dev  ## rewrite what is made from the chart
+	@helm/install.sh
+	@$(RUN) python helm/generate.py
+
+sidecar-run: setup-dev  ## really run the sidecar pod with podman
+	@helm/run-sidecar.sh
+
+image: setup-dev  ## build the container image, run it as it should be run, measure it
+	@deploy/check-image.sh
+
+compose-check: setup-dev  ## bring deploy/compose.yaml up on the sandbox, ask it, take it down
+	@deploy/check-compose.sh
+
+systemd-check: setup-dev  ## run the systemd unit under a real systemd
+	@deploy/check-systemd.sh
+
+prometheus-check: setup-dev  ## check alerts and dashboard with a real Prometheus and Alertmanager
+	@deploy/check-prometheus.sh
+
+sbom: setup  ## write dist/ownership-gateway.cdx.json
+	@deploy/sbom.sh
 
 clean:  ## remove everything that was set up
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

@@ -9,7 +9,7 @@ from benchmarks import footprint, growth, guard, profiling, simulation
 from benchmarks.laboratory import Laboratory
 from benchmarks.modes import measure_rounds, open_floor, open_gateway_modes, open_peer
 from benchmarks.processes import BenchmarkError
-from benchmarks.report import MEMORY_TARGET, make_report, table, write, write_json
+from benchmarks.report import MEMORY_TARGET, make_report, table, warning, write, write_json
 
 _ROUNDS: Final = 5
 _SECONDS: Final = 3.0
@@ -60,21 +60,25 @@ def run(*, out: Path, rounds: int, seconds: float, quick: bool) -> None:
         rounds, seconds = _QUICK_ROUNDS, _QUICK_SECONDS
     with Laboratory() as laboratory:
         modes = [*open_floor(laboratory), *open_gateway_modes(laboratory), open_peer(laboratory)]
-        summaries = measure_rounds(modes, rounds=rounds, seconds=seconds, tell=_say)
-    report = make_report(summaries)
+        measured = measure_rounds(modes, rounds=rounds, seconds=seconds, tell=_say)
+    report = make_report(measured, rounds=rounds)
     write(report, out)
-    click.echo(table(summaries))
+    click.echo(table(report.modes))
     click.echo()
     for ratio in report.ratios:
         click.echo(ratio)
+    if (caution := warning(report.modes)) is not None:
+        click.echo(f"\n{caution}")
     click.echo(f"\nwritten to {out}")
+    if report.failures:
+        raise BenchmarkError("not everything could be measured:\n" + "\n".join(report.failures))
 
 
 @main.command(name="guard")
 @click.option("--threshold", type=float, default=0.8 * MEMORY_TARGET, show_default=True, help="The least ratio.")
 @click.option("--tries", type=click.IntRange(1), default=4, show_default=True, help="How often; the best one counts.")
 def watch(*, threshold: float, tries: int) -> None:
-    """Fail when a memory hit has become too slow, measured against the empty Litestar handler."""
+    """Fail when a memory hit has become too slow, measured against the empty Litestar handler in CPU time."""
     best = guard.best_ratio(threshold=threshold, tries=tries, tell=_say)
     if best < threshold:
         raise BenchmarkError(f"memory hit / empty Litestar handler is {best:.2f}, below {threshold:.2f}")

@@ -1,23 +1,23 @@
 """How cost grows: with connections, with how many players are asked about, with processes that share one Redis."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from benchmarks.laboratory import Laboratory
-from benchmarks.load import Questions, Sample, measure_together
+from benchmarks.laboratory import Laboratory, Target
+from benchmarks.load import Questions, Sample, measure, measure_together, warm_up
 from benchmarks.modes import MANY_PLAYERS, SMALL_TIER, measure_once, open_floor, open_memory_hit, open_redis_hit
 from benchmarks.plot import lines
-from benchmarks.processes import CORES
+from benchmarks.processes import CORES, BenchmarkError
 
 Tell: TypeAlias = Callable[[str], None]
 
 _CONNECTIONS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _IDENTITIES: Final = (1_000, 10_000, 100_000, 1_000_000)
 _PROCESSES: Final = (1, 2, 3, 4)
-_LONG_WARM_UP: Final = 4
-"""Times a round: a hundred thousand players must each have been asked about before they are all remembered."""
+_LONGEST_FILL_SECONDS: Final = 60.0
 
 
 class Point(Struct, frozen=True):
@@ -26,6 +26,8 @@ class Point(Struct, frozen=True):
     series: str
     at: int
     sample: Sample
+    memory: float | None = None
+    """Share of the answers that came from memory, where that is what changes."""
 
 
 class Growth(Struct, frozen=True):
@@ -43,10 +45,15 @@ def by_connections(seconds: float, tell: Tell) -> Growth:
         modes = [*floor, open_memory_hit(laboratory), open_redis_hit(laboratory)]
         for connections in _CONNECTIONS:
             tell(f"{connections} connections")
-            points += [
-                Point(mode.title, connections, measure_once(mode, seconds=seconds, connections=connections))
-                for mode in modes
-            ]
+            for mode in list(modes):
+                try:
+                    sample = measure_once(mode, seconds=seconds, connections=connections)
+                except BenchmarkError as error:
+                    # Where a series ends is a finding, too.
+                    tell(f"no more of it: {error}")
+                    modes.remove(mode)
+                else:
+                    points.append(Point(mode.title, connections, sample))
     return Growth("connections", tuple(points))
 
 
@@ -57,15 +64,16 @@ def by_identities(seconds: float, tell: Tell) -> Growth:
         for identities in _IDENTITIES:
             tell(f"{identities:,} players")
             laboratory.warm(range(identities))
-            questions = Questions("random", identities)
             for title, target in (
                 ("gateway, default cache", laboratory.gateway()),
                 ("gateway, room for all", laboratory.gateway(max_entries=2 * identities, max_mebibytes=8192)),
             ):
-                servers = [(target.server, target.base_url)]
-                measure_together(servers, questions, seconds=_LONG_WARM_UP * seconds, cores=CORES[1:2] or CORES)
-                sample = measure_together(servers, questions, seconds=seconds, cores=CORES[1:2] or CORES)
-                points.append(Point(title, identities, sample))
+                _fill(target, identities, tell)
+                before = target.decisions()
+                questions = Questions("random", identities)
+                sample = measure(target.server, target.base_url, questions, seconds=seconds)
+                made = {key: count - before.get(key, 0) for key, count in target.decisions().items()}
+                points.append(Point(title, identities, sample, made.get(("owned", "memory"), 0) / sum(made.values())))
     return Growth("players asked about", tuple(points))
 
 
@@ -85,6 +93,16 @@ def by_processes(seconds: float, tell: Tell) -> Growth:
     return Growth("processes", tuple(points))
 
 
+def _fill(target: Target, identities: int, tell: Tell) -> None:
+    """Ask about everybody once, as far as time allows."""
+    give_up_at = time.monotonic() + _LONGEST_FILL_SECONDS
+    while target.asked < identities and time.monotonic() < give_up_at:
+        questions = Questions("cycle", identities, start=target.asked)
+        target.asked += warm_up(target.base_url, questions, seconds=1 if identities < MANY_PLAYERS else 5)
+    if target.asked < identities:
+        tell(f"only {target.asked:,} of {identities:,} were asked about before")
+
+
 EXPERIMENTS: Final[Mapping[str, Callable[[float, Tell], Growth]]] = {
     "connections": by_connections,
     "identities": by_identities,
@@ -94,7 +112,7 @@ EXPERIMENTS: Final[Mapping[str, Callable[[float, Tell], Growth]]] = {
 
 def table(growth: Growth) -> str:
     """Return the figures as lines of text."""
-    head = f"{growth.across:>20} {'':<26} {'requests/s':>10} {'CPU µs':>7} {'p50 ms':>7} {'p99 ms':>7} {'RSS MiB':>8}"
+    head = f"{growth.across:>20} {'':<26} {'requests/s':>10} {'CPU µs':>7} {'p50 ms':>7} {'p99 ms':>8} {'RSS MiB':>7}"
     return "\n".join([head, *map(_row, growth.points)])
 
 
@@ -112,5 +130,6 @@ def _row(point: Point) -> str:
     sample = point.sample
     return (
         f"{point.at:>20,} {point.series:<26} {sample.requests_per_second:>10,.0f} {sample.cpu_us:>7.0f} "
-        f"{sample.p50_us / 1000:>7.2f} {sample.p99_us / 1000:>7.2f} {sample.resident_mebibytes:>8.0f}"
+        f"{sample.p50_us / 1000:>7.2f} {sample.p99_us / 1000:>8.2f} {sample.resident_mebibytes:>7.0f}"
+        + (f"   {point.memory:.0%} from memory" if point.memory is not None else "")
     )

@@ -50,9 +50,13 @@ class Sample(Struct, frozen=True):
     failed: int
     requests_per_second: float
     cpu_us: float
+    core: float
+    """Share of a core that the servers had. Well below one under full load: others used the machine, too."""
     p50_us: float
     p99_us: float
     resident_mebibytes: float
+    discarded: int = 0
+    """How many tries before this one did not measure what they should have: the figures are of those that did."""
 
 
 def ask(base_url: str, questions: Questions, *, seconds: float, connections: int, cores: Sequence[int]) -> _Heard:
@@ -138,6 +142,7 @@ def _sample(servers: Sequence[ServerProcess], heard: Sequence[_Heard], cpu_secon
         failed=failed,
         requests_per_second=sum(one.requests * 1e6 / one.microseconds for one in heard),
         cpu_us=cpu_seconds * 1e6 / requests,
+        core=cpu_seconds * 1e6 / max(one.microseconds for one in heard),
         p50_us=max(one.p50 for one in heard),
         p99_us=max(one.p99 for one in heard),
         resident_mebibytes=sum(server.resident_mebibytes() for server in servers),

@@ -51,10 +51,22 @@ class Summary(Struct, frozen=True):
     requests_per_second: float
     answers_per_second: float
     cpu_us: float
+    core: float
     p50_us: float
     p99_us: float
     resident_mebibytes: float
+    failed: float
+    """Share of the answers that were no 200."""
+    discarded: int
+    """Tries that did not measure what they should have, in all rounds together."""
     rounds: tuple[Sample, ...]
+
+
+class Measured(Struct, frozen=True):
+    """What was measured, and in whole lines what could not be."""
+
+    summaries: tuple[Summary, ...]
+    failures: tuple[str, ...]
 
 
 def open_floor(laboratory: Laboratory) -> list[Mode]:
@@ -136,17 +148,25 @@ def open_gateway_modes(laboratory: Laboratory) -> list[Mode]:
 
 def measure_rounds(
     modes: Sequence[Mode], *, rounds: int, seconds: float, tell: Callable[[str], None] = lambda _: None
-) -> list[Summary]:
+) -> Measured:
     """Measure each mode once a round, one after the other, so that what disturbs the machine disturbs all of them.
 
-    Raises `BenchmarkError` when the answers, several times in a row, did not come from where a mode says.
+    A mode whose answers, several times in a row, did not come from where it says is left out from then on.
     """
     samples: dict[str, list[Sample]] = {mode.name: [] for mode in modes}
+    failures: dict[str, str] = {}
     for number in range(1, rounds + 1):
         tell(f"round {number} of {rounds}")
         for mode in modes:
-            samples[mode.name].append(measure_once(mode, seconds=seconds, tell=tell))
-    return [summarise(mode, samples[mode.name]) for mode in modes]
+            if mode.name in failures:
+                continue
+            try:
+                samples[mode.name].append(measure_once(mode, seconds=seconds, tell=tell))
+            except BenchmarkError as error:
+                tell(f"given up: {error}")
+                failures[mode.name] = str(error)
+    done = [mode for mode in modes if mode.name not in failures]
+    return Measured(tuple(summarise(mode, samples[mode.name]) for mode in done), tuple(failures.values()))
 
 
 def measure_once(
@@ -157,12 +177,15 @@ def measure_once(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Sample:
     """Warm up, measure, and check where the answers came from; what went wrong is measured again, a few times."""
-    for _ in range(_TRIES - 1):
+    discarded = 0
+    while True:
         try:
-            return _measure(mode, seconds=seconds, connections=connections)
+            return replace(_measure(mode, seconds=seconds, connections=connections), discarded=discarded)
         except BenchmarkError as error:
+            discarded += 1
+            if discarded == _TRIES:
+                raise
             tell(f"once more: {error}")
-    return _measure(mode, seconds=seconds, connections=connections)
 
 
 def _measure(mode: Mode, *, seconds: float, connections: int) -> Sample:
@@ -201,9 +224,12 @@ def summarise(mode: Mode, samples: Sequence[Sample]) -> Summary:
         requests_per_second=per_second,
         answers_per_second=per_second * mode.answers,
         cpu_us=median(sample.cpu_us for sample in samples),
+        core=median(sample.core for sample in samples),
         p50_us=median(sample.p50_us for sample in samples),
         p99_us=median(sample.p99_us for sample in samples),
         resident_mebibytes=median(sample.resident_mebibytes for sample in samples),
+        failed=sum(sample.failed for sample in samples) / sum(sample.requests for sample in samples),
+        discarded=sum(sample.discarded for sample in samples),
         rounds=tuple(samples),
     )
 
@@ -246,6 +272,22 @@ def _check_shares(mode: Mode, made: dict[tuple[str, str], float], answers: int) 
 
 def _shown(made: dict[tuple[str, str], float]) -> str:
     return ", ".join(f"{outcome} from {tier}: {count:.0f}" for (outcome, tier), count in made.items() if count)
+
+
+def speed_ratio(one: Summary, other: Summary) -> float:
+    """Return how many times the other's requests a second: the median of the rounds, each compared with its own."""
+    pairs = zip(one.rounds, other.rounds, strict=True)
+    return median(mine.requests_per_second / theirs.requests_per_second for mine, theirs in pairs)
+
+
+def cost_ratio(one: Summary, other: Summary) -> float:
+    """Return how many times this one's CPU time the other takes for a request.
+
+    Where each has a core of its own that is the same as `speed_ratio`; where others use the machine, too, it still is
+    what that would be.
+    """
+    pairs = zip(one.rounds, other.rounds, strict=True)
+    return median(theirs.cpu_us / mine.cpu_us for mine, theirs in pairs)
 
 
 def by_name(summaries: Iterable[Summary]) -> dict[str, Summary]:

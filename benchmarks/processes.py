@@ -54,6 +54,7 @@ class ServerProcess:
         self._environment = clean_environment() | dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self.start_seconds = 0.0
+        self.start_cpu_seconds = 0.0
 
     def __enter__(self) -> Self:
         started = time.monotonic()
@@ -67,6 +68,7 @@ class ServerProcess:
             self._stop()
             raise
         self.start_seconds = time.monotonic() - started
+        self.start_cpu_seconds = self.cpu_seconds()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,11 +9,15 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from benchmarks.modes import Summary, by_name
+from benchmarks.modes import Measured, Summary, by_name, cost_ratio, speed_ratio
 from benchmarks.plot import bars
 
 MEMORY_TARGET: Final = 1.6
 """A memory hit against the framework's own empty handler, in requests a second."""
+
+
+_ENOUGH: Final = 0.9
+"""Share of its core that a server under full load has when it has it to itself."""
 
 
 class Ratio(Struct, frozen=True):
@@ -44,24 +48,38 @@ class Report(Struct, frozen=True):
     rounds: int
     modes: tuple[Summary, ...]
     ratios: tuple[Ratio, ...]
+    failures: tuple[str, ...]
+    """What could not be measured, and why."""
 
 
-def make_report(summaries: Sequence[Summary]) -> Report:
+def make_report(measured: Measured, *, rounds: int) -> Report:
     """Return the summaries with what they amount to."""
     return Report(
         machine=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         cores=len(os.sched_getaffinity(0)),
-        rounds=len(summaries[0].rounds),
-        modes=tuple(summaries),
-        ratios=tuple(_ratios(summaries)),
+        rounds=rounds,
+        modes=measured.summaries,
+        ratios=tuple(_ratios(measured.summaries)),
+        failures=measured.failures,
     )
 
 
 def table(summaries: Sequence[Summary]) -> str:
     """Return the figures as lines of text."""
-    head = f"{'':<36} {'requests/s':>11} {'answers/s':>10} {'CPU µs':>7} {'p50 ms':>7} {'p99 ms':>7} {'RSS MiB':>8}"
+    head = f"{'':<36} {'requests/s':>11} {'answers/s':>10} {'CPU µs':>7} {'core':>5} {'p50 ms':>7} {'p99 ms':>8} "
+    head += f"{'RSS MiB':>7} {'failed':>7} {'discarded':>10}"
     return "\n".join([head, *map(_row, summaries)])
+
+
+def warning(summaries: Sequence[Summary]) -> str | None:
+    """Return what to think of the figures when the servers did not have their core to themselves."""
+    if min(one.core for one in summaries) >= _ENOUGH:
+        return None
+    return (
+        "Others used this machine meanwhile: requests a second and percentiles say little, not even as ratios; "
+        "requests per CPU second still do."
+    )
 
 
 def write(report: Report, directory: Path) -> None:
@@ -81,26 +99,21 @@ def write_json(value: object, path: Path) -> None:
 def _row(one: Summary) -> str:
     return (
         f"{one.title:<36} {one.requests_per_second:>11,.0f} {one.answers_per_second:>10,.0f} {one.cpu_us:>7.0f} "
-        f"{one.p50_us / 1000:>7.2f} {one.p99_us / 1000:>7.2f} {one.resident_mebibytes:>8.0f}"
+        f"{one.core:>5.0%} {one.p50_us / 1000:>7.2f} {one.p99_us / 1000:>8.2f} {one.resident_mebibytes:>7.0f} "
+        f"{one.failed:>7.2%} {one.discarded:>10}"
     )
 
 
 def _ratios(summaries: Sequence[Summary]) -> Iterator[Ratio]:
     of = by_name(summaries)
-    floor, memory, redis, peer = of["litestar"], of["memory"], of["redis"], of["peer"]
-    yield _speed("memory hit / empty Litestar handler, requests/s", memory, floor, MEMORY_TARGET)
-    yield _speed("Redis hit / empty Litestar handler, requests/s", redis, floor, 1.0)
-    yield _speed("gateway / peer, both on Redis hits, requests/s", redis, peer, 5.0)
-    # On a machine that others use, too, CPU time says more than throughput.
-    yield _cost("empty Litestar handler / memory hit, CPU time", floor, memory, MEMORY_TARGET)
-    yield _cost("empty Litestar handler / Redis hit, CPU time", floor, redis, 1.0)
-    yield _cost("peer / gateway, both on Redis hits, CPU time", peer, redis, 5.0)
-    yield Ratio("memory hit / empty Litestar handler, p99", memory.p99_us / floor.p99_us, 1.0, at_least=False)
-
-
-def _speed(name: str, one: Summary, other: Summary, target: float) -> Ratio:
-    return Ratio(name, one.requests_per_second / other.requests_per_second, target, at_least=True)
-
-
-def _cost(name: str, one: Summary, other: Summary, target: float) -> Ratio:
-    return Ratio(name, one.cpu_us / other.cpu_us, target, at_least=True)
+    for name, one, other, target in (
+        ("memory hit / empty Litestar handler", "memory", "litestar", MEMORY_TARGET),
+        ("Redis hit / empty Litestar handler", "redis", "litestar", 1.0),
+        ("gateway / peer, both on Redis hits", "redis", "peer", 5.0),
+    ):
+        if one in of and other in of:
+            yield Ratio(f"{name}, requests/s", speed_ratio(of[one], of[other]), target, at_least=True)
+            yield Ratio(f"{name}, requests per CPU second", cost_ratio(of[one], of[other]), target, at_least=True)
+    if "memory" in of and "litestar" in of:
+        p99 = of["memory"].p99_us / of["litestar"].p99_us
+        yield Ratio("memory hit / empty Litestar handler, p99", p99, 1.0, at_least=False)

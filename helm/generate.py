@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import msgspec
-import yaml  # type: ignore[import-untyped]  # it brings no types, and only plain dicts come out of it
+import yaml
 
 from service.settings.documentation import documented_settings
 from service.settings.games import GameSettings

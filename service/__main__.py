@@ -1,5 +1,29 @@
 """`python -m service` is `ownership-gateway`."""
 
-from service.cli import main
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
 
-main()
+TERMINATED = 128 + signal.SIGTERM
+"""What shells report for a process that SIGTERM ended."""
+
+
+def run() -> None:
+    """Run the command line, and end at SIGTERM from the very first moment.
+
+    The first process of a container ignores signals that it has no handler for: without one, a stop that comes before
+    `serve` is ready would wait out the whole grace period.
+    """
+    signal.signal(signal.SIGTERM, _leave)
+    from service.cli import main  # noqa: PLC0415 - what is imported before the handler stands delays it
+
+    main()
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(TERMINATED)
+
+
+if __name__ == "__main__":
+    run()

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import Final
@@ -36,7 +36,7 @@ from service.errors import NoAnswer
 from service.interfaces import Clock, LookUpOnce
 from service.itch.dialect import Dialect
 from service.itch.requests import StoreRequests
-from service.itch.seller_key import SellerKeyRing
+from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
 from service.itch.transport import StoreClient
 from service.limits.caller_limits import CallerLimits
@@ -47,7 +47,7 @@ from service.observability.labels import RefusalCause
 from service.observability.logs import Logging
 from service.observability.loop_lag import LoopLagMonitor
 from service.observability.metrics import Metrics
-from service.ownership import Observation
+from service.ownership import Fingerprint, Observation
 from service.policy import GameRules
 from service.redis.connect import RedisClient, connect
 from service.sandbox.app import create_sandbox_app
@@ -126,7 +126,7 @@ async def open_gateway(
             redis=client,
             queueing=flights.queueing,
         )
-        floors = Invalidations(client=client, key=floors_key(), clock=clock)
+        floors = await _open_invalidations(stack, keys=keys, clock=clock, events=events, redis=client)
         cache = _open_cache(
             settings, stack, keys=keys, clock=clock, events=events, metrics=metrics, redis=client, floors=floors
         )
@@ -220,19 +220,25 @@ async def _open_store(
     queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Store:
     dialect = Dialect(settings.itch.dialect.value)
-    base_url, key, key_file = settings.itch.effective_base_url, settings.itch.api_key, settings.itch.api_key_file
+    base_url, slots = settings.itch.effective_base_url, _key_slots(settings)
     if sandbox is not None:
         # A real server on a loopback port: the gateway speaks to it as it speaks to itch.io.
         server = await stack.enter_async_context(SandboxServer(create_sandbox_app(sandbox)))
         base_url = server.base_url + _SANDBOX_PATH[dialect]
-        key, key_file = SellerKey(SANDBOX_SELLER_KEY), None
-    if key is None:
+        slots = [KeySlot("sandbox", SellerKey(SANDBOX_SELLER_KEY), file=None)]
+    if not slots:
         raise AssertionError("the settings were loaded without a source")
     timeout = timedelta(seconds=settings.itch.timeout_seconds)
     # The sandbox gets another port each time; what it said is worth nothing to the next one anyway.
     environment = f"{dialect} {base_url}"
     budget = _open_budget(
-        settings, stack, key=budget_key(keys.naming, environment), clock=clock, events=events, redis=redis
+        settings,
+        stack,
+        key=budget_key(keys.naming, environment),
+        clock=clock,
+        events=events,
+        redis=redis,
+        queueing=queueing,
     )
     agent = user_agent(settings)
     seller_client = StoreClient(base_url=base_url, user_agent=agent, transport=transport)
@@ -240,11 +246,15 @@ async def _open_store(
     stack.push_async_callback(seller_client.close)
     stack.push_async_callback(player_client.close)
 
-    def reloaded() -> None:
-        events.key_reloaded()
+    def reloaded(setting: str) -> None:
+        events.key_reloaded(setting)
         source.forget_seller()
 
-    key_ring = SellerKeyRing(key, file=key_file, clock=clock, reloaded=reloaded, unreadable=events.key_unreadable)
+    def switched(setting: str) -> None:
+        events.key_switched(setting)
+        source.forget_seller()
+
+    key_ring = SellerKeyRing(slots, clock=clock, reloaded=reloaded, unreadable=events.key_unreadable, switched=switched)
     requests = StoreRequests(
         seller_client=seller_client,
         player_client=player_client,
@@ -253,10 +263,18 @@ async def _open_store(
         budget=budget,
         clock=clock,
         observer=events,
-        queueing=queueing,
     )
     source = ItchSource(requests=requests, clock=clock, timeout=timeout)
     return Store(source=source, budget=budget, environment=environment)
+
+
+def _key_slots(settings: Settings) -> list[KeySlot]:
+    itch = settings.itch
+    places = [
+        ("itch.api_key", itch.api_key, itch.api_key_file),
+        ("itch.next_api_key", itch.next_api_key, itch.next_api_key_file),
+    ]
+    return [KeySlot(setting, key, file=file) for setting, key, file in places if key is not None]
 
 
 def _open_budget(
@@ -267,6 +285,7 @@ def _open_budget(
     clock: Clock,
     events: Events,
     redis: RedisClient | None,
+    queueing: Callable[[], AbstractContextManager[None]],
 ) -> TokenBucket | ClusterBudget:
     patience = timedelta(seconds=settings.itch.timeout_seconds) / 2
     own = TokenBucket(
@@ -276,6 +295,7 @@ def _open_budget(
         clock=clock,
         paused=events.paused,
         resumed=events.resumed,
+        queueing=queueing,
     )
     if redis is None:
         return own
@@ -287,6 +307,7 @@ def _open_budget(
         burst=settings.itch.burst,
         patience=patience,
         clock=clock,
+        queueing=queueing,
     )
     stack.push_async_callback(budget.close)
     return budget
@@ -300,6 +321,16 @@ def _open_redis(settings: Settings, stack: AsyncExitStack) -> RedisClient | None
     return client
 
 
+async def _open_invalidations(
+    stack: AsyncExitStack, *, keys: Keys, clock: Clock, events: Events, redis: RedisClient | None
+) -> Invalidations:
+    floors = Invalidations(client=redis, key=floors_key(), floors_key=keys.floors, clock=clock)
+    stack.push_async_callback(floors.close)
+    if redis is not None:
+        await _run_beside(stack, floors.run(), crashed=partial(events.crashed, where="invalidations"))
+    return floors
+
+
 def _open_cache(
     settings: Settings,
     stack: AsyncExitStack,
@@ -311,6 +342,9 @@ def _open_cache(
     redis: RedisClient | None,
     floors: Invalidations,
 ) -> TieredStore:
+    def overruled(name: Fingerprint, since: datetime) -> None:
+        floors.invalidate(name, before=since)
+
     memory = MemoryTier(
         max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mebibytes * _MEBIBYTE, clock=clock
     )
@@ -322,9 +356,9 @@ def _open_cache(
             clock=clock,
             on_operation=metrics.cache_operation,
             on_state=events.redis,
-            on_overruled=lambda name, since: floors.invalidate(name, before=since),
+            on_overruled=overruled,
         )
-    cache = TieredStore(memory=memory, redis=tier, on_operation=metrics.cache_operation)
+    cache = TieredStore(memory=memory, redis=tier, on_operation=metrics.cache_operation, on_overruled=overruled)
     stack.push_async_callback(cache.close)
     return cache
 

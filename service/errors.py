@@ -111,7 +111,11 @@ class BadQuestion(QuestionRefused):
 
 
 class UnknownGame(QuestionRefused):
-    """No such game is configured here."""
+    """No such game is configured here; `hint` says what could be asked about instead."""
+
+    def __init__(self, hint: str) -> None:
+        super().__init__(hint)
+        self.hint = hint
 
 
 class NotAuthenticated(QuestionRefused):

@@ -7,6 +7,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
+from httptools import HttpParserError, HttpParserUpgrade
 from msgspec import Struct
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable
 from uvicorn._types import Scope as ASGIScope
@@ -67,6 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._part = _Part.NOTHING
         self._header_bytes = 0
         self._deaf = False
+        self._body_left = 0
         self._stopping = False
         self._latest: RequestResponseCycle | None = None
         self._answering: _Answering | None = None
@@ -79,9 +81,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         for at in range(0, len(data), _PIECE):
-            if self._deaf or self.transport.is_closing():
-                return
-            self._parse(data[at : at + _PIECE])
+            if not self.transport.is_closing():
+                self._take(data[at : at + _PIECE])
         if self._arrival is None and not (self._part is _Part.END and self._is_busy()):
             # Also for stray line breaks between requests: they have ended uvicorn's own wait for the next one.
             self._await_arrival()
@@ -121,16 +122,27 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._part = _Part.BODY
         super().on_headers_complete()
+        self._part = _Part.BODY
+        if self.parser.should_upgrade():
+            self._body_left = self._body_length()
         self._latest = self.cycle
         if self._stopping:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
+        if self._body_left:
+            return  # the parser leaves the body of a request that asks for an upgrade to us
         self._part = _Part.END
         self._arrived()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if self._arrival is not None:
+            # Nothing may have been read meanwhile, so what is missing of the next request has its time from now on.
+            self._arrived()
+            self._await_arrival()
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - it is the same for every caller
         """Refuse what is no HTTP, and hear nothing more; nobody's answer may be taken for another's."""
@@ -148,16 +160,43 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write("\r\n".join([*head, "\r\n"]).encode("ascii") + reply.body)
         self.transport.close()
 
+    def _take(self, piece: bytes) -> None:
+        if self._body_left:
+            self._take_body(piece)
+        elif not self._deaf:
+            self._parse(piece)
+
     def _parse(self, piece: bytes) -> None:
-        super().data_received(piece)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(piece)
+        except HttpParserUpgrade as upgrade:
+            # Answered as if no upgrade had been asked for, but nothing after it: that may be another protocol.
+            self._answer_no_more()
+            self._take(piece[upgrade.args[0] :])
+        except HttpParserError:
+            self.send_400_response("This is no HTTP.")
         if self._part in (_Part.NOTHING, _Part.HEADER) and not self.transport.is_closing():
             self._header_bytes += len(piece)
             if self._header_bytes > self.bounds.header_bytes:
                 self.send_400_response("The header is too large.")
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Answer as if no upgrade had been asked for, but nothing after it: that may be another protocol."""
-        self._answer_no_more()
+    def _body_length(self) -> int:
+        """Return the length of the body, which the parser has found to be given once and as a number, if at all.
+
+        Raises `HttpParserError` where it can only be known by parsing.
+        """
+        headers = dict(self.headers)
+        if b"transfer-encoding" in headers:
+            raise HttpParserError("an upgrade with a body in chunks")
+        return int(headers.get(b"content-length", b"0"))
+
+    def _take_body(self, piece: bytes) -> None:
+        mine = piece[: self._body_left]
+        self._body_left -= len(mine)
+        self.on_body(mine)
+        if not self._body_left:
+            self.on_message_complete()
 
     def _answer_no_more(self) -> None:
         """Close once everything up to here is answered."""

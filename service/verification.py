@@ -55,6 +55,7 @@ from service.policy import GameRules, Lifetime, Standing
 from service.singleflight import SingleFlight
 
 _RETRY_SOON: Final = timedelta(seconds=1)
+_INSTANT: Final = timedelta(microseconds=1)
 _SELLER: Final = Fingerprint(b"the seller's own account")
 
 
@@ -169,7 +170,7 @@ class Verification:
 
         What is being looked up at this moment does not count either.
         """
-        before = self._clock.now()
+        before = self._clock.now() + _INSTANT
         if subject is None:
             name = self._fingerprints.of_game(rules.game_id)
         else:
@@ -270,8 +271,8 @@ class Verification:
         return found.observation, found
 
     async def _find_out(self, inquiry: _Inquiry, limits: _Limits) -> _Found:
-        limits = self._above_floor(inquiry, limits)
         remembered = self._store.peek(inquiry.name) or await self._store.get(inquiry.name)
+        limits = self._above_floor(inquiry, limits)
         if remembered is not None and limits.accept(remembered.observation):
             lifetime = inquiry.lifetime(remembered.observation)
             now = self._clock.now()
@@ -286,7 +287,8 @@ class Verification:
         except NoAnswer:
             # Grace: what was proven stays proven for a while. A no is never repeated past its short life.
             remembered = self._store.peek(inquiry.name) or remembered
-            if remembered is None or not self._usable(inquiry, remembered, limits):
+            # It may have been invalidated while the store was asked.
+            if remembered is None or not self._usable(inquiry, remembered, self._above_floor(inquiry, limits)):
                 raise
             return self._recalled(inquiry, remembered)
         lifetime = inquiry.lifetime(observation)
@@ -304,14 +306,22 @@ class Verification:
             self._budget.admit(Priority.FOREGROUND, within=left)
         try:
             async with self._clock.timeout(left):
-                return await self._flights.fly(
-                    inquiry.name,
-                    partial(self._look_up, inquiry, Priority.FOREGROUND, limits.oldest),
-                    now=self._clock.now(),
-                    not_before=limits.oldest,
-                )
+                observation = await self._fly(inquiry, limits)
+                while not limits.accept(observation):
+                    # It was somebody's who accepts more, and who was content with what another replica had found.
+                    # What we look up ourselves is always accepted.
+                    observation = await self._fly(inquiry, limits)
+                return observation
         except TimeoutError:
             raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
+
+    async def _fly(self, inquiry: _Inquiry, limits: _Limits) -> Observation:
+        return await self._flights.fly(
+            inquiry.name,
+            partial(self._look_up, inquiry, Priority.FOREGROUND, limits.oldest),
+            now=_later(self._clock.now(), limits.oldest),
+            not_before=limits.oldest,
+        )
 
     def _refresh(self, inquiry: _Inquiry, now: datetime) -> None:
         if self._flights.under_way(inquiry.name) or self._memo.recall(inquiry.name) is not None:
@@ -320,6 +330,7 @@ class Verification:
             self._budget.admit(Priority.BACKGROUND, within=timedelta())
         except NoAnswer:
             return  # callers who wait come first; the next question tries again
+        # What is due for it was observed above any floor, and before now: so what comes of it is above the floor too.
         self._flights.start(inquiry.name, partial(self._look_up, inquiry, Priority.BACKGROUND, None), now=now)
 
     async def _look_up(self, inquiry: _Inquiry, priority: Priority, not_before: datetime | None) -> Observation:
@@ -328,8 +339,13 @@ class Verification:
             recent = not_before is None or observation.observed_at >= not_before
             return recent and now < lifetime.fresh_until and not lifetime.due_for_refresh(now)
 
-        async def look_up_and_remember() -> Observation:
+        async def look_up() -> Observation:
             observation = await inquiry.look_up(priority)
+            # It began after that, whatever the clocks say: ours was set back, or that of who invalidated is ahead.
+            return replace(observation, observed_at=_later(observation.observed_at, not_before))
+
+        async def look_up_and_remember() -> Observation:
+            observation = await look_up()
             keep_until = inquiry.lifetime(observation).usable_until
             return self._store.put(inquiry.name, observation, keep_until=keep_until)
 
@@ -337,7 +353,7 @@ class Verification:
             if inquiry.shared:
                 observation = await self._once.look_up_once(inquiry.name, look_up_and_remember, good_enough=good_enough)
             else:
-                observation = await inquiry.look_up(priority)
+                observation = await look_up()
         except NoAnswer as silence:
             self._memo.remember(inquiry.name, silence)
             raise
@@ -399,6 +415,10 @@ class Verification:
             return verdict
         marked = replace(verdict.decision, caveats=(Caveat.SANDBOX, *caveats))
         return replace(verdict, decision=marked)
+
+
+def _later(one: datetime, other: datetime | None) -> datetime:
+    return one if other is None else max(one, other)
 
 
 def _slower(one: CacheTier, other: CacheTier) -> CacheTier:

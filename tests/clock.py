@@ -68,7 +68,7 @@ class FakeClock:
             due_at, _, woken = heapq.heappop(self._sleepers)
             if woken.done():
                 continue
-            self._move_to(due_at)
+            self._move_to(max(due_at, self._monotonic))  # after a `jump` it is due already
             woken.set_result(None)
             await _settle()
         self._move_to(end)

@@ -7,10 +7,10 @@
 # OWNERSHIP_GATEWAY_REDIS__URL_FILE names, and nowhere else. Redis reads the file when it starts, or after ACL LOAD.
 #
 # An ACL file has no comments, so what the user's rights are for stands here:
-#   ~og:v1:*  &og:v1:*               the gateway's keys and channels, and nobody else's
-#   get set del eval evalsha         the cache; its scripts compare before they write
-#   hget hmget hset pexpire time     the store budget that all replicas share
-#   publish subscribe unsubscribe    one replica tells the others that a look-up has ended
+#   ~og:v1:*                         the gateway's keys, and nobody else's; no channel
+#   get set del eval evalsha         answers; the scripts compare before they write
+#   hget hgetall hmget hset hdel     the store budget and the invalidations, which all replicas share
+#   hincrby pexpire time             the same
 #   ping select client|setname       connecting
 set -euo pipefail
 

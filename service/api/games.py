@@ -22,6 +22,8 @@ class GameDirectory:
         rules = self._rules.get(number)
         if rules is not None:
             return rules
-        if self._rules or not isinstance(number, int) or not 1 <= number <= LARGEST_ID:
-            raise UnknownGame
+        if self._rules:
+            raise UnknownGame("ask about a configured game, by its slug or its itch.io id")
+        if not isinstance(number, int) or not 1 <= number <= LARGEST_ID:
+            raise UnknownGame("no games are configured here: ask by the game's itch.io id")
         return GameRules(GameId(number), label=str(number))

@@ -114,8 +114,10 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             return problem_reply(
                 403, "not_permitted", "The caller may not ask this", request_id=request_id, detail=f"it lacks {lacking}"
             )
-        case UnknownGame():
-            return problem_reply(404, "unknown_game", "No such game is configured here", request_id=request_id)
+        case UnknownGame(hint=hint):
+            return problem_reply(
+                404, "unknown_game", "No such game is configured here", request_id=request_id, detail=hint
+            )
         case TooManyQuestions(limit=limit, retry_after=retry_after):
             code, title = _OVER[limit]
             return problem_reply(429, code, title, request_id=request_id, retry_after=retry_after)

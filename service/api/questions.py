@@ -196,6 +196,14 @@ _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<field>.*)`", r
 _WRONG_TYPE: Final = re.compile(r"Expected `[^`]+`(?:, got `[^`]+`)?")
 
 
+_JSON_NAMES: Final = {"int": "integer", "str": "string", "bool": "boolean", "float": "number", "dict": "object"}
+
+
+def _in_json(expected: str) -> str:
+    """Name types as JSON does; msgspec names them as Python does."""
+    return re.sub(r"\w+", lambda word: _JSON_NAMES.get(word[0], word[0]), expected)
+
+
 def _mistake(text: str, at: str) -> BadQuestion:
     """Turn msgspec's message into a pointer, a code and a sentence that repeat nothing that was sent."""
     where = _AT.search(text)
@@ -211,5 +219,7 @@ def _mistake(text: str, at: str) -> BadQuestion:
             f"{pointer}/{field}" if field in _FIELDS else pointer, "unknown_field", "this question has no such field"
         )
     if _WRONG_TYPE.fullmatch(text):
-        return BadQuestion(pointer, "wrong_type", text.partition(", got")[0])
-    return BadQuestion(pointer, "out_of_range", text if text.startswith("Expected") else "this value is not allowed")
+        return BadQuestion(pointer, "wrong_type", _in_json(text.partition(", got")[0]))
+    return BadQuestion(
+        pointer, "out_of_range", _in_json(text) if text.startswith("Expected") else "this value is not allowed"
+    )

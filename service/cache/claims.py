@@ -100,15 +100,11 @@ class ClusterClaims:
 
     async def _hold(self, name: Fingerprint, key: str, token: str, done: asyncio.Event) -> None:
         """Keep the claim until it is done, and let go of it when what was found is in Redis: nobody finds neither."""
-        while not await self._happens(done, within=RENEW_EVERY):
-            await self._scripts.run(_RENEW, key, token, _LIFETIME)
+        while not done.is_set():
+            try:
+                async with self._clock.timeout(RENEW_EVERY):
+                    await done.wait()
+            except TimeoutError:
+                await self._scripts.run(_RENEW, key, token, _LIFETIME)
         await self._store.written(name)
         await self._scripts.run(_RELEASE, key, token)
-
-    async def _happens(self, event: asyncio.Event, *, within: timedelta) -> bool:
-        try:
-            async with self._clock.timeout(within):
-                await event.wait()
-        except TimeoutError:
-            return False
-        return True

@@ -1,19 +1,25 @@
 """What is no longer to be used, on every replica: observations from before somebody said so.
 
 An invalidation is a floor under a name: what was observed before it is as good as forgotten, wherever it is still kept
-and whoever still looks it up. So nothing has to be found and deleted, and nothing that arrives late can undo it.
+and whoever still looks it up. So nothing has to be found and deleted, and nothing that arrives late can undo it. Floors
+only rise: whichever way they travel, and however often, all replicas end up with the same.
 """
 
 import asyncio
-from collections.abc import Mapping
+import hmac
+import secrets
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from itertools import islice
 from typing import Final, NoReturn
 
+import msgspec
+
 from service.cache.kept import CLOCK_TOLERANCE, LONGEST_KEPT
+from service.cache.keys import FloorsKey
 from service.cache.sealing import stamp
 from service.interfaces import Clock
 from service.ownership import Fingerprint
-from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES
 from service.redis.script import Script
@@ -21,11 +27,27 @@ from service.redis.script import Script
 LOOK_EVERY: Final = timedelta(milliseconds=500)
 """How often a replica looks for what others have invalidated; two seconds are promised."""
 
-MOST_FLOORS: Final = 100_000
-"""Beyond that the oldest are not forgotten but raised to one floor under everything: only slower, never wrong."""
+MOST_FLOORS: Final = 10_000
+"""Beyond that the older half become one floor under everything: only slower, never wrong."""
 
-_RAISE: Final = Script("service.cache", "raise_floors.lua")
-_VERSION: Final = b"version"
+MOST_AT_ONCE: Final = 500
+"""Told to Redis in one step, which nobody else gets a word in."""
+
+LARGEST_SKEW: Final = timedelta(hours=1)
+"""How far ahead of ours a replica's clock may be for its floors to be taken as they are.
+
+Until our clock has caught up with a floor, the store is asked again for every question about that name: a clock that is
+years ahead must not cost years.
+"""
+
+EVERYTHING: Final = Fingerprint(b"everything")
+"""The name of all there is."""
+
+_EXCHANGE: Final = Script("service.cache", "exchange_floors.lua")
+_LIFETIME: Final = LONGEST_KEPT // timedelta(milliseconds=1)
+_VERSION: Final = Fingerprint(b"version")
+_DIGITS: Final = 16
+_SEAL_BYTES: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -33,89 +55,118 @@ class Invalidations:
     """The floors that this replica knows; `run` shares them with the others through Redis.
 
     Without Redis, or while it is away, an invalidation holds on the replica that was told, and reaches the others once
-    Redis is back.
+    Redis is back. If Redis has lost floors, whoever knows them tells it again. Floors that no gateway with our secret
+    has sealed are ignored: Redis may make nobody forget.
     """
 
-    def __init__(self, *, client: RedisClient | None, key: str, clock: Clock) -> None:
+    def __init__(self, *, client: RedisClient | None, key: str, floors_key: FloorsKey, clock: Clock) -> None:
         self._client = client
         self._key = key
+        self._seal_key = bytes.fromhex(floors_key.reveal())
         self._clock = clock
-        self._circuit = Circuit(clock)
         self._floors: dict[Fingerprint, datetime] = {}
-        self._unsent: dict[Fingerprint, datetime] = {}
-        self._everything: datetime | None = None
-        self._version = 0
-        self._sooner = asyncio.Event()
+        self._in_redis: dict[Fingerprint, bytes] = {}
+        self._version = b""
+        self._unsent: set[Fingerprint] = set()
+        self._news = asyncio.Event()
 
     def floor(self, *names: Fingerprint) -> datetime | None:
         """Return the instant before which observations under any of these names are not to be used, if there is one."""
-        highest = self._everything
-        if self._floors:
-            for name in names:
-                floor = self._floors.get(name)
-                if floor is not None and (highest is None or floor > highest):
-                    highest = floor
-        return highest
+        if not self._floors:
+            return None
+        return max((self._floors[name] for name in (EVERYTHING, *names) if name in self._floors), default=None)
 
     def invalidate(self, name: Fingerprint, *, before: datetime) -> None:
         """Use nothing any more that was observed under this name before that instant; on other replicas within 2 s."""
-        self._raise(name, before)
-        if self._client is not None:
-            self._unsent[name] = max(before, self._unsent.get(name, before))
-            self._sooner.set()
+        if self._raise(name, before):
+            self._send(name)
 
     async def run(self) -> NoReturn:
         """Exchange floors with the other replicas until cancelled."""
         while True:
-            self._sooner.clear()
-            if self._client is not None and self._circuit.lets_through():
-                try:
-                    await self._exchange(self._client)
-                except REDIS_FAILURES:
-                    self._circuit.failed()
-                else:
-                    self._circuit.succeeded()
+            self._news.clear()
+            await self._exchange()
             await self._pause()
+
+    async def close(self) -> None:
+        """Tell the others what they have not been told yet, if Redis takes it at once."""
+        if self._unsent:
+            await self._exchange()
 
     async def _pause(self) -> None:
         try:
             async with self._clock.timeout(LOOK_EVERY):
-                await self._sooner.wait()
+                await self._news.wait()
         except TimeoutError:
             return
 
-    async def _exchange(self, client: RedisClient) -> None:
-        if self._unsent:
-            sending = dict(self._unsent)
-            arguments = [item for name, floor in sending.items() for item in (bytes(name), stamp(floor))]
-            await _RAISE.run(client, self._key, LONGEST_KEPT // timedelta(milliseconds=1), *arguments)
-            self._unsent = {name: floor for name, floor in self._unsent.items() if floor != sending.get(name)}
-        version = int(await client.hget(self._key, _VERSION.decode()) or 0)
-        if version == self._version:
+    async def _exchange(self) -> None:
+        if self._client is None:
+            raise AssertionError("there is nobody to exchange floors with")
+        sending = {name: self._floors[name] for name in islice(self._unsent, MOST_AT_ONCE)}
+        sealed = {name: self._seal(name, floor) for name, floor in sending.items()}
+        latest = stamp(self._clock.now() + CLOCK_TOLERANCE)
+        arguments = [part for named in sealed.items() for part in named]
+        try:
+            # No circuit: nobody waits for this, and asking every half second is what finds Redis again.
+            reply = await _EXCHANGE.run(
+                self._client, self._key, _LIFETIME, self._version, secrets.token_hex(8), latest, *arguments
+            )
+            self._version, fields = msgspec.convert(reply, tuple[bytes, list[bytes] | None])
+        except (*REDIS_FAILURES, msgspec.ValidationError):
             return
-        floors: dict[bytes, bytes] = await client.hgetall(self._key)  # type: ignore[assignment]  # nothing is decoded
-        await self._take_over(client, floors)
-        self._version = version
+        if fields is not None:
+            self._take_over({Fingerprint(name): text for name, text in zip(fields[::2], fields[1::2], strict=True)})
+        self._in_redis |= sealed
+        # What was raised again meanwhile is to be sent again.
+        self._unsent -= {name for name, floor in sending.items() if self._floors.get(name) == floor}
+        if self._unsent:
+            self._news.set()
 
-    async def _take_over(self, client: RedisClient, floors: Mapping[bytes, bytes]) -> None:
+    def _take_over(self, fields: dict[Fingerprint, bytes]) -> None:
+        fields.pop(_VERSION, None)
+        before, self._in_redis = self._in_redis, fields
         now = self._clock.now()
-        outdated = []
-        for name, text in floors.items():
-            if name == _VERSION or not text.isdigit() or len(text) > 16:  # noqa: PLR2004 - microseconds of this age
+        for name in before.keys() | fields.keys():
+            if fields.get(name) == before.get(name):
                 continue
-            floor = _EPOCH + timedelta(microseconds=int(text))
-            if floor < now - LONGEST_KEPT:
-                outdated.append(name)
-            elif floor <= now + CLOCK_TOLERANCE:
-                self._raise(Fingerprint(name), floor)
-        if outdated:
-            await client.hdel(self._key, *outdated)
+            theirs = self._unseal(name, fields.get(name, b""))
+            if theirs is not None:
+                self._raise(name, min(theirs, now + LARGEST_SKEW))
+            ours = self._floors.get(name)
+            if ours is not None and (theirs is None or theirs < ours) and ours > now - LONGEST_KEPT:
+                self._send(name)
 
-    def _raise(self, name: Fingerprint, floor: datetime) -> None:
-        known = self._floors.pop(name, None)
-        self._floors[name] = floor if known is None else max(known, floor)
-        oldest_useful = self._clock.now() - LONGEST_KEPT
-        while len(self._floors) > MOST_FLOORS:
-            dropped = self._floors.pop(next(iter(self._floors)))
-            if dropped > oldest_useful and (self._everything is None or dropped > self._everything):
-                self._everything = dropped
+    def _raise(self, name: Fingerprint, floor: datetime) -> bool:
+        known = self.floor(name)
+        if known is not None and floor <= known:
+            return False
+        self._floors[name] = floor
+        if name == EVERYTHING:
+            self._drop_overtaken(floor)
+        elif len(self._floors) > MOST_FLOORS:
+            older_half = sorted(self._floors.values())[: len(self._floors) // 2]
+            self.invalidate(EVERYTHING, before=older_half[-1])
+        return True
+
+    def _drop_overtaken(self, everything: datetime) -> None:
+        overtaken = {name for name, floor in self._floors.items() if floor <= everything and name != EVERYTHING}
+        self._unsent -= overtaken
+        for name in overtaken:
+            del self._floors[name]
+
+    def _send(self, name: Fingerprint) -> None:
+        if self._client is not None and name in self._floors:
+            self._unsent.add(name)
+            self._news.set()
+
+    def _seal(self, name: Fingerprint, floor: datetime) -> bytes:
+        digits = b"%0*d" % (_DIGITS, stamp(floor))
+        return digits + blake2b(digits + name, key=self._seal_key, person=b"og floor", digest_size=_SEAL_BYTES).digest()
+
+    def _unseal(self, name: Fingerprint, sealed: bytes) -> datetime | None:
+        digits = sealed[:_DIGITS]
+        if not digits.isdigit():
+            return None
+        floor = _EPOCH + timedelta(microseconds=int(digits))
+        return floor if hmac.compare_digest(self._seal(name, floor), sealed) else None

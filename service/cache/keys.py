@@ -40,11 +40,16 @@ class SealingKey(Secret):
     """The key that seals what is stored in Redis, in hexadecimal."""
 
 
+class FloorsKey(Secret):
+    """The key that seals what was said to be forgotten, in hexadecimal."""
+
+
 class Keys(Struct, frozen=True):
     """One key a purpose, so that leaking the one gives nothing of the other."""
 
     naming: NamingKey
     sealing: SealingKey
+    floors: FloorsKey
 
 
 def derive_keys(secret: SealingSecret | None) -> Keys:
@@ -55,7 +60,11 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
     text = secret.reveal().encode() if secret is not None else secrets.token_bytes(_KEY_BYTES)
     # The secret may be longer than the 64 bytes that blake2b takes for a key.
     root = blake2b(text, person=b"og root").digest()
-    return Keys(NamingKey(_derive(root, b"og naming")), SealingKey(_derive(root, b"og sealing")))
+    return Keys(
+        naming=NamingKey(_derive(root, b"og naming")),
+        sealing=SealingKey(_derive(root, b"og sealing")),
+        floors=FloorsKey(_derive(root, b"og floors")),
+    )
 
 
 def _derive(root: bytes, purpose: bytes) -> str:

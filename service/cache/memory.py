@@ -98,6 +98,10 @@ class MemoryTier:
         shelf.put(name, self._entry(kept, no=no), now)
         return kept
 
+    def has_yes(self, name: Fingerprint) -> bool:
+        """Whether the newest one known is a yes, usable or not."""
+        return name in self._yes.entries
+
     @property
     def entries(self) -> int:
         """How many names are remembered."""

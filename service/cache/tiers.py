@@ -1,10 +1,11 @@
 """The two tiers as one store: this process first, Redis behind it."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.cache.kept import Kept, keep
+from service.cache.kept import Kept, keep, says_no
 from service.cache.memory import MemoryTier
 from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.redis_tier import RedisTier
@@ -21,12 +22,22 @@ class TieredStore:
     """Remembers observations in this process and, where there is one, in Redis. Never fails.
 
     No question waits for a write to Redis. `redis` is None for a gateway without one: nothing else differs.
+    `on_overruled` is told when a no has replaced a yes, which Redis and other replicas may still have, and since when
+    it is a no.
     """
 
-    def __init__(self, *, memory: MemoryTier, redis: RedisTier | None, on_operation: OnOperation) -> None:
+    def __init__(
+        self,
+        *,
+        memory: MemoryTier,
+        redis: RedisTier | None,
+        on_operation: OnOperation,
+        on_overruled: Callable[[Fingerprint, datetime], None] = lambda _name, _since: None,
+    ) -> None:
         self._memory = memory
         self._redis = redis
         self._on_operation = on_operation
+        self._on_overruled = on_overruled
         self._writes: dict[asyncio.Task[None], Fingerprint] = {}
         self._closing = False
 
@@ -62,7 +73,11 @@ class TieredStore:
     def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
         """Remember an observation in both tiers, and return the newest one that this process knows under that name."""
         kept = keep(observation, keep_until)
+        overrules = says_no(observation) and self._memory.has_yes(name)
         newest = self._put_in_memory(name, kept)
+        if overrules and newest is kept:
+            # Said here too, and not only when Redis notices: it may be away, and have the yes when it is back.
+            self._on_overruled(name, observation.observed_at)
         if newest is kept and self._redis is not None:
             self._put_in_redis(self._redis, name, kept)
         return newest.observation

@@ -15,6 +15,7 @@ from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
         "games": "List the games of the seller's key.",
         "sandbox": "Serve the sandbox alone: a stand-in for itch.io.",
         "new-caller": "Make a token for a game server, and its configuration.",
+        "invalidate": "Have a running gateway forget a player, or a whole game.",
         "check-config": "Read the configuration as `serve` would, and show it.",
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

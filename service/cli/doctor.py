@@ -6,16 +6,18 @@ from pathlib import Path
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from service.app import open_store
 from service.cli.configuration import config_option, load, sandbox_option
 from service.cli.exits import Exit, exit_codes
 from service.cli.findings import Finding, Verdict, lines, report
 from service.cli.redis_checks import examine_redis
-from service.cli.store_checks import examine_store
+from service.cli.store_checks import examine_next_key, examine_store
 from service.cli.terminal import terminal_log
 from service.clock import SystemClock
 from service.errors import SettingsError
+from service.secret import SellerKey
 from service.settings import Settings
 
 
@@ -58,9 +60,18 @@ def _configuration(settings: Settings) -> Finding:
 
 async def _examine(settings: Settings) -> list[Finding]:
     with terminal_log(settings) as log:
-        async with open_store(settings, log=log) as store:
+        async with open_store(_with_key(settings, settings.itch.api_key), log=log) as store:
             found = await examine_store(store.source, settings)
+        if settings.itch.next_api_key is not None:
+            async with open_store(_with_key(settings, settings.itch.next_api_key), log=log) as store:
+                found.append(await examine_next_key(store.source, settings))
         return [*found, *await _examine_redis(settings)]
+
+
+def _with_key(settings: Settings, key: SellerKey | None) -> Settings:
+    """Return the settings with this key alone, so that the other cannot stand in for it."""
+    alone = replace(settings.itch, api_key=key, api_key_file=None, next_api_key=None, next_api_key_file=None)
+    return replace(settings, itch=alone)
 
 
 async def _examine_redis(settings: Settings) -> list[Finding]:

@@ -30,7 +30,8 @@ SLOW_MILLISECONDS: Final = 10.0
 _TRIES: Final = 5
 _LIFETIME_MILLISECONDS: Final = 1_000
 _ACL: Final = (
-    "give its user +get +evalsha +eval +set +del +client|setname on ~og:v1:* (see the configuration reference)"
+    "give its user +get +set +del +evalsha +eval +hget +hgetall +hmget +hset +hdel +pexpire +time +client|setname"
+    " on ~og:v1:* (see the configuration reference)"
 )
 
 

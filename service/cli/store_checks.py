@@ -53,6 +53,12 @@ async def examine_store(source: ItchSource, settings: Settings) -> list[Finding]
     ]
 
 
+async def examine_next_key(source: ItchSource, settings: Settings) -> Finding:
+    """Return whether the key that waits to take over is accepted, and whose it is."""
+    seller = await _ask("next seller key", settings, source.identify_seller)
+    return seller if isinstance(seller, Finding) else _seller(seller, check="next seller key")
+
+
 async def _ask(check: str, settings: Settings, question: Callable[[], Awaitable[T]]) -> T | Finding:
     """Return the store's answer, or the finding that there was none."""
     try:
@@ -79,9 +85,9 @@ def _silent(check: str, settings: Settings, silence: NoAnswer) -> Finding:
             return Finding(check, Verdict.PROBLEM, silence.detail, hint)
 
 
-def _seller(seller: Identity) -> Finding:
+def _seller(seller: Identity, *, check: str = "seller key") -> Finding:
     account = f"{seller.player.username or 'an account without a name'} (user {seller.player.id})"
-    return Finding("seller key", Verdict.OK, f"accepted; it belongs to {account}, who is always let in")
+    return Finding(check, Verdict.OK, f"accepted; it belongs to {account}, who is always let in")
 
 
 def _scopes(scopes: Sequence[str]) -> Finding:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import click
+import msgspec
+
 from service.clock import SystemClock
 from service.observability.line_writer import unbuffered
 from service.observability.logs import Logging, configure_logging
@@ -16,6 +19,15 @@ from service.settings import LogFormat, LogLevel, Settings
 def printable(text: str) -> str:
     """Return text of others as a terminal may see it: what it would act upon is escaped as in JSON."""
     return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+
+
+def show_json(body: bytes) -> None:
+    """Print an answer: as it came for a program, indented for a person."""
+    if not sys.stdout.isatty():
+        click.echo(body)
+        return
+    lines = msgspec.json.format(body, indent=2).decode().splitlines()
+    click.echo("\n".join(printable(line) for line in lines))
 
 
 @contextmanager

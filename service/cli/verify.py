@@ -2,20 +2,19 @@
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import httpx
-import msgspec
 from msgspec import structs
 
-from service.api.routes import LARGEST_BODY, PATHS
+from service.api.routes import PATHS
 from service.app import open_gateway
 from service.cli.configuration import config_option, read_settings, sandbox_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
-from service.cli.terminal import printable, terminal_log
+from service.cli.secret_input import read_credential
+from service.cli.terminal import show_json, terminal_log
 from service.ownership import Method
 from service.settings import Settings
 
@@ -85,7 +84,7 @@ def verify(
     }
     # Callers are for those who come over the network; the operator asks as the gateway's own.
     response = asyncio.run(_ask(structs.replace(settings, callers=()), PATHS[chosen], body))
-    _show(response.content)
+    show_json(response.content)
     code = _exit_of(response)
     if code is Exit.UNKNOWN:
         click.echo("`ownership-gateway doctor` may know why; OWNERSHIP_GATEWAY_LOG__LEVEL=debug says more.", err=True)
@@ -93,27 +92,15 @@ def verify(
 
 
 def _credential(method: Method) -> str | int:
-    """Return what standard input holds, without the end of its line."""
+    """Return what standard input holds, as the question wants it."""
     _, name = _FIELDS[method]
-    text = click.prompt(name, hide_input=True, err=True) if sys.stdin.isatty() else _piped(name)
+    text = read_credential(name)
     if method is not Method.USER:
         return text
     try:
         return int(text)
     except ValueError:
         raise click.UsageError("an itch.io user id is a number") from None
-
-
-def _piped(name: str) -> str:
-    # One byte more than any question may have: the gateway then says itself that it is too much.
-    raw = sys.stdin.buffer.read(LARGEST_BODY + 1)
-    try:
-        text: str = raw.decode().removesuffix("\n").removesuffix("\r")
-    except UnicodeDecodeError:
-        raise click.UsageError("standard input is not UTF-8 text") from None
-    if not text:
-        raise click.UsageError(f"standard input holds nothing: expected there: {name}")
-    return text
 
 
 async def _ask(settings: Settings, path: str, body: dict[str, object]) -> httpx.Response:
@@ -124,14 +111,6 @@ async def _ask(settings: Settings, path: str, body: dict[str, object]) -> httpx.
                 headers = {"Content-Type": "application/json"}
                 # json, not msgspec: numbers that are too large are for the gateway to refuse.
                 return await client.post(path, content=json.dumps(body), headers=headers)
-
-
-def _show(body: bytes) -> None:
-    if not sys.stdout.isatty():
-        click.echo(body)
-        return
-    lines = msgspec.json.format(body, indent=2).decode().splitlines()
-    click.echo("\n".join(printable(line) for line in lines))
 
 
 def _exit_of(response: httpx.Response) -> Exit:

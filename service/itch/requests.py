@@ -1,7 +1,7 @@
 """Requests to the store, each within the budget, with the right credential, counted and classified."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -11,6 +11,7 @@ from service.errors import (
     NoAnswer,
     SourceProtocolError,
     SourceRateLimited,
+    SourceUnavailable,
 )
 from service.interfaces import Clock, Priority, StoreBudget
 from service.itch.classification import Answer, JsonObject, No, classify
@@ -38,10 +39,7 @@ class StoreObserver(Protocol):
 
 
 class StoreRequests:
-    """Asks the store. Two clients, so that a player's JWT and the seller's key never share a connection's defaults.
-
-    `queueing` is entered while a request waits for its turn: until then it has cost nothing, and may be cancelled.
-    """
+    """Asks the store. Two clients, so that a player's JWT and the seller's key never share a connection's defaults."""
 
     def __init__(
         self,
@@ -53,7 +51,6 @@ class StoreRequests:
         budget: StoreBudget,
         clock: Clock,
         observer: StoreObserver,
-        queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._clients = {Bearer.SELLER: seller_client, Bearer.PLAYER: player_client}
         self._dialect = dialect
@@ -61,7 +58,6 @@ class StoreRequests:
         self._budget = budget
         self._clock = clock
         self._observer = observer
-        self._queueing = queueing
         self.sandbox_seen = False
         self.clock_skew: timedelta | None = None
         """How far the store's clock is ahead of ours, by its last answer; None while none has told."""
@@ -72,25 +68,54 @@ class StoreRequests:
         game_id: GameId | None = None,
         *,
         priority: Priority,
+        give_up_at: float,
         parameters: Mapping[str, str] = _NOTHING,
     ) -> JsonObject | No:
-        """Ask with the seller's key. Raises `NoAnswer` when the store says nothing usable."""
-        key = self._seller_key.current()
-        path = self._dialect.path(endpoint, Bearer.SELLER, game_id)
-        try:
-            body = await self._ask(endpoint, path, key, bearer=Bearer.SELLER, parameters=parameters, priority=priority)
-        except GatewayCredentialRefused:
-            self._seller_key.refused(key)
-            self._observer.credential(accepted=False)
-            raise
-        self._seller_key.accepted()
-        self._observer.credential(accepted=True)
-        return body
+        """Ask with the seller's key, or with the other one if the store refuses it.
 
-    async def as_player(self, jwt: AppJwt, endpoint: Endpoint, *, priority: Priority) -> JsonObject | No:
-        """Ask with a player's JWT and nothing else. Raises `NoAnswer` when the store says nothing usable."""
+        Raises `NoAnswer` when the store says nothing usable until `give_up_at` (monotonic).
+        """
+        path = self._dialect.path(endpoint, Bearer.SELLER, game_id)
+        key = self._seller_key.current()
+        while True:
+            try:
+                body = await self._ask(
+                    endpoint,
+                    path,
+                    key,
+                    bearer=Bearer.SELLER,
+                    parameters=parameters,
+                    priority=priority,
+                    give_up_at=give_up_at,
+                )
+            except GatewayCredentialRefused:
+                other = self._seller_key.refused(key)
+                if other is None:
+                    self._observer.credential(accepted=False)
+                    raise
+                key = other
+            else:
+                self._seller_key.accepted(key)
+                self._observer.credential(accepted=True)
+                return body
+
+    async def as_player(
+        self, jwt: AppJwt, endpoint: Endpoint, *, priority: Priority, give_up_at: float
+    ) -> JsonObject | No:
+        """Ask with a player's JWT and nothing else.
+
+        Raises `NoAnswer` when the store says nothing usable until `give_up_at` (monotonic).
+        """
         path = self._dialect.path(endpoint, Bearer.PLAYER)
-        return await self._ask(endpoint, path, jwt, bearer=Bearer.PLAYER, parameters=_NOTHING, priority=priority)
+        return await self._ask(
+            endpoint,
+            path,
+            jwt,
+            bearer=Bearer.PLAYER,
+            parameters=_NOTHING,
+            priority=priority,
+            give_up_at=give_up_at,
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -106,31 +131,38 @@ class StoreRequests:
         bearer: Bearer,
         parameters: Mapping[str, str],
         priority: Priority,
+        give_up_at: float,
     ) -> JsonObject | No:
-        with self._queueing():
+        async with self._in_time(give_up_at):
             await self._budget.acquire(priority)
         started = self._clock.monotonic()
-        result = "unavailable"
         try:
-            answer = await self._clients[bearer].get(path, bearer=credential, parameters=parameters)
+            async with self._in_time(give_up_at):
+                answer = await self._clients[bearer].get(path, bearer=credential, parameters=parameters)
             self._compare_clocks(answer)
             self.sandbox_seen = self.sandbox_seen or answer.sandbox
             body = classify(answer, bearer=bearer, now=self._clock.now())
-        except SourceRateLimited as error:
-            result = "rate_limited"
-            self._budget.refused(error.retry_after)
+        except NoAnswer as silence:
+            # A request that was cancelled comes neither here nor below: that says nothing about the store.
+            self._ended(endpoint, _silence(silence), started)
+            if isinstance(silence, SourceRateLimited):
+                self._budget.refused(silence.retry_after)
             raise
-        except NoAnswer as error:
-            result = next((name for kind, name in _RESULTS.items() if isinstance(error, kind)), result)
-            raise
-        else:
-            result = _result(body)
-            self._budget.answered()
-            return body
-        finally:
-            # Also when the look-up's time ran out: then nobody answered.
-            self._observer.requested(endpoint, result, self._clock.monotonic() - started)
-            self._observer.reachable(answering=result not in ("unavailable", "rate_limited"))
+        self._ended(endpoint, _result(body), started)
+        self._budget.answered()
+        return body
+
+    @asynccontextmanager
+    async def _in_time(self, give_up_at: float) -> AsyncIterator[None]:
+        try:
+            async with self._clock.timeout(timedelta(seconds=give_up_at - self._clock.monotonic())):
+                yield
+        except TimeoutError:
+            raise SourceUnavailable("the store took too long") from None
+
+    def _ended(self, endpoint: Endpoint, result: str, started: float) -> None:
+        self._observer.requested(endpoint, result, self._clock.monotonic() - started)
+        self._observer.reachable(answering=result not in (_UNAVAILABLE, _RATE_LIMITED))
 
     def _compare_clocks(self, answer: Answer) -> None:
         said = read_http_date(answer.date)
@@ -138,11 +170,22 @@ class StoreRequests:
             self.clock_skew = said - self._clock.now()
 
 
-_RESULTS: Final[Mapping[type[NoAnswer], str]] = {
-    GatewayCredentialRefused: "credential",
-    GameNotAccessible: "not_accessible",
-    SourceProtocolError: "protocol",
-}
+_UNAVAILABLE: Final = "unavailable"
+_RATE_LIMITED: Final = "rate_limited"
+
+
+def _silence(silence: NoAnswer) -> str:
+    match silence:
+        case GatewayCredentialRefused():
+            return "credential"
+        case GameNotAccessible():
+            return "not_accessible"
+        case SourceProtocolError():
+            return "protocol"
+        case SourceRateLimited():
+            return _RATE_LIMITED
+        case _:
+            return _UNAVAILABLE
 
 
 def _result(body: JsonObject | No) -> str:

@@ -1,6 +1,6 @@
-"""The seller's API key, read again when its file changes."""
+"""The seller's API key, or two of them while one replaces the other, read again when their files change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,72 +10,118 @@ from service.secret import SellerKey
 
 _LOOK_EVERY: Final = 1.0
 _TRY_DEAD_KEY_EVERY: Final = 5.0
+_DEAD_FOR_NOW: Final = 2 * _TRY_DEAD_KEY_EVERY
+"""Whatever was refused longer ago than this is worth a try when the other key fails."""
+
+
+class KeySlot:
+    """A place for a key. With a `file`, another key in it is picked up within a second, without a restart.
+
+    `setting` is what the operator calls the place.
+    """
+
+    def __init__(self, setting: str, key: SellerKey, *, file: Path | None) -> None:
+        self.setting = setting
+        self.key = key
+        self.refused_at: float | None = None
+        self._file = file
+        # Like no file, although the key came from one: it may have changed between then and now.
+        self._seen: tuple[int, ...] | None = ()
+
+    def reread(self) -> bool:
+        """Return whether there is another key now. Raises `ValueError` once when the file holds none.
+
+        Then, and when the file cannot be read (`OSError`), the key read before stays.
+        """
+        if self._file is None or (stamp := _stamp(self._file)) == self._seen:
+            return False
+        self._seen = stamp
+        text = self._file.read_text(encoding="ascii").strip()
+        if not text or not text.isprintable() or " " in text:
+            raise ValueError
+        if (key := SellerKey(text)) == self.key:
+            return False
+        self.key = key
+        self.refused_at = None
+        return True
 
 
 class SellerKeyRing:
-    """Gives out the key to ask with. With a `file`, a new key is picked up within a second, without a restart.
+    """Gives out the key to ask with: the one in use, and the other as soon as the store refuses it.
 
-    A key that the store refused is not tried again for five seconds, so that a dead key does not hammer the store;
-    another key ends that at once. `reloaded` is called when another key was read, `unreadable` with the reason when
-    the file could not be read and the old key stays in use.
+    Once all were refused, one is tried every five seconds, each in its turn, so that dead keys do not hammer the store;
+    a new key in a file ends that at once. `reloaded` is called with its setting when another key was read, `unreadable`
+    with its setting and the reason when a file could not be read and the old key stays, `switched` with the setting of
+    the key that took the place of a refused one.
     """
 
     def __init__(
         self,
-        key: SellerKey,
+        slots: Sequence[KeySlot],
         *,
-        file: Path | None,
         clock: Clock,
-        reloaded: Callable[[], None],
-        unreadable: Callable[[str], None],
+        reloaded: Callable[[str], None],
+        unreadable: Callable[[str, str], None],
+        switched: Callable[[str], None],
     ) -> None:
-        self._key = key
-        self._file = file
+        self._slots = list(slots)
         self._clock = clock
         self._reloaded = reloaded
         self._unreadable = unreadable
+        self._switched = switched
+        self._in_use = self._slots[0]
         self._looked_at = clock.monotonic()
-        # Like no file, although the key came from one: it may have changed between then and now.
-        self._seen: tuple[int, ...] | None = ()
-        self._refused_until: float | None = None
+        self._next_try_at: float | None = None
 
     def current(self) -> SellerKey:
-        """Return the key. Raises `GatewayCredentialRefused` while the store is known to refuse it."""
-        self._look()
-        if self._refused_until is not None and self._clock.monotonic() < self._refused_until:
-            raise GatewayCredentialRefused("itch.io refused the seller's API key a moment ago")
-        return self._key
-
-    def refused(self, key: SellerKey) -> None:
-        """Take note that the store refused this key."""
-        if key == self._key:
-            self._refused_until = self._clock.monotonic() + _TRY_DEAD_KEY_EVERY
-
-    def accepted(self) -> None:
-        """Take note that the store accepted the key."""
-        self._refused_until = None
-
-    def _look(self) -> None:
+        """Return the key. Raises `GatewayCredentialRefused` while the store is known to refuse them all."""
         now = self._clock.monotonic()
-        if self._file is None or now - self._looked_at < _LOOK_EVERY:
+        self._look(now)
+        if self._next_try_at is not None:
+            if now < self._next_try_at:
+                raise GatewayCredentialRefused("itch.io refused the seller's API key a moment ago")
+            # Whoever comes first tries it for all.
+            self._next_try_at = now + _TRY_DEAD_KEY_EVERY
+        return self._best().key
+
+    def refused(self, key: SellerKey) -> SellerKey | None:
+        """Take note that the store refused this key; return the one to try at once in its place, if there is one."""
+        now = self._clock.monotonic()
+        for slot in self._slots:
+            if slot.key == key:
+                slot.refused_at = now
+        if all(slot.refused_at is not None and now - slot.refused_at < _DEAD_FOR_NOW for slot in self._slots):
+            self._next_try_at = now + _TRY_DEAD_KEY_EVERY
+            return None
+        return self._best().key
+
+    def accepted(self, key: SellerKey) -> None:
+        """Take note that the store accepted this key."""
+        for slot in self._slots:
+            if slot.key == key:
+                slot.refused_at = None
+                self._next_try_at = None
+        if self._in_use.refused_at is not None and (best := self._best()) is not self._in_use:
+            self._in_use = best
+            self._switched(best.setting)
+
+    def _best(self) -> KeySlot:
+        """The one in use, unless it was refused; then one that was not, or whose refusal is longest ago."""
+        return min(self._slots, key=lambda slot: (slot.refused_at or 0.0, slot is not self._in_use))
+
+    def _look(self, now: float) -> None:
+        if now - self._looked_at < _LOOK_EVERY:
             return
         self._looked_at = now
-        stamp = _stamp(self._file)
-        if stamp == self._seen:
-            return
-        self._seen = stamp
-        try:
-            text = self._file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            self._unreadable(type(error).__name__)
-            return
-        if not text or not text.isprintable() or " " in text:
-            self._unreadable("the file holds no key")
-            return
-        if (key := SellerKey(text)) != self._key:
-            self._key = key
-            self._refused_until = None
-            self._reloaded()
+        for slot in self._slots:
+            try:
+                if slot.reread():
+                    self._next_try_at = None
+                    self._reloaded(slot.setting)
+            except (UnicodeDecodeError, OSError) as error:
+                self._unreadable(slot.setting, type(error).__name__)
+            except ValueError:
+                self._unreadable(slot.setting, "the file holds no key")
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from service.errors import SourceProtocolError, SourceUnavailable
+from service.errors import SourceProtocolError
 from service.interfaces import Clock, Priority
 from service.itch.classification import No, UnknownWordsError
 from service.itch.dialect import Endpoint
@@ -59,15 +59,11 @@ class ItchSource:
         self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
     ) -> Evidence:
         """Return what the store says about the subject and the game; empty evidence means it said no."""
-        observed_at = self._clock.now()
-        try:
-            async with self._clock.timeout(self._timeout):
-                key = await self._key(game_id, subject, priority)
-                proofs: tuple[Proof, ...] = () if key is None else (key.proof,)
-                ask_more = _needs_purchases(subject, proofs, accept)
-                proofs += await self._purchases(game_id, subject, priority) if ask_more else ()
-        except TimeoutError:
-            raise SourceUnavailable("the store took too long") from None
+        observed_at, give_up_at = self._clock.now(), self._give_up_at()
+        key = await self._key(game_id, subject, priority, give_up_at)
+        proofs: tuple[Proof, ...] = () if key is None else (key.proof,)
+        if _needs_purchases(subject, proofs, accept):
+            proofs += await self._purchases(game_id, subject, priority, give_up_at)
         owner = None if key is None else key.owner
         return Evidence(observed_at, proofs, owner, sandbox=self._requests.sandbox_seen)
 
@@ -76,15 +72,14 @@ class ItchSource:
         observed_at = self._clock.now()
         claims = peek(jwt)
         try:
-            async with self._clock.timeout(self._timeout):
-                body = await self._requests.as_player(jwt, Endpoint.PROFILE, priority=priority)
+            body = await self._requests.as_player(
+                jwt, Endpoint.PROFILE, priority=priority, give_up_at=self._give_up_at()
+            )
         except UnknownWordsError:
             if not _expired(claims, observed_at):
                 raise
             # The words for an expired JWT are not documented; that it is over and was refused is enough.
             body = No.CREDENTIAL_REFUSED
-        except TimeoutError:
-            raise SourceUnavailable("the store took too long") from None
         sandbox = self._requests.sandbox_seen
         if isinstance(body, No):
             reason = Reason.EXPIRED_JWT if _expired(claims, observed_at) else Reason.REFUSED_JWT
@@ -124,18 +119,18 @@ class ItchSource:
         return [scope for scope in scopes if isinstance(scope, str)] if isinstance(scopes, list) else []
 
     async def _seller_body(self, endpoint: Endpoint) -> dict[str, object]:
-        try:
-            async with self._clock.timeout(self._timeout):
-                body = await self._requests.as_seller(endpoint, priority=Priority.FOREGROUND)
-        except TimeoutError:
-            raise SourceUnavailable("the store took too long") from None
+        body = await self._requests.as_seller(endpoint, priority=Priority.FOREGROUND, give_up_at=self._give_up_at())
         if isinstance(body, No):
             raise SourceProtocolError("the store said no to a question that has no no")
         return body
 
-    async def _key(self, game_id: GameId, subject: Subject, priority: Priority) -> WireKey | None:
+    async def _key(self, game_id: GameId, subject: Subject, priority: Priority, give_up_at: float) -> WireKey | None:
         body = await self._requests.as_seller(
-            Endpoint.DOWNLOAD_KEYS, game_id, parameters=_parameters(subject), priority=priority
+            Endpoint.DOWNLOAD_KEYS,
+            game_id,
+            parameters=_parameters(subject),
+            priority=priority,
+            give_up_at=give_up_at,
         )
         if isinstance(body, No):
             return None
@@ -155,11 +150,16 @@ class ItchSource:
                 assert_never(subject)
         return key
 
-    async def _purchases(self, game_id: GameId, subject: Subject, priority: Priority) -> tuple[Proof, ...]:
+    async def _purchases(
+        self, game_id: GameId, subject: Subject, priority: Priority, give_up_at: float
+    ) -> tuple[Proof, ...]:
         body = await self._requests.as_seller(
-            Endpoint.PURCHASES, game_id, parameters=_parameters(subject), priority=priority
+            Endpoint.PURCHASES, game_id, parameters=_parameters(subject), priority=priority, give_up_at=give_up_at
         )
         return () if isinstance(body, No) else read_purchases(body, game_id)
+
+    def _give_up_at(self) -> float:
+        return self._clock.monotonic() + self._timeout.total_seconds()
 
 
 def _parameters(subject: Subject) -> Mapping[str, str]:

@@ -4,6 +4,8 @@
 -- ARGV[1]  requests a second, ARGV[2] the burst
 -- ARGV[3]  the longest wait of a caller in milliseconds
 -- ARGV[4]  the smallest share, ARGV[5] the longest pause in milliseconds
+--
+-- Every script returns how the budget stands after it: {said, wait in ms, tokens * 1000, share * 1000}.
 
 local rate, burst, patience = tonumber(ARGV[1]) / 1000, tonumber(ARGV[2]), tonumber(ARGV[3])
 local smallest_share, longest_pause = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -43,10 +45,11 @@ local function set_share(new)
   share = new
 end
 
--- A week, longer than any entry of the cache: a Redis that is full evicts first what would expire first, and a budget
--- that is forgotten starts with a full burst and without its pause.
-local function keep()
+-- Writes down how the budget stands, and returns it. For a week, longer than any entry of the cache: a Redis that is
+-- full evicts first what would expire first, and a budget that is forgotten starts with a full burst and no pause.
+local function keep(said, wait)
   redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'counted_at', now, 'share', tostring(share),
     'paused_until', paused_until, 'refusals', refusals)
   redis.call('PEXPIRE', KEYS[1], 604800000)
+  return {said, wait, math.floor(tokens * 1000), math.floor(share * 1000)}
 end

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Annotated, Final, Literal
 
@@ -36,10 +37,10 @@ _Thousandths = Annotated[int, Meta(ge=int(SMALLEST_SHARE * 1000), le=1000)]
 _Milliseconds = Annotated[int, Meta(ge=0, le=10**12)]
 
 
-class _Turn(Struct, frozen=True, array_like=True):
-    """What Redis said about the next turn, and how the budget stood then."""
+class _Reply(Struct, frozen=True, array_like=True):
+    """What Redis said, and how the budget stood then."""
 
-    granted: Literal[-1, 0, 1]
+    said: Literal[-1, 0, 1]
     wait_ms: _Milliseconds
     tokens_thousandths: int
     share_thousandths: _Thousandths
@@ -54,6 +55,7 @@ class ClusterBudget:
 
     `own` is what this replica may spend while Redis is away. It also keeps the pauses that this replica knows of, so
     that losing Redis in the middle of one does not end it. Nobody waits while Redis is told of refusals and answers.
+    `queueing` is entered by whoever waits for a turn. One that is left there stays empty: the others have theirs.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class ClusterBudget:
         patience: timedelta,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
+        queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._own = own
         self._key = key
@@ -75,6 +78,7 @@ class ClusterBudget:
         self._patience = patience
         self._clock = clock
         self._jitter = jitter
+        self._queueing = queueing
         self._scripts = ScriptRunner(client, clock=clock)
         self._notes = Errands()
         self._tokens = self._burst
@@ -110,14 +114,15 @@ class ClusterBudget:
         if turn is None:
             await self._own.acquire(priority)
             return
-        if turn.granted == _PAUSED:
+        if turn.said == _PAUSED:
             self._own.stay_away(turn.wait)
             raise SourceRateLimited("the store asked us to stay away", retry_after=turn.wait)
-        if turn.granted != _GRANTED:
+        if turn.said != _GRANTED:
             raise Overloaded("the store budget is spent", retry_after=turn.wait)
         self._own.spent()
         if turn.wait > timedelta():
-            await self._clock.sleep(turn.wait)
+            with self._queueing():
+                await self._clock.sleep(turn.wait)
         self._respect_pause()
 
     def refused(self, retry_after: timedelta | None) -> None:
@@ -136,34 +141,28 @@ class ClusterBudget:
         """Let what was noted reach Redis, for a second at most."""
         await self._notes.close()
 
-    async def _take_turn(self, priority: Priority) -> _Turn | None:
+    async def _take_turn(self, priority: Priority) -> _Reply | None:
         patience = _longest_wait(priority, self._patience)
-        reply = await self._run(_TAKE_TURN, repr(self._reserve(priority)), _milliseconds(patience))
-        try:
-            turn = msgspec.convert(reply, _Turn)
-        except msgspec.ValidationError:
-            return None  # Redis is away, or what answers is not our script
-        self._tokens, self._share = turn.tokens_thousandths / 1000, turn.share_thousandths / 1000
-        self._known_at = self._clock.monotonic()
-        return turn
+        return await self._run(_TAKE_TURN, repr(self._reserve(priority)), _milliseconds(patience))
 
     async def _tell_refused(self, retry_after: timedelta | None) -> None:
-        left = await self._run(
+        reply = await self._run(
             _STORE_REFUSED,
             -1 if retry_after is None else _milliseconds(retry_after),
             _milliseconds(FIRST_PAUSE),
             _milliseconds(LONGEST_OWN_PAUSE),
             repr(0.5 + self._jitter() / 2),
         )
-        if isinstance(left, int):
-            # The others may have been refused before us: then theirs is the longer pause.
-            self._own.stay_away(timedelta(milliseconds=min(left, _milliseconds(LONGEST_PAUSE))))
+        if reply is not None:
+            # Others may have been refused more often in a row: then theirs is the longer pause.
+            self._own.stay_away(reply.wait)
 
     async def _tell_answered(self) -> None:
         await self._run(_STORE_ANSWERED, repr(RECOVERY))
 
-    async def _run(self, script: Script, *arguments: str | int) -> object:
-        return await self._scripts.run(
+    async def _run(self, script: Script, *arguments: str | int) -> _Reply | None:
+        """Return what Redis said; None while it is away, or where something else than our script answers."""
+        reply = await self._scripts.run(
             script,
             self._key,
             repr(self._rate),
@@ -173,6 +172,13 @@ class ClusterBudget:
             _milliseconds(LONGEST_PAUSE),
             *arguments,
         )
+        try:
+            said = msgspec.convert(reply, _Reply)
+        except msgspec.ValidationError:
+            return None
+        self._tokens, self._share = said.tokens_thousandths / 1000, said.share_thousandths / 1000
+        self._known_at = self._clock.monotonic()
+        return said
 
     def _respect_pause(self) -> None:
         if (left := self.pause_left()) > timedelta():

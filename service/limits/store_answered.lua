@@ -2,12 +2,11 @@
 --
 -- ARGV[6]  how much of the rate comes back
 --
--- Returns 1, or 0 for an answer that counts for nothing: it was asked for before the pause that we are in.
+-- Says 1; -1 and what is left of the pause for an answer that was asked for before it, and counts for nothing.
 
 if paused_until > now then
-  return 0
+  return keep(-1, paused_until - now)
 end
 set_share(math.min(1, share + tonumber(ARGV[6])))
 refusals = 0
-keep()
-return 1
+return keep(1, 0)

@@ -2,7 +2,9 @@
 
 import random
 from asyncio import CancelledError
+from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Final
 
@@ -22,11 +24,22 @@ BACKGROUND_RESERVE: Final = 0.5
 """Background look-ups leave this share of the burst to callers who wait."""
 
 
+class _Place:
+    """A place in the queue, `empty` once somebody left it or had their turn; its cost holds for one `pace`."""
+
+    __slots__ = ("empty", "pace")
+
+    def __init__(self, pace: int) -> None:
+        self.empty = False
+        self.pace: int | None = pace
+
+
 class TokenBucket:
     """This process's share of the store budget: `rate` requests a second, bursts of `burst`.
 
     Requests of callers wait their turn, up to `patience`; background requests never wait. While the store has told us
     to stay away nobody asks at all. `paused` is called once with the length of each pause, `resumed` once it ended.
+    `queueing` is entered by whoever waits: being cancelled there costs nothing.
     """
 
     def __init__(
@@ -39,6 +52,7 @@ class TokenBucket:
         paused: Callable[[timedelta], None],
         resumed: Callable[[], None],
         jitter: Callable[[], float] = random.random,
+        queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._rate = rate
         self._burst = float(burst)
@@ -52,6 +66,9 @@ class TokenBucket:
         self._counted_at = clock.monotonic()
         self._paused_until: float | None = None
         self._refusals = 0
+        self._queueing = queueing
+        self._places: deque[_Place] = deque()
+        self._pace = 0
 
     def tokens(self) -> float:
         """Return how many requests could be sent right now; negative when callers are queueing."""
@@ -73,11 +90,7 @@ class TokenBucket:
         wait = self._turn(priority, within=self._patience)
         self._tokens -= 1
         if wait > timedelta():
-            try:
-                await self._clock.sleep(wait)
-            except CancelledError:
-                self._tokens = min(self._burst, self._tokens + 1)  # whoever leaves the queue makes room in it
-                raise
+            await self._queue(wait)
             if (left := self.pause_left()) > timedelta():
                 raise SourceRateLimited("the store asked us to stay away", retry_after=left)
 
@@ -104,7 +117,7 @@ class TokenBucket:
             self._paused(pause)
 
     def spent(self) -> None:
-        """Take note of a request that somebody else permitted: what is left of the burst shrinks, nobody has to wait."""
+        """Take note of a request that somebody else permitted: it shrinks the burst, and makes nobody wait."""
         self._refill()
         self._tokens = max(min(0.0, self._tokens), self._tokens - 1)
 
@@ -120,6 +133,23 @@ class TokenBucket:
         if self._paused_until is not None:
             self._paused_until = None
             self._resumed()
+
+    async def _queue(self, wait: timedelta) -> None:
+        """Return when it is our turn. Places at the end of the queue that were left are there for the next."""
+        place = _Place(self._pace)
+        self._places.append(place)
+        try:
+            with self._queueing():
+                await self._clock.sleep(wait)
+        except CancelledError:
+            # One with others behind it stays empty: filling it would send two requests at the time of the last.
+            place.empty = True
+            while self._places and self._places[-1].empty:
+                self._tokens += self._places.pop().pace == self._pace
+            raise
+        place.empty, place.pace = True, None
+        while self._places and self._places[0].empty:
+            self._places.popleft()
 
     def _turn(self, priority: Priority, *, within: timedelta) -> timedelta:
         if (left := self.pause_left()) > timedelta():
@@ -140,6 +170,7 @@ class TokenBucket:
         if self._tokens < 0:
             # Turns that were given out stay when they are: the debt is paid off at the pace that was promised.
             self._tokens *= share / self._share
+        self._pace += share != self._share
         self._share = share
 
     def _refill(self) -> None:

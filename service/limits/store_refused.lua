@@ -3,7 +3,7 @@
 -- ARGV[6]  the pause that the store asked for in milliseconds, or -1 where it named none
 -- ARGV[7]  the first pause of our own and ARGV[8] the longest, ARGV[9] a number from 0.5 to 1 that spreads them
 --
--- Returns the milliseconds left of the pause.
+-- Says -1 and what is left of the pause.
 
 -- What was under way when the pause began is part of the same refusal: it counts once.
 local pause = tonumber(ARGV[6])
@@ -15,5 +15,4 @@ if paused_until <= now then
   refusals = math.min(refusals + 1, 8)
 end
 paused_until = math.max(paused_until, now + math.floor(math.min(pause, longest_pause)))
-keep()
-return math.max(0, paused_until - now)
+return keep(-1, math.max(0, paused_until - now))

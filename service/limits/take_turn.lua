@@ -3,14 +3,13 @@
 -- ARGV[6]  tokens that must be left for others, 0 for a caller who waits
 -- ARGV[7]  the longest wait that is worth it, in milliseconds
 --
--- Returns {1, wait in ms, tokens * 1000, share * 1000}; {0, wait in ms, …} if that is too long;
--- {-1, ms left of the pause, …} while the store wants to be left alone. Only 1 spends a token.
+-- Says 1 and how long to wait; 0 if that is too long; -1 and what is left of the pause while the store wants to be left
+-- alone. Only 1 spends a token.
 
 local granted, wait = -1, paused_until - now
 if wait <= 0 then
   wait = math.ceil(math.max(0, 1 + tonumber(ARGV[6]) - tokens) / (rate * share))
-  granted = wait <= tonumber(ARGV[7]) and 1 or 0
+  granted = 1
   tokens = tokens - granted
 end
-keep()
-return {granted, wait, math.floor(tokens * 1000), math.floor(share * 1000)}
+return keep(granted, wait)

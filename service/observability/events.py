@@ -67,13 +67,17 @@ class Events:
         """The store answers again after throttling us."""
         self._log.logger.info("source_resumed")
 
-    def key_reloaded(self) -> None:
-        """The seller's key was read anew from its file."""
-        self._log.logger.info("credential_reloaded")
+    def key_reloaded(self, setting: str) -> None:
+        """A seller's key was read anew from its file."""
+        self._log.logger.info("credential_reloaded", setting=setting)
 
-    def key_unreadable(self, why: str) -> None:
-        """The file of the seller's key changed and could not be read; the old key stays in use."""
-        self._log.logger.error("credential_unreadable", why=why, hint="the key read before stays in use")
+    def key_unreadable(self, setting: str, why: str) -> None:
+        """The file of a seller's key changed and could not be read; the old key stays in use."""
+        self._log.logger.error("credential_unreadable", setting=setting, why=why, hint="the key read before stays")
+
+    def key_switched(self, setting: str) -> None:
+        """The store refuses the key that was in use, and accepts the other, which is in use from now on."""
+        self._log.logger.warning("credential_switched", setting=setting, hint="itch.io refuses the other key")
 
     def redis(self, up: bool) -> None:  # noqa: FBT001 - the cache tier calls it with the state alone
         """Redis was lost or found."""

@@ -167,7 +167,9 @@ def _configure_standard_library(threshold: int, handler: logging.Handler) -> Non
     root.handlers = [handler]
     root.setLevel(threshold)
     for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+        logger = logging.getLogger(name)
+        logger.setLevel(max(threshold, logging.WARNING))
+        logger.propagate = True  # a server that ran before in this process may have cut it off
     logging.captureWarnings(capture=True)
 
 

@@ -2,8 +2,8 @@
 
 redis-py's own defaults are made for batch jobs: a GET to a silent server took it 58.8 s (5 s a try, 10 retries).
 
-The Redis user needs `+get +evalsha +eval +set +del +client|setname` on `~og:v1:*`, `+select` for a database other than
-0, and `+cluster|slots +command` for Redis Cluster.
+The Redis user needs `+get +set +del +evalsha +eval +hget +hgetall +hmget +hset +hdel +pexpire +time +client|setname` on
+`~og:v1:*`, `+select` for a database other than 0, and `+cluster|slots +command` for Redis Cluster.
 """
 
 from ssl import TLSVersion

@@ -42,8 +42,8 @@ def host_of(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
-def base_url_fault(url: str, api_key: SellerKey | None) -> str | None:
-    """Return why the seller's key must not be sent there, or None; the words never repeat the URL."""
+def base_url_fault(url: str, *api_keys: SellerKey | None) -> str | None:
+    """Return why the seller's keys must not be sent there, or None; the words never repeat the URL."""
     parts = _split(url)
     if parts is None or parts.scheme not in {"http", "https"} or not _has_host_and_port(parts):
         return "expected a URL such as https://api.itch.io"
@@ -51,7 +51,7 @@ def base_url_fault(url: str, api_key: SellerKey | None) -> str | None:
         return "a user name or password has no place in it"
     if "?" in url or "#" in url:
         return "a query or fragment has no place in it"
-    if api_key is not None and (api_key.reveal() in url or api_key.reveal() in unquote(url)):
+    if any(key is not None and (key.reveal() in url or key.reveal() in unquote(url)) for key in api_keys):
         return "the API key has no place in it, URLs end up in logs; the gateway sends the key in a header"
     if parts.scheme == "http" and not is_loopback(host_of(url)):
         return "plain http would show the API key to everybody on the way; expected https, or a loopback address"

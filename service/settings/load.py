@@ -33,7 +33,7 @@ _CHECKS: Final[tuple[tuple[_Check, set[str]], ...]] = (
     (service_checks.sandbox_stands_alone, {"sandbox"}),
     (service_checks.base_url_is_safe, {"itch.base_url", "itch.dialect"}),
     (service_checks.redis_is_sealed, {"redis.url", "secret"}),
-    (service_checks.secrets_differ, {"itch.api_key", "secret"}),
+    (service_checks.secrets_differ, {"itch.api_key", "itch.next_api_key", "secret"}),
     (service_checks.operations_have_a_place, {"host", "port", "unix_socket", "operations.host", "operations.port"}),
     (table_checks.ids_name_one_game, set()),
     (table_checks.grace_outlasts_freshness, set()),

@@ -49,6 +49,11 @@ class ItchSettings(Struct, frozen=True, kw_only=True):
     """The seller's itch.io API key. Default: unset; either it or the sandbox is needed."""
     api_key_file: Path | None = None
     """A file that holds the seller's API key; the key is read again when the file changes. Default: unset."""
+    next_api_key: SellerKey | None = None
+    """Another API key of the seller's, used once itch.io refuses the first: for changing keys without a gap.
+    Default: unset."""
+    next_api_key_file: Path | None = None
+    """A file that holds that other key; it is read again when the file changes. Default: unset."""
     base_url: BaseUrl | None = None
     """Where the API is, without user name, query and fragment; https, or http on loopback.
     Default: `https://api.itch.io`, with the `server-side` dialect `https://itch.io/api/1`."""
@@ -122,7 +127,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
     """Seconds to keep serving after SIGTERM, while load balancers notice that the gateway is not ready. Default: 5."""
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
-    """How many gateways share the seller's key: each takes its part of the store budget. Default: 1."""
+    """How many gateways share the seller's key: where Redis is away, each takes its part of the budget. Default: 1."""
     sandbox: bool = False
     """Answer from the built-in sandbox instead of itch.io. Default: `false`."""
     secret: SealingSecret | None = None

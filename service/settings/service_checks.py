@@ -12,6 +12,15 @@ _HOSTS_OF = {
 }
 
 
+_REAL_STORE = (
+    "itch.api_key",
+    "itch.api_key_file",
+    "itch.next_api_key",
+    "itch.next_api_key_file",
+    "itch.base_url",
+)
+
+
 def nobody_may_ask_from_afar(settings: Settings, names: Names) -> Iterator[str]:
     """Without callers everybody who reaches the gateway may ask, so nobody else may reach it."""
     if settings.callers or settings.unix_socket is not None or is_loopback(settings.host):
@@ -36,7 +45,7 @@ def sandbox_stands_alone(settings: Settings, names: Names) -> Iterator[str]:
     """A sandbox beside a real key would grant everything to everybody who has read the sandbox's README."""
     if not settings.sandbox:
         return
-    for name in names.given("itch.api_key", "itch.api_key_file", "itch.base_url"):
+    for name in names.given(*_REAL_STORE):
         yield f"{names.of('sandbox')} and {name} are both set: the sandbox never stands in for a real store, keep one"
 
 
@@ -45,7 +54,7 @@ def base_url_is_safe(settings: Settings, names: Names) -> Iterator[str]:
     url = settings.itch.base_url
     if url is None:
         return
-    fault = base_url_fault(url, settings.itch.api_key)
+    fault = base_url_fault(url, settings.itch.api_key, settings.itch.next_api_key)
     if fault is not None:
         yield f"{names.of('itch.base_url')} cannot be used: {fault}"
         return
@@ -69,9 +78,10 @@ def redis_is_sealed(settings: Settings, names: Names) -> Iterator[str]:
 
 def secrets_differ(settings: Settings, names: Names) -> Iterator[str]:
     """Whoever learns the one must not have the other."""
-    key, secret = settings.itch.api_key, settings.secret
-    if key is not None and secret is not None and key.reveal() == secret.reveal():
-        yield f"{names.of('secret')} is the same as {names.of('itch.api_key')}: make a secret of its own"
+    secret = settings.secret
+    for name, key in (("itch.api_key", settings.itch.api_key), ("itch.next_api_key", settings.itch.next_api_key)):
+        if key is not None and secret is not None and key.reveal() == secret.reveal():
+            yield f"{names.of('secret')} is the same as {names.of(name)}: make a secret of its own"
 
 
 def operations_have_a_place(settings: Settings, names: Names) -> Iterator[str]:

@@ -209,7 +209,7 @@ async def test_problem_has_exactly_these_fields(gateway: Asker) -> None:
         "status": 400,
         "code": "out_of_range",
         "request_id": "request-1",
-        "detail": "Expected `int` >= 1",
+        "detail": "Expected `integer` >= 1",
         "errors": [{"pointer": "/user_id", "code": "out_of_range"}],
     }
 

@@ -115,17 +115,26 @@ async def test_first_answer_of_the_store_is_no_news(events: Events, log: LogLine
 
 async def test_changed_seller_key_is_told(events: Events, log: LogLines) -> None:
     """Whoever rotates a key sees that it was taken."""
-    events.key_reloaded()
+    events.key_reloaded("itch.api_key")
 
-    assert (await log.line("credential_reloaded"))["level"] == "info"
+    line = await log.line("credential_reloaded")
+    assert (line["level"], line["setting"]) == ("info", "itch.api_key")
 
 
 async def test_unreadable_seller_key_is_told(events: Events, log: LogLines) -> None:
     """The old key stays in use, and somebody must act before it is revoked."""
-    events.key_unreadable("PermissionError")
+    events.key_unreadable("itch.api_key", "PermissionError")
 
     line = await log.line("credential_unreadable")
-    assert (line["level"], line["why"]) == ("error", "PermissionError")
+    assert (line["level"], line["setting"], line["why"]) == ("error", "itch.api_key", "PermissionError")
+
+
+async def test_key_that_takes_over_is_told(events: Events, log: LogLines) -> None:
+    """Nobody has to get up, and somebody should know that the other key is dead."""
+    events.key_switched("itch.next_api_key")
+
+    line = await log.line("credential_switched")
+    assert (line["level"], line["setting"]) == ("warning", "itch.next_api_key")
 
 
 async def test_stall_is_told(events: Events, log: LogLines) -> None:

@@ -1,13 +1,13 @@
 """Verification with everything around it faked, and the people and games that its tests speak of."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec.structs import replace
 
 from service.alone import Alone
-from service.interfaces import Priority
+from service.interfaces import Floors, Priority
 from service.ownership import (
     AppJwt,
     AssertedUser,
@@ -20,6 +20,7 @@ from service.ownership import (
     PlayerId,
     Proof,
     ProofKind,
+    Subject,
     VerifiedEmail,
 )
 from service.policy import GameRules
@@ -52,7 +53,7 @@ WEB_PROOF: Final = Proof(ProofKind.WEB_PURCHASE, 8)
 class Rig:
     """A verification, its surroundings, and short ways to ask it something."""
 
-    def __init__(self, *, sandbox: bool = False) -> None:
+    def __init__(self, *, sandbox: bool = False, floors: Floors | None = None) -> None:
         self.clock = FakeClock()
         self.source = ScriptedSource(self.clock)
         self.store = PlainStore(self.clock)
@@ -60,7 +61,7 @@ class Rig:
         self.joined = 0
         self.crashes: list[BaseException] = []
         flights: SingleFlight[Observation] = SingleFlight(joined=self._count_joined, crashed=self.crashes.append)
-        self.floors = PlainFloors()
+        self.floors = floors or PlainFloors()
         self.verification = Verification(
             source=self.source,
             store=self.store,
@@ -86,9 +87,10 @@ class Rig:
         max_age: timedelta | None = None,
         only_if_cached: bool = False,
         deadline: timedelta = 3 * SECOND,
+        asked_at: datetime | None = None,
     ) -> Verdict:
         """Ask and wait for the verdict."""
-        question = Question(rules, credential, deadline, max_age, only_if_cached)
+        question = Question(rules, credential, deadline, max_age, only_if_cached, asked_at)
         return await self.verification.verify(question)
 
     def asking(
@@ -101,6 +103,10 @@ class Rig:
     ) -> asyncio.Task[Verdict]:
         """Begin to ask; the verdict is there when the clock has been advanced far enough."""
         return asyncio.ensure_future(self.ask(credential, rules, max_age=max_age, deadline=deadline))
+
+    def invalidate(self, subject: Subject | None, rules: GameRules = RULES) -> datetime:
+        """Forget the subject, or the whole game."""
+        return self.verification.invalidate(rules, subject)
 
     async def ask_through(self, duration: timedelta, credential: Credential, rules: GameRules = RULES) -> Verdict:
         """Ask, let so much time pass meanwhile, and return the verdict."""

@@ -1,42 +1,22 @@
 """The health check of the container image, against real gateways."""
 
-import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.deploy.processes import environment, gateway
 from tests.redis_server import free_port
 
 _SCRIPT: Final = Path(__file__).parents[2] / "deploy" / "image" / "healthcheck.py"
-_PREFIX: Final = "OWNERSHIP_GATEWAY_"
-
-
-def _environment(settings: dict[str, str]) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
-    return own | {_PREFIX + name: value for name, value in settings.items()}
-
-
-@contextmanager
-def _gateway(settings: dict[str, str]) -> Iterator[None]:
-    command = [sys.executable, "-m", "service", "serve", "--sandbox"]
-    with subprocess.Popen(command, env=_environment(settings), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as it:
-        try:
-            assert it.stdout is not None
-            assert b'"started"' in it.stdout.readline()
-            yield
-        finally:
-            it.kill()
 
 
 def _check(settings: dict[str, str]) -> tuple[int, str]:
     check = subprocess.run(
-        [sys.executable, _SCRIPT], env=_environment(settings), capture_output=True, text=True, check=False
+        [sys.executable, _SCRIPT], env=environment(settings), capture_output=True, text=True, check=False
     )
     return check.returncode, check.stderr.strip()
 
@@ -63,7 +43,7 @@ def test_finds_the_gateway(tmp_path: Path, kind: str) -> None:
     """Wherever the settings let the gateway listen, its health check asks there."""
     settings = _settings(kind, tmp_path)
 
-    with _gateway(settings):
+    with gateway(settings):
         assert _check(settings) == (0, "")
 
 

@@ -1,5 +1,6 @@
 """An `ItchSource` with everything that it stands on, and what the outside learns of it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -9,7 +10,7 @@ from msgspec import Struct
 from service.interfaces import Clock
 from service.itch.dialect import Dialect, Endpoint
 from service.itch.requests import StoreRequests
-from service.itch.seller_key import SellerKeyRing
+from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
 from service.itch.transport import StoreClient
 from service.limits.store_budget import TokenBucket
@@ -19,6 +20,7 @@ from service.sandbox.store import StoreRequest
 from service.secret import SellerKey
 
 TIMEOUT: Final = timedelta(seconds=5)
+PLACES: Final = ("itch.api_key", "itch.next_api_key")
 BASE_PATH: Final = {Dialect.CURRENT: "", Dialect.SERVER_SIDE: "/api/1"}
 
 
@@ -32,6 +34,7 @@ class Observer:
         self.reached: list[bool] = []
         self.pauses: list[timedelta] = []
         self.resumed = 0
+        self.switches: list[str] = []
 
     def requested(self, endpoint: Endpoint, result: str, seconds: float) -> None:
         """Remember how a request ended."""
@@ -68,8 +71,9 @@ def build(
     transport: httpx.AsyncBaseTransport | None = None,
     timeout: timedelta = TIMEOUT,
     burst: int = 1000,
+    keys: Sequence[str] = (seed.SELLER_KEY,),
 ) -> Rig:
-    """Build a source with the sandbox's seller key."""
+    """Build a source with the sandbox's seller key, unless others are given."""
     observer = Observer()
     budget = TokenBucket(
         rate=1000,
@@ -85,11 +89,11 @@ def build(
         player_client=StoreClient(base_url=base_url, user_agent="tests", transport=transport),
         dialect=dialect,
         seller_key=SellerKeyRing(
-            SellerKey(seed.SELLER_KEY),
-            file=None,
+            [KeySlot(place, SellerKey(key), file=None) for place, key in zip(PLACES, keys, strict=False)],
             clock=clock,
-            reloaded=lambda: None,
-            unreadable=lambda _: None,
+            reloaded=lambda _: None,
+            unreadable=lambda _setting, _why: None,
+            switched=observer.switches.append,
         ),
         budget=budget,
         clock=clock,

@@ -26,6 +26,7 @@ from tests.itch.rig import Rig, Script, StoreWire, build, streamed
 
 GAME: Final = GameId(3)
 FOREGROUND: Final = Priority.FOREGROUND
+LATE: Final = 10_000.0
 
 
 def error(words: str) -> httpx.Response:
@@ -36,7 +37,7 @@ def error(words: str) -> httpx.Response:
 async def ask(rig: Rig) -> object:
     """Ask for a download key."""
     return await rig.requests.as_seller(
-        Endpoint.DOWNLOAD_KEYS, GAME, priority=FOREGROUND, parameters={"download_key": "k"}
+        Endpoint.DOWNLOAD_KEYS, GAME, priority=FOREGROUND, give_up_at=LATE, parameters={"download_key": "k"}
     )
 
 
@@ -93,8 +94,8 @@ async def test_a_players_request_says_nothing_about_the_sellers_key(clock: FakeC
     """Neither when it is refused, nor when it is accepted."""
     rig = build(clock=clock, transport=Script(error("invalid key"), httpx.Response(200, json={"user": {}})).transport)
 
-    refused = await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=FOREGROUND)
-    await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=FOREGROUND)
+    refused = await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=FOREGROUND, give_up_at=LATE)
+    await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=FOREGROUND, give_up_at=LATE)
 
     assert refused is No.CREDENTIAL_REFUSED
     assert rig.observer.credentials == []
@@ -107,7 +108,7 @@ async def test_each_request_costs_one_of_the_budget(clock: FakeClock) -> None:
     before = rig.budget.tokens()
 
     await ask(rig)
-    await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=Priority.BACKGROUND)
+    await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=Priority.BACKGROUND, give_up_at=LATE)
 
     assert rig.budget.tokens() == before - 2
 
@@ -141,18 +142,34 @@ async def test_a_spent_budget_sends_nothing(clock: FakeClock) -> None:
     await ask(rig)
 
     with pytest.raises(Overloaded):
-        await rig.requests.as_seller(Endpoint.GAMES, priority=Priority.BACKGROUND)
+        await rig.requests.as_seller(Endpoint.GAMES, priority=Priority.BACKGROUND, give_up_at=LATE)
 
     assert len(script.requests) == len(rig.observer.results) == 1
 
 
-async def test_a_request_that_is_cut_off_is_counted_as_no_answer(clock: FakeClock) -> None:
+async def never(_: httpx.Request) -> httpx.Response:
+    """Answer nobody."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def test_a_request_whose_time_is_up_is_counted_as_no_answer(clock: FakeClock) -> None:
     """Nobody answered in the time that there was."""
+    rig = build(clock=clock, transport=httpx.MockTransport(never))
+    asking = asyncio.create_task(
+        rig.requests.as_seller(Endpoint.GAMES, priority=FOREGROUND, give_up_at=clock.monotonic() + 2)
+    )
 
-    async def never(_: httpx.Request) -> httpx.Response:
-        await clock.sleep(timedelta(hours=1))
-        raise AssertionError
+    await clock.advance(timedelta(seconds=2))
 
+    with pytest.raises(SourceUnavailable):
+        await asking
+    assert (rig.observer.results, rig.observer.reached) == ([(Endpoint.GAMES, "unavailable")], [False])
+    assert rig.observer.seconds == [2]
+
+
+async def test_a_request_that_is_cancelled_says_nothing_about_the_store(clock: FakeClock) -> None:
+    """A gateway that closes has not lost the store."""
     rig = build(clock=clock, transport=httpx.MockTransport(never))
     asking = asyncio.create_task(ask(rig))
     await clock.advance(timedelta(seconds=2))
@@ -161,8 +178,7 @@ async def test_a_request_that_is_cut_off_is_counted_as_no_answer(clock: FakeCloc
 
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert rig.observer.results == [(Endpoint.DOWNLOAD_KEYS, "unavailable")]
-    assert rig.observer.seconds == [2]
+    assert (rig.observer.results, rig.observer.reached) == ([], [])
 
 
 async def test_the_sandbox_is_recognised_and_not_forgotten(clock: FakeClock, sandbox: Sandbox) -> None:
@@ -205,7 +221,7 @@ async def test_a_key_that_is_accepted_after_a_refusal_is_alive(clock: FakeClock)
     slow = asyncio.create_task(ask(rig))
     await clock.advance(timedelta(0))
     with pytest.raises(GatewayCredentialRefused):
-        await rig.requests.as_seller(Endpoint.PROFILE, priority=FOREGROUND)
+        await rig.requests.as_seller(Endpoint.PROFILE, priority=FOREGROUND, give_up_at=LATE)
     with pytest.raises(GatewayCredentialRefused):
         await ask(rig)
 
@@ -216,3 +232,101 @@ async def test_a_key_that_is_accepted_after_a_refusal_is_alive(clock: FakeClock)
 
     assert await again == {"download_key": {}}
     assert [result for _, result in rig.observer.results] == ["credential", "ok", "ok"]
+
+
+class TwoKeys:
+    """A store that accepts some keys, and remembers which it was shown."""
+
+    def __init__(self, *accepted: str) -> None:
+        self.accepted = set(accepted)
+        self.shown: list[str] = []
+        self.transport = httpx.MockTransport(self._answer)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        key = request.headers["authorization"].removeprefix("Bearer ")
+        self.shown.append(key)
+        return streamed(httpx.Response(200, json={}) if key in self.accepted else error("invalid key"))
+
+
+@pytest.fixture
+def store() -> TwoKeys:
+    """A store that accepts both keys."""
+    return TwoKeys("old", "new")
+
+
+@pytest.fixture
+def rotating(clock: FakeClock, store: TwoKeys) -> Rig:
+    """A source with two keys."""
+    return build(clock=clock, transport=store.transport, keys=("old", "new"))
+
+
+async def test_while_the_first_key_works_the_next_is_not_shown(rotating: Rig, store: TwoKeys) -> None:
+    """It waits."""
+    await ask(rotating)
+    await ask(rotating)
+
+    assert (store.shown, rotating.observer.switches) == (["old", "old"], [])
+
+
+async def test_a_refused_key_gives_way_to_the_next_in_the_same_question(rotating: Rig, store: TwoKeys) -> None:
+    """No question goes without its answer, and no alarm is raised about the credential."""
+    store.accepted = {"new"}
+
+    answers = [await ask(rotating), await ask(rotating)]
+
+    assert answers == [{}, {}]
+    assert store.shown == ["old", "new", "new"]
+    assert rotating.observer.credentials == [True, True]
+    assert rotating.observer.switches == ["itch.next_api_key"]
+
+
+async def test_a_hundred_questions_at_once_survive_the_change(rotating: Rig, store: TwoKeys) -> None:
+    """Whoever was refused with the old key is answered with the new one."""
+    store.accepted = {"new"}
+
+    answers = await asyncio.gather(*(ask(rotating) for _ in range(100)))
+
+    assert answers == [{}] * 100
+    assert (rotating.observer.switches, set(rotating.observer.credentials)) == (["itch.next_api_key"], {True})
+
+
+async def test_a_key_that_comes_back_is_tried_when_the_other_goes(
+    rotating: Rig, store: TwoKeys, clock: FakeClock
+) -> None:
+    """A refusal of long ago is no reason to give up."""
+    store.accepted = {"new"}
+    await ask(rotating)
+    clock.jump(timedelta(hours=1))
+    store.accepted = {"old"}
+
+    assert await ask(rotating) == {}
+    assert store.shown == ["old", "new", "new", "old"]
+
+
+async def test_two_refused_keys_are_one_try_every_five_seconds(rotating: Rig, store: TwoKeys, clock: FakeClock) -> None:
+    """Each in its turn, however much is asked; whoever comes first after the wait tries for all."""
+    store.accepted = set()
+    with pytest.raises(GatewayCredentialRefused):
+        await ask(rotating)
+    for _ in range(199):
+        clock.jump(timedelta(seconds=0.1))
+        results = await asyncio.gather(*(ask(rotating) for _ in range(3)), return_exceptions=True)
+        assert {type(result) for result in results} == {GatewayCredentialRefused}
+
+    assert store.shown == ["old", "new", "old", "new", "old"]
+    assert set(rotating.observer.credentials) == {False}
+
+
+async def test_two_dead_keys_are_found_alive_again(rotating: Rig, store: TwoKeys, clock: FakeClock) -> None:
+    """Whichever of them it is, within the second try."""
+    store.accepted = set()
+    with pytest.raises(GatewayCredentialRefused):
+        await ask(rotating)
+    store.accepted = {"new"}
+    clock.jump(timedelta(seconds=5))
+    with pytest.raises(GatewayCredentialRefused):
+        await ask(rotating)
+    clock.jump(timedelta(seconds=5))
+
+    assert [await ask(rotating), await ask(rotating)] == [{}, {}]
+    assert rotating.observer.switches == ["itch.next_api_key"]

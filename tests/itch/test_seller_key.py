@@ -8,12 +8,13 @@ from typing import Final
 import pytest
 
 from service.errors import GatewayCredentialRefused
-from service.itch.seller_key import SellerKeyRing
+from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.secret import SellerKey
 from tests.clock import FakeClock
 
 OLD: Final = SellerKey("old-seller-key")
 NEW: Final = SellerKey("new-seller-key")
+NEXT: Final = SellerKey("next-seller-key")
 A_SECOND: Final = timedelta(seconds=1)
 
 
@@ -21,12 +22,29 @@ class Told:
     """What a key ring told of."""
 
     def __init__(self) -> None:
-        self.reloads = 0
+        self.reloaded: list[str] = []
         self.unreadable: list[str] = []
+        self.switched: list[str] = []
 
-    def reloaded(self) -> None:
-        """Another key was read."""
-        self.reloads += 1
+    @property
+    def reloads(self) -> int:
+        """How often another key was read."""
+        return len(self.reloaded)
+
+    def ring(self, *slots: KeySlot, clock: FakeClock) -> SellerKeyRing:
+        """Return a key ring that tells of everything."""
+        return SellerKeyRing(
+            slots,
+            clock=clock,
+            reloaded=self.reloaded.append,
+            unreadable=lambda _, why: self.unreadable.append(why),
+            switched=self.switched.append,
+        )
+
+
+def slot(file: Path | None = None, *, key: SellerKey = OLD) -> KeySlot:
+    """Return a place for a key."""
+    return KeySlot("itch.api_key" if key is OLD else "itch.next_api_key", key, file=file)
 
 
 @pytest.fixture
@@ -46,7 +64,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def ring(file: Path, clock: FakeClock, told: Told) -> SellerKeyRing:
     """A key ring with the old key and its file."""
-    return SellerKeyRing(OLD, file=file, clock=clock, reloaded=told.reloaded, unreadable=told.unreadable.append)
+    return told.ring(slot(file), clock=clock)
 
 
 def test_an_unchanged_file_changes_nothing(ring: SellerKeyRing, clock: FakeClock, told: Told) -> None:
@@ -82,7 +100,7 @@ def test_a_file_that_is_replaced_through_a_link_is_new(tmp_path: Path, clock: Fa
         os.utime(tmp_path / name, (1, 1))
     link = tmp_path / "api-key"
     link.symlink_to("a")
-    ring = SellerKeyRing(OLD, file=link, clock=clock, reloaded=told.reloaded, unreadable=told.unreadable.append)
+    ring = told.ring(slot(link), clock=clock)
     clock.jump(A_SECOND)
     assert ring.current() == OLD
 
@@ -96,7 +114,7 @@ def test_a_file_that_is_replaced_through_a_link_is_new(tmp_path: Path, clock: Fa
 def test_a_key_that_changed_while_the_gateway_started_is_picked_up(file: Path, clock: FakeClock, told: Told) -> None:
     """Between reading the settings and opening the gateway is time enough for a rotation."""
     file.write_text("new-seller-key")
-    ring = SellerKeyRing(OLD, file=file, clock=clock, reloaded=told.reloaded, unreadable=told.unreadable.append)
+    ring = told.ring(slot(file), clock=clock)
 
     clock.jump(A_SECOND)
 
@@ -164,7 +182,7 @@ def test_a_file_that_becomes_readable_is_read(
 
 def test_a_refused_key_is_not_tried_for_five_seconds(clock: FakeClock, told: Told) -> None:
     """A dead key must not hammer the store; afterwards it gets another chance."""
-    ring = SellerKeyRing(OLD, file=None, clock=clock, reloaded=told.reloaded, unreadable=told.unreadable.append)
+    ring = told.ring(slot(None), clock=clock)
     ring.refused(OLD)
 
     clock.jump(timedelta(seconds=4.9))
@@ -178,7 +196,7 @@ def test_a_refused_key_is_not_tried_for_five_seconds(clock: FakeClock, told: Tol
 def test_an_accepted_key_is_tried_again_at_once(ring: SellerKeyRing) -> None:
     """One that was refused meanwhile, and was then accepted after all."""
     ring.refused(OLD)
-    ring.accepted()
+    ring.accepted(OLD)
 
     assert ring.current() == OLD
 
@@ -226,3 +244,107 @@ def test_what_is_raised_shows_no_key(ring: SellerKeyRing) -> None:
         ring.current()
 
     assert OLD.reveal() not in repr(raised.value) + str(raised.value) + repr(vars(ring))
+
+
+@pytest.fixture
+def two(clock: FakeClock, told: Told) -> SellerKeyRing:
+    """A key ring with two keys, of which the first is in use."""
+    return told.ring(slot(), slot(key=NEXT), clock=clock)
+
+
+def test_the_first_key_is_in_use(two: SellerKeyRing) -> None:
+    """Until the store refuses it."""
+    assert two.current() == OLD
+
+
+def test_the_other_key_is_to_be_tried_at_once(two: SellerKeyRing) -> None:
+    """By whoever was refused, and by those who come next."""
+    assert two.refused(OLD) == NEXT
+    assert two.current() == NEXT
+
+
+def test_the_ring_stays_with_the_key_that_works(two: SellerKeyRing, told: Told, clock: FakeClock) -> None:
+    """Told of once; the refused one is left alone for good."""
+    two.refused(OLD)
+    two.accepted(NEXT)
+    two.accepted(NEXT)
+    clock.jump(timedelta(days=1))
+
+    assert two.current() == NEXT
+    assert told.switched == ["itch.next_api_key"]
+
+
+def test_a_late_answer_to_the_old_key_changes_nothing(two: SellerKeyRing, told: Told) -> None:
+    """It was sent before the key was revoked."""
+    two.refused(OLD)
+    two.accepted(NEXT)
+
+    two.accepted(OLD)
+
+    assert two.current() == NEXT
+    assert told.switched == ["itch.next_api_key"]
+
+
+def test_with_both_refused_there_is_none_to_try(two: SellerKeyRing) -> None:
+    """Not now."""
+    two.refused(OLD)
+
+    assert two.refused(NEXT) is None
+    with pytest.raises(GatewayCredentialRefused):
+        two.current()
+
+
+def test_after_five_seconds_one_of_them_is_tried_by_one_question(two: SellerKeyRing, clock: FakeClock) -> None:
+    """The others are told at once that there is no key."""
+    two.refused(OLD)
+    clock.jump(timedelta(milliseconds=100))
+    two.refused(NEXT)
+    clock.jump(timedelta(seconds=5))
+
+    assert two.current() == OLD
+    with pytest.raises(GatewayCredentialRefused):
+        two.current()
+
+
+def test_dead_keys_take_turns(two: SellerKeyRing, clock: FakeClock) -> None:
+    """Either may be the one that comes back."""
+    two.refused(OLD)
+    clock.jump(timedelta(milliseconds=100))
+    two.refused(NEXT)
+    tried = []
+    for _ in range(4):
+        clock.jump(timedelta(seconds=5))
+        tried.append(two.current())
+        assert two.refused(tried[-1]) is None
+
+    assert tried == [OLD, NEXT, OLD, NEXT]
+
+
+def test_a_new_key_in_either_file_ends_the_wait(file: Path, clock: FakeClock, told: Told) -> None:
+    """And only that one is tried."""
+    ring = told.ring(slot(), KeySlot("itch.next_api_key", NEXT, file=file), clock=clock)
+    ring.refused(OLD)
+    ring.refused(NEXT)
+    file.write_text("new-seller-key")
+    clock.jump(A_SECOND)
+
+    assert ring.current() == NEW
+    assert told.reloaded == ["itch.next_api_key"]
+
+
+def test_two_places_may_hold_the_same_key(clock: FakeClock, told: Told) -> None:
+    """As at the end of a rotation: refusing the one is refusing the other."""
+    ring = told.ring(slot(), KeySlot("itch.next_api_key", OLD, file=None), clock=clock)
+
+    assert ring.refused(OLD) is None
+
+
+def test_a_question_refused_with_a_key_that_was_replaced_meanwhile_tries_the_new_one(
+    ring: SellerKeyRing, file: Path, clock: FakeClock
+) -> None:
+    """It was under way while the file changed."""
+    file.write_text("new-seller-key")
+    clock.jump(A_SECOND)
+    ring.current()
+
+    assert ring.refused(OLD) == NEW

@@ -1,0 +1,133 @@
+// Ask the ownership gateway whether a player may enter. For .NET, Mono and Unity servers (C# 7, .NET Standard 2.0);
+// nothing to install.
+
+using System;
+using System.Diagnostics;
+using System.IO;
+using System.Net.Http;
+using System.Runtime.Serialization;
+using System.Runtime.Serialization.Json;
+using System.Text;
+using System.Threading;
+using System.Threading.Tasks;
+
+public enum Entry { In, Out, OtherCredential, Later, Misconfigured }
+
+public sealed class Verdict
+{
+    public readonly Entry Entry;
+    public readonly string Reason;
+    public readonly double WaitSeconds;
+
+    public Verdict(Entry entry, string reason, double waitSeconds = 0)
+    {
+        Entry = entry;
+        Reason = reason;
+        WaitSeconds = waitSeconds;
+    }
+}
+
+// One for the whole server.
+public sealed class OwnershipGateway
+{
+    private const double NoAnswerWaitSeconds = 2;
+    private const double LongestWaitSeconds = 60;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    private static readonly Verdict NoAnswer = new Verdict(Entry.Later, "no_usable_answer", NoAnswerWaitSeconds);
+
+    private readonly HttpClient http;
+    private readonly string gateway;
+    private readonly string token;
+    private readonly Random random = new Random();
+
+    public OwnershipGateway(string gateway, string token)
+    {
+        // A redirect never comes from the gateway, and would carry the credential elsewhere.
+        http = new HttpClient(new HttpClientHandler { AllowAutoRedirect = false, UseProxy = false }) { Timeout = Patience };
+        this.gateway = gateway;
+        this.token = token;
+    }
+
+    // The question is JSON: serialize it, do not glue it together from what a player typed.
+    public async Task<Verdict> AskAsync(string path, string question, CancellationToken stop = default(CancellationToken))
+    {
+        int status;
+        Answer answer;
+        try
+        {
+            using (var request = new HttpRequestMessage(HttpMethod.Post, "http://" + gateway + path))
+            {
+                request.Content = new StringContent(question, Encoding.UTF8, "application/json");
+                if (!string.IsNullOrEmpty(token)) request.Headers.Add("Authorization", "Bearer " + token);
+                using (var response = await http.SendAsync(request, stop).ConfigureAwait(false))
+                {
+                    status = (int)response.StatusCode;
+                    var body = await response.Content.ReadAsByteArrayAsync().ConfigureAwait(false);
+                    answer = (Answer)new DataContractJsonSerializer(typeof(Answer)).ReadObject(new MemoryStream(body));
+                }
+            }
+        }
+        catch (Exception) when (!stop.IsCancellationRequested)
+        {
+            return NoAnswer; // Refused, reset, timed out, or not JSON.
+        }
+        if (answer == null) return NoAnswer;
+
+        if (status == 200) return VerdictOf(answer);
+        var code = answer.code ?? "status_" + status;
+        if (status == 429 || status >= 500) return new Verdict(Entry.Later, code, SecondsIn(answer));
+        return new Verdict(Entry.Misconfigured, code, LongestWaitSeconds);
+    }
+
+    // Keeps the player waiting until there is an answer or the patience is over: then Later, and nothing is granted.
+    public async Task<Verdict> MayEnterAsync(
+        string path, string question, TimeSpan patience, Action<string> keepWaiting = null,
+        CancellationToken stop = default(CancellationToken))
+    {
+        var since = Stopwatch.StartNew();
+        while (true)
+        {
+            var verdict = await AskAsync(path, question, stop).ConfigureAwait(false);
+            double share;
+            lock (random) share = random.NextDouble();
+            // A quarter more, at random, so that players who wait together do not come back together.
+            var wait = TimeSpan.FromSeconds(verdict.WaitSeconds * (1 + share / 4));
+            if (verdict.Entry != Entry.Later || since.Elapsed + wait > patience) return verdict;
+            if (keepWaiting != null) keepWaiting(verdict.Reason);
+            await Task.Delay(wait, stop).ConfigureAwait(false);
+        }
+    }
+
+    // What a 200 means; whatever is not exactly as documented is no answer.
+    private static Verdict VerdictOf(Answer answer)
+    {
+        if (!(answer.allowed is bool)) return NoAnswer;
+        var allowed = (bool)answer.allowed;
+        if (allowed && (answer.outcome == "owned" || answer.outcome == "granted"))
+            return new Verdict(Entry.In, answer.reason);
+        if (!allowed && (answer.outcome == "not_owned" || answer.outcome == "banned"))
+            return new Verdict(Entry.Out, answer.reason);
+        if (!allowed && answer.outcome == "rejected")
+            return new Verdict(Entry.OtherCredential, answer.reason);
+        return NoAnswer;
+    }
+
+    // How long the gateway wants to be left alone, which is at least a second.
+    private static double SecondsIn(Answer answer)
+    {
+        if (answer.retry_after_seconds == null) return NoAnswerWaitSeconds;
+        return Math.Min(Math.Max(answer.retry_after_seconds.Value, 1), LongestWaitSeconds);
+    }
+
+#pragma warning disable 0649 // Set by the serializer.
+    [DataContract]
+    private sealed class Answer
+    {
+        [DataMember] public object allowed; // As bool it would also take 1.
+        [DataMember] public string outcome;
+        [DataMember] public string reason;
+        [DataMember] public string code;
+        [DataMember] public double? retry_after_seconds;
+    }
+#pragma warning restore 0649
+}

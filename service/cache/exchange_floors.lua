@@ -1,0 +1,65 @@
+-- Raises floors under what was observed, and tells a replica of those that it does not know.
+--
+-- KEYS[1]  a hash: the floor of each name, and `version`, which is another one after every change
+-- ARGV[1]  how long to keep them all, in milliseconds
+-- ARGV[2]  the version that the replica knows
+-- ARGV[3]  the version to come if this changes anything
+-- ARGV[4]  the latest believable instant, in microseconds
+-- ARGV[5…] name, floor, name, floor, …
+--
+-- A floor begins with 16 digits, the microseconds since 1970; the rest is its seal. It is never lowered, unless it
+-- claims to come from the future. Those that the floor of `everything` has overtaken are dropped.
+--
+-- Returns the version, and all that there was before, field, value, field, value, …, or nil if the replica knows it.
+
+local DIGITS = 16
+local EVERYTHING = 'everything'
+
+local function instant(floor)
+  return floor and tonumber(string.sub(floor, 1, DIGITS)) or 0
+end
+
+local function drop_overtaken(floor)
+  local fields = redis.call('HGETALL', KEYS[1])
+  for position = 1, #fields, 2 do
+    local name = fields[position]
+    if name ~= 'version' and name ~= EVERYTHING and instant(fields[position + 1]) <= floor then
+      redis.call('HDEL', KEYS[1], name)
+    end
+  end
+end
+
+local version = redis.pcall('HGET', KEYS[1], 'version')
+if type(version) == 'table' then
+  -- A value of another type is not ours. Any other error is the caller's to know.
+  if not string.find(version.err, '^WRONGTYPE') then
+    return version
+  end
+  redis.call('DEL', KEYS[1])
+  version = false
+end
+
+local news = false
+if (version or '') ~= ARGV[2] then
+  news = redis.call('HGETALL', KEYS[1])
+end
+
+local changed = false
+for position = 5, #ARGV, 2 do
+  local name, floor = ARGV[position], ARGV[position + 1]
+  local known = instant(redis.call('HGET', KEYS[1], name))
+  if instant(floor) > known or known > tonumber(ARGV[4]) then
+    redis.call('HSET', KEYS[1], name, floor)
+    changed = true
+    if name == EVERYTHING then
+      drop_overtaken(instant(floor))
+    end
+  end
+end
+
+if changed then
+  version = ARGV[3]
+  redis.call('HSET', KEYS[1], 'version', version)
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+end
+return {version or '', news}

@@ -1,0 +1,25 @@
+"""What must not stand in the command line, where everybody on the machine can read it."""
+
+import sys
+
+import click
+
+from service.api.routes import LARGEST_BODY
+
+
+def read_credential(name: str) -> str:
+    """Return what standard input holds, without the end of its line; ask for it, unseen, where somebody sits there."""
+    text: str = click.prompt(name, hide_input=True, err=True) if sys.stdin.isatty() else _piped(name)
+    return text
+
+
+def _piped(name: str) -> str:
+    # One byte more than any question may have: the gateway then says itself that it is too much.
+    raw = sys.stdin.buffer.read(LARGEST_BODY + 1)
+    try:
+        text: str = raw.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise click.UsageError("standard input is not UTF-8 text") from None
+    if not text:
+        raise click.UsageError(f"standard input holds nothing: expected there: {name}")
+    return text

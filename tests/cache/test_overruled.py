@@ -1,0 +1,147 @@
+"""A no that takes the place of a yes is said aloud: others may still remember the yes."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import pytest
+from redis.asyncio import Redis
+
+from service.cache.memory import MemoryTier
+from service.cache.operations import CacheOperation, CacheResult
+from service.cache.redis_tier import RedisTier
+from service.cache.tiers import TieredStore
+from service.ownership import Evidence, Fingerprint, Identity, Refusal
+from tests.cache.samples import DAY, NAME, SECOND, Recorder, identity, kept, no, refusal, sealer, yes
+from tests.clock import START, FakeClock
+
+LATER: Final = START + SECOND
+Overruled = list[tuple[Fingerprint, datetime]]
+
+
+@pytest.fixture
+def overruled() -> Overruled:
+    """What was said."""
+    return []
+
+
+@pytest.fixture
+def say(overruled: Overruled) -> Callable[[Fingerprint, datetime], None]:
+    """Say it."""
+    return lambda name, since: overruled.append((name, since))
+
+
+@pytest.fixture
+async def tier(
+    empty_redis: Redis, clock: FakeClock, recorder: Recorder, say: Callable[[Fingerprint, datetime], None]
+) -> AsyncIterator[RedisTier]:
+    """A second tier that says what it notices."""
+    tier = RedisTier(
+        client=empty_redis,
+        sealer=sealer(),
+        clock=clock,
+        on_operation=recorder.operation,
+        on_state=recorder.state,
+        on_overruled=say,
+    )
+    yield tier
+    await tier.close()
+
+
+@pytest.fixture
+def store(memory: MemoryTier, recorder: Recorder, say: Callable[[Fingerprint, datetime], None]) -> TieredStore:
+    """A store whose Redis is away for good."""
+    return TieredStore(memory=memory, redis=None, on_operation=recorder.operation, on_overruled=say)
+
+
+SILENT: Final = [
+    pytest.param(None, no(LATER), id="nothing, no"),
+    pytest.param(None, yes(LATER), id="nothing, yes"),
+    pytest.param(yes(), yes(LATER), id="yes, yes"),
+    pytest.param(no(), yes(LATER), id="no, yes"),
+    pytest.param(no(), no(LATER), id="no, no"),
+    pytest.param(yes(LATER), no(), id="yes, an older no"),
+]
+ALOUD: Final = [
+    pytest.param(yes(), no(LATER), id="yes, no"),
+    pytest.param(yes(LATER), no(LATER), id="yes, no at the same instant"),
+    pytest.param(identity(), refusal(LATER), id="identity, refusal"),
+]
+_SHORT: Final = timedelta(seconds=45)
+
+
+@pytest.mark.parametrize(("before", "after"), SILENT)
+async def test_redis_says_nothing_of_anything_else(
+    tier: RedisTier, overruled: Overruled, before: Evidence | None, after: Evidence
+) -> None:
+    """Nobody has anything to drop."""
+    if before is not None:
+        await tier.put(NAME, kept(before))
+
+    await tier.put(NAME, kept(after))
+
+    assert overruled == []
+
+
+@pytest.mark.parametrize(("before", "after"), ALOUD)
+async def test_redis_says_that_a_yes_is_overruled(
+    tier: RedisTier,
+    overruled: Overruled,
+    recorder: Recorder,
+    before: Evidence | Identity,
+    after: Evidence | Refusal,
+) -> None:
+    """Since the no was observed, whoever the yes was from; it counts as stored like any other."""
+    await tier.put(NAME, kept(before))
+
+    await tier.put(NAME, kept(after, _SHORT))
+
+    assert overruled == [(NAME, LATER)]
+    assert recorder.results(CacheOperation.PUT) == [CacheResult.STORED] * 2
+
+
+@pytest.mark.parametrize(("before", "after"), SILENT)
+async def test_memory_says_nothing_of_anything_else(
+    store: TieredStore, overruled: Overruled, before: Evidence | None, after: Evidence
+) -> None:
+    """Nobody has anything to drop."""
+    if before is not None:
+        store.put(NAME, before, keep_until=START + DAY)
+
+    store.put(NAME, after, keep_until=START + DAY)
+
+    assert overruled == []
+
+
+@pytest.mark.parametrize(("before", "after"), ALOUD)
+async def test_memory_says_that_a_yes_is_overruled(
+    store: TieredStore, overruled: Overruled, before: Evidence | Identity, after: Evidence | Refusal
+) -> None:
+    """Redis may be away, and have the yes when it is back."""
+    store.put(NAME, before, keep_until=START + DAY)
+
+    store.put(NAME, after, keep_until=START + DAY)
+
+    assert overruled == [(NAME, LATER)]
+
+
+async def test_a_yes_that_has_run_out_is_overruled_all_the_same(
+    store: TieredStore, overruled: Overruled, clock: FakeClock
+) -> None:
+    """It may have a longer life elsewhere."""
+    store.put(NAME, yes(), keep_until=START + SECOND)
+    clock.jump(DAY)
+
+    store.put(NAME, no(clock.now()), keep_until=clock.now() + SECOND)
+
+    assert overruled == [(NAME, clock.now())]
+
+
+async def test_what_is_said_is_said_of_one_name(store: TieredStore, overruled: Overruled) -> None:
+    """Others keep their yes."""
+    store.put(Fingerprint(b"another name"), yes(), keep_until=START + DAY)
+
+    store.put(NAME, no(LATER), keep_until=START + DAY)
+
+    assert overruled == []
+    assert store.peek(Fingerprint(b"another name")) is not None

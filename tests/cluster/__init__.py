@@ -1,0 +1,1 @@
+"""Several replicas in front of one Redis and one store."""

@@ -1,0 +1,174 @@
+"""Store budgets for tests: one of a process, or those of several replicas, and time that passes for Redis too."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from typing import Final, Protocol, TypeAlias
+
+from redis.asyncio import Redis
+
+from service.errors import NoAnswer
+from service.interfaces import Priority, StoreBudget
+from service.limits.cluster_budget import ClusterBudget
+from service.limits.store_budget import TokenBucket
+from service.redis.connect import RedisClient
+from tests.clock import FakeClock
+
+FOREGROUND: Final = Priority.FOREGROUND
+BACKGROUND: Final = Priority.BACKGROUND
+KEY: Final = "og:v1:b:test"
+
+_SHIFT: Final = """
+for _, field in ipairs({'counted_at', 'paused_until'}) do
+  local instant = tonumber(redis.call('HGET', KEYS[1], field) or 'x')
+  if instant then redis.call('HSET', KEYS[1], field, instant - ARGV[1]) end
+end
+"""
+
+AnyBudget: TypeAlias = TokenBucket | ClusterBudget
+
+
+def seconds(number: float) -> timedelta:
+    """Return a duration."""
+    return timedelta(seconds=number)
+
+
+class Told:
+    """What a budget told of its pauses."""
+
+    def __init__(self) -> None:
+        self.pauses: list[timedelta] = []
+        self.resumed = 0
+
+    def resume(self) -> None:
+        """A pause ended."""
+        self.resumed += 1
+
+
+class Bench(Protocol):
+    """A budget under test, and the time in which it lives."""
+
+    clock: FakeClock
+    told: Told
+
+    @property
+    def budget(self) -> AnyBudget:
+        """The budget."""
+
+    async def pass_time(self, number: float) -> None:
+        """Let so many seconds pass."""
+
+    async def settle(self) -> None:
+        """Let the budget take note of everything."""
+
+
+class ProcessBench:
+    """One token bucket."""
+
+    def __init__(self, *, rate: float, burst: int, patience: float, jitter: float = 1.0) -> None:
+        self.clock = FakeClock()
+        self.told = Told()
+        self.budget = bucket(self.clock, self.told, rate=rate, burst=burst, patience=patience, jitter=jitter)
+
+    async def pass_time(self, number: float) -> None:
+        """Move the clock."""
+        await self.clock.advance(seconds(number))
+
+    async def settle(self) -> None:
+        """Nothing is told to anybody."""
+
+
+class ClusterBench:
+    """Replicas with one Redis; each may spend an equal part of rate and burst without it.
+
+    Redis has a clock of its own: time passes there because what it has written down is moved into the past. With
+    `keys` the replicas have one each, and so share nothing: broken on purpose.
+    """
+
+    def __init__(
+        self,
+        client: RedisClient,
+        operator: Redis,
+        *,
+        rate: float,
+        burst: int,
+        patience: float,
+        jitter: float = 1.0,
+        replicas: int = 1,
+        keys: Sequence[str] = (),
+        queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self.clock = FakeClock()
+        self.operator = operator
+        self.keys = keys or [KEY] * replicas
+        self.tolds = [Told() for _ in self.keys]
+        self.owns = [
+            bucket(
+                self.clock,
+                told,
+                rate=rate / len(self.keys),
+                burst=max(1, burst // len(self.keys)),
+                patience=patience,
+                jitter=jitter,
+            )
+            for told in self.tolds
+        ]
+        self.budgets = [
+            ClusterBudget(
+                own=own,
+                client=client,
+                key=key,
+                rate=rate,
+                burst=burst,
+                patience=seconds(patience),
+                clock=self.clock,
+                jitter=lambda: jitter,
+                queueing=queueing,
+            )
+            for own, key in zip(self.owns, self.keys, strict=True)
+        ]
+        self.budget = self.budgets[0]
+        self.told = self.tolds[0]
+
+    async def pass_time(self, number: float) -> None:
+        """Move everybody's clock."""
+        for key in sorted(set(self.keys)):
+            if await self.operator.exists(key):
+                await self.operator.eval(_SHIFT, 1, key, str(round(number * 1000)))
+        await self.clock.advance(seconds(number))
+
+    async def settle(self) -> None:
+        """Let everything that replicas have noted reach Redis."""
+        for budget in self.budgets:
+            await budget.close()
+
+    async def known(self, field: str, key: str = KEY) -> float:
+        """Return what Redis has of the budget."""
+        value = await self.operator.hget(key, field)
+        assert value is not None
+        return float(value)
+
+
+def bucket(
+    clock: FakeClock, told: Told, *, rate: float, burst: int, patience: float, jitter: float = 1.0
+) -> TokenBucket:
+    """Return a budget of one process."""
+    return TokenBucket(
+        rate=rate,
+        burst=burst,
+        patience=seconds(patience),
+        clock=clock,
+        paused=told.pauses.append,
+        resumed=told.resume,
+        jitter=lambda: jitter,
+    )
+
+
+async def drain(budget: StoreBudget, *, most: int = 10_000) -> int:
+    """Ask until there is nothing that can be had without waiting, and return how often there was."""
+    for number in range(most):
+        try:
+            await budget.acquire(FOREGROUND)
+        except NoAnswer:
+            return number
+    return most

@@ -1,0 +1,159 @@
+"""Replicas that claim look-ups, the store that they ask, and claims that are broken on purpose."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from service.alone import Alone
+from service.cache.claims import ClusterClaims
+from service.cache.keys import claim_key
+from service.cache.memory import MemoryTier
+from service.cache.redis_tier import RedisTier
+from service.cache.tiers import TieredStore
+from service.errors import NoAnswer
+from service.interfaces import Clock, LookUpOnce
+from service.ownership import Evidence, Fingerprint, Observation
+from service.redis.connect import RedisClient
+from tests.cache.samples import DAY, NAME, Recorder, sealer, yes
+from tests.gateways import until
+
+CLAIM: Final = claim_key(NAME)
+PATIENCE: Final = timedelta(seconds=10)
+
+
+class SlowStore:
+    """Answers one look-up at a time, when the test lets it; counts them all.
+
+    `says` is what it answers next, an observation or what it raises; a look-up is under way from `asked` on.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._open = asyncio.Event()
+        self.asked = 0
+        self.under_way = 0
+        self.says: list[NoAnswer] = []
+
+    def open(self) -> None:
+        """Answer from now on."""
+        self._open.set()
+
+    async def look_up(self) -> Evidence:
+        """Return proof of ownership, observed when it was asked for."""
+        self.asked += 1
+        self.under_way += 1
+        observed_at = self._clock.now()
+        try:
+            await self._open.wait()
+        finally:
+            self.under_way -= 1
+        if self.says:
+            raise self.says.pop(0)
+        return yes(observed_at)
+
+
+class Claimant:
+    """One replica: its caches, its claims, and its way to the store."""
+
+    def __init__(
+        self,
+        client: RedisClient,
+        store: SlowStore,
+        *,
+        clock: Clock,
+        claims: Callable[..., LookUpOnce] = ClusterClaims,
+        patience: timedelta = PATIENCE,
+    ) -> None:
+        self.recorder = Recorder()
+        self.joined = 0
+        self.store = store
+        self.cache = TieredStore(
+            memory=MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock),
+            redis=RedisTier(
+                client=client,
+                sealer=sealer(),
+                clock=clock,
+                on_operation=self.recorder.operation,
+                on_state=self.recorder.state,
+            ),
+            on_operation=self.recorder.operation,
+        )
+        self.claims = claims(
+            client=client, store=self.cache, clock=clock, patience=patience, joined=self._another_has_found
+        )
+
+    async def ask(self, name: Fingerprint = NAME, *, not_before: datetime | None = None) -> Observation:
+        """Look it up once in the cluster, as verification does."""
+
+        async def look_up_and_remember() -> Observation:
+            observation = await self.store.look_up()
+            return self.cache.put(name, observation, keep_until=observation.observed_at + DAY)
+
+        return await self.claims.look_up_once(
+            name,
+            look_up_and_remember,
+            good_enough=lambda found: not_before is None or found.observed_at >= not_before,
+        )
+
+    def asking(self, name: Fingerprint = NAME, *, not_before: datetime | None = None) -> asyncio.Task[Observation]:
+        """Begin to ask."""
+        return asyncio.ensure_future(self.ask(name, not_before=not_before))
+
+    async def close(self) -> None:
+        """Let everything reach Redis."""
+        if isinstance(self.claims, ClusterClaims):
+            await self.claims.close()
+        await self.cache.close()
+
+    def _another_has_found(self) -> None:
+        self.joined += 1
+
+
+async def released(client: Redis, key: str = CLAIM) -> None:
+    """Return once nobody claims it."""
+    async with asyncio.timeout(10):
+        while await client.exists(key):
+            continue
+
+
+async def waiting(claimant: Claimant, *, looks: int = 1) -> None:
+    """Return once a replica has looked so often for what others have found."""
+    before = len(claimant.recorder.operations)
+    await until(lambda: len(claimant.recorder.operations) >= before + looks)
+
+
+class YesToAll(Alone):
+    """Claims without excluding anybody: broken on purpose."""
+
+    def __init__(self, **collaborators: Any) -> None:
+        """Take what claims need, and need nothing."""
+
+
+class Blind(ClusterClaims):
+    """Claims and never looks whether somebody else has come to an end meanwhile: broken on purpose."""
+
+    async def _found(self, *_: object) -> Observation | None:
+        return None
+
+
+class Forgetful(ClusterClaims):
+    """Never renews a claim, nor lets go of it: broken on purpose."""
+
+    async def _hold(self, *_: object) -> None:
+        return
+
+
+class Rash(ClusterClaims):
+    """Lets go at once, of whatever claim is there: broken on purpose."""
+
+    def __init__(self, **collaborators: Any) -> None:
+        """Keep the client."""
+        super().__init__(**collaborators)
+        self._client: Redis = collaborators["client"]
+
+    async def _hold(self, _name: Fingerprint, key: str, _token: str, done: asyncio.Event) -> None:
+        await done.wait()
+        await self._client.delete(key)

@@ -1,0 +1,62 @@
+"""A Redis that never hurries anybody, and gateways in front of it."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+from redis import Redis as SyncRedis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+
+from service.redis.connect import MAX_CONNECTIONS, connect
+from service.secret import RedisUrl
+from tests.cache.conftest import close
+from tests.redis_server import RedisServer, free_port
+
+
+@pytest.fixture
+async def patient_redis(redis_url: str, empty_redis: Redis) -> AsyncIterator[Redis]:
+    """A client as the gateway makes it, but for its time-outs: a busy machine is not a silent Redis."""
+    pool = BlockingConnectionPool.from_url(redis_url, max_connections=MAX_CONNECTIONS, timeout=10, socket_timeout=10)
+    async with Redis.from_pool(pool) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def one_node_cluster_url() -> Iterator[str]:
+    """Where a Redis Cluster is whose one node has every slot."""
+    server = RedisServer(arguments=["--cluster-enabled", "yes", "--cluster-port", str(free_port())])
+    server.start()
+    try:
+        with SyncRedis.from_url(server.url) as operator:
+            operator.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            while "cluster_state:ok" not in str(operator.execute_command("CLUSTER", "INFO")):
+                # WAIT for a replica that does not exist: the server itself holds us back for 50 ms.
+                operator.wait(1, 50)
+        yield f"redis+cluster://127.0.0.1:{server.port}"
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def one_node_cluster(one_node_cluster_url: str) -> AsyncIterator[RedisCluster]:
+    """A client of a Redis Cluster in which there is nothing yet."""
+    client = connect(RedisUrl(one_node_cluster_url))
+    assert isinstance(client, RedisCluster)
+    await client.initialize()
+    await client.flushall()
+    yield client
+    await close(client)
+
+
+@pytest.fixture
+async def operator_of() -> AsyncIterator[Callable[[RedisCluster], Redis]]:
+    """Make plain clients of the first node of a cluster."""
+    async with AsyncExitStack() as stack:
+
+        def make(cluster: RedisCluster) -> Redis:
+            node = cluster.get_default_node()
+            client = Redis(host=node.host, port=int(node.port))
+            stack.push_async_callback(client.aclose)
+            return client
+
+        yield make

@@ -1,0 +1,61 @@
+"""How old the answer may be for those who join a look-up that is content with another replica's."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from service.interfaces import Clock
+from service.ownership import Fingerprint, Observation
+from service.singleflight import SingleFlight
+from service.verification import Question, Verification
+from tests.cache.samples import yes
+from tests.clock import FakeClock
+from tests.core.fakes import ObedientBudget, PlainFingerprints, PlainFloors, PlainStore, ScriptedSource
+from tests.core.rig import GAME, KEY, KEY_PROOF, NO_TIME, RULES, SECOND
+
+
+class OtherReplica:
+    """Has begun a look-up a second ago, and finds something in a second. Implements `LookUpOnce`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._found = yes(clock.now() - SECOND)
+
+    async def look_up_once(
+        self,
+        name: Fingerprint,  # noqa: ARG002 - it is asked about one thing only
+        look_up: Callable[[], Awaitable[Observation]],
+        *,
+        good_enough: Callable[[Observation], bool],
+    ) -> Observation:
+        """Return what it finds, if that is good enough."""
+        await self._clock.sleep(SECOND)
+        return self._found if good_enough(self._found) else await look_up()
+
+
+async def test_nobody_gets_older_evidence_than_they_accept() -> None:
+    """Two equal questions of one moment share a look-up; only one of them takes what was observed before it."""
+    clock = FakeClock()
+    source = ScriptedSource(clock)
+    source.owns(GAME, KEY, KEY_PROOF)
+    verification = Verification(
+        source=source,
+        store=PlainStore(clock),
+        budget=ObedientBudget(),
+        fingerprints=PlainFingerprints(),
+        flights=SingleFlight(joined=lambda: None, crashed=lambda _: None),
+        clock=clock,
+        once=OtherReplica(clock),
+        floors=PlainFloors(),
+        sandbox=False,
+    )
+    asked_at = clock.now()
+    questions = [Question(RULES, KEY, 10 * SECOND, max_age) for max_age in (None, NO_TIME)]
+    tasks = [asyncio.ensure_future(verification.verify(question)) for question in questions]
+
+    await clock.advance(3 * SECOND)
+
+    [relaxed, strict] = [task.result().decision.observed_at for task in tasks]
+    assert relaxed == asked_at - SECOND
+    assert strict is not None
+    assert strict >= asked_at
+    assert len(source.calls) == 1

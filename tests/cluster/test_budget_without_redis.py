@@ -1,0 +1,274 @@
+"""What the replicas' budgets do when Redis fails them: each spends its own part, and nothing is raised."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Final, TypeAlias
+
+import pytest
+from redis.asyncio import Redis
+
+from service.errors import Overloaded, SourceRateLimited
+from service.limits.cluster_budget import ClusterBudget
+from service.redis.circuit import PAUSE_SECONDS
+from service.redis.connect import connect
+from service.secret import RedisUrl
+from tests.cache.wire import server_that_says
+from tests.cluster.budgets import BACKGROUND, FOREGROUND, ClusterBench, drain, seconds
+from tests.gateways import until
+from tests.redis_server import RedisServer, free_port
+
+BURST: Final = 12
+OWN: Final = 4
+"""What each of three replicas may spend of it without Redis."""
+
+Act: TypeAlias = Callable[[RedisServer, Redis], Awaitable[None]]
+
+
+async def kill(server: RedisServer, operator: Redis) -> None:
+    """Nobody listens any more."""
+    server.kill()
+
+
+async def start(server: RedisServer, operator: Redis) -> None:
+    """Somebody listens again, who knows nothing."""
+    server.start()
+
+
+async def pause(server: RedisServer, operator: Redis) -> None:
+    """It takes everything and answers nothing."""
+    server.pause()
+
+
+async def resume(server: RedisServer, operator: Redis) -> None:
+    """It answers again."""
+    server.resume()
+
+
+async def make_replica(server: RedisServer, operator: Redis) -> None:
+    """It refuses to write."""
+    await operator.replicaof("127.0.0.1", str(free_port()))
+
+
+async def make_master(server: RedisServer, operator: Redis) -> None:
+    """It writes again."""
+    await operator.replicaof("NO", "ONE")
+
+
+async def fill(server: RedisServer, operator: Redis) -> None:
+    """It is full, and evicts nothing."""
+    await operator.config_set("maxmemory", 1)
+
+
+async def empty(server: RedisServer, operator: Redis) -> None:
+    """There is room again."""
+    await operator.config_set("maxmemory", 0)
+
+
+async def forbid(server: RedisServer, operator: Redis) -> None:
+    """Scripts may no longer run."""
+    await operator.acl_setuser("default", enabled=True, commands=["-evalsha", "-eval"])
+
+
+async def permit(server: RedisServer, operator: Redis) -> None:
+    """They may again."""
+    await operator.acl_setuser("default", enabled=True, commands=["+evalsha", "+eval"])
+
+
+FAILURES: Final = pytest.mark.parametrize(
+    ("failing", "healing"),
+    [(kill, start), (pause, resume), (make_replica, make_master), (fill, empty), (forbid, permit)],
+    ids=["killed", "silent", "read-only", "full", "forbidden"],
+)
+
+
+@asynccontextmanager
+async def replicas(url: str, *, rate: float = 1 / 50, patience: float = 0) -> AsyncIterator[ClusterBench]:
+    """Open three replicas with the gateway's own client and its time-outs."""
+    async with AsyncExitStack() as stack:
+        client = connect(RedisUrl(url))
+        stack.push_async_callback(client.aclose)
+        assert isinstance(client, Redis)
+        operator = await stack.enter_async_context(Redis.from_url(url))
+        bench = ClusterBench(client, operator, rate=rate, burst=BURST, patience=patience, replicas=3)
+        stack.push_async_callback(bench.settle)
+        yield bench
+
+
+async def fail_until_left_alone(budget: ClusterBudget) -> None:
+    """Ask for turns that cost nothing, until Redis is left alone for a while."""
+    for _ in range(3):
+        with pytest.raises(Overloaded):
+            await budget.acquire(BACKGROUND)
+
+
+@FAILURES
+async def test_each_spends_its_own_part(own_redis: RedisServer, failing: Act, healing: Act) -> None:
+    """No more than that, in a burst, and without an error."""
+    async with replicas(own_redis.url) as bench:
+        await failing(own_redis, bench.operator)
+
+        taken = [await drain(budget) for budget in bench.budgets]
+
+        await healing(own_redis, bench.operator)
+        assert taken == [OWN] * 3
+
+
+@FAILURES
+async def test_a_healed_redis_is_used_again(own_redis: RedisServer, failing: Act, healing: Act) -> None:
+    """A second later the replicas are one again: what one has spent, the next one misses."""
+    async with replicas(own_redis.url) as bench:
+        await failing(own_redis, bench.operator)
+        for budget in bench.budgets:
+            await drain(budget)
+            await fail_until_left_alone(budget)
+        await healing(own_redis, bench.operator)
+        bench.clock.jump(seconds(PAUSE_SECONDS))
+
+        taken = sum([await drain(budget) for budget in bench.budgets])
+
+        assert taken == BURST
+
+
+async def test_who_is_left_alone_is_asked_once_a_second(own_redis: RedisServer) -> None:
+    """All the others of that second lose no time to it."""
+    async with replicas(own_redis.url) as bench:
+        await drain(bench.budget)
+        own_redis.pause()
+        for _ in range(3):
+            with pytest.raises(Overloaded):
+                await bench.budget.acquire(FOREGROUND)
+        began = time.monotonic()
+
+        with pytest.raises(Overloaded):
+            await bench.budget.acquire(FOREGROUND)
+        skipping = time.monotonic() - began
+        bench.clock.jump(seconds(PAUSE_SECONDS))
+        began = time.monotonic()
+        with pytest.raises(Overloaded):
+            await bench.budget.acquire(FOREGROUND)
+        trying = time.monotonic() - began
+
+        own_redis.resume()
+        assert skipping < trying
+
+
+async def test_losing_redis_gives_no_second_burst(own_redis: RedisServer) -> None:
+    """Turns that came from Redis are taken from the replica's own part too."""
+    async with replicas(own_redis.url) as bench:
+        taken = await drain(bench.budget)
+        own_redis.kill()
+
+        assert (taken, await drain(bench.budget)) == (BURST, 0)
+
+
+async def test_a_pause_outlives_redis(own_redis: RedisServer) -> None:
+    """Whoever knew of it keeps to it, also when Redis comes back and knows nothing."""
+    async with replicas(own_redis.url) as bench:
+        one, other, _ = bench.budgets
+        one.refused(seconds(20))
+        await bench.settle()
+        with pytest.raises(SourceRateLimited):
+            await other.acquire(FOREGROUND)
+        own_redis.kill()
+
+        for budget in (one, other):
+            with pytest.raises(SourceRateLimited):
+                budget.admit(FOREGROUND, within=timedelta(days=1))
+            with pytest.raises(SourceRateLimited):
+                await budget.acquire(FOREGROUND)
+        own_redis.start()
+        bench.clock.jump(seconds(19))
+        for budget in (one, other):
+            with pytest.raises(SourceRateLimited):
+                await budget.acquire(FOREGROUND)
+        bench.clock.jump(seconds(1))
+
+        await one.acquire(FOREGROUND)
+        await other.acquire(FOREGROUND)
+
+
+async def test_a_refusal_that_redis_never_hears_of_is_kept(own_redis: RedisServer) -> None:
+    """By the replica that was refused, with the pauses of its own that get longer."""
+    async with replicas(own_redis.url) as bench:
+        own_redis.kill()
+        for _ in range(3):
+            bench.budget.refused(None)
+            bench.clock.jump(bench.budget.pause_left())
+        await bench.settle()
+
+        assert bench.told.pauses == [seconds(1), seconds(2), seconds(4)]
+
+
+async def test_without_redis_admission_and_tokens_are_its_own(own_redis: RedisServer) -> None:
+    """A caller is told what this replica may spend, not what the cluster had."""
+    async with replicas(own_redis.url) as bench:
+        own_redis.kill()
+        await drain(bench.budget, most=OWN - 1)
+        bench.budget.admit(FOREGROUND, within=timedelta())
+        await bench.budget.acquire(FOREGROUND)
+        await fail_until_left_alone(bench.budget)
+
+        assert bench.budget.tokens() < 1
+        with pytest.raises(Overloaded) as raised:
+            bench.budget.admit(FOREGROUND, within=timedelta())
+        # A token every 50 seconds for all is one every 150 for each of three.
+        assert raised.value.retry_after == seconds(150)
+
+
+async def test_who_waits_for_a_turn_from_redis_gets_it_without_redis(own_redis: RedisServer) -> None:
+    """It was given out; nobody needs Redis for it any more."""
+    async with replicas(own_redis.url, patience=60) as bench:
+        await bench.budget.acquire(FOREGROUND)
+        await drain(bench.budgets[1], most=BURST - 1)
+        waiting = asyncio.create_task(bench.budget.acquire(FOREGROUND))
+        await until(lambda: bench.clock.sleepers)
+        own_redis.kill()
+
+        await bench.clock.advance(seconds(50))
+
+        await waiting
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b":1\r\n",
+        b"+OK\r\n",
+        b"$-1\r\n",
+        b"*0\r\n",
+        b"*1\r\n:1\r\n",
+        b"*4\r\n:2\r\n:0\r\n:0\r\n:1000\r\n",
+        b"*4\r\n:1\r\n:-1\r\n:0\r\n:1000\r\n",
+        b"*4\r\n:1\r\n:9223372036854775807\r\n:0\r\n:1000\r\n",
+        b"*4\r\n:1\r\n:0\r\n:0\r\n:0\r\n",
+        b"*4\r\n$1\r\n1\r\n:0\r\n:0\r\n:1000\r\n",
+        b"-ERR unknown command\r\n",
+        b"-NOSCRIPT No matching script.\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"",
+    ],
+)
+async def test_whatever_it_says(reply: bytes) -> None:
+    """What is not our script's answer is none: the replica spends its own part."""
+    async with server_that_says(reply) as url, replicas(url) as bench:
+        bench.budget.refused(timedelta())
+        bench.budget.answered()
+        await bench.settle()
+
+        assert await drain(bench.budget) == OWN
+        assert bench.budget.pause_left() == timedelta()
+
+
+async def test_closing_waits_for_nobody_for_long(own_redis: RedisServer) -> None:
+    """A silent Redis keeps no gateway from ending."""
+    async with replicas(own_redis.url) as bench:
+        own_redis.pause()
+        for _ in range(50):
+            bench.budget.refused(seconds(1))
+
+        async with asyncio.timeout(5):
+            await bench.budget.close()
+        own_redis.resume()

@@ -1,0 +1,532 @@
+"""One look-up for all replicas, as long as Redis is there."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import pytest
+from redis.asyncio import Redis, RedisCluster
+
+from service.cache.claims import CLAIM_FOR, LOOK_EVERY, RENEW_EVERY, ClusterClaims
+from service.cache.keys import redis_key
+from service.errors import SourceUnavailable
+from service.interfaces import Clock, LookUpOnce
+from service.redis.connect import RedisClient, connect
+from service.secret import RedisUrl
+from tests.cache.samples import DAY, NAME, OTHER_NAME, kept, name_of, no, yes
+from tests.clock import FakeClock
+from tests.cluster.claimants import (
+    CLAIM,
+    PATIENCE,
+    Blind,
+    Claimant,
+    Forgetful,
+    Rash,
+    SlowStore,
+    YesToAll,
+    released,
+    waiting,
+)
+from tests.cluster.clocks import UnhurriedClock
+from tests.cluster.promises import Variant, promised, variants
+from tests.gateways import until
+from tests.redis_server import RedisServer
+
+MILLISECOND: Final = timedelta(milliseconds=1)
+CLAIM_MS: Final = CLAIM_FOR // MILLISECOND
+A_WHILE_MS: Final = 50_000
+"""Longer than any claim, so that it shows who has changed it."""
+
+MakeClaims = Callable[..., LookUpOnce]
+
+
+class MakeClaimant(Protocol):
+    """Makes replicas, on the session's Redis and in front of one store unless told otherwise."""
+
+    def __call__(
+        self,
+        claims: MakeClaims = ClusterClaims,
+        *,
+        client: RedisClient | None = None,
+        clock: Clock | None = None,
+        patience: timedelta = PATIENCE,
+    ) -> Claimant:
+        """Return one, which is closed after the test."""
+
+
+@pytest.fixture
+def store() -> SlowStore:
+    """The store that all replicas ask."""
+    return SlowStore(UnhurriedClock())
+
+
+@pytest.fixture
+async def make_claimant(patient_redis: Redis, store: SlowStore) -> AsyncIterator[MakeClaimant]:
+    """Make replicas."""
+    async with AsyncExitStack() as stack:
+
+        def make(
+            claims: MakeClaims = ClusterClaims,
+            *,
+            client: RedisClient | None = None,
+            clock: Clock | None = None,
+            patience: timedelta = PATIENCE,
+        ) -> Claimant:
+            claimant = Claimant(
+                client or patient_redis, store, clock=clock or UnhurriedClock(), claims=claims, patience=patience
+            )
+            stack.push_async_callback(claimant.close)
+            return claimant
+
+        yield make
+
+
+@variants(ClusterClaims, yes_to_all=YesToAll)
+async def test_ten_replicas_look_up_once(
+    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore
+) -> None:
+    """All of them know what it found, and nine count that they have joined."""
+    replicas = [make_claimant(variant.make) for _ in range(10)]
+    tasks = [replica.asking() for replica in replicas]
+    await until(lambda: store.asked)
+    store.open()
+
+    found = await asyncio.gather(*tasks)
+
+    with promised(variant):
+        assert store.asked == 1
+        assert len(set(map(repr, found))) == 1
+        assert sum(replica.joined for replica in replicas) == 9
+
+
+@variants(ClusterClaims, blind=Blind)
+async def test_who_comes_when_all_is_done_looks_up_nothing(
+    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """Its caches were empty when it looked, and the claim was free when it came: what was found is there."""
+    store.open()
+    first = await make_claimant().ask()
+    await released(patient_redis)
+
+    late = make_claimant(variant.make)
+    found = await late.ask()
+
+    with promised(variant):
+        assert (store.asked, found, late.joined) == (1, first, 1)
+
+
+@variants(ClusterClaims, rash=Rash)
+async def test_a_claim_is_let_go_of_when_redis_has_what_was_found(
+    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """Also when many writes are before it: nobody finds neither."""
+    holder = make_claimant(variant.make)
+    task = holder.asking()
+    await until(lambda: store.under_way)
+    for number in range(200):
+        holder.cache.put(name_of(1000 + number), yes(), keep_until=yes().observed_at + DAY)
+    store.open()
+    await task
+
+    await released(patient_redis)
+
+    with promised(variant):
+        assert await patient_redis.exists(redis_key(NAME)) == 1
+
+
+async def test_different_questions_do_not_wait_for_one_another(make_claimant: MakeClaimant, store: SlowStore) -> None:
+    """A claim is for one name."""
+    tasks = [make_claimant().asking(name) for name in (NAME, OTHER_NAME)]
+
+    await until(lambda: store.under_way == 2)
+
+    store.open()
+    await asyncio.gather(*tasks)
+
+
+@variants(ClusterClaims, forgetful=Forgetful)
+async def test_after_a_failure_the_others_try_one_by_one(
+    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """Each gets an honest answer of its own, at once, and nothing is left behind."""
+    replicas = [make_claimant(variant.make) for _ in range(2)]
+    store.says = [SourceUnavailable(f"{number}") for number in range(2)]
+    tasks = [replica.asking() for replica in replicas]
+    await until(lambda: store.under_way)
+    began = time.monotonic()
+    store.open()
+
+    raised = await asyncio.gather(*tasks, return_exceptions=True)
+
+    took = timedelta(seconds=time.monotonic() - began)
+    with promised(variant):
+        assert sorted(map(str, raised)) == ["0", "1"]
+        assert took < CLAIM_FOR
+        await asyncio.gather(*(replica.close() for replica in replicas))
+        assert not await patient_redis.exists(CLAIM)
+
+
+async def test_after_a_failure_one_success_is_enough(make_claimant: MakeClaimant, store: SlowStore) -> None:
+    """The second one to try finds it for the third too."""
+    replicas = [make_claimant() for _ in range(3)]
+    store.says = [SourceUnavailable("bad luck")]
+    tasks = [replica.asking() for replica in replicas]
+    await until(lambda: store.under_way)
+    store.open()
+
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [isinstance(result, SourceUnavailable) for result in results].count(True) == 1
+    assert (store.asked, sum(replica.joined for replica in replicas)) == (2, 1)
+
+
+async def test_what_is_not_good_enough_is_not_taken(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """A caller who wants to know how it is now waits for a look-up that began after that."""
+    store.open()
+    first = await make_claimant().ask()
+    await released(patient_redis)
+
+    now = first.observed_at + timedelta(microseconds=1)
+    found = await make_claimant().ask(not_before=now)
+
+    assert found.observed_at >= now
+    assert store.asked == 2
+
+
+@variants(ClusterClaims, yes_to_all=YesToAll)
+async def test_a_killed_holder_costs_the_time_of_its_claim(
+    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """Its claim stays, nobody renews it, and when it has run out one of the others looks up for all."""
+    await patient_redis.set(CLAIM, "a replica that was killed", px=CLAIM_MS)
+    store.open()
+    replicas = [make_claimant(variant.make) for _ in range(3)]
+    began = time.monotonic()
+
+    await asyncio.gather(*(replica.ask() for replica in replicas))
+
+    took = timedelta(seconds=time.monotonic() - began)
+    with promised(variant):
+        assert store.asked == 1
+        assert CLAIM_FOR / 2 < took < CLAIM_FOR * 3
+
+
+@variants(ClusterClaims, forgetful=Forgetful)
+async def test_a_claim_is_renewed_while_the_look_up_takes_its_time(
+    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """Again and again, and so a look-up may take longer than a claim."""
+    clock = FakeClock()
+    task = make_claimant(variant.make, clock=clock).asking()
+    await until(lambda: store.under_way)
+    renewed = 0
+    for _ in range(3):
+        await patient_redis.pexpire(CLAIM, A_WHILE_MS)
+        await clock.advance(RENEW_EVERY)
+        for _ in range(200):
+            if await patient_redis.pttl(CLAIM) <= CLAIM_MS:
+                renewed += 1
+                break
+
+    with promised(variant):
+        assert renewed == 3
+    store.open()
+    await task
+
+
+@variants(ClusterClaims, rash=Rash)
+async def test_nobody_lets_go_of_the_claim_of_another(
+    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """Nor renews it: a replica whose claim has run out leaves that of the next one alone."""
+    clock = FakeClock()
+    holder = make_claimant(variant.make, clock=clock)
+    task = holder.asking()
+    await until(lambda: store.under_way)
+    await patient_redis.set(CLAIM, "the next one", px=A_WHILE_MS)
+    await clock.advance(RENEW_EVERY)
+    store.open()
+    await task
+    await holder.close()
+
+    with promised(variant):
+        assert await patient_redis.get(CLAIM) == b"the next one"
+        assert await patient_redis.pttl(CLAIM) > CLAIM_MS
+
+
+async def test_the_same_replica_can_be_the_next_one(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """Every claim has a token of its own: an older look-up of ours does not end the claim of a newer one."""
+    replica = make_claimant()
+    older = replica.asking()
+    await until(lambda: store.under_way)
+    first_token = await patient_redis.get(CLAIM)
+    await patient_redis.delete(CLAIM)
+    newer = replica.asking()
+    await until(lambda: store.under_way == 2)
+
+    older.cancel()
+    await asyncio.gather(older, return_exceptions=True)
+    await waiting_for_releases(replica)
+
+    second_token = await patient_redis.get(CLAIM)
+    assert second_token not in (None, first_token)
+    store.open()
+    await newer
+
+
+async def waiting_for_releases(replica: Claimant) -> None:
+    """Return once the claims that are no longer held had time to be let go of."""
+    claims = replica.claims
+    assert isinstance(claims, ClusterClaims)
+    await until(lambda: len(claims._held) == 1)
+
+
+@pytest.mark.parametrize("cancelled", ["holder", "waiter"])
+async def test_cancelling_one_hurts_no_other(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis, cancelled: str
+) -> None:
+    """Without the holder the next one looks up, at once; without a waiter nothing changes."""
+    holder, waiter, other = [make_claimant() for _ in range(3)]
+    holding = holder.asking()
+    await until(lambda: store.under_way)
+    tasks = {"holder": holding, "waiter": waiter.asking()}
+    rest = [other.asking()]
+    await waiting(other)
+    began = time.monotonic()
+
+    task = tasks.pop(cancelled)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    store.open()
+    found = await asyncio.gather(*rest, *tasks.values())
+
+    assert task.cancelled()
+    assert len(set(map(repr, found))) == 1
+    assert store.asked == (2 if cancelled == "holder" else 1)
+    assert timedelta(seconds=time.monotonic() - began) < CLAIM_FOR
+
+
+async def test_nobody_waits_longer_than_a_look_up_may_take(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """Somebody seems to renew a claim for ever: then it is ignored."""
+    await patient_redis.set(CLAIM, "somebody", px=A_WHILE_MS)
+    store.open()
+
+    replica = make_claimant(patience=3 * LOOK_EVERY)
+    await replica.ask()
+    await replica.close()
+
+    assert store.asked == 1
+    assert await patient_redis.get(CLAIM) == b"somebody"
+
+
+@pytest.mark.parametrize("lifetime_ms", [None, A_WHILE_MS])
+async def test_what_looks_like_a_claim_and_lasts_too_long_is_cut(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis, lifetime_ms: int | None
+) -> None:
+    """Planted, or left by something else: it must not keep a question from being asked for ever."""
+    await patient_redis.set(CLAIM, "somebody", px=lifetime_ms)
+    task = make_claimant().asking()
+
+    async with asyncio.timeout(10):
+        while not 0 <= await patient_redis.pttl(CLAIM) <= CLAIM_MS:
+            continue
+
+    await patient_redis.delete(CLAIM)
+    store.open()
+    await task
+
+
+async def test_a_claim_that_is_none_is_replaced(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """A value of another type costs nothing."""
+    await patient_redis.rpush(CLAIM, "x")
+
+    task = make_claimant().asking()
+    await until(lambda: store.under_way)
+
+    assert await patient_redis.type(CLAIM) == b"string"
+    store.open()
+    await task
+
+
+class Stuttering(Redis):
+    """Sends every script twice, as redis-py does when a connection breaks before the answer has come."""
+
+    async def evalsha(self, *arguments: Any) -> Any:
+        """Return the second answer."""
+        await super().evalsha(*arguments)
+        return await super().evalsha(*arguments)
+
+
+async def test_nobody_waits_for_a_claim_of_its_own(
+    make_claimant: MakeClaimant, store: SlowStore, redis_url: str
+) -> None:
+    """A claim that was made, but whose answer was lost, is ours."""
+    async with Stuttering.from_url(redis_url) as client:
+        replica = make_claimant(client=client)
+        task = replica.asking()
+
+        await until(lambda: store.under_way)
+
+        assert replica.recorder.states == [True]
+        store.open()
+        await task
+        await replica.close()
+
+
+async def test_redis_dying_while_others_wait_leaves_nobody_waiting(
+    make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer
+) -> None:
+    """Each then looks up for itself, once."""
+    async with connect(RedisUrl(own_redis.url)) as client:
+        replicas = [make_claimant(client=client) for _ in range(3)]
+        tasks = [replica.asking() for replica in replicas]
+        await until(lambda: store.under_way)
+
+        own_redis.kill()
+
+        await until(lambda: store.under_way == 3)
+        store.open()
+        await asyncio.gather(*tasks)
+        for replica in replicas:
+            await replica.close()
+    assert store.asked == 3
+
+
+@pytest.mark.parametrize("failure", ["killed", "silent"])
+async def test_without_redis_each_replica_looks_up_once(
+    make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer, failure: str
+) -> None:
+    """And none of them fails for it."""
+    own_redis.kill() if failure == "killed" else own_redis.pause()
+    store.open()
+    async with connect(RedisUrl(own_redis.url)) as client:
+        replicas = [make_claimant(client=client) for _ in range(3)]
+
+        await asyncio.gather(*(replica.ask() for replica in replicas))
+
+        for replica in replicas:
+            await replica.close()
+    own_redis.resume() if failure == "silent" else None
+    assert store.asked == 3
+
+
+async def test_redis_that_comes_back_is_used_again(
+    make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer
+) -> None:
+    """Within a second of its coming back."""
+    clock = FakeClock()
+    async with connect(RedisUrl(own_redis.url)) as client:
+        replica = make_claimant(client=client, clock=clock)
+        store.open()
+        own_redis.kill()
+        for _ in range(4):
+            await replica.ask()
+        own_redis.start()
+        clock.jump(timedelta(seconds=1))
+
+        async with Redis.from_url(own_redis.url) as operator:
+            await operator.set(CLAIM, "another", px=A_WHILE_MS)
+            task = replica.asking()
+            await until(lambda: clock.sleepers)
+            assert not task.done()
+
+            await operator.delete(CLAIM)
+            await clock.advance(LOOK_EVERY)
+            await task
+        await replica.close()
+
+
+async def test_a_newer_no_is_what_a_waiter_learns(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """What it knew itself to be newer is not overruled by what another replica has found."""
+    await patient_redis.set(CLAIM, "another", px=A_WHILE_MS)
+    waiter, other = make_claimant(), make_claimant()
+    task = waiter.asking()
+    await waiting(waiter)
+    newer = no(UnhurriedClock().now())
+
+    waiter.cache.put(NAME, newer, keep_until=newer.observed_at + DAY)
+    other.cache.put(NAME, yes(newer.observed_at - timedelta(seconds=1)), keep_until=newer.observed_at + DAY)
+
+    assert await task == newer
+
+
+async def test_more_questions_than_connections_are_no_outage(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """Two hundred claims at once take few of the connections, and all are made."""
+    replica = make_claimant()
+    tasks = [replica.asking(name_of(number)) for number in range(200)]
+
+    await until(lambda: store.under_way == 200)
+
+    claimed = [await patient_redis.exists(CLAIM.replace(NAME.hex(), name_of(number).hex())) for number in range(200)]
+    assert claimed == [1] * 200
+    store.open()
+    await asyncio.gather(*tasks)
+
+
+async def test_closing_lets_go(make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis) -> None:
+    """A replica that ends leaves no claim behind, though its look-up was cut."""
+    replica = make_claimant()
+    task = replica.asking()
+    await until(lambda: store.under_way)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    await replica.close()
+
+    assert not await patient_redis.exists(CLAIM)
+
+
+async def test_closing_waits_for_nobody_for_long(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """A look-up that goes on, though it should have been cut, is left behind; its claim runs out."""
+    replica = make_claimant(clock=FakeClock())
+    task = replica.asking()
+    await until(lambda: store.under_way)
+
+    async with asyncio.timeout(10):
+        await replica.close()
+
+    assert 0 < await patient_redis.pttl(CLAIM) <= CLAIM_MS
+    store.open()
+    await task
+
+
+async def test_in_redis_cluster(make_claimant: MakeClaimant, store: SlowStore, one_node_cluster: RedisCluster) -> None:
+    """A claim and what is found are on different nodes there, and need not be on one."""
+    replicas = [make_claimant(client=one_node_cluster) for _ in range(3)]
+    tasks = [replica.asking() for replica in replicas]
+    await until(lambda: store.under_way)
+    store.open()
+
+    await asyncio.gather(*tasks)
+
+    for replica in replicas:
+        await replica.close()
+    assert store.asked == 1
+
+
+async def test_an_entry_is_what_the_others_find(make_claimant: MakeClaimant, patient_redis: Redis) -> None:
+    """Not the claim, but the cache is what they look at."""
+    await patient_redis.set(CLAIM, "another", px=A_WHILE_MS)
+    task = make_claimant().asking()
+    found = yes(UnhurriedClock().now())
+
+    await make_claimant().cache._redis.put(NAME, kept(found))  # type: ignore[union-attr]
+
+    assert await task == found

@@ -1,0 +1,81 @@
+"""What the Redis user of several replicas may do: all that is documented, and no more is tried."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+import pytest
+from redis.asyncio import Redis
+
+from service.redis import connect as documented
+from service.redis.connect import connect
+from service.secret import RedisUrl
+from tests.cluster.budgets import FOREGROUND, ClusterBench, drain, seconds
+from tests.cluster.claimants import Claimant, SlowStore
+from tests.cluster.clocks import UnhurriedClock
+from tests.redis_server import RedisServer
+
+RIGHTS: Final = re.findall(r"\+[a-z|]+", documented.__doc__ or "")
+
+
+@asynccontextmanager
+async def replicas(server: RedisServer, rights: Sequence[str]) -> AsyncIterator[tuple[ClusterBench, Claimant, Redis]]:
+    """Open the budget and the claims of a user with these rights; the last one is an operator with all."""
+    async with Redis.from_url(server.url) as operator:
+        await operator.acl_setuser("og", enabled=True, passwords=["+pw"], keys=["og:v1:*"], commands=["-@all", *rights])
+        async with connect(RedisUrl(server.url.replace("//", "//og:pw@"))) as client:
+            bench = ClusterBench(client, operator, rate=1 / 50, burst=6, patience=0, replicas=3)
+            store = SlowStore(UnhurriedClock())
+            store.open()
+            claimant = Claimant(client, store, clock=UnhurriedClock())
+            yield bench, claimant, operator
+            await bench.settle()
+            await claimant.close()
+
+
+async def use(bench: ClusterBench, claimant: Claimant) -> int:
+    """Do everything that replicas do in Redis, and return how much of the budget there was."""
+    taken = sum([await drain(budget) for budget in bench.budgets])
+    bench.budget.refused(timedelta())
+    await bench.settle()
+    bench.budget.answered()
+    await bench.settle()
+    await claimant.ask()
+    await claimant.close()
+    return taken
+
+
+async def test_the_documented_rights_are_enough(own_redis: RedisServer) -> None:
+    """Redis has refused nothing, and the budget was one."""
+    async with replicas(own_redis, RIGHTS) as (bench, claimant, operator):
+        taken = await use(bench, claimant)
+
+        assert await operator.acl_log() == []
+        assert taken == 6
+        assert await bench.known("share") == pytest.approx(0.55)
+
+
+@pytest.mark.parametrize("right", ["+evalsha", "+hmget", "+hset", "+time", "+pexpire"])
+async def test_without_one_of_them_it_is_every_replica_for_itself(own_redis: RedisServer, right: str) -> None:
+    """Each is needed; the operator sees which in Redis's own log, and no question fails for it."""
+    rights = [other for other in RIGHTS if other != right]
+    async with replicas(own_redis, rights) as (bench, claimant, operator):
+        taken = await use(bench, claimant)
+        refused = {str(line["object"]) for line in await operator.acl_log()}
+
+    assert right.removeprefix("+") in refused
+    assert taken <= 6
+    assert bench.budget.tokens() <= 6
+
+
+async def test_a_pause_is_kept_by_a_replica_that_may_tell_nobody(own_redis: RedisServer) -> None:
+    """As without Redis."""
+    async with replicas(own_redis, ["+get", "+client|setname"]) as (bench, _, _):
+        bench.budget.refused(seconds(20))
+        await bench.settle()
+
+        assert bench.budget.pause_left() == seconds(20)
+        assert bench.budgets[1].pause_left() == timedelta()
+        await bench.budgets[1].acquire(FOREGROUND)

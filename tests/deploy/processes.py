@@ -1,0 +1,29 @@
+"""Gateways as processes of their own, set up by environment variables alone."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+_PREFIX: Final = "OWNERSHIP_GATEWAY_"
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with these settings, named without the prefix, and no others."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
+    return own | {_PREFIX + name: value for name, value in settings.items()}
+
+
+@contextmanager
+def gateway(settings: Mapping[str, str]) -> Iterator[None]:
+    """Run a gateway with a sandbox until the block ends; it answers by the time that the block begins."""
+    command = [sys.executable, "-m", "service", "serve", "--sandbox"]
+    with subprocess.Popen(command, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as it:
+        try:
+            assert it.stdout is not None
+            assert b'"started"' in it.stdout.readline()
+            yield
+        finally:
+            it.kill()

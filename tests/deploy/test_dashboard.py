@@ -1,0 +1,151 @@
+"""`deploy/grafana`: each panel's question is asked of a real Prometheus that watches the real gateway.
+
+There is no Grafana here. The form is checked against Grafana's own schema by deploy/check-prometheus.sh, and below is
+what we ask of it beyond that.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any, Final
+
+import pytest
+
+from service.observability.metrics import Metrics
+from tests.deploy.monitoring import ROOT, Scene, scene, until
+
+_DASHBOARD: Final[dict[str, Any]] = json.loads((ROOT / "deploy/grafana/ownership-gateway.json").read_text())
+_ALL: Final[list[dict[str, Any]]] = _DASHBOARD["panels"]
+_PANELS: Final = [panel for panel in _ALL if panel["type"] != "row"]
+_VARIABLES: Final = {variable["name"]: variable for variable in _DASHBOARD["templating"]["list"]}
+_QUERIES: Final = [
+    pytest.param(target["expr"], id=f"{panel['title']}-{target['refId']}")
+    for panel in _PANELS
+    for target in panel["targets"]
+]
+_FIRST_DATA_SECONDS: Final = 60
+
+
+@pytest.fixture(scope="module")
+def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A gateway on the sandbox that is asked all the time, and scraped every second."""
+    with scene(tmp_path_factory.mktemp("monitored")) as running:
+        yield running
+
+
+def _as_asked(expression: str) -> str:
+    """Return what Grafana would send, with every gateway chosen."""
+    chosen = {"$__rate_interval": "20s", "$job": "ownership-gateway", "$instance": ".*"}
+    for name, value in chosen.items():
+        expression = expression.replace(name, value)
+    assert "$" not in expression
+    return expression
+
+
+def _by_title(panel: dict[str, Any]) -> str:
+    title: str = panel["title"]
+    return title
+
+
+@pytest.mark.parametrize("expression", _QUERIES)
+def test_has_data(monitored: Scene, expression: str) -> None:
+    """Every query of every panel yields numbers for a gateway that is asked; a rate of zero is one."""
+    until(lambda: monitored.query(_as_asked(expression)), seconds=_FIRST_DATA_SECONDS)
+
+
+@pytest.mark.parametrize("name", ["job", "instance"])
+def test_variable_has_values(monitored: Scene, name: str) -> None:
+    """What can be chosen from is found where the gateway is scraped."""
+    found = re.fullmatch(r"label_values\((.*), (\w+)\)", _VARIABLES[name]["query"]["query"])
+
+    assert found is not None
+    until(lambda: monitored.query(f"count by ({found[2]}) ({_as_asked(found[1])})"))
+    assert found[2] == name
+
+
+def test_annotations_can_be_asked_for(monitored: Scene) -> None:
+    """Starts are asked for in a form that Prometheus takes; while nothing starts there are none."""
+    expressions = [one["expr"] for one in _DASHBOARD["annotations"]["list"] if "expr" in one]
+
+    assert len([monitored.query(_as_asked(expression)) for expression in expressions]) == 1
+
+
+@pytest.mark.parametrize("panel", _PANELS, ids=_by_title)
+def test_explains_itself(panel: dict[str, Any]) -> None:
+    """A panel says what it shows and in which unit."""
+    assert panel["title"]
+    assert panel["description"].endswith(".")
+    assert panel["fieldConfig"]["defaults"]["unit"]
+
+
+def test_titles_are_different() -> None:
+    """No two panels are called the same."""
+    titles = [panel["title"] for panel in _PANELS]
+
+    assert len(set(titles)) == len(titles)
+
+
+def test_ids_are_different() -> None:
+    """Grafana tells panels apart by their number."""
+    numbers = [panel["id"] for panel in _ALL]
+
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_nothing_overlaps() -> None:
+    """Every panel has its own place, on a grid 24 columns wide."""
+    places = [panel["gridPos"] for panel in _ALL]
+
+    assert all(place["x"] + place["w"] <= 24 for place in places)
+    for one, other in combinations(places, 2):
+        beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        assert beside or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+
+
+@pytest.mark.parametrize("panel", _PANELS, ids=_by_title)
+def test_asks_the_prometheus_that_was_chosen(panel: dict[str, Any]) -> None:
+    """No panel is tied to one installation."""
+    sources = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
+
+    assert all(source == {"type": "prometheus", "uid": "${datasource}"} for source in sources)
+
+
+@pytest.mark.parametrize("expression", _QUERIES)
+def test_asks_about_the_gateways_that_were_chosen(expression: str) -> None:
+    """Every metric is narrowed by job and instance; alerts are not, for one is about there being no gateway."""
+    selectors = re.findall(r"\{([^{}]*)\}", expression)
+
+    assert selectors
+    for selector in selectors:
+        assert 'alertname=~"OwnershipGateway.*"' in selector or 'job=~"$job", instance=~"$instance"' in selector
+
+
+@pytest.mark.parametrize("expression", _QUERIES)
+def test_asks_for_what_there_is(expression: str) -> None:
+    """A panel reads metrics and label values that the gateway has."""
+    exposed = Metrics(games=["x-moon"], version="1.2.3", sandbox=False).render()[0].decode()
+
+    for name in re.findall(r"(?:ownership_gateway|process|python)_\w+", expression):
+        assert re.search(rf"^{name}[ {{]", exposed, re.MULTILINE), name
+    for label, values in re.findall(r'(\w+)!?=~?"([^"$]*)"', expression):
+        if label in {"alertname", "alertstate"}:
+            continue
+        for value in values.split("|"):
+            assert re.search(rf'{label}="{value}"', exposed), (label, value)
+
+
+def test_variables() -> None:
+    """Prometheus, job and gateway can be chosen."""
+    assert list(_VARIABLES) == ["datasource", "job", "instance"]
+
+
+def test_is_new_enough_for_current_grafana() -> None:
+    """The form is that of Grafana 12, which therefore has nothing to convert."""
+    assert _DASHBOARD["schemaVersion"] == 41
+
+
+def test_can_be_provisioned() -> None:
+    """It has a name of its own for links, and no number, which is another in every installation."""
+    assert _DASHBOARD["uid"] == "ownership-gateway"
+    assert "id" not in _DASHBOARD

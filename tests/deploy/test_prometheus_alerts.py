@@ -1,0 +1,101 @@
+"""Real alerts: a real Prometheus scrapes the real gateway, faults befall it, and a webhook hears of each.
+
+The rules and routes are the shipped ones; only their minutes are seconds.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from tests.deploy.monitoring import Scene, scene, shipped_rules, until
+
+_RECORDED: Final = sorted({rule["record"] for rule in shipped_rules() if "record" in rule})
+
+_OF_A_BUSY_MACHINE: Final = {"LatencyBudgetBurning", "EventLoopLag"}
+"""Where tests run side by side, these say something about the machine."""
+
+
+@pytest.fixture(scope="module")
+def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A gateway that has been watched for a while."""
+    with scene(tmp_path_factory.mktemp("monitored")) as running:
+        until(lambda: "Sandbox" in running.firing())
+        until(lambda: all(running.query(name) for name in _RECORDED))
+        yield running
+
+
+def _reaches(monitored: Scene, receiver: str, name: str, status: str = "firing") -> None:
+    until(lambda: monitored.webhook.alerts(receiver, name, status))
+
+
+@pytest.mark.parametrize("name", _RECORDED)
+def test_is_recorded(monitored: Scene, name: str) -> None:
+    """Every recording rule yields data for a gateway that is asked."""
+    assert monitored.query(name)
+
+
+def test_all_is_well(monitored: Scene) -> None:
+    """While nothing is wrong nothing fires but the word that all of this is a sandbox."""
+    assert monitored.firing() - _OF_A_BUSY_MACHINE == {"Sandbox"}
+
+
+def test_the_sandbox_reaches_somebody(monitored: Scene) -> None:
+    """A warning arrives where warnings go."""
+    _reaches(monitored, "tickets", "Sandbox")
+
+    assert not monitored.webhook.alerts("pager", "Sandbox", "firing")
+
+
+def test_a_refused_key_reaches_somebody(monitored: Scene) -> None:
+    """When itch.io refuses the key it arrives where somebody wakes up, with what to do; and so does its end."""
+    monitored.sandbox("PUT", "seller-key", {"revoked": True})
+    try:
+        _reaches(monitored, "pager", "SellerKeyRefused")
+    finally:
+        monitored.sandbox("PUT", "seller-key", {"revoked": False})
+    _reaches(monitored, "pager", "SellerKeyRefused", "resolved")
+
+    alert = monitored.webhook.alerts("pager", "SellerKeyRefused", "firing")[0]
+    assert alert["labels"]["job"] == "ownership-gateway"
+    assert alert["annotations"]["runbook_url"].endswith("/operations#seller-key-refused")
+
+
+def test_a_throttling_store_reaches_somebody(monitored: Scene) -> None:
+    """When itch.io throttles the gateway for long, a warning arrives."""
+    monitored.sandbox("PUT", "faults", {"status": 429, "retry_after": "30"})
+    try:
+        _reaches(monitored, "tickets", "StorePaused")
+    finally:
+        monitored.sandbox("DELETE", "faults")
+
+
+def test_a_lost_redis_reaches_somebody(monitored: Scene) -> None:
+    """When Redis dies a warning arrives, and its end when it is back."""
+    monitored.redis.kill()
+    try:
+        _reaches(monitored, "tickets", "RedisLost")
+    finally:
+        monitored.redis.start()
+    _reaches(monitored, "tickets", "RedisLost", "resolved")
+
+
+def test_a_dead_gateway_reaches_somebody(monitored: Scene) -> None:
+    """When the gateway dies it is noticed that nobody answers the scrapes, and later that there is none left at all."""
+    monitored.gateway.kill()
+    try:
+        _reaches(monitored, "tickets", "Down")
+        _reaches(monitored, "pager", "Absent")
+    finally:
+        monitored.gateway.start()
+    _reaches(monitored, "pager", "Absent", "resolved")
+
+
+def test_a_restarting_gateway_reaches_somebody(monitored: Scene) -> None:
+    """When the gateway starts over and over again it arrives where somebody wakes up."""
+    for _ in range(3):
+        monitored.gateway.kill()
+        monitored.gateway.start()
+        until(lambda: monitored.query("up == 1"))
+
+    _reaches(monitored, "pager", "RestartLoop")

@@ -1,0 +1,1 @@
+"""The process as its surroundings see it: sockets, signals, load, and callers who go away."""

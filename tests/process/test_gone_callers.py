@@ -1,0 +1,423 @@
+"""No work for callers who are gone, and no harm to those who are there."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from service.errors import SourceRateLimited
+from service.http_protocol import Bounds
+from service.interfaces import Priority
+from service.limits.store_budget import TokenBucket
+from service.ownership import Fingerprint
+from service.sandbox import seed
+from service.sandbox.paths import Endpoint
+from service.singleflight import SingleFlight
+from tests.clock import START, FakeClock
+from tests.gateways import X_MOON, LogLines, asked_store, befall, caller_lines, settings_from, until
+from tests.process.ports import OnPort, on_port
+from tests.process.serving import UNBOUNDED, Application, get, post, protocol, served
+
+SECOND: Final = timedelta(seconds=1)
+NAME: Final = Fingerprint(b"a question")
+FRUGAL: Final = "[itch]\nrate = 1\nburst = 1\ntimeout = 10\n" + X_MOON
+"""A store that may be asked once a second."""
+
+TOKEN: Final = "ogw_token-of-a-test"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The time of the gateway."""
+    return FakeClock()
+
+
+def asked_keys(gateway: OnPort) -> int:
+    """Return how often the store was asked about a key."""
+    return asked_store(gateway.gateway.sandbox, Endpoint.DOWNLOAD_KEYS)
+
+
+def answering(gateway: OnPort) -> int:
+    """Return how many questions the gateway is answering."""
+    return gateway.gateway.gateway.asgi.in_flight()
+
+
+async def test_answering_stops_when_the_caller_hangs_up(application: Application) -> None:
+    """Whatever it was doing is cancelled."""
+    application.may_answer.clear()
+    async with served(application, protocol(bounds=Bounds())) as server:
+        wire = await server.connect()
+        await wire.send(get("/a"))
+        await until(lambda: application.asked)
+        wire.cut()
+        await until(lambda: not server.server.server_state.tasks)
+
+    assert application.left == ["/a"]
+
+
+async def test_uvicorn_alone_goes_on_answering(application: Application) -> None:
+    """So the test above can fail."""
+    application.may_answer.clear()
+    async with served(application, UNBOUNDED) as server:
+        wire = await server.connect()
+        await wire.send(get("/a"))
+        await until(lambda: application.asked)
+        wire.cut()
+        await until(lambda: not server.connections)
+        await asyncio.sleep(0.05)
+
+        assert application.left == []
+
+
+async def test_answering_stops_when_the_body_breaks_off(application: Application) -> None:
+    """Nothing waits for the rest of it."""
+    async with served(application, protocol(bounds=Bounds())) as server:
+        wire = await server.connect()
+        await wire.send(post("/a", b"x" * 100)[:-50])
+        await until(lambda: application.begun)
+        wire.cut()
+        await until(lambda: not server.server.server_state.tasks)
+
+    assert (application.left, application.asked) == (["/a"], [])
+
+
+async def test_pipelined_requests_of_a_caller_who_has_gone_are_not_begun(application: Application) -> None:
+    """The first is cancelled, the others wait for ever, that is, are forgotten."""
+    application.may_answer.clear()
+    async with served(application, protocol(bounds=Bounds())) as server:
+        wire = await server.connect()
+        await wire.send(get("/a") + get("/b") + get("/c"))
+        await until(lambda: application.asked)
+        wire.cut()
+        await until(lambda: not server.server.server_state.tasks)
+
+    assert (application.begun, application.left) == (["/a"], ["/a"])
+
+
+async def test_request_whose_caller_has_gone_at_once_is_not_begun(application: Application) -> None:
+    """What was already received when the connection broke is not worth a look."""
+    http = protocol(bounds=Bounds())
+    async with served(application, http) as server:
+        wire = await server.connect()
+        await until(lambda: server.connections)
+        connection = next(iter(server.server.server_state.connections))
+        connection.data_received(get("/a"))
+        connection.transport.abort()
+        connection.connection_lost(None)
+        wire.cut()
+        await until(lambda: not server.server.server_state.tasks)
+
+    assert application.begun == []
+
+
+async def test_leaving_is_no_bug(
+    tmp_path: Path, clock: FakeClock, log: LogLines, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It happens all day: nothing is logged, and nothing is left behind."""
+    async with on_port(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
+        befall(gateway.gateway.sandbox, latency_ms=1000)
+        wire = await gateway.caller(seed.OWNER_KEY)
+        await until(lambda: asked_keys(gateway))
+        wire.cut()
+        await until(lambda: not answering(gateway))
+        await clock.advance(2 * SECOND)
+
+    assert [line["level"] for line in log.lines("bug")] == []
+    assert [record for record in caplog.records if record.name.startswith(("uvicorn", "asyncio"))] == []
+
+
+async def test_what_the_store_was_asked_for_is_remembered(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """The request is spent; who asks next has the answer."""
+    async with on_port(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
+        befall(gateway.gateway.sandbox, latency_ms=1000)
+        wire = await gateway.caller(seed.OWNER_KEY)
+        await until(lambda: asked_keys(gateway))
+        wire.cut()
+        await until(lambda: not answering(gateway))
+        asking = gateway.asking(seed.OWNER_KEY)
+        await until(lambda: answering(gateway))
+        await clock.advance(SECOND)
+        answer = await asking
+
+        assert (answer.json()["outcome"], asked_keys(gateway)) == ("owned", 1)
+
+
+async def test_one_of_many_who_leaves_harms_nobody(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """Not even the one who asked first."""
+    async with on_port(settings_from(tmp_path, FRUGAL, frugal=True), clock=clock, log=log) as gateway:
+        first = await gateway.caller(seed.OWNER_KEY)  # it waits for its turn: the gateway has asked whose its key is
+        await until(lambda: clock.sleepers and answering(gateway))
+        others = [gateway.asking(seed.OWNER_KEY) for _ in range(20)]
+        await until(lambda: answering(gateway) == 21)
+        first.cut()
+        await until(lambda: answering(gateway) == 20)
+        await clock.advance(2 * SECOND)
+        answers = await asyncio.gather(*others)
+
+        assert [answer.json()["outcome"] for answer in answers] == ["owned"] * 20
+        assert asked_keys(gateway) == 1
+
+
+async def asked_after_all_have_left(gateway: OnPort, clock: FakeClock) -> int:
+    """Return how often the store was asked about keys whose callers hung up before it was their turn."""
+    wires = [await gateway.caller(f"a-key-that-nobody-has-{number}") for number in range(2)]
+    await until(lambda: answering(gateway) == 2 and clock.sleepers)
+    for wire in wires:
+        wire.cut()
+    await until(lambda: gateway.server.connections == 0)
+    await clock.advance(5 * SECOND)
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+    return asked_keys(gateway)
+
+
+async def test_store_is_not_asked_for_callers_who_left_before_their_turn(
+    tmp_path: Path, clock: FakeClock, log: LogLines
+) -> None:
+    """The budget is for those who are there."""
+    async with on_port(settings_from(tmp_path, FRUGAL, frugal=True), clock=clock, log=log) as gateway:
+        assert await asked_after_all_have_left(gateway, clock) == 0
+
+
+async def test_uvicorn_alone_asks_the_store_for_nobody(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """So the test above can fail."""
+    settings = settings_from(tmp_path, FRUGAL, frugal=True)
+    async with on_port(settings, clock=clock, log=log, http=UNBOUNDED) as gateway:
+        assert await asked_after_all_have_left(gateway, clock) > 0
+
+
+async def test_who_comes_when_all_have_left_is_answered(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """A look-up that was dropped is begun again."""
+    async with on_port(settings_from(tmp_path, FRUGAL, frugal=True), clock=clock, log=log) as gateway:
+        wire = await gateway.caller(seed.OWNER_KEY)
+        await until(lambda: answering(gateway) and clock.sleepers)
+        wire.cut()
+        await until(lambda: not answering(gateway))
+        asking = gateway.asking(seed.OWNER_KEY)
+        await until(lambda: answering(gateway))
+        await clock.advance(2 * SECOND)
+        answer = await asking
+
+        assert answer.json()["outcome"] == "owned"
+
+
+async def test_guessing_keys_and_hanging_up_is_not_free(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
+    """The answers would be there a moment later: a try is spent whether its answer is waited for or not."""
+    toml = X_MOON + caller_lines("lobby", TOKEN, failed_keys_per_minute="3")
+    async with on_port(settings_from(tmp_path, toml), clock=clock, log=log) as gateway:
+        befall(gateway.gateway.sandbox, latency_ms=1000)
+        for number in range(3):
+            wire = await gateway.caller(f"a-guess-of-somebody-{number}", token=TOKEN)
+            await until(lambda asked=number + 1: asked_keys(gateway) == asked)  # type: ignore[misc]  # mypy cannot infer it
+            wire.cut()
+            await until(lambda: not answering(gateway))
+
+        answer = await gateway.ask("a-guess-of-somebody-4", token=TOKEN)
+
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_failed_keys")
+
+
+class Queue:
+    """A single-flight whose look-ups wait in a queue until the test lets them go."""
+
+    def __init__(self) -> None:
+        self.flights: SingleFlight[str] = SingleFlight(joined=lambda: None, crashed=lambda _: None)
+        self.may_go = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.begun = 0
+        self.gone = 0
+
+    async def look_up(self) -> str:
+        """Queue, go, answer."""
+        self.begun += 1
+        with self.flights.queueing():
+            await self.may_go.wait()
+        self.gone += 1
+        await self.may_answer.wait()
+        return "owned"
+
+    def fly(self) -> asyncio.Task[str]:
+        """Begin to ask."""
+        return asyncio.ensure_future(self.flights.fly(NAME, self.look_up, now=START))
+
+
+async def turn() -> None:
+    """Let everybody act who can."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def queue() -> Queue:
+    """A queue in which nobody may go yet."""
+    return Queue()
+
+
+async def leave(*callers: asyncio.Task[str]) -> None:
+    """Let them hang up."""
+    for caller in callers:
+        caller.cancel()
+    await turn()
+
+
+async def test_look_up_that_queues_is_dropped_with_its_last_caller(queue: Queue) -> None:
+    """Not with the one before."""
+    callers = [queue.fly() for _ in range(3)]
+    await turn()
+    await leave(*callers[:2])
+    under_way = queue.flights.under_way(NAME)
+    await leave(callers[2])
+    queue.may_go.set()
+    await turn()
+
+    assert (under_way, queue.flights.under_way(NAME), queue.gone) == (True, False, 0)
+
+
+async def test_look_up_that_has_gone_is_finished_for_nobody(queue: Queue) -> None:
+    """It has cost something; its answer is for who comes next."""
+    queue.may_go.set()
+    caller = queue.fly()
+    await turn()
+    await leave(caller)
+    late = queue.fly()
+    queue.may_answer.set()
+
+    assert (await late, queue.begun) == ("owned", 1)
+
+
+async def test_look_up_is_dropped_when_it_begins_to_queue_and_nobody_is_left(queue: Queue) -> None:
+    """They left while it was doing something else."""
+    caller = queue.fly()
+    await leave(caller)
+
+    assert (queue.flights.under_way(NAME), queue.gone) == (False, 0)
+
+
+async def test_refresh_that_queues_is_not_dropped(queue: Queue) -> None:
+    """Nobody waits for it, and it is wanted all the same; who joins it and leaves changes nothing."""
+    queue.flights.start(NAME, queue.look_up, now=START)
+    caller = queue.fly()
+    await turn()
+    await leave(caller)
+    queue.may_go.set()
+    await turn()
+
+    assert queue.gone == 1
+    await queue.flights.close()
+
+
+async def test_who_comes_in_the_moment_of_dropping_has_a_look_up_of_its_own(queue: Queue) -> None:
+    """What is about to end is not joined."""
+    first = queue.fly()
+    await turn()
+    first.cancel()
+    await asyncio.sleep(0)
+    second = queue.fly()
+    queue.may_go.set()
+    queue.may_answer.set()
+
+    assert await second == "owned"
+
+
+async def test_queueing_outside_of_any_look_up_is_nothing_special(queue: Queue) -> None:
+    """Whoever asks whose the key is waits like everybody, and is wanted."""
+    queue.may_go.set()
+    queue.may_answer.set()
+
+    assert await queue.look_up() == "owned"
+
+
+def budget(clock: FakeClock) -> TokenBucket:
+    """Return a budget of one a second, without a burst, that somebody has spent."""
+    return TokenBucket(rate=1, burst=1, patience=20 * SECOND, clock=clock, paused=lambda _: None, resumed=lambda: None)
+
+
+async def take(bucket: TokenBucket, clock: FakeClock, count: int) -> list[asyncio.Task[float]]:
+    """Ask for so many turns; each task returns when it had its own."""
+
+    async def wait() -> float:
+        await bucket.acquire(Priority.FOREGROUND)
+        return clock.monotonic()
+
+    tasks = [asyncio.create_task(wait()) for _ in range(count)]
+    await turn()
+    return tasks
+
+
+async def test_end_of_the_queue_that_was_left_is_there_for_the_next(clock: FakeClock) -> None:
+    """Also when those before the last left first."""
+    bucket = budget(clock)
+    start = clock.monotonic()
+    first, second, third, fourth = await take(bucket, clock, 4)
+    for task in (third, fourth, second):
+        task.cancel()
+        await turn()
+    (next_one,) = await take(bucket, clock, 1)
+    await clock.advance(10 * SECOND)
+
+    assert [await first, await next_one] == [start, start + 1]
+
+
+async def test_middle_of_the_queue_that_was_left_is_not_filled(clock: FakeClock) -> None:
+    """Two would be sent at once; whoever comes next queues behind the last."""
+    bucket = budget(clock)
+    start = clock.monotonic()
+    first, second, third = await take(bucket, clock, 3)
+    second.cancel()
+    await turn()
+    (next_one,) = await take(bucket, clock, 1)
+    await clock.advance(10 * SECOND)
+
+    assert [await first, await third, await next_one] == [start, start + 2, start + 3]
+
+
+async def test_turn_that_has_passed_is_not_given_back(clock: FakeClock) -> None:
+    """An empty place is over when the next one has had its turn."""
+    bucket = budget(clock)
+    start = clock.monotonic()
+    _, second, third, fourth = await take(bucket, clock, 4)
+    second.cancel()
+    await turn()
+    await clock.advance(2 * SECOND)
+    fourth.cancel()
+    await turn()
+    tasks = await take(bucket, clock, 2)
+    await clock.advance(10 * SECOND)
+
+    assert [await third, *[await task for task in tasks]] == [start + 2, start + 3, start + 4]
+
+
+async def test_places_of_another_pace_are_not_given_back(clock: FakeClock) -> None:
+    """What they cost has changed with it; to be late is better than to ask too much."""
+    bucket = budget(clock)
+    start = clock.monotonic()
+    first, second, third = await take(bucket, clock, 3)
+    bucket.refused(timedelta())  # half the pace from now on
+    third.cancel()
+    await turn()
+    (next_one,) = await take(bucket, clock, 1)
+    await clock.advance(20 * SECOND)
+
+    assert [await first, await second, await next_one] == [start, start + 1, start + 4]
+
+
+@pytest.mark.parametrize("leaves", [lambda task: task.cancel(), None])
+async def test_pause_ends_every_wait(clock: FakeClock, leaves: Callable[[asyncio.Task[float]], object] | None) -> None:
+    """Whoever queued before it is told, and whoever left is not missed."""
+    bucket = budget(clock)
+    _, second, third = await take(bucket, clock, 3)
+    if leaves is not None:
+        leaves(second)
+    bucket.refused(30 * SECOND)
+    await clock.advance(5 * SECOND)
+
+    assert isinstance((await settled(third)), SourceRateLimited)
+
+
+async def settled(task: Awaitable[float]) -> object:
+    """Return how it ended."""
+    (outcome,) = await asyncio.gather(task, return_exceptions=True)
+    return outcome

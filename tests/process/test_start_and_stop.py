@@ -1,0 +1,222 @@
+"""Starting without anybody else, stopping without losing anything, and being killed."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from service.clock import SystemClock
+from service.http_protocol import Bounds
+from service.sandbox import seed
+from tests import sizes
+from tests.gateways import SECRET, befall, sandbox_alone, store_calls, until
+from tests.process.processes import PATIENCE, QUESTION, Balancer, process
+from tests.process.serving import UNBOUNDED, Application, get, post, protocol, served
+from tests.redis_server import free_port
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """Return a port that takes connections and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+async def first_answers(*, store: int, redis: int) -> tuple[int, httpx.Response]:
+    """Start a gateway between these two; return its readiness and its answer to a question."""
+    environment = {
+        "ITCH__API_KEY": "a-seller-key-of-a-test",
+        "ITCH__BASE_URL": f"http://127.0.0.1:{store}",
+        "REDIS__URL": f"redis://127.0.0.1:{redis}",
+        "SECRET": SECRET,
+    }
+    async with process(**environment) as gateway, httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
+        ready = await http.get(f"{gateway.base_url}/readyz")
+        answer = await http.post(f"{gateway.base_url}/verify/download-key", json={**QUESTION, "deadline_ms": 300})
+        return ready.status_code, answer
+
+
+async def test_it_starts_ready_while_redis_and_the_store_are_down() -> None:
+    """As soon as it says that it has started; and what it cannot know it says."""
+    ready, answer = await first_answers(store=free_port(), redis=free_port())
+
+    assert (ready, answer.status_code, answer.json()["reason"]) == (200, 503, "source_unavailable")
+
+
+async def test_it_starts_ready_while_redis_and_the_store_are_silent() -> None:
+    """Silence is worse than being down, and keeps it no longer."""
+    with silent_port() as store, silent_port() as redis:
+        ready, answer = await first_answers(store=store, redis=redis)
+
+    assert (ready, answer.status_code, answer.json()["reason"]) == (200, 503, "deadline_exceeded")
+
+
+async def stopped_under_load(*, drain_seconds: float, looks_every: float) -> tuple[Balancer, int]:
+    """Stop a gateway in the middle of a few hundred questions; return how they fared, and the exit code."""
+    async with process("--sandbox", DRAIN_SECONDS=str(drain_seconds)) as gateway:
+        balancer = Balancer(gateway.base_url, looks_every=looks_every)
+        running = asyncio.create_task(balancer.run(staying=4, new=4))
+        while balancer.answered <= 200:  # noqa: ASYNC110 - `until` would leave it no time
+            await asyncio.sleep(0.01)
+        gateway.signal(signal.SIGTERM)
+        await running
+        return balancer, await gateway.ends()
+
+
+@pytest.mark.parametrize("attempt", range(sizes.STOPS))
+async def test_stopping_under_load_loses_nothing(attempt: int) -> None:
+    """Readiness fails, the load balancer notices, and until then everything is answered."""
+    balancer, code = await stopped_under_load(drain_seconds=0.8, looks_every=0.1)
+
+    assert (balancer.failed, code) == ([], 0)
+    assert balancer.answered > 200
+
+
+async def test_without_draining_questions_would_be_lost() -> None:
+    """So the test above can fail."""
+    balancer, code = await stopped_under_load(drain_seconds=0.0, looks_every=0.8)
+
+    assert (balancer.failed != [], code) == (True, 0)
+
+
+async def test_killing_it_leaves_nothing_wrong(redis_url: str) -> None:
+    """Another gateway with the same Redis gives the right answers at once."""
+    environment = {"ITCH__API_KEY": seed.SELLER_KEY, "REDIS__URL": redis_url, "SECRET": SECRET}
+    async with sandbox_alone(SystemClock()) as (sandbox, base_url):
+        environment["ITCH__BASE_URL"] = base_url
+        async with process(**environment) as other, httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
+            async with process(**environment) as killed:
+                await ask(http, killed.base_url, seed.OWNER_KEY)
+                befall(sandbox, latency_ms=60_000)
+                sandbox.journal.clear()
+                asking = asyncio.create_task(ask(http, killed.base_url, "a-key-that-nobody-has"))
+                await until(lambda: store_calls(sandbox))
+                killed.signal(signal.SIGKILL)
+                with pytest.raises(httpx.TransportError):
+                    await asking
+                code = await killed.ends()
+            sandbox.faults.replace([])
+            known = await ask(http, other.base_url, seed.OWNER_KEY)
+            unknown = await ask(http, other.base_url, "another-key-that-nobody-has")
+
+    assert code == -signal.SIGKILL
+    assert [answer.json()["outcome"] for answer in (known, unknown)] == ["owned", "not_owned"]
+
+
+async def ask(http: httpx.AsyncClient, base_url: str, key: str) -> httpx.Response:
+    """Ask about a download key."""
+    return await http.post(f"{base_url}/verify/download-key", json={"game": 3, "download_key": key})
+
+
+async def test_stopping_server_answers_what_has_begun_to_arrive(application: Application) -> None:
+    """A request is not lost because half of it was still on its way; then the connection is closed."""
+    request = post("/a", b"body")
+    async with served(application, protocol(bounds=Bounds())) as server:
+        wire = await server.connect()
+        await wire.send(request[:20])
+        await until(lambda: server.connections)
+        await asyncio.sleep(0.02)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0.02)
+        await wire.send(request[20:])
+        received = await wire.rest()
+        await stopping
+
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in received
+
+
+async def test_stopping_server_answers_what_was_on_its_way(application: Application) -> None:
+    """An idle connection is kept for a moment: its next request may have been sent already."""
+    async with served(application, protocol(bounds=Bounds())) as server:
+        wire = await server.connect()
+        await wire.send(get("/a"))
+        await wire.answer()
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0.02)
+        await wire.send(get("/b"))
+        received = await wire.rest()
+        await stopping
+
+    assert received.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_stopping_server_does_not_cut_off_what_came_late(application: Application) -> None:
+    """Neither what is being answered nor what is still arriving when the moment for idle connections is over."""
+    application.may_answer.clear()
+    async with served(application, protocol(bounds=Bounds())) as server:
+        wires = [await server.connect() for _ in range(2)]
+        await until(lambda: server.connections == 2)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0.02)
+        await wires[0].send(get("/a"))
+        await wires[1].send(get("/b")[:10])
+        await asyncio.sleep(0.2)
+        await wires[1].send(get("/b")[10:])
+        await until(lambda: len(application.asked) == 2)
+        application.may_answer.set()
+        received = [await wire.rest() for wire in wires]
+        await stopping
+
+    assert [answer.startswith(b"HTTP/1.1 200 ") for answer in received] == [True, True]
+
+
+async def test_uvicorn_alone_loses_what_was_on_its_way(application: Application) -> None:
+    """So the test above can fail."""
+    async with served(application, UNBOUNDED) as server:
+        wire = await server.connect()
+        await wire.send(get("/a"))
+        await wire.answer()
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0.02)
+        await asyncio.gather(wire.send(get("/b")), return_exceptions=True)
+        received = await wire.rest()
+        await stopping
+
+    assert received == b""
+
+
+async def test_stopping_server_finishes_what_it_answers(application: Application) -> None:
+    """And closes the connection after it."""
+    application.may_answer.clear()
+    async with served(application, protocol(bounds=Bounds())) as server:
+        wire = await server.connect()
+        await wire.send(get("/a"))
+        await until(lambda: application.asked)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0.02)
+        application.may_answer.set()
+        received = await wire.rest()
+        await stopping
+
+    assert received.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_stopping_server_closes_idle_connections(application: Application) -> None:
+    """Nobody needs to wait for them."""
+    async with served(application, protocol(bounds=Bounds())) as server:
+        wires = [await server.connect() for _ in range(3)]
+        await wires[0].send(get("/a"))
+        await wires[0].answer()
+        await until(lambda: server.connections == 3)
+        await server.stop()
+
+        assert server.connections == 0
+
+
+async def test_stopping_server_cancels_what_takes_too_long(application: Application) -> None:
+    """As uvicorn does: whoever still waits then is told that something went wrong."""
+    application.may_answer.clear()
+    async with served(application, protocol(bounds=Bounds())) as server:
+        wire = await server.connect()
+        await wire.send(get("/a"))
+        await until(lambda: application.asked)
+        for task in server.server.server_state.tasks:
+            task.cancel()
+        received = await wire.rest()
+
+    assert received.startswith(b"HTTP/1.1 500 ")

@@ -1,0 +1,19 @@
+"""How much the tests that push hard push: enough for every run, or as much as `OWNERSHIP_SOAK=1` asks for."""
+
+import os
+from typing import Final
+
+SOAK: Final = os.environ.get("OWNERSHIP_SOAK") == "1"
+"""Whether to take hours instead of seconds."""
+
+STRANGERS: Final = 5_000_000 if SOAK else 20_000
+"""Questions about players that were never asked about before."""
+
+HOSTILE_REQUESTS: Final = 1_000_000 if SOAK else 2_000
+"""Requests of somebody who wants to be remembered."""
+
+SLOW_SOCKETS: Final = 1_000 if SOAK else 50
+"""Connections that say next to nothing."""
+
+STOPS: Final = 100 if SOAK else 3
+"""How often a gateway is stopped under load."""

@@ -1,0 +1,39 @@
+"""The very first lines of the program."""
+
+import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from service.__main__ import TERMINATED, run
+
+
+@pytest.fixture(autouse=True)
+def _handler_put_back() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_it_runs_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was asked for is done."""
+    monkeypatch.setattr(sys, "argv", ["ownership-gateway", "--version"])
+
+    with pytest.raises(SystemExit) as ended:
+        run()
+
+    assert ended.value.code == 0
+    assert "ownership-gateway" in capsys.readouterr().out
+
+
+def test_it_can_be_stopped_before_it_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the first process of a container it would otherwise ignore SIGTERM until it serves."""
+    monkeypatch.setattr(sys, "argv", ["ownership-gateway", "--version"])
+    with pytest.raises(SystemExit):
+        run()
+
+    with pytest.raises(SystemExit) as ended:
+        signal.raise_signal(signal.SIGTERM)
+
+    assert ended.value.code == TERMINATED
