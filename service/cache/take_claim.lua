@@ -15,5 +15,5 @@ if not holder or holder == ARGV[1] or type(holder) == 'table' then
   return 1
 end
 -- No claim of ours lasts longer than this. Something else, put there without an end, must not be in the way for ever.
-redis.call('PEXPIRE', KEYS[1], ARGV[2], 'LT')
+
 return 0

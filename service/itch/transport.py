@@ -21,7 +21,6 @@ _LARGEST_BODY: Final = 256 * 1024
 """A download key is half a kilobyte, a list of games some tens; a compressed bomb of 300 kB has been 300 MB."""
 
 _CONNECTIONS: Final = 16
-_KEEP_ALIVE_SECONDS: Final = 30
 _SANDBOX_HEADER: Final = "x-sandbox"
 
 
@@ -86,7 +85,9 @@ def _transport() -> AiohttpTransport:
 
     def open_session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=_tls(), keepalive_timeout=_KEEP_ALIVE_SECONDS),
+            # A new connection for each request: aiohttp takes bytes that a kept one received while idle for the next
+            # answer, and a no names nobody, so that one stray no would be answered to the wrong player from then on.
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=_tls(), force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,

@@ -10,7 +10,7 @@ from typing import Final
 import jwt
 from msgspec import Struct
 
-from service.ownership import AppJwt
+from service.ownership import LARGEST_ID, AppJwt
 
 _LATEST: Final = 253402300799
 """The last second of the year 9999, past which `datetime` does not go."""
@@ -45,6 +45,8 @@ def peek(token: AppJwt) -> UnverifiedClaims:
 
 
 def _number(claim: object) -> int | None:
-    if isinstance(claim, str) and claim.isascii() and claim.isdigit() and len(claim) < 20:  # noqa: PLR2004 - 2^64
-        return int(claim)
-    return claim if isinstance(claim, int) and not isinstance(claim, bool) else None
+    if isinstance(claim, str) and claim.isascii() and claim.isdigit() and len(claim) <= 16:  # noqa: PLR2004 - 2^53
+        claim = int(claim)
+    if isinstance(claim, bool) or not isinstance(claim, int) or not 0 <= claim <= LARGEST_ID:
+        return None
+    return claim

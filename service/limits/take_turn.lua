@@ -9,7 +9,7 @@
 local granted, wait = -1, paused_until - now
 if wait <= 0 then
   wait = math.ceil(math.max(0, 1 + tonumber(ARGV[6]) - tokens) / (rate * share))
-  granted = 1
+  granted = wait <= tonumber(ARGV[7]) and 1 or 0
   tokens = tokens - granted
 end
 return keep(granted, wait)

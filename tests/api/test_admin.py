@@ -54,7 +54,8 @@ async def test_the_store_is_asked_again_about_a_subject(
     field, credential = SUBJECTS[method]
     await gateway.ask(method, credential)
 
-    response = await invalidate(gateway, **{field: credential}, **variant.make)
+    body: dict[str, Any] = {field: credential, **variant.make}
+    response = await invalidate(gateway, **body)
 
     answers = [await gateway.ask(method, credential) for _ in range(2)]
     assert response.status_code == 200

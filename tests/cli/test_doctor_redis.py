@@ -19,9 +19,21 @@ from tests.redis_server import RedisServer, free_port
 
 SECRET = "0123456789abcdef0123456789abcdef"
 PASSWORD = "pa55w0rd-of-this-test"
-NEEDED = (
-    "+get +set +del +evalsha +eval +hget +hgetall +hmget +hset +hdel +pexpire +time +client|setname"
-).split()
+NEEDED = [
+    "+get",
+    "+set",
+    "+del",
+    "+evalsha",
+    "+eval",
+    "+hget",
+    "+hgetall",
+    "+hmget",
+    "+hset",
+    "+hdel",
+    "+pexpire",
+    "+time",
+    "+client|setname",
+]
 
 
 def variables(url: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Store budgets for tests: one of a process, or those of several replicas, and time that passes for Redis too."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -17,6 +18,8 @@ from tests.clock import FakeClock
 FOREGROUND: Final = Priority.FOREGROUND
 BACKGROUND: Final = Priority.BACKGROUND
 KEY: Final = "og:v1:b:test"
+
+_PATIENCE_SECONDS: Final = 10.0
 
 _SHIFT: Final = """
 for _, field in ipairs({'counted_at', 'paused_until'}) do
@@ -166,9 +169,10 @@ def bucket(
 
 async def drain(budget: StoreBudget, *, most: int = 10_000) -> int:
     """Ask until there is nothing that can be had without waiting, and return how often there was."""
-    for number in range(most):
-        try:
-            await budget.acquire(FOREGROUND)
-        except NoAnswer:
-            return number
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        for number in range(most):
+            try:
+                await budget.acquire(FOREGROUND)
+            except NoAnswer:
+                return number
     return most

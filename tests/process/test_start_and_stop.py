@@ -208,8 +208,10 @@ async def test_stopping_server_closes_idle_connections(application: Application)
         assert server.connections == 0
 
 
-async def test_stopping_server_cancels_what_takes_too_long(application: Application) -> None:
-    """As uvicorn does: whoever still waits then is told that something went wrong."""
+async def test_stopping_server_cancels_what_takes_too_long(
+    application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As uvicorn does: whoever still waits then is told that something went wrong, and the log says what."""
     application.may_answer.clear()
     async with served(application, protocol(bounds=Bounds())) as server:
         wire = await server.connect()
@@ -220,3 +222,4 @@ async def test_stopping_server_cancels_what_takes_too_long(application: Applicat
         received = await wire.rest()
 
     assert received.startswith(b"HTTP/1.1 500 ")
+    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [asyncio.CancelledError]
