@@ -17,3 +17,6 @@ SLOW_SOCKETS: Final = 1_000 if SOAK else 50
 
 STOPS: Final = 100 if SOAK else 3
 """How often a gateway is stopped under load."""
+
+INTERLEAVINGS: Final = 50_000 if SOAK else 60
+"""Orders in which two replicas are asked, told, cut off and restarted."""

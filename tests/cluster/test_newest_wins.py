@@ -1,0 +1,386 @@
+"""Two replicas under any interleaving: what is newer wins, and what was invalidated never comes back.
+
+Verification, both tiers, claims and invalidations are real, and so is Redis, from which either replica can be cut off.
+The store is scripted, and the time stands still until a step lets it pass.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from service.cache.claims import ClusterClaims
+from service.cache.invalidations import Invalidations
+from service.cache.kept import Kept
+from service.cache.keys import floors_key
+from service.cache.memory import MemoryTier
+from service.cache.redis_tier import RedisTier
+from service.cache.sealing import Sealer
+from service.cache.tiers import TieredStore
+from service.errors import SourceUnavailable
+from service.interfaces import Clock
+from service.ownership import Fingerprint, Observation, Outcome
+from service.redis.connect import MAX_CONNECTIONS
+from service.singleflight import SingleFlight
+from service.verification import Question, Verdict, Verification
+from tests.cache.samples import KEYS, fingerprints
+from tests.clock import START, FakeClock
+from tests.cluster.promises import Variant, variants
+from tests.core.fakes import ObedientBudget, ScriptedSource
+from tests.core.rig import GAME, KEY, KEY_PROOF, RULES
+from tests.fault_proxy import FaultProxy, Mode
+from tests.sizes import SOAK
+
+INTERLEAVINGS: Final = 50_000 if SOAK else 60
+"""How many orders of steps are tried."""
+
+TOOK: Final = timedelta(seconds=1)
+"""How long the store takes when it is slow."""
+
+LONG: Final = timedelta(seconds=10)
+REPLICAS: Final = st.integers(0, 1)
+
+
+class Kinds:
+    """What a replica is made of."""
+
+    floors: Callable[..., Invalidations] = Invalidations
+    memory: Callable[..., MemoryTier] = MemoryTier
+    tells_of_noes = True
+
+
+class Replica:
+    """One gateway's memory, and its way to Redis."""
+
+    def __init__(self, *, kinds: Kinds, client: Redis, clock: Clock, source: ScriptedSource) -> None:
+        self.floors = kinds.floors(client=client, key=floors_key(), floors_key=KEYS.floors, clock=clock)
+        tell = self._overruled if kinds.tells_of_noes else _ignored
+        tier = RedisTier(
+            client=client,
+            sealer=Sealer(KEYS.sealing),
+            clock=clock,
+            on_operation=_ignored,
+            on_state=_ignored,
+            on_overruled=tell,
+        )
+        memory = kinds.memory(max_entries=100, max_bytes=1_000_000, clock=clock)
+        self.store = TieredStore(memory=memory, redis=tier, on_operation=_ignored, on_overruled=tell)
+        self.claims = ClusterClaims(
+            client=client, store=self.store, clock=clock, patience=timedelta(seconds=5), joined=_ignored
+        )
+        self.verification = Verification(
+            source=source,
+            store=self.store,
+            budget=ObedientBudget(),
+            fingerprints=fingerprints(),
+            flights=SingleFlight[Observation](joined=_ignored, crashed=_crash),
+            clock=clock,
+            once=self.claims,
+            floors=self.floors,
+            sandbox=False,
+        )
+
+    def _overruled(self, name: Fingerprint, since: datetime) -> None:
+        self.floors.invalidate(name, before=since)
+
+    async def close(self) -> None:
+        """Close everything but the client."""
+        await self.verification.close()
+        await self.claims.close()
+        await self.store.close()
+        await self.floors.close()
+
+
+def _ignored(*_: object) -> None:
+    """Nobody needs to know."""
+
+
+def _crash(error: BaseException) -> None:
+    raise AssertionError("a look-up ended in a bug") from error
+
+
+class Known:
+    """What a replica must know by now: no answer may be older than `any`, and no yes older than `yes`."""
+
+    def __init__(self) -> None:
+        self.any = START
+        self.yes = START
+        self.has_yes = False
+
+
+class Asked:
+    """A question under way, and what its replica knew when it was asked."""
+
+    def __init__(self, task: "asyncio.Task[Verdict]", replica: int, known: Known) -> None:
+        self.task = task
+        self.replica = replica
+        self.oldest, self.oldest_yes = known.any, known.yes
+
+
+class Interleaving(RuleBasedStateMachine):
+    """Steps of players, operators, the store, the network and time, in any order."""
+
+    redis_url: ClassVar[str]
+    kinds: ClassVar[Kinds] = Kinds()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.clock = FakeClock()
+        self.source = ScriptedSource(self.clock)
+        self.truth = [(START - timedelta(days=1), False)]
+        self.under_way: list[Asked] = []
+        self.known = [Known(), Known()]
+        self.await_(self._open())
+
+    def await_(self, work: Any) -> Any:
+        """Run it in the loop of this machine."""
+        return self.runner.run(work)
+
+    async def _open(self) -> None:
+        async with Redis.from_url(self.redis_url) as redis:
+            await redis.flushall()
+        port = urlsplit(self.redis_url).port
+        assert port is not None
+        self.proxies = [await self.stack.enter_async_context(FaultProxy(port)) for _ in range(2)]
+        self.clients = [self._client(proxy.port) for proxy in self.proxies]
+        self.replicas = [self._replica(client) for client in self.clients]
+
+    def _client(self, port: int) -> Redis:
+        # Patient, unlike the gateway's: a busy machine must not look like a network that is down.
+        pool = BlockingConnectionPool.from_url(
+            f"redis://127.0.0.1:{port}", max_connections=MAX_CONNECTIONS, timeout=10, socket_timeout=10, retry=None
+        )
+        client = Redis.from_pool(pool)
+        self.stack.push_async_callback(client.aclose)
+        return client
+
+    def _replica(self, client: Redis) -> Replica:
+        return Replica(kinds=self.kinds, client=client, clock=self.clock, source=self.source)
+
+    def teardown(self) -> None:
+        """Close what was opened."""
+        self.await_(self._close())
+        self.runner.close()
+
+    async def _close(self) -> None:
+        for asked in self.under_way:
+            asked.task.cancel()
+        await asyncio.gather(*(asked.task for asked in self.under_way), return_exceptions=True)
+        for replica in self.replicas:
+            await replica.close()
+        await self.stack.aclose()
+
+    # The world
+
+    @rule()
+    def buy(self) -> None:
+        """The player gets the game."""
+        self.source.owns(GAME, KEY, KEY_PROOF)
+        self.truth.append((self.clock.now(), True))
+
+    @precondition(lambda self: self.truth[-1][1])
+    @rule()
+    def refund(self) -> None:
+        """The player gives it back."""
+        self.source.disowns(GAME, KEY)
+        self.truth.append((self.clock.now(), False))
+
+    @rule(away=st.booleans())
+    def store(self, *, away: bool) -> None:
+        """The store goes away, or comes back."""
+        self.source.failing = SourceUnavailable("away") if away else None
+
+    @rule(index=REPLICAS, cut=st.booleans())
+    def network(self, index: int, *, cut: bool) -> None:
+        """A replica loses Redis, or finds it again."""
+        self.proxies[index].be(Mode.REFUSE if cut else Mode.PASS)
+
+    @rule(seconds=st.sampled_from([0.001, 0.4, 1.5, 5.0, 50.0, 3000.0, 4000.0, 80_000.0]))
+    def time(self, seconds: float) -> None:
+        """Time passes; within two seconds, those who reach Redis have told each other."""
+        self.await_(self._pass(timedelta(seconds=seconds)))
+
+    async def _pass(self, duration: timedelta) -> None:
+        await self.clock.advance(duration)
+        await self._rest()
+        self._check_those_that_are_done()
+        if duration > 2 * TOOK:
+            await self._exchange()
+
+    async def _exchange(self) -> None:
+        reach = [index for index in range(2) if self.proxies[index].mode is Mode.PASS]
+        for index in [*reach, *reach]:
+            await self.replicas[index].floors._exchange()
+        for index in reach:
+            self.known[index].any = max(self.known[other].any for other in reach)
+            self.known[index].yes = max(self.known[other].yes for other in reach)
+
+    # Those who ask, and those who operate
+
+    @rule(index=REPLICAS, at_once=st.booleans())
+    def ask(self, index: int, *, at_once: bool) -> None:
+        """Somebody asks, perhaps for an answer of this very moment, and waits for it."""
+        self.await_(self._ask(index, at_once=at_once))
+
+    async def _ask(self, index: int, *, at_once: bool) -> None:
+        self.source.takes = timedelta()
+        self._begin(index, at_once=at_once)
+        await self._rest()
+        for _ in range(3):
+            if any(not asked.task.done() for asked in self.under_way):
+                await self.clock.advance(TOOK)  # another replica's claim, or a slow look-up, is in the way
+                await self._rest()
+        self._check_those_that_are_done()
+
+    @rule(index=REPLICAS)
+    def ask_slowly(self, index: int) -> None:
+        """Somebody asks while the store is slow; other things happen before there is an answer."""
+
+        async def begin() -> None:
+            self.source.takes = TOOK
+            self._begin(index, at_once=True)
+            await self._rest()
+
+        self.await_(begin())
+
+    @rule(index=REPLICAS)
+    def invalidate(self, index: int) -> None:
+        """An operator has a replica forget: at once there, and within two seconds where Redis is reached."""
+
+        async def forget() -> None:
+            before = self.replicas[index].verification.invalidate(RULES, KEY)
+            self.known[index].any = before
+
+        self.await_(forget())
+
+    @rule(index=REPLICAS)
+    def restart(self, index: int) -> None:
+        """A replica that reaches Redis starts anew; what it was told stays known."""
+        if self.proxies[index].mode is Mode.PASS:
+            self.await_(self._restart(index))
+
+    async def _restart(self, index: int) -> None:
+        await self._finish()
+        await self._exchange()
+        await self.replicas[index].close()
+        self.replicas[index] = self._replica(self.clients[index])
+        await self.replicas[index].floors._exchange()
+        self.known[index].has_yes = False
+
+    async def _finish(self) -> None:
+        while self.under_way:
+            await self.clock.advance(TOOK)
+            await self._rest()
+            self._check_those_that_are_done()
+
+    def _begin(self, index: int, *, at_once: bool) -> None:
+        question = Question(RULES, KEY, LONG, timedelta() if at_once else None)
+        task = asyncio.get_running_loop().create_task(self.replicas[index].verification.verify(question))
+        self.under_way.append(Asked(task, index, self.known[index]))
+
+    async def _rest(self) -> None:
+        """Let everything arrive that is on its way to or from Redis: it answers in the order of asking."""
+        for _ in range(3):
+            await self.clock.advance(timedelta())
+            for client, proxy in zip(self.clients, self.proxies, strict=True):
+                if proxy.mode is Mode.PASS:
+                    await client.ping()
+        for replica in self.replicas:
+            await replica.store.written(fingerprints().of_question(GAME, KEY, RULES.accept))
+
+    # What must hold
+
+    def _check_those_that_are_done(self) -> None:
+        done = [asked for asked in self.under_way if asked.task.done()]
+        self.under_way = [asked for asked in self.under_way if not asked.task.done()]
+        for asked in done:
+            self._check(asked, asked.task.result())
+
+    def _check(self, asked: Asked, verdict: Verdict) -> None:
+        decision = verdict.decision
+        if decision.outcome is Outcome.UNKNOWN:
+            return
+        owned, known = decision.outcome is Outcome.OWNED, self.known[asked.replica]
+        seen = decision.observed_at
+        assert seen is not None
+        assert owned in self._true_since(seen), "it was never so"
+        assert seen >= asked.oldest, "it was invalidated, or something newer was known"
+        assert not owned or seen >= asked.oldest_yes, "the store has said no since"
+        known.any = max(known.any, seen)
+        if not owned and known.has_yes:
+            known.yes = max(known.yes, seen)
+        known.has_yes = owned
+
+    def _true_since(self, since: datetime) -> set[bool]:
+        """What the store may have said to a question that began then."""
+        before = [owned for at, owned in self.truth if at <= since]
+        return {before[-1], *(owned for at, owned in self.truth if at > since)}
+
+
+class Deaf(Invalidations):
+    """Broken: what others have invalidated is not taken over."""
+
+    def _take_over(self, fields: dict[Fingerprint, bytes]) -> None:
+        """Do nothing."""
+
+
+class Fleeting(Invalidations):
+    """Broken: an invalidation is over once it was looked at."""
+
+    def floor(self, *names: Fingerprint) -> datetime | None:
+        """Return it once."""
+        found = super().floor(*names)
+        self._floors.clear()
+        return found
+
+
+class LastOneWins(MemoryTier):
+    """Broken: what arrives last is kept, whenever it was observed."""
+
+    def put(self, name: Fingerprint, kept: Kept) -> Kept:
+        """Forget what was there."""
+        self._yes.remove(name)
+        self._no.remove(name)
+        return super().put(name, kept)
+
+
+def kinds(**parts: Any) -> Kinds:
+    """Return what a replica is made of, with some parts broken."""
+    made = Kinds()
+    for name, part in parts.items():
+        setattr(made, name, part)
+    return made
+
+
+@variants(
+    kinds(),
+    deaf=kinds(floors=Deaf),
+    fleeting=kinds(floors=Fleeting),
+    last_one_wins=kinds(memory=LastOneWins),
+    noes_kept_secret=kinds(tells_of_noes=False),
+)
+def test_newer_wins_and_nothing_invalidated_comes_back(variant: Variant[Kinds], redis_url: str) -> None:
+    """On any replica, however questions, look-ups, refunds, outages and partitions interleave."""
+
+    class Machine(Interleaving):
+        kinds = variant.make
+
+    Machine.redis_url = redis_url
+    how = settings(
+        max_examples=INTERLEAVINGS, stateful_step_count=30, deadline=None, derandomize=True, phases=[Phase.generate]
+    )
+    if not variant.broken:
+        run_state_machine_as_test(Machine, settings=how)
+        return
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Machine, settings=how)
