@@ -53,11 +53,19 @@ class FakeClock:
     async def timeout(self, duration: timedelta) -> AsyncIterator[None]:
         """Cancel the body and raise `TimeoutError` once the test has advanced by `duration`."""
         async with asyncio.timeout(None) as deadline:
+            left = False
+
+            def expire(due: asyncio.Future[None]) -> None:
+                # The body may have ended in the very turn in which its time was up.
+                if not due.cancelled() and not left:
+                    deadline.reschedule(_PAST)
+
             due = self._sleeper(duration)
-            due.add_done_callback(lambda due: None if due.cancelled() else deadline.reschedule(_PAST))
+            due.add_done_callback(expire)
             try:
                 yield
             finally:
+                left = True
                 due.cancel()
 
     async def advance(self, duration: timedelta) -> None:
