@@ -15,5 +15,8 @@ if not holder or holder == ARGV[1] or type(holder) == 'table' then
   return 1
 end
 -- No claim of ours lasts longer than this. Something else, put there without an end, must not be in the way for ever.
-
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 or left > tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
 return 0
