@@ -111,12 +111,20 @@ def _crash(error: BaseException) -> None:
 
 
 class Known:
-    """What a replica must know by now: no answer may be older than `any`, and no yes older than `yes`."""
+    """What a replica must know by now: no answer may be older than the first two, and no yes older than the last."""
 
     def __init__(self) -> None:
-        self.any = START
+        self.seen = START
+        """What it said last. A newer yes that only another replica has seen is none of its business."""
+
+        self.invalidated = START
         self.yes = START
         self.has_yes = False
+
+    @property
+    def oldest(self) -> datetime:
+        """How old an answer may be."""
+        return max(self.seen, self.invalidated)
 
 
 class Asked:
@@ -125,7 +133,7 @@ class Asked:
     def __init__(self, task: "asyncio.Task[Verdict]", replica: int, known: Known) -> None:
         self.task = task
         self.replica = replica
-        self.oldest, self.oldest_yes = known.any, known.yes
+        self.oldest, self.oldest_yes = known.oldest, known.yes
 
 
 class Interleaving(RuleBasedStateMachine):
@@ -232,7 +240,7 @@ class Interleaving(RuleBasedStateMachine):
         for index in [*reach, *reach]:
             await self.replicas[index].floors._exchange()
         for index in reach:
-            self.known[index].any = max(self.known[other].any for other in reach)
+            self.known[index].invalidated = max(self.known[other].invalidated for other in reach)
             self.known[index].yes = max(self.known[other].yes for other in reach)
 
     # Those who ask, and those who operate
@@ -274,19 +282,42 @@ class Interleaving(RuleBasedStateMachine):
 
         self.await_(begin())
 
+    # Chances that steps alone would rarely give
+
+    @rule(index=REPLICAS)
+    def find_out(self, index: int) -> None:
+        """Both replicas know something; it changes, and one of them finds out."""
+        self.ask_everywhere()
+        self.trade()
+        self.no_two_steps_at_the_same_instant()
+        self.ask_at_once(index)
+        self.time(5.0)
+        self.ask(1 - index)
+
+    @rule(index=REPLICAS)
+    def overtake(self, index: int) -> None:
+        """A replica on its own asks twice, and the second answer comes first."""
+        self.network(index, Mode.REFUSE)
+        self.ask_slowly(index)
+        self.trade()
+        self.no_two_steps_at_the_same_instant()
+        self.ask_at_once(index)
+        self.time(1.5)
+        self.ask(index)
+
     @rule(index=REPLICAS)
     def invalidate(self, index: int) -> None:
         """An operator has a replica forget: at once there, and within two seconds where Redis is reached."""
 
         async def forget() -> None:
             before = self.replicas[index].verification.invalidate(RULES, KEY)
-            self.known[index].any = before
+            self.known[index].invalidated = before
 
         self.await_(forget())
 
     @rule(index=REPLICAS)
     def restart(self, index: int) -> None:
-        """A replica that reaches Redis starts anew; what it was told stays known."""
+        """A replica that reaches Redis starts anew; what was invalidated stays so."""
         if self.proxies[index].mode is Mode.PASS:
             self.await_(self._restart(index))
 
@@ -296,6 +327,7 @@ class Interleaving(RuleBasedStateMachine):
         await self.replicas[index].close()
         self.replicas[index] = self._replica(self.clients[index])
         await self.replicas[index].floors._exchange()
+        self.known[index].seen = START
         self.known[index].has_yes = False
 
     async def _finish(self) -> None:
@@ -337,7 +369,7 @@ class Interleaving(RuleBasedStateMachine):
         assert owned in self._true_since(seen), "it was never so"
         assert seen >= asked.oldest, "it was invalidated, or something newer was known"
         assert not owned or seen >= asked.oldest_yes, "the store has said no since"
-        known.any = max(known.any, seen)
+        known.seen = max(known.seen, seen)
         if not owned and known.has_yes:
             known.yes = max(known.yes, seen)
         known.has_yes = owned
@@ -358,10 +390,17 @@ class Deaf(Invalidations):
 class Fleeting(Invalidations):
     """Broken: an invalidation is over once it was looked at."""
 
+    def __init__(self, **collaborators: Any) -> None:
+        """Remember what was looked at."""
+        super().__init__(**collaborators)
+        self._looked_at: set[datetime] = set()
+
     def floor(self, *names: Fingerprint) -> datetime | None:
         """Return it once."""
         found = super().floor(*names)
-        self._floors.clear()
+        if found is None or found in self._looked_at:
+            return None
+        self._looked_at.add(found)
         return found
 
 
