@@ -18,6 +18,10 @@ from service.api.problems import Reply
 _PIECE: Final = 4096
 """How much is parsed at a time, and so how closely headers are counted: one read may bring 256 KiB."""
 
+_MOST_QUEUED: Final = 16
+"""How many pipelined requests wait before nothing more is parsed; what one piece holds may come on top. One read of
+256 KiB can hold thousands, each of which costs far more memory than its bytes."""
+
 _FAREWELL_SECONDS: Final = 0.1
 """How long an idle connection is kept when the server stops: a request may be on its way already."""
 
@@ -55,7 +59,8 @@ class BoundedProtocol(HttpToolsProtocol):
     It is closed when a request does not arrive whole in time (the first is counted from the connection, later ones from
     their first byte), when its header is too large, and when answers are not taken off it. While `max_requests` are
     under way in the process, further ones go to `shed`, which answers at once; what must never be shed is told apart
-    there. When the caller hangs up, answering its request is cancelled.
+    there. Pipelined requests are read no faster than they are answered. When the caller hangs up, answering its request
+    is cancelled.
     """
 
     bounds: Bounds
@@ -67,6 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **settings)
         self._part = _Part.NOTHING
         self._header_bytes = 0
+        self._held = b""
         self._deaf = False
         self._body_left = 0
         self._stopping = False
@@ -80,9 +86,20 @@ class BoundedProtocol(HttpToolsProtocol):
         self._await_arrival()
 
     def data_received(self, data: bytes) -> None:
+        self._held += data
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Parse what has come, as far as there is room for further requests; the rest is held until there is."""
+        data, self._held = self._held, b""
         for at in range(0, len(data), _PIECE):
-            if not self.transport.is_closing():
-                self._take(data[at : at + _PIECE])
+            if self.transport.is_closing():
+                return
+            if len(self.pipeline) >= _MOST_QUEUED:
+                self._held = data[at:]
+                self.flow.pause_reading()
+                break
+            self._take(data[at : at + _PIECE])
         if self._arrival is None and not (self._part is _Part.END and self._is_busy()):
             # Also for stray line breaks between requests: they have ended uvicorn's own wait for the next one.
             self._await_arrival()
@@ -143,6 +160,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._arrived()
             self._await_arrival()
         super().on_response_complete()
+        if self._held:
+            self._read_on()  # uvicorn reads on after each answer, whatever is queued
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - it is the same for every caller
         """Refuse what is no HTTP, and hear nothing more; nobody's answer may be taken for another's."""
