@@ -46,6 +46,7 @@ def test_values_arrive_unchanged(helm: Helm, tmp_path: Path) -> None:
     assert [caller.rate for caller in settings.callers] == [0.5, 50.0]
     assert settings.itch.rate == 4.5
     assert settings.drain_seconds == 7.5
+    assert settings.max_requests == 2048
 
 
 def test_every_setting_is_the_charts_or_the_operators(helm: Helm) -> None:
@@ -66,6 +67,8 @@ def test_every_setting_is_the_charts_or_the_operators(helm: Helm) -> None:
         "secret_file",
         "itch.api_key",
         "itch.api_key_file",
+        "itch.next_api_key",
+        "itch.next_api_key_file",
         "redis.url",
         "redis.url_file",
         "operations.host",

@@ -85,6 +85,32 @@ def test_of_a_secret_only_the_key_is_mounted(helm: Helm) -> None:
     assert volume["secret"]["items"] == [{"key": "seller-key", "path": "seller-key"}]
 
 
+def test_two_keys_of_one_secret_are_mounted_apart(helm: Helm) -> None:
+    """While keys change, each of the two has a file of its own, of that key alone."""
+    rendered = helm.render(merged(SERVICE, {"secrets": {"nextSellerKey": {"existingSecret": "itch"}}}))
+
+    volumes = {one["name"]: one["secret"] for one in rendered.pod()["spec"]["volumes"] if "secret" in one}
+    assert {name: [item["path"] for item in secret["items"]] for name, secret in volumes.items()} == {
+        "ownership-gateway-seller-key": ["seller-key"],
+        "ownership-gateway-next-seller-key": ["next-seller-key"],
+    }
+
+
+def test_the_gateway_reads_both_keys_where_they_are_mounted(helm: Helm) -> None:
+    """Each of the two paths is below a directory that is mounted."""
+    rendered = helm.render(merged(SERVICE, {"secrets": {"nextSellerKey": {"existingSecret": "other", "key": "k"}}}))
+
+    mounts = {mount["name"]: mount["mountPath"] for mount in rendered.gateway()["volumeMounts"]}
+    env = rendered.env()
+    assert env["OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE"] == f"{mounts['ownership-gateway-seller-key']}/seller-key"
+    assert env["OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY_FILE"] == f"{mounts['ownership-gateway-next-seller-key']}/k"
+
+
+def test_without_another_key_there_is_no_word_of_one(helm: Helm) -> None:
+    """Most of the time there is one key."""
+    assert "OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY_FILE" not in helm.render().env()
+
+
 def test_a_file_of_somebody_else_needs_no_secret(helm: Helm) -> None:
     """A CSI driver or an agent may bring the key."""
     rendered = helm.render({**SERVICE, "secrets": {"sellerKey": {"file": "/run/vault/key"}}})

@@ -7,10 +7,11 @@ Prints nothing.
 {{- $values := .Values -}}
 {{- $secrets := $values.secrets -}}
 {{- $hasKey := or $secrets.sellerKey.existingSecret $secrets.sellerKey.file -}}
+{{- $hasNextKey := or $secrets.nextSellerKey.existingSecret $secrets.nextSellerKey.file -}}
 {{- $hasRedis := or $secrets.redisUrl.existingSecret $secrets.redisUrl.file -}}
 {{- $hasSealing := or $secrets.sealingSecret.existingSecret $secrets.sealingSecret.file -}}
 {{- $sandbox := $values.config.sandbox -}}
-{{- range $name := list "sellerKey" "sealingSecret" "redisUrl" -}}
+{{- range $name := list "sellerKey" "nextSellerKey" "sealingSecret" "redisUrl" -}}
   {{- $secret := get $secrets $name -}}
   {{- if and $secret.existingSecret $secret.file -}}
     {{- $mistakes = append $mistakes (printf "secrets.%s.existingSecret and secrets.%s.file are both set: keep one" $name $name) -}}
@@ -18,6 +19,12 @@ Prints nothing.
 {{- end -}}
 {{- if and $sandbox $hasKey -}}
   {{- $mistakes = append $mistakes "config.sandbox and secrets.sellerKey are both set: the sandbox never stands in for the real store, keep one" -}}
+{{- end -}}
+{{- if and $hasNextKey (not $hasKey) -}}
+  {{- $mistakes = append $mistakes "secrets.nextSellerKey is set, but secrets.sellerKey is not: the other key is for when itch.io refuses the first" -}}
+{{- end -}}
+{{- if and $hasNextKey (eq $secrets.nextSellerKey.existingSecret $secrets.sellerKey.existingSecret) (eq $secrets.nextSellerKey.key $secrets.sellerKey.key) (eq $secrets.nextSellerKey.file $secrets.sellerKey.file) -}}
+  {{- $mistakes = append $mistakes "secrets.nextSellerKey is the same place as secrets.sellerKey: name where the other key is" -}}
 {{- end -}}
 {{- if not (or $sandbox $hasKey) -}}
   {{- $mistakes = append $mistakes "secrets.sellerKey is not set: name the Secret with the seller's itch.io API key in secrets.sellerKey.existingSecret, or try the gateway with config.sandbox=true" -}}
