@@ -9,7 +9,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from service.app import open_gateway, open_store, user_agent
+from service.app import open_gateway, open_store
+from service.assembly.store import user_agent
 from service.sandbox import seed
 from service.sandbox.paths import Endpoint
 from service.sandbox.records import SellerKeyState

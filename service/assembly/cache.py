@@ -1,0 +1,101 @@
+"""What replicas remember and share: both tiers, invalidations, claims, and the client of Redis behind them."""
+
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from service.alone import Alone
+from service.assembly.beside import run_beside
+from service.cache.claims import ClusterClaims
+from service.cache.invalidations import Invalidations
+from service.cache.keys import Keys, floors_key
+from service.cache.memory import MemoryTier
+from service.cache.redis_tier import RedisTier
+from service.cache.sealing import Sealer
+from service.cache.tiers import TieredStore
+from service.interfaces import Clock, LookUpOnce
+from service.observability.events import Events
+from service.observability.metrics import Metrics
+from service.ownership import Fingerprint
+from service.redis.connect import RedisClient, connect
+from service.settings import Settings
+
+_MEBIBYTE: Final = 1024 * 1024
+
+
+def open_redis(settings: Settings, stack: AsyncExitStack) -> RedisClient | None:
+    """Return a client that connects when it is first used, or None if no Redis is configured."""
+    if settings.redis.url is None:
+        return None
+    client = connect(settings.redis.url)
+    stack.push_async_callback(client.aclose)
+    return client
+
+
+async def open_invalidations(
+    stack: AsyncExitStack, *, keys: Keys, clock: Clock, events: Events, redis: RedisClient | None
+) -> Invalidations:
+    """Open what was invalidated, and exchange it with the other replicas from now on."""
+    floors = Invalidations(client=redis, key=floors_key(), floors_key=keys.floors, clock=clock)
+    stack.push_async_callback(floors.close)
+    if redis is not None:
+        await run_beside(stack, floors.run(), crashed=partial(events.crashed, where="invalidations"))
+    return floors
+
+
+def open_cache(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    keys: Keys,
+    clock: Clock,
+    events: Events,
+    metrics: Metrics,
+    redis: RedisClient | None,
+    floors: Invalidations,
+) -> TieredStore:
+    """Open the cache: one tier in memory, and Redis behind it where there is one."""
+
+    def overruled(name: Fingerprint, since: datetime) -> None:
+        floors.invalidate(name, before=since)
+
+    memory = MemoryTier(
+        max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mebibytes * _MEBIBYTE, clock=clock
+    )
+    tier = None
+    if redis is not None:
+        tier = RedisTier(
+            client=redis,
+            sealer=Sealer(keys.sealing),
+            clock=clock,
+            on_operation=metrics.cache_operation,
+            on_state=events.redis,
+            on_overruled=overruled,
+        )
+    cache = TieredStore(memory=memory, redis=tier, on_operation=metrics.cache_operation, on_overruled=overruled)
+    stack.push_async_callback(cache.close)
+    return cache
+
+
+def open_claims(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    cache: TieredStore,
+    clock: Clock,
+    events: Events,
+    redis: RedisClient | None,
+) -> LookUpOnce:
+    """Open what keeps look-ups single in the cluster, or in nothing where there is no Redis."""
+    if redis is None:
+        return Alone()
+    claims = ClusterClaims(
+        client=redis,
+        store=cache,
+        clock=clock,
+        patience=timedelta(seconds=settings.itch.timeout_seconds),
+        joined=events.joined_replica,
+    )
+    stack.push_async_callback(claims.close)
+    return claims

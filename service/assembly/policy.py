@@ -1,0 +1,45 @@
+"""What the settings say about games and about callers, as the policy and the callers' desk know it."""
+
+from datetime import timedelta
+
+from service.api.callers import Caller, CallerDirectory
+from service.interfaces import Clock
+from service.limits.caller_limits import CallerLimits
+from service.policy import GameRules
+from service.settings import Settings
+
+
+def game_rules(settings: Settings) -> list[GameRules]:
+    """Return what counts for each game that is configured."""
+    return [
+        GameRules(
+            game_id=game.id,
+            label=game.slug,
+            accept=game.accept,
+            grant_user_ids=game.grant_user_ids,
+            ban_user_ids=game.ban_user_ids,
+            grant_press=game.grant_press,
+            owned_fresh=timedelta(seconds=game.owned_fresh_seconds),
+            grace=timedelta(seconds=game.grace_seconds),
+            not_owned_fresh=timedelta(seconds=game.not_owned_seconds),
+        )
+        for game in settings.games
+    ]
+
+
+def caller_directory(settings: Settings, clock: Clock) -> CallerDirectory:
+    """Return those who may ask, each with limits of its own."""
+    return CallerDirectory(
+        (
+            caller.token_digest,
+            Caller(
+                name=caller.name,
+                rights=caller.rights,
+                games=settings.games_of(caller),
+                limits=CallerLimits(
+                    rate=caller.rate, failed_keys_per_minute=caller.failed_keys_per_minute, clock=clock
+                ),
+            ),
+        )
+        for caller in settings.callers
+    )
