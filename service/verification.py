@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from service import policy
-from service.errors import DeadlineExceeded, NoAnswer, NotCached
+from service.errors import DeadlineExceeded, NoAnswer, NotCached, SourceUnavailable
 from service.failure_memo import FailureMemo
 from service.interfaces import (
     Clock,
@@ -232,6 +232,9 @@ class Verification:
             # may also have become known while the store was asked.
             if self._source.known_seller_account() is None:
                 await self._ask(self._about_seller(rules), limits)
+            if self._source.known_seller_account() is None:
+                # The seller's key was replaced just now: this may be the player whose key it is.
+                raise SourceUnavailable("the seller's key has changed", retry_after=_RETRY_SOON)
             if (verdict := self._word_of_operator(rules, claimant)) is not None:
                 return verdict
         return self._conclude(rules, claimant, evidence, found)  # step 5

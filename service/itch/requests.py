@@ -95,8 +95,8 @@ class StoreRequests:
                     raise
                 key = other
             else:
-                self._seller_key.accepted(key)
-                self._observer.credential(accepted=True)
+                if self._seller_key.accepted(key):
+                    self._observer.credential(accepted=True)
                 return body
 
     async def as_player(

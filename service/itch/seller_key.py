@@ -85,25 +85,38 @@ class SellerKeyRing:
         return self._best().key
 
     def refused(self, key: SellerKey) -> SellerKey | None:
-        """Take note that the store refused this key; return the one to try at once in its place, if there is one."""
+        """Take note that the store refused this key; return the one to try at once in its place, if there is one.
+
+        A key that has been replaced since it was sent says nothing about those that are there now.
+        """
         now = self._clock.monotonic()
         for slot in self._slots:
             if slot.key == key:
                 slot.refused_at = now
         if all(slot.refused_at is not None and now - slot.refused_at < _DEAD_FOR_NOW for slot in self._slots):
-            self._next_try_at = now + _TRY_DEAD_KEY_EVERY
+            if self._holds(key):
+                self._next_try_at = now + _TRY_DEAD_KEY_EVERY
             return None
         return self._best().key
 
-    def accepted(self, key: SellerKey) -> None:
-        """Take note that the store accepted this key."""
+    def accepted(self, key: SellerKey) -> bool:
+        """Take note that the store accepted this key; return whether it is still one of ours.
+
+        A key that has been replaced since it was sent says nothing about those that are there now.
+        """
+        if not self._holds(key):
+            return False
+        self._next_try_at = None
         for slot in self._slots:
             if slot.key == key:
                 slot.refused_at = None
-                self._next_try_at = None
         if self._in_use.refused_at is not None and (best := self._best()) is not self._in_use:
             self._in_use = best
             self._switched(best.setting)
+        return True
+
+    def _holds(self, key: SellerKey) -> bool:
+        return any(slot.key == key for slot in self._slots)
 
     def _best(self) -> KeySlot:
         """The one in use, unless it was refused; then one that was not, or whose refusal is longest ago."""

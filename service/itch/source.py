@@ -44,6 +44,7 @@ class ItchSource:
         self._clock = clock
         self._timeout = timeout
         self._seller: PlayerId | None = None
+        self._key_changes = 0
 
     @property
     def sandbox_seen(self) -> bool:
@@ -93,33 +94,40 @@ class ItchSource:
         return Identity(observed_at, user.player, user.press, claims.expires_at, only_game, sandbox)
 
     async def identify_seller(self) -> Identity:
-        """Return whose the seller's key is."""
-        observed_at = self._clock.now()
-        body = await self._seller_body(Endpoint.PROFILE)
-        user = read_user(body.get("user"))
-        self._seller = user.player.id
-        return Identity(observed_at, user.player, user.press, sandbox=self._requests.sandbox_seen)
+        """Return whose the seller's key is, as known from then on.
+
+        An answer to a key that was replaced meanwhile is about another account: then the store is asked again.
+        """
+        give_up_at = self._give_up_at()
+        while True:
+            observed_at, changes = self._clock.now(), self._key_changes
+            body = await self._seller_body(Endpoint.PROFILE, give_up_at)
+            user = read_user(body.get("user"))
+            if changes == self._key_changes:
+                self._seller = user.player.id
+                return Identity(observed_at, user.player, user.press, sandbox=self._requests.sandbox_seen)
 
     def known_seller_account(self) -> PlayerId | None:
         """Return the seller's account, None until `identify_seller` has been answered."""
         return self._seller
 
     def forget_seller(self) -> None:
-        """Another key may belong to another account."""
+        """Another key may belong to another account; what is being asked with the old one counts no more."""
         self._seller = None
+        self._key_changes += 1
 
     async def games(self) -> list[WireGame]:
         """Return the games that the seller's key can see."""
-        return read_games(await self._seller_body(Endpoint.GAMES))
+        return read_games(await self._seller_body(Endpoint.GAMES, self._give_up_at()))
 
     async def scopes(self) -> list[str]:
         """Return the scopes of the seller's key; a key from the account's settings has none listed, and may do all."""
-        body = await self._seller_body(Endpoint.CREDENTIALS)
+        body = await self._seller_body(Endpoint.CREDENTIALS, self._give_up_at())
         scopes = body.get("scopes")
         return [scope for scope in scopes if isinstance(scope, str)] if isinstance(scopes, list) else []
 
-    async def _seller_body(self, endpoint: Endpoint) -> dict[str, object]:
-        body = await self._requests.as_seller(endpoint, priority=Priority.FOREGROUND, give_up_at=self._give_up_at())
+    async def _seller_body(self, endpoint: Endpoint, give_up_at: float) -> dict[str, object]:
+        body = await self._requests.as_seller(endpoint, priority=Priority.FOREGROUND, give_up_at=give_up_at)
         if isinstance(body, No):
             raise SourceProtocolError("the store said no to a question that has no no")
         return body

@@ -56,6 +56,8 @@ class ScriptedSource:
         self.seller: PlayerId | None = PlayerId(1)
         self.seller_when_asked = PlayerId(1)
         self.seller_takes = timedelta()
+        self.seller_key_changes = False
+        """Whether the seller's key is replaced at the moment at which the store says whose the old one is."""
         self.sandbox = False
         self._owned: dict[tuple[GameId, Subject], tuple[tuple[Proof, ...], Player | None]] = {}
         self._identities: dict[AppJwt, Identity] = {}
@@ -105,8 +107,8 @@ class ScriptedSource:
     async def identify_seller(self) -> Identity:
         """Return the seller, who is known from then on."""
         observed_at = await self._asked(SELLER_CALL, self.seller_takes)
-        self.seller = self.seller_when_asked
-        return Identity(observed_at, Player(self.seller))
+        self.seller = None if self.seller_key_changes else self.seller_when_asked
+        return Identity(observed_at, Player(self.seller_when_asked))
 
     def known_seller_account(self) -> PlayerId | None:
         """Return the seller without asking."""

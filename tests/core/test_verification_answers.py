@@ -424,6 +424,16 @@ async def test_a_seller_who_became_known_meanwhile_is_let_in(rig: Rig) -> None:
     assert rig.calls == [foreground(AssertedUser(SELLER))]
 
 
+async def test_a_no_is_unknown_while_the_sellers_key_changes(rig: Rig) -> None:
+    """It might be the player whose key is the new one."""
+    rig.source.seller = None
+    rig.source.seller_key_changes = True
+
+    verdict = await rig.ask(AssertedUser(SELLER))
+
+    assert (verdict.decision.reason, verdict.retry_after) == (Reason.SOURCE_UNAVAILABLE, SECOND)
+
+
 async def test_an_owner_is_let_in_without_asking_for_the_seller(rig: Rig) -> None:
     """It would change nothing."""
     rig.source.seller = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -72,8 +73,9 @@ def build(
     timeout: timedelta = TIMEOUT,
     burst: int = 1000,
     keys: Sequence[str] = (seed.SELLER_KEY,),
+    key_file: Path | None = None,
 ) -> Rig:
-    """Build a source with the sandbox's seller key, unless others are given."""
+    """Build a source with the sandbox's seller key, unless others are given; `key_file` is the file of each."""
     observer = Observer()
     budget = TokenBucket(
         rate=1000,
@@ -89,7 +91,7 @@ def build(
         player_client=StoreClient(base_url=base_url, user_agent="tests", transport=transport),
         dialect=dialect,
         seller_key=SellerKeyRing(
-            [KeySlot(place, SellerKey(key), file=None) for place, key in zip(PLACES, keys, strict=False)],
+            [KeySlot(place, SellerKey(key), file=key_file) for place, key in zip(PLACES, keys, strict=False)],
             clock=clock,
             reloaded=lambda _: None,
             unreadable=lambda _setting, _why: None,

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import httpx
@@ -232,6 +233,29 @@ async def test_a_key_that_is_accepted_after_a_refusal_is_alive(clock: FakeClock)
 
     assert await again == {"download_key": {}}
     assert [result for _, result in rig.observer.results] == ["credential", "ok", "ok"]
+
+
+async def test_a_late_answer_to_a_replaced_key_is_no_news_of_the_new_one(clock: FakeClock, tmp_path: Path) -> None:
+    """The new key is refused, and stays so."""
+    file = tmp_path / "api-key"
+    file.write_text("old")
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.headers["authorization"] == "Bearer new":
+            return streamed(error("invalid key"))
+        await clock.sleep(timedelta(seconds=2))
+        return streamed(httpx.Response(200, json={}))
+
+    rig = build(clock=clock, transport=httpx.MockTransport(answer), keys=("old",), key_file=file)
+    slow = asyncio.create_task(ask(rig))
+    await clock.advance(timedelta(seconds=1))
+    file.write_text("new")
+    with pytest.raises(GatewayCredentialRefused):
+        await ask(rig)
+    await clock.advance(timedelta(seconds=1))
+
+    assert await slow == {}
+    assert rig.observer.credentials == [False]
 
 
 class TwoKeys:

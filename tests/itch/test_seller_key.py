@@ -236,6 +236,57 @@ def test_a_late_refusal_of_the_old_key_is_none_of_the_new_one(
     assert ring.current() == NEW
 
 
+def test_a_late_refusal_of_a_replaced_key_prolongs_no_wait(ring: SellerKeyRing, file: Path, clock: FakeClock) -> None:
+    """The new one, refused as well, is tried again five seconds after its own refusal."""
+    file.write_text("new-seller-key")
+    clock.jump(A_SECOND)
+    ring.refused(ring.current())
+    clock.jump(A_SECOND * 3)
+
+    assert ring.refused(OLD) is None
+    clock.jump(A_SECOND * 2)
+
+    assert ring.current() == NEW
+
+
+def test_a_late_answer_to_a_replaced_key_says_nothing_about_the_new_one(
+    ring: SellerKeyRing, file: Path, clock: FakeClock
+) -> None:
+    """The new one is still refused."""
+    file.write_text("new-seller-key")
+    clock.jump(A_SECOND)
+    ring.refused(ring.current())
+
+    told = ring.accepted(OLD), ring.accepted(NEW)
+
+    assert told == (False, True)
+
+
+def test_a_late_answer_to_a_replaced_key_revives_none(ring: SellerKeyRing, file: Path, clock: FakeClock) -> None:
+    """The new one, which was refused, still waits."""
+    file.write_text("new-seller-key")
+    clock.jump(A_SECOND)
+    ring.refused(ring.current())
+
+    ring.accepted(OLD)
+
+    with pytest.raises(GatewayCredentialRefused):
+        ring.current()
+
+
+def test_a_late_answer_to_a_replaced_key_switches_to_none(file: Path, clock: FakeClock, told: Told) -> None:
+    """Nobody knows yet whether the store accepts the one in its place."""
+    ring = told.ring(slot(key=NEXT), slot(file), clock=clock)
+    file.write_text("new-seller-key")
+    clock.jump(A_SECOND)
+    ring.current()
+    ring.refused(NEXT)
+
+    ring.accepted(OLD)
+
+    assert told.switched == []
+
+
 def test_what_is_raised_shows_no_key(ring: SellerKeyRing) -> None:
     """Neither does the ring itself."""
     ring.refused(OLD)

@@ -157,6 +157,44 @@ async def test_a_profile_without_a_user_is_no_seller(clock: FakeClock) -> None:
     assert rig.source.known_seller_account() is None
 
 
+async def test_an_answer_about_a_key_that_was_replaced_meanwhile_does_not_count(clock: FakeClock) -> None:
+    """It names the old key's account; the store is asked again, about the new one's."""
+    accounts = [1, 2]
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        account = accounts.pop(0)
+        await clock.sleep(timedelta(seconds=1))
+        return streamed(profile(account))
+
+    rig = build(clock=clock, transport=httpx.MockTransport(answer))
+    asking = asyncio.create_task(rig.source.identify_seller())
+    await clock.advance(timedelta(seconds=0.5))
+    rig.source.forget_seller()
+    await clock.advance(timedelta(seconds=0.5))
+    between = rig.source.known_seller_account()
+    await clock.advance(timedelta(seconds=1))
+
+    assert ((await asking).player.id, between, rig.source.known_seller_account()) == (2, None, 2)
+
+
+async def test_keys_that_change_without_end_end_with_the_time(clock: FakeClock) -> None:
+    """Then it is not known whose the key is."""
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        await clock.sleep(timedelta(seconds=1))
+        rig.source.forget_seller()
+        return streamed(profile(1))
+
+    rig = build(clock=clock, transport=httpx.MockTransport(answer))
+    asking = asyncio.create_task(rig.source.identify_seller())
+    for _ in range(6):
+        await clock.advance(timedelta(seconds=1))
+
+    with pytest.raises(SourceUnavailable):
+        await asking
+    assert rig.source.known_seller_account() is None
+
+
 @pytest.mark.parametrize(
     "words",
     [
