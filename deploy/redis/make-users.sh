@@ -10,7 +10,7 @@
 #   ~og:v1:*                         the gateway's keys, and nobody else's; no channel
 #   get set del eval evalsha         answers; the scripts compare before they write
 #   hget hgetall hmget hset hdel     the store budget and the invalidations, which all replicas share
-#   hincrby pexpire time             the same
+#   pexpire pttl time                the same, and claims of look-ups
 #   ping select client|setname       connecting
 set -euo pipefail
 

@@ -18,10 +18,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.cache.keys import redis_key
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cli.findings import Finding, Verdict
+from service.cli.redis_rights import SUFFICIENT, examine_rights, refused
 from service.interfaces import Clock
 from service.ownership import Fingerprint
 from service.redis.connect import CONNECT_SECONDS, SOCKET_SECONDS, RedisClient, connect
 from service.redis.failures import REDIS_FAILURES
+from service.redis.rights import FOR_A_CLUSTER, as_rules
 from service.secret import RedisUrl
 
 SLOW_MILLISECONDS: Final = 10.0
@@ -29,32 +31,36 @@ SLOW_MILLISECONDS: Final = 10.0
 
 _TRIES: Final = 5
 _LIFETIME_MILLISECONDS: Final = 1_000
-_ACL: Final = (
-    "give its user +get +set +del +evalsha +eval +hget +hgetall +hmget +hset +hdel +pexpire +time +client|setname"
-    " on ~og:v1:* (see the configuration reference)"
-)
 
 
 async def examine_redis(url: RedisUrl, *, clock: Clock) -> list[Finding]:
-    """Return whether Redis answers, how fast, and whether entries can be kept there."""
+    """Return whether Redis answers, how fast, what its user may do, and whether entries can be kept there."""
     client = connect(url)
     try:
-        return await _examine(client, redis_key(Fingerprint(secrets.token_bytes(32))), clock)
+        return await _examine(client, clock)
     finally:
         await client.aclose()
 
 
-async def _examine(client: RedisClient, key: str, clock: Clock) -> list[Finding]:
+async def _examine(client: RedisClient, clock: Clock) -> list[Finding]:
+    key = _own_key()
     try:
         # Not PING: the gateway's Redis user needs no right to it. The first GET connects, which is not counted.
         await client.get(key)
         milliseconds = [await _time(client, key, clock) for _ in range(_TRIES)]
     except REDIS_FAILURES as failure:
-        return [
-            _failed("redis", failure),
-            Finding("redis writes", Verdict.SKIPPED, "Redis did not answer"),
-        ]
-    return [_latency(statistics.median(milliseconds)), await _try_writing(client, key)]
+        why = "Redis did not answer"
+        skipped = [Finding(check, Verdict.SKIPPED, why) for check in ("redis rights", "redis writes")]
+        return [_failed("redis", failure), *skipped]
+    latency, rights = _latency(statistics.median(milliseconds)), await examine_rights(client, _own_key())
+    if rights.verdict is Verdict.PROBLEM:
+        return [latency, rights, Finding("redis writes", Verdict.SKIPPED, "not without the rights")]
+    return [latency, rights, await _try_writing(client, key)]
+
+
+def _own_key() -> str:
+    """Return the name of an entry that nobody else will ever ask for."""
+    return redis_key(Fingerprint(secrets.token_bytes(16)))
 
 
 async def _time(client: RedisClient, key: str, clock: Clock) -> float:
@@ -91,7 +97,7 @@ def _failed(check: str, failure: Exception) -> Finding:
         case AuthenticationError():
             detail, hint = "Redis refuses user or password", "check both in OWNERSHIP_GATEWAY_REDIS__URL"
         case NoPermissionError():
-            detail, hint = "Redis does not permit a command that the gateway needs", _ACL
+            detail, hint = f"Redis does not permit its user to {refused(failure)}", SUFFICIENT
         case ReadOnlyError():
             detail = "this Redis is a replica that takes no writes"
             hint = "name the master, or let Sentinel or Cluster find it: redis+sentinel://, redis+cluster://"
@@ -103,9 +109,15 @@ def _failed(check: str, failure: Exception) -> Finding:
         case RedisTimeoutError() | TimeoutError():
             detail = f"Redis does not answer within {SOCKET_SECONDS * 1000:.0f} ms"
             hint = "the gateway waits no longer, so it does without; look at Redis's slow log and the network between"
-        case RedisConnectionError() | RedisClusterException() | OSError():
+        case RedisClusterException():
+            detail = f"no node of a cluster answers there within {CONNECT_SECONDS * 1000:.0f} ms"
+            hint = (
+                f"check hosts, ports and TLS; that they are a cluster; and that its user has {as_rules(*FOR_A_CLUSTER)}"
+            )
+        case RedisConnectionError() | OSError():
             detail = f"nobody answers there within {CONNECT_SECONDS * 1000:.0f} ms"
             hint = "check host, port and TLS in OWNERSHIP_GATEWAY_REDIS__URL, and that Redis runs"
         case _:
-            detail, hint = f"Redis answers with an error ({type(failure).__name__})", _ACL
+            detail = f"Redis answers with an error ({type(failure).__name__})"
+            hint = "look at its own log; the gateway goes on without it"
     return Finding(check, Verdict.PROBLEM, detail, hint)

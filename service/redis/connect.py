@@ -2,8 +2,7 @@
 
 redis-py's own defaults are made for batch jobs: a GET to a silent server took it 58.8 s (5 s a try, 10 retries).
 
-The Redis user needs `+get +set +del +evalsha +eval +hget +hgetall +hmget +hset +hdel +pexpire +time +client|setname` on
-`~og:v1:*`, `+select` for a database other than 0, and `+cluster|slots +command` for Redis Cluster.
+What its user must be permitted is in `service.redis.rights`.
 """
 
 from ssl import TLSVersion

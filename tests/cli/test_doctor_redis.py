@@ -1,7 +1,8 @@
 """`doctor`, on Redis."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from redis.asyncio import Redis
 
 from service.cli.exits import Exit
 from service.cli.redis_checks import examine_redis
+from service.redis.rights import COMMANDS, FOR_A_CLUSTER, as_rules
 from service.secret import RedisUrl
 from tests.cache.wire import server_that_says
 from tests.cli.terminals import run, run_beside
@@ -19,21 +21,7 @@ from tests.redis_server import RedisServer, free_port
 
 SECRET = "0123456789abcdef0123456789abcdef"
 PASSWORD = "pa55w0rd-of-this-test"
-NEEDED = [
-    "+get",
-    "+set",
-    "+del",
-    "+evalsha",
-    "+eval",
-    "+hget",
-    "+hgetall",
-    "+hmget",
-    "+hset",
-    "+hdel",
-    "+pexpire",
-    "+time",
-    "+client|setname",
-]
+NEEDED = as_rules(*COMMANDS).split()
 
 
 def variables(url: str) -> dict[str, str]:
@@ -89,8 +77,16 @@ def test_a_redis_that_is_not_there_is_a_problem(scheme: str) -> None:
     result = examined(f"{scheme}://127.0.0.1:{free_port()}")
 
     assert result.exit_code == Exit.NO
-    assert finding(result, "redis")["detail"] == "nobody answers there within 100 ms"
+    assert finding(result, "redis")["detail"].endswith(" answers there within 100 ms")
     assert finding(result, "redis writes")["verdict"] == "skipped"
+
+
+def test_a_server_that_is_no_cluster_is_a_problem(own_redis: RedisServer) -> None:
+    """So is a cluster whose user may not ask which node has what: redis-py does not tell them apart."""
+    result = examined(own_redis.url.replace("redis://", "redis+cluster://"))
+
+    assert finding(result, "redis")["detail"] == "no node of a cluster answers there within 100 ms"
+    assert as_rules(*FOR_A_CLUSTER) in finding(result, "redis")["hint"]
 
 
 def test_a_silent_redis_is_a_problem(own_redis: RedisServer) -> None:
@@ -122,27 +118,18 @@ def least() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def read_only() -> Iterator[RedisServer]:
-    """A Redis whose user may only read."""
-    yield from guarded("~og:v1:*", "+get", "+client|setname")
-
-
-@pytest.fixture
-def without_set() -> Iterator[RedisServer]:
-    """A Redis whose user may run scripts, and not what is in them."""
-    yield from guarded("~og:v1:*", "+get", "+evalsha", "+eval", "+client|setname")
-
-
-@pytest.fixture
-def other_keys() -> Iterator[RedisServer]:
-    """A Redis whose user may use other keys only."""
-    yield from guarded("~cache:*", *NEEDED)
+def guard() -> Iterator[Callable[..., RedisServer]]:
+    """Start a Redis whose user may do what a test says."""
+    with ExitStack() as stack:
+        yield lambda *rules: stack.enter_context(contextmanager(guarded)(*rules))
 
 
 def test_what_the_hint_asks_for_is_enough(least: RedisServer) -> None:
     """No right more is needed, not even to PING."""
     result = examined(url_of(least))
 
+    assert result.exit_code == Exit.OK
+    assert finding(result, "redis rights")["verdict"] == "ok"
     assert finding(result, "redis writes")["verdict"] == "ok"
 
 
@@ -154,28 +141,76 @@ def test_a_wrong_password_is_a_problem(least: RedisServer) -> None:
     assert "wr0ng" not in result.output
 
 
-def test_a_user_without_the_keys_is_a_problem(other_keys: RedisServer) -> None:
-    """The hint is the rule to set."""
-    result = examined(url_of(other_keys))
+@pytest.mark.parametrize("lacking", [command for command in COMMANDS if command not in {"get", "client|setname"}])
+def test_a_right_that_lacks_is_named(guard: Callable[..., RedisServer], lacking: str) -> None:
+    """And the hint is the rule to set."""
+    result = examined(url_of(guard("~og:v1:*", *NEEDED, f"-{lacking}")))
 
-    assert finding(result, "redis")["detail"] == "Redis does not permit a command that the gateway needs"
-    assert " ".join(NEEDED) in finding(result, "redis")["hint"]
-
-
-def test_a_user_that_may_only_read_is_a_problem(read_only: RedisServer) -> None:
-    """Reads alone fill no cache."""
-    result = examined(url_of(read_only))
-
-    assert (finding(result, "redis")["verdict"], finding(result, "redis writes")["verdict"]) == ("ok", "problem")
-    assert " ".join(NEEDED) in finding(result, "redis writes")["hint"]
-
-
-def test_a_right_that_lacks_inside_a_script_is_a_problem(without_set: RedisServer) -> None:
-    """Redis then answers with an error that has no name."""
-    found = finding(examined(url_of(without_set)), "redis writes")
-
-    assert (found["verdict"], found["detail"]) == ("problem", "Redis answers with an error (ResponseError)")
+    found = finding(result, "redis rights")
+    assert result.exit_code == Exit.NO
+    assert (found["verdict"], found["detail"]) == ("problem", f"its user may not run {lacking.upper()}")
     assert " ".join(NEEDED) in found["hint"]
+    assert finding(result, "redis writes")["verdict"] == "skipped"
+
+
+@pytest.mark.parametrize(("lacking", "named"), [("get", "GET"), ("client|setname", "CLIENT SETNAME")])
+def test_a_right_that_lacks_from_the_first_command_on_is_named(
+    guard: Callable[..., RedisServer], lacking: str, named: str
+) -> None:
+    """Without it nothing else can be tried."""
+    result = examined(url_of(guard("~og:v1:*", *NEEDED, f"-{lacking}")))
+
+    assert finding(result, "redis")["detail"] == f"Redis does not permit its user to run {named}"
+    assert finding(result, "redis rights")["verdict"] == "skipped"
+
+
+def test_another_database_needs_a_right_more(least: RedisServer) -> None:
+    """It is named like the others."""
+    result = examined(f"{url_of(least)}/1")
+
+    assert finding(result, "redis")["detail"] == "Redis does not permit its user to run SELECT"
+
+
+def test_rights_that_lack_are_named_together(guard: Callable[..., RedisServer]) -> None:
+    """Nobody has to come back for the next one."""
+    result = examined(url_of(guard("~og:v1:*", *NEEDED, "-hget", "-pttl")))
+
+    assert finding(result, "redis rights")["detail"] == "its user may not run HGET or run PTTL"
+
+
+def test_a_user_without_the_keys_is_a_problem(guard: Callable[..., RedisServer]) -> None:
+    """Whatever commands it may run."""
+    result = examined(url_of(guard("~cache:*", *NEEDED)))
+
+    assert finding(result, "redis")["detail"] == "Redis does not permit its user to use keys that begin with og:v1:"
+    assert "~og:v1:*" in finding(result, "redis")["hint"]
+
+
+@pytest.mark.parametrize("lacking", [["-set"], ["-del"], ["-set", "-del", "-hdel", "-pexpire"]])
+async def test_nothing_stays_of_what_was_tried(guard: Callable[..., RedisServer], lacking: list[str]) -> None:
+    """Nor anything without an end, whichever rights there are."""
+    server = guard("~og:v1:*", *NEEDED, *lacking)
+    await run_beside("doctor", environ=variables(url_of(server)))
+
+    async with Redis.from_url(server.url) as operator:
+        assert [key for key in await operator.keys("*") if await operator.pttl(key) < 0] == []
+
+
+async def test_a_refusal_in_other_words_is_not_repeated() -> None:
+    """It might tell what was sent."""
+    async with server_that_says(b"-NOPERM no permissions to run the 'frobnicate' command\r\n") as url:
+        result = await run_beside("doctor", "--json", environ=variables(url))
+
+    detail = finding(result, "redis")["detail"]
+    assert detail == "Redis does not permit its user to run a command that the gateway needs"
+
+
+async def test_an_error_without_a_name_is_named_by_its_type() -> None:
+    """What it means is in Redis's own log."""
+    async with server_that_says(b"-ERR max number of clients + 1\r\n") as url:
+        result = await run_beside("doctor", "--json", environ=variables(url))
+
+    assert finding(result, "redis")["detail"] == "Redis answers with an error (ResponseError)"
 
 
 @pytest.mark.parametrize(

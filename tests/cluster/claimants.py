@@ -70,6 +70,7 @@ class Claimant:
         self.recorder = Recorder()
         self.joined = 0
         self.store = store
+        self.client = client
         self.cache = TieredStore(
             memory=MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock),
             redis=RedisTier(

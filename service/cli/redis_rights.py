@@ -1,0 +1,70 @@
+"""Which of its rights the gateway's Redis user lacks: each command is tried once, on a key that nobody else has."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from redis.exceptions import NoPermissionError
+
+from service.cli.findings import Finding, Verdict
+from service.redis.connect import RedisClient
+from service.redis.failures import REDIS_FAILURES
+from service.redis.rights import COMMANDS, FOR_A_CLUSTER, FOR_A_DATABASE, KEYS, as_rules
+
+SUFFICIENT: Final = f"give its user {as_rules(*COMMANDS)} on ~{KEYS} (see the configuration reference)"
+"""What to do about whichever right it lacks: all of them, so that there is no next time."""
+
+_OURS: Final = {*COMMANDS, *FOR_A_DATABASE, *FOR_A_CLUSTER}
+_NAMED: Final = re.compile(r"to run the '([a-z|]+)' command")
+
+
+def refused(refusal: NoPermissionError) -> str:
+    """Say what the user may not do. Of the refusal's own words nothing is repeated but a command of ours."""
+    named = _NAMED.search(str(refusal))
+    if named is None:
+        return f"use keys that begin with {KEYS.removesuffix('*')}"
+    return f"run {named[1].replace('|', ' ').upper()}" if named[1] in _OURS else "run a command that the gateway needs"
+
+
+async def examine_rights(client: RedisClient, key: str) -> Finding:
+    """Try every command on this key, which must not exist, and does not exist afterwards.
+
+    Only refusals count. What else may be wrong with this Redis is for other checks to say.
+    """
+    # Nobody reads the time, so nothing parses it: what claims to be a Redis may say anything.
+    client.set_response_callback("TIME", _unread)
+    lacking: dict[str, None] = {}
+    for command in _commands(key):
+        if command[0] == "HSET" and "run SET" in lacking:
+            # It would leave a hash without an end; to a text, which SET has written, it can do nothing.
+            continue
+        try:
+            await client.execute_command(*command)
+        except NoPermissionError as refusal:
+            lacking[refused(refusal)] = None
+        except REDIS_FAILURES:
+            continue
+    if lacking:
+        return Finding("redis rights", Verdict.PROBLEM, f"its user may not {' or '.join(lacking)}", SUFFICIENT)
+    return Finding("redis rights", Verdict.OK, "its user may do all that the gateway does")
+
+
+def _unread(response: object, **_: object) -> object:
+    return response
+
+
+def _commands(key: str) -> Iterator[tuple[str, ...]]:
+    """Return a command for each right but those that connecting takes; what they write is gone after the last one."""
+    yield ("TIME",)
+    yield "GET", key
+    yield "SET", key, "1", "PX", "1000"
+    yield "EVAL", "return 0", "1", key
+    yield "EVALSHA", "0" * 40, "1", key
+    yield "HSET", key, "field", "1"
+    yield "HGET", key, "field"
+    yield "HGETALL", key
+    yield "HMGET", key, "field"
+    yield "HDEL", key, "field"
+    yield "PEXPIRE", key, "1000"
+    yield "PTTL", key
+    yield "DEL", key

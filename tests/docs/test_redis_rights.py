@@ -1,0 +1,59 @@
+"""The rights of the Redis user are the same wherever they stand, and those that are used."""
+
+import re
+from typing import Final
+
+import pytest
+
+from service.cache.keys import SCHEMA_VERSION
+from service.redis.rights import COMMANDS, FOR_A_CLUSTER, FOR_A_DATABASE, KEYS, as_rules
+from tests.docs.pages import ROOT, section, text_of
+
+_BESIDE_SCRIPTS: Final = {"get", "eval", "evalsha", "client|setname"}
+"""What is sent outside of scripts: reading, running them, and giving a connection its name."""
+
+_FOR_PEOPLE: Final = {"ping"}
+"""What the shipped user may do besides, so that `redis-cli` can be used to see whether it can log in."""
+
+
+def test_they_are_those_that_scripts_use() -> None:
+    """Every command in a script, and no other but what is sent outside of scripts."""
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "service").rglob("*.lua"))
+    used = {command.lower() for command in re.findall(r"redis\.p?call\('(\w+)'", scripts)}
+
+    assert used | _BESIDE_SCRIPTS == set(COMMANDS)
+
+
+def test_they_are_for_the_keys_that_are_used() -> None:
+    """The version of what is stored is in the pattern."""
+    assert f"og:v{SCHEMA_VERSION}:*" == KEYS
+
+
+@pytest.mark.parametrize("commands", [COMMANDS, FOR_A_DATABASE, FOR_A_CLUSTER])
+def test_the_reference_has_them(commands: tuple[str, ...]) -> None:
+    """As rules to paste, for each kind of Redis."""
+    text = section("docs/configuration.md", "Redis")
+
+    assert f"`{as_rules(*commands)}`" in text
+    assert f"`~{KEYS}`" in text
+
+
+def test_the_deployment_guide_has_those_for_a_cluster() -> None:
+    """The shipped user lacks them: it is for a single server."""
+    assert f"`{as_rules(*FOR_A_CLUSTER)}`" in text_of("docs/deploying.md")
+
+
+def test_the_shipped_user_has_them() -> None:
+    """On these keys, and no right more but for people."""
+    template = text_of("deploy/redis/users.acl.template")
+    user = next(line for line in template.splitlines() if line.startswith("user ownership-gateway "))
+
+    assert set(re.findall(r" \+(\S+)", user)) == {*COMMANDS, *FOR_A_DATABASE, *_FOR_PEOPLE}
+    assert re.findall(r" ~(\S+)", user) == [KEYS]
+
+
+def test_the_script_that_makes_the_user_explains_them() -> None:
+    """An ACL file has no comments."""
+    explained = text_of("deploy/redis/make-users.sh").partition("ACL file has no comments")[2].partition("set -e")[0]
+
+    assert {command for command in (*COMMANDS, *FOR_A_DATABASE) if command not in explained} == set()
