@@ -11,7 +11,7 @@ from threading import Event, Thread
 
 import pytest
 
-from service.observability.line_writer import LineWriter, unbuffered
+from service.observability.line_writer import MANY, LineWriter, unbuffered
 
 IMPATIENT = timedelta(milliseconds=20)
 
@@ -228,6 +228,59 @@ def test_many_lines_are_written_at_once() -> None:
     writer.close()
 
     assert sizes == [512, 88]
+
+
+def test_lines_of_one_moment_are_written_at_once() -> None:
+    """The first line waits a little for others, so that a busy gateway does not wake the thread for each."""
+    sizes = []
+
+    def measure(data: memoryview) -> int:
+        sizes.append(len(data))
+        return stream.take(data, len(data))
+
+    stream = Scripted(measure, measure)
+    writer = LineWriter(stream, notice=notice, linger=timedelta(days=1))
+
+    for _ in range(100):
+        writer.write(b"0\n")
+    writer.close()
+
+    assert sizes == [200]
+
+
+def test_many_lines_do_not_wait_for_more() -> None:
+    """Waiting saves nothing any more, and the queue has an end."""
+    written = Event()
+
+    def take(data: memoryview) -> int:
+        written.set()
+        return stream.take(data, len(data))
+
+    stream = Scripted(take)
+    writer = LineWriter(stream, notice=notice, linger=timedelta(days=1))
+
+    for _ in range(MANY + 1):
+        writer.write(b"0\n")
+
+    assert written.wait(timeout=60)
+    writer.close()
+
+
+def test_a_line_is_written_without_another_one() -> None:
+    """A quiet gateway's lines come out, too."""
+    written = Event()
+
+    def take(data: memoryview) -> int:
+        written.set()
+        return stream.take(data, len(data))
+
+    stream = Scripted(take)
+    writer = LineWriter(stream, notice=notice)
+
+    writer.write(b"0\n")
+
+    assert written.wait(timeout=60)
+    writer.close()
 
 
 def test_lines_after_closing_are_dropped() -> None:
