@@ -1,7 +1,8 @@
 """What a JWT says of itself. It cannot be verified here: itch.io signs with a secret that only itch.io has.
 
 So nothing is ever granted from it. Once the store has accepted exactly these bytes, what they say may *restrict* the
-answer: an earlier expiry, another user, another game.
+answer: an earlier expiry, another user, another game. A claim that would restrict and cannot be read restricts all: who
+wrote `1995.0` or `[1995]` meant somebody, and to pass over it would let anybody in.
 """
 
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ _LATEST: Final = 253402300799
 
 
 class UnverifiedClaims(Struct, frozen=True):
-    """Claims that nobody has verified. `unreadable` when they are there and make no sense."""
+    """Claims that nobody has verified. `unreadable` when one that may restrict is there and makes no sense."""
 
     expires_at: datetime | None = None
     user_ids: frozenset[int] = frozenset()
@@ -31,22 +32,44 @@ def peek(token: AppJwt) -> UnverifiedClaims:
         claims = jwt.decode(token.reveal(), options={"verify_signature": False})
     except jwt.PyJWTError:
         return UnverifiedClaims(unreadable=True)
-    expires = claims.get("exp")
-    if expires is not None and (
-        isinstance(expires, bool) or not isinstance(expires, int | float) or not 0 <= expires <= _LATEST
-    ):
+    try:
+        # itch.io documents no claim: these are the registered (RFC 7519 4.1) and the evident names.
+        users = (_subject(claims.get("sub")), _id(claims.get("user_id")))
+        return UnverifiedClaims(
+            expires_at=_instant(claims.get("exp")),
+            user_ids=frozenset(user for user in users if user is not None),
+            game_id=_id(claims.get("game_id")),
+        )
+    except _OddClaimError:
         return UnverifiedClaims(unreadable=True)
-    # itch.io documents no claim: these are the registered (RFC 7519 4.1) and the evident names.
-    return UnverifiedClaims(
-        expires_at=None if expires is None else datetime.fromtimestamp(expires, tz=UTC),
-        user_ids=frozenset(number for name in ("sub", "user_id") if (number := _number(claims.get(name))) is not None),
-        game_id=_number(claims.get("game_id")),
-    )
 
 
-def _number(claim: object) -> int | None:
-    if isinstance(claim, str) and claim.isascii() and claim.isdigit() and len(claim) <= 16:  # noqa: PLR2004 - 2^53
-        claim = int(claim)
-    if isinstance(claim, bool) or not isinstance(claim, int) or not 0 <= claim <= LARGEST_ID:
+class _OddClaimError(Exception):
+    """A claim is there, and is none of its kind."""
+
+
+def _instant(claim: object) -> datetime | None:
+    if claim is None:
         return None
+    if isinstance(claim, bool) or not isinstance(claim, int | float) or not 0 <= claim <= _LATEST:
+        raise _OddClaimError
+    return datetime.fromtimestamp(claim, tz=UTC)
+
+
+def _subject(claim: object) -> int | None:
+    """Return the user whom a `sub` names; it may also be a name that only its issuer understands (RFC 7519 4.1.2)."""
+    return None if isinstance(claim, str) and not _is_digits(claim) else _id(claim)
+
+
+def _id(claim: object) -> int | None:
+    if isinstance(claim, str) and _is_digits(claim) and len(claim) <= 16:  # noqa: PLR2004 - 2^53
+        claim = int(claim)
+    if claim is None:
+        return None
+    if isinstance(claim, bool) or not isinstance(claim, int) or not 1 <= claim <= LARGEST_ID:
+        raise _OddClaimError
     return claim
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import jwt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from tests.gateways import PATHS, Asker, store_calls
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CANARY = "canary-7f3a91"
+PUBLISHED_KEY = b"the sandbox signs with this; it opens nothing anywhere else"
 JSON = {"content-type": "application/json"}
 KEY = {"game": 3, "download_key": "a" * 20}
 JWT = {"game": 3}
@@ -222,6 +224,34 @@ async def test_what_is_no_credential_is_rejected(gateway: Asker, method: Method,
     body = response.json()
     assert (response.status_code, body["outcome"], body["reason"]) == (200, "rejected", reason)
     assert store_calls(gateway.sandbox) == 0
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"game_id": 2**53},
+        {"game_id": 2**70},
+        {"game_id": int("9" * 2000)},
+        {"game_id": "9" * 2000},
+        {"game_id": -3},
+        {"game_id": 3.0},
+        {"game_id": [3]},
+        {"game_id": {"id": 3}},
+        {"user_id": 1994.0},
+        {"user_id": ["1994"]},
+    ],
+    ids=lambda claims: repr(claims)[:30],
+)
+async def test_odd_claim_of_an_accepted_jwt_lets_nobody_in(gateway: Asker, claims: dict[str, Any]) -> None:
+    """It may be the one that would restrict it; and however large a number is, it is no bug of ours."""
+    good = gateway.sandbox.mint_jwt(1994).jwt
+    odd = jwt.encode(jwt.decode(good, options={"verify_signature": False}) | claims, PUBLISHED_KEY, algorithm="HS256")
+
+    accepted, rejected = await gateway.jwt(good), await gateway.jwt(odd)
+
+    assert (accepted.status_code, accepted.json()["outcome"]) == (200, "owned")
+    assert (rejected.status_code, rejected.json()["reason"]) == (200, "refused_jwt")
+    gateway.sandbox.journal.clear()
 
 
 @pytest.mark.parametrize("game", [99, "99", "no-such-game", 2**53 - 1, "9" * 30, "x-moon\n"])

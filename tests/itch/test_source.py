@@ -290,7 +290,21 @@ async def test_a_jwt_that_ends_while_the_store_thinks_has_expired(clock: FakeClo
 
 
 @pytest.mark.parametrize(
-    "claims", [{"sub": "1995"}, {"user_id": 1995}, {"sub": "1994", "user_id": 1995}, {"exp": "soon"}, {"exp": -1}]
+    "claims",
+    [
+        {"sub": "1995"},
+        {"user_id": 1995},
+        {"sub": "1994", "user_id": 1995},
+        {"exp": "soon"},
+        {"exp": -1},
+        {"user_id": 1995.0},
+        {"user_id": [1995]},
+        {"user_id": {"id": 1994}},
+        {"game_id": [3]},
+        {"game_id": "x-moon"},
+        {"game_id": 2**70},
+        {"game_id": "9" * 5000},
+    ],
 )
 async def test_an_accepted_jwt_that_contradicts_the_store_is_refused(clock: FakeClock, claims: dict[str, Any]) -> None:
     """It names somebody else, or makes no sense."""
