@@ -1,0 +1,250 @@
+"""`invalidate`: a running gateway is made to forget, from a terminal."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from click.testing import Result
+
+from service.cli.exits import Exit
+from service.sandbox import seed
+from service.sandbox.server import SandboxServer
+from tests.cli.terminals import Terminal, run, run_beside
+from tests.clock import FakeClock
+from tests.gateways import X_MOON, Asker, LogLines, caller_lines, opened, settings_from
+
+ADMIN: Final = "ogw_admin-of-everything"
+LOBBY: Final = "ogw_lobby-that-may-only-ask"
+HASTY: Final = "ogw_admin-who-may-do-little-at-once"
+CALLERS: Final = (
+    X_MOON
+    + caller_lines("admin", ADMIN, rights='["admin", "verify", "assert:user", "assert:email"]')
+    + caller_lines("lobby", LOBBY, rights='["verify"]')
+    + caller_lines("hasty", HASTY, rights='["admin"]', rate="0.5")
+)
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Asker]:
+    """A gateway that needs no token."""
+    async with opened(settings_from(tmp_path, X_MOON), clock=FakeClock(), log=LogLines()) as asker:
+        yield asker
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[Asker]:
+    """A gateway whose callers are configured."""
+    async with opened(settings_from(tmp_path, CALLERS), clock=FakeClock(), log=LogLines()) as asker:
+        yield asker
+
+
+async def invalidate(asker: Asker, *arguments: str, **how: Any) -> Result:
+    """Run the command against this gateway."""
+    asgi: Any = asker.gateway.asgi
+    async with SandboxServer(asgi) as server:
+        return await run_beside("invalidate", "--game", "3", "--url", server.base_url, *arguments, **how)
+
+
+def token_file(directory: Path, content: bytes) -> str:
+    """Write a file with a token, and return where it is."""
+    file = directory / "token"
+    file.write_bytes(content)
+    return str(file)
+
+
+async def test_a_user_is_forgotten(gateway: Asker) -> None:
+    """The answer is that of HTTP, and the next question asks the store."""
+    await gateway.user(seed.OWNER_ID)
+
+    result = await invalidate(gateway, "--user-id", str(seed.OWNER_ID))
+
+    assert result.exit_code == Exit.OK
+    assert json.loads(result.stdout)["game_id"] == 3
+    assert (await gateway.user(seed.OWNER_ID)).json()["cache"] == "none"
+
+
+async def test_everybody_is_forgotten(gateway: Asker) -> None:
+    """A whole game, if that is what is said."""
+    await gateway.user(seed.OWNER_ID)
+
+    result = await invalidate(gateway, "--all")
+
+    assert json.loads(result.stdout)["subject"] is None
+    assert (await gateway.user(seed.OWNER_ID)).json()["cache"] == "none"
+
+
+@pytest.mark.parametrize(("subject", "credential"), [("download_key", seed.OWNER_KEY), ("email", seed.BUYER_EMAIL)])
+async def test_what_is_secret_is_read_from_standard_input(gateway: Asker, subject: str, credential: str) -> None:
+    """The command line is seen by everybody on the machine."""
+    ask = gateway.key if subject == "download_key" else gateway.email
+    await ask(credential)
+
+    result = await invalidate(gateway, "--subject", subject, stdin=f"{credential}\n".encode())
+
+    assert result.exit_code == Exit.OK
+    assert (await ask(credential)).json()["cache"] == "none"
+    assert credential not in result.output
+
+
+async def test_a_terminal_is_prompted(gateway: Asker) -> None:
+    """And does not show what is typed."""
+    result = await invalidate(gateway, "--subject", "email", stdin=Terminal(f"{seed.BUYER_EMAIL}\n".encode()))
+
+    assert result.exit_code == Exit.OK
+    assert "E-mail address" in result.stderr
+    assert seed.BUYER_EMAIL not in result.output
+
+
+async def test_a_token_lets_in(guarded: Asker, tmp_path: Path) -> None:
+    """That of a caller with the right `admin`; the end of the line is no part of it."""
+    file = token_file(tmp_path, ADMIN.encode() + b"\n")
+
+    result = await invalidate(guarded, "--all", "--token-file", file)
+
+    assert result.exit_code == Exit.OK
+
+
+@pytest.mark.parametrize(("token", "status"), [(LOBBY, 403), ("ogw_nobody", 401), (None, 401)])
+async def test_others_are_refused(guarded: Asker, tmp_path: Path, token: str | None, status: int) -> None:
+    """They are told why, as over HTTP."""
+    arguments = [] if token is None else ["--token-file", token_file(tmp_path, token.encode())]
+
+    result = await invalidate(guarded, "--all", *arguments)
+
+    assert (result.exit_code, json.loads(result.stdout)["status"]) == (Exit.NO, status)
+
+
+async def test_an_unknown_game_is_a_no(gateway: Asker) -> None:
+    """Nothing there could be forgotten."""
+    result = await invalidate(gateway, "--all", "--game", "no-such-game")
+
+    assert (result.exit_code, json.loads(result.stdout)["status"]) == (Exit.NO, 404)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin"),
+    [
+        (["--user-id", "-1"], b""),
+        (["--user-id", str(2**70)], b""),
+        (["--subject", "email"], b"no address"),
+        (["--subject", "download_key"], b"k" * 20_000),
+    ],
+)
+async def test_a_subject_that_is_none_is_a_mistake(gateway: Asker, arguments: list[str], stdin: bytes) -> None:
+    """The gateway says which; the exit code is that of a command line that cannot be understood."""
+    result = await invalidate(gateway, *arguments, stdin=stdin)
+
+    assert result.exit_code == Exit.USAGE
+    assert json.loads(result.stdout)["status"] in {400, 413}
+
+
+async def test_a_gateway_that_does_not_answer_now(guarded: Asker, tmp_path: Path) -> None:
+    """It may have forgotten nothing: that is neither done nor refused."""
+    file = token_file(tmp_path, HASTY.encode())
+
+    results = [await invalidate(guarded, "--all", "--token-file", file) for _ in range(2)]
+
+    assert [result.exit_code for result in results] == [Exit.OK, Exit.UNKNOWN]
+    assert json.loads(results[-1].stdout)["status"] == 429
+
+
+async def test_nobody_there() -> None:
+    """It says where nobody was."""
+    result = await run_beside("invalidate", "--game", "3", "--all", "--url", "http://127.0.0.1:1")
+
+    assert result.exit_code == Exit.UNKNOWN
+    assert "error: no answer at http://127.0.0.1:1 (ConnectError)" in result.stderr
+
+
+@pytest.mark.parametrize("answer", [b"<html>hello</html>", b"\xff\xfe", b'{"status": "ok"}'])
+async def test_somebody_else_there(answer: bytes) -> None:
+    """What answers in another way is no gateway, and what it says is not repeated."""
+
+    async def elsewhere(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": answer})
+
+    stranger: Any = elsewhere
+    async with SandboxServer(stranger) as server:
+        result = await run_beside("invalidate", "--game", "3", "--all", "--url", server.base_url)
+
+    assert result.exit_code == Exit.UNKNOWN
+    assert (result.stdout, result.stderr) == ("", "error: what answers there is no gateway\n")
+
+
+async def test_a_unix_socket(gateway: Asker, tmp_path: Path) -> None:
+    """As the sidecar has it."""
+    path = tmp_path / "gateway.sock"
+    asgi: Any = gateway.gateway.asgi
+    async with SandboxServer(asgi) as server:
+        port = int(server.base_url.rpartition(":")[2])
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
+
+        async with await asyncio.start_unix_server(connected, path):
+            result = await run_beside("invalidate", "--game", "3", "--all", "--url", f"unix:{path}")
+
+    assert result.exit_code == Exit.OK
+
+
+async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    while data := await source.read(65_536):
+        sink.write(data)
+    sink.close()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--all", "--user-id", "3"], ["--subject", "email", "--user-id", "3"], ["--subject", "email", "--all"]],
+)
+def test_exactly_one_thing_is_forgotten(arguments: list[str]) -> None:
+    """A game is forgotten as a whole only when that is said."""
+    result = run("invalidate", "--game", "3", *arguments)
+
+    assert result.exit_code == Exit.USAGE
+    assert "name exactly one of --user-id, --subject and --all" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8080",
+        "ftp://127.0.0.1",
+        "http://",
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:99999",
+        "http://user:word@127.0.0.1",
+        "http://127.0.0.1/a b",
+        "http://127.0.0.1/\x1b[31m",
+        "http://[::1",
+    ],
+)
+def test_an_address_that_is_none(url: str) -> None:
+    """It is told what one looks like, and nothing is repeated: it may hold a password."""
+    result = run("invalidate", "--game", "3", "--all", "--url", url)
+
+    assert result.exit_code == Exit.USAGE
+    assert "--url is no address of a gateway" in result.stderr
+    assert "word" not in result.output
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two words", "schlüssel".encode(), b"ogw_a\x00b", b"\xff\xfe"])
+def test_a_token_file_without_a_token(tmp_path: Path, content: bytes) -> None:
+    """What it holds is not repeated: it may be another secret, named by mistake."""
+    result = run("invalidate", "--game", "3", "--all", "--token-file", token_file(tmp_path, content))
+
+    assert result.exit_code == Exit.USAGE
+    assert "--token-file holds no token" in result.stderr
+
+
+def test_a_token_file_that_is_not_there(tmp_path: Path) -> None:
+    """The system's own words say why."""
+    result = run("invalidate", "--game", "3", "--all", "--token-file", str(tmp_path / "none"))
+
+    assert result.exit_code == Exit.USAGE
+    assert "--token-file cannot be read: No such file or directory" in result.stderr
