@@ -11,7 +11,9 @@
 #   get set del eval evalsha         answers; the scripts compare before they write
 #   hget hgetall hmget hset hdel     the store budget and the invalidations, which all replicas share
 #   pexpire pttl time                the same, and claims of look-ups
-#   ping select client|setname       connecting
+#   client|setname                   connecting
+# Not there, because not everybody needs it: +select for another database than the 0 in the URL;
+# +cluster|slots +command +asking for Redis Cluster.
 set -euo pipefail
 
 if [ $# -lt 1 ] || [ $# -gt 2 ]; then

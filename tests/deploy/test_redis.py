@@ -3,14 +3,16 @@
 import hashlib
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -19,11 +21,12 @@ from redis.exceptions import AuthenticationError, ResponseError
 from service.cli.findings import Finding, Verdict
 from service.cli.redis_checks import examine_redis
 from service.clock import SystemClock
+from service.redis.rights import COMMANDS
 from service.sandbox import seed
 from service.secret import RedisUrl
 from tests.cache.certificates import write_certificate
 from tests.deploy.processes import gateway
-from tests.gateways import SECRET
+from tests.gateways import SECRET, caller_lines
 from tests.redis_server import RedisServer, free_port
 
 _REDIS: Final = Path(__file__).parents[2] / "deploy" / "redis"
@@ -49,6 +52,9 @@ _ARGUMENTS: Final = {
 }
 """Arguments that fit each command which scripts use."""
 
+_TOKEN: Final = "ogw_a-caller-that-may-do-everything"
+_ALL_RIGHTS: Final = '["verify", "assert:user", "admin"]'
+_PATIENCE_SECONDS: Final = 20
 _OPERATOR: Final = "user operator on >operator +@all ~* &*\n"
 
 
@@ -115,45 +121,98 @@ async def test_grants_what_the_scripts_need(shipped: Shipped, command: str) -> N
     assert answer == b"OK"
 
 
-@pytest.mark.parametrize("command", [("PING",), ("SELECT", "0"), ("CLIENT", "SETNAME", "ownership-gateway")])
-async def test_grants(shipped: Shipped, command: tuple[str, ...]) -> None:
-    """What a connection begins with is permitted."""
-    async with shipped.client() as client:
-        await _run(client, *command)
+def test_grants_nothing_that_the_gateway_does_not_need() -> None:
+    """What the user may do is what the gateway says it needs, and `doctor` tries: not a command more."""
+    granted = re.findall(r"\+([a-z|]+)", (_REDIS / "users.acl.template").read_text())
+
+    assert sorted(granted) == sorted(COMMANDS)
 
 
-async def test_refuses_a_working_gateway_nothing(shipped: Shipped) -> None:
-    """Whatever two gateways do while they answer and the store falters, Redis notes no refusal."""
-    async with shipped.client(user="operator", password="operator") as operator:
-        await operator.acl_log_reset()
-        settings = {"REDIS__URL": shipped.url, "SECRET": SECRET}
-        ports = [free_port(), free_port()]
+class Worked(NamedTuple):
+    """What a Redis knows of two gateways that have worked with it for a while."""
+
+    refused: list[object]
+    used: set[str]
+    kept: list[bytes]
+
+
+@pytest.fixture(scope="module")
+def worked(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> Worked:
+    """Two gateways have answered, waited for each other's look-ups, forgotten, and been throttled by the store."""
+    file = tmp_path_factory.mktemp("gateway") / "gateway.toml"
+    file.write_text("[games.x-moon]\nid = 3\n" + caller_lines("all", _TOKEN, rights=_ALL_RIGHTS))
+    settings = {"REDIS__URL": shipped.url, "SECRET": SECRET, "CONFIG": str(file), "REPLICAS": "2"}
+    ports = [free_port(), free_port()]
+    with BlockingRedis(port=shipped.server.port, username="operator", password="operator") as operator:
+        operator.acl_log_reset()
+        operator.config_resetstat()
         with (
             gateway({**settings, "PORT": str(ports[0])}),
             gateway({**settings, "PORT": str(ports[1])}),
             ThreadPoolExecutor() as callers,
         ):
-            list(callers.map(_ask_all_kinds, ports))
-        refused = await operator.acl_log()
-        kept = [key for key in await operator.keys("*") if isinstance(key, bytes)]
+            # The same of both at once, of a slow store: each waits for what the other has begun.
+            list(callers.map(_ask_all_kinds, ports * 2))
+            _wait_until_invalidations_are_exchanged(operator)
+        return Worked(
+            refused=list(operator.acl_log()),
+            used=_commands_used(operator),
+            kept=[key for key in operator.keys("*") if isinstance(key, bytes)],
+        )
 
-    assert refused == []
-    assert kept
-    assert [key for key in kept if not re.match(rb"og:v1:", key)] == []
+
+def _commands_used(operator: BlockingRedis) -> set[str]:
+    return {name.removeprefix("cmdstat_").lower() for name in operator.info("commandstats")}
+
+
+def _wait_until_invalidations_are_exchanged(operator: BlockingRedis) -> None:
+    """Return once a gateway has read what the other wrote, as it does every second."""
+    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    while "hgetall" not in _commands_used(operator) and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+
+
+def test_refuses_a_working_gateway_nothing(worked: Worked) -> None:
+    """Whatever two gateways do while they answer and the store falters, Redis notes no refusal."""
+    assert worked.refused == []
+
+
+@pytest.mark.parametrize("command", ["get", "set", "del", "evalsha", "hmget", "hgetall", "hset", "pttl", "time"])
+def test_a_working_gateway_uses_what_it_is_granted(worked: Worked, command: str) -> None:
+    """So that Redis refused nothing means something: cache, claims, budget and invalidations were all in it."""
+    assert command in worked.used
+
+
+def test_a_working_gateway_keeps_to_its_own_keys(worked: Worked) -> None:
+    """It stored something, and all of it under its own names."""
+    assert worked.kept
+    assert [key for key in worked.kept if not re.match(rb"og:v1:", key)] == []
 
 
 def _ask_all_kinds(port: int) -> None:
     base_url = f"http://127.0.0.1:{port}"
-    with httpx.Client(base_url=base_url, trust_env=False, timeout=15) as http:
+    headers = {"Authorization": f"Bearer {_TOKEN}"}
+    with httpx.Client(base_url=base_url, headers=headers, trust_env=False, timeout=15) as http:
+
+        def ask(method: str, **fields: object) -> None:
+            # Who is throttled has used Redis all the same.
+            answered = http.post(f"/verify/{method}", json={"game": 3, **fields}).status_code
+            assert answered in {httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE}
+
+        def forget(**subject: object) -> None:
+            http.post("/admin/invalidate", json={"game": 3, **subject}).raise_for_status()
+
+        http.put("/sandbox/faults", json={"latency_ms": 200}).raise_for_status()
         for fields in ({}, {"max_age": 0}):
             for key in (seed.OWNER_KEY, seed.REVOKED_KEY):
-                http.post("/verify/download-key", json={"game": 3, "download_key": key, **fields}).raise_for_status()
-            http.post("/verify/user", json={"game": 3, "user_id": seed.OWNER_ID, **fields}).raise_for_status()
-        jwt = http.post("/sandbox/jwts", json={"user_id": seed.OWNER_ID}).json()["jwt"]
-        http.post("/verify/jwt", json={"game": 3, "jwt": jwt}).raise_for_status()
+                ask("download-key", download_key=key, **fields)
+            ask("user", user_id=seed.OWNER_ID, **fields)
+        ask("jwt", jwt=http.post("/sandbox/jwts", json={"user_id": seed.OWNER_ID}).json()["jwt"])
+        forget(user_id=seed.OWNER_ID)
+        ask("user", user_id=seed.OWNER_ID)
+        forget()
         http.put("/sandbox/faults", json={"status": 429, "retry_after": "1"}).raise_for_status()
-        unknown = http.post("/verify/user", json={"game": 3, "user_id": seed.SHORT_KEY_OWNER_ID})
-        assert unknown.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        ask("user", user_id=seed.SHORT_KEY_OWNER_ID)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +237,8 @@ def _ask_all_kinds(port: int) -> None:
         ("SHUTDOWN", "NOSAVE"),
         ("CLIENT", "LIST"),
         ("SCRIPT", "FLUSH"),
+        ("SELECT", "1"),
+        ("PING",),
     ],
 )
 async def test_refuses(shipped: Shipped, command: tuple[str, ...]) -> None:
