@@ -169,6 +169,18 @@ async def test_each_item_counts_against_the_rate(open_with: Open) -> None:
     assert response.json()["results"][-1]["problem"]["retry_after_seconds"] == 1
 
 
+@pytest.mark.parametrize("body", [b"no json", b'{"items": []}', b'{"items": [{"id": "a"}, {"id": "a"}]}'])
+async def test_batch_that_cannot_be_read_counts_as_one_question(open_with: Open, body: bytes) -> None:
+    """Reading it costs as much as reading a question that is none."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, rate="0.5"))
+    headers = {"authorization": f"Bearer {LOBBY}", "content-type": "application/json"}
+
+    first = await gateway.http.post("/verify/batch", content=body, headers=headers)
+    second = await gateway.http.post("/verify/batch", content=body, headers=headers)
+
+    assert (first.status_code, second.status_code) == (400, 429)
+
+
 async def test_batch_is_no_way_around_the_budget_for_failed_keys(open_with: Open) -> None:
     """Keys that do not exist are counted one by one."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, rate="1000", failed_keys_per_minute="3"))

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import jwt
 import pytest
 
 from service.sandbox import seed
@@ -123,10 +124,10 @@ async def test_guessing_with_a_deadline_too_short_costs_no_more(open_with: Open)
     assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 2
 
 
-async def impatient(gateway: Asker, key: str) -> int:
+async def impatient(gateway: Asker, key: str, **more: int) -> int:
     """Ask with a deadline of 50 ms, which then is over; return the status."""
     before = store_calls(gateway.sandbox)
-    asking = asyncio.create_task(gateway.key(key, token=LOBBY, deadline_ms=50))
+    asking = asyncio.create_task(gateway.key(key, token=LOBBY, deadline_ms=50, **more))
     await until(lambda: asking.done() or store_calls(gateway.sandbox) > before)
     await gateway.clock.advance(timedelta(milliseconds=50))
     return (await asking).status_code
@@ -170,6 +171,112 @@ async def test_only_keys_that_do_not_exist_spend_the_budget(open_with: Open, key
     statuses = [(await gateway.key(key, max_age=0, token=LOBBY)).status_code for _ in range(5)]
 
     assert statuses == [200] * 5
+
+
+async def test_jwts_that_nobody_signed_cost_no_more_than_the_budget(open_with: Open) -> None:
+    """Each costs the store a question, so they are counted as failed keys are."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, rate="1000", failed_keys_per_minute="3"))
+
+    answers = [await gateway.jwt(junk_jwt(number), token=LOBBY) for number in range(6)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 3
+    assert (answers[-1].json()["code"], answers[-1].headers["retry-after"]) == ("too_many_failed_keys", "20")
+    assert asked_store(gateway.sandbox, Endpoint.PROFILE) == 3
+
+
+async def test_jwts_that_are_over_cost_no_more_than_the_budget(open_with: Open) -> None:
+    """Or whoever makes them up would name an end in the past."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
+    over = gateway.sandbox.mint_jwt(seed.OWNER_ID, lifetime=timedelta(seconds=-1)).jwt
+
+    statuses = [(await gateway.jwt(over, max_age=0, token=LOBBY)).status_code for _ in range(2)]
+
+    assert statuses == [200, 429]
+
+
+async def test_keys_and_jwts_share_one_budget(open_with: Open) -> None:
+    """Changing the method is no way around it."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
+    await gateway.jwt(junk_jwt(1), token=LOBBY)
+
+    assert (await gateway.key("another-guess-of-a-key", token=LOBBY)).status_code == 429
+
+
+async def test_jwts_of_players_spend_no_budget(open_with: Open) -> None:
+    """Neither when they own the game, nor when they do not."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
+    players = [gateway.sandbox.mint_jwt(user).jwt for user in (seed.OWNER_ID, seed.STRANGER_ID)]
+
+    statuses = [(await gateway.jwt(jwt, max_age=0, token=LOBBY)).status_code for jwt in players * 3]
+
+    assert statuses == [200] * 6
+
+
+async def test_known_good_jwt_passes_while_the_budget_is_spent(open_with: Open, clock: FakeClock) -> None:
+    """Also when the player's ownership, or whose it is, has to be looked up again."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
+    player = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
+    await gateway.jwt(player, token=LOBBY)
+    clock.jump(timedelta(hours=2))
+    await gateway.jwt(junk_jwt(1), token=LOBBY)
+    assert (await gateway.jwt(junk_jwt(2), token=LOBBY)).status_code == 429
+
+    response = await gateway.jwt(player, token=LOBBY)
+
+    assert (response.status_code, response.json()["outcome"], response.json()["cache"]) == (200, "owned", "none")
+
+
+async def test_proven_owner_keeps_playing_through_an_outage_while_the_budget_is_spent(
+    open_with: Open, clock: FakeClock
+) -> None:
+    """Grace is not taken away by somebody's guessing."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
+    await gateway.key(seed.OWNER_KEY, token=LOBBY)
+    clock.jump(timedelta(hours=20))
+    await gateway.key(seed.REVOKED_KEY, token=LOBBY)
+    befall(gateway.sandbox, status=500)
+
+    response = await gateway.key(seed.OWNER_KEY, token=LOBBY)
+
+    assert (response.status_code, response.json()["outcome"], response.json()["stale"]) == (200, "owned", True)
+
+
+async def test_key_that_was_good_longer_ago_than_grace_is_a_guess_again(open_with: Open, clock: FakeClock) -> None:
+    """Nothing is known about it any more."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
+    await gateway.key(seed.OWNER_KEY, token=LOBBY)
+    clock.jump(timedelta(hours=25))
+    await gateway.key(seed.REVOKED_KEY, token=LOBBY)
+
+    assert (await gateway.key(seed.OWNER_KEY, token=LOBBY)).status_code == 429
+
+
+async def test_key_that_was_good_and_is_revoked_is_a_guess_again(open_with: Open) -> None:
+    """The store's last word counts."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
+    await gateway.key(seed.OWNER_KEY, token=LOBBY)
+    befall(gateway.sandbox, body='{"errors": ["invalid download key"]}')
+
+    statuses = [(await gateway.key(seed.OWNER_KEY, max_age=0, token=LOBBY)).status_code for _ in range(2)]
+
+    assert statuses == [200, 429]
+
+
+async def test_good_credential_whose_time_is_up_spends_no_budget(open_with: Open, clock: FakeClock) -> None:
+    """It is known to be good; the store was only too slow."""
+    gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
+    await gateway.key(seed.OWNER_KEY, token=LOBBY)
+    clock.jump(timedelta(seconds=1))
+    befall(gateway.sandbox, latency_ms=1_000)
+
+    assert await impatient(gateway, seed.OWNER_KEY, max_age=0) == 503
+    gateway.sandbox.faults.replace(())
+    assert (await gateway.key("another-guess-of-a-key", token=LOBBY)).status_code == 200
+
+
+def junk_jwt(number: int) -> str:
+    """Return a JWT of a well-formed kind that the store did not sign."""
+    return jwt.encode({"sub": str(number)}, "somebody else's key, 32 bytes or more", algorithm="HS256")
 
 
 async def test_outage_spends_no_budget(open_with: Open) -> None:

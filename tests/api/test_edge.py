@@ -198,6 +198,66 @@ async def test_bug_of_ours_is_a_problem_and_a_line(open_with: Open, log: LogLine
     assert b"canary" not in log.written
 
 
+def asked_for(path: str, *, port: int = 8080) -> Any:
+    """Return what a server says of a request for this path."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"x-request-id", b"request-1")],
+        "client": ("127.0.0.1", 50_000),
+        "server": ("127.0.0.1", port),
+    }
+
+
+async def shed(gateway: Asker, scope: Any) -> list[Any]:
+    """Turn a request away, or whatever else is right; return what was sent."""
+    sent: list[Any] = []
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    await gateway.gateway.asgi.shed(scope, receive, keep)
+    return sent
+
+
+async def test_what_is_shed_is_told_when_to_come_back(gateway: Asker) -> None:
+    """It has the headers of every other answer, and is counted."""
+    start, _ = await shed(gateway, asked_for("/verify/jwt"))
+
+    headers = dict(start["headers"])
+    assert start["status"] == 503
+    assert (headers[b"retry-after"], headers[b"x-request-id"]) == (b"1", b"request-1")
+    assert headers[b"cache-control"] == b"no-store"
+    assert await gateway.metric("refused_total", cause="overloaded") == 1
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/metrics/", "/version"])
+async def test_what_tells_how_the_gateway_is_gets_its_answer(gateway: Asker, path: str) -> None:
+    """An orchestrator must not kill a gateway for being busy."""
+    start, *_ = await shed(gateway, asked_for(path))
+
+    assert start["status"] == 200
+
+
+async def test_what_is_on_the_wrong_port_is_not_there(gateway: Asker) -> None:
+    """Being busy opens no other doors."""
+    gateway.gateway.asgi.operations_port = 9090
+
+    start, _ = await shed(gateway, asked_for("/verify/jwt", port=9090))
+
+    assert start["status"] == 404
+
+
 async def test_unknown_callers_learn_no_more_from_a_slow_body(open_with: Open) -> None:
     """Who is not known is refused before a byte of the body is read."""
     gateway = await open_with(X_MOON + caller_lines("lobby", "ogw_token-of-a-test"))

@@ -10,7 +10,7 @@ from click.testing import Result
 from service.cli.exits import Exit
 from service.sandbox.paths import Endpoint
 from service.sandbox.records import Game, SellerKeyState
-from service.sandbox.seed import FOREIGN_GAME_ID, SELLER_KEY
+from service.sandbox.seed import FOREIGN_GAME_ID, SECOND_SELLER_KEY, SELLER_KEY
 from tests.cli.conftest import Store, WriteConfig
 from tests.cli.terminals import run, run_beside
 from tests.itch.raw_server import closed_port
@@ -268,3 +268,26 @@ async def test_names_cannot_act_on_the_terminal(store: Store) -> None:
 def test_verdicts_are_coloured_on_a_terminal() -> None:
     """Red is what needs somebody."""
     assert "\x1b[31m\x1b[1mproblem" in run("doctor", color=True).stdout
+
+
+async def test_the_next_key_is_examined_too(store: Store) -> None:
+    """Before the old one is revoked, and with it the players' only way in."""
+    variables = store.variables | {"OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY": SECOND_SELLER_KEY}
+
+    result = await run_beside("doctor", "--json", environ=variables)
+
+    assert finding(result, "next seller key")["verdict"] == "ok"
+    assert "leafo (user 29789)" in finding(result, "next seller key")["detail"]
+
+
+async def test_a_next_key_that_is_refused_is_a_problem(store: Store) -> None:
+    """The one in use may be as healthy as it likes."""
+    variables = store.variables | {"OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY": "a-key-that-is-none"}
+
+    result = await run_beside("doctor", "--json", environ=variables)
+
+    assert result.exit_code == Exit.NO
+    assert (finding(result, "seller key")["verdict"], finding(result, "next seller key")["verdict"]) == (
+        "ok",
+        "problem",
+    )
