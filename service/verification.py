@@ -178,6 +178,19 @@ class Verification:
         self._floors.invalidate(name, before=before)
         return before
 
+    async def vouched_for(self, rules: GameRules, credential: DownloadKey | AppJwt) -> bool:
+        """Whether the store found the credential good, and that may still be of use; asks nobody."""
+        if isinstance(credential, AppJwt):
+            inquiry = self._about_identity(rules, credential)
+        else:
+            inquiry = self._about_ownership(rules, credential)
+        remembered = self._store.peek(inquiry.name) or await self._store.get(inquiry.name)
+        match remembered:
+            case Remembered(observation=Identity() | Evidence(proofs=[_, *_]) as good):
+                return self._clock.now() < inquiry.lifetime(good).usable_until
+            case _:
+                return False
+
     async def close(self) -> None:
         """Give up what is still being looked up."""
         await self._flights.close()

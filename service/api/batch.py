@@ -40,9 +40,14 @@ class BatchDesk:
     async def answer(self, body: bytes, asking: Asking) -> Reply:
         """Return 200 with a result for each item. Raises `BadQuestion` for a body that cannot be told apart into items.
 
-        Each item counts against the caller's rate.
+        Each item counts against the caller's rate, and a body without items that could be counted as one question.
         """
-        items = _split(body)
+        try:
+            items = _split(body)
+        except BadQuestion:
+            if asking.caller.limits is not None:
+                asking.caller.limits.ask()
+            raise
         results = await asyncio.gather(
             *(self._answer_item(raw, key, asking, at=f"/items/{index}") for index, (key, raw) in enumerate(items))
         )

@@ -127,7 +127,7 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
 
 _OVER: Final = {
     "rate": ("too_many_questions", "The caller asks more than its rate allows"),
-    "failed_keys": ("too_many_failed_keys", "Too many of the caller's download keys did not exist lately"),
+    "failed_keys": ("too_many_failed_keys", "Too many of the caller's download keys or JWTs were no good lately"),
 }
 
 

@@ -1,6 +1,7 @@
 """One question over HTTP: from a body to a reply, counted and logged on the way."""
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from service.interfaces import Clock, Fingerprints
 from service.limits.caller_limits import CallerLimits
 from service.observability.logs import Logging, VerifiedLine
 from service.observability.metrics import Metrics
-from service.ownership import CacheTier, Malformed, Method, Reason
+from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Method, Reason
 from service.rights import Right
 from service.verification import Question, Verdict, Verification
 
@@ -101,26 +102,29 @@ class VerifyDesk:
         )
 
     async def _verify(self, question: Question, caller: Caller) -> Verdict:
-        if caller.limits is None or question.credential.method is not Method.DOWNLOAD_KEY:
+        credential = question.credential
+        if caller.limits is None or not isinstance(credential, DownloadKey | AppJwt):
             return await self._verification.verify(question)
-        if isinstance(question.credential, Malformed):
-            return await self._verification.verify(question)
-        return await self._verify_limited(question, caller.limits)
+        return await self._verify_limited(question, credential, caller.limits)
 
-    async def _verify_limited(self, question: Question, limits: CallerLimits) -> Verdict:
-        """Let a caller try only so many keys that do not exist; keys that are known to be good always pass.
+    async def _verify_limited(
+        self, question: Question, credential: DownloadKey | AppJwt, limits: CallerLimits
+    ) -> Verdict:
+        """Let a caller try only so many credentials that turn out no good; those known to be good always pass.
 
         A try is spent before the answer is known, so that many at once cannot slip through, and given back after.
         Whoever hangs up before the answer has spent it too: the answer would be there for the next who asks.
         """
         wait = limits.try_key()
         if wait is not None:
+            if await self._verification.vouched_for(question.rules, credential):
+                return await self._verification.verify(question)
             verdict = await self._verification.verify(replace(question, only_if_cached=True))
             if verdict.decision.reason is Reason.NOT_CACHED and not question.only_if_cached:
                 raise TooManyQuestions("failed_keys", retry_after=wait)
             return verdict
         verdict = await self._verification.verify(question)
-        if not _may_have_failed(verdict):
+        if not _may_have_failed(verdict) or await self._verification.vouched_for(question.rules, credential):
             limits.key_was_fine()
         return verdict
 
@@ -154,11 +158,16 @@ class VerifyDesk:
 
 
 def _may_have_failed(verdict: Verdict) -> bool:
-    """Whether the store was asked about a key and did not say that it exists.
+    """Whether the store was asked about a credential and did not say that it is any good.
 
     Whoever names a deadline that the store cannot meet gets its answer from the cache a moment later, so that one
     counts too: it would make guessing free.
     """
     if verdict.cache is not CacheTier.NONE:
         return False
-    return verdict.decision.reason in (Reason.INVALID_DOWNLOAD_KEY, Reason.DEADLINE_EXCEEDED)
+    return verdict.decision.reason in _FAILURES
+
+
+_FAILURES: Final = frozenset(
+    {Reason.INVALID_DOWNLOAD_KEY, Reason.REFUSED_JWT, Reason.EXPIRED_JWT, Reason.DEADLINE_EXCEEDED}
+)

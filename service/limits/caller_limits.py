@@ -1,4 +1,4 @@
-"""How much one caller may ask: its rate, and a tighter bound on download keys that turn out not to exist."""
+"""How much one caller may ask: its rate, and a tighter bound on credentials that turn out no good."""
 
 from datetime import timedelta
 
@@ -34,10 +34,11 @@ class Allowance:
 
 
 class CallerLimits:
-    """What one caller has left. `rate` is in questions a second, `failed_keys_per_minute` in download keys.
+    """What one caller has left. `rate` is in questions a second, `failed_keys_per_minute` in download keys and JWTs.
 
-    A game server asks about keys that players really have, and now and then one with a typo. Whoever tries out keys
-    sees mostly failures, so those have a budget of their own, and once it is spent no further key is looked at.
+    A game server asks about keys that players really have, and now and then one with a typo. Whoever tries out keys, or
+    spends the store budget on JWTs that nobody signed, sees mostly failures, so those have a budget of their own, and
+    once it is spent no further one is looked at.
     """
 
     def __init__(self, *, rate: float, failed_keys_per_minute: float, clock: Clock) -> None:
@@ -53,9 +54,9 @@ class CallerLimits:
             raise TooManyQuestions("rate", retry_after=wait)
 
     def try_key(self) -> timedelta | None:
-        """Spend one try at a download key; return None if there was one, else the time until there is."""
+        """Spend one try at a credential; return None if there was one, else the time until there is."""
         return self._failed_keys.take()
 
     def key_was_fine(self) -> None:
-        """Give back the try: the key exists, the store was not asked, or it could not say."""
+        """Give back the try: the credential is good, the store was not asked, or it could not say."""
         self._failed_keys.give_back()

@@ -25,7 +25,8 @@ class CallerSettings(Struct, frozen=True, kw_only=True):
     rate: Annotated[float, Meta(gt=0, le=100_000)] = 50.0
     """Questions a second; bursts may hold twice as many. Default: 50."""
     failed_keys_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60
-    """Download keys a minute that may turn out wrong before the caller has to wait: it stops guessing. Default: 60."""
+    """Download keys and JWTs a minute that may turn out no good before the caller has to wait: it stops guessing.
+    Default: 60."""
 
     @property
     def token_digest(self) -> bytes:

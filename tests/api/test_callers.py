@@ -187,9 +187,9 @@ async def test_jwts_that_nobody_signed_cost_no_more_than_the_budget(open_with: O
 async def test_jwts_that_are_over_cost_no_more_than_the_budget(open_with: Open) -> None:
     """Or whoever makes them up would name an end in the past."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
-    over = gateway.sandbox.mint_jwt(seed.OWNER_ID, lifetime=timedelta(seconds=-1)).jwt
+    over = [gateway.sandbox.mint_jwt(seed.OWNER_ID, lifetime=timedelta(seconds=-1 - n)).jwt for n in range(2)]
 
-    statuses = [(await gateway.jwt(over, max_age=0, token=LOBBY)).status_code for _ in range(2)]
+    statuses = [(await gateway.jwt(jwt, token=LOBBY)).status_code for jwt in over]
 
     assert statuses == [200, 429]
 
@@ -202,14 +202,18 @@ async def test_keys_and_jwts_share_one_budget(open_with: Open) -> None:
     assert (await gateway.key("another-guess-of-a-key", token=LOBBY)).status_code == 429
 
 
-async def test_jwts_of_players_spend_no_budget(open_with: Open) -> None:
+async def test_jwts_of_players_spend_no_budget(open_with: Open, clock: FakeClock) -> None:
     """Neither when they own the game, nor when they do not."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
     players = [gateway.sandbox.mint_jwt(user).jwt for user in (seed.OWNER_ID, seed.STRANGER_ID)]
 
-    statuses = [(await gateway.jwt(jwt, max_age=0, token=LOBBY)).status_code for jwt in players * 3]
+    statuses = []
+    for player in players * 3:
+        statuses.append((await gateway.jwt(player, max_age=0, token=LOBBY)).status_code)
+        clock.jump(timedelta(milliseconds=1))
 
     assert statuses == [200] * 6
+    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 6
 
 
 async def test_known_good_jwt_passes_while_the_budget_is_spent(open_with: Open, clock: FakeClock) -> None:
@@ -251,13 +255,17 @@ async def test_key_that_was_good_longer_ago_than_grace_is_a_guess_again(open_wit
     assert (await gateway.key(seed.OWNER_KEY, token=LOBBY)).status_code == 429
 
 
-async def test_key_that_was_good_and_is_revoked_is_a_guess_again(open_with: Open) -> None:
+async def test_key_that_was_good_and_is_revoked_is_a_guess_again(open_with: Open, clock: FakeClock) -> None:
     """The store's last word counts."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
     await gateway.key(seed.OWNER_KEY, token=LOBBY)
     befall(gateway.sandbox, body='{"errors": ["invalid download key"]}')
+    clock.jump(timedelta(milliseconds=1))
 
-    statuses = [(await gateway.key(seed.OWNER_KEY, max_age=0, token=LOBBY)).status_code for _ in range(2)]
+    statuses = []
+    for _ in range(2):
+        statuses.append((await gateway.key(seed.OWNER_KEY, max_age=0, token=LOBBY)).status_code)
+        clock.jump(timedelta(milliseconds=1))
 
     assert statuses == [200, 429]
 
