@@ -4,17 +4,18 @@ from pathlib import Path
 
 import click
 
-from service.cli.configuration import config_option, read_settings
+from service.cli.configuration import config_option, read_settings, sandbox_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.settings import describe
 
 
 @click.command(epilog=exit_codes({Exit.OK: "`serve` would start with it", Exit.CONFIGURATION: UNUSABLE_CONFIGURATION}))
 @config_option
-def check_config(*, config: Path | None) -> None:
+@sandbox_option
+def check_config(*, config: Path | None, sandbox: bool | None) -> None:
     """Read the configuration as `serve` would, and show it.
 
     Prints every setting with the value that applies, of a secret only whether it is set; or every mistake in one line
     each. Nobody is asked anything: whether the key works is for `doctor` to say.
     """
-    click.echo(describe(read_settings(config)))
+    click.echo(describe(read_settings(config, flags={"sandbox": sandbox})))

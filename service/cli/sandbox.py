@@ -78,7 +78,9 @@ async def _serve(host: str, port: int, log: Logging) -> None:
         try:
             await stack.enter_async_context(server)
         except OSError as error:
-            raise SettingsError([f"cannot listen on {host} port {port}: {error.strerror or error}"]) from None
+            # Python's own words go on in brackets, with the address again.
+            why = str(error.strerror or error).partition(" (while ")[0]
+            raise SettingsError([f"cannot listen on {host} port {port}: {why}"]) from None
         base_url = _reachable(server.base_url)
         log.logger.info("started", listening=base_url)
         if not is_loopback(host):

@@ -9,12 +9,12 @@ import uvloop
 from service.app import Gateway
 from service.cli.configuration import config_option, give_up, read_settings, sandbox_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
+from service.cli.greeting import curl_lines
 from service.clock import SystemClock
 from service.errors import SettingsError
 from service.observability.line_writer import unbuffered
 from service.observability.logs import configure_logging
 from service.sandbox import seed
-from service.sandbox.greeting import curl_lines
 from service.server import serve as serve_gateway
 from service.settings import LogFormat, Settings
 
@@ -60,8 +60,8 @@ def serve(*, config: Path | None, host: str | None, port: int | None, sandbox: b
 def _greet(settings: Settings, gateway: Gateway, base_url: str) -> None:
     """Say where it answers and, in the sandbox, what to ask; on stderr, where no log collector listens."""
     click.echo(f"The ownership gateway answers at {base_url} (Ctrl-C stops it).", err=True)
-    if gateway.sandbox is None or settings.callers or settings.unix_socket:
+    if gateway.sandbox is None:
         return
     jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
     click.echo("\nThis is the sandbox: nothing below is real. Paste into another terminal:\n", err=True)
-    click.echo(curl_lines(base_url, gateway.sandbox.world, jwt), err=True)
+    click.echo(curl_lines(base_url, settings, jwt=jwt), err=True)

@@ -51,6 +51,14 @@ def test_every_mistake_has_a_line(write_config: WriteConfig) -> None:
     assert all(line.startswith("error: ") for line in result.stderr.splitlines())
 
 
+def test_for_the_sandbox_no_key_is_needed() -> None:
+    """`--sandbox` says here what it says to `serve`."""
+    result = run("check-config", "--sandbox")
+
+    assert result.exit_code == Exit.OK
+    assert "sandbox = true" in result.stdout
+
+
 def test_without_a_source_it_would_not_start() -> None:
     """It holds for `check-config` what holds for `serve`."""
     assert run("check-config").exit_code == Exit.CONFIGURATION

@@ -1,18 +1,17 @@
 """`serve`: starting, greeting, stopping, refusing to start."""
 
 import json
+import shlex
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
 from service.cli.exits import Exit
-from tests.cli.conftest import WriteConfig
 from tests.cli.signals import run_until_signal
-from tests.cli.terminals import run
+from tests.cli.terminals import run, start
 from tests.redis_server import free_port
-
-CALLER = f'[[callers]]\nname = "lobby"\ntoken_sha256 = "{"0" * 64}"\ngames = ["*"]\nrights = ["verify"]\n'
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -42,16 +41,28 @@ def test_it_prints_questions_to_paste() -> None:
     assert f"curl -sS -X POST http://127.0.0.1:{port}/verify/download-key" in result.stderr
 
 
-def test_with_callers_there_is_nothing_to_paste(write_config: WriteConfig) -> None:
-    """The questions would lack a token."""
+def test_with_a_unix_socket_the_questions_go_there(tmp_path: Path) -> None:
+    """Curl is told where it is."""
+    path = tmp_path / "gateway.sock"
+    with start(["serve", "--sandbox"], {"OWNERSHIP_GATEWAY_UNIX_SOCKET": str(path)}) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if line.startswith("curl"))
+        process.terminate()
+        process.terminate()
+
+    assert shlex.split(line)[:4] == ["curl", "-sS", "--unix-socket", str(path)]
+
+
+def test_in_front_of_itch_there_is_nothing_to_paste() -> None:
+    """Whoever serves real players has keys of their own."""
     port = free_port()
 
     result = run_until_signal(
-        f"http://127.0.0.1:{port}/readyz", signal.SIGINT,
-        "serve", "--sandbox", "--port", str(port), "--config", write_config(CALLER),
+        f"http://127.0.0.1:{port}/readyz", signal.SIGINT, "serve", "--port", str(port),
+        environ={"OWNERSHIP_GATEWAY_ITCH__BASE_URL": "http://127.0.0.1:1", "OWNERSHIP_GATEWAY_ITCH__API_KEY": "k" * 40},
     )  # fmt: skip
 
-    assert "curl" not in result.stderr
+    assert result.stderr == f"The ownership gateway answers at http://127.0.0.1:{port} (Ctrl-C stops it).\n"
 
 
 def test_a_taken_port_is_one_line() -> None:
@@ -62,8 +73,7 @@ def test_a_taken_port_is_one_line() -> None:
         result = run("serve", "--sandbox", "--port", str(port), real_streams=True)
 
     assert result.exit_code == Exit.CONFIGURATION
-    assert result.stderr.startswith(f"error: cannot listen on 127.0.0.1 port {port}: ")
-    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr == f"error: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
 
 
 def test_a_redis_url_is_looked_at_before_the_port() -> None:

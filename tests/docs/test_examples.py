@@ -17,10 +17,10 @@ from msgspec import Struct
 from service.api.answers import Answer, NoAnswerProblem
 from service.api.problems import Problem
 from service.cli import main
+from service.cli.greeting import curl_lines
 from service.ownership import Method
 from service.sandbox import seed
 from service.sandbox.examples import examples
-from service.sandbox.greeting import curl_lines
 from service.settings import load_settings
 from tests.clock import FakeClock
 from tests.docs.pages import blocks, code, codes, section, table
@@ -116,7 +116,9 @@ def may_enter(tmp_path: Path) -> _MayEnter:
 async def test_commands_in_readme_are_those_printed(gateway: Asker) -> None:
     """The README shows exactly the commands that `make run` prints, in their order."""
     jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
-    printed = curl_lines(_BASE_URL, gateway.sandbox.world, jwt).replace(jwt, jwt[:_JWT_SHOWN] + _SHORTENED)
+    printed = curl_lines(_BASE_URL, load_settings({"OWNERSHIP_GATEWAY_SANDBOX": "true"}), jwt=jwt).replace(
+        jwt, jwt[:_JWT_SHOWN] + _SHORTENED
+    )
 
     assert [shown.line for shown in _shown("README.md")] == [
         line for line in printed.splitlines() if not line.startswith("#")

@@ -12,9 +12,6 @@ from tests.docs.pages import ROOT, section, text_of
 _BESIDE_SCRIPTS: Final = {"get", "eval", "evalsha", "client|setname"}
 """What is sent outside of scripts: reading, running them, and giving a connection its name."""
 
-_FOR_PEOPLE: Final = {"ping"}
-"""What the shipped user may do besides, so that `redis-cli` can be used to see whether it can log in."""
-
 
 def test_they_are_those_that_scripts_use() -> None:
     """Every command in a script, and no other but what is sent outside of scripts."""
@@ -44,11 +41,11 @@ def test_the_deployment_guide_has_those_for_a_cluster() -> None:
 
 
 def test_the_shipped_user_has_them() -> None:
-    """On these keys, and no right more but for people."""
+    """On these keys, and no right more."""
     template = text_of("deploy/redis/users.acl.template")
     user = next(line for line in template.splitlines() if line.startswith("user ownership-gateway "))
 
-    assert set(re.findall(r" \+(\S+)", user)) == {*COMMANDS, *FOR_A_DATABASE, *_FOR_PEOPLE}
+    assert set(re.findall(r" \+(\S+)", user)) == set(COMMANDS)
     assert re.findall(r" ~(\S+)", user) == [KEYS]
 
 
@@ -56,4 +53,4 @@ def test_the_script_that_makes_the_user_explains_them() -> None:
     """An ACL file has no comments."""
     explained = text_of("deploy/redis/make-users.sh").partition("ACL file has no comments")[2].partition("set -e")[0]
 
-    assert {command for command in (*COMMANDS, *FOR_A_DATABASE) if command not in explained} == set()
+    assert {command for command in COMMANDS if command not in explained} == set()

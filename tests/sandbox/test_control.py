@@ -1,6 +1,5 @@
 """The control endpoints: what can be told to the sandbox, and what it says to nonsense."""
 
-import shlex
 from typing import Any
 
 import httpx
@@ -11,7 +10,6 @@ from service.ownership import Reason
 from service.sandbox import jwts, seed
 from service.sandbox.app import create_sandbox
 from service.sandbox.control import create_control_router
-from service.sandbox.greeting import curl_lines
 from service.sandbox.journal import LONGEST
 from service.sandbox.state import Sandbox
 from service.sandbox.world import World
@@ -348,25 +346,3 @@ async def test_a_websocket_is_turned_away(sandbox: Sandbox) -> None:
     await app(scope, receive, send)
 
     assert sent == [{"type": "websocket.close", "code": 1000, "reason": None}]
-
-
-def test_the_greeting_can_be_pasted(sandbox: Sandbox) -> None:
-    """Every command has a comment above it and keeps its words together."""
-    jwt = sandbox.mint_jwt(seed.OWNER_ID).jwt
-
-    lines = curl_lines("http://127.0.0.1:8080", sandbox.world, jwt).splitlines()
-
-    comments, commands = lines[0::2], lines[1::2]
-    assert all(comment.startswith("# ") for comment in comments)
-    assert [shlex.split(command)[4].removeprefix("http://127.0.0.1:8080") for command in commands] == [
-        "/verify/download-key",
-        "/verify/download-key",
-        "/verify/jwt",
-        "/verify/email",
-        "/verify/user",
-        "/verify/batch",
-        "/sandbox/faults",
-        "/verify/user",
-        "/sandbox/faults",
-    ]
-    assert jwt in commands[2]
