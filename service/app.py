@@ -16,12 +16,14 @@ from service.api.admin import AdminDesk
 from service.api.answers import AnswerWriter
 from service.api.batch import BatchDesk
 from service.api.edge import Edge
+from service.api.fast_path import FastPath
 from service.api.games import GameDirectory
 from service.api.operations import Readiness, create_operations_router
-from service.api.routes import LARGEST_BODY, create_crash_handler, create_verify_router, refuse_request
+from service.api.prepared import PreparedAnswers
+from service.api.routes import LARGEST_BODY, crash_reply, create_crash_handler, create_verify_router, refuse_request
 from service.api.verify import VerifyDesk
 from service.assembly.beside import run_beside
-from service.assembly.cache import open_cache, open_claims, open_invalidations, open_redis
+from service.assembly.cache import bytes_for_answers, open_cache, open_claims, open_invalidations, open_redis
 from service.assembly.policy import caller_directory, game_rules
 from service.assembly.store import VERSION, Store
 from service.assembly.store import open_store as open_way_to_store
@@ -110,11 +112,13 @@ async def open_gateway(
         stack.push_async_callback(verification.close)
         games = GameDirectory(game_rules(settings))
         admin_desk = AdminDesk(verification=verification, games=games, fingerprints=fingerprints, log=log)
+        callers = caller_directory(settings, clock)
         desk = VerifyDesk(
             verification=verification,
             games=games,
             fingerprints=fingerprints,
             writer=AnswerWriter(jitter=random.random),
+            prepared=PreparedAnswers(max_bytes=bytes_for_answers(settings)),
             metrics=metrics,
             log=log,
             clock=clock,
@@ -132,14 +136,17 @@ async def open_gateway(
                 desk=desk,
                 batch_desk=BatchDesk(desk),
                 admin_desk=admin_desk,
-                callers=caller_directory(settings, clock),
+                callers=callers,
                 clock=clock,
             ),
             create_operations_router(readiness=readiness, metrics=metrics, version=VERSION, sandbox=settings.sandbox),
         ]
         if sandbox is not None:
             routers.append(create_control_router(sandbox))
-        edge = Edge(_framework(routers, log), clock=clock, on_shed=lambda: metrics.refused(RefusalCause.OVERLOADED))
+        fast_path = FastPath(
+            _framework(routers, log), desk=desk, callers=callers, clock=clock, crashed=partial(crash_reply, log=log)
+        )
+        edge = Edge(fast_path, clock=clock, on_shed=lambda: metrics.refused(RefusalCause.OVERLOADED))
         metrics.read_requests_in_flight(edge.in_flight)
         metrics.read_budget(
             tokens=store.budget.tokens, paused_seconds=lambda: store.budget.pause_left().total_seconds()

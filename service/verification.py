@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from service import policy
 from service.errors import DeadlineExceeded, NoAnswer, NotCached, SourceUnavailable
 from service.failure_memo import FailureMemo
+from service.grounds import Ground, Grounds
 from service.interfaces import (
     Clock,
     EvidenceStore,
@@ -75,11 +76,15 @@ class Question(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """The decision, which tier its evidence came from, and when to ask again if there was no answer."""
+    """The decision, which tier its evidence came from, and when to ask again if there was no answer.
+
+    With `grounds` it came from memory alone, and the same question may get it again: see `Verification.would_repeat`.
+    """
 
     decision: Decision
     cache: CacheTier
     retry_after: timedelta | None = None
+    grounds: Grounds | None = None
 
 
 class _Limits(Struct, frozen=True):
@@ -108,11 +113,12 @@ class _Inquiry(Struct, frozen=True):
 
 
 class _Found(Struct, frozen=True):
-    """What was found out, from which tier, and how it stands now."""
+    """What was found out, from which tier, and how it stands now; `ground` is what of it will do for the next, too."""
 
     observation: Observation
     tier: CacheTier
     standing: Standing
+    ground: Ground | None = None
 
 
 class _Claimant(Struct, frozen=True):
@@ -165,6 +171,25 @@ class Verification:
             verdict = Verdict(decision, CacheTier.NONE, retry_after=silence.retry_after)
         return self._marked(verdict)
 
+    def would_repeat(self, verdict: Verdict, question: Question) -> bool:
+        """Whether `verify` would give this verdict, given before to the same subject under the same rules, again now.
+
+        That is so as long as the same observations are still in memory and none is due to be looked up again.
+        """
+        grounds = verdict.grounds
+        if grounds is None:
+            return False
+        oldest = None
+        if question.max_age is not None:
+            oldest = (question.asked_at or self._clock.now()) - question.max_age
+        return (
+            grounds.hold(self._clock.now(), oldest=oldest)
+            and grounds.seller_account == self._source.known_seller_account()
+            and grounds.sandbox is self._sandbox_seen()
+            and grounds.above(self._floors)
+            and grounds.are_in(self._store)
+        )
+
     def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
         """Forget what is known about a subject and a game, or about a whole game; return from when on it is so.
 
@@ -208,7 +233,7 @@ class Verification:
             case DownloadKey() | VerifiedEmail() as subject:
                 evidence, found = await self._evidence(rules, subject, limits)  # step 4
                 decision = policy.decide(rules, subject.method, evidence, standing=found.standing)  # step 5
-                return Verdict(decision, found.tier)
+                return Verdict(decision, found.tier, grounds=self._grounds(found))
             case _:
                 assert_never(question.credential)
 
@@ -220,7 +245,7 @@ class Verification:
                     decision = policy.settle(
                         rules, Method.JWT, Reason.REFUSED_JWT, standing=found.standing, sandbox=identity.sandbox
                     )
-                    return Verdict(decision, found.tier)
+                    return Verdict(decision, found.tier, grounds=self._grounds(found))
                 claimant = _Claimant(identity.player, Method.JWT, identity, found)
                 verdict = await self._verify_player(rules, claimant, limits)
                 if identity.expires_at is not None and identity.expires_at <= self._clock.now():
@@ -230,7 +255,7 @@ class Verification:
                 return verdict
             case Refusal(reason=reason, sandbox=sandbox):
                 decision = policy.settle(rules, Method.JWT, reason, standing=found.standing, sandbox=sandbox)
-                return Verdict(decision, found.tier)
+                return Verdict(decision, found.tier, grounds=self._grounds(found))
             case Evidence():
                 raise AssertionError("whose a JWT is was answered with evidence of ownership")
             case _:
@@ -270,15 +295,18 @@ class Verification:
             standing=found.standing if found else None,
             sandbox=identity is not None and identity.sandbox,
         )
-        return Verdict(decision, found.tier if found else CacheTier.NONE)
+        if found is None:
+            return Verdict(decision, CacheTier.NONE)
+        return Verdict(decision, found.tier, grounds=self._grounds(found))
 
     def _conclude(self, rules: GameRules, claimant: _Claimant, evidence: Evidence, found: _Found) -> Verdict:
-        standing, tier = found.standing, found.tier
+        standing, tier, grounds = found.standing, found.tier, self._grounds(found)
         if claimant.found is not None:
             standing = standing.bounded_by(claimant.found.standing)
             tier = _slower(tier, claimant.found.tier)
+            grounds = self._grounds(claimant.found, found)
         decision = policy.decide(rules, claimant.method, evidence, standing=standing, player=claimant.player)
-        return Verdict(decision, tier)
+        return Verdict(decision, tier, grounds=grounds)
 
     async def _evidence(self, rules: GameRules, subject: Subject, limits: _Limits) -> tuple[Evidence, _Found]:
         found = await self._find_out(self._about_ownership(rules, subject), limits)
@@ -384,10 +412,21 @@ class Verification:
         return replace(limits, oldest=floor)
 
     def _recalled(self, inquiry: _Inquiry, remembered: Remembered) -> _Found:
-        lifetime = inquiry.lifetime(remembered.observation)
-        stale = self._clock.now() >= lifetime.fresh_until
-        standing = policy.standing_of(remembered.observation, lifetime, stale=stale)
-        return _Found(remembered.observation, remembered.tier, standing)
+        observation, now = remembered.observation, self._clock.now()
+        lifetime = inquiry.lifetime(observation)
+        standing = policy.standing_of(observation, lifetime, stale=now >= lifetime.fresh_until)
+        until = min(lifetime.fresh_until, lifetime.refresh_from or lifetime.fresh_until)
+        ground = None
+        if remembered.tier is CacheTier.MEMORY and now < until:
+            ground = Ground(inquiry.name, observation, also=inquiry.also, until=until)
+        return _Found(observation, remembered.tier, standing, ground)
+
+    def _grounds(self, *found: _Found) -> Grounds | None:
+        grounds = tuple(one.ground for one in found if one.ground is not None)
+        seller_account = self._source.known_seller_account()
+        if len(grounds) < len(found) or seller_account is None:
+            return None
+        return Grounds(grounds, seller_account, sandbox=self._sandbox_seen())
 
     def _usable(self, inquiry: _Inquiry, remembered: Remembered, limits: _Limits) -> bool:
         usable_until = inquiry.lifetime(remembered.observation).usable_until

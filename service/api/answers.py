@@ -92,6 +92,9 @@ TITLES: Final = {
     Reason.OVERLOADED: "More is being asked than itch.io may be asked",
 }
 
+_END: Final = b'"}'
+"""What follows the decision's id, the last member of an answer."""
+
 _UNKNOWN_WAIT_SECONDS: Final = 1.0
 _UNKNOWN_WAIT_SPREAD_SECONDS: Final = 4.0
 
@@ -109,7 +112,20 @@ class AnswerWriter:
             return self._no_answer(verdict, decision_id, request_id)
         return self._answer(verdict, now, decision_id)
 
+    def prepare(self, verdict: Verdict) -> bytes:
+        """Return what the answer to a verdict begins with, whoever gets it: all but the decision's id."""
+        return self._body(verdict, "").removesuffix(_END)
+
+    def repeat(self, prepared: bytes, verdict: Verdict, *, now: datetime, decision_id: str) -> Reply:
+        """Return what `reply` would, made of what was prepared."""
+        body = prepared + decision_id.encode("ascii") + _END
+        return Reply(200, body, headers=_cache_headers(verdict.decision, verdict.cache, now))
+
     def _answer(self, verdict: Verdict, now: datetime, decision_id: str) -> Reply:
+        headers = _cache_headers(verdict.decision, verdict.cache, now)
+        return Reply(200, self._body(verdict, decision_id), headers=headers)
+
+    def _body(self, verdict: Verdict, decision_id: str) -> bytes:
         decision = verdict.decision
         body = Answer(
             allowed=decision.allowed,
@@ -127,7 +143,7 @@ class AnswerWriter:
             caveats=decision.caveats,
             decision_id=decision_id,
         )
-        return Reply(200, self._encoder.encode(body), headers=_cache_headers(decision, verdict.cache, now))
+        return self._encoder.encode(body)
 
     def _no_answer(self, verdict: Verdict, decision_id: str, request_id: str) -> Reply:
         decision = verdict.decision

@@ -1,8 +1,9 @@
 """Names for requests and decisions, so that a person can follow one from log to log."""
 
 import re
-import secrets
+from base64 import b32encode
 from datetime import datetime
+from os import urandom
 from typing import Final
 
 _SAFE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
@@ -13,12 +14,40 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-[0-9a-
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TEN_BITS: Final = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
+_FROM_RFC_4648: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _CROCKFORD)
+
+_RANDOM_BYTES: Final = 10
+_RANDOM_CHARS: Final = 16
+_DRAWN_AT_ONCE: Final = 256
+
+
+class _UlidParts:
+    """The two halves of ULIDs: random numbers drawn many at a time, and the last millisecond, already written down."""
+
+    def __init__(self) -> None:
+        self._drawn: list[str] = []
+        self._millisecond = -1
+        self._written = ""
+
+    def random(self) -> str:
+        if not self._drawn:
+            text = b32encode(urandom(_RANDOM_BYTES * _DRAWN_AT_ONCE)).decode("ascii").translate(_FROM_RFC_4648)
+            self._drawn = [text[at : at + _RANDOM_CHARS] for at in range(0, len(text), _RANDOM_CHARS)]
+        return self._drawn.pop()
+
+    def time(self, millisecond: int) -> str:
+        if millisecond != self._millisecond:
+            self._written = "".join([_TEN_BITS[millisecond >> shift & 0x3FF] for shift in range(40, -1, -10)])
+            self._millisecond = millisecond
+        return self._written
+
+
+_PARTS: Final = _UlidParts()
 
 
 def make_ulid(at: datetime) -> str:
     """Return a ULID: 26 characters that sort by time, to the millisecond (github.com/ulid/spec)."""
-    number = int(at.timestamp() * 1000) << 80 | secrets.randbits(80)
-    return "".join([_TEN_BITS[number >> shift & 0x3FF] for shift in range(120, -1, -10)])
+    return _PARTS.time(int(at.timestamp() * 1000)) + _PARTS.random()
 
 
 def request_id_from(header: str | None, *, at: datetime) -> str:

@@ -107,7 +107,7 @@ class _Reception:
                 caller.require(right)
             if counted and caller.limits is not None:
                 caller.limits.ask()
-            if not _is_json(_header(request, b"content-type")):
+            if not is_json(_header(request, b"content-type")):
                 return response(status_reply(415, request_id=request_id))
             body = await self._body(request)
             reply = await answer(body, Asking(caller, request_id, trace_id_of(scope), self._clock.now()))
@@ -136,11 +136,15 @@ def create_crash_handler(log: Logging) -> Callable[[AnyRequest, Exception], Resp
     """Return what answers a bug: 500, and the traceback in the log under the request's id."""
 
     def answer_crash(request: AnyRequest, error: Exception) -> Response[bytes]:
-        request_id = request_id_of(request.scope)
-        log.logger.error("bug", request_id=request_id, exc_info=error)
-        return response(status_reply(500, request_id=request_id))
+        return response(crash_reply(error, request_id_of(request.scope), log=log))
 
     return answer_crash
+
+
+def crash_reply(error: Exception, request_id: str, *, log: Logging) -> Reply:
+    """Log a bug, and return what its victim is told."""
+    log.logger.error("bug", request_id=request_id, exc_info=error)
+    return status_reply(500, request_id=request_id)
 
 
 def response(reply: Reply) -> Response[bytes]:
@@ -152,7 +156,8 @@ def _header(request: AnyRequest, name: bytes) -> bytes | None:
     return next((value for key, value in request.scope["headers"] if key == name), None)
 
 
-def _is_json(content_type: bytes | None) -> bool:
+def is_json(content_type: bytes | None) -> bool:
+    """Whether a body of this `Content-Type` is JSON in UTF-8."""
     media_type, _, parameters = (content_type or b"").partition(b";")
     charset = parameters.strip().lower()
     return media_type.strip().lower() == b"application/json" and charset in (

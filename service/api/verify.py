@@ -10,6 +10,7 @@ from service.api.answers import AnswerWriter
 from service.api.callers import Caller
 from service.api.games import GameDirectory
 from service.api.identifiers import make_ulid
+from service.api.prepared import Prepared, PreparedAnswers
 from service.api.problems import Reply, cause_of, refusal_reply
 from service.api.questions import AnyQuestion
 from service.errors import QuestionRefused, TooManyQuestions
@@ -17,7 +18,8 @@ from service.interfaces import Clock, Fingerprints
 from service.limits.caller_limits import CallerLimits
 from service.observability.logs import Logging, VerifiedLine
 from service.observability.metrics import Metrics
-from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Method, Reason
+from service.ownership import AppJwt, CacheTier, Credential, DownloadKey, Fingerprint, Malformed, Method, Reason
+from service.policy import GameRules
 from service.rights import Right
 from service.verification import Question, Verdict, Verification
 
@@ -49,6 +51,7 @@ class VerifyDesk:
         games: GameDirectory,
         fingerprints: Fingerprints,
         writer: AnswerWriter,
+        prepared: PreparedAnswers,
         metrics: Metrics,
         log: Logging,
         clock: Clock,
@@ -58,6 +61,7 @@ class VerifyDesk:
         self._games = games
         self._fingerprints = fingerprints
         self._writer = writer
+        self._prepared = prepared
         self._metrics = metrics
         self._log = log
         self._clock = clock
@@ -70,11 +74,35 @@ class VerifyDesk:
         """
         started = self._clock.monotonic()
         question = self._question(asked, asking, at)
+        name = self._name(question)
+        prepared = None if name is None else self._prepared.find(name, question.rules)
+        if prepared is not None and self._verification.would_repeat(prepared.verdict, question):
+            return self._repeat(prepared, asking, started)
         verdict = await self._verify(question, asking.caller)
         now = self._clock.now()
         decision_id = make_ulid(now)
-        self._record(question, verdict, asking, decision_id, self._clock.monotonic() - started)
+        subject = self._subject(question.credential)
+        self._record(
+            verdict, asking, rules=question.rules, subject=subject, now=now, decision_id=decision_id, started=started
+        )
+        if name is not None and verdict.grounds is not None:
+            body = self._writer.prepare(verdict)
+            self._prepared.keep(name, Prepared(verdict, question.rules, body, subject))
         return self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
+
+    def _repeat(self, prepared: Prepared, asking: Asking, started: float) -> Reply:
+        verdict, now = prepared.verdict, self._clock.now()
+        decision_id = make_ulid(now)
+        self._record(
+            verdict,
+            asking,
+            rules=prepared.rules,
+            subject=prepared.subject,
+            now=now,
+            decision_id=decision_id,
+            started=started,
+        )
+        return self._writer.repeat(prepared.body, verdict, now=now, decision_id=decision_id)
 
     def require_right(self, method: Method, caller: Caller) -> None:
         """Raise `NotPermitted` unless the caller may ask by this method."""
@@ -128,31 +156,54 @@ class VerifyDesk:
             limits.key_was_fine()
         return verdict
 
-    def _record(self, question: Question, verdict: Verdict, asking: Asking, decision_id: str, seconds: float) -> None:
-        decision, credential = verdict.decision, question.credential
+    def _name(self, question: Question) -> Fingerprint | None:
+        """Name the one thing that a prepared answer is about; nothing is prepared for what is no good by its shape."""
+        match question.credential:
+            case Malformed():
+                return None
+            case AppJwt() as jwt:
+                return self._fingerprints.of_jwt(jwt)
+            case subject:
+                return self._fingerprints.of_question(question.rules.game_id, subject, question.rules.accept)
+
+    def _subject(self, credential: Credential | Malformed) -> str | None:
+        return None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential)
+
+    def _record(
+        self,
+        verdict: Verdict,
+        asking: Asking,
+        *,
+        rules: GameRules,
+        subject: str | None,
+        now: datetime,
+        decision_id: str,
+        started: float,
+    ) -> None:
+        decision, seconds = verdict.decision, self._clock.monotonic() - started
         self._metrics.decision(
-            question.rules.label,
+            rules.label,
             decision.method,
             decision.reason,
             verdict.cache,
             seconds=seconds,
             stale=decision.stale,
         )
-        age = None if decision.observed_at is None else self._clock.now() - decision.observed_at
+        age = None if decision.observed_at is None else now - decision.observed_at
         self._log.verified(
             VerifiedLine(
                 decision_id=decision_id,
                 request_id=asking.request_id,
                 trace_id=asking.trace_id,
                 caller=asking.caller.name,
-                game=question.rules.label,
+                game=rules.label,
                 method=decision.method,
                 outcome=decision.outcome,
                 reason=decision.reason,
                 cache=verdict.cache,
                 age_seconds=None if age is None else round(age.total_seconds(), 3),
                 duration_ms=round(seconds * 1000, 3),
-                subject=None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential),
+                subject=subject,
             )
         )
 

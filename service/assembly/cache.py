@@ -44,6 +44,11 @@ async def open_invalidations(
     return floors
 
 
+def bytes_for_answers(settings: Settings) -> int:
+    """Return how much of the memory for the cache is for prepared answers: they save time, observations save asking."""
+    return settings.cache.max_mebibytes * _MEBIBYTE // 4
+
+
 def open_cache(
     settings: Settings,
     stack: AsyncExitStack,
@@ -60,9 +65,8 @@ def open_cache(
     def overruled(name: Fingerprint, since: datetime) -> None:
         floors.invalidate(name, before=since)
 
-    memory = MemoryTier(
-        max_entries=settings.cache.max_entries, max_bytes=settings.cache.max_mebibytes * _MEBIBYTE, clock=clock
-    )
+    max_bytes = settings.cache.max_mebibytes * _MEBIBYTE - bytes_for_answers(settings)
+    memory = MemoryTier(max_entries=settings.cache.max_entries, max_bytes=max_bytes, clock=clock)
     tier = None
     if redis is not None:
         tier = RedisTier(

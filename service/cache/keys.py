@@ -6,6 +6,7 @@ questions can run together into the same bytes: `decode_fields(encode_fields(fie
 
 import secrets
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -30,6 +31,9 @@ _NAME_BYTES: Final = 16
 _LOG_NAME_BYTES: Final = 8
 _LENGTH_BYTES: Final = 4
 _ID_BYTES: Final = 8
+
+_GAMES: Final = 1024
+"""For so many games the beginning of all their names is kept, hashed."""
 
 
 class NamingKey(Secret):
@@ -124,18 +128,18 @@ class KeyedFingerprints:
         self._questions = blake2b(key=key, person=b"og question", digest_size=_NAME_BYTES)
         self._questions.update(encode_fields((SCHEMA_VERSION.to_bytes(1, "big"), environment.encode())))
         self._credentials = blake2b(key=key, person=b"og credential", digest_size=_LOG_NAME_BYTES)
+        self._about_ownership = lru_cache(maxsize=_GAMES)(self._hash_ownership)
+        self._of_game = lru_cache(maxsize=_GAMES)(self._hash_game)
 
     def of_question(self, game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> Fingerprint:
-        """Name a question about ownership; the order of `accept` does not matter."""
-        hashed = self._questions.copy()
-        hashed.update(encode_fields(question_fields(game_id, subject, accept)))
+        """Name a question about ownership by every input that can change it; the order of `accept` does not matter."""
+        hashed = self._about_ownership(game_id, frozenset(accept)).copy()
+        hashed.update(encode_fields(_credential_fields(subject)))
         return Fingerprint(hashed.digest())
 
     def of_game(self, game_id: GameId) -> Fingerprint:
         """Name everything that is known about a game."""
-        hashed = self._questions.copy()
-        hashed.update(encode_fields((b"game", game_id.to_bytes(_ID_BYTES, "big"))))
-        return Fingerprint(hashed.digest())
+        return self._of_game(game_id)
 
     def of_jwt(self, jwt: AppJwt) -> Fingerprint:
         """Name the question whose a JWT is."""
@@ -149,15 +153,20 @@ class KeyedFingerprints:
         hashed.update(encode_fields(_credential_fields(credential)))
         return hashed.hexdigest()
 
+    def _hash_ownership(self, game_id: GameId, accept: frozenset[ProofKind]) -> blake2b:
+        hashed = self._questions.copy()
+        hashed.update(encode_fields(_rule_fields(game_id, accept)))
+        return hashed
 
-def question_fields(game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> tuple[bytes, ...]:
-    """Return every input that can change the answer about ownership, in a fixed order."""
-    return (
-        b"ownership",
-        game_id.to_bytes(_ID_BYTES, "big"),
-        encode_fields([kind.encode() for kind in sorted(set(accept))]),
-        *_credential_fields(subject),
-    )
+    def _hash_game(self, game_id: GameId) -> Fingerprint:
+        hashed = self._questions.copy()
+        hashed.update(encode_fields((b"game", game_id.to_bytes(_ID_BYTES, "big"))))
+        return Fingerprint(hashed.digest())
+
+
+def _rule_fields(game_id: GameId, accept: frozenset[ProofKind]) -> tuple[bytes, ...]:
+    kinds = encode_fields([kind.encode() for kind in sorted(accept)])
+    return (b"ownership", game_id.to_bytes(_ID_BYTES, "big"), kinds)
 
 
 def _credential_fields(credential: Credential) -> tuple[bytes, bytes]:

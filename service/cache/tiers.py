@@ -49,6 +49,13 @@ class TieredStore:
         self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
         return Remembered(observation, CacheTier.MEMORY)
 
+    def still_has(self, name: Fingerprint, observation: Observation) -> bool:
+        """Whether this process remembers that very observation; counted as a hit if it does."""
+        if self._memory.get(name) is not observation:
+            return False
+        self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
+        return True
+
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what any tier remembers; what only Redis had, this process remembers from now on."""
         remembered = self.peek(name)

@@ -19,6 +19,8 @@ _CAUGHT: Final = ExceptionRenderer(describe)
 _BELOW: Final = frozenset({"exception", "stack"})
 """What structlog writes on lines of its own, and takes for text without asking."""
 
+_UP_TO_MILLISECONDS: Final = len("2026-11-20T14:03:11.005")
+
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -52,7 +54,7 @@ class LineMaker:
 
 def timestamp(instant: datetime) -> str:
     """Return a UTC instant as RFC 3339 with milliseconds."""
-    return f"{instant.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    return f"{instant.isoformat(timespec='milliseconds')[:_UP_TO_MILLISECONDS]}Z"
 
 
 def json_line(fields: Fields) -> bytes:

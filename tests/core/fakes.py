@@ -145,6 +145,11 @@ class PlainStore:
         """Return what memory has."""
         return self._read(self._memory, name, CacheTier.MEMORY)
 
+    def still_has(self, name: Fingerprint, observation: Observation) -> bool:
+        """Whether memory has that very one."""
+        remembered = self.peek(name)
+        return remembered is not None and remembered.observation is observation
+
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what either has."""
         return self.peek(name) or self._read(self._redis, name, CacheTier.REDIS)

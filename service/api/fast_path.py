@@ -1,0 +1,107 @@
+"""The fast path: well-formed single questions of known callers are answered before the framework hears of them.
+
+1. Only a POST to one of the four `/verify` paths, whose body is JSON, small and already there, may take it.
+2. Only a caller who is known, and has the right to ask by that method, may take it.
+3. From there on it is the same as everywhere: the caller's rate, the desk, and what it says to whom it refuses.
+
+Whatever else comes is handed on untouched, its body included, so that only the framework has to know what is wrong with
+it. The framework itself takes three times as long for a question as all the rest.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from service.api.callers import Caller, CallerDirectory
+from service.api.early_body import EarlyBody
+from service.api.edge import request_id_of, send_reply, trace_id_of
+from service.api.problems import Reply
+from service.api.questions import QUESTIONS, AnyQuestion, BodyReader
+from service.api.routes import LARGEST_BODY, PATHS, is_json
+from service.api.verify import RIGHT_FOR, Asking, VerifyDesk
+from service.errors import QuestionRefused
+from service.interfaces import Clock
+from service.ownership import Method
+from service.rights import Right
+
+
+class _Counter:
+    """Where questions of one method are taken in."""
+
+    def __init__(self, method: Method) -> None:
+        self.rights: Final[Sequence[Right]] = RIGHT_FOR[method]
+        self.reader: Final = BodyReader(QUESTIONS[method])
+
+
+class FastPath:
+    """Wraps the framework. `crashed` turns what no question should ever raise into a reply."""
+
+    def __init__(
+        self,
+        framework: ASGIApp,
+        *,
+        desk: VerifyDesk,
+        callers: CallerDirectory,
+        clock: Clock,
+        crashed: Callable[[Exception, str], Reply],
+    ) -> None:
+        self._framework = framework
+        self._desk = desk
+        self._callers = callers
+        self._clock = clock
+        self._crashed = crashed
+        self._counters = {path: _Counter(method) for method, path in PATHS.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "POST" or scope["path"] not in self._counters:
+            await self._framework(scope, receive, send)
+            return
+        counter = self._counters[scope["path"]]
+        caller = self._known_caller(scope, counter)
+        if caller is None:
+            await self._framework(scope, receive, send)
+            return
+        body = EarlyBody(receive)
+        asked = _question_in(body, counter.reader)
+        if asked is None:
+            await self._framework(scope, body.receive, send)
+            return
+        await send_reply(await self._answer(asked, caller, scope), send)
+
+    def _known_caller(self, scope: HTTPScope, counter: _Counter) -> Caller | None:
+        given = list(scope["headers"])
+        headers = dict(given)
+        if len(headers) != len(given) or not is_json(headers.get(b"content-type")):
+            return None
+        try:
+            caller = self._callers.identify(headers.get(b"authorization"))
+            for right in counter.rights:
+                caller.require(right)
+        except QuestionRefused:
+            return None  # the framework's handler finds the same, and says so
+        return caller
+
+    async def _answer(self, asked: AnyQuestion, caller: Caller, scope: HTTPScope) -> Reply:
+        request_id = request_id_of(scope)
+        try:
+            if caller.limits is not None:
+                caller.limits.ask()
+            asking = Asking(caller, request_id, trace_id_of(scope), self._clock.now())
+            return await self._desk.answer(asked, asking)
+        except QuestionRefused as refusal:
+            return self._desk.refuse(refusal, request_id=request_id, caller=caller)
+        except Exception as bug:  # noqa: BLE001 - what the framework does with it, too
+            return self._crashed(bug, request_id)
+
+
+def _question_in(body: EarlyBody, reader: BodyReader) -> AnyQuestion | None:
+    text = body.read(at_most=LARGEST_BODY)
+    if text is None:
+        return None
+    try:
+        question: AnyQuestion = reader.read(text)
+    except QuestionRefused:
+        return None  # the framework's handler finds the same, and says so
+    return question
