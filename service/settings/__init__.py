@@ -16,7 +16,6 @@ from service.settings.model import (
     RedisSettings,
     Settings,
 )
-from service.settings.secret_files import read_seller_key
 
 __all__ = [
     "CacheSettings",
@@ -34,5 +33,4 @@ __all__ = [
     "describe",
     "documented_settings",
     "load_settings",
-    "read_seller_key",
 ]

@@ -17,6 +17,9 @@ REDIS_SCHEMES: Final = (
     "rediss+cluster",
 )
 
+_HOST_AND_PORT: Final = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]*)?")
+"""The whole of it: `urlsplit` finds the host ::1 in `[::1].evil.com`, and leaves `%00` to who resolves the name."""
+
 _VISIBLE: Final = re.compile(r"[!-\[\]-~]+")
 """Printable ASCII but the backslash, which some read as a slash: then two readers see two hosts."""
 
@@ -68,7 +71,8 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _has_host_and_port(parts: SplitResult) -> bool:
+    match = _HOST_AND_PORT.fullmatch(parts.netloc.rpartition("@")[2])
     try:
-        return bool(parts.hostname) and parts.port != 0
+        return match is not None and parts.port != 0 and bool(match["name"] or ip_address(match["ipv6"]))
     except ValueError:
         return False

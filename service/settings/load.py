@@ -39,6 +39,7 @@ _CHECKS: Final[tuple[tuple[_Check, set[str]], ...]] = (
     (table_checks.grace_outlasts_freshness, set()),
     (table_checks.nobody_is_granted_and_banned, set()),
     (table_checks.callers_differ, set()),
+    (table_checks.callers_have_tokens, set()),
     (table_checks.callers_name_games_that_exist, {"games"}),
 )
 """Each check, and the settings without which it would find what is not there."""

@@ -1,28 +1,21 @@
 """Secrets from files, as orchestrators mount them."""
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from service.errors import SettingsError
-from service.secret import SellerKey
 from service.settings.mistakes import Mistakes
-from service.settings.schema import SECRET_FILES
+from service.settings.schema import SECRET_FILES, SINGLE
 from service.settings.values import Given, Misfit, convert
 
 _LARGEST: Final = 64 * 1024
 """Bytes; no secret is longer, and a device given by mistake never ends."""
 
 
-def read_seller_key(path: Path) -> SellerKey:
-    """Return the API key that the file holds now. Raises `SettingsError` when it holds none."""
-    name = "the API key file"
-    try:
-        text = _read(path, name)
-        key: SellerKey = convert(Given(text, written=name, textual=True), SellerKey)
-    except Misfit as misfit:
-        raise SettingsError([str(misfit)]) from None
-    return key
+_PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._-]{1,31})+")
+"""What may be a path although nothing of it exists, and is no secret: those are longer, or end in `=`."""
 
 
 def read_secret_files(given: Mapping[str, Given], mistakes: Mistakes) -> dict[str, Given]:
@@ -37,25 +30,42 @@ def read_secret_files(given: Mapping[str, Given], mistakes: Mistakes) -> dict[st
             continue
         try:
             path: Path = convert(file, Path)
-            secrets[key] = Given(_read(path, file.written), written=file.written, textual=True)
+            secrets[key] = _read_secret(path, file.written, SINGLE[key].type)
         except Misfit as misfit:
             mistakes.add(str(misfit), unusable=key)
     return secrets
 
 
+def _read_secret(path: Path, written: str, kind: object) -> Given:
+    secret = Given(_read(path, written), written=written, textual=True)
+    try:
+        convert(secret, kind)
+    except Misfit as misfit:
+        raise Misfit(f"{misfit}, in {_shown(path)}") from None
+    return secret
+
+
 def _read(path: Path, written: str) -> str:
-    # The path is not repeated: often enough it is the secret itself, in the wrong setting.
     try:
         with path.open("rb") as file:
             raw = file.read(_LARGEST + 1)
     except OSError as error:
-        raise Misfit(f"{written} cannot be used: reading the file fails: {error.strerror}") from None
+        raise Misfit(f"{written} cannot be used: reading {_shown(path)} fails: {error.strerror}") from None
     if len(raw) > _LARGEST:
-        raise Misfit(f"{written} cannot be used: the file is larger than {_LARGEST} bytes")
+        raise Misfit(f"{written} cannot be used: {_shown(path)} is larger than {_LARGEST} bytes")
     try:
         text = raw.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise Misfit(f"{written} cannot be used: the file is not UTF-8 text") from None
+        raise Misfit(f"{written} cannot be used: {_shown(path)} is not UTF-8 text") from None
     if not text:
-        raise Misfit(f"{written} cannot be used: the file is empty")
+        raise Misfit(f"{written} cannot be used: {_shown(path)} is empty")
     return text
+
+
+def _shown(path: Path) -> str:
+    """Name the file, unless that may be the secret itself, in the wrong setting: often enough it is."""
+    parts = [part for part in (path, *path.parents) if part.parent != part]
+    # Not `Path.exists`: before Python 3.12 that raises for a name that is longer than any.
+    if _PLAIN_PATH.fullmatch(str(path)) or any(os.path.exists(part) for part in parts):  # noqa: PTH110
+        return repr(str(path))
+    return "the file (its name may be a secret)"

@@ -1,11 +1,15 @@
 """Contradictions in and between the tables of games and callers. Each check yields a line for each it finds."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 
 from service.settings.callers import CallerSettings
 from service.settings.model import Settings
 from service.settings.names import Names
+
+_DIGESTS_OF_NOTHING = {hashlib.sha256(text).digest() for text in (b"", b" ", b"\n", b"\r\n")} | {bytes(32)}
+"""What hashing comes to when the token got lost on the way, as in `echo $TOKEN | sha256sum`; and no digest at all."""
 
 _LISTED = 5
 """Ids that a line repeats: enough to find them."""
@@ -53,6 +57,14 @@ def callers_differ(settings: Settings, names: Names) -> Iterator[str]:
         if by_name.pop(caller.name, 0) > 1:
             name = names.of_caller(caller, "name")
             yield f"{name} is there more than once: expected a name of its own for each caller"
+
+
+def callers_have_tokens(settings: Settings, names: Names) -> Iterator[str]:
+    """A digest of nothing would let in whoever sends no token, or be nobody's."""
+    for caller in settings.callers:
+        if caller.token_digest in _DIGESTS_OF_NOTHING:
+            name = names.of_caller(caller, "token_sha256")
+            yield f"{name} is that of no token: expected the SHA-256 of the whole token, as new-caller prints it"
 
 
 def callers_name_games_that_exist(settings: Settings, names: Names) -> Iterator[str]:

@@ -163,7 +163,7 @@ def test_an_unusable_configuration_is_not_an_answer() -> None:
 def test_configured_callers_do_not_matter(write_config: WriteConfig) -> None:
     """Whoever can read the seller's key may ask everything."""
     path = write_config(
-        f'[games.x-moon]\nid = 3\n[[callers]]\nname = "lobby"\ntoken_sha256 = "{"0" * 64}"\n'
+        f'[games.x-moon]\nid = 3\n[[callers]]\nname = "lobby"\ntoken_sha256 = "{"1" * 64}"\n'
         'games = ["x-moon"]\nrights = ["verify"]\n'
     )
 

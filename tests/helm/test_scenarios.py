@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.errors import SettingsError
 from service.settings.schema import SINGLE
 from tests.helm.rendering import CHART, MANIFESTS, ROOT, SCENARIOS, Helm, Rendered
 
@@ -91,8 +92,22 @@ def test_the_caller_of_the_manifests_lets_nobody_in() -> None:
     assert [caller["token_sha256"] for caller in config["callers"]] == ["0" * 64]
 
 
+def manifests() -> str:
+    """Return what people without Helm apply, as far as the gateway reads it."""
+    return "\n---\n".join((MANIFESTS / name).read_text() for name in ("configmap.yaml", "deployment.yaml"))
+
+
+def test_the_gateway_does_not_start_with_the_manifests_unread(tmp_path: Path) -> None:
+    """It says which line still has to be filled in."""
+    with pytest.raises(SettingsError) as refusal:
+        Rendered(manifests()).settings(tmp_path)
+
+    [line] = refusal.value.mistakes
+    assert line.startswith("callers[lobby].token_sha256 in ")
+
+
 def test_the_gateway_starts_with_the_manifests(tmp_path: Path) -> None:
-    """What people without Helm apply is a configuration that the gateway accepts."""
-    text = "\n---\n".join((MANIFESTS / name).read_text() for name in ("configmap.yaml", "deployment.yaml"))
+    """Once a caller's digest is filled in, they are a configuration that the gateway accepts."""
+    text = manifests().replace("0" * 64, "1" * 64)
 
     assert Rendered(text).settings(tmp_path).host == "0.0.0.0"  # noqa: S104 - that is what a service listens on

@@ -1,5 +1,6 @@
 """Every mistake an operator can make has one line, and the line says where it is and what is expected."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -11,6 +12,11 @@ from service.settings import load_settings
 
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 SECRET = "correct horse battery staple, twice"
+
+NO_TOKEN = (
+    "callers[lobby].token_sha256 in gateway.toml is that of no token: expected the SHA-256 of the whole token, as"
+    " new-caller prints it"
+)
 
 GAME = """
     [games.x-moon]
@@ -112,6 +118,22 @@ def test_a_redis_url_of_no_known_form(url: str) -> None:
         ("https://api.itch.io:99999", "expected a URL such as https://api.itch.io"),
         ("https://api.itch.io\\@evil.example", "expected a URL such as https://api.itch.io"),
         ("https://api.itch.io/\n", "expected a URL such as https://api.itch.io"),
+        ("http://[::1].evil.example", "expected a URL such as https://api.itch.io"),
+        ("http://[::1]evil.example:80", "expected a URL such as https://api.itch.io"),
+        ("https://[::1", "expected a URL such as https://api.itch.io"),
+        ("https://[:::1]", "expected a URL such as https://api.itch.io"),
+        ("http://[::1%25lo]", "expected a URL such as https://api.itch.io"),
+        ("http://127.0.0.1%2eevil.example", "expected a URL such as https://api.itch.io"),
+        ("https://api.itch.io%00.evil.example", "expected a URL such as https://api.itch.io"),
+        ("https://api.itch.io\x7f", "expected a URL such as https://api.itch.io"),
+        ("https://api.itch.io\t", "expected a URL such as https://api.itch.io"),
+        ("https://api.itch.io:80:90", "expected a URL such as https://api.itch.io"),
+        ("https://api.itch.io:0", "expected a URL such as https://api.itch.io"),
+        ("https://:443", "expected a URL such as https://api.itch.io"),
+        ("https://a,b", "expected a URL such as https://api.itch.io"),
+        ("https://me@api.itch.io", "a user name or password has no place in it"),
+        ("https://api.itch.io@evil.example", "a user name or password has no place in it"),
+        ("https://@api.itch.io", "a user name or password has no place in it"),
         ("https://me:pw@api.itch.io", "a user name or password has no place in it"),
         ("https://api.itch.io?a=b", "a query or fragment has no place in it"),
         ("https://api.itch.io#a", "a query or fragment has no place in it"),
@@ -134,6 +156,23 @@ def test_an_address_to_which_the_key_must_not_go(url: str, fault: str) -> None:
     line = f"OWNERSHIP_GATEWAY_ITCH__BASE_URL cannot be used: {fault}"
 
     assert mistakes_of({"ITCH__API_KEY": "s3llerkey", "ITCH__BASE_URL": url}) == [line]
+
+
+@pytest.mark.parametrize("token", ["", " ", "\n", "\r\n"])
+def test_a_digest_of_no_token(tmp_path: Path, token: str) -> None:
+    """Whoever sends no token would be let in."""
+    file = tmp_path / "gateway.toml"
+    file.write_text(dedent(CALLER).replace(DIGEST, hashlib.sha256(token.encode()).hexdigest()), encoding="utf-8")
+
+    assert mistakes_of({"SANDBOX": "true"}, file) == [NO_TOKEN]
+
+
+def test_a_digest_of_nothing_at_all(tmp_path: Path) -> None:
+    """Zeros are what stands in templates."""
+    file = tmp_path / "gateway.toml"
+    file.write_text(dedent(CALLER).replace(DIGEST, "0" * 64), encoding="utf-8")
+
+    assert mistakes_of({"SANDBOX": "true"}, file) == [NO_TOKEN]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +402,7 @@ def test_settings_that_contradict_each_other(environ: dict[str, str], line: str)
             "callers[lobby].failed_keys_per_minute in gateway.toml is 0: expected a whole number from 1 to 100000",
         ),
         (
-            CALLER + CALLER.replace(DIGEST, "0" * 64),
+            CALLER + CALLER.replace(DIGEST, "1" * 64),
             "callers[lobby].name in gateway.toml is there more than once: expected a name of its own for each caller",
         ),
         (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.errors import SettingsError
 from service.secret import RedisUrl, SealingSecret, SellerKey
-from service.settings import describe, documented_settings, load_settings, read_seller_key
+from service.settings import describe, documented_settings, load_settings
 
 CANARY = "c4nary-0f-a-secret-that-nobody-may-ever-see-again"
 NAMES = sorted(setting.env for setting in documented_settings() if setting.env is not None)
@@ -59,17 +59,17 @@ def test_a_secret_stands_in_one_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raw", "fault"),
     [
-        (None, "reading the file fails: No such file or directory"),
-        (b"", "the file is empty"),
-        (b"\n", "the file is empty"),
-        (b"\xff\xfe", "the file is not UTF-8 text"),
-        (b"k" * 65_537, "the file is larger than 65536 bytes"),
-        (b"two words", "expected printable ASCII without spaces"),
-        (b"two\nlines", "expected printable ASCII without spaces"),
+        (None, "reading {path} fails: No such file or directory"),
+        (b"", "{path} is empty"),
+        (b"\n", "{path} is empty"),
+        (b"\xff\xfe", "{path} is not UTF-8 text"),
+        (b"k" * 65_537, "{path} is larger than 65536 bytes"),
+        (b"two words", "expected printable ASCII without spaces, in {path}"),
+        (b"two\nlines", "expected printable ASCII without spaces, in {path}"),
     ],
 )
 def test_a_file_without_a_usable_secret(tmp_path: Path, raw: bytes | None, fault: str) -> None:
-    """A file that holds no usable secret is refused in the name of the setting, without path or content."""
+    """A file that holds no usable secret is refused in the name of the setting, with the path, without content."""
     path = tmp_path / "key"
     if raw is not None:
         path.write_bytes(raw)
@@ -77,23 +77,33 @@ def test_a_file_without_a_usable_secret(tmp_path: Path, raw: bytes | None, fault
     with pytest.raises(SettingsError) as refusal:
         load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": str(path)})
 
-    assert refusal.value.mistakes == [f"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE cannot be used: {fault}"]
+    told = fault.format(path=repr(str(path)))
+    assert refusal.value.mistakes == [f"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE cannot be used: {told}"]
 
 
-def test_the_key_can_be_read_again(tmp_path: Path) -> None:
-    """A rotated key is read from its file by the same rules."""
-    (tmp_path / "key").write_text("n3w\n", encoding="utf-8")
+@pytest.mark.parametrize("path", ["/nonexistent/itch/key", "/run/secrets/itch-api-key", "/absent"])
+def test_a_file_that_is_not_there_is_named(path: str) -> None:
+    """Or nobody could tell which mount is missing."""
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": path})
 
-    assert read_seller_key(tmp_path / "key") == SellerKey("n3w")
+    assert refusal.value.mistakes == [
+        f"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE cannot be used: reading {path!r} fails: No such file or directory"
+    ]
 
 
-@pytest.mark.parametrize("text", ["", "two words"])
-def test_a_key_file_that_lost_its_key(tmp_path: Path, text: str) -> None:
-    """A rotation that left no usable key is an error, without the content of the file."""
-    (tmp_path / "key").write_text(text, encoding="utf-8")
+@pytest.mark.parametrize(
+    "secret",
+    [CANARY, f"/{CANARY}", f"/{CANARY}/x", f"redis://:{CANARY}@redis/0", "/wt7zvFzhNcTM+L5S/e1=", "k" * 300],
+)
+def test_a_secret_in_the_place_of_its_file_is_not_named(secret: str) -> None:
+    """What looks like a secret, and leads nowhere, may be one."""
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": secret})
 
-    with pytest.raises(SettingsError, match="the API key file cannot be used"):
-        read_seller_key(tmp_path / "key")
+    [line] = refusal.value.mistakes
+    assert line.startswith("OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE cannot be used: reading the file (its name may be a ")
+    assert secret not in line
 
 
 @pytest.mark.parametrize("mistake", ["", " and a space", "\n", "é"])
