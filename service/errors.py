@@ -119,7 +119,11 @@ class UnknownGame(QuestionRefused):
 
 
 class NotAuthenticated(QuestionRefused):
-    """No caller token, or not one that this gateway knows."""
+    """No caller token, or none that this gateway knows; `hint` says what is wrong with the form of the header."""
+
+    def __init__(self, hint: str = "") -> None:
+        super().__init__(hint or "no caller token that is known")
+        self.hint = hint
 
 
 class NotPermitted(QuestionRefused):

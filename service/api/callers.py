@@ -54,7 +54,9 @@ class CallerDirectory:
             raise NotAuthenticated
         scheme, token = authorization[: len(_SCHEME)], authorization[len(_SCHEME) :]
         if scheme.lower() != _SCHEME:
-            raise NotAuthenticated
+            raise NotAuthenticated(
+                'the Authorization header lacks the scheme: expected "Bearer", a space, and the token'
+            )
         # A digest of what was sent says nothing about the tokens, however long looking it up takes.
         digest = hashlib.sha256(token.strip(b" ")).digest()
         for known, caller in self._callers.items():

@@ -102,12 +102,13 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
                 detail=detail,
                 errors=[Mistake(pointer, code)],
             )
-        case NotAuthenticated():
+        case NotAuthenticated(hint=hint):
             return problem_reply(
                 401,
                 "not_authenticated",
                 "This gateway answers only to callers with a token it knows",
                 request_id=request_id,
+                detail=hint or UNSET,
                 headers={"www-authenticate": "Bearer"},
             )
         case NotPermitted(lacking=lacking):

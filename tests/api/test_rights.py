@@ -86,6 +86,28 @@ async def test_nobody_unknown_is_answered(gateway: Asker, authorization: str | N
     assert store_calls(gateway.sandbox) == 0
 
 
+@pytest.mark.parametrize(
+    ("authorization", "told"),
+    [
+        (LOBBY, True),
+        (f"Basic {LOBBY}", True),
+        (f"Bearer\t{LOBBY}", True),
+        ("Bearer", True),
+        ("Bearer wrong", False),
+        (None, False),
+    ],
+)
+async def test_missing_scheme_is_named(gateway: Asker, authorization: str | None, *, told: bool) -> None:
+    """The most common slip in a game server's configuration; of the token itself nothing is said."""
+    headers = {} if authorization is None else {"authorization": authorization}
+
+    problem = (await gateway.http.post("/verify/user", json={}, headers=headers)).json()
+
+    detail = 'the Authorization header lacks the scheme: expected "Bearer", a space, and the token'
+    assert problem.get("detail") == (detail if told else None)
+    assert LOBBY not in str(problem)
+
+
 @pytest.mark.parametrize("path", [*PATHS.values(), "/verify/batch"])
 async def test_who_asks_comes_before_what_is_asked(gateway: Asker, path: str) -> None:
     """Nothing about a body is said to somebody unknown."""
