@@ -17,7 +17,7 @@ from service.errors import NoAnswer, SourceProtocolError, SourceUnavailable
 from service.interfaces import Priority
 from service.itch.classification import Answer
 from service.itch.transport import StoreClient
-from service.ownership import DownloadKey, GameId, ProofKind
+from service.ownership import DownloadKey, GameId, Proof, ProofKind, VerifiedEmail
 from service.sandbox import seed
 from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Drip, Fault
@@ -354,6 +354,51 @@ async def test_a_slow_store_does_not_stretch_a_look_up(fault: Fault) -> None:
         await rig.source.identify_seller()
         await rig.requests.close()
     assert seed.OWNER_KEY not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["in one piece", "a moment later"])
+async def test_a_stray_answer_is_not_taken_for_the_answer_to_the_next_question(*, apart: bool) -> None:
+    """The store, or a proxy before it, sends two answers to the first; an answer by e-mail names nobody.
+
+    With connections that are used again (`force_close=False`) the second of them makes the next player an owner.
+    """
+    no = http_answer(b'{"errors":["no download key found"]}')
+    yes = http_answer(b'{"download_key":{"id":124,"key":"sandbox-key","game_id":3}}')
+    asked = 0
+    answered, stray_is_there = asyncio.Event(), asyncio.Event()
+
+    async def serve(writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.write(no if apart or asked > 1 else no + yes)
+        await writer.drain()
+        if apart and asked == 1:
+            await answered.wait()
+            writer.write(yes)
+        stray_is_there.set()
+
+    async with asyncio.timeout(HANGS), raw_server(serve) as server:
+        rig = build(clock=SystemClock(), base_url=server.base_url)
+
+        async def proofs(address: str) -> tuple[Proof, ...]:
+            evidence = await rig.source.look_up(
+                GameId(seed.GAME_ID),
+                VerifiedEmail(address),
+                accept=frozenset({ProofKind.DOWNLOAD_KEY}),
+                priority=Priority.FOREGROUND,
+            )
+            return evidence.proofs
+
+        first = await proofs("first@example.com")
+        answered.set()
+        await stray_is_there.wait()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        second = await proofs("second@example.com")
+        await rig.requests.close()
+
+    assert (first, second) == ((), ())
+    assert (asked, server.connections) == (2, 2)
 
 
 async def test_a_truncated_answer_of_the_sandbox_is_no_answer() -> None:
