@@ -11,7 +11,21 @@ from tests.docs.pages import PAGES, ROOT, headings, prose_of
 _LINK: Final = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 
 _KNOWN_ROOTS: Final = frozenset(
-    {"api", "bundle", "credentials", "game", "games", "jwt", "key", "livez", "master", "me", "metrics", "my-games"}
+    {
+        "admin",
+        "api",
+        "bundle",
+        "credentials",
+        "game",
+        "games",
+        "jwt",
+        "key",
+        "livez",
+        "master",
+        "me",
+        "metrics",
+        "my-games",
+    }
     | {"openapi", "path", "proc", "profile", "readyz", "run", "sandbox", "verify", "version"}
 )
 """With what an absolute path may begin: our endpoints, the store's, and where orchestrators put things."""

@@ -1,0 +1,92 @@
+"""What the operator's page says about failures: every metric, value and event in it exists."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from service.observability.labels import RefusalCause
+from service.observability.metrics import Metrics
+from service.ownership import Outcome, Reason
+from tests.docs.pages import codes, section, table, tables, text_of
+
+PAGE: Final = "docs/operations.md"
+KINDS: Final = ("When itch.io fails", "When Redis fails", "When the process or its machine fails")
+
+_FOREIGN: Final = frozenset({"up", "process_open_fds", "process_resident_memory_bytes", "process_start_time_seconds"})
+"""What Prometheus and its client add."""
+
+_SERIES: Final = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})?")
+
+
+def _rows(title: str) -> Iterator[dict[str, str]]:
+    found = table(PAGE, title, first="what fails")
+    return (dict(zip(found.header, row, strict=True)) for row in found.rows)
+
+
+def _ways_to_fail() -> list[dict[str, str]]:
+    return [row for title in KINDS for row in _rows(title)]
+
+
+def _exposed() -> str:
+    return Metrics(games=["x-moon"], version="1.2.3", sandbox=False).render()[0].decode()
+
+
+def _events() -> set[str]:
+    return {code for row in table(PAGE, "Logs", first="event").rows for code in codes(row[0])}
+
+
+def _fields() -> set[str]:
+    return {code for row in table(PAGE, "Logs", first="event").rows for code in codes(row[2])}
+
+
+@pytest.mark.parametrize("row", _ways_to_fail(), ids=lambda row: row["what fails"][:30])
+def test_metrics_of_failures(row: dict[str, str]) -> None:
+    """The series to look at are among those that are exposed, with these values of their labels."""
+    exposed = _exposed()
+
+    for series in codes(row["metric"]):
+        match = _SERIES.fullmatch(series)
+        assert match, series
+        if match["name"] not in _FOREIGN:
+            lines = [
+                line
+                for line in exposed.splitlines()
+                if re.match(rf"ownership_gateway_{match['name']}(_count)?\b", line)
+            ]
+            wanted = (match["labels"] or "").split(",")
+            assert any(all(label in line for label in wanted) for line in lines), series
+
+
+@pytest.mark.parametrize("row", _ways_to_fail(), ids=lambda row: row["what fails"][:30])
+def test_events_of_failures(row: dict[str, str]) -> None:
+    """The lines to look for are among those that are logged."""
+    assert set(codes(row["log"])) <= _events()
+
+
+@pytest.mark.parametrize("row", _ways_to_fail(), ids=lambda row: row["what fails"][:30])
+def test_every_failure_is_told_whole(row: dict[str, str]) -> None:
+    """What fails, what follows, where it is seen, and what to do."""
+    assert all(row.values())
+
+
+def test_events_of_alerts() -> None:
+    """The runbooks' lines about the log name events, their fields, and what these hold."""
+    said = re.findall(r"^\* \*\*Log\*\*: (.*(?:\n  .*)*)", text_of(PAGE), re.MULTILINE)
+    words = {code for line in said for code in codes(line) if re.fullmatch(r"\w+", code)}
+
+    assert said
+    assert words <= _events() | _fields() | set(RefusalCause) | set(Reason)
+
+
+@pytest.mark.parametrize("title", ["After a refund", "Changing the seller's key"])
+def test_events_of_procedures(title: str) -> None:
+    """Every word with an underscore is an event, a field, a reason, a kind of credential, or a setting."""
+    known = _events() | _fields() | set(Reason) | set(Outcome)
+    settings = {
+        "itch",
+        *(code for found in tables(text_of("docs/configuration.md")) for row in found.rows for code in codes(row[0])),
+    }
+
+    assert {word for word in codes(section(PAGE, title)) if re.fullmatch(r"[a-z]+(_[a-z]+)+", word)} <= known | settings
