@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from typing import Final
+
+_TELL_AGAIN_SECONDS: Final = 0.1
 
 
 async def run_beside(
@@ -15,8 +18,11 @@ async def run_beside(
             crashed(error)
 
     async def stop() -> None:
-        task.cancel()
-        await asyncio.wait([task])
+        # Until it has heard: before Python 3.12 `asyncio.wait_for` may lose a cancellation (python/cpython#86296), and
+        # redis-py sends every command through it. Work that goes on for ever would then keep the gateway from closing.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_TELL_AGAIN_SECONDS)
 
     task = asyncio.create_task(work)
     task.add_done_callback(ended)

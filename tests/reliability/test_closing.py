@@ -1,0 +1,39 @@
+"""A gateway that is told to close does close, whatever its libraries make of that."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from service.assembly.beside import run_beside
+
+PATIENCE_SECONDS = 10.0
+
+
+def crashed(error: BaseException) -> None:
+    """Fail."""
+    raise AssertionError from error
+
+
+async def test_work_beside_that_loses_a_cancellation_is_cancelled_again() -> None:
+    """As Python 3.11 does when a command has just been sent to Redis."""
+    lost: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            lost.append("the first")
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(PATIENCE_SECONDS), AsyncExitStack() as stack:
+        await run_beside(stack, work(), crashed=crashed)
+        await asyncio.sleep(0)
+
+    assert lost == ["the first"]
+
+
+async def test_work_beside_that_has_ended_is_not_waited_for() -> None:
+    """There is nobody to tell."""
+    async with AsyncExitStack() as stack:
+        await run_beside(stack, asyncio.sleep(0), crashed=crashed)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
