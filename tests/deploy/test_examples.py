@@ -248,6 +248,18 @@ def test_a_frozen_gateway(example: Example) -> None:
     assert decided == ("later", "no_usable_answer")
 
 
+def test_a_gateway_that_takes_no_connection(example: Example) -> None:
+    """Nor does it wait for ever to be let in."""
+    with ExitStack() as until_the_end:
+        listener = until_the_end.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        # The one place there is, is taken; Linux says nothing to whoever comes next.
+        until_the_end.enter_context(socket.create_connection(listener.getsockname()))
+
+        decided = example.asks(f"127.0.0.1:{listener.getsockname()[1]}", "/verify/user", {"game": 3, "user_id": 1})
+
+    assert decided == ("later", "no_usable_answer")
+
+
 @pytest.mark.parametrize(
     "reply",
     [

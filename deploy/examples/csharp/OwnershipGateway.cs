@@ -51,6 +51,19 @@ public sealed class OwnershipGateway
     // The question is JSON: serialize it, do not glue it together from what a player typed.
     public async Task<Verdict> AskAsync(string path, string question, CancellationToken stop = default(CancellationToken))
     {
+        using (var waited = CancellationTokenSource.CreateLinkedTokenSource(stop))
+        {
+            var asked = AskOnceAsync(path, question, stop);
+            // HttpClient's own Timeout is not enough: Mono's does not look at it while it connects (mono/mono#20971).
+            var first = await Task.WhenAny(asked, Task.Delay(Patience, waited.Token)).ConfigureAwait(false);
+            waited.Cancel();
+            stop.ThrowIfCancellationRequested();
+            return first == asked ? await asked.ConfigureAwait(false) : NoAnswer;
+        }
+    }
+
+    private async Task<Verdict> AskOnceAsync(string path, string question, CancellationToken stop)
+    {
         int status;
         Answer answer;
         try
