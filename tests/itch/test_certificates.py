@@ -1,0 +1,86 @@
+"""The store over TLS, as a process of its own sees it: whom it trusts is read once, when a process begins to ask."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from service.cli.exits import Exit
+from tests.cache.certificates import write_certificate
+from tests.cli.terminals import start
+from tests.itch.raw_server import http_answer
+
+
+class Store:
+    """A store that speaks TLS, and what it was sent."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.requests: list[bytes] = []
+
+    async def is_asked(self, *, trusting: Path) -> int:
+        """Have a gateway ask it that trusts what this file says; return how the command ended."""
+        variables = {
+            "OWNERSHIP_GATEWAY_ITCH__BASE_URL": self.base_url,
+            "OWNERSHIP_GATEWAY_ITCH__API_KEY": "canary-seller-key",
+            "SSL_CERT_FILE": str(trusting),
+            "SSL_CERT_DIR": str(trusting.parent / "none"),
+        }
+        with start(["games", "--json"], variables) as process:
+            await asyncio.to_thread(process.communicate)
+            return process.returncode
+
+
+@asynccontextmanager
+async def store(directory: Path) -> AsyncIterator[Store]:
+    """Serve with the certificate in this directory."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(directory / "certificate.pem", directory / "key.pem")
+    found = Store("")
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(http_answer(b'{"games":{}}'))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+    found.base_url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield found
+
+
+async def test_a_store_that_somebody_vouches_for_is_asked(tmp_path: Path) -> None:
+    """Otherwise the other tests would prove nothing."""
+    write_certificate(tmp_path, address="127.0.0.1")
+    async with store(tmp_path) as shop:
+        assert await shop.is_asked(trusting=tmp_path / "certificate.pem") == Exit.OK
+        assert len(shop.requests) == 1
+
+
+async def test_a_store_that_nobody_vouches_for_is_not_asked(tmp_path: Path) -> None:
+    """Its certificate is its own word: it is not shown the key."""
+    for name in ("trusted", "other"):
+        (tmp_path / name).mkdir()
+        write_certificate(tmp_path / name, address="127.0.0.1")
+    async with store(tmp_path / "other") as shop:
+        assert await shop.is_asked(trusting=tmp_path / "trusted" / "certificate.pem") == Exit.UNKNOWN
+        assert shop.requests == []
+
+
+async def test_a_store_of_another_name_is_not_asked(tmp_path: Path) -> None:
+    """Somebody vouches for it, as somebody else."""
+    write_certificate(tmp_path, address="127.0.0.2")
+    async with store(tmp_path) as shop:
+        assert await shop.is_asked(trusting=tmp_path / "certificate.pem") == Exit.UNKNOWN
+        assert shop.requests == []
+
+
+async def test_a_store_whose_certificate_has_run_out_is_not_asked(tmp_path: Path) -> None:
+    """However long it was good."""
+    write_certificate(tmp_path, address="127.0.0.1", valid_for=timedelta(minutes=-1))
+    async with store(tmp_path) as shop:
+        assert await shop.is_asked(trusting=tmp_path / "certificate.pem") == Exit.UNKNOWN
+        assert shop.requests == []
