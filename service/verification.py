@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from service import policy
-from service.errors import DeadlineExceeded, NoAnswer, NotCached, SourceUnavailable
+from service.errors import DeadlineExceeded, NoAnswer, NotCached, Overloaded, SourceUnavailable
 from service.failure_memo import FailureMemo
 from service.grounds import Ground, Grounds
 from service.interfaces import (
@@ -130,6 +130,10 @@ class _Claimant(Struct, frozen=True):
     found: _Found | None = None
 
 
+class _GaveWay(Overloaded):
+    """A refresh in the background left the budget to callers who wait; one who has joined it is such a caller."""
+
+
 class Verification:
     """Answers questions. `sandbox` marks every answer as not coming from the real store.
 
@@ -158,6 +162,7 @@ class Verification:
         self._once = once
         self._floors = floors
         self._memo = FailureMemo(clock=clock)
+        self._postponed = FailureMemo(clock=clock)
         self._clock = clock
         self._sandbox = sandbox
         self._sandbox_seen = sandbox_seen
@@ -171,7 +176,7 @@ class Verification:
             verdict = Verdict(decision, CacheTier.NONE, retry_after=silence.retry_after)
         return self._marked(verdict)
 
-    def would_repeat(self, verdict: Verdict, question: Question) -> bool:
+    def would_repeat(self, verdict: Verdict, question: Question, *, now: datetime) -> bool:
         """Whether `verify` would give this verdict, given before to the same subject under the same rules, again now.
 
         That is so as long as the same observations are still in memory and none is due to be looked up again.
@@ -181,9 +186,9 @@ class Verification:
             return False
         oldest = None
         if question.max_age is not None:
-            oldest = (question.asked_at or self._clock.now()) - question.max_age
+            oldest = (question.asked_at or now) - question.max_age
         return (
-            grounds.hold(self._clock.now(), oldest=oldest)
+            grounds.hold(now, oldest=oldest)
             and grounds.seller_account == self._source.known_seller_account()
             and grounds.sandbox is self._sandbox_seen()
             and grounds.above(self._floors)
@@ -360,15 +365,21 @@ class Verification:
             raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
 
     async def _fly(self, inquiry: _Inquiry, limits: _Limits) -> Observation:
-        return await self._flights.fly(
-            inquiry.name,
-            partial(self._look_up, inquiry, Priority.FOREGROUND, limits.oldest),
-            now=_later(self._clock.now(), limits.oldest),
-            not_before=limits.oldest,
-        )
+        while True:
+            try:
+                return await self._flights.fly(
+                    inquiry.name,
+                    partial(self._look_up, inquiry, Priority.FOREGROUND, limits.oldest),
+                    now=_later(self._clock.now(), limits.oldest),
+                    not_before=limits.oldest,
+                )
+            except _GaveWay:
+                continue  # now in the foreground
 
     def _refresh(self, inquiry: _Inquiry, now: datetime) -> None:
         if self._flights.under_way(inquiry.name) or self._memo.recall(inquiry.name) is not None:
+            return
+        if self._postponed.recall(inquiry.name) is not None:
             return
         try:
             self._budget.admit(Priority.BACKGROUND, within=timedelta())
@@ -399,9 +410,14 @@ class Verification:
             else:
                 observation = await look_up()
         except NoAnswer as silence:
+            if priority is Priority.BACKGROUND and isinstance(silence, Overloaded):
+                # That says nothing about the store, and must not keep a caller from asking it.
+                self._postponed.remember(inquiry.name, silence)
+                raise _GaveWay(silence.detail, retry_after=silence.retry_after) from None
             self._memo.remember(inquiry.name, silence)
             raise
         self._memo.forget(inquiry.name)
+        self._postponed.forget(inquiry.name)
         return observation
 
     def _above_floor(self, inquiry: _Inquiry, limits: _Limits) -> _Limits:

@@ -43,7 +43,8 @@ SELLER_CALL: Final = Call(None, None)
 class ScriptedSource:
     """Answers what the test wrote down, `takes` after it was asked; to everything else the store says no.
 
-    While `failing` is set it raises that instead, whatever was written down; `crash` is a bug of ours.
+    While `failing` is set it raises that instead, whatever was written down, or does so to `failing_only` one priority;
+    `crash` is a bug of ours.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -52,6 +53,7 @@ class ScriptedSource:
         self.accepted: list[frozenset[ProofKind]] = []
         self.takes = timedelta()
         self.failing: NoAnswer | None = None
+        self.failing_only: Priority | None = None
         self.crash: Exception | None = None
         self.seller: PlayerId | None = PlayerId(1)
         self.seller_when_asked = PlayerId(1)
@@ -120,7 +122,7 @@ class ScriptedSource:
         await self._clock.sleep(takes)
         if self.crash is not None:
             raise self.crash
-        if self.failing is not None:
+        if self.failing is not None and self.failing_only in (None, call.priority):
             raise type(self.failing)(self.failing.detail, retry_after=self.failing.retry_after)
         return observed_at
 

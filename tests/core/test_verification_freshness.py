@@ -38,6 +38,7 @@ from tests.core.rig import (
     KEY,
     KEY_PROOF,
     MINUTE,
+    NO_TIME,
     PURCHASE_PROOF,
     RULES,
     SECOND,
@@ -185,6 +186,50 @@ async def test_a_failed_refresh_is_not_tried_again_at_once(owner: Rig) -> None:
     await owner.settle()
 
     assert (at_once, len(owner.calls)) == (1, 2)
+
+
+async def test_a_refresh_that_gave_way_says_nothing_about_the_store(owner: Rig) -> None:
+    """The budget had no room for the background: a caller who waits asks at once, and is not told to come back."""
+    await owner.clock.advance(DUE)
+    owner.source.failing = Overloaded()
+    await owner.ask(KEY)
+    await owner.settle()
+    owner.source.failing = None
+
+    verdict = await owner.ask(KEY, max_age=NO_TIME)
+
+    assert (verdict.decision.allowed, owner.calls[-1].priority) == (True, Priority.FOREGROUND)
+
+
+async def test_a_refresh_that_gave_way_is_not_tried_again_at_once(owner: Rig) -> None:
+    """A crowd would spend what there is on look-ups that come to nothing; a second later it is."""
+    await owner.clock.advance(DUE)
+    owner.source.failing = Overloaded()
+    for _ in range(3):
+        await owner.ask(KEY)
+        await owner.settle()
+    at_once = len(owner.calls)
+
+    await owner.clock.advance(SECOND)
+    await owner.ask(KEY)
+    await owner.settle()
+
+    assert (at_once, len(owner.calls)) == (1, 2)
+
+
+async def test_who_joined_a_refresh_that_gave_way_asks_in_the_foreground(owner: Rig) -> None:
+    """Both for the same thing: the caller has what budget there is for callers."""
+    await owner.clock.advance(DUE)
+    owner.source.takes, owner.source.failing = SECOND, Overloaded()
+    owner.source.failing_only = Priority.BACKGROUND
+    await owner.ask(KEY)
+    await owner.settle()
+    task = owner.asking(KEY, max_age=MINUTE)
+
+    await owner.clock.advance(2 * SECOND)
+
+    assert task.result().decision.allowed
+    assert [call.priority for call in owner.calls] == [Priority.BACKGROUND, Priority.FOREGROUND]
 
 
 async def test_a_refresh_that_says_no_ends_ownership(owner: Rig) -> None:
