@@ -149,7 +149,8 @@ class TokenBucket:
             raise
         place.empty, place.pace = True, None
         while self._places and self._places[0].empty:
-            self._places.popleft()
+            if self._places.popleft() is place:
+                break  # one that was left behind it is there for the next as soon as nobody waits behind that one
 
     def _turn(self, priority: Priority, *, within: timedelta) -> timedelta:
         if (left := self.pause_left()) > timedelta():
