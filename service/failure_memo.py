@@ -42,8 +42,9 @@ class FailureMemo:
         if left <= timedelta():
             return None
         answer = silence.answer
+        named = left if answer.retry_after is None else answer.retry_after - (silence.memo - left)
         # A new one each time: raising a stored exception again would grow its traceback without end.
-        return type(answer)(answer.detail, retry_after=max(left, answer.retry_after or left))
+        return type(answer)(answer.detail, retry_after=max(left, named))
 
     def remember(self, name: Fingerprint, answer: NoAnswer) -> None:
         """Take note that the question got no answer."""

@@ -98,6 +98,14 @@ def test_a_longer_time_that_the_store_named_is_kept(memo: FailureMemo) -> None:
     assert recalled(memo).retry_after == 9 * SECOND
 
 
+def test_the_time_that_the_store_named_passes_too(clock: FakeClock, memo: FailureMemo) -> None:
+    """Whoever hears of it later waits until the same moment, not longer."""
+    memo.remember(NAME, SourceRateLimited(retry_after=9 * SECOND))
+    clock.jump(SECOND / 4)
+
+    assert recalled(memo).retry_after == 8.75 * SECOND
+
+
 def test_a_shorter_time_that_the_store_named_is_not(memo: FailureMemo) -> None:
     """Before, the memo would only repeat itself."""
     memo.remember(NAME, SourceRateLimited(retry_after=SECOND / 2))
