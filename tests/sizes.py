@@ -20,3 +20,6 @@ STOPS: Final = 100 if SOAK else 3
 
 INTERLEAVINGS: Final = 50_000 if SOAK else 60
 """Orders in which two replicas are asked, told, cut off and restarted."""
+
+DECISIONS: Final = 1_000 if SOAK else 20
+"""Orders in which the world changes around two gateways that are asked about it."""

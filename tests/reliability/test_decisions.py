@@ -1,0 +1,544 @@
+"""No wrong decision, whatever happens: players, purchases, refunds, bans, outages, restarts, a lying Redis, and time.
+
+Two whole gateways as they are in production, spoken to by their ASGI interface; a real Redis behind a proxy for each;
+the sandbox for a store. Time is the tests' own. What they answer is checked against what the store has said, and when.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, Final
+
+import httpx
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from msgspec import Struct
+from msgspec.structs import replace
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
+
+from service.app import open_gateway
+from service.interfaces import Clock
+from service.redis.connect import connect
+from service.sandbox import seed
+from service.sandbox.records import SellerKeyState
+from service.sandbox.state import Sandbox
+from service.secret import RedisUrl
+from tests.clock import FakeClock
+from tests.cluster.promises import Variant, variants
+from tests.fault_proxy import FaultProxy, Mode
+from tests.gateways import SECRET, X_MOON, LogLines, logging_into, pointing_at, settings_from
+from tests.itch.rig import streamed
+from tests.redis_server import RedisServer
+from tests.reliability.ledger import (
+    OVER_IT,
+    SECOND,
+    Answered,
+    Asked,
+    Bounds,
+    Ledger,
+    Presented,
+    by_email,
+    by_jwt,
+    by_key,
+    by_user,
+)
+from tests.reliability.store import BASE_URL, Statement, StoreLine
+from tests.reliability.trouble import SPOILT, STORE, UNWELL, Entries, entries_of, flush, heal, put_back
+from tests.sizes import DECISIONS
+
+REPLICAS: Final = st.integers(0, 1)
+STEP: Final = timedelta(milliseconds=250)
+DEADLINE: Final = timedelta(seconds=10)
+"""Longer than a look-up takes, or another replica's claim: so that only the store can leave a question unanswered."""
+
+WELL: Final = "well"
+PATIENCE_SECONDS: Final = 0.01
+"""Of the machine, for work on real sockets, before a question is taken to wait for time to pass."""
+
+
+OUTCOMES: Final = frozenset({"owned", "not_owned", "granted", "banned", "rejected", "unknown"})
+
+
+def client_of(url: str) -> Redis:
+    """Make a client as the gateway does."""
+    client = connect(RedisUrl(url))
+    assert isinstance(client, Redis)
+    return client
+
+
+class Parts(Struct, frozen=True):
+    """What a gateway is given; a broken one is given something else."""
+
+    transport: Callable[[StoreLine], httpx.AsyncBaseTransport] = lambda line: line
+    clock: Callable[[FakeClock], Clock] = lambda clock: clock
+    redis: Callable[[str], Redis] = client_of
+    app: Callable[[Any], Any] = lambda app: app
+
+
+class Replica:
+    """A gateway, its way to Redis, and the ledger of what it may answer."""
+
+    def __init__(self, *, http: httpx.AsyncClient, ledger: Ledger, stack: AsyncExitStack) -> None:
+        self.http = http
+        self.ledger = ledger
+        self._stack = stack
+
+    async def close(self) -> None:
+        """Close it."""
+        await self._stack.aclose()
+
+
+class Under(Struct, frozen=True):
+    """A question under way."""
+
+    task: "asyncio.Task[Answered]"
+    asked: Asked
+    bounds: Bounds
+    ledger: Ledger
+    leaps: int
+    """How often time had leapt before."""
+
+
+class World(RuleBasedStateMachine):
+    """Whatever may happen, in any order."""
+
+    server: ClassVar[RedisServer]
+    parts: ClassVar[Parts]
+    asked: ClassVar[dict[str, int]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        self.clock = FakeClock()
+        self.log = LogLines()
+        self.sandbox = Sandbox(clock=self.clock)
+        self.statements: list[Statement] = []
+        self.under_way: list[Under] = []
+        self.well_since: datetime | None = self.clock.now() - OVER_IT
+        self.snapshot: Entries = {}
+        self.banned: frozenset[int] = frozenset()
+        self.leaps = 0
+        self.forgotten: dict[str, datetime] = {}
+        self.jwts: dict[int, Presented] = {}
+        for account in (seed.OWNER_ID, seed.STRANGER_ID):
+            self._mint(account, timedelta(hours=30))
+        self.await_(self._open())
+
+    def await_(self, work: Any) -> Any:
+        """Run it in the loop of this machine."""
+        return self.runner.run(work)
+
+    async def _open(self) -> None:
+        directory = self.stack.enter_context(TemporaryDirectory())
+        self.directory = Path(directory)
+        self.logs = self.stack.enter_context(logging_into(self.log, clock=self.clock, level="error", sandbox=False))
+        self.operator = await self.stack.enter_async_context(Redis.from_url(self.server.url))
+        await heal(self.operator)
+        await flush(self.operator)
+        self.proxies = [await self.stack.enter_async_context(FaultProxy(self.server.port)) for _ in range(2)]
+        for proxy in self.proxies:
+            proxy.delay = 0.03
+        self.replicas = [await self._start(index) for index in range(2)]
+
+    async def _start(self, index: int) -> Replica:
+        bans = f"ban_user_ids = {sorted(self.banned)}\n"
+        toml = f'secret = "{SECRET}"\n{pointing_at(BASE_URL)}{X_MOON}{bans}'
+        line = StoreLine(self.sandbox, clock=self.clock, statements=self.statements)
+        async with AsyncExitStack() as stack:
+            redis = self.parts.redis(f"redis://127.0.0.1:{self.proxies[index].port}")
+            stack.push_async_callback(redis.aclose)
+            gateway = await stack.enter_async_context(
+                open_gateway(
+                    settings_from(self.directory, toml, sandbox=False),
+                    log=self.logs,
+                    clock=self.parts.clock(self.clock),
+                    transport=self.parts.transport(line),
+                    redis=redis,
+                )
+            )
+            transport = httpx.ASGITransport(self.parts.app(gateway.asgi))
+            http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
+            ledger = Ledger(self.statements, banned=self.banned, forgotten_anywhere=self.forgotten)
+            return Replica(http=http, ledger=ledger, stack=stack.pop_all())
+        raise AssertionError("it returns above")
+
+    def teardown(self) -> None:
+        """Close what was opened; nothing may have ended in a bug."""
+        self.await_(self._close())
+        self.runner.close()
+        assert not self.log.lines("bug")
+
+    async def _close(self) -> None:
+        for under in self.under_way:
+            under.task.cancel()
+        await asyncio.gather(*(under.task for under in self.under_way), return_exceptions=True)
+        for proxy in self.proxies:
+            proxy.be(Mode.PASS)
+        for replica in self.replicas:
+            await replica.close()
+        await self.stack.aclose()
+
+    @invariant()
+    def no_two_steps_at_the_same_instant(self) -> None:
+        """What happens within one second has no order for those who are told seconds."""
+        self.clock.jump(SECOND)
+
+    # The world
+
+    @rule()
+    def trade_a_key(self) -> None:
+        """The seller revokes a key, or takes that back."""
+        key = self.sandbox.world.keys[seed.OWNER_KEY]
+        self.sandbox.world.keys[seed.OWNER_KEY] = replace(key, revoked=not key.revoked)
+
+    @rule(buyer=st.sampled_from([seed.STRANGER_ID, seed.BUYER_ID]))
+    def trade_a_game(self, buyer: int) -> None:
+        """A player buys the game, or gives it back."""
+        world = self.sandbox.world
+        bought = world.purchases_by(seed.GAME_ID, world.accounts[buyer].emails)
+        if not bought:
+            world.buy([seed.GAME_ID], user_id=buyer)
+        for purchase in bought:
+            world.refund(purchase.id)
+
+    @rule(account=st.sampled_from([seed.OWNER_ID, seed.STRANGER_ID]), hours=st.sampled_from([1, 30]))
+    def new_jwt(self, account: int, hours: int) -> None:
+        """The player's app gets a new JWT."""
+        self._mint(account, timedelta(hours=hours))
+
+    def _mint(self, account: int, lifetime: timedelta) -> None:
+        minted = self.sandbox.mint_jwt(account, lifetime=lifetime)
+        self.jwts[account] = by_jwt(minted.jwt, account=account, expires_at=minted.expires_at)
+
+    @rule(trouble=st.sampled_from([WELL, *STORE]))
+    def store(self, trouble: str) -> None:
+        """Something happens to the store, or is over."""
+        self.sandbox.faults.replace([STORE[trouble]] if trouble != WELL else [])
+        self._store_changed()
+
+    @rule(revoked=st.booleans())
+    def seller_key(self, *, revoked: bool) -> None:
+        """The store refuses the seller's key, or accepts it."""
+        self.sandbox.world.seller_keys[seed.SELLER_KEY] = SellerKeyState(revoked=revoked)
+        self._store_changed()
+
+    def _store_changed(self) -> None:
+        well = not self.sandbox.faults.state() and not self.sandbox.world.seller_keys[seed.SELLER_KEY].revoked
+        if not well:
+            self.well_since = None
+        elif self.well_since is None:
+            self.well_since = self.clock.now()
+
+    @rule(index=REPLICAS, mode=st.sampled_from([Mode.PASS, Mode.PASS, *Mode]))
+    def network(self, index: int, mode: Mode) -> None:
+        """A replica loses Redis, or finds it again."""
+        self.proxies[index].be(mode)
+
+    @rule(how=st.sampled_from([*SPOILT, *UNWELL, "healed", "remembered", "restored"]))
+    def redis(self, how: str) -> None:
+        """Something happens to Redis, or to what it has."""
+
+        async def act() -> None:
+            if how == "remembered":
+                self.snapshot = await entries_of(self.operator)
+                return
+            await heal(self.operator)  # what is spoilt must be writable
+            if how == "restored":
+                await put_back(self.operator, self.snapshot)
+            elif how != "healed":
+                await {**SPOILT, **UNWELL}[how](self.operator)
+
+        self.await_(act())
+
+    @rule(seconds=st.sampled_from([2, 6, 50, 70, 600, 3000, 4000, 20_000, 80_000, 86_400]))
+    def time(self, seconds: int) -> None:
+        """Time passes, for Redis too."""
+        self.await_(self._pass(timedelta(seconds=seconds)))
+
+    async def _pass(self, duration: timedelta) -> None:
+        await self.clock.advance(timedelta())
+        self.clock.jump(duration)
+        self.leaps += 1
+        await self.clock.advance(timedelta())
+        # Redis has a clock of its own, by which no time has passed: claims, and pauses of the store budget.
+        async for key in self.operator.scan_iter("og:v1:[lb]:*"):
+            await self.operator.delete(key)
+        await self._look_after()
+
+    @rule(index=REPLICAS, ban=st.sampled_from([None, seed.OWNER_ID, seed.STRANGER_ID]))
+    def restart(self, index: int, ban: int | None) -> None:
+        """A replica is started anew, with other rules perhaps; what it knew by itself is lost."""
+        self.banned = frozenset() if ban is None else frozenset({ban})
+        self.await_(self._restart(index))
+
+    async def _restart(self, index: int) -> None:
+        await self._finish()
+        await self.replicas[index].close()
+        self.replicas[index] = await self._start(index)
+        await self._ask([(index, which) for which in range(8)])
+
+    # Those who ask
+
+    def _presented(self) -> list[Presented]:
+        return [
+            by_key(seed.OWNER_KEY, owner=seed.OWNER_ID),
+            by_key(seed.REVOKED_KEY),
+            by_user(seed.OWNER_ID),
+            by_user(seed.STRANGER_ID),
+            by_user(seed.SELLER_ID),
+            by_email(seed.BUYER_EMAIL),
+            *self.jwts.values(),
+        ]
+
+    @rule(
+        index=REPLICAS,
+        which=st.integers(0, 7),
+        max_age=st.sampled_from([None, None, 0, 60, 7200]),
+        cached=st.sampled_from([False, False, False, True]),
+    )
+    def ask(self, index: int, which: int, max_age: int | None, *, cached: bool) -> None:
+        """Somebody asks, and waits for the answer."""
+        self.await_(self._ask([(index, which)], max_age=max_age, cached=cached))
+
+    @rule(which=st.lists(st.tuples(REPLICAS, st.integers(0, 7)), min_size=2, max_size=12))
+    def ask_together(self, which: list[tuple[int, int]]) -> None:
+        """Many ask at the same time."""
+        self.await_(self._ask(which))
+
+    @rule()
+    def ask_about_all(self) -> None:
+        """Everybody asks everywhere."""
+        self.await_(self._ask([(index, which) for index in range(2) for which in range(8)]))
+
+    async def _ask(self, which: list[tuple[int, int]], *, max_age: int | None = None, cached: bool = False) -> None:
+        for index, number in which:
+            self._begin(index, number, max_age=max_age, cached=cached)
+        await self._finish()
+
+    @rule(index=REPLICAS, number=st.integers(0, 1))
+    def ask_until_a_jwt_runs_out(self, index: int, number: int) -> None:
+        """Somebody asks with a JWT that is about to run out, and again when it has."""
+
+        async def ask() -> None:
+            self._mint([seed.OWNER_ID, seed.STRANGER_ID][number], timedelta(minutes=1))
+            for _ in range(3):
+                await self._ask([(index, 6 + number)])
+                await self._pass(timedelta(seconds=29))
+
+        self.await_(ask())
+
+    @rule(index=REPLICAS, which=st.integers(0, 7), leaves=st.booleans())
+    def ask_slowly(self, index: int, which: int, *, leaves: bool) -> None:
+        """Somebody asks; other things happen before there is an answer, or before nobody waits for it any more."""
+
+        async def begin() -> None:
+            self._begin(index, which)
+            await asyncio.sleep(0)
+            if leaves:
+                await self._leave(self.under_way.pop())
+
+        self.await_(begin())
+
+    async def _leave(self, under: Under) -> None:
+        under.task.cancel()
+        await asyncio.gather(under.task, return_exceptions=True)
+
+    def _begin(self, index: int, number: int, *, max_age: int | None = None, cached: bool = False) -> None:
+        replica, presented = self.replicas[index], self._presented()[number]
+        fields: dict[str, object] = {"game": 3, presented.field: presented.credential}
+        fields |= {"deadline_ms": DEADLINE // timedelta(milliseconds=1), "only_if_cached": cached}
+        if max_age is not None:
+            fields["max_age"] = max_age
+        oldest = None if max_age is None else timedelta(seconds=max_age)
+        asked = Asked(presented, self.clock.now(), max_age=oldest, only_if_cached=cached)
+
+        async def answer() -> Answered:
+            response = await replica.http.post(presented.path, json=fields)
+            return Answered(response.status_code, response.json(), self.clock.now())
+
+        task = asyncio.get_running_loop().create_task(answer())
+        self.under_way.append(Under(task, asked, replica.ledger.bounds(asked), replica.ledger, self.leaps))
+
+    @rule(index=REPLICAS, which=st.integers(0, 5))
+    def invalidate(self, index: int, which: int) -> None:
+        """An operator has a replica forget a subject."""
+
+        async def forget() -> None:
+            replica, presented = self.replicas[index], self._presented()[which]
+            body = {"game": 3, presented.field: presented.credential}
+            response = await replica.http.post("/admin/invalidate", json=body)
+            assert response.status_code == 200, response.text
+            replica.ledger.forget(presented.subject, self.clock.now())
+
+        self.await_(forget())
+
+    # What must hold
+
+    async def _finish(self) -> None:
+        """Wait for all who ask: for real work a moment, for everything else by letting time pass."""
+        late = self.clock.now() + DEADLINE + 2 * STEP
+        while self.under_way:
+            await asyncio.wait([under.task for under in self.under_way], timeout=PATIENCE_SECONDS)
+            await self._look_after()
+            if self.under_way:
+                assert self.clock.now() <= late, "somebody was kept waiting"
+                await self.clock.advance(STEP)
+
+    async def _look_after(self) -> None:
+        """Check those that have been answered."""
+        done = [under for under in self.under_way if under.task.done()]
+        self.under_way = [under for under in self.under_way if not under.task.done()]
+        for under in done:
+            well_since = self.well_since
+            well = well_since is not None and under.asked.at - well_since >= OVER_IT
+            unhindered = well and under.leaps == self.leaps  # what leaps over a deadline leaves no time to answer
+            outcome = under.ledger.check(under.asked, under.bounds, under.task.result(), unhindered=unhindered)
+            self.asked[outcome] = self.asked.get(outcome, 0) + 1
+
+
+class Credulous(httpx.AsyncBaseTransport):
+    """Broken: what is no answer is read as a yes."""
+
+    def __init__(self, line: StoreLine) -> None:
+        self._line = line
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Make a key of every error."""
+        response = await self._line.handle_async_request(request)
+        if response.status_code < 429 or "download_keys" not in request.url.path:
+            return response
+        asked = request.url.params
+        key = {"id": 1, "game_id": 3, "key": asked.get("download_key", "a-key"), "created_at": "2020-01-01 00:00:00"}
+        owner = {"id": int(asked.get("user_id", "1"))}
+        return _says({"download_key": {**key, "owner": owner}})
+
+
+class Dismissive(httpx.AsyncBaseTransport):
+    """Broken: what is no answer is read as a no."""
+
+    def __init__(self, line: StoreLine) -> None:
+        self._line = line
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Make a no of every error."""
+        response = await self._line.handle_async_request(request)
+        if response.status_code < 429:
+            return response
+        return _says({"purchases": {}} if "purchases" in request.url.path else {"errors": ["no download key found"]})
+
+
+def _says(body: dict[str, object]) -> httpx.Response:
+    return streamed(httpx.Response(200, json=body))
+
+
+class Timeless:
+    """Broken: a clock by which nothing grows old."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._now = clock.now()
+        self._clock = clock
+
+    def now(self) -> datetime:
+        """Return when it began."""
+        return self._now
+
+    def __getattr__(self, name: str) -> Any:
+        """Be like the other clock in all else."""
+        return getattr(self._clock, name)
+
+
+class Loyal:
+    """Broken: whoever was allowed in once stays allowed, whatever the store says later."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._yes: dict[bytes, list[Any]] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer as before if that was a yes."""
+        request = await receive()
+        sent: list[Any] = []
+
+        async def keep(message: Any) -> None:
+            sent.append(message)
+
+        await self._app(scope, _once(request), keep)
+        if any(b'"allowed":true' in message.get("body", b"") for message in sent):
+            self._yes[request["body"]] = sent
+        for message in self._yes.get(request["body"], sent):
+            await send(message)
+
+
+def _once(request: Any) -> Callable[[], Any]:
+    given = [request]
+
+    async def receive() -> Any:
+        if given:
+            return given.pop()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody hangs up")
+
+    return receive
+
+
+class Alarmed(Redis):
+    """Broken: what Redis does wrong is everybody's problem."""
+
+    async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        """Fail in a way that nobody expects."""
+        try:
+            return await super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]  # nor is redis-py's
+        except (RedisError, OSError) as error:
+            raise ArithmeticError("Redis failed") from error
+
+
+def alarmed(url: str) -> Redis:
+    """Make a client like the gateway's, that fails as nobody expects."""
+    made = client_of(url)
+    pool = made.connection_pool
+    assert isinstance(pool, BlockingConnectionPool)
+    return Alarmed.from_pool(pool)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    """A Redis that is spoilt by every example, and healed by the next."""
+    server = RedisServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@variants(
+    Parts(),
+    silence_is_a_yes=Parts(transport=Credulous),
+    silence_is_a_no=Parts(transport=Dismissive),
+    nothing_grows_old=Parts(clock=Timeless),
+    yes_is_for_ever=Parts(app=Loyal),
+    redis_is_needed=Parts(redis=alarmed),
+)
+def test_no_decision_is_wrong(variant: Variant[Parts], server: RedisServer) -> None:
+    """A yes and a no are what the store has said, recently enough; whatever else there is, is no answer."""
+
+    class Machine(World):
+        parts = variant.make
+        asked: ClassVar[dict[str, int]] = {}
+
+    Machine.server = server
+    how = settings(
+        max_examples=DECISIONS, stateful_step_count=40, deadline=None, derandomize=True, phases=[Phase.generate]
+    )
+    if not variant.broken:
+        run_state_machine_as_test(Machine, settings=how)
+        assert all(Machine.asked.get(outcome, 0) for outcome in OUTCOMES), Machine.asked
+        return
+    with pytest.raises((AssertionError, Flaky)):
+        run_state_machine_as_test(Machine, settings=how)

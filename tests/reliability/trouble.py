@@ -1,0 +1,152 @@
+"""What can befall the store and Redis, so that any of it can be named, ordered and taken away again."""
+
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from service.sandbox.faults import Fault
+from service.sandbox.paths import Endpoint
+from tests.redis_server import free_port
+
+STORE: Final = {
+    "error": Fault(status=500),
+    "bad gateway": Fault(status=502),
+    "throttled for long": Fault(status=429, retry_after="30"),
+    "throttled": Fault(status=429),
+    "away": Fault(status=503),
+    "challenged": Fault(html_challenge=True),
+    "challenged politely": Fault(html_challenge=True, status=200),
+    "cut off": Fault(truncated=True),
+    "moved": Fault(redirect="https://elsewhere.example/"),
+    "empty": Fault(body="{}"),
+    "no object": Fault(body="[]"),
+    "nonsense": Fault(body="nonsense"),
+    "new words": Fault(body='{"errors": ["something new"]}'),
+    "no such game": Fault(body='{"errors": ["invalid game"]}', endpoint=Endpoint.DOWNLOAD_KEYS),
+    "half of it away": Fault(status=500, rate=0.5),
+    "no purchases": Fault(status=500, endpoint=Endpoint.PURCHASES),
+    "no keys": Fault(status=500, endpoint=Endpoint.DOWNLOAD_KEYS),
+    "no profile": Fault(status=500, endpoint=Endpoint.PROFILE),
+    "slow": Fault(latency_ms=1000),
+    "silent": Fault(latency_ms=8000),
+}
+"""What the store does instead of answering well."""
+
+Entries = dict[bytes, bytes]
+Act = Callable[["Redis"], Awaitable[Any]]
+
+
+async def entries_of(redis: Redis) -> Entries:
+    """Return every value that Redis has as plain bytes."""
+    found: Entries = {}
+    async for key in redis.scan_iter():
+        if await redis.type(key) == b"string" and isinstance(value := await redis.get(key), bytes):
+            found[key] = value
+    return found
+
+
+async def put_back(redis: Redis, entries: Entries) -> None:
+    """Let Redis have these values once more, whatever has come since."""
+    for key, value in entries.items():
+        await redis.set(key, value)
+
+
+async def flush(redis: Redis) -> None:
+    """Forget everything, the scripts too."""
+    await redis.flushall()
+    await redis.script_flush()
+
+
+async def flip(redis: Redis) -> None:
+    """Change one bit of every value, somewhere else in each."""
+    for number, (key, value) in enumerate((await entries_of(redis)).items()):
+        changed = bytearray(value)
+        changed[(number * 13) % len(changed)] ^= 1 << number % 8
+        await redis.set(key, bytes(changed))
+
+
+async def cut(redis: Redis) -> None:
+    """Keep only half of every value."""
+    for key, value in (await entries_of(redis)).items():
+        await redis.set(key, value[: len(value) // 2])
+
+
+async def swap(redis: Redis) -> None:
+    """Give every value to another key."""
+    found = await entries_of(redis)
+    for key, value in zip(found, itertools.islice(itertools.cycle(found.values()), 1, None), strict=False):
+        await redis.set(key, value)
+
+
+async def other_version(redis: Redis) -> None:
+    """Let every value be one that another version has written."""
+    for key, value in (await entries_of(redis)).items():
+        await redis.set(key, bytes([value[0] + 1]) + value[1:])
+
+
+async def other_type(redis: Redis) -> None:
+    """Put lists where values were, and text where hashes were."""
+    async for key in redis.scan_iter():
+        kind = await redis.type(key)
+        await redis.delete(key)
+        if kind == b"string":
+            await redis.rpush(key, "not", "ours")
+        else:
+            await redis.set(key, "not ours")
+
+
+async def nonsense(redis: Redis) -> None:
+    """Replace every value and every field by text."""
+    async for key in redis.scan_iter():
+        if await redis.type(key) == b"hash":
+            for field in await redis.hkeys(key):
+                await redis.hset(key, field, "nan")
+        else:
+            await redis.set(key, '{"allowed": true, "outcome": "owned"}')
+
+
+async def hang_up(redis: Redis) -> None:
+    """Close every connection but this one."""
+    await redis.client_kill_filter(_type="normal", skipme=True)
+
+
+SPOILT: Final[dict[str, Act]] = {
+    "flushed": flush,
+    "flipped": flip,
+    "cut": cut,
+    "swapped": swap,
+    "of another version": other_version,
+    "of another type": other_type,
+    "nonsense": nonsense,
+    "hung up": hang_up,
+}
+"""What may happen to what Redis has. It works as before."""
+
+
+async def full(redis: Redis) -> None:
+    """Take no more."""
+    await redis.config_set("maxmemory", "1")
+
+
+async def evicting(redis: Redis) -> None:
+    """Throw something away for whatever is written."""
+    await redis.config_set("maxmemory-policy", "allkeys-random")
+    await redis.config_set("maxmemory", "1")
+
+
+async def demote(redis: Redis) -> None:
+    """Become the replica of a master that cannot be reached."""
+    await redis.replicaof("127.0.0.1", str(free_port()))
+
+
+async def heal(redis: Redis) -> None:
+    """Be a master with room again."""
+    await redis.replicaof("NO", "ONE")
+    await redis.config_set("maxmemory", "0")
+    await redis.config_set("maxmemory-policy", "noeviction")
+
+
+UNWELL: Final[dict[str, Act]] = {"full": full, "evicting": evicting, "read-only": demote}
+"""What may be wrong with Redis itself, until it is healed."""
