@@ -12,10 +12,11 @@ RUN := $(UV) run --no-sync
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test test-pythons check format format-check lint types imports coverage clean \
-	chart chart-generate sidecar-run image compose-check systemd-check prometheus-check sbom
+	chart chart-generate sidecar-run image compose-check systemd-check prometheus-check sbom \
+	redis-check package-check systemd-lint examples-check workflows-check check-shipping check-containers
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
 
 $(UV): .ci/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -87,6 +88,29 @@ systemd-check: setup-dev  ## run the systemd unit under a real systemd
 
 prometheus-check: setup-dev  ## check alerts and dashboard with a real Prometheus and Alertmanager
 	@deploy/check-prometheus.sh
+
+redis-check: setup-dev  ## check deploy/redis: what its user may do is what two gateways at work need, and no more
+	@tests/install_redis.sh
+	@$(RUN) pytest --quiet tests/deploy/test_redis.py
+
+package-check: setup-dev  ## build sdist and wheel, install the wheel where nothing else is, ask it a question
+	@deploy/check-package.sh
+
+systemd-lint: setup-dev  ## have systemd examine the unit, without running it
+	@deploy/check-systemd-unit.sh
+
+examples-check: setup-dev  ## run the examples for game servers against a gateway whose store fails
+	@deploy/check-examples.sh
+
+workflows-check: setup-dev  ## lint .github/workflows and the scripts in them; every action pinned by its commit
+	@deploy/check-workflows.sh
+
+# Mono takes longer to install than all the rest to run.
+check-shipping: workflows-check package-check redis-check systemd-lint chart prometheus-check  ## what ships, as far as it needs no containers and no Mono; about four minutes
+	@deploy/check-examples.sh gdscript python node
+	@echo "not in here, and to be run where containers may be: make check-containers examples-check"
+
+check-containers: image compose-check systemd-check sidecar-run  ## what ships, in containers: needs root, or user namespaces
 
 sbom: setup  ## write dist/ownership-gateway.cdx.json
 	@deploy/sbom.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks .github/workflows: actionlint, and shellcheck for the scripts in them; every action pinned by its commit, every
-# job with a time limit and rights of its own.
+# job with a time limit and rights of its own. And shellcheck for the scripts that the workflows and people call.
 set -euo pipefail
 # shellcheck source=deploy/tools/containers.sh
 source "$(dirname "$0")/tools/containers.sh"
@@ -26,6 +26,7 @@ scripts=$(mktemp -d)
 trap 'rm -rf "$scripts"' EXIT
 .venv/bin/python deploy/tools/workflow_scripts.py "$scripts" "${workflows[@]}"
 shellcheck "$scripts"/*.sh
+shellcheck --external-sources --severity=warning .ci/run deploy/*.sh deploy/*/*.sh helm/*.sh
 
 bad=0
 complain() {
