@@ -32,7 +32,7 @@ def doctor(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_
     """Check the configuration, the key, its scopes and games, the clock and Redis.
 
     Every check ends in ok, warning, problem or skipped, with a hint what to do. It asks itch.io some five questions,
-    and writes one entry to Redis that it deletes at once. No secret is printed.
+    and deletes at once what it writes to Redis. No secret is printed.
     """
     try:
         settings = load(config, flags={"sandbox": sandbox})
