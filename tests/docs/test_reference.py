@@ -9,8 +9,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from service.api.admin import Invalidated, Invalidation
 from service.api.answers import Answer, NoAnswerProblem
 from service.api.edge import OPERATIONS
+from service.api.openapi import describe_api
 from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_reply
 from service.api.questions import QUESTIONS
 from service.api.routes import BATCH_PATH, PATHS
@@ -24,7 +26,7 @@ from service.observability.metrics import Metrics
 from service.ownership import CacheTier, Caveat, Outcome, Reason
 from service.rights import Right
 from service.settings import SettingDoc, documented_settings
-from tests.docs.pages import all_text, calls, code, codes, section, source_trees, table, tables, text_of
+from tests.docs.pages import all_text, blocks, calls, code, codes, section, source_trees, table, tables, text_of
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -245,6 +247,29 @@ def test_fields_of_questions() -> None:
     fields = {field for question in QUESTIONS.values() for field in question.__struct_fields__}
 
     assert documented - {"not_supported"} == fields
+
+
+def test_fields_of_invalidations() -> None:
+    """Every field of what is to be forgotten is documented, and no other is."""
+    listed = table("docs/api.md", "Having it forget", first="field")
+
+    assert {code(row[0]) for row in listed.rows} == set(Invalidation.__struct_fields__)
+
+
+def test_answer_to_an_invalidation() -> None:
+    """The answer that is shown has the fields that are sent."""
+    (shown,) = (one for one in map(msgspec.json.decode, blocks("docs/api.md", "json")) if "before" in one)
+
+    assert list(shown) == list(Invalidated.__struct_fields__)
+    assert msgspec.convert(shown, Invalidated)
+
+
+def test_endpoints_in_readme() -> None:
+    """The README lists every endpoint of the description."""
+    listed = table("README.md", "The API on one page", first="endpoint")
+    description = msgspec.json.decode(describe_api())
+
+    assert {path for row in listed.rows for path in re.findall(r"/[a-z/.-]+", row[0])} == set(description["paths"])
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
