@@ -13,7 +13,7 @@ RUN := $(UV) run --no-sync
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test test-pythons check format format-check lint types imports coverage clean \
 	chart chart-generate sidecar-run image compose-check systemd-check prometheus-check sbom \
-	redis-check package-check systemd-lint examples-check workflows-check check-shipping check-containers
+	package redis-check package-check systemd-lint examples-check workflows-check check-shipping check-containers
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
@@ -88,6 +88,9 @@ systemd-check: setup-dev  ## run the systemd unit under a real systemd
 
 prometheus-check: setup-dev  ## check alerts and dashboard with a real Prometheus and Alertmanager
 	@deploy/check-prometheus.sh
+
+package: $(UV)  ## write dist/*.tar.gz and dist/*.whl
+	@$(UV) build --quiet --build-constraints deploy/image/build.txt --require-hashes --out-dir dist
 
 redis-check: setup-dev  ## check deploy/redis: what its user may do is what two gateways at work need, and no more
 	@tests/install_redis.sh
