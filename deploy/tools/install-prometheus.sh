@@ -3,7 +3,7 @@
 #
 #   1. what PATH has, or what an earlier run left in .tools/prometheus;
 #   2. on Debian: the packages are downloaded and unpacked into .tools/prometheus. Nothing is installed, so that no service
-#      is started, and root is not needed.
+#      is started. Root is needed once, for the templates that Debian's Alertmanager reads at a fixed place.
 set -euo pipefail
 
 tools="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/.tools/prometheus"
@@ -47,6 +47,15 @@ unpack() {
   rm -r "$tools/packages"
 }
 
+# Debian's Alertmanager does not start without these, wherever it is started from.
+templates=/usr/share/prometheus/alertmanager
+bring_templates() {
+  local unpacked=$tools/root$templates
+  [ -d "$unpacked" ] && [ ! -e "$templates/default.tmpl" ] || return 0
+  install -D -m 644 -t "$templates" "$unpacked"/*.tmpl 2>/dev/null ||
+    fail "What was unpacked needs its templates where only root may put them: as root, install -D -t $templates $unpacked/*.tmpl"
+}
+
 mkdir -p "$tools/bin"
 if ! PATH="$tools/bin:$tools/root/usr/bin:$PATH" link_all; then
   if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
@@ -55,4 +64,5 @@ if ! PATH="$tools/bin:$tools/root/usr/bin:$PATH" link_all; then
   unpack
   PATH="$tools/root/usr/bin:$PATH" link_all || fail "They were unpacked, but cannot be found."
 fi
+bring_templates
 echo "$tools/bin"
