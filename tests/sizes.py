@@ -23,3 +23,6 @@ INTERLEAVINGS: Final = 50_000 if SOAK else 60
 
 DECISIONS: Final = 1_000 if SOAK else 20
 """Orders in which the world changes around two gateways that are asked about it."""
+
+CUT_REQUESTS: Final = 20_000 if SOAK else 1_000
+"""Requests of callers of whom a third hang up."""

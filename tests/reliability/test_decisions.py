@@ -360,12 +360,16 @@ class World(RuleBasedStateMachine):
         oldest = None if max_age is None else timedelta(seconds=max_age)
         asked = Asked(presented, self.clock.now(), max_age=oldest, only_if_cached=cached)
 
+        leaps = self.leaps
+
         async def answer() -> Answered:
             response = await replica.http.post(presented.path, json=fields)
-            return Answered(response.status_code, response.json(), self.clock.now())
+            now = self.clock.now()
+            decided_at = asked.at if self.leaps > leaps else now
+            return Answered(response.status_code, response.json(), now, decided_at)
 
         task = asyncio.get_running_loop().create_task(answer())
-        self.under_way.append(Under(task, asked, replica.ledger.bounds(asked), replica.ledger, self.leaps))
+        self.under_way.append(Under(task, asked, replica.ledger.bounds(asked), replica.ledger, leaps))
 
     @rule(index=REPLICAS, which=st.integers(0, 5))
     def invalidate(self, index: int, which: int) -> None:

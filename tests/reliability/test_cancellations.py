@@ -1,0 +1,279 @@
+"""A third of all callers hang up at some moment: nobody else notices, and nothing is left of them."""
+
+import asyncio
+import gc
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from service.clock import SystemClock
+from service.http_protocol import Bounds
+from service.redis.connect import connect
+from service.secret import RedisUrl
+from tests.clock import FakeClock
+from tests.cluster.promises import Variant, promised, variants
+from tests.fault_proxy import FaultProxy, Mode
+from tests.gateways import SECRET, X_MOON, Asker, LogLines, opened, pointing_at, settings_from, until
+from tests.process.serving import Served, Wire, post, protocol, served
+from tests.redis_server import RedisServer
+from tests.reliability.numbered_store import GAME, key_of, numbered_store, owns
+from tests.sizes import CUT_REQUESTS
+
+WORKERS: Final = 40
+PLAYERS: Final = 60
+"""Few enough that many ask about the same one at the same time."""
+
+FEW: Final = 300
+"""Requests that show what is broken."""
+
+CUT: Final = 0.3
+SLOWEST_SECONDS: Final = 0.01
+"""How long the store may take, and how long a caller who hangs up may wait."""
+
+App = Callable[[Any], Any]
+
+
+class Bench(Struct, frozen=True):
+    """A gateway on a port, and what it stands on."""
+
+    gateway: Asker
+    server: Served
+    redis: Redis
+    """The gateway's own client."""
+    operator: Redis
+
+
+@asynccontextmanager
+async def bench(directory: Path, server: RedisServer, log: LogLines, app: App) -> AsyncIterator[Bench]:
+    """Open a gateway in real time, whose store and whose Redis take theirs."""
+    async with (
+        numbered_store(slowest_seconds=SLOWEST_SECONDS, chance=random.Random(1)) as store,
+        FaultProxy(server.port) as proxy,
+    ):
+        proxy.delay = 0.001
+        proxy.be(Mode.SLOW)
+        client = connect(RedisUrl(f"redis://127.0.0.1:{proxy.port}"))
+        assert isinstance(client, Redis)
+        toml = f'secret = "{SECRET}"\n{pointing_at(store)}{X_MOON}'
+        settings = settings_from(directory, toml, sandbox=False)
+        clock = SystemClock()
+        async with (
+            client,
+            Redis.from_url(server.url) as operator,
+            opened(settings, clock=FakeClock(), real_clock=clock, log=log, level="warning", redis=client) as gateway,
+        ):
+            edge = gateway.gateway.asgi
+            http = protocol(bounds=Bounds(), max_requests=settings.max_requests, shed=edge.shed, refuse=edge.refuse)
+            async with served(app(edge), http) as port:
+                yield Bench(gateway, port, client, operator)
+
+
+class Callers:
+    """Asks, on connections that are kept unless their caller hangs up."""
+
+    def __init__(self, server: Served) -> None:
+        self._server = server
+        self._chance = random.Random(7)
+        self.cut = 0
+
+    async def ask(self, count: int, *, cut: float = CUT) -> None:
+        """Ask so many questions, as many at a time as there are workers."""
+        numbers = iter(range(count))
+        ended = await asyncio.gather(*(self._work(numbers, cut) for _ in range(WORKERS)), return_exceptions=True)
+        for error in ended:
+            if error is not None:
+                raise error
+
+    async def _work(self, numbers: Iterator[int], cut: float) -> None:
+        wire = await Wire.to(self._server.port)
+        try:
+            for _ in numbers:
+                player = 1 + self._chance.randrange(PLAYERS)
+                await wire.send(self._question(player))
+                if self._chance.random() < cut:
+                    await asyncio.sleep(self._chance.random() * SLOWEST_SECONDS)
+                    wire.cut()
+                    wire = await Wire.to(self._server.port)
+                    self.cut += 1
+                else:
+                    await self._check(wire, player)
+        finally:
+            wire.cut()
+
+    def _question(self, player: int) -> bytes:
+        fields: dict[str, object] = {"game": GAME, "deadline_ms": 10_000, "max_age": self._chance.choice([0, 0, 3600])}
+        if self._chance.random() < 0.5:
+            path, fields["user_id"] = "/verify/user", player
+        else:
+            path, fields["download_key"] = "/verify/download-key", key_of(player)
+        return post(path, msgspec.json.encode(fields), "Content-Type: application/json")
+
+    async def _check(self, wire: Wire, player: int) -> None:
+        try:
+            status, content = await wire.answer()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            raise AssertionError("somebody who did not hang up was hung up on") from None
+        assert status == 200, content
+        body = msgspec.json.decode(content)
+        evidence = body["evidence"] and body["evidence"]["id"]
+        assert (body["allowed"], evidence) == ((True, player) if owns(player) else (False, None)), "not theirs"
+
+
+async def footprint(at: Bench) -> tuple[int, int, int, int, int]:
+    """Return what the callers have left behind: tasks, descriptors, requests, connections of Redis, and claims."""
+    await until(lambda: not at.server.connections)
+    pool = at.redis.connection_pool
+    claims = [key async for key in at.operator.scan_iter("og:v1:l:*")]
+    await pool.disconnect(inuse_connections=False)
+    await asyncio.sleep(0.05)  # the proxy's ends of those connections
+    gc.collect()
+    return (
+        len(asyncio.all_tasks()),
+        len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - without a Path for each
+        at.gateway.gateway.asgi.in_flight(),
+        len(pool._in_use_connections),
+        len(claims),
+    )
+
+
+async def settled(at: Bench) -> tuple[int, ...]:
+    """Return what is left once that does not change any more; what is under way has seconds to end."""
+    left: list[tuple[int, ...]] = []
+    for _ in range(30):
+        left.append(await footprint(at))
+        if left[-3:] == [left[-1]] * 3 and not left[-1][-1]:
+            break
+    return left[-1]
+
+
+def whole(app: Any) -> Any:
+    """Let the application be as it is."""
+    return app
+
+
+class OneForAll:
+    """Broken: equal questions share the answer of the first, which is asked for in the first caller's own task."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._first: dict[bytes, asyncio.Future[list[Any]]] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Join the first, or be it."""
+        request = await receive()
+        body = request["body"]
+        if body in self._first:
+            messages = await self._first[body]
+        else:
+            self._first[body] = asyncio.get_running_loop().create_future()
+            messages = await self._be_first(scope, request, body)
+        for message in messages:
+            await send(message)
+
+    async def _be_first(self, scope: Any, request: Any, body: bytes) -> list[Any]:
+        first, sent = self._first[body], []
+
+        async def keep(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return request
+
+        try:
+            await self._app(scope, receive, keep)
+            first.set_result(sent)
+        except asyncio.CancelledError:
+            first.cancel()
+            raise
+        finally:
+            del self._first[body]
+        return sent
+
+
+class MixedUp:
+    """Broken: the answer that a caller did not wait for is given to the next."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._left: list[asyncio.Task[list[Any]]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer with what is left, if anything is."""
+        answering = asyncio.ensure_future(self._answer(scope, await receive()))
+        if self._left:
+            answering, left = self._left.pop(), answering
+            self._left.append(left)
+        try:
+            messages = await asyncio.shield(answering)
+        except asyncio.CancelledError:
+            self._left.append(answering)
+            raise
+        for message in messages:
+            await send(message)
+
+    async def _answer(self, scope: Any, request: Any) -> list[Any]:
+        sent: list[Any] = []
+
+        async def keep(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            return request
+
+        await self._app(scope, receive, keep)
+        return sent
+
+
+class Attached:
+    """Broken: whoever hangs up is waited for."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._waiting: list[asyncio.Task[bool]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer; if nobody wants it, wait."""
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            self._waiting.append(asyncio.ensure_future(asyncio.Event().wait()))
+            raise
+
+
+@pytest.fixture
+async def no_task_left() -> AsyncIterator[None]:
+    """End what a broken gateway leaves behind."""
+    before = asyncio.all_tasks()
+    yield
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
+@variants(whole, one_for_all=OneForAll, mixed_up=MixedUp, attached=Attached)
+@pytest.mark.usefixtures("no_task_left")
+async def test_whoever_stays_is_answered_and_nothing_is_left_of_who_does_not(
+    variant: Variant[App], tmp_path: Path, own_redis: RedisServer
+) -> None:
+    """Every answer is about its question; then tasks, descriptors, connections and claims are as before."""
+    log = LogLines()
+    count = FEW if variant.broken else CUT_REQUESTS
+    async with bench(tmp_path, own_redis, log, variant.make) as at:
+        callers = Callers(at.server)
+        await callers.ask(2 * WORKERS, cut=0.0)
+        before = await settled(at)
+        with promised(variant):
+            await callers.ask(count)
+            assert all(now <= was for now, was in zip(await settled(at), before, strict=True))
+            await callers.ask(2 * PLAYERS, cut=0.0)
+            assert callers.cut > count * CUT * 0.7
+            assert not log.lines("bug")
