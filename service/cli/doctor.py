@@ -51,11 +51,15 @@ def _mistakes(error: SettingsError) -> Iterator[Finding]:
 
 
 def _configuration(settings: Settings) -> Finding:
-    detail = f"{len(settings.games)} games, {len(settings.callers)} callers"
+    detail = f"{_count(len(settings.games), 'game')}, {_count(len(settings.callers), 'caller')}"
     if settings.sandbox:
         hint = "set OWNERSHIP_GATEWAY_ITCH__API_KEY and leave the sandbox out to ask itch.io"
         return Finding("configuration", Verdict.WARNING, f"{detail}; the sandbox answers, nothing is real", hint)
     return Finding("configuration", Verdict.OK, detail)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
 async def _examine(settings: Settings) -> list[Finding]:

@@ -117,7 +117,7 @@ def _games(games: Sequence[WireGame], settings: Settings) -> Finding:
             "games", Verdict.PROBLEM, "the key sees no game", "use the key of the account that sells the game"
         )
     if settings.games:
-        return Finding("games", Verdict.OK, f"all {len(settings.games)} configured games are among the key's")
+        return Finding("games", Verdict.OK, "every configured game is among the key's")
     named = [f"{game.slug} (id {game.id})" for game in games[:_LISTED]] + (["…"] if games[_LISTED:] else [])
     return Finding("games", Verdict.OK, f"none configured, so the key's own can be asked about: {', '.join(named)}")
 

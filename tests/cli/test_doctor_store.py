@@ -13,6 +13,7 @@ from service.sandbox.records import Game, SellerKeyState
 from service.sandbox.seed import FOREIGN_GAME_ID, SECOND_SELLER_KEY, SELLER_KEY
 from tests.cli.conftest import Store, WriteConfig
 from tests.cli.terminals import run, run_beside
+from tests.gateways import caller_lines
 from tests.itch.raw_server import closed_port
 
 
@@ -131,7 +132,7 @@ async def test_configured_games_that_are_the_keys_own_are_fine(store: Store, wri
     """A question is asked about one of them."""
     result = await examined(store, "--config", write_config("[games.sun-garden]\nid = 4\n"))
 
-    assert finding(result, "games")["detail"] == "all 1 configured games are among the key's"
+    assert finding(result, "games")["detail"] == "every configured game is among the key's"
     assert finding(result, "questions")["detail"] == "the store answers questions about game 4"
 
 
@@ -229,7 +230,7 @@ def test_the_sandbox_is_never_taken_for_the_store() -> None:
 
     assert result.exit_code == Exit.OK
     assert result.stdout.startswith(
-        "warning  configuration: 0 games, 0 callers; the sandbox answers, nothing is real\n"
+        "warning  configuration: no games, no callers; the sandbox answers, nothing is real\n"
     )
     assert result.stdout.splitlines()[1].startswith("         -> set OWNERSHIP_GATEWAY_ITCH__API_KEY")
 
@@ -291,3 +292,12 @@ async def test_a_next_key_that_is_refused_is_a_problem(store: Store) -> None:
         "ok",
         "problem",
     )
+
+
+async def test_what_is_configured_is_counted(store: Store, write_config: WriteConfig) -> None:
+    """In words: one is no plural."""
+    path = write_config("[games.x-moon]\nid = 3\n[games.sun-garden]\nid = 4\n" + caller_lines("lobby", "ogw_token"))
+
+    result = await examined(store, "--config", path)
+
+    assert finding(result, "configuration")["detail"] == "2 games, 1 caller"
