@@ -18,8 +18,10 @@ from service.api.batch import BatchDesk
 from service.api.edge import Edge
 from service.api.fast_path import FastPath
 from service.api.games import GameDirectory
+from service.api.known_heads import KnownHeads
 from service.api.operations import Readiness, create_operations_router
 from service.api.prepared import PreparedAnswers
+from service.api.prompt import PromptDesk
 from service.api.routes import LARGEST_BODY, crash_reply, create_crash_handler, create_verify_router, refuse_request
 from service.api.verify import VerifyDesk
 from service.assembly.beside import run_beside
@@ -107,18 +109,18 @@ async def open_gateway(
             sandbox=settings.sandbox,
             sandbox_seen=lambda: store.source.sandbox_seen,
             floors=floors,
-            once=open_claims(settings, stack, cache=cache, clock=clock, events=events, redis=client),
+            once=open_claims(settings, stack, keys=keys, cache=cache, clock=clock, events=events, redis=client),
         )
         stack.push_async_callback(verification.close)
         games = GameDirectory(game_rules(settings))
         admin_desk = AdminDesk(verification=verification, games=games, fingerprints=fingerprints, log=log)
         callers = caller_directory(settings, clock)
+        writer = AnswerWriter(jitter=random.random)
         desk = VerifyDesk(
             verification=verification,
             games=games,
             fingerprints=fingerprints,
-            writer=AnswerWriter(jitter=random.random),
-            prepared=PreparedAnswers(max_bytes=bytes_for_answers(settings)),
+            writer=writer,
             metrics=metrics,
             log=log,
             clock=clock,
@@ -143,10 +145,28 @@ async def open_gateway(
         ]
         if sandbox is not None:
             routers.append(create_control_router(sandbox))
-        fast_path = FastPath(
-            _framework(routers, log), desk=desk, callers=callers, clock=clock, crashed=partial(crash_reply, log=log)
+        prompt = PromptDesk(
+            verification=verification,
+            heads=KnownHeads(callers),
+            answers=PreparedAnswers(max_bytes=bytes_for_answers(settings)),
+            writer=writer,
+            metrics=metrics,
+            log=log,
+            clock=clock,
         )
-        edge = Edge(fast_path, clock=clock, on_shed=lambda: metrics.refused(RefusalCause.OVERLOADED))
+        edge = Edge(
+            FastPath(
+                _framework(routers, log),
+                desk=desk,
+                prompt=prompt,
+                callers=callers,
+                clock=clock,
+                crashed=partial(crash_reply, log=log),
+            ),
+            answers_at_once=prompt.answer,
+            clock=clock,
+            on_shed=lambda: metrics.refused(RefusalCause.OVERLOADED),
+        )
         metrics.read_requests_in_flight(edge.in_flight)
         metrics.read_budget(
             tokens=store.budget.tokens, paused_seconds=lambda: store.budget.pause_left().total_seconds()

@@ -4,7 +4,6 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from service.interfaces import EvidenceStore, Floors
 from service.ownership import Fingerprint, Observation, PlayerId
 
 
@@ -21,24 +20,6 @@ class Grounds(Struct, frozen=True):
     """All that can change about a verdict from memory: while none of it has, the verdict stands."""
 
     grounds: tuple[Ground, ...]
+    until: datetime
     seller_account: PlayerId
     sandbox: bool
-
-    def hold(self, now: datetime, *, oldest: datetime | None) -> bool:
-        """Whether none is due to be looked up again, and none was observed before `oldest`."""
-        for ground in self.grounds:
-            if now >= ground.until or (oldest is not None and ground.observation.observed_at < oldest):
-                return False
-        return True
-
-    def above(self, floors: Floors) -> bool:
-        """Whether none was invalidated."""
-        for ground in self.grounds:
-            floor = floors.floor(ground.name, *ground.also)
-            if floor is not None and ground.observation.observed_at < floor:
-                return False
-        return True
-
-    def are_in(self, store: EvidenceStore) -> bool:
-        """Whether this process still remembers exactly these, and not something newer."""
-        return all(store.still_has(ground.name, ground.observation) for ground in self.grounds)

@@ -249,6 +249,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whether the last request that has arrived is not answered yet."""
         return self._latest is not None and not self._latest.response_complete
 
+    def _is_between_requests(self) -> bool:
+        """Whether all that has come so far is answered, and what comes next may be a request."""
+        at_rest = self._part in (_Part.NOTHING, _Part.END) and not self._is_busy()
+        return at_rest and not (self._held or self._deaf or self._body_left or self._stopping)
+
     def _await_arrival(self) -> None:
         self._arrival = self.loop.call_later(self.bounds.arrival_seconds, self._give_up_on_arrival)
 

@@ -94,8 +94,8 @@ class EvidenceStore(Protocol):
     def peek(self, name: Fingerprint) -> Remembered | None:
         """Return what this process remembers, without waiting."""
 
-    def still_has(self, name: Fingerprint, observation: Observation) -> bool:
-        """Whether a `peek` would return that very observation; a use of it as any other."""
+    def still_has(self, name: Fingerprint, observation: Observation, *, now: datetime) -> bool:
+        """Whether a `peek` at this moment would return that very observation; a use of it as any other."""
 
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what any tier remembers."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import stat
@@ -15,6 +16,7 @@ from service.app import Gateway, open_gateway
 from service.errors import SettingsError
 from service.http_protocol import Bounds, bounded_protocol
 from service.observability.logs import Logging
+from service.prompt_protocol import prompt_protocol
 from service.settings import Settings
 
 _BACKLOG: Final = 2048
@@ -22,6 +24,8 @@ _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than proxies keep idle connections (60 s is usual): closed at that end, never in the middle of a request."""
 
 _BOUNDS: Final = Bounds()
+
+_GC_THRESHOLDS: Final = (20_000, 50, 100)
 
 _FINISH_SECONDS: Final = 10
 """How long requests under way may take to finish; the longest deadline a caller can name."""
@@ -52,17 +56,32 @@ async def serve(
             server = _Server(_config(gateway, max_requests=settings.max_requests, bounds=bounds))
             _stop_at_signals(server, gateway, log, drain_seconds=settings.drain_seconds)
             base_url = _base_url(sockets[0])
+            _spare_the_collector()
             log.logger.info("started", listening=base_url, operations_port=gateway.asgi.operations_port)
             started(gateway, base_url)
             await server.serve(sockets=sockets)
     log.logger.info("stopped")
 
 
+def _spare_the_collector() -> None:
+    """Let Python look for cycles rarely, and never among what was built to start.
+
+    What a question leaves behind is freed without it; each of its full runs held up all callers for 40 to 50 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
 def _config(gateway: Gateway, *, max_requests: int, bounds: Bounds) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.asgi,
-        http=bounded_protocol(
-            max_requests=max_requests, shed=gateway.asgi.shed, refuse=gateway.asgi.refuse, bounds=bounds
+        http=prompt_protocol(
+            bounded_protocol(
+                max_requests=max_requests, shed=gateway.asgi.shed, refuse=gateway.asgi.refuse, bounds=bounds
+            ),
+            beginning=b"POST /verify/",
+            answer_at_once=gateway.asgi.answer_at_once,
         ),
         ws="none",
         lifespan="off",

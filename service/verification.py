@@ -176,24 +176,22 @@ class Verification:
             verdict = Verdict(decision, CacheTier.NONE, retry_after=silence.retry_after)
         return self._marked(verdict)
 
-    def would_repeat(self, verdict: Verdict, question: Question, *, now: datetime) -> bool:
-        """Whether `verify` would give this verdict, given before to the same subject under the same rules, again now.
+    def would_repeat(self, grounds: Grounds, *, now: datetime) -> bool:
+        """Whether `verify` would give the verdict with these grounds again, to the same question without a `max_age`.
 
         That is so as long as the same observations are still in memory and none is due to be looked up again.
         """
-        grounds = verdict.grounds
-        if grounds is None:
+        if now >= grounds.until or grounds.sandbox is not self._sandbox_seen():
             return False
-        oldest = None
-        if question.max_age is not None:
-            oldest = (question.asked_at or now) - question.max_age
-        return (
-            grounds.hold(now, oldest=oldest)
-            and grounds.seller_account == self._source.known_seller_account()
-            and grounds.sandbox is self._sandbox_seen()
-            and grounds.above(self._floors)
-            and grounds.are_in(self._store)
-        )
+        if grounds.seller_account != self._source.known_seller_account():
+            return False
+        for ground in grounds.grounds:
+            floor = self._floors.floor(ground.name, *ground.also)
+            if floor is not None and ground.observation.observed_at < floor:
+                return False
+            if not self._store.still_has(ground.name, ground.observation, now=now):
+                return False
+        return True
 
     def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
         """Forget what is known about a subject and a game, or about a whole game; return from when on it is so.
@@ -442,7 +440,8 @@ class Verification:
         seller_account = self._source.known_seller_account()
         if len(grounds) < len(found) or seller_account is None:
             return None
-        return Grounds(grounds, seller_account, sandbox=self._sandbox_seen())
+        until = min(ground.until for ground in grounds)
+        return Grounds(grounds, until, seller_account, sandbox=self._sandbox_seen())
 
     def _usable(self, inquiry: _Inquiry, remembered: Remembered, limits: _Limits) -> bool:
         usable_until = inquiry.lifetime(remembered.observation).usable_until

@@ -26,6 +26,7 @@ from service.sandbox.server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.settings import Settings, load_settings
 from tests.clock import FakeClock
+from tests.prompt_client import as_served
 
 SECRET: Final = "a secret that two gateways share, of 32 characters and more"
 
@@ -221,8 +222,8 @@ async def opened(
 
 @asynccontextmanager
 async def client_of(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
-    """Return a client that calls the application directly."""
-    app: Any = gateway.asgi
+    """Return a client that calls the gateway as its server does, without a network."""
+    app: Any = as_served(gateway.asgi)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
         yield http
 

@@ -99,6 +99,22 @@ _UNKNOWN_WAIT_SECONDS: Final = 1.0
 _UNKNOWN_WAIT_SPREAD_SECONDS: Final = 4.0
 
 
+_DAY: Final = 86_400
+_RESPONSE: Final = (
+    b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\nage: %d\r\n"
+    b"cache-status: ownership-gateway; hit; ttl=%d; detail=memory\r\nx-request-id: %b\r\ncache-control: no-store\r\n"
+    b"\r\n%b%b%b"
+)
+
+
+class AnswerAgain(Struct, frozen=True):
+    """An answer from memory up to the decision's id, and the instants that its headers are about."""
+
+    body: bytes
+    observed_at: datetime
+    fresh_until: datetime
+
+
 class AnswerWriter:
     """Makes replies. `jitter` returns numbers from 0 to 1, so that those who must come back do not come all at once."""
 
@@ -112,14 +128,26 @@ class AnswerWriter:
             return self._no_answer(verdict, decision_id, request_id)
         return self._answer(verdict, now, decision_id)
 
-    def prepare(self, verdict: Verdict) -> bytes:
-        """Return what the answer to a verdict begins with, whoever gets it: all but the decision's id."""
-        return self._body(verdict, "").removesuffix(_END)
+    def prepare(self, verdict: Verdict) -> AnswerAgain:
+        """Return what of the answer to a verdict from memory is the same for whoever gets it."""
+        decision = verdict.decision
+        if decision.observed_at is None or decision.fresh_until is None:
+            raise AssertionError("what was observed, was observed at some time")
+        return AnswerAgain(self._body(verdict, "").removesuffix(_END), decision.observed_at, decision.fresh_until)
 
-    def repeat(self, prepared: bytes, verdict: Verdict, *, now: datetime, decision_id: str) -> Reply:
-        """Return what `reply` would, made of what was prepared."""
-        body = prepared + decision_id.encode("ascii") + _END
-        return Reply(200, body, headers=_cache_headers(verdict.decision, verdict.cache, now))
+    def again(self, answer: AnswerAgain, fields: bytes, *, now: datetime, decision_id: str, request_id: str) -> bytes:
+        """Return the answer as a whole response, with the headers that any has, and these `fields`."""
+        age, left = now - answer.observed_at, answer.fresh_until - now
+        return _RESPONSE % (
+            fields,
+            len(answer.body) + len(decision_id) + len(_END),
+            max(0, age.days * _DAY + age.seconds),
+            left.days * _DAY + left.seconds,
+            request_id.encode("ascii"),
+            answer.body,
+            decision_id.encode("ascii"),
+            _END,
+        )
 
     def _answer(self, verdict: Verdict, now: datetime, decision_id: str) -> Reply:
         headers = _cache_headers(verdict.decision, verdict.cache, now)

@@ -5,7 +5,7 @@ listener of their own, and are told apart here by the port that a request came i
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,17 +37,28 @@ def trace_id_of(scope: Scope) -> str | None:
     return trace_id
 
 
+AnswerAtOnce: TypeAlias = Callable[[bytes, bytes], bytes | None]
+"""Takes a whole request and header fields for the response; returns the response if it needs no waiting."""
+
+
 class Edge:
-    """Wraps the application.
+    """Wraps the application, and `answers_at_once`, its part that needs no waiting.
 
     `operations_port` is the port that alone serves the operational endpoints, if any. While `draining`, every response
     asks its connection to be closed, so that callers come back to another gateway.
     """
 
     def __init__(
-        self, app: ASGIApp, *, clock: Clock, on_shed: Callable[[], None], operations_port: int | None = None
+        self,
+        app: ASGIApp,
+        *,
+        answers_at_once: AnswerAtOnce,
+        clock: Clock,
+        on_shed: Callable[[], None],
+        operations_port: int | None = None,
     ) -> None:
         self._app = app
+        self._answers_at_once = answers_at_once
         self._clock = clock
         self._on_shed = on_shed
         self.operations_port = operations_port
@@ -76,6 +87,17 @@ class Edge:
             await self._app(scope, receive, send_marked)
         finally:
             self._in_flight -= 1
+
+    def answer_at_once(self, request: bytes, fields: bytes, server: Any) -> bytes | None:  # noqa: ANN401 - as a socket has it
+        """Return the response to a whole request that came in at that address, `fields` among its headers.
+
+        None for whatever needs to be waited for, and then nothing has happened yet: it goes the usual way.
+        """
+        if self.draining or (
+            self.operations_port is not None and server is not None and server[1] == self.operations_port
+        ):
+            return None
+        return self._answers_at_once(request, fields)
 
     async def shed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what comes on top of what the process can take on: at once, and without looking at it.

@@ -52,9 +52,14 @@ def make_ulid(at: datetime) -> str:
 
 def request_id_from(header: str | None, *, at: datetime) -> str:
     """Return the caller's own id for the request where it is safe to repeat, else a new one."""
-    if header is not None and _SAFE_REQUEST_ID.fullmatch(header):
+    if header is not None and is_request_id(header):
         return header
     return make_ulid(at)
+
+
+def is_request_id(text: str) -> bool:
+    """Whether it is safe to repeat as the id of a request."""
+    return _SAFE_REQUEST_ID.fullmatch(text) is not None
 
 
 def trace_id_from(traceparent: str | None) -> str | None:

@@ -1,71 +1,80 @@
 """Answers from memory, ready to be given again: what they are made of does not change with who asks, or when."""
 
+import secrets
 from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import blake2b
 from typing import Final
 
 from msgspec import Struct
 
-from service.ownership import Fingerprint
-from service.policy import GameRules
-from service.verification import Verdict
+from service.api.answers import AnswerAgain
+from service.grounds import Grounds
+from service.observability.logs import VerifiedAgain
+from service.ownership import GameId
 
-_ENTRY_BYTES: Final = 1_200
+_ENTRY_BYTES: Final = 1_500
 """What a prepared answer takes beside its body: measured objects, on a 64-bit Python 3.11."""
+
+_KEY_BYTES: Final = 32
+_DIGEST_BYTES: Final = 16
 
 
 class Prepared(Struct, frozen=True):
-    """A verdict with `grounds`, under which rules it was given, and what about its answer is always the same."""
+    """An answer to a body that was sent to `path`; it may be given again as long as its grounds hold."""
 
-    verdict: Verdict
-    rules: GameRules
-    body: bytes
-    """Up to the decision's id."""
-    subject: str | None
-    """The credential, as the log names it."""
+    path: str
+    game_id: GameId
+    grounds: Grounds
+    answer: AnswerAgain
+    line: VerifiedAgain
+    count: Callable[[float], None]
+    """Counts it once more, with the seconds that it took."""
 
 
 class PreparedAnswers:
-    """Prepared answers by the name of what was asked, in bounded memory: those used longest ago make room.
+    """Prepared answers by the body that asked for them, in bounded memory: those used longest ago make room.
 
-    Nothing here says whether an answer still holds: ask `Verification.would_repeat`.
+    Bodies hold credentials, so that only their digests are kept, made with a key of this process.
     """
 
     def __init__(self, *, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._answers: OrderedDict[Fingerprint, Prepared] = OrderedDict()
+        self._answers: OrderedDict[bytes, Prepared] = OrderedDict()
+        self._digest = blake2b(key=secrets.token_bytes(_KEY_BYTES), digest_size=_DIGEST_BYTES)
 
-    def find(self, name: Fingerprint, rules: GameRules) -> Prepared | None:
-        """Return the answer that was given under these rules."""
+    def find(self, body: bytes) -> Prepared | None:
+        """Return the answer to this very body."""
+        name = self._name(body)
         prepared = self._answers.get(name)
-        if prepared is None or prepared.rules != rules:
-            return None
-        self._answers.move_to_end(name)
+        if prepared is not None:
+            self._answers.move_to_end(name)
         return prepared
 
-    def keep(self, name: Fingerprint, prepared: Prepared) -> None:
-        """Keep the answer in place of any other under that name."""
-        self.drop(name)
+    def keep(self, body: bytes, prepared: Prepared) -> None:
+        """Keep the answer in place of any other to this body."""
+        name = self._name(body)
+        known = self._answers.pop(name, None)
+        self._bytes += _size(prepared) - (0 if known is None else _size(known))
         self._answers[name] = prepared
-        self._bytes += _size(prepared)
         while self._bytes > self._max_bytes:
             _, forgotten = self._answers.popitem(last=False)
             self._bytes -= _size(forgotten)
 
-    def drop(self, name: Fingerprint) -> None:
-        """Forget the answer, if there is one."""
-        forgotten = self._answers.pop(name, None)
-        if forgotten is not None:
-            self._bytes -= _size(forgotten)
-
     @property
-    def bytes(self) -> int:
-        """How much memory the answers take, estimated."""
+    def size(self) -> int:
+        """How much memory the answers take, in bytes, estimated."""
         return self._bytes
 
     def __len__(self) -> int:
         return len(self._answers)
 
+    def _name(self, body: bytes) -> bytes:
+        digest = self._digest.copy()
+        digest.update(body)
+        return digest.digest()
+
 
 def _size(prepared: Prepared) -> int:
-    return _ENTRY_BYTES + len(prepared.body)
+    return _ENTRY_BYTES + len(prepared.answer.body)

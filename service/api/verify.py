@@ -10,7 +10,6 @@ from service.api.answers import AnswerWriter
 from service.api.callers import Caller
 from service.api.games import GameDirectory
 from service.api.identifiers import make_ulid
-from service.api.prepared import Prepared, PreparedAnswers
 from service.api.problems import Reply, cause_of, refusal_reply
 from service.api.questions import AnyQuestion
 from service.errors import QuestionRefused, TooManyQuestions
@@ -18,8 +17,7 @@ from service.interfaces import Clock, Fingerprints
 from service.limits.caller_limits import CallerLimits
 from service.observability.logs import Logging, VerifiedLine
 from service.observability.metrics import Metrics
-from service.ownership import AppJwt, CacheTier, Credential, DownloadKey, Fingerprint, Malformed, Method, Reason
-from service.policy import GameRules
+from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Method, Reason
 from service.rights import Right
 from service.verification import Question, Verdict, Verification
 
@@ -41,6 +39,15 @@ class Asking(Struct, frozen=True):
     asked_at: datetime
 
 
+class Judgement(Struct, frozen=True):
+    """A question, the verdict on it, and what of that was logged and is answered."""
+
+    question: Question
+    verdict: Verdict
+    line: VerifiedLine
+    reply: Reply
+
+
 class VerifyDesk:
     """Answers one question at a time, whether it came alone or in a batch."""
 
@@ -51,7 +58,6 @@ class VerifyDesk:
         games: GameDirectory,
         fingerprints: Fingerprints,
         writer: AnswerWriter,
-        prepared: PreparedAnswers,
         metrics: Metrics,
         log: Logging,
         clock: Clock,
@@ -61,7 +67,6 @@ class VerifyDesk:
         self._games = games
         self._fingerprints = fingerprints
         self._writer = writer
-        self._prepared = prepared
         self._metrics = metrics
         self._log = log
         self._clock = clock
@@ -72,37 +77,20 @@ class VerifyDesk:
 
         Raises `QuestionRefused` when the caller is at fault.
         """
+        return (await self.judge(asked, asking, at=at)).reply
+
+    async def judge(self, asked: AnyQuestion, asking: Asking, *, at: str = "") -> Judgement:
+        """Return the same answer, with all that it is made of."""
         started = self._clock.monotonic()
         question = self._question(asked, asking, at)
-        name = self._name(question)
-        prepared = None if name is None else self._prepared.find(name, question.rules)
-        if prepared is not None and self._verification.would_repeat(prepared.verdict, question):
-            return self._repeat(prepared, asking, started)
         verdict = await self._verify(question, asking.caller)
         now = self._clock.now()
         decision_id = make_ulid(now)
-        subject = self._subject(question.credential)
-        self._record(
-            verdict, asking, rules=question.rules, subject=subject, now=now, decision_id=decision_id, started=started
+        line = self._record(
+            question, verdict, asking, now=now, decision_id=decision_id, seconds=self._clock.monotonic() - started
         )
-        if name is not None and verdict.grounds is not None:
-            body = self._writer.prepare(verdict)
-            self._prepared.keep(name, Prepared(verdict, question.rules, body, subject))
-        return self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
-
-    def _repeat(self, prepared: Prepared, asking: Asking, started: float) -> Reply:
-        verdict, now = prepared.verdict, self._clock.now()
-        decision_id = make_ulid(now)
-        self._record(
-            verdict,
-            asking,
-            rules=prepared.rules,
-            subject=prepared.subject,
-            now=now,
-            decision_id=decision_id,
-            started=started,
-        )
-        return self._writer.repeat(prepared.body, verdict, now=now, decision_id=decision_id)
+        reply = self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
+        return Judgement(question, verdict, line, reply)
 
     def require_right(self, method: Method, caller: Caller) -> None:
         """Raise `NotPermitted` unless the caller may ask by this method."""
@@ -156,56 +144,38 @@ class VerifyDesk:
             limits.key_was_fine()
         return verdict
 
-    def _name(self, question: Question) -> Fingerprint | None:
-        """Name the one thing that a prepared answer is about; nothing is prepared for what is no good by its shape."""
-        match question.credential:
-            case Malformed():
-                return None
-            case AppJwt() as jwt:
-                return self._fingerprints.of_jwt(jwt)
-            case subject:
-                return self._fingerprints.of_question(question.rules.game_id, subject, question.rules.accept)
-
-    def _subject(self, credential: Credential | Malformed) -> str | None:
-        return None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential)
-
     def _record(
         self,
+        question: Question,
         verdict: Verdict,
         asking: Asking,
         *,
-        rules: GameRules,
-        subject: str | None,
         now: datetime,
         decision_id: str,
-        started: float,
-    ) -> None:
-        decision, seconds = verdict.decision, self._clock.monotonic() - started
+        seconds: float,
+    ) -> VerifiedLine:
+        """Count the verdict, and log it."""
+        decision, credential, label = verdict.decision, question.credential, question.rules.label
         self._metrics.decision(
-            rules.label,
-            decision.method,
-            decision.reason,
-            verdict.cache,
-            seconds=seconds,
-            stale=decision.stale,
+            label, decision.method, decision.reason, verdict.cache, seconds=seconds, stale=decision.stale
         )
         age = None if decision.observed_at is None else now - decision.observed_at
-        self._log.verified(
-            VerifiedLine(
-                decision_id=decision_id,
-                request_id=asking.request_id,
-                trace_id=asking.trace_id,
-                caller=asking.caller.name,
-                game=rules.label,
-                method=decision.method,
-                outcome=decision.outcome,
-                reason=decision.reason,
-                cache=verdict.cache,
-                age_seconds=None if age is None else round(age.total_seconds(), 3),
-                duration_ms=round(seconds * 1000, 3),
-                subject=subject,
-            )
+        line = VerifiedLine(
+            decision_id=decision_id,
+            request_id=asking.request_id,
+            trace_id=asking.trace_id,
+            caller=asking.caller.name,
+            game=label,
+            method=decision.method,
+            outcome=decision.outcome,
+            reason=decision.reason,
+            cache=verdict.cache,
+            age_seconds=None if age is None else round(age.total_seconds(), 3),
+            duration_ms=round(seconds * 1000, 3),
+            subject=None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential),
         )
+        self._log.verified(line)
+        return line
 
 
 def _may_have_failed(verdict: Verdict) -> bool:

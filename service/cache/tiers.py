@@ -49,9 +49,9 @@ class TieredStore:
         self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
         return Remembered(observation, CacheTier.MEMORY)
 
-    def still_has(self, name: Fingerprint, observation: Observation) -> bool:
+    def still_has(self, name: Fingerprint, observation: Observation, *, now: datetime) -> bool:
         """Whether this process remembers that very observation; counted as a hit if it does."""
-        if self._memory.get(name) is not observation:
+        if self._memory.get(name, now=now) is not observation:
             return False
         self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
         return True

@@ -6,10 +6,12 @@ what looks like a secret, rendered, and handed to a thread that writes them. Not
 
 import atexit
 import logging
+from datetime import datetime
 from typing import Final
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 from structlog.contextvars import merge_contextvars
 from structlog.processors import add_log_level
 from structlog.typing import FilteringBoundLogger
@@ -51,6 +53,15 @@ class VerifiedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     trace_id: str | None = None
     age_seconds: float | None = None
     subject: str | None = None
+
+
+class VerifiedAgain(msgspec.Struct, frozen=True):
+    """The line of an answer that may be given again: what is always the same about it, encoded where it can be."""
+
+    line: VerifiedLine
+    observed_at: datetime
+    middle: bytes
+    subject: bytes
 
 
 class Logging:
@@ -97,6 +108,56 @@ class Logging:
         event = {"event": "verified", **msgspec.structs.asdict(line)}
         present = {name: value for name, value in event.items() if value is not None}
         self._writer.write(self._make_line(None, "info", present))
+
+    def prepare(self, line: VerifiedLine, observed_at: datetime) -> VerifiedAgain:
+        """Return what of the line is the same when the same answer, from what was observed then, is given again."""
+        same = {"game": line.game, "method": line.method, "outcome": line.outcome, "reason": line.reason}
+        middle = _ENCODER.encode({**same, "cache": line.cache})[1:-1]
+        return VerifiedAgain(line, observed_at, middle, _ENCODER.encode(line.subject))
+
+    def verified_again(
+        self,
+        again: VerifiedAgain,
+        *,
+        now: datetime,
+        decision_id: str,
+        request_id: str,
+        trace_id: str | None,
+        caller: str,
+        seconds: float,
+    ) -> None:
+        """Log an answer that was given before as `verified` does."""
+        if not self._says_verified:
+            return
+        age_seconds = (now - again.observed_at).total_seconds()
+        if self._structured and trace_id is None and caller.isascii() and redact(request_id) == request_id:
+            self._writer.write(
+                b'{"timestamp":"%b%b"decision_id":"%b","request_id":"%b",%b,"duration_ms":%.3f,"caller":%b,'
+                b'"age_seconds":%.3f,"subject":%b}\n'
+                % (
+                    timestamp(now).encode(),
+                    self._verified,
+                    decision_id.encode(),
+                    request_id.encode(),
+                    again.middle,
+                    seconds * 1000,
+                    _ENCODER.encode(caller),
+                    age_seconds,
+                    again.subject,
+                )
+            )
+            return
+        self.verified(
+            replace(
+                again.line,
+                decision_id=decision_id,
+                request_id=request_id,
+                trace_id=trace_id,
+                caller=caller,
+                age_seconds=round(age_seconds, 3),
+                duration_ms=round(seconds * 1000, 3),
+            )
+        )
 
     def close(self) -> None:
         """Write what is waiting. To be called last.

@@ -140,6 +140,19 @@ class Metrics:
         if stale:
             self._stale_served[game if game in self._games else OTHER].inc()
 
+    def decision_counter(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> Callable[[float], None]:
+        """Return what counts further answers that are the same, from fresh evidence; it takes the seconds of each."""
+        count, observe = (
+            self._bind_decision(game, method, reason, cache).inc,
+            self._decision_seconds[method, cache].observe,
+        )
+
+        def count_again(seconds: float) -> None:
+            count()
+            observe(seconds)
+
+        return count_again
+
     def learn_game(self, game_id: GameId) -> None:
         """Give a game that the key was found to see a label of its own: its id. Beyond the first 100 it stays `other`.
 

@@ -147,7 +147,7 @@ class PlainStore:
         """Return what memory has."""
         return self._read(self._memory, name, CacheTier.MEMORY)
 
-    def still_has(self, name: Fingerprint, observation: Observation) -> bool:
+    def still_has(self, name: Fingerprint, observation: Observation, *, now: datetime) -> bool:
         """Whether memory has that very one."""
         remembered = self.peek(name)
         return remembered is not None and remembered.observation is observation
