@@ -140,6 +140,7 @@ class ClusterBudget:
     async def close(self) -> None:
         """Let what was noted reach Redis, for a second at most."""
         await self._notes.close()
+        await self._scripts.close()
 
     async def _take_turn(self, priority: Priority) -> _Reply | None:
         patience = _longest_wait(priority, self._patience)

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 CLOSING: Final = timedelta(seconds=1)
 
@@ -12,16 +14,17 @@ class Errands:
     """Tasks under way. `close` lets them end, for a second at most."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, errand: Coroutine[None, None, None]) -> None:
-        """Begin one, which must not raise."""
+    def start(self, errand: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin one, which must not raise; return it for those who want to wait for it after all."""
         task = asyncio.get_running_loop().create_task(errand)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def close(self, *, patience: timedelta = CLOSING) -> None:
         """Let those under way end; give up what takes longer."""

@@ -6,6 +6,7 @@ from typing import Final
 from service.interfaces import Clock
 from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
+from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES
 from service.redis.script import Script
 
@@ -14,12 +15,18 @@ AT_ONCE: Final = 8
 
 
 class ScriptRunner:
-    """Runs the scripts of one purpose. Nothing that Redis does makes it raise."""
+    """Runs the scripts of one purpose. Nothing that Redis does makes it raise.
+
+    Each runs in a task of its own, to its end, even if whoever wanted it is cancelled meanwhile: cancelling redis-py
+    costs the connection, and before Python 3.12 it may swallow the cancellation, for `asyncio.wait_for`, in which it
+    sends, did so when it had just ended (https://github.com/python/cpython/issues/86296).
+    """
 
     def __init__(self, client: RedisClient, *, clock: Clock) -> None:
         self._client = client
         self._circuit = Circuit(clock)
         self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._under_way = Errands()
 
     @property
     def well(self) -> bool:
@@ -28,6 +35,13 @@ class ScriptRunner:
 
     async def run(self, script: Script, key: str, *arguments: str | int) -> object:
         """Return what Redis answered, None where it failed or is left alone."""
+        return await asyncio.shield(self._under_way.start(self._run(script, key, *arguments)))
+
+    async def close(self) -> None:
+        """Let end what is under way, for a second at most."""
+        await self._under_way.close()
+
+    async def _run(self, script: Script, key: str, *arguments: str | int) -> object:
         async with self._at_once:
             if not self._circuit.lets_through():
                 return None
