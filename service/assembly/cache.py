@@ -86,6 +86,7 @@ def open_claims(
     settings: Settings,
     stack: AsyncExitStack,
     *,
+    keys: Keys,
     cache: TieredStore,
     clock: Clock,
     events: Events,
@@ -96,6 +97,7 @@ def open_claims(
         return Alone()
     claims = ClusterClaims(
         client=redis,
+        claims_key=keys.claims,
         store=cache,
         clock=clock,
         patience=timedelta(seconds=settings.itch.timeout_seconds),

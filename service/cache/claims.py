@@ -1,12 +1,12 @@
 """One look-up per question for the whole cluster: the first replica claims it, the others wait for what it finds."""
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
-from service.cache.keys import claim_key
+from service.cache.claim_tokens import ClaimTokens
+from service.cache.keys import ClaimsKey, claim_key
 from service.cache.tiers import TieredStore
 from service.interfaces import Clock
 from service.ownership import Fingerprint, Observation
@@ -29,7 +29,6 @@ _RENEW: Final = Script("service.cache", "renew_claim.lua")
 _RELEASE: Final = Script("service.cache", "release_claim.lua")
 _LIFETIME: Final = CLAIM_FOR // timedelta(milliseconds=1)
 _OURS: Final = 1
-_THEIRS: Final = 0
 
 
 class ClusterClaims:
@@ -37,19 +36,22 @@ class ClusterClaims:
 
     A claim that is lost or ignored costs a look-up, never correctness: the newest observation wins wherever it comes
     from. `joined` is called when another replica's look-up answered a question of ours. Nobody waits for others longer
-    than `patience`, the longest that a look-up takes.
+    than `patience`, the longest that a look-up takes, and nobody for what no gateway with our secret has claimed, or
+    has claimed longer ago than that.
     """
 
     def __init__(
         self,
         *,
         client: RedisClient,
+        claims_key: ClaimsKey,
         store: TieredStore,
         clock: Clock,
         patience: timedelta,
         joined: Callable[[], None],
     ) -> None:
         self._scripts = ScriptRunner(client, clock=clock)
+        self._tokens = ClaimTokens(claims_key, clock=clock, longest=patience)
         self._store = store
         self._clock = clock
         self._patience = patience
@@ -67,16 +69,18 @@ class ClusterClaims:
 
         What another replica's look-up raises is not shared: each then tries for itself, one after the other.
         """
-        key, token = claim_key(name), secrets.token_hex(8)
+        key, token = claim_key(name), self._tokens.make(name)
         give_up_at = self._clock.monotonic() + self._patience.total_seconds()
-        while (claimed := await self._scripts.run(_TAKE, key, token, _LIFETIME)) == _THEIRS:
+        while (holder := await self._take(key, token)) != _OURS:
+            # None where Redis is away.
+            if not isinstance(holder, bytes) or not self._tokens.recognise(name, holder):
+                return await look_up()
             if self._clock.monotonic() >= give_up_at:
-                break
+                return await look_up()
             await self._clock.sleep(LOOK_EVERY)
             if (found := await self._found(name, good_enough)) is not None:
                 return found
-        if claimed != _OURS:
-            return await look_up()
+            token = self._tokens.make(name)  # a claim counts from when it is made
         done = asyncio.Event()
         self._held.start(self._hold(name, key, token, done))
         try:
@@ -90,6 +94,20 @@ class ClusterClaims:
     async def close(self) -> None:
         """Let go of what is still claimed, for a second at most; what is not let go of runs out by itself."""
         await self._held.close()
+        await self._scripts.close()
+
+    async def _take(self, key: str, token: str) -> object:
+        """Return what became of our claim. If nobody waits for that any more, it is let go of."""
+        taking = self._held.start(self._scripts.run(_TAKE, key, token, _LIFETIME))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            self._held.start(self._let_go(taking, key, token))
+            raise
+
+    async def _let_go(self, taking: asyncio.Task[object], key: str, token: str) -> None:
+        if await taking == _OURS:
+            await self._scripts.run(_RELEASE, key, token)
 
     async def _found(self, name: Fingerprint, good_enough: Callable[[Observation], bool]) -> Observation | None:
         found = await self._store.get_shared(name)

@@ -48,12 +48,17 @@ class FloorsKey(Secret):
     """The key that seals what was said to be forgotten, in hexadecimal."""
 
 
+class ClaimsKey(Secret):
+    """The key that seals which look-ups a replica has claimed, in hexadecimal."""
+
+
 class Keys(Struct, frozen=True):
     """One key a purpose, so that leaking the one gives nothing of the other."""
 
     naming: NamingKey
     sealing: SealingKey
     floors: FloorsKey
+    claims: ClaimsKey
 
 
 def derive_keys(secret: SealingSecret | None) -> Keys:
@@ -68,6 +73,7 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
         naming=NamingKey(_derive(root, b"og naming")),
         sealing=SealingKey(_derive(root, b"og sealing")),
         floors=FloorsKey(_derive(root, b"og floors")),
+        claims=ClaimsKey(_derive(root, b"og claims")),
     )
 
 

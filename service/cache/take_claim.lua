@@ -4,7 +4,7 @@
 -- ARGV[1]  our token
 -- ARGV[2]  for how many milliseconds
 --
--- Returns 1 if it is ours, 0 if somebody else has it.
+-- Returns 1 if it is ours, else the token of who has it.
 --
 -- It may be ours already: the command is sent again when a connection breaks before the answer has come.
 
@@ -19,4 +19,4 @@ local left = redis.call('PTTL', KEYS[1])
 if left < 0 or left > tonumber(ARGV[2]) then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
-return 0
+return holder

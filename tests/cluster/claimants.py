@@ -8,6 +8,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from service.alone import Alone
+from service.cache.claim_tokens import ClaimTokens
 from service.cache.claims import ClusterClaims
 from service.cache.keys import claim_key
 from service.cache.memory import MemoryTier
@@ -17,7 +18,8 @@ from service.errors import NoAnswer
 from service.interfaces import Clock, LookUpOnce
 from service.ownership import Evidence, Fingerprint, Observation
 from service.redis.connect import RedisClient
-from tests.cache.samples import DAY, NAME, Recorder, sealer, yes
+from tests.cache.samples import DAY, KEYS, NAME, Recorder, sealer, yes
+from tests.cluster.clocks import UnhurriedClock
 from tests.gateways import until
 
 CLAIM: Final = claim_key(NAME)
@@ -83,7 +85,12 @@ class Claimant:
             on_operation=self.recorder.operation,
         )
         self.claims = claims(
-            client=client, store=self.cache, clock=clock, patience=patience, joined=self._another_has_found
+            client=client,
+            claims_key=KEYS.claims,
+            store=self.cache,
+            clock=clock,
+            patience=patience,
+            joined=self._another_has_found,
         )
 
     async def ask(self, name: Fingerprint = NAME, *, not_before: datetime | None = None) -> Observation:
@@ -111,6 +118,11 @@ class Claimant:
 
     def _another_has_found(self) -> None:
         self.joined += 1
+
+
+def anothers(clock: Clock | None = None) -> str:
+    """Return what stands in a claim that another replica has just made."""
+    return ClaimTokens(KEYS.claims, clock=clock or UnhurriedClock(), longest=PATIENCE).make(NAME)
 
 
 async def released(client: Redis, key: str = CLAIM) -> None:

@@ -10,14 +10,16 @@ from typing import Any, Final, Protocol
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
+from service.cache.claim_tokens import LARGEST_SKEW
 from service.cache.claims import CLAIM_FOR, LOOK_EVERY, RENEW_EVERY, ClusterClaims
 from service.cache.keys import redis_key
+from service.cache.sealing import stamp
 from service.errors import SourceUnavailable
 from service.interfaces import Clock, LookUpOnce
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
 from tests.cache.samples import DAY, NAME, OTHER_NAME, kept, name_of, no, yes
-from tests.clock import FakeClock
+from tests.clock import START, FakeClock
 from tests.cluster.claimants import (
     CLAIM,
     PATIENCE,
@@ -27,6 +29,7 @@ from tests.cluster.claimants import (
     Rash,
     SlowStore,
     YesToAll,
+    anothers,
     released,
     waiting,
 )
@@ -203,7 +206,7 @@ async def test_a_killed_holder_costs_the_time_of_its_claim(
     variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
     """Its claim stays, nobody renews it, and when it has run out one of the others looks up for all."""
-    await patient_redis.set(CLAIM, "a replica that was killed", px=CLAIM_MS)
+    await patient_redis.set(CLAIM, anothers(), px=CLAIM_MS)
     store.open()
     replicas = [make_claimant(variant.make) for _ in range(3)]
     began = time.monotonic()
@@ -317,7 +320,8 @@ async def test_nobody_waits_longer_than_a_look_up_may_take(
     make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
     """Somebody seems to renew a claim for ever: then it is ignored."""
-    await patient_redis.set(CLAIM, "somebody", px=A_WHILE_MS)
+    token = anothers()
+    await patient_redis.set(CLAIM, token, px=A_WHILE_MS)
     store.open()
 
     replica = make_claimant(patience=3 * LOOK_EVERY)
@@ -325,7 +329,45 @@ async def test_nobody_waits_longer_than_a_look_up_may_take(
     await replica.close()
 
     assert store.asked == 1
-    assert await patient_redis.get(CLAIM) == b"somebody"
+    assert await patient_redis.get(CLAIM) == token.encode()
+
+
+@pytest.mark.parametrize("planted", ["made by nobody", "made long ago"])
+async def test_nobody_waits_for_a_claim_that_was_planted(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis, planted: str
+) -> None:
+    """Who may write to Redis can delay no question: neither by words of its own, nor by a claim that was put back."""
+    clock = FakeClock()
+    token = anothers(clock) if planted == "made long ago" else planted
+    clock.jump(PATIENCE + LARGEST_SKEW)
+    await patient_redis.set(CLAIM, token, px=A_WHILE_MS)
+    store.open()
+
+    await make_claimant(clock=clock).ask()
+
+    assert store.asked == 1
+
+
+async def test_a_claim_that_was_waited_for_counts_from_when_it_is_made(
+    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+) -> None:
+    """Whoever waited for another is waited for as long as anybody."""
+    clock = FakeClock()
+    await patient_redis.set(CLAIM, anothers(clock), px=A_WHILE_MS)
+    task = make_claimant(clock=clock).asking()
+    await until(lambda: clock.sleepers)
+    await clock.advance(LOOK_EVERY)
+    await patient_redis.delete(CLAIM)
+
+    await until(lambda: clock.sleepers)
+    await clock.advance(LOOK_EVERY)
+    await until(lambda: store.under_way)
+
+    claim = await patient_redis.get(CLAIM)
+    assert claim is not None
+    assert int(claim[:16]) >= stamp(START + LOOK_EVERY)
+    store.open()
+    await task
 
 
 @pytest.mark.parametrize("lifetime_ms", [None, A_WHILE_MS])
@@ -436,7 +478,7 @@ async def test_redis_that_comes_back_is_used_again(
         clock.jump(timedelta(seconds=1))
 
         async with Redis.from_url(own_redis.url) as operator:
-            await operator.set(CLAIM, "another", px=A_WHILE_MS)
+            await operator.set(CLAIM, anothers(clock), px=A_WHILE_MS)
             task = replica.asking()
             await until(lambda: clock.sleepers)
             assert not task.done()
@@ -451,7 +493,7 @@ async def test_a_newer_no_is_what_a_waiter_learns(
     make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
     """What it knew itself to be newer is not overruled by what another replica has found."""
-    await patient_redis.set(CLAIM, "another", px=A_WHILE_MS)
+    await patient_redis.set(CLAIM, anothers(), px=A_WHILE_MS)
     waiter, other = make_claimant(), make_claimant()
     task = waiter.asking()
     await waiting(waiter)
@@ -523,7 +565,7 @@ async def test_in_redis_cluster(make_claimant: MakeClaimant, store: SlowStore, o
 
 async def test_an_entry_is_what_the_others_find(make_claimant: MakeClaimant, patient_redis: Redis) -> None:
     """Not the claim, but the cache is what they look at."""
-    await patient_redis.set(CLAIM, "another", px=A_WHILE_MS)
+    await patient_redis.set(CLAIM, anothers(), px=A_WHILE_MS)
     task = make_claimant().asking()
     found = yes(UnhurriedClock().now())
 

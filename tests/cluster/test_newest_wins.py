@@ -77,7 +77,12 @@ class Replica:
         memory = kinds.memory(max_entries=100, max_bytes=1_000_000, clock=clock)
         self.store = TieredStore(memory=memory, redis=tier, on_operation=_ignored, on_overruled=tell)
         self.claims = ClusterClaims(
-            client=client, store=self.store, clock=clock, patience=timedelta(seconds=5), joined=_ignored
+            client=client,
+            claims_key=KEYS.claims,
+            store=self.store,
+            clock=clock,
+            patience=timedelta(seconds=5),
+            joined=_ignored,
         )
         self.verification = Verification(
             source=source,
