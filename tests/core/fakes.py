@@ -149,8 +149,8 @@ class PlainStore:
 
     def still_has(self, name: Fingerprint, observation: Observation, *, now: datetime) -> bool:
         """Whether memory has that very one."""
-        remembered = self.peek(name)
-        return remembered is not None and remembered.observation is observation
+        found = self._memory.get(name)
+        return found is not None and found.observation is observation and now < found.keep_until
 
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what either has."""
