@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from service.cache.keys import KeyedFingerprints, decode_fields, derive_keys, encode_fields, redis_key
 from service.ownership import (
@@ -101,9 +102,11 @@ def test_without_a_secret_keys_are_of_this_process_alone() -> None:
     assert derive_keys(None) != derive_keys(None)
 
 
-def test_naming_and_sealing_keys_differ() -> None:
-    """Who learns the one key has nothing of the other."""
-    assert KEYS.naming.reveal() != KEYS.sealing.reveal()
+def test_every_purpose_has_a_key_of_its_own() -> None:
+    """Who learns the one key has nothing of the others."""
+    keys = [key.reveal() for key in astuple(KEYS)]
+
+    assert len(set(keys)) == len(keys) == 4
 
 
 def test_a_secret_may_be_longer_than_a_hash_key() -> None:
