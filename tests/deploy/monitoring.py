@@ -169,6 +169,7 @@ class Scene:
         self._alertmanager = self._start_alertmanager(directory, stack)
         self._prometheus = self._start_prometheus(directory, stack)
 
+        self._started_at = time.monotonic()
         self._done = threading.Event()
         self._players = threading.Thread(target=self._play, daemon=True)
         stack.callback(self._end)
@@ -229,6 +230,11 @@ class Scene:
         started = Program(command, directory / "prometheus.log", ready=f"{url}/-/ready", environment={})
         stack.callback(started.kill)
         return url
+
+    @property
+    def age_seconds(self) -> float:
+        """For how long it all has been running."""
+        return time.monotonic() - self._started_at
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series that an expression yields now, but for those that are not a number."""
