@@ -343,7 +343,8 @@ async def test_nobody_waits_for_a_claim_that_was_planted(
     await patient_redis.set(CLAIM, token, px=A_WHILE_MS)
     store.open()
 
-    await make_claimant(clock=clock).ask()
+    async with asyncio.timeout(10):
+        await make_claimant(clock=clock).ask()
 
     assert store.asked == 1
 
@@ -424,6 +425,43 @@ async def test_nobody_waits_for_a_claim_of_its_own(
         store.open()
         await task
         await replica.close()
+
+
+class Hesitant(Redis):
+    """Keeps what a script has answered to itself until it is told to speak."""
+
+    ran: asyncio.Event
+    speaks: asyncio.Event
+
+    async def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        """Return the answer in time."""
+        answer = await super().execute_command(*arguments, **options)
+        self.ran.set()
+        await self.speaks.wait()
+        return answer
+
+
+@pytest.mark.parametrize("another_has_it", [False, True])
+async def test_a_claim_that_nobody_waits_for_any_more_is_let_go_of(
+    make_claimant: MakeClaimant, patient_redis: Redis, redis_url: str, *, another_has_it: bool
+) -> None:
+    """Whoever is cancelled while it is being made leaves none behind, and takes none away from another."""
+    if another_has_it:
+        await patient_redis.set(CLAIM, anothers(), px=A_WHILE_MS)
+    async with Hesitant.from_url(redis_url) as client:
+        assert isinstance(client, Hesitant)
+        client.ran, client.speaks = asyncio.Event(), asyncio.Event()
+        replica = make_claimant(client=client)
+        task = replica.asking()
+        await client.ran.wait()
+
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        left_behind = await patient_redis.exists(CLAIM)
+        client.speaks.set()
+        await replica.close()
+
+    assert (left_behind, await patient_redis.exists(CLAIM)) == (1, another_has_it)
 
 
 async def test_redis_dying_while_others_wait_leaves_nobody_waiting(
