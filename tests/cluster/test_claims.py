@@ -435,7 +435,7 @@ class Hesitant(Redis):
 
     async def execute_command(self, *arguments: Any, **options: Any) -> Any:
         """Return the answer in time."""
-        answer = await super().execute_command(*arguments, **options)
+        answer = await super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]  # as in redis-py
         self.ran.set()
         await self.speaks.wait()
         return answer
