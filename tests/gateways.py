@@ -78,6 +78,15 @@ class LogLines:
         whole = self.written.rpartition(b"\n")[0]
         return [line for line in map(json.loads, whole.splitlines()) if line["event"] == event]
 
+    async def line_of(self, request_id: str) -> dict[str, Any]:
+        """Return the line of the one question asked in that request, once there is one."""
+
+        def found() -> list[dict[str, Any]]:
+            return [line for line in self.lines("verified") if line["request_id"] == request_id]
+
+        await until(found)
+        return found()[-1]
+
     async def line(self, event: str) -> dict[str, Any]:
         """Return the last line of one event, once there is one."""
         await until(lambda: self.lines(event))

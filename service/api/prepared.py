@@ -62,14 +62,6 @@ class PreparedAnswers:
             _, forgotten = self._answers.popitem(last=False)
             self._bytes -= _size(forgotten)
 
-    @property
-    def size(self) -> int:
-        """How much memory the answers take, in bytes, estimated."""
-        return self._bytes
-
-    def __len__(self) -> int:
-        return len(self._answers)
-
     def _name(self, body: bytes) -> bytes:
         digest = self._digest.copy()
         digest.update(body)
