@@ -60,5 +60,5 @@ class _Begun(Awaitable[Any]):
         except BaseException as error:
             # Cancelled, or given up: the server's own waiting ends in the same way.
             self._step.throw(error)
-            raise
+            raise AssertionError("the server waits on after it was told to stop") from error
         return (yield from self._step)

@@ -67,7 +67,7 @@ class KnownHeads:
         except (HttpParserError, HttpParserUpgrade):
             return None
         method, headers = _METHOD_OF.get(heard.url), dict(heard.headers)
-        plain = len(headers) == len(heard.headers) and _NOT_PLAIN.isdisjoint(headers) and not heard.more
+        plain = len(headers) == len(heard.headers) and _NOT_PLAIN.isdisjoint(headers)
         if method is None or not plain or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
             return None
         if not parser.should_keep_alive() or not is_json(headers.get(b"content-type")):
@@ -99,14 +99,9 @@ class _Heard:
     def __init__(self) -> None:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.more = False
-        """Whether the parser found an end of the head before its last bytes: it takes bare line feeds, too."""
 
     def on_url(self, url: bytes) -> None:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
-
-    def on_body(self, _body: bytes) -> None:
-        self.more = True

@@ -113,7 +113,7 @@ async def test_peculiar_request_is_not_answered_at_once(gateway: Asker, field: s
 
 
 async def test_head_with_two_ends_is_not_answered_at_once(gateway: Asker) -> None:
-    """To the parser, two bare line feeds are an end, too; what comes after is then a body."""
+    """Some parsers take two bare line feeds for one, and what comes after for a body."""
     await remembering(gateway)
     lines = request().partition(b"\r\n\r\n")[0].replace(b"\r\n", b"\n")
 
