@@ -26,3 +26,9 @@ DECISIONS: Final = 1_000 if SOAK else 20
 
 CUT_REQUESTS: Final = 20_000 if SOAK else 1_000
 """Requests of callers of whom a third hang up."""
+
+OUTAGE_PLAYERS: Final = 1_000 if SOAK else 40
+"""Players who have proven what they own when the store goes away, and as many who have not."""
+
+SPOILT_ANSWERS: Final = 200_000 if SOAK else 1_500
+"""Answers of the store in which something is wrong."""

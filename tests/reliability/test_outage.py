@@ -1,0 +1,255 @@
+"""A day without the store: whoever had proven ownership plays on, nobody new gets in, and it ends to the second."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+from msgspec import Struct
+from redis.asyncio import Redis
+
+from service.interfaces import Clock
+from tests.clock import FakeClock
+from tests.gateways import SECRET, X_MOON, Asker, LogLines, opened, pointing_at, settings_from, until_learned
+from tests.itch.rig import streamed
+from tests.reliability.store import BASE_URL
+from tests.sizes import OUTAGE_PLAYERS
+
+NOON: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DAY: Final = timedelta(hours=24)
+HOUR: Final = timedelta(hours=1)
+SECOND: Final = timedelta(seconds=1)
+MOMENT: Final = timedelta(milliseconds=10)
+FIRST: Final = 1_000_001
+BATCH: Final = 100
+
+ALL_OWN: Final = {(200, "owned"): OUTAGE_PLAYERS}
+NO_ANSWER: Final = {(503, "unknown"): OUTAGE_PLAYERS}
+
+
+class Shop(httpx.AsyncBaseTransport):
+    """A store that knows who owns the game, unless it is away."""
+
+    def __init__(self) -> None:
+        self.owners: set[int] = set()
+        self.away = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer about a user, or whose the seller's key is."""
+        if self.away:
+            return _says({"errors": ["There was a server error"]}, status=500)
+        if request.url.path.endswith("/profile"):
+            return _says({"user": {"id": 1, "username": "seller"}})
+        if request.url.path.endswith("/purchases"):
+            return _says({"purchases": {}})
+        user = int(request.url.params["user_id"])
+        if user not in self.owners:
+            return _says({"errors": ["no download key found"]})
+        return _says({"download_key": {"id": user, "key": f"key-{user}", "game_id": 3, "owner": {"id": user}}})
+
+
+def _says(body: dict[str, object], *, status: int = 200) -> httpx.Response:
+    return streamed(httpx.Response(status, json=body))
+
+
+class Parts(Struct, frozen=True):
+    """What the gateway is given; a broken one is given something else."""
+
+    transport: Callable[[Shop], httpx.AsyncBaseTransport] = lambda shop: shop
+    clock: Callable[[FakeClock], Clock] = lambda clock: clock
+
+
+class Day:
+    """A gateway that can be restarted, and players: as many who own the game as do not. It begins at noon."""
+
+    def __init__(self, parts: Parts, directory: Path, redis: Redis) -> None:
+        self.clock = FakeClock(NOON)
+        self.shop = Shop()
+        self.owners = range(FIRST, FIRST + OUTAGE_PLAYERS)
+        self.newcomers = range(self.owners.stop, self.owners.stop + OUTAGE_PLAYERS)
+        self.shop.owners = set(self.owners)
+        self._parts = parts
+        self._settings = settings_from(
+            directory, f'secret = "{SECRET}"\n{pointing_at(BASE_URL)}{X_MOON}', sandbox=False
+        )
+        self._redis = redis
+        self._stack = AsyncExitStack()
+        self._gateway: Asker | None = None
+
+    async def start(self) -> None:
+        """Start the gateway, or start it anew: what it remembered by itself is gone."""
+        await self.close()
+        self._stack = AsyncExitStack()
+        self._gateway = await self._stack.enter_async_context(
+            opened(
+                self._settings,
+                clock=self.clock,
+                real_clock=self._parts.clock(self.clock),
+                log=LogLines(),
+                level="error",
+                redis=self._redis,
+                transport=self._parts.transport(self.shop),
+            )
+        )
+
+    async def close(self) -> None:
+        """Close the gateway."""
+        await self._stack.aclose()
+
+    async def verify(self) -> None:
+        """Have the owners prove what they own."""
+        assert self._gateway is not None
+        await until_learned(self._gateway.gateway)
+        assert await self.ask(self.owners) == ALL_OWN
+
+    def leap(self, duration: timedelta) -> None:
+        """Let time pass."""
+        self.clock.jump(duration)
+
+    async def ask(self, players: range) -> Counter[tuple[int, str]]:
+        """Ask about all of them; return how often which answer came."""
+        assert self._gateway is not None
+        told: Counter[tuple[int, str]] = Counter()
+        for first in range(players.start, players.stop, BATCH):
+            some = range(first, min(first + BATCH, players.stop))
+            items = [{"id": str(user), "method": "user", "user_id": user, "game": 3} for user in some]
+            asking = asyncio.ensure_future(self._gateway.batch(*items))
+            while not (await asyncio.wait([asking], timeout=0.1))[0]:
+                await self.clock.advance(MOMENT)  # what was claimed before is about to be let go of
+            for result in (await asking).json()["results"]:
+                body: Any = result.get("decision") or result["problem"]
+                told[result["status"], body["outcome"]] += 1
+        return told
+
+
+async def nobody_loses_the_day(day: Day) -> None:
+    """Every hour of it, whoever had proven ownership gets in, and nobody else, also after a restart in the middle."""
+    day.shop.away = True
+    for hour in range(24):
+        day.leap(HOUR if hour else 23 * SECOND)
+        if hour in (7, 19):
+            await day.start()
+        assert await day.ask(day.owners) == ALL_OWN, hour
+        assert await day.ask(day.newcomers) == NO_ANSWER, hour
+
+
+async def it_ends_to_the_second(day: Day) -> None:
+    """One second before the end all get in; when it is over, nobody does, and nobody is told that they own nothing."""
+    day.shop.away = True
+    day.leap(DAY - SECOND)
+    assert await day.ask(day.owners) == ALL_OWN
+    day.leap(SECOND)
+    assert await day.ask(day.owners) == NO_ANSWER
+    day.leap(SECOND)
+    assert await day.ask(day.owners) == NO_ANSWER
+    assert await day.ask(day.newcomers) == NO_ANSWER
+
+
+async def a_no_ends_it_at_once(day: Day) -> None:
+    """The store comes back for a moment, has taken the game from half of them, and goes again."""
+    day.shop.away = True
+    day.leap(3 * HOUR)
+    half = range(FIRST, FIRST + OUTAGE_PLAYERS // 2)
+    day.shop.owners -= set(half)
+    day.shop.away = False
+    assert await day.ask(half) == {(200, "not_owned"): len(half)}
+    day.shop.away = True
+    day.leap(46 * SECOND)
+    assert await day.ask(half) == {(503, "unknown"): len(half)}
+    await day.start()
+    assert await day.ask(half) == {(503, "unknown"): len(half)}
+    others = range(half.stop, day.owners.stop)
+    assert await day.ask(others) == {(200, "owned"): len(others)}
+
+
+async def it_is_over_when_the_store_is_back(day: Day) -> None:
+    """Five seconds later everybody has an answer of that moment."""
+    day.shop.away = True
+    day.leap(20 * HOUR)
+    await day.ask(day.owners)
+    await day.ask(day.newcomers)
+    day.shop.away = False
+    day.shop.owners -= {FIRST}
+    day.leap(5 * SECOND)
+    assert await day.ask(day.owners) == {(200, "owned"): OUTAGE_PLAYERS - 1, (200, "not_owned"): 1}
+    assert await day.ask(day.newcomers) == {(200, "not_owned"): OUTAGE_PLAYERS}
+
+
+class Hasty:
+    """Broken: a clock that is fast, so that grace is over too soon; or slow, so that it is never over."""
+
+    def __init__(self, clock: FakeClock, *, pace: float) -> None:
+        self._clock = clock
+        self._pace = pace
+
+    def now(self) -> datetime:
+        """Return the time, as it goes here."""
+        return NOON + (self._clock.now() - NOON) * self._pace
+
+    def __getattr__(self, name: str) -> Any:
+        """Be like the other clock in all else."""
+        return getattr(self._clock, name)
+
+
+class Credulous(httpx.AsyncBaseTransport):
+    """Broken: a store that fails is taken to say yes, or no."""
+
+    def __init__(self, shop: Shop, *, yes: bool) -> None:
+        self._shop = shop
+        self._yes = yes
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer although there is no answer."""
+        response = await self._shop.handle_async_request(request)
+        if response.status_code == 200 or "user_id" not in request.url.params:
+            return response
+        other = Shop()
+        other.owners = {int(request.url.params["user_id"])} if self._yes else set()
+        return await other.handle_async_request(request)
+
+
+@pytest.mark.parametrize(
+    "story", [nobody_loses_the_day, it_ends_to_the_second, a_no_ends_it_at_once, it_is_over_when_the_store_is_back]
+)
+async def test_a_day_without_the_store(
+    story: Callable[[Day], Awaitable[None]], tmp_path: Path, empty_redis: Redis
+) -> None:
+    """Proven owners play on for 24 hours; a newer no, and the end of it, count for everybody."""
+    day = Day(Parts(), tmp_path, empty_redis)
+    await day.start()
+    try:
+        await day.verify()
+        await story(day)
+    finally:
+        await day.close()
+
+
+BROKEN: Final = {
+    "silence is a yes": (Parts(transport=lambda shop: Credulous(shop, yes=True)), nobody_loses_the_day),
+    "silence is a no": (Parts(transport=lambda shop: Credulous(shop, yes=False)), nobody_loses_the_day),
+    "grace is over too soon": (Parts(clock=lambda clock: Hasty(clock, pace=1.1)), nobody_loses_the_day),
+    "grace is a second short": (Parts(clock=lambda clock: Hasty(clock, pace=1 + 2e-5)), it_ends_to_the_second),
+    "grace is a second long": (Parts(clock=lambda clock: Hasty(clock, pace=1 - 3e-5)), it_ends_to_the_second),
+    "a no is not heard": (Parts(clock=lambda clock: Hasty(clock, pace=0)), a_no_ends_it_at_once),
+    "a yes is not renewed": (Parts(clock=lambda clock: Hasty(clock, pace=0)), it_is_over_when_the_store_is_back),
+}
+
+
+@pytest.mark.parametrize(("parts", "story"), BROKEN.values(), ids=BROKEN)
+async def test_a_gateway_that_is_broken_fails(
+    parts: Parts, story: Callable[[Day], Awaitable[None]], tmp_path: Path, empty_redis: Redis
+) -> None:
+    """So each of the stories above can fail."""
+    day = Day(parts, tmp_path, empty_redis)
+    await day.start()
+    try:
+        await day.verify()
+        with pytest.raises(AssertionError):
+            await story(day)
+    finally:
+        await day.close()
