@@ -9,18 +9,17 @@
 Whatever happens on the way, "the store said no" is a decision and "the store said nothing" is `unknown`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from service import policy
-from service.errors import DeadlineExceeded, NoAnswer, NotCached, Overloaded, SourceUnavailable
-from service.failure_memo import FailureMemo
-from service.grounds import Ground, Grounds
+from service.errors import NoAnswer, SourceUnavailable
+from service.grounds import Grounds
+from service.inquiries import Found, Inquiries, Inquiry, Limits
 from service.interfaces import (
     Clock,
     EvidenceStore,
@@ -28,7 +27,6 @@ from service.interfaces import (
     Floors,
     LookUpOnce,
     OwnershipSource,
-    Priority,
     Remembered,
     StoreBudget,
 )
@@ -52,7 +50,7 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
-from service.policy import GameRules, Lifetime, Standing
+from service.policy import GameRules
 from service.singleflight import SingleFlight
 
 _RETRY_SOON: Final = timedelta(seconds=1)
@@ -87,51 +85,13 @@ class Verdict(Struct, frozen=True):
     grounds: Grounds | None = None
 
 
-class _Limits(Struct, frozen=True):
-    """What the caller will accept: no evidence from before `oldest`, no waiting past `give_up_at` (monotonic)."""
-
-    oldest: datetime | None
-    give_up_at: float
-    only_if_cached: bool
-
-    def accept(self, observation: Observation) -> bool:
-        return self.oldest is None or observation.observed_at >= self.oldest
-
-
-class _Inquiry(Struct, frozen=True):
-    """One thing to find out about: its name, how to ask the store, how long an answer may be used.
-
-    What is not `shared` is neither remembered nor taken from another replica.
-    """
-
-    name: Fingerprint
-    look_up: Callable[[Priority], Awaitable[Observation]]
-    lifetime: Callable[[Observation], Lifetime]
-    shared: bool = True
-    also: tuple[Fingerprint, ...] = ()
-    """Under which other names it may have been invalidated."""
-
-
-class _Found(Struct, frozen=True):
-    """What was found out, from which tier, and how it stands now; `ground` is what of it will do for the next, too."""
-
-    observation: Observation
-    tier: CacheTier
-    standing: Standing
-    ground: Ground | None = None
-
-
 class _Claimant(Struct, frozen=True):
     """The player who asks, and what says so: a JWT's `identity` with its `found`, or the caller."""
 
     player: Player
     method: Method
     identity: Identity | None = None
-    found: _Found | None = None
-
-
-class _GaveWay(Overloaded):
-    """A refresh in the background left the budget to callers who wait; one who has joined it is such a caller."""
+    found: Found | None = None
 
 
 class Verification:
@@ -156,13 +116,9 @@ class Verification:
     ) -> None:
         self._source = source
         self._store = store
-        self._budget = budget
         self._fingerprints = fingerprints
-        self._flights = flights
-        self._once = once
         self._floors = floors
-        self._memo = FailureMemo(clock=clock)
-        self._postponed = FailureMemo(clock=clock)
+        self._inquiries = Inquiries(store=store, budget=budget, flights=flights, clock=clock, once=once, floors=floors)
         self._clock = clock
         self._sandbox = sandbox
         self._sandbox_seen = sandbox_seen
@@ -212,8 +168,7 @@ class Verification:
             inquiry = self._about_identity(rules, credential)
         else:
             inquiry = self._about_ownership(rules, credential)
-        remembered = self._store.peek(inquiry.name) or await self._store.get(inquiry.name)
-        match remembered:
+        match await self._inquiries.recall(inquiry):
             case Remembered(observation=Identity() | Evidence(proofs=[_, *_]) as good):
                 return self._clock.now() < inquiry.lifetime(good).usable_until
             case _:
@@ -221,7 +176,7 @@ class Verification:
 
     async def close(self) -> None:
         """Give up what is still being looked up."""
-        await self._flights.close()
+        await self._inquiries.close()
 
     async def _verify(self, question: Question) -> Verdict:
         rules = question.rules
@@ -240,8 +195,8 @@ class Verification:
             case _:
                 assert_never(question.credential)
 
-    async def _verify_jwt(self, rules: GameRules, jwt: AppJwt, limits: _Limits) -> Verdict:
-        found = await self._find_out(self._about_identity(rules, jwt), limits)  # step 2
+    async def _verify_jwt(self, rules: GameRules, jwt: AppJwt, limits: Limits) -> Verdict:
+        found = await self._inquiries.find_out(self._about_identity(rules, jwt), limits)  # step 2
         match found.observation:
             case Identity() as identity:
                 if identity.only_game not in (None, rules.game_id):
@@ -264,7 +219,7 @@ class Verification:
             case _:
                 assert_never(found.observation)
 
-    async def _verify_player(self, rules: GameRules, claimant: _Claimant, limits: _Limits) -> Verdict:
+    async def _verify_player(self, rules: GameRules, claimant: _Claimant, limits: Limits) -> Verdict:
         if (verdict := self._word_of_operator(rules, claimant)) is not None:  # step 3
             return verdict
         evidence, found = await self._evidence(rules, AssertedUser(claimant.player.id), limits)  # step 4
@@ -272,7 +227,7 @@ class Verification:
             # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller. That
             # may also have become known while the store was asked.
             if self._source.known_seller_account() is None:
-                await self._ask(self._about_seller(rules), limits)
+                await self._inquiries.ask(self._about_seller(rules), limits)
             if self._source.known_seller_account() is None:
                 # The seller's key was replaced just now: this may be the player whose key it is.
                 raise SourceUnavailable("the seller's key has changed", retry_after=_RETRY_SOON)
@@ -302,7 +257,7 @@ class Verification:
             return Verdict(decision, CacheTier.NONE)
         return Verdict(decision, found.tier, grounds=self._grounds(found))
 
-    def _conclude(self, rules: GameRules, claimant: _Claimant, evidence: Evidence, found: _Found) -> Verdict:
+    def _conclude(self, rules: GameRules, claimant: _Claimant, evidence: Evidence, found: Found) -> Verdict:
         standing, tier, grounds = found.standing, found.tier, self._grounds(found)
         if claimant.found is not None:
             standing = standing.bounded_by(claimant.found.standing)
@@ -311,131 +266,13 @@ class Verification:
         decision = policy.decide(rules, claimant.method, evidence, standing=standing, player=claimant.player)
         return Verdict(decision, tier, grounds=grounds)
 
-    async def _evidence(self, rules: GameRules, subject: Subject, limits: _Limits) -> tuple[Evidence, _Found]:
-        found = await self._find_out(self._about_ownership(rules, subject), limits)
+    async def _evidence(self, rules: GameRules, subject: Subject, limits: Limits) -> tuple[Evidence, Found]:
+        found = await self._inquiries.find_out(self._about_ownership(rules, subject), limits)
         if not isinstance(found.observation, Evidence):
             raise AssertionError("a question about ownership was answered with an identity")
         return found.observation, found
 
-    async def _find_out(self, inquiry: _Inquiry, limits: _Limits) -> _Found:
-        remembered = self._store.peek(inquiry.name) or await self._store.get(inquiry.name)
-        limits = self._above_floor(inquiry, limits)
-        if remembered is not None and limits.accept(remembered.observation):
-            lifetime = inquiry.lifetime(remembered.observation)
-            now = self._clock.now()
-            if now < lifetime.revalidate_until:
-                if not limits.only_if_cached and lifetime.due_for_refresh(now):
-                    self._refresh(inquiry, now)
-                return self._recalled(inquiry, remembered)
-        try:
-            observation = await self._ask(inquiry, limits)
-        except NotCached:
-            raise
-        except NoAnswer:
-            # Grace: what was proven stays proven for a while. A no is never repeated past its short life.
-            remembered = self._store.peek(inquiry.name) or remembered
-            # It may have been invalidated while the store was asked.
-            if remembered is None or not self._usable(inquiry, remembered, self._above_floor(inquiry, limits)):
-                raise
-            return self._recalled(inquiry, remembered)
-        lifetime = inquiry.lifetime(observation)
-        return _Found(observation, CacheTier.NONE, policy.standing_of(observation, lifetime, stale=False))
-
-    async def _ask(self, inquiry: _Inquiry, limits: _Limits) -> Observation:
-        if (silence := self._memo.recall(inquiry.name)) is not None:
-            raise silence
-        if limits.only_if_cached:
-            raise NotCached
-        left = timedelta(seconds=limits.give_up_at - self._clock.monotonic())
-        if left <= timedelta():
-            raise DeadlineExceeded(retry_after=_RETRY_SOON)
-        if not self._flights.under_way(inquiry.name, not_before=limits.oldest):
-            self._budget.admit(Priority.FOREGROUND, within=left)
-        try:
-            async with self._clock.timeout(left):
-                observation = await self._fly(inquiry, limits)
-                while not limits.accept(observation):
-                    # It was somebody's who accepts more, and who was content with what another replica had found.
-                    # What we look up ourselves is always accepted.
-                    observation = await self._fly(inquiry, limits)
-                return observation
-        except TimeoutError:
-            raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
-
-    async def _fly(self, inquiry: _Inquiry, limits: _Limits) -> Observation:
-        while True:
-            try:
-                return await self._flights.fly(
-                    inquiry.name,
-                    partial(self._look_up, inquiry, Priority.FOREGROUND, limits.oldest),
-                    now=_later(self._clock.now(), limits.oldest),
-                    not_before=limits.oldest,
-                )
-            except _GaveWay:
-                continue  # now in the foreground
-
-    def _refresh(self, inquiry: _Inquiry, now: datetime) -> None:
-        if self._flights.under_way(inquiry.name) or self._memo.recall(inquiry.name) is not None:
-            return
-        if self._postponed.recall(inquiry.name) is not None:
-            return
-        try:
-            self._budget.admit(Priority.BACKGROUND, within=timedelta())
-        except NoAnswer:
-            return  # callers who wait come first; the next question tries again
-        # What is due for it was observed above any floor, and before now: so what comes of it is above the floor too.
-        self._flights.start(inquiry.name, partial(self._look_up, inquiry, Priority.BACKGROUND, None), now=now)
-
-    async def _look_up(self, inquiry: _Inquiry, priority: Priority, not_before: datetime | None) -> Observation:
-        def good_enough(observation: Observation) -> bool:
-            now, lifetime = self._clock.now(), inquiry.lifetime(observation)
-            recent = not_before is None or observation.observed_at >= not_before
-            return recent and now < lifetime.fresh_until and not lifetime.due_for_refresh(now)
-
-        async def look_up() -> Observation:
-            observation = await inquiry.look_up(priority)
-            # It began after that, whatever the clocks say: ours was set back, or that of who invalidated is ahead.
-            return replace(observation, observed_at=_later(observation.observed_at, not_before))
-
-        async def look_up_and_remember() -> Observation:
-            observation = await look_up()
-            keep_until = inquiry.lifetime(observation).usable_until
-            return self._store.put(inquiry.name, observation, keep_until=keep_until)
-
-        try:
-            if inquiry.shared:
-                observation = await self._once.look_up_once(inquiry.name, look_up_and_remember, good_enough=good_enough)
-            else:
-                observation = await look_up()
-        except NoAnswer as silence:
-            if priority is Priority.BACKGROUND and isinstance(silence, Overloaded):
-                # That says nothing about the store, and must not keep a caller from asking it.
-                self._postponed.remember(inquiry.name, silence)
-                raise _GaveWay(silence.detail, retry_after=silence.retry_after) from None
-            self._memo.remember(inquiry.name, silence)
-            raise
-        self._memo.forget(inquiry.name)
-        self._postponed.forget(inquiry.name)
-        return observation
-
-    def _above_floor(self, inquiry: _Inquiry, limits: _Limits) -> _Limits:
-        """What has been invalidated is to this caller as if it were older than they accept."""
-        floor = self._floors.floor(inquiry.name, *inquiry.also)
-        if floor is None or (limits.oldest is not None and limits.oldest >= floor):
-            return limits
-        return replace(limits, oldest=floor)
-
-    def _recalled(self, inquiry: _Inquiry, remembered: Remembered) -> _Found:
-        observation, now = remembered.observation, self._clock.now()
-        lifetime = inquiry.lifetime(observation)
-        standing = policy.standing_of(observation, lifetime, stale=now >= lifetime.fresh_until)
-        until = min(lifetime.fresh_until, lifetime.refresh_from or lifetime.fresh_until)
-        ground = None
-        if remembered.tier is CacheTier.MEMORY and now < until:
-            ground = Ground(inquiry.name, observation, also=inquiry.also, until=until)
-        return _Found(observation, remembered.tier, standing, ground)
-
-    def _grounds(self, *found: _Found) -> Grounds | None:
+    def _grounds(self, *found: Found) -> Grounds | None:
         grounds = tuple(one.ground for one in found if one.ground is not None)
         seller_account = self._source.known_seller_account()
         if len(grounds) < len(found) or seller_account is None:
@@ -443,14 +280,10 @@ class Verification:
         until = min(ground.until for ground in grounds)
         return Grounds(grounds, until, seller_account, sandbox=self._sandbox_seen())
 
-    def _usable(self, inquiry: _Inquiry, remembered: Remembered, limits: _Limits) -> bool:
-        usable_until = inquiry.lifetime(remembered.observation).usable_until
-        return limits.accept(remembered.observation) and self._clock.now() < usable_until
-
-    def _about_ownership(self, rules: GameRules, subject: Subject) -> _Inquiry:
+    def _about_ownership(self, rules: GameRules, subject: Subject) -> Inquiry:
         name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
         spread = policy.spread_of(name)
-        return _Inquiry(
+        return Inquiry(
             name=name,
             look_up=lambda priority: self._source.look_up(
                 rules.game_id, subject, accept=rules.accept, priority=priority
@@ -459,25 +292,25 @@ class Verification:
             also=(self._fingerprints.of_game(rules.game_id),),
         )
 
-    def _about_identity(self, rules: GameRules, jwt: AppJwt) -> _Inquiry:
-        return _Inquiry(
+    def _about_identity(self, rules: GameRules, jwt: AppJwt) -> Inquiry:
+        return Inquiry(
             name=self._fingerprints.of_jwt(jwt),
             look_up=lambda priority: self._source.identify(jwt, priority=priority),
             lifetime=lambda observation: policy.lifetime_of(observation, rules, spread=0),
         )
 
-    def _about_seller(self, rules: GameRules) -> _Inquiry:
-        return _Inquiry(
+    def _about_seller(self, rules: GameRules) -> Inquiry:
+        return Inquiry(
             name=_SELLER,
             look_up=lambda _: self._source.identify_seller(),
             lifetime=lambda observation: policy.lifetime_of(observation, rules, spread=0),
             shared=False,
         )
 
-    def _limits(self, question: Question) -> _Limits:
+    def _limits(self, question: Question) -> Limits:
         oldest = None if question.max_age is None else (question.asked_at or self._clock.now()) - question.max_age
         give_up_at = self._clock.monotonic() + question.deadline.total_seconds()
-        return _Limits(oldest, give_up_at, question.only_if_cached)
+        return Limits(oldest, give_up_at, question.only_if_cached)
 
     def _marked(self, verdict: Verdict) -> Verdict:
         caveats = verdict.decision.caveats
@@ -485,10 +318,6 @@ class Verification:
             return verdict
         marked = replace(verdict.decision, caveats=(Caveat.SANDBOX, *caveats))
         return replace(verdict, decision=marked)
-
-
-def _later(one: datetime, other: datetime | None) -> datetime:
-    return one if other is None else max(one, other)
 
 
 def _slower(one: CacheTier, other: CacheTier) -> CacheTier:
