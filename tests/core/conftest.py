@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.core.rig import Rig
+from tests.core.rig import EMAIL, GAME, KEY, KEY_PROOF, USER, Rig
 
 
 @pytest.fixture
@@ -14,3 +14,13 @@ async def rig() -> AsyncIterator[Rig]:
     yield rig
     await rig.verification.close()
     assert rig.crashes == []
+
+
+@pytest.fixture
+async def owner(rig: Rig) -> Rig:
+    """The rig, after the store has shown at the start that the key, the address and the user own the game."""
+    for subject in (KEY, EMAIL, USER):
+        rig.source.owns(GAME, subject, KEY_PROOF)
+        await rig.ask(subject)
+    rig.calls.clear()
+    return rig

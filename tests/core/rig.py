@@ -127,6 +127,11 @@ def rules(base: GameRules = RULES, **changes: object) -> GameRules:
     return replace(base, **changes)
 
 
+BANNED: Final = rules(ban_user_ids=frozenset({AMOS.id}))
+GRANTED: Final = rules(grant_user_ids=frozenset({AMOS.id}))
+BOTH: Final = rules(ban_user_ids=frozenset({AMOS.id}), grant_user_ids=frozenset({AMOS.id}))
+
+
 def foreground(credential: Credential) -> Call:
     """Return the call for a caller who waits."""
     return Call(credential, Priority.FOREGROUND)

@@ -1,4 +1,4 @@
-"""Who is told what: the five steps of one question."""
+"""Who is told what."""
 
 import pytest
 
@@ -32,17 +32,17 @@ from service.ownership import (
 )
 from service.policy import GameRules
 from tests.clock import START
-from tests.core.fakes import SELLER_CALL, PlainFingerprints
+from tests.core.fakes import PlainFingerprints
 from tests.core.rig import (
     AMOS,
+    BANNED,
     EMAIL,
     GAME,
+    GRANTED,
     HOUR,
-    INSTANT,
     JWT,
     KEY,
     KEY_PROOF,
-    MINUTE,
     PURCHASE_PROOF,
     RULES,
     SECOND,
@@ -50,14 +50,8 @@ from tests.core.rig import (
     USER,
     WEB_PROOF,
     Rig,
-    foreground,
     rules,
 )
-
-BANNED = rules(ban_user_ids=frozenset({AMOS.id}))
-GRANTED = rules(grant_user_ids=frozenset({AMOS.id}))
-BOTH = rules(ban_user_ids=frozenset({AMOS.id}), grant_user_ids=frozenset({AMOS.id}))
-
 
 # Step 1: the shape
 
@@ -171,309 +165,6 @@ async def test_games_that_accept_different_proof_ask_different_questions(rig: Ri
     verdict = await rig.ask(USER, rules(accept=RULES.accept | {ProofKind.WEB_PURCHASE}))
 
     assert (verdict.decision.reason, verdict.cache) == (Reason.WEB_PURCHASE, CacheTier.NONE)
-
-
-# Step 2: whose a JWT is
-
-
-async def test_a_jwt_is_turned_into_its_player_and_then_looked_up(rig: Rig) -> None:
-    """The player is looked up by id, and answered as the JWT named them."""
-    rig.source.belongs(JWT, AMOS)
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=Player(AMOS.id, "renamed"))
-
-    decision = (await rig.ask(JWT)).decision
-
-    assert (decision.reason, decision.method, decision.player) == (Reason.DOWNLOAD_KEY, Method.JWT, AMOS)
-    assert rig.calls == [foreground(JWT), foreground(USER)]
-
-
-@pytest.mark.parametrize("reason", [Reason.REFUSED_JWT, Reason.EXPIRED_JWT])
-async def test_a_jwt_that_the_store_refuses_is_rejected(rig: Rig, reason: Reason) -> None:
-    """For a minute, without asking about ownership."""
-    rig.source.refuses(JWT, reason)
-
-    decision = (await rig.ask(JWT)).decision
-
-    assert (decision.outcome, decision.reason, decision.player) == (Outcome.REJECTED, reason, None)
-    assert (decision.observed_at, decision.fresh_until) == (START, START + MINUTE)
-    assert rig.calls == [foreground(JWT)]
-
-
-async def test_a_jwt_for_another_game_is_refused(rig: Rig) -> None:
-    """Its player is not even looked up."""
-    rig.source.belongs(JWT, AMOS, only_game=GameId(4))
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
-
-    decision = (await rig.ask(JWT)).decision
-
-    assert (decision.reason, decision.player, rig.calls) == (Reason.REFUSED_JWT, None, [foreground(JWT)])
-
-
-async def test_a_jwt_for_another_game_grants_nothing_to_those_who_are_granted(rig: Rig) -> None:
-    """Whoever replays it is not that player."""
-    rig.source.belongs(JWT, AMOS, only_game=GameId(4))
-
-    assert (await rig.ask(JWT, GRANTED)).decision.reason is Reason.REFUSED_JWT
-
-
-async def test_a_jwt_for_this_game_is_accepted(rig: Rig) -> None:
-    """The game it names is the one asked about."""
-    rig.source.belongs(JWT, AMOS, only_game=GAME)
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
-
-    assert (await rig.ask(JWT)).decision.outcome is Outcome.OWNED
-
-
-async def test_a_decision_by_jwt_rests_on_both_observations(rig: Rig) -> None:
-    """It is as old as the older, and usable as long as both."""
-    rig.source.belongs(JWT, AMOS, expires_at=START + HOUR)
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
-    rig.source.takes = SECOND
-
-    decision = (await rig.ask_through(2 * SECOND, JWT)).decision
-
-    assert (decision.observed_at, decision.fresh_until) == (START, START + 10 * MINUTE)
-    assert decision.usable_until == START + HOUR
-
-
-async def test_a_decision_by_jwt_comes_from_the_slower_tier(rig: Rig) -> None:
-    """The player was known, the JWT was not."""
-    rig.source.belongs(JWT, AMOS)
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
-    await rig.ask(USER)
-
-    first, second = await rig.ask(JWT), await rig.ask(JWT)
-
-    assert (first.cache, second.cache) == (CacheTier.NONE, CacheTier.MEMORY)
-
-
-async def test_a_jwt_that_expires_while_ownership_is_looked_up_is_rejected(rig: Rig) -> None:
-    """At its very last instant the player is let in no more, whatever the store says about them."""
-    rig.source.belongs(JWT, AMOS, expires_at=START + 4 * SECOND)
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
-    rig.source.takes = 2 * SECOND
-
-    decision = (await rig.ask_through(4 * SECOND, JWT)).decision
-
-    assert (decision.outcome, decision.reason, decision.player) == (Outcome.REJECTED, Reason.EXPIRED_JWT, None)
-
-
-async def test_a_jwt_that_is_still_good_when_ownership_is_known_is_accepted(rig: Rig) -> None:
-    """One instant is enough."""
-    rig.source.belongs(JWT, AMOS, expires_at=START + 4 * SECOND + INSTANT)
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
-    rig.source.takes = 2 * SECOND
-
-    assert (await rig.ask_through(4 * SECOND, JWT)).decision.allowed
-
-
-async def test_a_jwt_that_expires_while_the_seller_is_looked_up_is_rejected(rig: Rig) -> None:
-    """Not even the seller is let in with it."""
-    rig.source.seller = None
-    rig.source.seller_takes = 2 * SECOND
-    rig.source.belongs(JWT, Player(SELLER), expires_at=START + 2 * SECOND)
-
-    assert (await rig.ask_through(2 * SECOND, JWT)).decision.reason is Reason.EXPIRED_JWT
-
-
-async def test_a_jwt_that_expires_while_it_is_identified_grants_nothing(rig: Rig) -> None:
-    """The operator's word is about a player, and this is nobody any more."""
-    rig.source.belongs(JWT, AMOS, expires_at=START + 2 * SECOND)
-    rig.source.takes = 2 * SECOND
-
-    assert (await rig.ask_through(2 * SECOND, JWT, GRANTED)).decision.reason is Reason.EXPIRED_JWT
-
-
-@pytest.mark.parametrize("failing", [False, True])
-async def test_a_remembered_jwt_is_rejected_from_its_expiry_on(rig: Rig, *, failing: bool) -> None:
-    """However fresh the proof of ownership, and whether or not the store answers."""
-    rig.source.belongs(JWT, AMOS, expires_at=START + 5 * MINUTE)
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
-    await rig.ask(JWT)
-    await rig.clock.advance(5 * MINUTE)
-    rig.source.refuses(JWT, Reason.EXPIRED_JWT)
-    rig.source.failing = SourceUnavailable() if failing else None
-
-    decision = (await rig.ask(JWT)).decision
-
-    assert decision.reason is (Reason.SOURCE_UNAVAILABLE if failing else Reason.EXPIRED_JWT)
-
-
-async def test_a_jwt_is_shown_to_the_store_again_half_a_minute_before_it_expires(rig: Rig) -> None:
-    """Clocks differ."""
-    rig.source.belongs(JWT, AMOS, expires_at=START + 5 * MINUTE)
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
-    await rig.ask(JWT)
-    rig.calls.clear()
-    await rig.clock.advance(4.5 * MINUTE - INSTANT)
-    await rig.ask(JWT)
-    before = list(rig.calls)
-
-    await rig.clock.advance(INSTANT)
-    await rig.ask(JWT)
-
-    assert (before, rig.calls) == ([], [foreground(JWT)])
-
-
-# Step 3: the operator's word
-
-
-@pytest.mark.parametrize(
-    ("game", "reason"),
-    [
-        (BANNED, Reason.OPERATOR_BAN),
-        (GRANTED, Reason.OPERATOR_GRANT),
-        (BOTH, Reason.OPERATOR_BAN),
-    ],
-)
-async def test_the_word_about_a_user_costs_the_store_nothing(rig: Rig, game: GameRules, reason: Reason) -> None:
-    """A ban wins over a grant, and both over what the store would say."""
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
-
-    verdict = await rig.ask(USER, game)
-
-    assert (verdict.decision.reason, verdict.decision.player) == (reason, Player(AMOS.id))
-    assert (verdict.cache, verdict.decision.observed_at, rig.calls) == (CacheTier.NONE, None, [])
-
-
-@pytest.mark.parametrize(("game", "reason"), [(BANNED, Reason.OPERATOR_BAN), (GRANTED, Reason.OPERATOR_GRANT)])
-async def test_the_word_about_a_jwts_player_costs_only_the_identity(rig: Rig, game: GameRules, reason: Reason) -> None:
-    """It stands as the identity does."""
-    rig.source.belongs(JWT, AMOS)
-
-    decision = (await rig.ask(JWT, game)).decision
-
-    assert (decision.reason, decision.player, decision.method) == (reason, AMOS, Method.JWT)
-    assert (decision.observed_at, decision.usable_until) == (START, START + 10 * MINUTE)
-    assert rig.calls == [foreground(JWT)]
-
-
-async def test_the_word_of_a_remembered_jwt_comes_from_the_tier_of_the_identity(rig: Rig) -> None:
-    """It was not asked for anew."""
-    rig.source.belongs(JWT, AMOS)
-    await rig.ask(JWT, GRANTED)
-
-    assert (await rig.ask(JWT, GRANTED)).cache is CacheTier.MEMORY
-
-
-async def test_the_key_of_a_banned_player_lets_nobody_in(rig: Rig) -> None:
-    """The store names its owner."""
-    rig.source.owns(GAME, KEY, KEY_PROOF, owner=AMOS)
-
-    decision = (await rig.ask(KEY, BANNED)).decision
-
-    assert (decision.outcome, decision.proof) == (Outcome.BANNED, None)
-
-
-async def test_a_ban_counts_at_once_for_what_is_remembered(rig: Rig) -> None:
-    """The rules are applied to the evidence each time."""
-    rig.source.owns(GAME, KEY, KEY_PROOF, owner=AMOS)
-    await rig.ask(KEY)
-
-    verdict = await rig.ask(KEY, BANNED)
-
-    assert (verdict.decision.reason, verdict.cache) == (Reason.OPERATOR_BAN, CacheTier.MEMORY)
-
-
-@pytest.mark.parametrize(("grant_press", "reason"), [(True, Reason.PRESS), (False, Reason.NO_DOWNLOAD_KEY)])
-async def test_press_accounts_are_let_in_where_the_game_says_so(rig: Rig, *, grant_press: bool, reason: Reason) -> None:
-    """The store says who is press, the operator whether that counts."""
-    rig.source.belongs(JWT, AMOS, press=True)
-
-    assert (await rig.ask(JWT, rules(grant_press=grant_press))).decision.reason is reason
-
-
-@pytest.mark.parametrize("credential", [AssertedUser(SELLER), JWT])
-async def test_the_seller_is_let_in(rig: Rig, credential: Credential) -> None:
-    """Sellers hold no key of their own game."""
-    rig.source.belongs(JWT, Player(SELLER))
-
-    assert (await rig.ask(credential)).decision.reason is Reason.SELLER_ACCOUNT
-
-
-async def test_a_no_is_believed_only_once_the_seller_is_known(rig: Rig) -> None:
-    """The seller is asked for after the player, and only then is it a no."""
-    rig.source.seller = None
-
-    verdict = await rig.ask(USER)
-
-    assert verdict.decision.reason is Reason.NO_DOWNLOAD_KEY
-    assert rig.calls == [foreground(USER), SELLER_CALL]
-
-
-async def test_who_turns_out_to_be_the_seller_is_let_in(rig: Rig) -> None:
-    """Although the store said that this player owns nothing."""
-    rig.source.seller = None
-
-    decision = (await rig.ask(AssertedUser(SELLER))).decision
-
-    assert (decision.outcome, decision.reason) == (Outcome.GRANTED, Reason.SELLER_ACCOUNT)
-
-
-async def test_a_seller_who_became_known_meanwhile_is_let_in(rig: Rig) -> None:
-    """Another player's question found out while the store was asked about this one."""
-    rig.source.seller = None
-    rig.source.takes = 2 * SECOND
-    task = rig.asking(AssertedUser(SELLER))
-    await rig.clock.advance(SECOND)
-    rig.source.seller = SELLER
-
-    await rig.clock.advance(SECOND)
-
-    assert task.result().decision.reason is Reason.SELLER_ACCOUNT
-    assert rig.calls == [foreground(AssertedUser(SELLER))]
-
-
-async def test_a_no_is_unknown_while_the_sellers_key_changes(rig: Rig) -> None:
-    """It might be the player whose key is the new one."""
-    rig.source.seller = None
-    rig.source.seller_key_changes = True
-
-    verdict = await rig.ask(AssertedUser(SELLER))
-
-    assert (verdict.decision.reason, verdict.retry_after) == (Reason.SOURCE_UNAVAILABLE, SECOND)
-
-
-async def test_an_owner_is_let_in_without_asking_for_the_seller(rig: Rig) -> None:
-    """It would change nothing."""
-    rig.source.seller = None
-    rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
-
-    await rig.ask(USER)
-
-    assert rig.calls == [foreground(USER)]
-
-
-async def test_the_seller_is_asked_for_once(rig: Rig) -> None:
-    """The account of a key does not change."""
-    rig.source.seller = None
-    await rig.ask(USER)
-
-    await rig.ask(AssertedUser(PlayerId(5)))
-
-    assert rig.calls.count(SELLER_CALL) == 1
-
-
-async def test_a_no_is_unknown_while_the_seller_cannot_be_found_out(rig: Rig) -> None:
-    """It might be the seller."""
-    rig.source.seller = None
-    await rig.ask(EMAIL)
-    rig.source.seller_takes = MINUTE
-    task = rig.asking(USER)
-
-    await rig.clock.advance(3 * SECOND)
-
-    assert task.result().decision.reason is Reason.DEADLINE_EXCEEDED
-
-
-@pytest.mark.parametrize("credential", [KEY, EMAIL])
-async def test_a_no_about_a_key_or_an_address_needs_no_seller(rig: Rig, credential: Credential) -> None:
-    """Neither says who asks."""
-    rig.source.seller = None
-
-    await rig.ask(credential)
-
-    assert rig.calls == [foreground(credential)]
 
 
 # When nobody says anything
