@@ -21,7 +21,7 @@ STOPS: Final = 100 if SOAK else 3
 INTERLEAVINGS: Final = 50_000 if SOAK else 60
 """Orders in which two replicas are asked, told, cut off and restarted."""
 
-DECISIONS: Final = 1_000 if SOAK else 20
+DECISIONS: Final = 600 if SOAK else 12
 """Orders in which the world changes around two gateways that are asked about it."""
 
 CUT_REQUESTS: Final = 20_000 if SOAK else 1_000
@@ -30,5 +30,5 @@ CUT_REQUESTS: Final = 20_000 if SOAK else 1_000
 OUTAGE_PLAYERS: Final = 1_000 if SOAK else 40
 """Players who have proven what they own when the store goes away, and as many who have not."""
 
-SPOILT_ANSWERS: Final = 200_000 if SOAK else 1_500
+SPOILT_ANSWERS: Final = 100_000 if SOAK else 1_500
 """Answers of the store in which something is wrong."""

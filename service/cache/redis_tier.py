@@ -137,11 +137,12 @@ class RedisTier:
         for key in keys:
             pipeline.get(key)
         replies = await pipeline.execute(raise_on_error=False)
-        # An entry of a foreign type says nothing about Redis; any other error is Redis failing, for all of them.
+        # An entry of a foreign type says nothing about Redis; any other error is Redis failing, for all of them. (What
+        # is no Redis at all may answer anything, even a number.)
         for reply in replies:
             if isinstance(reply, Exception) and not _of_foreign_type(reply):
                 raise reply
-        return [CacheResult.REJECTED if isinstance(reply, Exception) else reply for reply in replies]
+        return [reply if reply is None or isinstance(reply, bytes) else CacheResult.REJECTED for reply in replies]
 
     async def _ask(self, circuit: Circuit, command: Callable[[], Awaitable[T]]) -> T | CacheResult:
         """Return Redis's answer, or why there is none. The one place where its failures stop."""

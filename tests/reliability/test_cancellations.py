@@ -25,6 +25,7 @@ from tests.gateways import SECRET, X_MOON, Asker, LogLines, opened, pointing_at,
 from tests.process.serving import Served, Wire, post, protocol, served
 from tests.redis_server import RedisServer
 from tests.reliability.numbered_store import GAME, key_of, numbered_store, owns
+from tests.reliability.wrapping import answer_of, body_of
 from tests.sizes import CUT_REQUESTS
 
 WORKERS: Final = 40
@@ -168,34 +169,19 @@ class OneForAll:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Join the first, or be it."""
-        request = await receive()
-        body = request["body"]
+        body = await body_of(receive)
         if body in self._first:
             messages = await self._first[body]
         else:
-            self._first[body] = asyncio.get_running_loop().create_future()
-            messages = await self._be_first(scope, request, body)
+            first = self._first[body] = asyncio.get_running_loop().create_future()
+            try:
+                messages = await answer_of(self._app, scope, body)
+                first.set_result(messages)
+            finally:
+                first.cancel()
+                del self._first[body]
         for message in messages:
             await send(message)
-
-    async def _be_first(self, scope: Any, request: Any, body: bytes) -> list[Any]:
-        first, sent = self._first[body], []
-
-        async def keep(message: Any) -> None:
-            sent.append(message)
-
-        async def receive() -> Any:
-            return request
-
-        try:
-            await self._app(scope, receive, keep)
-            first.set_result(sent)
-        except asyncio.CancelledError:
-            first.cancel()
-            raise
-        finally:
-            del self._first[body]
-        return sent
 
 
 class MixedUp:
@@ -207,7 +193,7 @@ class MixedUp:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer with what is left, if anything is."""
-        answering = asyncio.ensure_future(self._answer(scope, await receive()))
+        answering = asyncio.ensure_future(answer_of(self._app, scope, await body_of(receive)))
         if self._left:
             answering, left = self._left.pop(), answering
             self._left.append(left)
@@ -218,18 +204,6 @@ class MixedUp:
             raise
         for message in messages:
             await send(message)
-
-    async def _answer(self, scope: Any, request: Any) -> list[Any]:
-        sent: list[Any] = []
-
-        async def keep(message: Any) -> None:
-            sent.append(message)
-
-        async def receive() -> Any:
-            return request
-
-        await self._app(scope, receive, keep)
-        return sent
 
 
 class Attached:

@@ -5,6 +5,7 @@ the sandbox for a store. Time is the tests' own. What they answer is checked aga
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
@@ -51,6 +52,7 @@ from tests.reliability.ledger import (
 )
 from tests.reliability.store import BASE_URL, Statement, StoreLine
 from tests.reliability.trouble import SPOILT, STORE, UNWELL, Entries, entries_of, flush, heal, put_back
+from tests.reliability.wrapping import answer_of, body_of
 from tests.sizes import DECISIONS
 
 REPLICAS: Final = st.integers(0, 1)
@@ -82,6 +84,8 @@ class Parts(Struct, frozen=True):
     clock: Callable[[FakeClock], Clock] = lambda clock: clock
     redis: Callable[[str], Redis] = client_of
     app: Callable[[Any], Any] = lambda app: app
+    fails: str = ""
+    """What the ledger says of it when it is broken."""
 
 
 class Replica:
@@ -114,6 +118,7 @@ class World(RuleBasedStateMachine):
     server: ClassVar[RedisServer]
     parts: ClassVar[Parts]
     asked: ClassVar[dict[str, int]]
+    violations: ClassVar[list[str]]
 
     def __init__(self) -> None:
         super().__init__()
@@ -408,7 +413,11 @@ class World(RuleBasedStateMachine):
             well_since = self.well_since
             well = well_since is not None and under.asked.at - well_since >= OVER_IT
             unhindered = well and under.leaps == self.leaps  # what leaps over a deadline leaves no time to answer
-            outcome = under.ledger.check(under.asked, under.bounds, under.task.result(), unhindered=unhindered)
+            try:
+                outcome = under.ledger.check(under.asked, under.bounds, under.task.result(), unhindered=unhindered)
+            except AssertionError as violation:
+                self.violations.append(str(violation))
+                raise
             self.asked[outcome] = self.asked.get(outcome, 0) + 1
 
 
@@ -472,29 +481,12 @@ class Loyal:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer as before if that was a yes."""
-        request = await receive()
-        sent: list[Any] = []
-
-        async def keep(message: Any) -> None:
-            sent.append(message)
-
-        await self._app(scope, _once(request), keep)
+        body = await body_of(receive)
+        sent = await answer_of(self._app, scope, body)
         if any(b'"allowed":true' in message.get("body", b"") for message in sent):
-            self._yes[request["body"]] = sent
-        for message in self._yes.get(request["body"], sent):
+            self._yes.setdefault(body, sent)
+        for message in self._yes.get(body, sent):
             await send(message)
-
-
-def _once(request: Any) -> Callable[[], Any]:
-    given = [request]
-
-    async def receive() -> Any:
-        if given:
-            return given.pop()
-        await asyncio.Event().wait()
-        raise AssertionError("nobody hangs up")
-
-    return receive
 
 
 class Alarmed(Redis):
@@ -525,13 +517,16 @@ def server() -> Iterator[RedisServer]:
     server.stop()
 
 
+TOO_OLD: Final = "its grace is over|past its time|not fresh|could have been asked|run out|older than the caller accepts"
+
+
 @variants(
     Parts(),
-    silence_is_a_yes=Parts(transport=Credulous),
-    silence_is_a_no=Parts(transport=Dismissive),
-    nothing_grows_old=Parts(clock=Timeless),
-    yes_is_for_ever=Parts(app=Loyal),
-    redis_is_needed=Parts(redis=alarmed),
+    silence_is_a_yes=Parts(transport=Credulous, fails="has not said yes"),
+    silence_is_a_no=Parts(transport=Dismissive, fails="has not said no"),
+    nothing_grows_old=Parts(clock=Timeless, fails=f"has not said|{TOO_OLD}"),
+    yes_is_for_ever=Parts(app=Loyal, fails=f"has said no since|something newer|{TOO_OLD}"),
+    redis_is_needed=Parts(redis=alarmed, fails="status 500"),
 )
 def test_no_decision_is_wrong(variant: Variant[Parts], server: RedisServer) -> None:
     """A yes and a no are what the store has said, recently enough; whatever else there is, is no answer."""
@@ -539,6 +534,7 @@ def test_no_decision_is_wrong(variant: Variant[Parts], server: RedisServer) -> N
     class Machine(World):
         parts = variant.make
         asked: ClassVar[dict[str, int]] = {}
+        violations: ClassVar[list[str]] = []
 
     Machine.server = server
     how = settings(
@@ -550,3 +546,4 @@ def test_no_decision_is_wrong(variant: Variant[Parts], server: RedisServer) -> N
         return
     with pytest.raises((AssertionError, Flaky)):
         run_state_machine_as_test(Machine, settings=how)
+    assert re.search(variant.make.fails, Machine.violations[0]), Machine.violations
