@@ -11,6 +11,7 @@ from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
+from tests.cache.floors import Cluster
 from tests.cache.samples import Recorder, sealer
 from tests.clock import FakeClock
 
@@ -76,3 +77,10 @@ async def make_tier(
             return tier
 
         yield make
+
+
+@pytest.fixture
+async def cluster(clock: FakeClock) -> AsyncIterator[Cluster]:
+    """Replicas of one cluster."""
+    async with AsyncExitStack() as stack:
+        yield Cluster(stack, clock)

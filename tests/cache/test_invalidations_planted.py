@@ -1,0 +1,137 @@
+"""Floors and whoever can write to Redis: nobody makes the gateway forget, or remember."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import pytest
+from redis.asyncio import Redis
+
+from service.cache.invalidations import EVERYTHING, LARGEST_SKEW, LOOK_EVERY, Invalidations
+from service.cache.keys import derive_keys
+from service.cache.sealing import stamp
+from service.ownership import Fingerprint
+from service.secret import SealingSecret
+from tests.cache.floors import KEY, Cluster, Make, floors
+from tests.cache.samples import KEYS, NAME, OTHER_NAME, SECOND
+from tests.clock import START, FakeClock
+from tests.cluster.promises import Variant, promised, variants
+
+
+class Gullible(Invalidations):
+    """Broken: believes whatever stands there."""
+
+    def _unseal(self, name: Fingerprint, sealed: bytes) -> datetime | None:
+        """Read the digits."""
+        digits = sealed[:16]
+        return START if digits == FORGED[:16] else super()._unseal(name, sealed)
+
+
+FORGED: Final = b"%016d" % stamp(START) + bytes(16)
+
+
+async def plant(redis: Redis, fields: dict[bytes, Any]) -> None:
+    """Put fields there as somebody who may write to Redis, and make it look like news."""
+    for name, text in {**fields, b"version": b"news"}.items():
+        await redis.execute_command("HSET", KEY, name, text)  # type: ignore[no-untyped-call]
+
+
+@variants(Invalidations, gullible=Gullible)
+async def test_nobody_can_make_us_forget_by_writing_to_redis(
+    variant: Variant[Make], cluster: Cluster, empty_redis: Redis
+) -> None:
+    """Redis is trusted with nothing: proven owners keep their grace."""
+    await plant(empty_redis, {bytes(NAME): FORGED, bytes(EVERYTHING): FORGED})
+
+    replica = await cluster.join(empty_redis, kind=variant.make)
+
+    with promised(variant):
+        assert replica.floor(NAME) is None
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"nonsense", b"-000000000000001", b"\xff" * 32, b"9" * 16, b"9" * 500, b"%016d" % stamp(START)]
+)
+async def test_garbage_is_ignored(cluster: Cluster, empty_redis: Redis, text: bytes) -> None:
+    """In the place of a floor, and beside others that are good."""
+    one = await cluster.join(empty_redis)
+    one.invalidate(OTHER_NAME, before=START)
+    await cluster.rest()
+
+    await plant(empty_redis, {bytes(NAME): text, b"": text, b"\xff\x00 nonsense": text})
+    late = await cluster.join(empty_redis)
+
+    assert (late.floor(NAME), late.floor(OTHER_NAME)) == (None, START)
+
+
+@pytest.mark.parametrize("text", [b"", b"nonsense", b"\xff" * 32, b"9" * 16, FORGED])
+async def test_garbage_does_not_keep_its_place(cluster: Cluster, empty_redis: Redis, text: bytes) -> None:
+    """Neither by being no number, nor by being a larger one than ever comes."""
+    await plant(empty_redis, {bytes(NAME): text})
+    one = await cluster.join(empty_redis)
+
+    one.invalidate(NAME, before=START + SECOND)
+    await cluster.pass_time()
+
+    assert (await cluster.join(empty_redis)).floor(NAME) == START + SECOND
+
+
+@pytest.mark.parametrize("command", [("SET", KEY, "x"), ("RPUSH", KEY, "x"), ("SADD", KEY, "x")])
+async def test_a_foreign_value_makes_room(cluster: Cluster, empty_redis: Redis, command: tuple[str, ...]) -> None:
+    """Whatever stands under our key."""
+    await empty_redis.execute_command(*command)  # type: ignore[no-untyped-call]
+    one, other = [await cluster.join(empty_redis) for _ in range(2)]
+
+    one.invalidate(NAME, before=START)
+    await cluster.pass_time()
+
+    assert other.floor(NAME) == START
+
+
+async def test_a_floor_cannot_be_copied_to_another_name(cluster: Cluster, empty_redis: Redis) -> None:
+    """Its seal is for one name."""
+    one = await cluster.join(empty_redis)
+    one.invalidate(NAME, before=START)
+    await cluster.rest()
+    sealed = (await empty_redis.hgetall(KEY))[bytes(NAME)]
+
+    await plant(empty_redis, {bytes(EVERYTHING): sealed, bytes(OTHER_NAME): sealed})
+    late = await cluster.join(empty_redis)
+
+    assert (late.floor(NAME), late.floor(OTHER_NAME)) == (START, None)
+
+
+async def test_gateways_with_another_secret_are_not_believed(cluster: Cluster, empty_redis: Redis) -> None:
+    """They know other names anyway."""
+    stranger = await cluster.join(empty_redis, key=derive_keys(SealingSecret("another secret, long enough")).floors)
+
+    stranger.invalidate(NAME, before=START)
+    await cluster.rest()
+
+    assert (await cluster.join(empty_redis)).floor(NAME) is None
+
+
+@pytest.mark.parametrize(
+    ("ahead", "taken"),
+    [(timedelta(minutes=30), timedelta(minutes=30)), (timedelta(days=365), LARGEST_SKEW)],
+)
+async def test_a_clock_that_is_far_ahead_costs_an_hour_at_most(
+    cluster: Cluster, empty_redis: Redis, clock: FakeClock, ahead: timedelta, taken: timedelta
+) -> None:
+    """Until ours has caught up, the store is asked again for that name: not for a year."""
+    replica = await cluster.join(empty_redis)
+    wrong = floors(empty_redis, FakeClock(START + ahead))
+    wrong.invalidate(NAME, before=START + ahead)
+    await wrong.close()
+
+    await cluster.pass_time(LOOK_EVERY)
+
+    assert START + taken <= (replica.floor(NAME) or START) <= clock.now() + taken
+
+
+async def test_floors_show_neither_names_nor_keys(cluster: Cluster, empty_redis: Redis) -> None:
+    """A name is a keyed hash already; the key of the seal stays here."""
+    one = await cluster.join(empty_redis)
+    one.invalidate(NAME, before=START)
+    await cluster.rest()
+
+    assert bytes.fromhex(KEYS.floors.reveal()) not in (await empty_redis.dump(KEY) or b"")
