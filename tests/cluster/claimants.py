@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 
 from redis.asyncio import Redis
 
 from service.alone import Alone
 from service.cache.claim_tokens import ClaimTokens
-from service.cache.claims import ClusterClaims
+from service.cache.claims import CLAIM_FOR, ClusterClaims
 from service.cache.keys import claim_key
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
@@ -24,6 +24,11 @@ from tests.gateways import until
 
 CLAIM: Final = claim_key(NAME)
 PATIENCE: Final = timedelta(seconds=10)
+CLAIM_MS: Final = CLAIM_FOR // timedelta(milliseconds=1)
+A_WHILE_MS: Final = 50_000
+"""Longer than any claim, so that it shows who has changed it."""
+
+MakeClaims: TypeAlias = Callable[..., LookUpOnce]
 
 
 class SlowStore:
@@ -118,6 +123,20 @@ class Claimant:
 
     def _another_has_found(self) -> None:
         self.joined += 1
+
+
+class MakeClaimant(Protocol):
+    """Makes replicas, on the session's Redis and in front of one store unless told otherwise."""
+
+    def __call__(
+        self,
+        claims: MakeClaims = ClusterClaims,
+        *,
+        client: RedisClient | None = None,
+        clock: Clock | None = None,
+        patience: timedelta = PATIENCE,
+    ) -> Claimant:
+        """Return one, which is closed after the test."""
 
 
 def anothers(clock: Clock | None = None) -> str:

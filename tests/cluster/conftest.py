@@ -2,14 +2,19 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 import pytest
 from redis import Redis as SyncRedis
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 
-from service.redis.connect import MAX_CONNECTIONS, connect
+from service.cache.claims import ClusterClaims
+from service.interfaces import Clock
+from service.redis.connect import MAX_CONNECTIONS, RedisClient, connect
 from service.secret import RedisUrl
 from tests.cache.conftest import close
+from tests.cluster.claimants import PATIENCE, Claimant, MakeClaimant, MakeClaims, SlowStore
+from tests.cluster.clocks import UnhurriedClock
 from tests.redis_server import RedisServer, free_port
 
 
@@ -58,5 +63,32 @@ async def operator_of() -> AsyncIterator[Callable[[RedisCluster], Redis]]:
             client = Redis(host=node.host, port=int(node.port))
             stack.push_async_callback(client.aclose)
             return client
+
+        yield make
+
+
+@pytest.fixture
+def store() -> SlowStore:
+    """The store that all replicas ask."""
+    return SlowStore(UnhurriedClock())
+
+
+@pytest.fixture
+async def make_claimant(patient_redis: Redis, store: SlowStore) -> AsyncIterator[MakeClaimant]:
+    """Make replicas."""
+    async with AsyncExitStack() as stack:
+
+        def make(
+            claims: MakeClaims = ClusterClaims,
+            *,
+            client: RedisClient | None = None,
+            clock: Clock | None = None,
+            patience: timedelta = PATIENCE,
+        ) -> Claimant:
+            claimant = Claimant(
+                client or patient_redis, store, clock=clock or UnhurriedClock(), claims=claims, patience=patience
+            )
+            stack.push_async_callback(claimant.close)
+            return claimant
 
         yield make

@@ -2,30 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any, Final, Protocol
 
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
-from service.cache.claim_tokens import LARGEST_SKEW
-from service.cache.claims import CLAIM_FOR, LOOK_EVERY, RENEW_EVERY, ClusterClaims
+from service.cache.claims import CLAIM_FOR, RENEW_EVERY, ClusterClaims
 from service.cache.keys import redis_key
-from service.cache.sealing import stamp
 from service.errors import SourceUnavailable
-from service.interfaces import Clock, LookUpOnce
-from service.redis.connect import RedisClient, connect
-from service.secret import RedisUrl
 from tests.cache.samples import DAY, NAME, OTHER_NAME, kept, name_of, no, yes
-from tests.clock import START, FakeClock
+from tests.clock import FakeClock
 from tests.cluster.claimants import (
+    A_WHILE_MS,
     CLAIM,
-    PATIENCE,
+    CLAIM_MS,
     Blind,
     Claimant,
     Forgetful,
+    MakeClaimant,
+    MakeClaims,
     Rash,
     SlowStore,
     YesToAll,
@@ -36,55 +31,6 @@ from tests.cluster.claimants import (
 from tests.cluster.clocks import UnhurriedClock
 from tests.cluster.promises import Variant, promised, variants
 from tests.gateways import until
-from tests.redis_server import RedisServer
-
-MILLISECOND: Final = timedelta(milliseconds=1)
-CLAIM_MS: Final = CLAIM_FOR // MILLISECOND
-A_WHILE_MS: Final = 50_000
-"""Longer than any claim, so that it shows who has changed it."""
-
-MakeClaims = Callable[..., LookUpOnce]
-
-
-class MakeClaimant(Protocol):
-    """Makes replicas, on the session's Redis and in front of one store unless told otherwise."""
-
-    def __call__(
-        self,
-        claims: MakeClaims = ClusterClaims,
-        *,
-        client: RedisClient | None = None,
-        clock: Clock | None = None,
-        patience: timedelta = PATIENCE,
-    ) -> Claimant:
-        """Return one, which is closed after the test."""
-
-
-@pytest.fixture
-def store() -> SlowStore:
-    """The store that all replicas ask."""
-    return SlowStore(UnhurriedClock())
-
-
-@pytest.fixture
-async def make_claimant(patient_redis: Redis, store: SlowStore) -> AsyncIterator[MakeClaimant]:
-    """Make replicas."""
-    async with AsyncExitStack() as stack:
-
-        def make(
-            claims: MakeClaims = ClusterClaims,
-            *,
-            client: RedisClient | None = None,
-            clock: Clock | None = None,
-            patience: timedelta = PATIENCE,
-        ) -> Claimant:
-            claimant = Claimant(
-                client or patient_redis, store, clock=clock or UnhurriedClock(), claims=claims, patience=patience
-            )
-            stack.push_async_callback(claimant.close)
-            return claimant
-
-        yield make
 
 
 @variants(ClusterClaims, yes_to_all=YesToAll)
@@ -314,217 +260,6 @@ async def test_cancelling_one_hurts_no_other(
     assert len(set(map(repr, found))) == 1
     assert store.asked == (2 if cancelled == "holder" else 1)
     assert timedelta(seconds=time.monotonic() - began) < CLAIM_FOR
-
-
-async def test_nobody_waits_longer_than_a_look_up_may_take(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
-) -> None:
-    """Somebody seems to renew a claim for ever: then it is ignored."""
-    token = anothers()
-    await patient_redis.set(CLAIM, token, px=A_WHILE_MS)
-    store.open()
-
-    replica = make_claimant(patience=3 * LOOK_EVERY)
-    await replica.ask()
-    await replica.close()
-
-    assert store.asked == 1
-    assert await patient_redis.get(CLAIM) == token.encode()
-
-
-@pytest.mark.parametrize("planted", ["made by nobody", "made long ago"])
-async def test_nobody_waits_for_a_claim_that_was_planted(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis, planted: str
-) -> None:
-    """Who may write to Redis can delay no question: neither by words of its own, nor by a claim that was put back."""
-    clock = FakeClock()
-    token = anothers(clock) if planted == "made long ago" else planted
-    clock.jump(PATIENCE + LARGEST_SKEW)
-    await patient_redis.set(CLAIM, token, px=A_WHILE_MS)
-    store.open()
-
-    async with asyncio.timeout(10):
-        await make_claimant(clock=clock).ask()
-
-    assert store.asked == 1
-
-
-async def test_a_claim_that_was_waited_for_counts_from_when_it_is_made(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
-) -> None:
-    """Whoever waited for another is waited for as long as anybody."""
-    clock = FakeClock()
-    await patient_redis.set(CLAIM, anothers(clock), px=A_WHILE_MS)
-    task = make_claimant(clock=clock).asking()
-    await until(lambda: clock.sleepers)
-    await clock.advance(LOOK_EVERY)
-    await patient_redis.delete(CLAIM)
-
-    await until(lambda: clock.sleepers)
-    await clock.advance(LOOK_EVERY)
-    await until(lambda: store.under_way)
-
-    claim = await patient_redis.get(CLAIM)
-    assert claim is not None
-    assert int(claim[:16]) >= stamp(START + LOOK_EVERY)
-    store.open()
-    await task
-
-
-@pytest.mark.parametrize("lifetime_ms", [None, A_WHILE_MS])
-async def test_what_looks_like_a_claim_and_lasts_too_long_is_cut(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis, lifetime_ms: int | None
-) -> None:
-    """Planted, or left by something else: it must not keep a question from being asked for ever."""
-    await patient_redis.set(CLAIM, "somebody", px=lifetime_ms)
-    task = make_claimant().asking()
-
-    async with asyncio.timeout(10):
-        while not 0 <= await patient_redis.pttl(CLAIM) <= CLAIM_MS:
-            continue
-
-    await patient_redis.delete(CLAIM)
-    store.open()
-    await task
-
-
-async def test_a_claim_that_is_none_is_replaced(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
-) -> None:
-    """A value of another type costs nothing."""
-    await patient_redis.rpush(CLAIM, "x")
-
-    task = make_claimant().asking()
-    await until(lambda: store.under_way)
-
-    assert await patient_redis.type(CLAIM) == b"string"
-    store.open()
-    await task
-
-
-class Stuttering(Redis):
-    """Sends every script twice, as redis-py does when a connection breaks before the answer has come."""
-
-    async def evalsha(self, *arguments: Any) -> Any:
-        """Return the second answer."""
-        await super().evalsha(*arguments)
-        return await super().evalsha(*arguments)
-
-
-async def test_nobody_waits_for_a_claim_of_its_own(
-    make_claimant: MakeClaimant, store: SlowStore, redis_url: str
-) -> None:
-    """A claim that was made, but whose answer was lost, is ours."""
-    async with Stuttering.from_url(redis_url) as client:
-        replica = make_claimant(client=client)
-        task = replica.asking()
-
-        await until(lambda: store.under_way)
-
-        assert replica.recorder.states == [True]
-        store.open()
-        await task
-        await replica.close()
-
-
-class Hesitant(Redis):
-    """Keeps what a script has answered to itself until it is told to speak."""
-
-    ran: asyncio.Event
-    speaks: asyncio.Event
-
-    async def execute_command(self, *arguments: Any, **options: Any) -> Any:
-        """Return the answer in time."""
-        answer = await super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]  # as in redis-py
-        self.ran.set()
-        await self.speaks.wait()
-        return answer
-
-
-@pytest.mark.parametrize("another_has_it", [False, True])
-async def test_a_claim_that_nobody_waits_for_any_more_is_let_go_of(
-    make_claimant: MakeClaimant, patient_redis: Redis, redis_url: str, *, another_has_it: bool
-) -> None:
-    """Whoever is cancelled while it is being made leaves none behind, and takes none away from another."""
-    if another_has_it:
-        await patient_redis.set(CLAIM, anothers(), px=A_WHILE_MS)
-    async with Hesitant.from_url(redis_url) as client:
-        assert isinstance(client, Hesitant)
-        client.ran, client.speaks = asyncio.Event(), asyncio.Event()
-        replica = make_claimant(client=client)
-        task = replica.asking()
-        await client.ran.wait()
-
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        left_behind = await patient_redis.exists(CLAIM)
-        client.speaks.set()
-        await replica.close()
-
-    assert (left_behind, await patient_redis.exists(CLAIM)) == (1, another_has_it)
-
-
-async def test_redis_dying_while_others_wait_leaves_nobody_waiting(
-    make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer
-) -> None:
-    """Each then looks up for itself, once."""
-    async with connect(RedisUrl(own_redis.url)) as client:
-        replicas = [make_claimant(client=client) for _ in range(3)]
-        tasks = [replica.asking() for replica in replicas]
-        await until(lambda: store.under_way)
-
-        own_redis.kill()
-
-        await until(lambda: store.under_way == 3)
-        store.open()
-        await asyncio.gather(*tasks)
-        for replica in replicas:
-            await replica.close()
-    assert store.asked == 3
-
-
-@pytest.mark.parametrize("failure", ["killed", "silent"])
-async def test_without_redis_each_replica_looks_up_once(
-    make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer, failure: str
-) -> None:
-    """And none of them fails for it."""
-    own_redis.kill() if failure == "killed" else own_redis.pause()
-    store.open()
-    async with connect(RedisUrl(own_redis.url)) as client:
-        replicas = [make_claimant(client=client) for _ in range(3)]
-
-        await asyncio.gather(*(replica.ask() for replica in replicas))
-
-        for replica in replicas:
-            await replica.close()
-    own_redis.resume() if failure == "silent" else None
-    assert store.asked == 3
-
-
-async def test_redis_that_comes_back_is_used_again(
-    make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer
-) -> None:
-    """Within a second of its coming back."""
-    clock = FakeClock()
-    async with connect(RedisUrl(own_redis.url)) as client:
-        replica = make_claimant(client=client, clock=clock)
-        store.open()
-        own_redis.kill()
-        for _ in range(4):
-            await replica.ask()
-        own_redis.start()
-        clock.jump(timedelta(seconds=1))
-
-        async with Redis.from_url(own_redis.url) as operator:
-            await operator.set(CLAIM, anothers(clock), px=A_WHILE_MS)
-            task = replica.asking()
-            await until(lambda: clock.sleepers)
-            assert not task.done()
-
-            await operator.delete(CLAIM)
-            await clock.advance(LOOK_EVERY)
-            await task
-        await replica.close()
 
 
 async def test_a_newer_no_is_what_a_waiter_learns(
