@@ -1,0 +1,60 @@
+"""Token buckets of one process, and who asks them."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from service.interfaces import Priority
+from service.limits.store_budget import TokenBucket
+from tests.clock import FakeClock
+
+FOREGROUND: Final = Priority.FOREGROUND
+BACKGROUND: Final = Priority.BACKGROUND
+
+
+def seconds(number: float) -> timedelta:
+    """Return a duration."""
+    return timedelta(seconds=number)
+
+
+class Told:
+    """What a bucket told of its pauses."""
+
+    def __init__(self) -> None:
+        self.pauses: list[timedelta] = []
+        self.resumed = 0
+
+    def resume(self) -> None:
+        """A pause ended."""
+        self.resumed += 1
+
+
+def make(
+    clock: FakeClock, told: Told, *, rate: float = 2, burst: int = 4, patience: float = 3, jitter: float = 1.0
+) -> TokenBucket:
+    """Return a bucket."""
+    return TokenBucket(
+        rate=rate,
+        burst=burst,
+        patience=seconds(patience),
+        clock=clock,
+        paused=told.pauses.append,
+        resumed=told.resume,
+        jitter=lambda: jitter,
+    )
+
+
+async def spend(bucket: TokenBucket, number: int) -> None:
+    """Ask so many times, without waiting."""
+    for _ in range(number):
+        await bucket.acquire(FOREGROUND)
+
+
+def ask(bucket: TokenBucket, number: int) -> list[asyncio.Task[None]]:
+    """Let so many callers ask at once."""
+    return [asyncio.create_task(bucket.acquire(FOREGROUND)) for _ in range(number)]
+
+
+def done(tasks: list[asyncio.Task[None]]) -> list[bool]:
+    """Say which of them have had their turn."""
+    return [task.done() for task in tasks]

@@ -1,0 +1,25 @@
+"""A bucket, its clock, and what it told."""
+
+import pytest
+
+from service.limits.store_budget import TokenBucket
+from tests.clock import FakeClock
+from tests.limits.buckets import Told, make
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still until told to move."""
+    return FakeClock()
+
+
+@pytest.fixture
+def told() -> Told:
+    """What the bucket of the test told of."""
+    return Told()
+
+
+@pytest.fixture
+def bucket(clock: FakeClock, told: Told) -> TokenBucket:
+    """Two requests a second, bursts of four, patience for three seconds, and pauses of their full length."""
+    return make(clock, told)

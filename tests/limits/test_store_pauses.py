@@ -1,0 +1,179 @@
+"""What the budget does when the store says that it is too much, and when it answers again."""
+
+from datetime import timedelta
+
+import pytest
+
+from service.errors import SourceRateLimited
+from service.interfaces import Priority
+from service.limits.store_budget import TokenBucket
+from tests.clock import FakeClock
+from tests.limits.buckets import Told, ask, make, seconds, spend
+
+
+@pytest.mark.parametrize("priority", Priority)
+async def test_while_paused_nobody_asks(bucket: TokenBucket, clock: FakeClock, priority: Priority) -> None:
+    """For as long as the store said."""
+    bucket.refused(seconds(7))
+    clock.jump(seconds(6))
+
+    for attempt in (lambda: bucket.admit(priority, within=seconds(1000)), None):
+        with pytest.raises(SourceRateLimited) as raised:
+            attempt() if attempt is not None else await bucket.acquire(priority)
+        assert raised.value.retry_after == bucket.pause_left() == seconds(1)
+
+    clock.jump(seconds(1))
+    assert bucket.pause_left() == timedelta()
+    await bucket.acquire(priority)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "pause"), [(seconds(60), 60), (seconds(61), 60), (timedelta(days=9999), 60), (seconds(0.5), 0.5)]
+)
+async def test_the_store_says_how_long_up_to_a_minute(
+    bucket: TokenBucket, told: Told, retry_after: timedelta, pause: float
+) -> None:
+    """A slip of the store's pen must not shut us out for years."""
+    bucket.refused(retry_after)
+
+    assert told.pauses == [bucket.pause_left()] == [seconds(pause)]
+
+
+@pytest.mark.parametrize("retry_after", [seconds(0), seconds(-5)])
+async def test_now_is_no_pause(bucket: TokenBucket, told: Told, clock: FakeClock, retry_after: timedelta) -> None:
+    """The store takes more at once, but less than before."""
+    bucket.refused(retry_after)
+    await spend(bucket, 4)
+    clock.jump(seconds(1))
+
+    assert told.pauses == []
+    assert bucket.tokens() == 1
+
+
+async def test_without_a_word_pauses_double_up_to_sixteen_seconds(
+    bucket: TokenBucket, told: Told, clock: FakeClock
+) -> None:
+    """As in itch.io's own client."""
+    for _ in range(7):
+        bucket.refused(None)
+        clock.jump(bucket.pause_left())
+
+    assert told.pauses == [seconds(pause) for pause in (1, 2, 4, 8, 16, 16, 16)]
+
+
+@pytest.mark.parametrize(("jitter", "pause"), [(0.0, 0.5), (0.5, 0.75), (1.0, 1.0)])
+async def test_a_pause_of_our_own_is_between_half_and_all_of_it(
+    clock: FakeClock, told: Told, jitter: float, pause: float
+) -> None:
+    """So that not every replica comes back at the same moment."""
+    make(clock, told, jitter=jitter).refused(None)
+
+    assert told.pauses == [seconds(pause)]
+
+
+async def test_an_answer_ends_the_doubling(bucket: TokenBucket, told: Told, clock: FakeClock) -> None:
+    """The next refusal is a first one."""
+    for _ in range(3):
+        bucket.refused(None)
+        clock.jump(bucket.pause_left())
+    bucket.answered()
+
+    bucket.refused(None)
+
+    assert told.pauses[-1] == seconds(1)
+
+
+async def test_refusals_of_one_burst_count_once(bucket: TokenBucket, told: Told, clock: FakeClock) -> None:
+    """Twelve requests that were under way together are one refusal, not a twelvefold one."""
+    for _ in range(12):
+        bucket.refused(None)
+    pause = bucket.pause_left()
+    clock.jump(pause)
+    await spend(bucket, 4)
+    clock.jump(seconds(1))
+
+    assert told.pauses == [pause] == [seconds(1)]
+    assert bucket.tokens() == 1
+
+
+async def test_a_longer_wish_extends_a_pause(bucket: TokenBucket, told: Told) -> None:
+    """And a shorter one does not cut it; it is one pause, told of once."""
+    bucket.refused(seconds(5))
+    bucket.refused(seconds(9))
+    bucket.refused(seconds(2))
+
+    assert bucket.pause_left() == seconds(9)
+    assert told.pauses == [seconds(5)]
+
+
+async def test_the_first_answer_after_a_pause_ends_it(bucket: TokenBucket, told: Told, clock: FakeClock) -> None:
+    """Told of once."""
+    bucket.refused(seconds(5))
+    clock.jump(seconds(5))
+    before = told.resumed
+
+    bucket.answered()
+    bucket.answered()
+
+    assert (before, told.resumed) == (0, 1)
+
+
+async def test_a_late_answer_does_not_end_a_pause(bucket: TokenBucket, told: Told) -> None:
+    """It was sent before the store asked to be left alone."""
+    bucket.refused(seconds(5))
+
+    bucket.answered()
+
+    assert told.resumed == 0
+    assert bucket.pause_left() == seconds(5)
+
+
+async def test_without_a_pause_there_is_nothing_to_resume(bucket: TokenBucket, told: Told) -> None:
+    """Normal answers are no news."""
+    bucket.answered()
+
+    assert (told.resumed, bucket.pause_left()) == (0, timedelta())
+
+
+async def test_refusals_halve_the_rate_down_to_an_eighth(bucket: TokenBucket, clock: FakeClock) -> None:
+    """Nothing shrinks to nothing."""
+    gains = []
+    for _ in range(5):
+        bucket.refused(seconds(0))
+        await spend(bucket, int(bucket.tokens()))
+        before = bucket.tokens()
+        clock.jump(seconds(1))
+        gains.append(bucket.tokens() - before)
+
+    assert gains == [1, 0.5, 0.25, 0.25, 0.25]
+
+
+async def test_answers_give_the_rate_back_slowly(bucket: TokenBucket, clock: FakeClock) -> None:
+    """A twentieth each, up to all of it."""
+    bucket.refused(seconds(0))
+    await spend(bucket, 4)
+
+    gains = []
+    for answers in (0, 2, 8, 50):
+        for _ in range(answers):
+            bucket.answered()
+        before = bucket.tokens()
+        clock.jump(seconds(0.5))
+        gains.append(round(bucket.tokens() - before, 6))
+
+    assert gains == [0.5, 0.6, 1, 1]
+
+
+async def test_who_waits_when_a_pause_begins_does_not_ask(bucket: TokenBucket, clock: FakeClock) -> None:
+    """Its turn comes while the store wants to be left alone."""
+    await spend(bucket, 4)
+    tasks = ask(bucket, 2)
+    await clock.advance(seconds(0))
+    bucket.refused(seconds(0.7))
+
+    await clock.advance(seconds(1))
+
+    with pytest.raises(SourceRateLimited) as raised:
+        await tasks[0]
+    assert raised.value.retry_after == seconds(0.2)
+    await tasks[1]
