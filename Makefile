@@ -11,7 +11,7 @@ BIN := $(UV_PROJECT_ENVIRONMENT)/bin
 RUN := $(UV) run --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-pythons check format format-check lint types imports coverage clean \
+.PHONY: help setup setup-dev run test soak test-pythons check format format-check lint types imports coverage clean \
 	chart chart-generate sidecar-run image compose-check systemd-check prometheus-check sbom \
 	package redis-check package-check systemd-lint examples-check workflows-check check-shipping check-containers
 
@@ -41,6 +41,12 @@ run: setup  ## serve: itch.io if an API key is configured, by environment or in 
 test: setup-dev  ## every test, against a real Redis
 	@tests/install_redis.sh
 	@$(RUN) pytest
+
+SOAK_TESTS ?= tests/reliability
+
+soak: setup-dev  ## prove it at length: a quarter of an hour; with SOAK_TESTS=tests, hours
+	@tests/install_redis.sh
+	@OWNERSHIP_SOAK=1 $(RUN) pytest -s --durations=15 $(SOAK_TESTS)
 
 test-pythons: $(UV)  ## every test on each supported Python that this machine has
 	@tests/on_each_python.sh

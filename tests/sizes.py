@@ -32,3 +32,6 @@ OUTAGE_PLAYERS: Final = 1_000 if SOAK else 40
 
 SPOILT_ANSWERS: Final = 100_000 if SOAK else 1_500
 """Answers of the store in which something is wrong."""
+
+FLOOD: Final = 1_000_000 if SOAK else 6_000
+"""Requests about players that were never asked about before, one after the other, in a process of their own."""
