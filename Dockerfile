@@ -65,10 +65,7 @@ LABEL org.opencontainers.image.title="ownership-gateway" \
 COPY --from=build /opt/ownership-gateway /opt/ownership-gateway
 COPY --chmod=0444 deploy/image/healthcheck.py /opt/ownership-gateway/healthcheck.py
 ENV PATH=/opt/ownership-gateway/bin:$PATH \
-    PYTHONDONTWRITEBYTECODE=1 \
-    # Names are looked up in this many threads. With libuv's own 4, a name server that does not answer about Redis also keeps
-    # itch.io's name from being looked up.
-    UV_THREADPOOL_SIZE=64
+    PYTHONDONTWRITEBYTECODE=1
 
 # A number, so that Kubernetes can see that it is not root; no user of that number needs to exist.
 USER 65532:65532

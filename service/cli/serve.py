@@ -1,7 +1,9 @@
 """`serve`: answer questions over HTTP."""
 
+import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 import uvloop
@@ -17,6 +19,11 @@ from service.observability.logs import configure_logging
 from service.sandbox import seed
 from service.server import serve as serve_gateway
 from service.settings import LogFormat, Settings
+
+_NAME_LOOK_UPS: Final = ("UV_THREADPOOL_SIZE", "64")
+"""How many host names libuv looks up at once, unless the operator says otherwise. With its own 4, a name server that
+does not answer about Redis also keeps everybody from itch.io: each look-up of a name that it ignores takes a thread for
+as long as the resolver is patient, which is seconds."""
 
 
 @click.command(
@@ -49,6 +56,7 @@ def serve(*, config: Path | None, host: str | None, port: int | None, sandbox: b
     def started(gateway: Gateway, base_url: str) -> None:
         _greet(settings, gateway, base_url)
 
+    os.environ.setdefault(*_NAME_LOOK_UPS)  # libuv reads it when the first name is looked up
     try:
         uvloop.run(serve_gateway(settings, log=log, started=started))
     except SettingsError as error:

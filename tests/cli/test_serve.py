@@ -4,6 +4,7 @@ import json
 import shlex
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,26 @@ def test_a_flag_beats_the_environment() -> None:
     )  # fmt: skip
 
     assert f"127.0.0.1:{port}" in result.stderr
+
+
+def test_many_names_can_be_looked_up_at_once() -> None:
+    """A name server that does not answer about Redis must not keep the gateway from the store."""
+    variables = {
+        "OWNERSHIP_GATEWAY_REDIS__URL": f"redis://localhost:{free_port()}",
+        "OWNERSHIP_GATEWAY_SECRET": "a secret of a test that has 32 characters",
+    }
+    with start(["serve", "--sandbox", "--port", "0"], variables) as process:
+        try:
+            assert until_it_has(process.pid, threads=64)
+        finally:
+            process.terminate()
+            process.terminate()
+
+
+def until_it_has(pid: int, *, threads: int) -> bool:
+    """Return whether the process has so many threads, some time in the next ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if len(list(Path(f"/proc/{pid}/task").iterdir())) >= threads:
+            return True
+    return False
