@@ -33,7 +33,6 @@ from service.cache.keys import KeyedFingerprints, derive_keys
 from service.clock import SystemClock
 from service.errors import NoAnswer
 from service.interfaces import Clock
-from service.itch.source import ItchSource
 from service.observability.events import Events
 from service.observability.labels import RefusalCause
 from service.observability.logs import Logging
@@ -171,7 +170,7 @@ async def open_gateway(
         metrics.read_budget(
             tokens=store.budget.tokens, paused_seconds=lambda: store.budget.pause_left().total_seconds()
         )
-        learning = _learn(store.source, metrics, clock, games=not settings.games)
+        learning = _learn(store, metrics, clock, games=not settings.games)
         await run_beside(stack, learning, crashed=partial(events.crashed, where="start-up"))
         monitor = LoopLagMonitor(clock=clock, report=metrics.loop_lag, stalled=events.stalled)
         await run_beside(stack, monitor.run(), crashed=partial(events.crashed, where="loop lag"))
@@ -209,14 +208,15 @@ def _framework(routers: list[ControllerRouterHandler], log: Logging) -> ASGIApp:
     )
 
 
-async def _learn(source: ItchSource, metrics: Metrics, clock: Clock, *, games: bool) -> None:
-    """Learn whose key it is, and which games it can see, without anybody waiting for it."""
+async def _learn(store: Store, metrics: Metrics, clock: Clock, *, games: bool) -> None:
+    """Learn whose key it is, and which games it can see, without anybody waiting for it; again for another key."""
     while True:
+        store.other_key.clear()
         try:
-            await source.identify_seller()
-            for game in await source.games() if games else ():
+            await store.source.identify_seller()
+            for game in await store.source.games() if games else ():
                 metrics.learn_game(game.id)
         except NoAnswer:
             await clock.sleep(_LEARN_AGAIN_AFTER)
         else:
-            return
+            await store.other_key.wait()

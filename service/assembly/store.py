@@ -1,5 +1,6 @@
 """The way to the store: its clients, the seller's key and the budget, or the sandbox in the store's place."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from datetime import timedelta
@@ -39,11 +40,20 @@ def user_agent(settings: Settings) -> str:
 class Store:
     """The way to the store, and what it costs: everything below the verification."""
 
-    def __init__(self, *, source: ItchSource, budget: TokenBucket | ClusterBudget, environment: str) -> None:
+    def __init__(
+        self,
+        *,
+        source: ItchSource,
+        budget: TokenBucket | ClusterBudget,
+        environment: str,
+        other_key: asyncio.Event,
+    ) -> None:
         self.source = source
         self.budget = budget
         self.environment = environment
         """Whose answers these are; part of every cache entry's name."""
+        self.other_key = other_key
+        """Set when another of the seller's keys is in use, which may belong to another account."""
 
 
 async def open_store(
@@ -86,13 +96,17 @@ async def open_store(
     stack.push_async_callback(seller_client.close)
     stack.push_async_callback(player_client.close)
 
+    other_key = asyncio.Event()
+
     def reloaded(setting: str) -> None:
         events.key_reloaded(setting)
         source.forget_seller()
+        other_key.set()
 
     def switched(setting: str) -> None:
         events.key_switched(setting)
         source.forget_seller()
+        other_key.set()
 
     key_ring = SellerKeyRing(slots, clock=clock, reloaded=reloaded, unreadable=events.key_unreadable, switched=switched)
     requests = StoreRequests(
@@ -105,7 +119,7 @@ async def open_store(
         observer=events,
     )
     source = ItchSource(requests=requests, clock=clock, timeout=timeout)
-    return Store(source=source, budget=budget, environment=environment)
+    return Store(source=source, budget=budget, environment=environment, other_key=other_key)
 
 
 def _key_slots(settings: Settings) -> list[KeySlot]:

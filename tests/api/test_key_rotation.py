@@ -8,11 +8,12 @@ from typing import Final
 import pytest
 
 from service.sandbox import seed
+from service.sandbox.paths import Endpoint
 from service.sandbox.records import SellerKeyState
 from service.sandbox.state import Sandbox
 from tests.api.conftest import Open
 from tests.clock import FakeClock
-from tests.gateways import X_MOON, LogLines, pointing_at, sandbox_alone, store_calls, until_learned
+from tests.gateways import X_MOON, LogLines, asked_store, pointing_at, sandbox_alone, until, until_learned
 
 NEXT_KEY: Final = seed.SECOND_SELLER_KEY
 
@@ -69,9 +70,10 @@ async def test_another_key_in_the_file_is_used_without_a_restart(
     revoke(sandbox)
     file.write_text(NEXT_KEY)
     clock.jump(timedelta(seconds=1))
+    sandbox.journal.clear()
 
     answer = await gateway.key(seed.OWNER_KEY)
 
     assert answer.json()["outcome"] == "owned"
     assert (await log.line("credential_reloaded"))["setting"] == "itch.api_key"
-    assert store_calls(sandbox) > 0
+    await until(lambda: asked_store(sandbox, Endpoint.PROFILE))
