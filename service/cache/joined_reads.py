@@ -6,11 +6,13 @@ CPU when it travelled alone, 28 µs as one of ten, 20 µs as one of a hundred; a
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias
 
 from service.cache.operations import CacheResult
+from service.redis.patience import PATIENCE, let_replies_in
 
 Reply: TypeAlias = bytes | CacheResult | None
 """What is there, None for nothing, or why it could not be read."""
@@ -21,14 +23,23 @@ LARGEST_BATCH: Final = 128
 BATCHES_UNDER_WAY: Final = 8
 """Fewer than the pool has connections: reads that find all of these busy wait and then travel together."""
 
+_SLICES: Final = 4
+"""Of `PATIENCE`: how closely it is kept."""
+
 _Wanted: TypeAlias = tuple[str, asyncio.Future[Reply]]
 
 
 class JoinedReads:
-    """Turns single reads into few round trips. `read_all` must answer every key, in order."""
+    """Turns single reads into few round trips. `read_all` must answer every key, in order.
 
-    def __init__(self, read_all: ReadAll) -> None:
+    What has waited for `PATIENCE` has failed, give or take a quarter; one timer does for all.
+    """
+
+    def __init__(self, read_all: ReadAll, *, sleep: Callable[[timedelta], Awaitable[None]]) -> None:
         self._read_all = read_all
+        self._sleep = sleep
+        self._latest: list[asyncio.Future[Reply]] = []
+        self._watch: asyncio.Task[None] | None = None
         self._waiting: deque[_Wanted] = deque()
         self._departs = False
         self._under_way: set[asyncio.Task[Sequence[Reply]]] = set()
@@ -38,6 +49,7 @@ class JoinedReads:
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Reply] = loop.create_future()
         self._waiting.append((key, reply))
+        self._latest.append(reply)
         if not self._departs:
             self._departs = True
             loop.call_soon(self._depart)
@@ -47,13 +59,15 @@ class JoinedReads:
         """Give up: those who still wait are told that Redis was skipped."""
         waiting, self._waiting = self._waiting, deque()
         _answer(waiting, [CacheResult.SKIPPED] * len(waiting))
-        tasks = list(self._under_way)
+        tasks = [*self._under_way, *([] if self._watch is None else [self._watch])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _depart(self) -> None:
         self._departs = False
+        if self._latest and self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self._give_up_in_time())
         while self._waiting and len(self._under_way) < BATCHES_UNDER_WAY:
             batch = self._next_batch()
             if batch:
@@ -61,6 +75,18 @@ class JoinedReads:
                 task = asyncio.get_running_loop().create_task(self._read_all([key for key, _ in batch]))
                 self._under_way.add(task)
                 task.add_done_callback(partial(self._arrived, batch))
+
+    async def _give_up_in_time(self) -> None:
+        waiting = deque[list[asyncio.Future[Reply]]]([[]] * (_SLICES - 1))
+        while any(waiting) or self._latest:
+            await self._sleep(PATIENCE / _SLICES)
+            waiting.append(self._latest)
+            self._latest = []
+            late = [("", reply) for reply in waiting.popleft() if not reply.done()]
+            await let_replies_in(lambda: all(reply.done() for _, reply in late))  # noqa: B023 - called at once
+            # How the reading itself ends is for `read_all` to judge.
+            _answer(late, [CacheResult.FAILED] * len(late))
+        self._watch = None
 
     def _next_batch(self) -> list[_Wanted]:
         count = min(len(self._waiting), LARGEST_BATCH)

@@ -29,9 +29,6 @@ from service.redis.failures import REDIS_FAILURES
 
 T = TypeVar("T")
 
-PATIENCE: Final = timedelta(milliseconds=60)
-"""The most that a question waits for Redis; a connection that takes longer is made nevertheless, for the next one."""
-
 WRITES_AT_ONCE: Final = 8
 _OVERRULED: Final = 2
 _SHORTEST_TTL: Final = timedelta(seconds=1)
@@ -65,7 +62,7 @@ class RedisTier:
         self._up: bool | None = None
         self._reading = Circuit(clock)
         self._writing = Circuit(clock)
-        self._reads = JoinedReads(self._read_all)
+        self._reads = JoinedReads(self._read_all, sleep=clock.sleep)
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
 
     async def get(self, name: Fingerprint) -> Kept | None:
@@ -87,13 +84,7 @@ class RedisTier:
     async def _get(self, name: Fingerprint) -> tuple[Kept | None, CacheResult]:
         if self._reading.skips:
             return None, CacheResult.SKIPPED
-        key = redis_key(name)
-        try:
-            async with self._clock.timeout(PATIENCE):
-                reply = await self._reads.read(key)
-        except TimeoutError:
-            # How the read itself ends is what the circuit counts.
-            return None, CacheResult.FAILED
+        reply = await self._reads.read(redis_key(name))
         if reply is None:
             return None, CacheResult.MISS
         if isinstance(reply, CacheResult):

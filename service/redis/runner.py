@@ -8,6 +8,7 @@ from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
 from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES
+from service.redis.patience import patience
 from service.redis.script import Script
 
 AT_ONCE: Final = 8
@@ -46,7 +47,8 @@ class ScriptRunner:
             if not self._circuit.lets_through():
                 return None
             try:
-                reply = await script.run(self._client, key, *arguments)
+                async with patience():
+                    reply = await script.run(self._client, key, *arguments)
             except REDIS_FAILURES:
                 # Old connections to a master that became a replica are closed by the cache, which shares the pool.
                 self._circuit.failed()

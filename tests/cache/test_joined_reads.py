@@ -7,6 +7,7 @@ import pytest
 
 from service.cache.joined_reads import BATCHES_UNDER_WAY, LARGEST_BATCH, JoinedReads, Reply
 from service.cache.operations import CacheResult
+from tests.clock import FakeClock
 
 
 class Wire:
@@ -37,7 +38,7 @@ async def turns(count: int = 5) -> None:
 
 async def test_reads_of_one_turn_travel_together(wire: Wire) -> None:
     """Three questions at once cost one round trip."""
-    reads = JoinedReads(wire.read_all)
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
     wire.open.set()
 
     replies = await asyncio.gather(*(reads.read(key) for key in "abc"))
@@ -47,7 +48,7 @@ async def test_reads_of_one_turn_travel_together(wire: Wire) -> None:
 
 async def test_a_later_read_travels_alone(wire: Wire) -> None:
     """Nobody waits for company."""
-    reads = JoinedReads(wire.read_all)
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
     wire.open.set()
 
     await reads.read("a")
@@ -58,7 +59,7 @@ async def test_a_later_read_travels_alone(wire: Wire) -> None:
 
 async def test_a_round_trip_has_a_largest_size(wire: Wire) -> None:
     """A flood is split, so that no one reply takes long."""
-    reads = JoinedReads(wire.read_all)
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
     wire.open.set()
 
     await asyncio.gather(*(reads.read(str(number)) for number in range(LARGEST_BATCH + 1)))
@@ -68,7 +69,7 @@ async def test_a_round_trip_has_a_largest_size(wire: Wire) -> None:
 
 async def test_reads_join_while_all_round_trips_are_taken(wire: Wire) -> None:
     """A slow Redis is asked for more at once, not more often."""
-    reads = JoinedReads(wire.read_all)
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
     replies = []
     for number in range(BATCHES_UNDER_WAY + 10):
         replies.append(reads.read(str(number)))
@@ -82,7 +83,7 @@ async def test_reads_join_while_all_round_trips_are_taken(wire: Wire) -> None:
 
 async def test_who_gives_up_takes_nothing_from_the_others(wire: Wire) -> None:
     """A cancelled question leaves the round trip to the rest."""
-    reads = JoinedReads(wire.read_all)
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
     gives_up, stays = reads.read("a"), reads.read("b")
     await turns()
 
@@ -94,7 +95,7 @@ async def test_who_gives_up_takes_nothing_from_the_others(wire: Wire) -> None:
 
 async def test_who_gave_up_before_is_not_asked_for(wire: Wire) -> None:
     """A round trip that nobody wants is not made."""
-    reads = JoinedReads(wire.read_all)
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
 
     reads.read("a").cancel()
     await turns()
@@ -108,7 +109,7 @@ async def test_a_bug_reaches_everyone_who_waits() -> None:
     async def broken(keys: Sequence[str]) -> Sequence[Reply]:
         raise KeyError(keys[0])
 
-    reads = JoinedReads(broken)
+    reads = JoinedReads(broken, sleep=FakeClock().sleep)
     gave_up, first, second = reads.read("a"), reads.read("b"), reads.read("c")
     await turns(1)
     gave_up.cancel()
@@ -118,7 +119,7 @@ async def test_a_bug_reaches_everyone_who_waits() -> None:
 
 async def test_closing_answers_everyone(wire: Wire) -> None:
     """Neither those under way nor those still waiting hang."""
-    reads = JoinedReads(wire.read_all)
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
     under_way = reads.read("a")
     await turns()
     waiting = reads.read("b")

@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 from service.cache.kept import Kept
 from service.cache.keys import redis_key
 from service.cache.operations import CacheOperation, CacheResult
-from service.cache.redis_tier import PATIENCE, RedisTier
+from service.cache.redis_tier import RedisTier
 from service.redis.connect import connect
+from service.redis.patience import PATIENCE
 from service.secret import RedisUrl
 from tests.cache.conftest import MakeTier
 from tests.cache.samples import NAME, SECOND, Recorder, kept, name_of, no, sealer, yes

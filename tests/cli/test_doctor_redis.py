@@ -95,7 +95,7 @@ def test_a_silent_redis_is_a_problem(own_redis: RedisServer) -> None:
 
     result = examined(own_redis.url)
 
-    assert finding(result, "redis")["detail"] == "Redis does not answer within 50 ms"
+    assert finding(result, "redis")["detail"] == "Redis does not answer within 500 ms"
 
 
 def guarded(*rules: str) -> Iterator[RedisServer]:

@@ -1,0 +1,69 @@
+"""Redis gets 60 ms, and not less because we are slow ourselves."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Coroutine
+
+import pytest
+import uvloop
+
+from service.redis.patience import PATIENCE, let_replies_in, patience
+
+LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+
+
+@LOOPS
+def test_reply_that_came_while_we_were_busy_is_read(new_loop: type[asyncio.AbstractEventLoop]) -> None:
+    """However late the loop gets to it, and however many turns it then needs: the timer is late just as much."""
+
+    async def handed_on(work: Coroutine[None, None, bytes], *, times: int) -> bytes:
+        if times:
+            return await asyncio.create_task(handed_on(work, times=times - 1))
+        return await work
+
+    async def ask() -> bytes:
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        with theirs:
+            asyncio.get_running_loop().call_soon(be_busy, theirs)
+            async with patience():
+                reply = await handed_on(reader.readexactly(2), times=3)
+        writer.close()
+        await writer.wait_closed()
+        return reply
+
+    def be_busy(theirs: socket.socket) -> None:
+        theirs.sendall(b"ok")
+        until = time.monotonic() + 2 * PATIENCE.total_seconds()
+        while time.monotonic() < until:
+            pass
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(ask()) == b"ok"
+
+
+@LOOPS
+def test_silence_is_not_waited_out(new_loop: type[asyncio.AbstractEventLoop]) -> None:
+    """What takes longer is given up."""
+
+    async def ask() -> None:
+        async with patience():
+            await asyncio.get_running_loop().create_future()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner, pytest.raises(TimeoutError):
+        runner.run(ask())
+
+
+async def test_replies_are_let_in_no_longer_than_they_need() -> None:
+    """Once everything is there, nobody waits on."""
+    turns = 0
+
+    def done() -> bool:
+        nonlocal turns
+        turns += 1
+        return turns == 3
+
+    await let_replies_in(done)
+
+    assert turns == 3
