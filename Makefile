@@ -46,7 +46,7 @@ SOAK_TESTS ?= tests/reliability
 
 soak: setup-dev  ## prove it at length: a quarter of an hour; with SOAK_TESTS=tests, hours
 	@tests/install_redis.sh
-	@OWNERSHIP_SOAK=1 $(RUN) pytest -s --durations=15 $(SOAK_TESTS)
+	@OWNERSHIP_SOAK=1 $(RUN) pytest -s --durations=15 -o faulthandler_timeout=7200 $(SOAK_TESTS)
 
 test-pythons: $(UV)  ## every test on each supported Python that this machine has
 	@tests/on_each_python.sh

@@ -140,7 +140,8 @@ class Ledger:
         match outcome:
             case "owned":
                 self._check_owned(asked, bounds, answer, _there(seen))
-                recent = now - self._latest_yes(asked, _there(seen), now) < REVALIDATED + SECOND
+                yes_at = self._latest_yes(asked, _there(seen), now) if asked.presented.method == "jwt" else _there(seen)
+                recent = now - yes_at < REVALIDATED + SECOND
                 assert recent or not unhindered, "the store could have been asked"
             case "not_owned":
                 self._check_not_owned(asked, bounds, answer, _there(seen))

@@ -129,12 +129,25 @@ class Spoiler:
         if kind < 0.1:
             return Sent(status, headers, chance.choice(RAW))
         tree = deepcopy(truth)
+        if chance.random() < 0.15:
+            self._confuse(tree)
         for _ in range(chance.choice([0, 1, 1, 1, 2, 3])):
             self._change(tree)
         body = json.dumps(tree, ensure_ascii=chance.random() < 0.7).encode("utf-8", "surrogatepass")
         if kind < 0.5:
             body = self._damage(body)
         return Sent(status, headers, body)
+
+    def _confuse(self, tree: dict[str, Any]) -> None:
+        """Let it be about another key, another player or another game."""
+        key = tree.get("download_key", {})
+        for row in [key, *tree.get("purchases", [])]:
+            if "game_id" in row and self._chance.random() < 0.4:
+                row["game_id"] += 1
+        if "key" in key and self._chance.random() < 0.5:
+            key["key"] = key["key"].swapcase()
+        if "owner" in key and self._chance.random() < 0.5:
+            key["owner"]["id"] += 1
 
     def _change(self, tree: Any) -> None:
         """Change one thing somewhere in the tree."""

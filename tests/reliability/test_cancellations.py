@@ -29,9 +29,10 @@ from tests.reliability.wrapping import answer_of, body_of
 from tests.sizes import CUT_REQUESTS
 
 WORKERS: Final = 40
-PLAYERS: Final = 60
-"""Few enough that many ask about the same one at the same time."""
+EQUAL: Final = 6
+"""How many ask about the same player at the same time, of whom nobody has asked before."""
 
+FIRST: Final = 1
 FEW: Final = 300
 """Requests that show what is broken."""
 
@@ -83,11 +84,14 @@ class Callers:
     def __init__(self, server: Served) -> None:
         self._server = server
         self._chance = random.Random(7)
+        self._first = self._next = FIRST
         self.cut = 0
 
     async def ask(self, count: int, *, cut: float = CUT) -> None:
         """Ask so many questions, as many at a time as there are workers."""
         numbers = iter(range(count))
+        self._first = self._next
+        self._next += count // EQUAL + 1
         ended = await asyncio.gather(*(self._work(numbers, cut) for _ in range(WORKERS)), return_exceptions=True)
         for error in ended:
             if error is not None:
@@ -96,9 +100,10 @@ class Callers:
     async def _work(self, numbers: Iterator[int], cut: float) -> None:
         wire = await Wire.to(self._server.port)
         try:
-            for _ in numbers:
-                player = 1 + self._chance.randrange(PLAYERS)
-                await wire.send(self._question(player))
+            for number in numbers:
+                newest = self._first + number // EQUAL
+                player = newest if number % 3 else self._chance.randint(FIRST, newest)
+                await wire.send(self._question(player, number))
                 if self._chance.random() < cut:
                     await asyncio.sleep(self._chance.random() * SLOWEST_SECONDS)
                     wire.cut()
@@ -109,9 +114,9 @@ class Callers:
         finally:
             wire.cut()
 
-    def _question(self, player: int) -> bytes:
-        fields: dict[str, object] = {"game": GAME, "deadline_ms": 10_000, "max_age": self._chance.choice([0, 0, 3600])}
-        if self._chance.random() < 0.5:
+    def _question(self, player: int, number: int) -> bytes:
+        fields: dict[str, object] = {"game": GAME, "deadline_ms": 10_000, "max_age": 3600 if number % 3 else 0}
+        if player % 2:
             path, fields["user_id"] = "/verify/user", player
         else:
             path, fields["download_key"] = "/verify/download-key", key_of(player)
@@ -248,6 +253,6 @@ async def test_whoever_stays_is_answered_and_nothing_is_left_of_who_does_not(
         with promised(variant):
             await callers.ask(count)
             assert all(now <= was for now, was in zip(await settled(at), before, strict=True))
-            await callers.ask(2 * PLAYERS, cut=0.0)
+            await callers.ask(2 * WORKERS, cut=0.0)
             assert callers.cut > count * CUT * 0.7
             assert not log.lines("bug")

@@ -342,6 +342,14 @@ class World(RuleBasedStateMachine):
 
         self.await_(ask())
 
+    @rule(index=REPLICAS, number=st.integers(0, 1), seconds=st.integers(1, 4))
+    def ask_while_a_jwt_runs_out(self, index: int, number: int, seconds: int) -> None:
+        """The store is slow, and the JWT that was good when it was shown is not when there is an answer."""
+        self.store("slow")
+        self._mint([seed.OWNER_ID, seed.STRANGER_ID][number], timedelta(seconds=seconds))
+        self.await_(self._ask([(index, 6 + number)]))
+        self.store(WELL)
+
     @rule(index=REPLICAS, which=st.integers(0, 7), leaves=st.booleans())
     def ask_slowly(self, index: int, which: int, *, leaves: bool) -> None:
         """Somebody asks; other things happen before there is an answer, or before nobody waits for it any more."""
