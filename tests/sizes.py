@@ -21,7 +21,7 @@ STOPS: Final = 100 if SOAK else 3
 INTERLEAVINGS: Final = 50_000 if SOAK else 60
 """Orders in which two replicas are asked, told, cut off and restarted."""
 
-DECISIONS: Final = 600 if SOAK else 12
+DECISIONS: Final = 500 if SOAK else 10
 """Orders in which the world changes around two gateways that are asked about it."""
 
 CUT_REQUESTS: Final = 20_000 if SOAK else 1_000

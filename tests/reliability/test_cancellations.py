@@ -13,16 +13,18 @@ import msgspec
 import pytest
 from msgspec import Struct
 from redis.asyncio import Redis
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.clock import SystemClock
 from service.http_protocol import Bounds
 from service.redis.connect import connect
 from service.secret import RedisUrl
+from service.server import _config
 from tests.clock import FakeClock
 from tests.cluster.promises import Variant, promised, variants
 from tests.fault_proxy import FaultProxy, Mode
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, opened, pointing_at, settings_from, until
-from tests.process.serving import Served, Wire, post, protocol, served
+from tests.process.serving import Served, Wire, post, served
 from tests.redis_server import RedisServer
 from tests.reliability.numbered_store import GAME, key_of, numbered_store, owns
 from tests.reliability.wrapping import answer_of, body_of
@@ -73,8 +75,10 @@ async def bench(directory: Path, server: RedisServer, log: LogLines, app: App) -
             opened(settings, clock=FakeClock(), real_clock=clock, log=log, level="warning", redis=client) as gateway,
         ):
             edge = gateway.gateway.asgi
-            http = protocol(bounds=Bounds(), max_requests=settings.max_requests, shed=edge.shed, refuse=edge.refuse)
-            async with served(app(edge), http) as port:
+            config = _config(gateway.gateway, max_requests=settings.max_requests, bounds=Bounds())
+            assert isinstance(config.http, type)
+            assert issubclass(config.http, HttpToolsProtocol)
+            async with served(app(edge), config.http) as port:
                 yield Bench(gateway, port, client, operator)
 
 

@@ -1,6 +1,6 @@
 """No wrong decision, whatever happens: players, purchases, refunds, bans, outages, restarts, a lying Redis, and time.
 
-Two whole gateways as they are in production, spoken to by their ASGI interface; a real Redis behind a proxy for each;
+Two whole gateways as they are in production, spoken to as their server does; a real Redis behind a proxy for each;
 the sandbox for a store. Time is the tests' own. What they answer is checked against what the store has said, and when.
 """
 
@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Final
 
 import httpx
+import msgspec
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -36,6 +38,7 @@ from tests.cluster.promises import Variant, variants
 from tests.fault_proxy import FaultProxy, Mode
 from tests.gateways import SECRET, X_MOON, LogLines, logging_into, pointing_at, settings_from
 from tests.itch.rig import streamed
+from tests.process.serving import post
 from tests.redis_server import RedisServer
 from tests.reliability.ledger import (
     OVER_IT,
@@ -67,7 +70,7 @@ SHORT_PATIENCE_SECONDS: Final = 0.01
 makes it wait. A deadline is 40 times as long: that must be enough for a busy machine and a Redis that hangs."""
 
 
-OUTCOMES: Final = frozenset({"owned", "not_owned", "granted", "banned", "rejected", "unknown"})
+OUTCOMES: Final = frozenset({"owned", "not_owned", "granted", "banned", "rejected", "unknown", "at once"})
 
 
 def client_of(url: str) -> Redis:
@@ -77,24 +80,46 @@ def client_of(url: str) -> Redis:
     return client
 
 
+def whole(app: Any) -> Any:
+    """Let the application be as it is."""
+    return app
+
+
 class Parts(Struct, frozen=True):
     """What a gateway is given; a broken one is given something else."""
 
     transport: Callable[[StoreLine], httpx.AsyncBaseTransport] = lambda line: line
     clock: Callable[[FakeClock], Clock] = lambda clock: clock
     redis: Callable[[str], Redis] = client_of
-    app: Callable[[Any], Any] = lambda app: app
+    app: Callable[[Any], Any] = whole
     fails: str = ""
     """What the ledger says of it when it is broken."""
+
+
+AtOnce = Callable[[bytes], bytes | None]
+
+
+def never_at_once(_request: bytes) -> None:
+    """Have no answer that needs no waiting."""
 
 
 class Replica:
     """A gateway, its way to Redis, and the ledger of what it may answer."""
 
-    def __init__(self, *, http: httpx.AsyncClient, ledger: Ledger, stack: AsyncExitStack) -> None:
+    def __init__(self, *, http: httpx.AsyncClient, at_once: AtOnce, ledger: Ledger, stack: AsyncExitStack) -> None:
         self.http = http
+        self._at_once = at_once
         self.ledger = ledger
         self._stack = stack
+
+    async def ask(self, path: str, body: bytes) -> tuple[bool, int, Any]:
+        """Ask as a socket would: at once if that has an answer, else as usual. Say which it was."""
+        written = self._at_once(post(path, body, "Content-Type: application/json"))
+        if written is not None:
+            head, _, content = written.partition(b"\r\n\r\n")
+            return True, int(head.split()[1]), msgspec.json.decode(content)
+        response = await self.http.post(path, content=body, headers={"content-type": "application/json"})
+        return False, response.status_code, response.json()
 
     async def close(self) -> None:
         """Close it."""
@@ -174,7 +199,10 @@ class World(RuleBasedStateMachine):
             transport = httpx.ASGITransport(self.parts.app(gateway.asgi))
             http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
             ledger = Ledger(self.statements, banned=self.banned, forgotten_anywhere=self.forgotten)
-            return Replica(http=http, ledger=ledger, stack=stack.pop_all())
+            at_once: AtOnce = never_at_once
+            if self.parts.app is whole:
+                at_once = partial(gateway.asgi.answer_at_once, fields=b"", server=None)
+            return Replica(http=http, at_once=at_once, ledger=ledger, stack=stack.pop_all())
         raise AssertionError("it returns above")
 
     def teardown(self) -> None:
@@ -322,8 +350,9 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def ask_about_all(self) -> None:
-        """Everybody asks everywhere."""
-        self.await_(self._ask([(index, which) for index in range(2) for which in range(8)]))
+        """Everybody asks everywhere, and asks again."""
+        for _ in range(2):
+            self.await_(self._ask([(index, which) for index in range(2) for which in range(8)]))
 
     async def _ask(self, which: list[tuple[int, int]], *, max_age: int | None = None, cached: bool = False) -> None:
         for index, number in which:
@@ -378,10 +407,11 @@ class World(RuleBasedStateMachine):
         leaps = self.leaps
 
         async def answer() -> Answered:
-            response = await replica.http.post(presented.path, json=fields)
+            prompt, status, body = await replica.ask(presented.path, msgspec.json.encode(fields))
             now = self.clock.now()
             decided_at = asked.at if self.leaps > leaps else now
-            return Answered(response.status_code, response.json(), now, decided_at)
+            self.asked["at once"] = self.asked.get("at once", 0) + prompt
+            return Answered(status, body, now, decided_at)
 
         task = asyncio.get_running_loop().create_task(answer())
         self.under_way.append(Under(task, asked, replica.ledger.bounds(asked), replica.ledger, leaps))
