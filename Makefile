@@ -12,6 +12,7 @@ RUN := $(UV) run --no-sync
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test soak test-pythons check format format-check lint types imports coverage clean \
+	bench bench-guard \
 	chart chart-generate sidecar-run image compose-check systemd-check prometheus-check sbom \
 	package redis-check package-check systemd-lint examples-check workflows-check check-shipping check-containers
 
@@ -72,6 +73,14 @@ imports: setup-dev
 coverage: setup-dev
 	@tests/install_redis.sh
 	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered
+
+bench: setup-dev  ## measure the gateway beside an empty handler and a plain peer; needs wrk and two cores
+	@tests/install_redis.sh
+	@$(RUN) python -m benchmarks run --out build/benchmarks
+
+bench-guard: setup-dev  ## fail if a cached answer has become too slow, as a ratio
+	@tests/install_redis.sh
+	@$(RUN) python -m benchmarks guard
 
 chart: setup-dev  ## check the Helm chart and the manifests, with real Helm 3 and 4
 	@helm/check.sh
