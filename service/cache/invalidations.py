@@ -112,11 +112,14 @@ class Invalidations:
             reply = await _EXCHANGE.run(
                 self._client, self._key, _LIFETIME, self._version, secrets.token_hex(8), latest, *arguments
             )
-            self._version, fields = msgspec.convert(reply, tuple[bytes, list[bytes] | None])
+            version, listed = msgspec.convert(reply, tuple[bytes, list[bytes] | None])
         except (*REDIS_FAILURES, msgspec.ValidationError):
             return
-        if fields is not None:
-            self._take_over({Fingerprint(name): text for name, text in zip(fields[::2], fields[1::2], strict=True)})
+        if listed is not None:
+            if len(listed) % 2:
+                return  # no script of ours said that
+            self._take_over({Fingerprint(name): text for name, text in zip(listed[::2], listed[1::2], strict=True)})
+        self._version = version
         self._in_redis |= sealed
         # What was raised again meanwhile is to be sent again.
         self._unsent -= {name for name, floor in sending.items() if self._floors.get(name) == floor}

@@ -144,7 +144,16 @@ async def test_a_gateway_can_close_while_redis_is_away(
 
 
 @pytest.mark.parametrize(
-    "reply", [b"+OK\r\n", b":1\r\n", b"*0\r\n", b"*2\r\n$1\r\nx\r\n:1\r\n", b"-ERR no\r\n", b"*2\r\n:1\r\n*0\r\n"]
+    "reply",
+    [
+        b"+OK\r\n",
+        b":1\r\n",
+        b"*0\r\n",
+        b"*2\r\n$1\r\nx\r\n:1\r\n",
+        b"-ERR no\r\n",
+        b"*2\r\n:1\r\n*0\r\n",
+        b"*2\r\n$1\r\nx\r\n*1\r\n$1\r\na\r\n",
+    ],
 )
 async def test_what_answers_like_no_gateway_is_not_believed(
     reply: bytes, connected: Callable[[str], RedisClient], clock: FakeClock
