@@ -95,7 +95,10 @@ class EvidenceStore(Protocol):
         """Return what this process remembers, without waiting."""
 
     def still_has(self, name: Fingerprint, observation: Observation, *, now: datetime) -> bool:
-        """Whether a `peek` at this moment would return that very observation; a use of it as any other."""
+        """Whether a `peek` at this moment would return that very observation; only `used_again` counts as a use."""
+
+    def used_again(self) -> None:
+        """Take note that what `still_has` found was used."""
 
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what any tier remembers."""

@@ -149,6 +149,11 @@ class Verification:
                 return False
         return True
 
+    def repeated(self, grounds: Grounds) -> None:
+        """Take note that the verdict with these grounds was given again."""
+        for _ in grounds.grounds:
+            self._store.used_again()
+
     def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
         """Forget what is known about a subject and a game, or about a whole game; return from when on it is so.
 

@@ -69,6 +69,7 @@ class PromptDesk:
         request_id = head.request_id or make_ulid(now)
         seconds = self._clock.monotonic() - started
         prepared.count(seconds)
+        self._verification.repeated(prepared.grounds)
         self._log.verified_again(
             prepared.line,
             now=now,

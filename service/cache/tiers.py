@@ -50,11 +50,12 @@ class TieredStore:
         return Remembered(observation, CacheTier.MEMORY)
 
     def still_has(self, name: Fingerprint, observation: Observation, *, now: datetime) -> bool:
-        """Whether this process remembers that very observation; counted as a hit if it does."""
-        if self._memory.get(name, now=now) is not observation:
-            return False
+        """Whether this process remembers that very observation; counted by `used_again` alone."""
+        return self._memory.get(name, now=now) is observation
+
+    def used_again(self) -> None:
+        """Count as a hit what `still_has` found."""
         self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
-        return True
 
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what any tier remembers; what only Redis had, this process remembers from now on."""

@@ -151,6 +151,19 @@ async def test_answer_at_once_counts_against_the_rate(open_with: Open) -> None:
     assert response.status_code == 429
 
 
+@pytest.mark.parametrize(("rate", "hits"), [("4.0", 1.0), ("1.0", 0.0)])
+async def test_only_what_is_answered_at_once_counts_as_a_hit(open_with: Open, rate: str, hits: float) -> None:
+    """Nothing has happened to what goes the usual way after all, however often it comes."""
+    gateway = await remembering(await open_with(X_MOON + caller_lines("lobby", LOBBY, rate=rate)), LOBBY)
+    labels = {"tier": "memory", "operation": "get", "result": "hit"}
+    before = await gateway.metric("cache_operations_total", **labels)
+
+    answered = at_once(gateway, token=LOBBY)
+
+    assert (answered is not None) == bool(hits)
+    assert await gateway.metric("cache_operations_total", **labels) - before == hits
+
+
 async def test_known_keys_are_answered_at_once_although_guessing_is_over(open_with: Open) -> None:
     """What is known to be good always passes."""
     toml = X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1")

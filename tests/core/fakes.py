@@ -152,6 +152,9 @@ class PlainStore:
         found = self._memory.get(name)
         return found is not None and found.observation is observation and now < found.keep_until
 
+    def used_again(self) -> None:
+        """Count nothing."""
+
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what either has."""
         return self.peek(name) or self._read(self._redis, name, CacheTier.REDIS)
