@@ -5,12 +5,15 @@
 -- ARGV[2]  the version that the replica knows
 -- ARGV[3]  the version to come if this changes anything
 -- ARGV[4]  the latest believable instant, in microseconds
--- ARGV[5…] name, floor, name, floor, …
+-- ARGV[5]  the most fields that gateways could ever make of it
+-- ARGV[6…] name, floor, what the replica knows to be no floor, and three more, …
 --
 -- A floor begins with 16 digits, the microseconds since 1970; the rest is its seal. It is never lowered, unless it
--- claims to come from the future. Those that the floor of `everything` has overtaken are dropped.
+-- claims to come from the future or is known to be none. Those that the floor of `everything` has overtaken are dropped.
 --
--- Returns the version, and all that there was before, field, value, field, value, …, or nil if the replica knows it.
+-- Returns the version, and all that there is now, field, value, field, value, …, or nil if the replica knows it. What
+-- was sent and is not there now, because something else was in its way, the replica does not know; but `everything`, in
+-- whose way may be that of gateways with another secret, stays as it is.
 
 local DIGITS = 16
 local EVERYTHING = 'everything'
@@ -39,21 +42,20 @@ if type(version) == 'table' then
   version = false
 end
 
-local news = false
-if (version or '') ~= ARGV[2] then
-  news = redis.call('HGETALL', KEYS[1])
-end
-
+local news = (version or '') ~= ARGV[2]
 local changed = false
-for position = 5, #ARGV, 2 do
-  local name, floor = ARGV[position], ARGV[position + 1]
-  local known = instant(redis.call('HGET', KEYS[1], name))
+for position = 6, #ARGV, 3 do
+  local name, floor, no_floor = ARGV[position], ARGV[position + 1], ARGV[position + 2]
+  local held = redis.call('HGET', KEYS[1], name)
+  local known = held == no_floor and 0 or instant(held)
   if instant(floor) > known or known > tonumber(ARGV[4]) then
     redis.call('HSET', KEYS[1], name, floor)
     changed = true
     if name == EVERYTHING then
       drop_overtaken(instant(floor))
     end
+  elseif held ~= floor and name ~= EVERYTHING then
+    news = true
   end
 end
 
@@ -62,4 +64,14 @@ if changed then
   redis.call('HSET', KEYS[1], 'version', version)
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
 end
-return {version or '', news}
+if not news then
+  return {version or '', false}
+end
+
+local fields = redis.call('HGETALL', KEYS[1])
+if #fields > 2 * tonumber(ARGV[5]) then
+  -- Somebody else's, and replicas would stand still while they read it. They tell again what they know.
+  redis.call('DEL', KEYS[1])
+  version, fields = false, {}
+end
+return {version or '', fields}

@@ -30,6 +30,9 @@ LOOK_EVERY: Final = timedelta(milliseconds=500)
 MOST_FLOORS: Final = 10_000
 """Beyond that the older half become one floor under everything: only slower, never wrong."""
 
+MOST_FIELDS: Final = 3 * MOST_FLOORS
+"""What there may be in Redis, of replicas with two secrets too; more was put there by somebody else."""
+
 MOST_AT_ONCE: Final = 500
 """Told to Redis in one step, which nobody else gets a word in."""
 
@@ -106,25 +109,40 @@ class Invalidations:
         sending = {name: self._floors[name] for name in islice(self._unsent, MOST_AT_ONCE)}
         sealed = {name: self._seal(name, floor) for name, floor in sending.items()}
         latest = stamp(self._clock.now() + CLOCK_TOLERANCE)
-        arguments = [part for named in sealed.items() for part in named]
+        arguments = [part for name, floor in sealed.items() for part in (name, floor, self._in_the_way(name))]
         try:
             # No circuit: nobody waits for this, and asking every half second is what finds Redis again.
             reply = await _EXCHANGE.run(
-                self._client, self._key, _LIFETIME, self._version, secrets.token_hex(8), latest, *arguments
+                self._client,
+                self._key,
+                _LIFETIME,
+                self._version,
+                secrets.token_hex(8),
+                latest,
+                MOST_FIELDS,
+                *arguments,
             )
             version, listed = msgspec.convert(reply, tuple[bytes, list[bytes] | None])
         except (*REDIS_FAILURES, msgspec.ValidationError):
             return
-        if listed is not None:
-            if len(listed) % 2:
-                return  # no script of ours said that
-            self._take_over({Fingerprint(name): text for name, text in zip(listed[::2], listed[1::2], strict=True)})
+        if listed is not None and len(listed) % 2:
+            return  # no script of ours said that
         self._version = version
         self._in_redis |= sealed
         # What was raised again meanwhile is to be sent again.
         self._unsent -= {name for name, floor in sending.items() if self._floors.get(name) == floor}
+        if listed is not None:
+            self._take_over({Fingerprint(name): text for name, text in zip(listed[::2], listed[1::2], strict=True)})
         if self._unsent:
             self._news.set()
+
+    def _in_the_way(self, name: Fingerprint) -> bytes:
+        """Return what Redis has in the place of a floor, so that it makes room; else nothing.
+
+        Not for that of everything: gateways with another secret may have one, and each would drive out the other's.
+        """
+        held = self._in_redis.get(name, b"")
+        return b"" if name == EVERYTHING or self._unseal(name, held) is not None else held
 
     def _take_over(self, fields: dict[Fingerprint, bytes]) -> None:
         fields.pop(_VERSION, None)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.invalidations import EVERYTHING, LARGEST_SKEW, LOOK_EVERY, Invalidations
+from service.cache.invalidations import EVERYTHING, LARGEST_SKEW, LOOK_EVERY, MOST_FIELDS, Invalidations
 from service.cache.keys import derive_keys
 from service.cache.sealing import stamp
 from service.ownership import Fingerprint
@@ -73,6 +73,67 @@ async def test_garbage_does_not_keep_its_place(cluster: Cluster, empty_redis: Re
     await cluster.pass_time()
 
     assert (await cluster.join(empty_redis)).floor(NAME) == START + SECOND
+
+
+class Polite(Invalidations):
+    """Broken: does not insist where something else stands."""
+
+    def _send(self, name: Fingerprint) -> None:
+        """Send it if there is room."""
+        if name not in self._in_redis:
+            super()._send(name)
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+@variants(Invalidations, polite=Polite)
+async def test_what_is_no_floor_keeps_none_from_the_others(
+    variant: Variant[Make],
+    cluster: Cluster,
+    empty_redis: Redis,
+    noticed: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """A little ahead of the clocks, planted before or after replicas last looked: whoever runs still hears of it."""
+    one, other = await cluster.join(empty_redis, kind=variant.make), await cluster.join(empty_redis)
+    ahead = b"%016d" % stamp(START + 30 * SECOND) + bytes(16)
+    if noticed:
+        await plant(empty_redis, {bytes(NAME): ahead})
+        await cluster.pass_time()
+    else:
+        await empty_redis.hset(KEY, bytes(NAME), ahead)
+
+    one.invalidate(NAME, before=START + SECOND)
+    await cluster.pass_time()
+
+    with promised(variant):
+        assert other.floor(NAME) == START + SECOND
+
+
+async def test_everything_of_gateways_with_another_secret_stays(cluster: Cluster, empty_redis: Redis) -> None:
+    """While a secret is changed, neither drives out the other's again and again."""
+    stranger = await cluster.join(empty_redis, key=derive_keys(SealingSecret("another secret, long enough")).floors)
+    one = await cluster.join(empty_redis)
+    stranger.invalidate(EVERYTHING, before=START + SECOND)
+    await cluster.pass_time()
+    theirs = (await empty_redis.hgetall(KEY))[bytes(EVERYTHING)]
+
+    one.invalidate(EVERYTHING, before=START)
+    await cluster.pass_time()
+
+    assert (await empty_redis.hgetall(KEY))[bytes(EVERYTHING)] == theirs
+
+
+async def test_a_flood_of_fields_is_put_away(cluster: Cluster, empty_redis: Redis) -> None:
+    """Replicas would stand still while they read it; what they know, they tell again."""
+    one, other = [await cluster.join(empty_redis) for _ in range(2)]
+    one.invalidate(NAME, before=START)
+    await cluster.rest()
+
+    await plant(empty_redis, {b"%d" % number: FORGED for number in range(MOST_FIELDS)})
+    await cluster.pass_time()
+    late = await cluster.join(empty_redis)
+
+    assert await empty_redis.hlen(KEY) == 2
+    assert [replica.floor(NAME) for replica in (one, other, late)] == [START] * 3
 
 
 @pytest.mark.parametrize("command", [("SET", KEY, "x"), ("RPUSH", KEY, "x"), ("SADD", KEY, "x")])
