@@ -77,13 +77,13 @@ class ItchSource:
                 jwt, Endpoint.PROFILE, priority=priority, give_up_at=self._give_up_at()
             )
         except UnknownWordsError:
-            if not _expired(claims, observed_at):
+            if not _expired(claims, self._clock.now()):
                 raise
             # The words for an expired JWT are not documented; that it is over and was refused is enough.
             body = No.CREDENTIAL_REFUSED
         sandbox = self._requests.sandbox_seen
         if isinstance(body, No):
-            reason = Reason.EXPIRED_JWT if _expired(claims, observed_at) else Reason.REFUSED_JWT
+            reason = Reason.EXPIRED_JWT if _expired(claims, self._clock.now()) else Reason.REFUSED_JWT
             return Refusal(observed_at, reason, sandbox)
         user = read_user(body.get("user"))
         if _expired(claims, self._clock.now()):

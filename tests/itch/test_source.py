@@ -275,6 +275,20 @@ async def test_an_accepted_jwt_that_is_over_has_expired() -> None:
     assert refusal == Refusal(clock.now(), Reason.EXPIRED_JWT)
 
 
+async def test_a_jwt_that_ends_on_its_way_to_the_store_has_expired(clock: FakeClock) -> None:
+    """The store refuses it in words that nobody knows, and by then it is over."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        clock.jump(timedelta(seconds=2))
+        return streamed(says("token expired", 401))
+
+    rig = build(clock=clock, transport=httpx.MockTransport(answer))
+
+    refusal = await rig.source.identify(token(exp=SECONDS + 2), priority=FOREGROUND)
+
+    assert refusal == Refusal(START, Reason.EXPIRED_JWT)
+
+
 async def test_a_jwt_that_ends_while_the_store_thinks_has_expired(clock: FakeClock) -> None:
     """What counts is the time of the answer."""
 
