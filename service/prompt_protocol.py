@@ -34,6 +34,7 @@ class PromptProtocol(BoundedProtocol):
             return
         self.transport.write(response)
         self._arrived()
+        self._header_bytes = 0  # line breaks before the question were none of the next one's header
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         self.server_state.total_requests += 1

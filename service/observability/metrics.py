@@ -142,6 +142,9 @@ class Metrics:
 
     def decision_counter(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> Callable[[float], None]:
         """Return what counts further answers that are the same, from fresh evidence; it takes the seconds of each."""
+        if game not in self._games:
+            # It may be learned meanwhile, and then has a label of its own.
+            return lambda seconds: self.decision(game, method, reason, cache, seconds=seconds)
         count, observe = (
             self._bind_decision(game, method, reason, cache).inc,
             self._decision_seconds[method, cache].observe,

@@ -205,6 +205,18 @@ def test_a_learned_game_gets_a_label(metrics: Metrics) -> None:
     assert value(metrics, "stale_served_total", game="3") == 1
 
 
+def test_answers_given_again_get_the_label_that_was_learned_meanwhile(metrics: Metrics) -> None:
+    """What is counted in advance is counted as anything else."""
+    count_again = metrics.decision_counter("3", Method.USER, Reason.PURCHASE, CacheTier.MEMORY)
+    count_again(0.1)
+    metrics.learn_game(GameId(3))
+
+    count_again(0.1)
+
+    labels = {"method": "user", "outcome": "owned", "reason": "purchase", "cache": "memory"}
+    assert [value(metrics, "decisions_total", game=game, **labels) for game in ("other", "3")] == [1, 1]
+
+
 def test_learning_ends_at_a_hundred_games(metrics: Metrics) -> None:
     """A key that sees thousands of games does not make thousands of labels."""
     for game in [*range(1, 102), 1]:

@@ -142,6 +142,19 @@ async def test_answered_connection_is_kept_for_the_next_question(application: Ap
         assert not await wire.is_closed_within(timedelta(seconds=0.5).total_seconds())
 
 
+async def test_line_breaks_between_questions_do_not_add_up(application: Application, oracle: Oracle) -> None:
+    """Some clients send them after a body; a connection that is answered at once takes no fewer of them."""
+    async with served(application, prompt(oracle, bounds=Bounds(arrival_seconds=600, header_bytes=100))) as server:
+        wire = await server.connect()
+        answers = []
+        for _ in range(3):
+            await wire.send(QUESTION)
+            answers.append((await wire.answer())[0])
+            await wire.send(b"\r\n" * 30, pause=0.05)
+
+    assert answers == [200] * 3
+
+
 async def test_stopping_server_answers_nothing_at_once(application: Application, oracle: Oracle) -> None:
     """Its last answers ask their connections to be closed."""
     async with served(application, prompt(oracle)) as server:
