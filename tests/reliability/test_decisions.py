@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from msgspec import Struct
 from msgspec.structs import replace
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from service.app import open_gateway
 from service.interfaces import Clock
@@ -158,6 +158,7 @@ class World(RuleBasedStateMachine):
         self.snapshot: Entries = {}
         self.banned: frozenset[int] = frozenset()
         self.leaps = 0
+        self.overdue = False
         self.forgotten: dict[str, datetime] = {}
         self.jwts: dict[int, Presented] = {}
         for account in (seed.OWNER_ID, seed.STRANGER_ID):
@@ -286,6 +287,9 @@ class World(RuleBasedStateMachine):
                 self.snapshot = await entries_of(self.operator)
                 return
             await heal(self.operator)  # what is spoilt must be writable
+            if self.overdue:
+                self.overdue = False
+                await self._let_run_out()
             if how == "restored":
                 await put_back(self.operator, self.snapshot)
             elif how != "healed":
@@ -303,10 +307,16 @@ class World(RuleBasedStateMachine):
         self.clock.jump(duration)
         self.leaps += 1
         await self.clock.advance(timedelta())
-        # Redis has a clock of its own, by which no time has passed: claims, and pauses of the store budget.
-        async for key in self.operator.scan_iter("og:v1:[lb]:*"):
-            await self.operator.delete(key)
+        await self._let_run_out()
         await self._look_after()
+
+    async def _let_run_out(self) -> None:
+        """Redis has a clock of its own, by which no time has passed: end claims, and pauses of the store budget."""
+        try:
+            async for key in self.operator.scan_iter("og:v1:[lb]:*"):
+                await self.operator.delete(key)
+        except ReadOnlyError:
+            self.overdue = True  # nobody can change them now; when it is healed they are over
 
     @rule(index=REPLICAS, ban=st.sampled_from([None, seed.OWNER_ID, seed.STRANGER_ID]))
     def restart(self, index: int, ban: int | None) -> None:
