@@ -67,6 +67,8 @@ class _TurnedClock:
     def timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:  # noqa: ARG002 - as `Clock` has it
         return nullcontext()
 
+    io_timeout = timeout
+
 
 class _Crowd:
     """The players who have no answer yet: how many come at which second, after how many refusals."""

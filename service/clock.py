@@ -5,6 +5,8 @@ import time
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 
+from service.redis.patience import patience
+
 
 class SystemClock:
     """The time as this machine has it; implements `Clock`."""
@@ -24,3 +26,7 @@ class SystemClock:
     def timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
         """Cancel the body and raise `TimeoutError` once `duration` has passed."""
         return asyncio.timeout(duration.total_seconds())
+
+    def io_timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
+        """Do the same once what the body waits for could have come in for so long, however busy we are ourselves."""
+        return patience(duration)

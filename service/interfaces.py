@@ -46,6 +46,9 @@ class Clock(Protocol):
     def timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
         """Cancel the body and raise `TimeoutError` once `duration` has passed."""
 
+    def io_timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
+        """Do the same once what the body waits for could have come in for so long, by the time of whoever sends it."""
+
 
 class OwnershipSource(Protocol):
     """Where evidence comes from. Every method asks the store and raises `NoAnswer` when it said nothing usable."""

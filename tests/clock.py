@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -12,6 +12,8 @@ START: Final = datetime(2026, 11, 20, 14, 3, 11, 123456, tzinfo=UTC)
 
 _PAST: Final = 0.0
 """A time at which no event loop is any more."""
+
+_PLENTY_SECONDS: Final = 10.0
 
 _TURNS: Final = 20
 """How many turns of the event loop a task gets to react to what woke it, before the clock moves on."""
@@ -48,6 +50,10 @@ class FakeClock:
             await asyncio.sleep(0)
             return
         await self._sleeper(duration)
+
+    def io_timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
+        """Give what comes from elsewhere, where it is not virtual time, more than it asks for: machines are busy."""
+        return asyncio.timeout(max(duration.total_seconds(), _PLENTY_SECONDS))
 
     @asynccontextmanager
     async def timeout(self, duration: timedelta) -> AsyncIterator[None]:

@@ -26,8 +26,11 @@ async def let_replies_in(done: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def patience() -> AsyncIterator[None]:
-    """Raise `TimeoutError` when the body takes longer, by the machine's own time, as the driver does."""
+async def patience(duration: timedelta) -> AsyncIterator[None]:
+    """Cancel the body and raise `TimeoutError` when replies could come in for `duration`, and the one it needs did not.
+
+    That is the machine's own time, in which the driver lives.
+    """
     loop = asyncio.get_running_loop()
     timer: asyncio.Handle
 
@@ -39,7 +42,7 @@ async def patience() -> AsyncIterator[None]:
             limit.reschedule(loop.time())
 
     async with asyncio.timeout(None) as limit:
-        timer = loop.call_later(PATIENCE.total_seconds(), turn, _TURNS)
+        timer = loop.call_later(duration.total_seconds(), turn, _TURNS)
         try:
             yield
         finally:

@@ -8,7 +8,7 @@ from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
 from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES
-from service.redis.patience import patience
+from service.redis.patience import PATIENCE
 from service.redis.script import Script
 
 AT_ONCE: Final = 8
@@ -25,6 +25,7 @@ class ScriptRunner:
 
     def __init__(self, client: RedisClient, *, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
         self._circuit = Circuit(clock)
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._under_way = Errands()
@@ -47,7 +48,7 @@ class ScriptRunner:
             if not self._circuit.lets_through():
                 return None
             try:
-                async with patience():
+                async with self._clock.io_timeout(PATIENCE):
                     reply = await script.run(self._client, key, *arguments)
             except REDIS_FAILURES:
                 # Old connections to a master that became a replica are closed by the cache, which shares the pool.

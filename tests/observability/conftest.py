@@ -39,6 +39,8 @@ class FakeClock:
         """Never run out: nothing here takes time."""
         return nullcontext()
 
+    io_timeout = timeout
+
 
 class Memory:
     """A stream that first fails as told, then keeps what it is given."""

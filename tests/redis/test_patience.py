@@ -27,7 +27,7 @@ def test_reply_that_came_while_we_were_busy_is_read(new_loop: type[asyncio.Abstr
         reader, writer = await asyncio.open_connection(sock=ours)
         with theirs:
             asyncio.get_running_loop().call_soon(be_busy, theirs)
-            async with patience():
+            async with patience(PATIENCE):
                 reply = await handed_on(reader.readexactly(2), times=3)
         writer.close()
         await writer.wait_closed()
@@ -48,7 +48,7 @@ def test_silence_is_not_waited_out(new_loop: type[asyncio.AbstractEventLoop]) ->
     """What takes longer is given up."""
 
     async def ask() -> None:
-        async with patience():
+        async with patience(PATIENCE):
             await asyncio.get_running_loop().create_future()
 
     with asyncio.Runner(loop_factory=new_loop) as runner, pytest.raises(TimeoutError):
