@@ -1,6 +1,7 @@
 """What every exchange has, whatever answers it; and the parts of HTTP that a client library hides."""
 
 import asyncio
+import json
 import re
 from collections.abc import Iterable
 from datetime import timedelta
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from litestar.types import Message
 
+from service.api.edge import Edge
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, caller_lines, until
@@ -265,3 +267,46 @@ async def test_unknown_callers_learn_no_more_from_a_slow_body(open_with: Open) -
     start, _ = await raw(gateway, [])
 
     assert start["status"] == 401
+
+
+def standing(*, operations_port: int | None = None) -> Edge:
+    """Return an edge in front of something that could answer everything at once."""
+
+    async def never(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise AssertionError("nobody asks the application here")
+
+    return Edge(
+        never,
+        answers_at_once=lambda request, fields: b"answer to " + request + fields,
+        clock=FakeClock(),
+        on_shed=lambda: None,
+        operations_port=operations_port,
+    )
+
+
+@pytest.mark.parametrize("server", [("127.0.0.1", 8080), None])
+def test_what_needs_no_waiting_is_answered_at_once(server: Any) -> None:
+    """On every listener for questions, those without a port too."""
+    assert standing(operations_port=9090).answer_at_once(b"this", b"!", server) == b"answer to this!"
+
+
+def test_operations_have_a_port_on_which_nothing_else_is_answered() -> None:
+    """What comes in there goes the usual way, and finds that it is not there."""
+    assert standing(operations_port=9090).answer_at_once(b"this", b"", ("127.0.0.1", 9090)) is None
+
+
+def test_while_draining_nothing_is_answered_at_once() -> None:
+    """The usual way asks for the connection to be closed."""
+    edge = standing()
+    edge.draining = True
+
+    assert edge.answer_at_once(b"this", b"", ("127.0.0.1", 8080)) is None
+
+
+def test_what_is_no_http_is_refused_like_everything_else() -> None:
+    """With a request id, so that it can be talked about, and nothing that may be kept."""
+    reply = standing().refuse()
+
+    assert reply.status == 400
+    assert reply.headers["cache-control"] == "no-store"
+    assert json.loads(reply.body)["request_id"] == reply.headers["x-request-id"]
