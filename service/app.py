@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-import httpx
 from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, ControllerRouterHandler
@@ -33,6 +32,7 @@ from service.cache.keys import KeyedFingerprints, derive_keys
 from service.clock import SystemClock
 from service.errors import NoAnswer
 from service.interfaces import Clock
+from service.itch.client import Network
 from service.observability.events import Events
 from service.observability.labels import RefusalCause
 from service.observability.logs import Logging
@@ -65,7 +65,7 @@ async def open_gateway(
     *,
     log: Logging,
     clock: Clock | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: Network = None,
     redis: RedisClient | None = None,
 ) -> AsyncIterator[Gateway]:
     """Open a gateway, and close on the way out what was opened.
@@ -89,7 +89,7 @@ async def open_gateway(
             keys=keys,
             clock=clock,
             events=events,
-            transport=transport,
+            network=transport,
             redis=client,
             queueing=flights.queueing,
         )
@@ -192,7 +192,7 @@ async def open_store(settings: Settings, *, log: Logging) -> AsyncIterator[Store
             keys=derive_keys(settings.secret),
             clock=clock,
             events=Events(metrics=metrics, log=log),
-            transport=None,
+            network=None,
             redis=None,
         )
 

@@ -7,15 +7,13 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import Final
 
-import httpx
-
 from service.cache.keys import Keys, budget_key
 from service.interfaces import Clock
+from service.itch.client import Network, store_client
 from service.itch.dialect import Dialect
 from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
-from service.itch.transport import StoreClient
 from service.limits.cluster_budget import ClusterBudget
 from service.limits.store_budget import TokenBucket
 from service.observability.events import Events
@@ -64,7 +62,7 @@ async def open_store(
     keys: Keys,
     clock: Clock,
     events: Events,
-    transport: httpx.AsyncBaseTransport | None,
+    network: Network,
     redis: RedisClient | None,
     queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Store:
@@ -91,8 +89,8 @@ async def open_store(
         queueing=queueing,
     )
     agent = user_agent(settings)
-    seller_client = StoreClient(base_url=base_url, user_agent=agent, transport=transport)
-    player_client = StoreClient(base_url=base_url, user_agent=agent, transport=transport)
+    seller_client = store_client(base_url=base_url, user_agent=agent, network=network)
+    player_client = store_client(base_url=base_url, user_agent=agent, network=network)
     stack.push_async_callback(seller_client.close)
     stack.push_async_callback(player_client.close)
 

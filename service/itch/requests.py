@@ -15,10 +15,10 @@ from service.errors import (
 )
 from service.interfaces import Clock, Priority, StoreBudget
 from service.itch.classification import Answer, JsonObject, No, classify
+from service.itch.client import Client
 from service.itch.dialect import Bearer, Dialect, Endpoint
 from service.itch.retry_after import read_http_date
 from service.itch.seller_key import SellerKeyRing
-from service.itch.transport import StoreClient
 from service.ownership import AppJwt, GameId
 from service.secret import Secret
 
@@ -44,8 +44,8 @@ class StoreRequests:
     def __init__(
         self,
         *,
-        seller_client: StoreClient,
-        player_client: StoreClient,
+        seller_client: Client,
+        player_client: Client,
         dialect: Dialect,
         seller_key: SellerKeyRing,
         budget: StoreBudget,

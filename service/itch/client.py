@@ -1,0 +1,65 @@
+"""Who asks the store over HTTP, and how to have one without waiting for its libraries.
+
+httpx and aiohttp take longer to import than everything of ours together, and answering "ready" needs neither.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from service.itch.classification import Answer
+from service.secret import Secret
+
+if TYPE_CHECKING:  # a name for the type checker alone: importing it is what is put off here
+    import httpx
+
+Network: TypeAlias = "httpx.AsyncBaseTransport | None"
+"""What stands in the network's place; None is the network itself."""
+
+
+class Client(Protocol):
+    """Asks the store over HTTP. It has no credential of its own: each request names the one it carries."""
+
+    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:
+        """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit."""
+
+    async def close(self) -> None:
+        """Close the connections."""
+
+
+class OpenedWhenAsked:
+    """A client that `open_it` makes for the first request, in a thread of its own: meanwhile the event loop turns.
+
+    Requests that come before it is open share the wait. One that was never asked was never opened.
+    """
+
+    def __init__(self, open_it: Callable[[], Client]) -> None:
+        self._open_it = open_it
+        self._opening: asyncio.Task[Client] | None = None
+
+    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:
+        """Return what the client returns."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(asyncio.to_thread(self._open_it))
+        # Whoever waits no longer takes it away from nobody else.
+        client = await asyncio.shield(self._opening)
+        return await client.get(path, bearer=bearer, parameters=parameters)
+
+    async def close(self) -> None:
+        """Close the client, if there ever was one."""
+        if self._opening is not None:
+            client = await self._opening
+            await client.close()
+
+
+def store_client(*, base_url: str, user_agent: str, network: Network) -> Client:
+    """Return a client of the store: at once where something stands in the network's place, else when it is asked."""
+    open_it = partial(_import_and_open, base_url, user_agent, network)
+    return OpenedWhenAsked(open_it) if network is None else open_it()
+
+
+def _import_and_open(base_url: str, user_agent: str, network: Network) -> Client:
+    from service.itch.transport import StoreClient  # noqa: PLC0415 - see above
+
+    return StoreClient(base_url=base_url, user_agent=user_agent, transport=network)
