@@ -66,9 +66,9 @@ async def serve(
 def _spare_the_collector() -> None:
     """Let Python look for cycles rarely, and never among what was built to start.
 
-    What a question leaves behind is freed without it; each of its full runs held up all callers for 40 to 50 ms.
+    What a question leaves behind is freed without it; each of its full runs held up all callers for 40 to 50 ms. Nor
+    is it run once before: that takes 28 ms of the start, and of 75 000 objects it found 10 to free.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
 

@@ -4,6 +4,7 @@ The framework's own generator describes what the framework converts; here it con
 """
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -64,8 +65,9 @@ _PROBLEMS: Final = {
 }
 
 
+@cache
 def describe_api() -> bytes:
-    """Return the description as JSON."""
+    """Return the description as JSON; it is made when it is first asked for, not at every start."""
     schemas, components = msgspec.json.schema_components(
         [
             Answer,

@@ -58,12 +58,10 @@ def create_verify_router(
         """Forget a subject, or a game."""
         return await reception.receive(request, [Right.ADMIN], admin_desk.invalidate, counted=True)
 
-    description = describe_api()
-
     @get("/openapi.json", sync_to_thread=False)
     def show_description() -> Response[bytes]:
         """Return the description of this API, in OpenAPI 3.1."""
-        return Response(description, media_type="application/vnd.oai.openapi+json")
+        return Response(describe_api(), media_type="application/vnd.oai.openapi+json")
 
     return Router("/", route_handlers=[*handlers, verify_batch, invalidate, show_description])
 

@@ -1,6 +1,7 @@
 """Who asks the store over HTTP, and how to have one without waiting for its libraries.
 
-httpx and aiohttp take longer to import than everything of ours together, and answering "ready" needs neither.
+httpx, aiohttp and PyJWT take a third of the time to start, most of it to be imported, and nothing needs them before the
+store is asked. The gateway itself is the first to ask, right after it has started.
 """
 
 import asyncio
@@ -31,7 +32,8 @@ class Client(Protocol):
 class OpenedWhenAsked:
     """A client that `open_it` makes for the first request, in a thread of its own: meanwhile the event loop turns.
 
-    Requests that come before it is open share the wait. One that was never asked was never opened.
+    Requests that come before it is open share the wait; whoever gives it up takes the client from nobody else. If it
+    cannot be opened, they all learn why, and the next request tries again. What was never asked is never opened.
     """
 
     def __init__(self, open_it: Callable[[], Client]) -> None:
@@ -41,8 +43,7 @@ class OpenedWhenAsked:
     async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:
         """Return what the client returns."""
         if self._opening is None:
-            self._opening = asyncio.create_task(asyncio.to_thread(self._open_it))
-        # Whoever waits no longer takes it away from nobody else.
+            self._opening = asyncio.create_task(self._open())
         client = await asyncio.shield(self._opening)
         return await client.get(path, bearer=bearer, parameters=parameters)
 
@@ -52,6 +53,13 @@ class OpenedWhenAsked:
             client = await self._opening
             await client.close()
 
+    async def _open(self) -> Client:
+        try:
+            return await asyncio.to_thread(self._open_it)
+        except BaseException:
+            self._opening = None
+            raise
+
 
 def store_client(*, base_url: str, user_agent: str, network: Network) -> Client:
     """Return a client of the store: at once where something stands in the network's place, else when it is asked."""
@@ -60,6 +68,8 @@ def store_client(*, base_url: str, user_agent: str, network: Network) -> Client:
 
 
 def _import_and_open(base_url: str, user_agent: str, network: Network) -> Client:
-    from service.itch.transport import StoreClient  # noqa: PLC0415 - see above
+    import jwt  # noqa: F401, PLC0415 - so that the first JWT finds it imported, see `unverified_jwt.peek`
+
+    from service.itch.transport import StoreClient  # noqa: PLC0415 - this is what is put off, see above
 
     return StoreClient(base_url=base_url, user_agent=user_agent, transport=network)

@@ -71,16 +71,16 @@ class ItchSource:
     async def identify(self, jwt: AppJwt, *, priority: Priority) -> Identity | Refusal:
         """Return whose the JWT is; its own claims, once the store has accepted it, can only restrict that."""
         observed_at = self._clock.now()
-        claims = peek(jwt)
         try:
             body = await self._requests.as_player(
                 jwt, Endpoint.PROFILE, priority=priority, give_up_at=self._give_up_at()
             )
         except UnknownWordsError:
-            if not _expired(claims, self._clock.now()):
+            if not _expired(peek(jwt), self._clock.now()):
                 raise
             # The words for an expired JWT are not documented; that it is over and was refused is enough.
             body = No.CREDENTIAL_REFUSED
+        claims = peek(jwt)
         sandbox = self._requests.sandbox_seen
         if isinstance(body, No):
             reason = Reason.EXPIRED_JWT if _expired(claims, self._clock.now()) else Reason.REFUSED_JWT

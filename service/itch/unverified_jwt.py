@@ -8,7 +8,6 @@ wrote `1995.0` or `[1995]` meant somebody, and to pass over it would let anybody
 from datetime import UTC, datetime
 from typing import Final
 
-import jwt
 from msgspec import Struct
 
 from service.ownership import LARGEST_ID, AppJwt
@@ -28,6 +27,8 @@ class UnverifiedClaims(Struct, frozen=True):
 
 def peek(token: AppJwt) -> UnverifiedClaims:
     """Return what the token says of itself."""
+    import jwt  # noqa: PLC0415 - takes as long to import as the API does; it comes with the client, see `client`
+
     try:
         claims = jwt.decode(token.reveal(), options={"verify_signature": False})
     except jwt.PyJWTError:

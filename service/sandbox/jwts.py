@@ -6,7 +6,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import jwt
 import msgspec
 from msgspec import Struct
 
@@ -49,6 +48,8 @@ class MintedJwt(Struct, frozen=True):
 
 def mint(*, user_id: int, issued_at: datetime, lifetime: timedelta = USUAL_LIFETIME) -> MintedJwt:
     """Sign a JWT. A lifetime of zero or less gives one that has expired. Instants are whole seconds."""
+    import jwt  # noqa: PLC0415 - every gateway imports this module, and few are a sandbox: it takes a while
+
     issued_at = issued_at.replace(microsecond=0)
     expires_at = issued_at + lifetime
     claims = {"sub": str(user_id), "iat": int(issued_at.timestamp()), "exp": int(expires_at.timestamp())}
@@ -100,6 +101,8 @@ def _check_header(header_json: bytes) -> None:
 
 
 def _check_signature(text: str) -> None:
+    import jwt  # noqa: PLC0415 - see `mint`
+
     # Expiry is compared with the sandbox's clock, PyJWT knows only the machine's.
     try:
         jwt.decode(

@@ -1,0 +1,139 @@
+"""The client that is opened when the store is first asked: never on the event loop, once, for whoever waits."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+import pytest
+
+from service.itch.classification import Answer
+from service.itch.client import OpenedWhenAsked, store_client
+from service.secret import Secret, SellerKey
+from tests.gateways import until
+from tests.itch.raw_server import http_answer, raw_server
+
+KEY: Final = SellerKey("k")
+YES: Final = Answer(status=200, content_type="application/json", body=b"{}", retry_after=None, date=None, sandbox=False)
+
+
+class Shop:
+    """A `Client` that says yes, and who opens it: `doors` are the threads in which it was opened."""
+
+    def __init__(self, *, failures: int = 0) -> None:
+        self.doors: list[int] = []
+        self.may_open = threading.Event()
+        self.closed = 0
+        self._failures = failures
+
+    def open(self) -> "Shop":
+        """Open once it may; fail at first, if it is to."""
+        self.doors.append(threading.get_ident())
+        assert self.may_open.wait(10)
+        if len(self.doors) <= self._failures:
+            raise RuntimeError("can't start new thread")
+        return self
+
+    async def get(self, _path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:  # noqa: ARG002
+        """Say yes."""
+        return YES
+
+    async def close(self) -> None:
+        """Count it."""
+        self.closed += 1
+
+
+@pytest.fixture
+def shop() -> Shop:
+    """Opens when its test lets it."""
+    return Shop()
+
+
+async def ask(client: OpenedWhenAsked) -> Answer:
+    """Ask it something."""
+    return await client.get("/path", bearer=KEY, parameters={})
+
+
+async def test_opening_leaves_the_event_loop_turning(shop: Shop) -> None:
+    """Importing takes as long as dozens of answers: it happens in a thread, and the loop can do what lets it end."""
+    client = OpenedWhenAsked(shop.open)
+
+    asking = asyncio.create_task(ask(client))
+    await until(lambda: shop.doors)
+    shop.may_open.set()
+
+    assert await asking is YES
+    assert shop.doors != [threading.get_ident()]
+
+
+async def test_it_is_opened_once_for_all_who_wait(shop: Shop) -> None:
+    """Whoever comes before it is open waits for the same."""
+    client = OpenedWhenAsked(shop.open)
+
+    asking = [asyncio.create_task(ask(client)) for _ in range(100)]
+    await until(lambda: shop.doors)
+    shop.may_open.set()
+
+    assert await asyncio.gather(*asking) == [YES] * 100
+    assert len(shop.doors) == 1
+
+
+async def test_who_gives_up_takes_it_from_nobody(shop: Shop) -> None:
+    """The first to ask is cancelled; the second gets what was opened for the first."""
+    client = OpenedWhenAsked(shop.open)
+    first, second = asyncio.create_task(ask(client)), asyncio.create_task(ask(client))
+    await until(lambda: shop.doors)
+
+    first.cancel()
+    await asyncio.wait([first])
+    shop.may_open.set()
+
+    assert await second is YES
+    assert (first.cancelled(), len(shop.doors)) == (True, 1)
+
+
+async def test_what_could_not_be_opened_is_tried_again() -> None:
+    """A machine without a thread to spare at one moment has one at another."""
+    shop = Shop(failures=1)
+    shop.may_open.set()
+    client = OpenedWhenAsked(shop.open)
+    with pytest.raises(RuntimeError):
+        await ask(client)
+
+    assert await ask(client) is YES
+
+
+async def test_what_was_never_asked_is_never_opened(shop: Shop) -> None:
+    """Not even to be closed."""
+    await OpenedWhenAsked(shop.open).close()
+
+    assert (shop.doors, shop.closed) == ([], 0)
+
+
+async def test_closing_waits_for_what_is_being_opened(shop: Shop) -> None:
+    """Nobody else would close it: its connections would stay open."""
+    client = OpenedWhenAsked(shop.open)
+    asking = asyncio.create_task(ask(client))
+    await until(lambda: shop.doors)
+
+    closing = asyncio.create_task(client.close())
+    shop.may_open.set()
+    await closing
+
+    assert shop.closed == 1
+    assert await asking is YES
+
+
+async def test_the_store_is_asked_over_the_network() -> None:
+    """What is opened where nothing stands in the network's place is the real client."""
+
+    async def serve(writer: asyncio.StreamWriter) -> None:
+        writer.write(http_answer(b'{"ok":true}'))
+        await writer.drain()
+
+    async with raw_server(serve) as server:
+        client = store_client(base_url=server.base_url, user_agent="tests", network=None)
+        answer = await client.get("/path", bearer=KEY, parameters={})
+        await client.close()
+
+    assert answer.body == b'{"ok":true}'
