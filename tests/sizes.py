@@ -21,17 +21,17 @@ STOPS: Final = 100 if SOAK else 3
 INTERLEAVINGS: Final = 50_000 if SOAK else 60
 """Orders in which two replicas are asked, told, cut off and restarted."""
 
-DECISIONS: Final = 500 if SOAK else 10
+DECISIONS: Final = 500 if SOAK else 8
 """Orders in which the world changes around two gateways that are asked about it."""
 
-CUT_REQUESTS: Final = 20_000 if SOAK else 1_000
+CUT_REQUESTS: Final = 20_000 if SOAK else 800
 """Requests of callers of whom a third hang up."""
 
-OUTAGE_PLAYERS: Final = 1_000 if SOAK else 40
+OUTAGE_PLAYERS: Final = 1_000 if SOAK else 20
 """Players who have proven what they own when the store goes away, and as many who have not."""
 
 SPOILT_ANSWERS: Final = 100_000 if SOAK else 1_500
 """Answers of the store in which something is wrong."""
 
-FLOOD: Final = 1_000_000 if SOAK else 6_000
+FLOOD: Final = 1_000_000 if SOAK else 4_000
 """Requests about players that were never asked about before, one after the other, in a process of their own."""

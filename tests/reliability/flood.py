@@ -26,7 +26,7 @@ from tests.reliability.store import BASE_URL
 
 SAMPLES: Final = 20
 WORKERS: Final = 40
-KEPT_BYTES: Final = 4_000
+KEPT_BYTES: Final = 8_000
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _JWT: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx{}In0.c2lnbmF0dXJl"
 

@@ -35,7 +35,7 @@ EQUAL: Final = 6
 """How many ask about the same player at the same time, of whom nobody has asked before."""
 
 FIRST: Final = 1
-FEW: Final = 300
+FEW: Final = 200
 """Requests that show what is broken."""
 
 CUT: Final = 0.3

@@ -17,8 +17,8 @@ MEBIBYTE: Final = 1024 * 1024
 ALLOWED: Final = 5 * MEBIBYTE
 """How much more memory it may take in the end than half-way: what a growing heap is rounded up to."""
 
-SHORT: Final = 6_000
-"""Requests of which 4 kB each are kept: the second half of them takes 12 MB."""
+SHORT: Final = 3_000
+"""Requests of which 8 kB each are kept: the second half of them takes 12 MB."""
 
 UNDER_WAY: Final = 2 * MAX_CONNECTIONS
 """Tasks and descriptors that may be there at any moment: writes to Redis, and its connections."""
