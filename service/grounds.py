@@ -4,19 +4,20 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from service.ownership import Fingerprint, Observation, PlayerId
+from service.interfaces import Imprint
+from service.ownership import Fingerprint, PlayerId
 
 
-class Ground(Struct, frozen=True):
+class Ground(Struct, frozen=True, gc=False):
     """One observation as memory had it, and until when it needs no second look; `also` as it may be invalidated."""
 
     name: Fingerprint
-    observation: Observation
+    imprint: Imprint
     also: tuple[Fingerprint, ...]
     until: datetime
 
 
-class Grounds(Struct, frozen=True):
+class Grounds(Struct, frozen=True, gc=False):
     """All that can change about a verdict from memory: while none of it has, the verdict stands."""
 
     grounds: tuple[Ground, ...]

@@ -213,8 +213,8 @@ class Inquiries:
         standing = policy.standing_of(observation, lifetime, stale=now >= lifetime.fresh_until)
         until = min(lifetime.fresh_until, lifetime.refresh_from or lifetime.fresh_until)
         ground = None
-        if remembered.tier is CacheTier.MEMORY and now < until:
-            ground = Ground(inquiry.name, observation, also=inquiry.also, until=until)
+        if remembered.imprint is not None and now < until:
+            ground = Ground(inquiry.name, remembered.imprint, also=inquiry.also, until=until)
         return Found(observation, remembered.tier, standing, ground)
 
     def _usable(self, inquiry: Inquiry, remembered: Remembered, limits: Limits) -> bool:

@@ -84,11 +84,20 @@ class StoreBudget(Protocol):
         """Take note that the store answered normally."""
 
 
+class Imprint(Struct, frozen=True, gc=False):
+    """An observation as this process keeps it: what tells it from any other under its name, and how long it is kept."""
+
+    packed: bytes
+    observed_at: datetime
+    keep_until: datetime
+
+
 class Remembered(Struct, frozen=True):
-    """An observation that a tier still had."""
+    """An observation that a tier still had, with its `imprint` if that tier was this process."""
 
     observation: Observation
     tier: CacheTier
+    imprint: Imprint | None = None
 
 
 class EvidenceStore(Protocol):
@@ -97,8 +106,8 @@ class EvidenceStore(Protocol):
     def peek(self, name: Fingerprint) -> Remembered | None:
         """Return what this process remembers, without waiting."""
 
-    def still_has(self, name: Fingerprint, observation: Observation, *, now: datetime) -> bool:
-        """Whether a `peek` at this moment would return that very observation; only `used_again` counts as a use."""
+    def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
+        """Whether a `peek` at this moment would return what left that imprint; only `used_again` counts as a use."""
 
     def used_again(self) -> None:
         """Take note that what `still_has` found was used."""

@@ -1,4 +1,8 @@
-"""The words of the gateway: what is asked, what was seen, what is answered."""
+"""The words of the gateway: what is asked, what was seen, what is answered.
+
+What was seen is stored by the order of its fields, without their names: a new field goes to the end, with a default, so
+that what is stored already can still be read.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -186,7 +190,7 @@ Subject: TypeAlias = DownloadKey | VerifiedEmail | AssertedUser
 """By what the source can be asked about ownership: a JWT must first be turned into a player."""
 
 
-class Player(Struct, frozen=True):
+class Player(Struct, frozen=True, array_like=True):
     """The human in question, as far as the store has named them."""
 
     id: PlayerId
@@ -203,7 +207,7 @@ class ProofKind(StrEnum):
     WEB_PURCHASE = "web_purchase"
 
 
-class Proof(Struct, frozen=True):
+class Proof(Struct, frozen=True, array_like=True):
     """One thing the store showed that may prove ownership. `acquired_at` is in UTC."""
 
     kind: ProofKind
@@ -211,7 +215,7 @@ class Proof(Struct, frozen=True):
     acquired_at: datetime | None = None
 
 
-class Evidence(Struct, frozen=True, tag="evidence"):
+class Evidence(Struct, frozen=True, array_like=True, tag="evidence"):
     """What the source said about one subject and one game: facts, no judgement.
 
     `observed_at` is when the look-up started, so that the facts are at least that recent. No `proofs` means that
@@ -224,7 +228,7 @@ class Evidence(Struct, frozen=True, tag="evidence"):
     sandbox: bool = False
 
 
-class Identity(Struct, frozen=True, tag="identity"):
+class Identity(Struct, frozen=True, array_like=True, tag="identity"):
     """Who a JWT belongs to, as the source said.
 
     Never to be used once `expires_at` has passed, nor for another game than `only_game`, where the JWT names one.
@@ -238,7 +242,7 @@ class Identity(Struct, frozen=True, tag="identity"):
     sandbox: bool = False
 
 
-class Refusal(Struct, frozen=True, tag="refusal"):
+class Refusal(Struct, frozen=True, array_like=True, tag="refusal"):
     """The source refused the player's credential itself."""
 
     observed_at: datetime

@@ -143,9 +143,9 @@ class Verification:
             return False
         for ground in grounds.grounds:
             floor = self._floors.floor(ground.name, *ground.also)
-            if floor is not None and ground.observation.observed_at < floor:
+            if floor is not None and ground.imprint.observed_at < floor:
                 return False
-            if not self._store.still_has(ground.name, ground.observation, now=now):
+            if not self._store.still_has(ground.name, ground.imprint, now=now):
                 return False
         return True
 

@@ -107,7 +107,7 @@ _RESPONSE: Final = (
 )
 
 
-class AnswerAgain(Struct, frozen=True):
+class AnswerAgain(Struct, frozen=True, gc=False):
     """An answer from memory up to the decision's id, and the instants that its headers are about."""
 
     body: bytes

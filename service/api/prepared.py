@@ -20,7 +20,7 @@ _KEY_BYTES: Final = 32
 _DIGEST_BYTES: Final = 16
 
 
-class Prepared(Struct, frozen=True):
+class Prepared(Struct, frozen=True, gc=False):
     """An answer to a body that was sent to `path`; it may be given again as long as its grounds hold."""
 
     path: str

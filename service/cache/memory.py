@@ -6,53 +6,43 @@ from typing import Final
 
 import msgspec
 
-from service.cache.kept import LONGEST_KEPT, Kept, says_no
-from service.interfaces import Clock
-from service.ownership import Fingerprint, Observation
+from service.cache.kept import LONGEST_KEPT, Kept, may_be_used, says_no
+from service.interfaces import Clock, Imprint, Remembered
+from service.ownership import CacheTier, Fingerprint
 
 _SHARE_OF_YES: Final = 0.75
 """Of both budgets. The rest is for refusals: a flood of wrong keys evicts only other refusals."""
 
-_ENTRY_BYTES: Final = 700
-_BYTES_PER_ENCODED_BYTE: Final = 3
-"""What an entry takes: measured objects around it, and its text and numbers as Python holds them."""
-
-
-class _Entry:
-    __slots__ = ("forget_at", "kept", "size")
-
-    def __init__(self, kept: Kept, forget_at: datetime, size: int) -> None:
-        self.kept = kept
-        self.forget_at = forget_at
-        self.size = size
+_ENTRY_BYTES: Final = 205
+"""What an entry takes beside its packed bytes: measured on a 64-bit Python 3.11."""
 
 
 class _Shelf:
-    """Entries in the order in which they were last used, the oldest of which make room for new ones."""
+    """Packed entries in the order in which they were last used, the oldest of which make room for new ones."""
 
     def __init__(self, *, max_entries: int, max_bytes: int) -> None:
-        self.entries: OrderedDict[Fingerprint, _Entry] = OrderedDict()
+        self.entries: OrderedDict[Fingerprint, bytes] = OrderedDict()
         self.bytes = 0
         self._max_entries = max_entries
         self._max_bytes = max_bytes
 
-    def put(self, name: Fingerprint, entry: _Entry, now: datetime) -> None:
+    def put(self, name: Fingerprint, packed: bytes, now: datetime) -> None:
         self.remove(name)
-        self.entries[name] = entry
-        self.bytes += entry.size
-        while self.entries and (self._overfull() or self._oldest().forget_at <= now):
+        self.entries[name] = packed
+        self.bytes += _size(packed)
+        while self.entries and (self._overfull() or _forget_at(self._oldest()) <= now):
             _, forgotten = self.entries.popitem(last=False)
-            self.bytes -= forgotten.size
+            self.bytes -= _size(forgotten)
 
     def remove(self, name: Fingerprint) -> None:
-        entry = self.entries.pop(name, None)
-        if entry is not None:
-            self.bytes -= entry.size
+        packed = self.entries.pop(name, None)
+        if packed is not None:
+            self.bytes -= _size(packed)
 
     def _overfull(self) -> bool:
         return len(self.entries) > self._max_entries or self.bytes > self._max_bytes
 
-    def _oldest(self) -> _Entry:
+    def _oldest(self) -> bytes:
         return next(iter(self.entries.values()))
 
 
@@ -66,25 +56,35 @@ class MemoryTier:
 
     def __init__(self, *, max_entries: int, max_bytes: int, clock: Clock) -> None:
         self._clock = clock
-        self._encoder = msgspec.msgpack.Encoder()
         yes_entries, yes_bytes = int(max_entries * _SHARE_OF_YES), int(max_bytes * _SHARE_OF_YES)
         self._yes = _Shelf(max_entries=yes_entries, max_bytes=yes_bytes)
         self._no = _Shelf(max_entries=max_entries - yes_entries, max_bytes=max_bytes - yes_bytes)
 
-    def get(self, name: Fingerprint, *, now: datetime | None = None) -> Observation | None:
-        """Return what is remembered and may still be used, at the moment where that is known already."""
-        # The hottest lines of the process: two dictionary look-ups and no allocation.
-        entries = self._yes.entries
-        entry = entries.get(name)
-        if entry is None:
-            entries = self._no.entries
-            entry = entries.get(name)
-            if entry is None:
-                return None
-        if not entry.kept.usable(now or self._clock.now()):
+    def peek(self, name: Fingerprint) -> Remembered | None:
+        """Return what is remembered and may still be used."""
+        shelf = self._shelf_with(name)
+        if shelf is None:
             return None
+        packed = shelf.entries[name]
+        kept = _unpack(packed)
+        if not kept.usable(self._clock.now()):
+            return None
+        shelf.entries.move_to_end(name)
+        observation = kept.observation
+        return Remembered(observation, CacheTier.MEMORY, Imprint(packed, observation.observed_at, kept.keep_until))
+
+    def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
+        """Whether `peek` would return at that moment what left the imprint."""
+        # The hottest lines of the process. Nothing is unpacked: equal bytes say that the imprint is right.
+        entries = self._yes.entries
+        packed = entries.get(name)
+        if packed is None:
+            entries = self._no.entries
+            packed = entries.get(name)
+        if packed != imprint.packed or not may_be_used(imprint.observed_at, imprint.keep_until, now=now):
+            return False
         entries.move_to_end(name)
-        return entry.kept.observation
+        return True
 
     def put(self, name: Fingerprint, kept: Kept) -> Kept:
         """Remember it unless a newer one is known; return the newest one known, usable or not."""
@@ -92,10 +92,9 @@ class MemoryTier:
         known = self._known(name)
         if known is not None and known.believable(now) and not kept.supersedes(known):
             return known
-        no = says_no(kept.observation)
-        shelf, other = (self._no, self._yes) if no else (self._yes, self._no)
+        shelf, other = (self._no, self._yes) if says_no(kept.observation) else (self._yes, self._no)
         other.remove(name)
-        shelf.put(name, self._entry(kept, no=no), now)
+        shelf.put(name, _ENCODER.encode(kept), now)
         return kept
 
     def has_yes(self, name: Fingerprint) -> bool:
@@ -112,11 +111,27 @@ class MemoryTier:
         """How much memory that takes, estimated."""
         return self._yes.bytes + self._no.bytes
 
-    def _known(self, name: Fingerprint) -> Kept | None:
-        entry = self._yes.entries.get(name) or self._no.entries.get(name)
-        return entry.kept if entry is not None else None
+    def _shelf_with(self, name: Fingerprint) -> _Shelf | None:
+        if name in self._yes.entries:
+            return self._yes
+        return self._no if name in self._no.entries else None
 
-    def _entry(self, kept: Kept, *, no: bool) -> _Entry:
-        size = _ENTRY_BYTES + _BYTES_PER_ENCODED_BYTE * len(self._encoder.encode(kept))
-        forget_at = max(kept.keep_until, kept.observation.observed_at + LONGEST_KEPT) if no else kept.keep_until
-        return _Entry(kept, forget_at, size)
+    def _known(self, name: Fingerprint) -> Kept | None:
+        shelf = self._shelf_with(name)
+        return None if shelf is None else _unpack(shelf.entries[name])
+
+
+# Entries are kept as bytes: as objects they would take 2.5 times the memory, and the garbage collector's time.
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_unpack: Final = msgspec.msgpack.Decoder(Kept).decode
+
+
+def _size(packed: bytes) -> int:
+    return _ENTRY_BYTES + len(packed)
+
+
+def _forget_at(packed: bytes) -> datetime:
+    kept = _unpack(packed)
+    if says_no(kept.observation):
+        return max(kept.keep_until, kept.observation.observed_at + LONGEST_KEPT)
+    return kept.keep_until

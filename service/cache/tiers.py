@@ -9,7 +9,7 @@ from service.cache.kept import Kept, keep, says_no
 from service.cache.memory import MemoryTier
 from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.redis_tier import RedisTier
-from service.interfaces import Remembered
+from service.interfaces import Imprint, Remembered
 from service.ownership import CacheTier, Fingerprint, Observation
 
 MOST_WRITES_WAITING: Final = 1000
@@ -43,15 +43,14 @@ class TieredStore:
 
     def peek(self, name: Fingerprint) -> Remembered | None:
         """Return what this process remembers, without waiting; a miss is counted by the `get` that follows it."""
-        observation = self._memory.get(name)
-        if observation is None:
-            return None
-        self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
-        return Remembered(observation, CacheTier.MEMORY)
+        remembered = self._memory.peek(name)
+        if remembered is not None:
+            self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
+        return remembered
 
-    def still_has(self, name: Fingerprint, observation: Observation, *, now: datetime) -> bool:
-        """Whether this process remembers that very observation; counted by `used_again` alone."""
-        return self._memory.get(name, now=now) is observation
+    def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
+        """Whether this process remembers what left that imprint; counted by `used_again` alone."""
+        return self._memory.still_has(name, imprint, now=now)
 
     def used_again(self) -> None:
         """Count as a hit what `still_has` found."""

@@ -7,6 +7,7 @@ what looks like a secret, rendered, and handed to a thread that writes them. Not
 import atexit
 import logging
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -34,6 +35,9 @@ _TALKATIVE: Final = ("aiohttp", "httpcore", "httpx", "redis", "uvicorn.access")
 
 _ENCODER: Final = msgspec.json.Encoder()
 
+_KINDS: Final = 1_024
+"""Of so many kinds of answers, of all games together, what they have in common is kept."""
+
 
 class VerifiedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """The one line of a question. Every field is a value of ours, so that it needs no redaction.
@@ -55,13 +59,19 @@ class VerifiedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     subject: str | None = None
 
 
-class VerifiedAgain(msgspec.Struct, frozen=True):
-    """The line of an answer that may be given again: what is always the same about it, encoded where it can be."""
+class VerifiedAlike(msgspec.Struct, frozen=True):
+    """What the lines of all answers of one kind have in common; `middle` is that of it which stands in their middle."""
 
     line: VerifiedLine
-    observed_at: datetime
     middle: bytes
-    subject: bytes
+
+
+class VerifiedAgain(msgspec.Struct, frozen=True, gc=False):
+    """The line of an answer that may be given again: what is always the same about it."""
+
+    alike: VerifiedAlike
+    observed_at: datetime
+    subject: str | None
 
 
 class Logging:
@@ -111,9 +121,9 @@ class Logging:
 
     def prepare(self, line: VerifiedLine, observed_at: datetime) -> VerifiedAgain:
         """Return what of the line is the same when the same answer, from what was observed then, is given again."""
-        same = {"game": line.game, "method": line.method, "outcome": line.outcome, "reason": line.reason}
-        middle = _ENCODER.encode({**same, "cache": line.cache})[1:-1]
-        return VerifiedAgain(line, observed_at, middle, _ENCODER.encode(line.subject))
+        # There are as many of them as answers in memory: what is alike, they share.
+        alike = _alike(line.game, line.method, line.outcome, line.reason, line.cache)
+        return VerifiedAgain(alike, observed_at, line.subject)
 
     def verified_again(
         self,
@@ -139,23 +149,24 @@ class Logging:
                     self._verified,
                     decision_id.encode(),
                     request_id.encode(),
-                    again.middle,
+                    again.alike.middle,
                     seconds * 1000,
                     _ENCODER.encode(caller),
                     age_seconds,
-                    again.subject,
+                    _ENCODER.encode(again.subject),
                 )
             )
             return
         self.verified(
             replace(
-                again.line,
+                again.alike.line,
                 decision_id=decision_id,
                 request_id=request_id,
                 trace_id=trace_id,
                 caller=caller,
                 age_seconds=round(age_seconds, 3),
                 duration_ms=round(seconds * 1000, 3),
+                subject=again.subject,
             )
         )
 
@@ -210,6 +221,13 @@ def configure_logging(level: str, log_format: str, *, sandbox: bool, stream: Byt
     )
     atexit.register(log.close)
     return log
+
+
+@lru_cache(maxsize=_KINDS)
+def _alike(game: str, method: Method, outcome: Outcome, reason: Reason, cache: CacheTier) -> VerifiedAlike:
+    line = VerifiedLine("", "", game, method, outcome, reason, cache, 0)
+    same = {"game": game, "method": method, "outcome": outcome, "reason": reason, "cache": cache}
+    return VerifiedAlike(line, _ENCODER.encode(same)[1:-1])
 
 
 def _configure_structlog(threshold: int, *, make_line: LineMaker, writer: LineWriter) -> None:

@@ -75,6 +75,7 @@ class Metrics:
             "decisions_total", "Answers given.", "game", "method", "outcome", "reason", "cache"
         )
         self._decisions: dict[tuple[str, Method, Reason, CacheTier], Counter] = {}
+        self._decisions_again: dict[tuple[str, Method, Reason, CacheTier], Callable[[float], None]] = {}
         self._stale_served_total = self._counter("stale_served_total", "Answers from stale evidence.", "game")
         self._stale_served: dict[str, Counter] = {}
         for game in sorted(self._games):
@@ -141,19 +142,24 @@ class Metrics:
             self._stale_served[game if game in self._games else OTHER].inc()
 
     def decision_counter(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> Callable[[float], None]:
-        """Return what counts further answers that are the same, from fresh evidence; it takes the seconds of each."""
+        """Return what counts further answers that are the same, from fresh evidence; it takes the seconds of each.
+
+        Whoever counts the same gets the same: there are as many who do as there are answers ready to be given again.
+        """
         if game not in self._games:
             # It may be learned meanwhile, and then has a label of its own.
             return lambda seconds: self.decision(game, method, reason, cache, seconds=seconds)
-        count, observe = (
-            self._bind_decision(game, method, reason, cache).inc,
-            self._decision_seconds[method, cache].observe,
-        )
+        known = self._decisions_again.get((game, method, reason, cache))
+        if known is not None:
+            return known
+        count = self._bind_decision(game, method, reason, cache).inc
+        observe = self._decision_seconds[method, cache].observe
 
         def count_again(seconds: float) -> None:
             count()
             observe(seconds)
 
+        self._decisions_again[game, method, reason, cache] = count_again
         return count_again
 
     def learn_game(self, game_id: GameId) -> None:

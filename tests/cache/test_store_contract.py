@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from service.cache.memory import MemoryTier
 from service.cache.tiers import TieredStore
-from service.interfaces import EvidenceStore, Remembered
+from service.interfaces import EvidenceStore
 from service.ownership import CacheTier, Evidence, Observation
 from tests.cache.conftest import MakeTier
 from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, Recorder, identity, kept, no, refusal, yes
@@ -201,7 +201,9 @@ async def test_what_is_put_while_redis_is_asked_wins(
     await asyncio.sleep(0)
     memory.put(NAME, kept(no()))
 
-    assert await asking == Remembered(no(), CacheTier.MEMORY)
+    remembered = await asking
+    assert remembered is not None
+    assert (remembered.observation, remembered.tier) == (no(), CacheTier.MEMORY)
 
 
 async def test_replicas_agree_on_the_newest(

@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
+import msgspec
+
 from service.errors import NoAnswer
-from service.interfaces import Clock, Priority, Remembered
+from service.interfaces import Clock, Imprint, Priority, Remembered
 from service.ownership import (
     AppJwt,
     AssertedUser,
@@ -132,6 +134,10 @@ class _Kept(NamedTuple):
     keep_until: datetime
 
 
+def _imprint(kept: _Kept) -> Imprint:
+    return Imprint(msgspec.msgpack.encode(kept.observation), kept.observation.observed_at, kept.keep_until)
+
+
 class PlainStore:
     """Two dictionaries: `memory`, which can be peeked at, and `redis`, which can only be waited for.
 
@@ -147,10 +153,10 @@ class PlainStore:
         """Return what memory has."""
         return self._read(self._memory, name, CacheTier.MEMORY)
 
-    def still_has(self, name: Fingerprint, observation: Observation, *, now: datetime) -> bool:
+    def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
         """Whether memory has that very one."""
         found = self._memory.get(name)
-        return found is not None and found.observation is observation and now < found.keep_until
+        return found is not None and _imprint(found) == imprint and now < found.keep_until
 
     def used_again(self) -> None:
         """Count nothing."""
@@ -175,7 +181,7 @@ class PlainStore:
         found = kept.get(name)
         if found is None or self._clock.now() >= found.keep_until:
             return None
-        return Remembered(found.observation, tier)
+        return Remembered(found.observation, tier, _imprint(found) if tier is CacheTier.MEMORY else None)
 
 
 class ObedientBudget:
