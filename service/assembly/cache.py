@@ -45,8 +45,11 @@ async def open_invalidations(
 
 
 def bytes_for_answers(settings: Settings) -> int:
-    """Return how much of the memory for the cache is for prepared answers: they save time, observations save asking."""
-    return settings.cache.max_mebibytes * _MEBIBYTE // 4
+    """Return how much of the memory for the cache is for prepared answers: they save time, observations save asking.
+
+    A fifth: the rest of the default holds about as many observations as there may be by default.
+    """
+    return settings.cache.max_mebibytes * _MEBIBYTE // 5
 
 
 def open_cache(

@@ -13,7 +13,7 @@ from service.ownership import CacheTier, Fingerprint
 _SHARE_OF_YES: Final = 0.75
 """Of both budgets. The rest is for refusals: a flood of wrong keys evicts only other refusals."""
 
-_ENTRY_BYTES: Final = 205
+_ENTRY_BYTES: Final = 200
 """What an entry takes beside its packed bytes: measured on a 64-bit Python 3.11."""
 
 
