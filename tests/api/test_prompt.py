@@ -287,6 +287,20 @@ async def test_answer_at_once_is_logged_with_its_trace(gateway: Asker, log: LogL
     assert line["request_id"] == ("match-7" if request_id == "match-7" else "[redacted]")
 
 
+@pytest.mark.parametrize("fields", [[], [f"traceparent: 00-{'a7' * 16}-{'b7' * 8}-01"]])
+async def test_answer_at_once_is_logged_like_the_one_before(gateway: Asker, log: LogLines, fields: list[str]) -> None:
+    """What it is about is the same; only when, by whom and how fast is not."""
+    await remembering(gateway)
+    at_once(gateway, *fields)
+    await until(lambda: len(log.lines("verified")) == 3)
+
+    before, line = log.lines("verified")[1:]
+
+    alike = ("level", "event", "game", "method", "outcome", "reason", "cache", "caller", "subject")
+    assert [line.get(name) for name in alike] == [before.get(name) for name in alike]
+    assert line["subject"] is not None
+
+
 async def test_answer_at_once_is_not_logged_where_answers_are_not(open_with: Open, log: LogLines) -> None:
     """A level above `info` is quiet."""
     gateway = await remembering(await open_with(level="warning"))

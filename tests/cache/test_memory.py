@@ -95,6 +95,17 @@ def test_a_no_still_beats_an_older_yes_when_it_has_run_out(memory: MemoryTier, c
     assert (winner.observation, seen(memory, NAME)) == (no(), None)
 
 
+def test_a_no_that_has_run_out_is_not_pushed_out_by_others(memory: MemoryTier, clock: FakeClock) -> None:
+    """While there is room, it keeps older yeses away, which another tier may have."""
+    memory.put(NAME, kept(no(), timedelta(seconds=45)))
+    clock.jump(timedelta(seconds=46))
+    memory.put(OTHER_NAME, kept(no(clock.now())))
+
+    winner = memory.put(NAME, kept(yes(START - SECOND)))
+
+    assert winner.observation == no()
+
+
 def test_a_no_without_any_lifetime_ends_a_yes(memory: MemoryTier) -> None:
     """Even if an operator remembers refusals for no time at all, they purge what came before."""
     memory.put(NAME, kept(yes(START - SECOND)))

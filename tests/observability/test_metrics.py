@@ -146,6 +146,31 @@ def test_an_unknown_game_counts_as_other(metrics: Metrics) -> None:
     assert value(metrics, "stale_served_total", game="other") == 1
 
 
+@pytest.mark.parametrize(("asked", "label"), [("x-moon", "x-moon"), ("4711", "other"), ("4712", "other")])
+def test_decisions_that_are_made_again_count_alike(metrics: Metrics, asked: str, label: str) -> None:
+    """For their own game, or for all others together."""
+    made = (Method.JWT, Reason.PURCHASE, CacheTier.MEMORY)
+    for game in ("x-moon", "4711", "4712"):
+        metrics.decision_counter(game, *made)
+    before = value(
+        metrics, "decisions_total", game=label, method="jwt", outcome="owned", reason="purchase", cache="memory"
+    )
+
+    metrics.decision_counter(asked, *made)(0.001)
+
+    after = value(
+        metrics, "decisions_total", game=label, method="jwt", outcome="owned", reason="purchase", cache="memory"
+    )
+    assert after == before + 1
+
+
+def test_games_without_a_label_share_what_counts_them_again(metrics: Metrics) -> None:
+    """Their number has no bound."""
+    made = (Method.JWT, Reason.PURCHASE, CacheTier.MEMORY)
+
+    assert metrics.decision_counter("4711", *made) is metrics.decision_counter("4712", *made)
+
+
 def test_hostile_input_adds_no_series(metrics: Metrics) -> None:
     """Whatever callers, the store and the caches come up with, the number of series stays."""
     before = read(metrics).keys()
