@@ -59,16 +59,18 @@ from tests.reliability.wrapping import answer_of, body_of
 from tests.sizes import DECISIONS
 
 REPLICAS: Final = st.integers(0, 1)
-STEP: Final = timedelta(milliseconds=250)
+STEP: Final = timedelta(milliseconds=50)
 DEADLINE: Final = timedelta(seconds=10)
 """Longer than a look-up takes, or another replica's claim: so that only the store can leave a question unanswered."""
 
 WELL: Final = "well"
-PATIENCE_SECONDS: Final = 0.1
-SHORT_PATIENCE_SECONDS: Final = 0.01
-"""Of the machine, for work on real sockets, before a question is taken to wait for time to pass; short where the store
-makes it wait. A deadline is 40 times as long: that must be enough for a busy machine and a Redis that hangs."""
+PATIENCE_SECONDS: Final = 0.02
+"""Of the machine, for work on real sockets, before a question is taken to wait for time to pass, and a `STEP` of it
+does. A deadline is 200 times as long: that must be enough for a busy machine and a Redis that hangs."""
 
+SLOW_STEP: Final = timedelta(milliseconds=250)
+SLOW_PATIENCE_SECONDS: Final = 0.01
+"""The same where it is the store that makes everybody wait, by the time of the test."""
 
 OUTCOMES: Final = frozenset({"owned", "not_owned", "granted", "banned", "rejected", "unknown", "at once"})
 
@@ -443,15 +445,15 @@ class World(RuleBasedStateMachine):
 
     async def _finish(self) -> None:
         """Wait for all who ask: for real work a moment, for everything else by letting time pass."""
-        late = self.clock.now() + DEADLINE + 2 * STEP
+        late = self.clock.now() + DEADLINE + 2 * SLOW_STEP
         while self.under_way:
             slow = any(state.fault.latency_ms for state in self.sandbox.faults.state())
-            patience = SHORT_PATIENCE_SECONDS if slow else PATIENCE_SECONDS
+            patience = SLOW_PATIENCE_SECONDS if slow else PATIENCE_SECONDS
             await asyncio.wait([under.task for under in self.under_way], timeout=patience)
             await self._look_after()
             if self.under_way:
                 assert self.clock.now() <= late, "somebody was kept waiting"
-                await self.clock.advance(STEP)
+                await self.clock.advance(SLOW_STEP if slow else STEP)
 
     async def _look_after(self) -> None:
         """Check those that have been answered."""
