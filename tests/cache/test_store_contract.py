@@ -1,6 +1,7 @@
 """What every evidence store promises, held against each that we have."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -40,6 +41,13 @@ def store(request: pytest.FixtureRequest) -> EvidenceStore:
     """Each store in turn."""
     store: EvidenceStore = request.getfixturevalue(request.param)
     return store
+
+
+@pytest.fixture(autouse=True)
+async def _closed(store: EvidenceStore) -> AsyncIterator[None]:
+    yield
+    assert isinstance(store, TieredStore)
+    await store.close()
 
 
 def put(store: EvidenceStore, observation: Observation, lifetime: timedelta = DAY) -> Observation:

@@ -122,6 +122,33 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up() -> None:
                 writer._thread.join(0.001)
 
 
+class Hesitant(Scripted):
+    """A stream that cannot take anything at first, but says where to wait until it can."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(lambda _data: None)
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        """Return what is ready when the stream is."""
+        return self._descriptor
+
+
+def test_a_stream_that_takes_nothing_yet_is_waited_for() -> None:
+    """Then it gets everything."""
+    reading, writing = os.pipe()
+    try:
+        stream = Hesitant(writing)
+        writer = LineWriter(stream, notice=notice)
+        writer.write(b"a line\n")
+        writer.close()
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+    assert stream.written == b"a line\n"
+
+
 def test_a_non_blocking_pipe_is_waited_for() -> None:
     """Somebody who shares our stdout may have made it non-blocking."""
     reading, writing = os.pipe()
