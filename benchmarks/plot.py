@@ -28,26 +28,37 @@ def bars(title: str, rows: Sequence[tuple[str, float]]) -> str:
     return _svg(title, 60 + len(rows) * _ROW, marks)
 
 
-def lines(title: str, across: str, up: str, drawn: Sequence[Line]) -> str:
-    """Draw lines over a logarithmic axis, from zero up."""
+def lines(title: str, across: str, up: str, drawn: Sequence[Line], *, logarithmic: bool = False) -> str:
+    """Draw lines over a logarithmic axis; from zero up, or over powers of ten, where nothing may be zero."""
     points = [point for _, series in drawn for point in series]
     left, right = math.log10(min(x for x, _ in points)), math.log10(max(x for x, _ in points))
-    top = max(y for _, y in points) * 1.05 or 1.0
+    heights = [y for _, y in points]
+    if logarithmic:
+        lowest, highest = math.floor(math.log10(min(heights))), math.ceil(math.log10(max(heights)))
+        levels = [10.0**power for power in range(lowest, highest + 1)]
+    else:
+        top = max(heights) * 1.05 or 1.0
+        levels = [top * share for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+
+    def climbed(y: float) -> float:
+        if logarithmic:
+            return math.log10(y / levels[0]) / (math.log10(levels[-1] / levels[0]) or 1.0)
+        return y / levels[-1]
 
     def place(x: float, y: float) -> tuple[float, float]:
         share = (math.log10(x) - left) / ((right - left) or 1.0)
         return (
             _MARGIN + share * (_WIDTH - 2 * _MARGIN),
-            _HEIGHT - _MARGIN - y / top * (_HEIGHT - 2 * _MARGIN),
+            _HEIGHT - _MARGIN - climbed(y) * (_HEIGHT - 2 * _MARGIN),
         )
 
     marks = [_text(_WIDTH / 2, _HEIGHT - 12, across, anchor="middle"), _text(_MARGIN, 46, up)]
     for tick in sorted({x for x, _ in points}):
-        x, y = place(tick, 0)
+        x, y = place(tick, levels[0])
         marks.append(_text(x, y + 20, f"{tick:,.0f}", anchor="middle"))
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        x, y = place(10**left, top * share)
-        marks.append(_text(x - 8, y + 4, f"{top * share:,.4g}", anchor="end"))
+    for level in levels:
+        x, y = place(10**left, level)
+        marks.append(_text(x - 8, y + 4, f"{level:,.4g}", anchor="end"))
         marks.append(f'<path d="M{x:.0f} {y:.0f}H{_WIDTH - _MARGIN}" stroke="#8888" fill="none"/>')
     for number, (label, series) in enumerate(drawn):
         colour = _COLOURS[number % len(_COLOURS)]

@@ -3,11 +3,14 @@
 The budget is the gateway's own, on a clock that this module turns. A player whom Redis knows is answered at once.
 Everybody else needs one look-up, waits for it as long as the budget lets them, and is otherwise told to come back;
 game servers come back after twice as long each time, up to a minute, spread over the second half of that time.
+
+Those who wait are counted, not kept one by one: a million of them ask a thousand million times. Whoever comes in one
+second finds the budget as the one before left it, so that nobody behind the first refusal need be asked about.
 """
 
 import asyncio
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -54,6 +57,8 @@ class _TurnedClock:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.slept_seconds = 0.0
+        """How long the last one waited for their turn; nobody waits less than who came before in that second."""
 
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
@@ -63,6 +68,7 @@ class _TurnedClock:
 
     async def sleep(self, duration: timedelta) -> None:
         """Return at once: the budget has counted the request already, and nothing else happens to it."""
+        self.slept_seconds = duration.total_seconds()
 
     def timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:  # noqa: ARG002 - as `Clock` has it
         return nullcontext()
@@ -71,36 +77,48 @@ class _TurnedClock:
 
 
 class _Crowd:
-    """The players who have no answer yet: how many come at which second, after how many refusals."""
+    """The players who have no answer yet: how many come at which second, after how many refusals.
+
+    Who was refused so often that it waits the longest is not counted any further: a player more or less often refused
+    behaves the same, and the work of a second stays the same however long the launch lasts.
+    """
 
     def __init__(self) -> None:
-        self._due: defaultdict[int, Counter[int]] = defaultdict(Counter)
+        self._due: defaultdict[int, list[int]] = defaultdict(_nobody)
         self._random = random.Random(_SEED)
 
     def arrive(self, count: int, *, within: int) -> None:
-        for second, share in enumerate(_spread(count, within)):
-            self._due[second][0] += share
+        for second in range(within):
+            self._due[second][0] += count * (second + 1) // within - count * second // within
 
-    def take(self, second: int) -> Counter[int]:
-        return self._due.pop(second, Counter())
+    def take(self, second: int) -> list[int]:
+        return self._due.pop(second, _nobody())
 
-    def send_away(self, waiting: Counter[int], second: int) -> None:
-        for refusals, count in waiting.items():
-            longest = _BACK_OFF_SECONDS[min(refusals, len(_BACK_OFF_SECONDS) - 1)]
+    def send_away(self, waiting: Sequence[int], second: int) -> None:
+        for refusals, count in enumerate(waiting):
+            longest = _BACK_OFF_SECONDS[refusals]
             shortest = longest // 2
-            width = longest - shortest + 1
-            if count >= width:
-                for delay, share in enumerate(_spread(count, width), shortest):
-                    self._due[second + delay][refusals + 1] += share
-                continue
-            for _ in range(count):
-                self._due[second + self._random.randint(shortest, longest)][refusals + 1] += 1
+            next_time = min(refusals + 1, len(_BACK_OFF_SECONDS) - 1)
+            seconds = range(second + shortest, second + longest + 1)
+            each, rest = divmod(count, len(seconds))
+            if each:
+                for due in seconds:
+                    self._due[due][next_time] += each
+            for due in self._random.sample(seconds, rest):
+                self._due[due][next_time] += 1
 
-    def pick(self, waiting: Counter[int], number: int) -> Counter[int]:
+    def pick(self, waiting: Sequence[int], number: int) -> list[int]:
         """Return some of them: whoever happens to ask first."""
-        if number >= waiting.total():
-            return waiting.copy()
-        return Counter(self._random.sample(list(waiting), number, counts=list(waiting.values())))
+        picked = _nobody()
+        if not number:
+            return picked
+        for refusals in self._random.sample(range(len(waiting)), number, counts=waiting):
+            picked[refusals] += 1
+        return picked
+
+
+def _nobody() -> list[int]:
+    return [0] * len(_BACK_OFF_SECONDS)
 
 
 def simulate_launches() -> tuple[Launch, ...]:
@@ -122,27 +140,28 @@ async def _simulate(players: int, known: float) -> Launch:
     at_once = players - strangers
     crowd = _Crowd()
     crowd.arrive(strangers, within=_JOIN_WITHIN_SECONDS)
-    questions, answered, second, last = at_once, 0, 0, 0.0
-    half = _JOIN_WITHIN_SECONDS / 2 if at_once * 2 >= players else 0.0
-    while answered < strangers:
+    questions, answered, second = at_once, 0, 0
+    half = last = 0.0
+    while answered < strangers or not half:
         waiting = crowd.take(second)
         clock.seconds = float(second)
-        questions += waiting.total()
-        admitted = crowd.pick(waiting, await _admitted(budget, waiting.total()))
-        answered += admitted.total()
+        questions += sum(waiting)
+        admitted = crowd.pick(waiting, await _admitted(budget, sum(waiting)))
+        answered += sum(admitted)
         at_once += admitted[0]
-        crowd.send_away(waiting - admitted, second)
-        if admitted:
-            last = second
-        if not half and (players - strangers) * min(1.0, second / _JOIN_WITHIN_SECONDS) + answered >= players / 2:
-            half = float(second)
+        crowd.send_away([count - picked for count, picked in zip(waiting, admitted, strict=True)], second)
+        if any(admitted):
+            last = second + clock.slept_seconds
         second += 1
+        known_and_here = (players - strangers) * min(1.0, second / _JOIN_WITHIN_SECONDS)
+        if not half and known_and_here + answered >= players / 2:
+            half = float(second)
     return Launch(
         players=players,
         known=known,
         at_once=at_once / players,
         half_seconds=half,
-        all_seconds=max(float(last), _JOIN_WITHIN_SECONDS),
+        all_seconds=max(last, _JOIN_WITHIN_SECONDS),
         floor_seconds=max(_JOIN_WITHIN_SECONDS, (strangers - _BURST) / _RATE),
         questions=questions,
     )
@@ -183,12 +202,8 @@ def plot(launches: Sequence[Launch]) -> str:
         (f"{known:.0%} known", [(one.players, one.all_seconds / 60) for one in launches if one.known == known])
         for known in _KNOWN
     ]
-    return lines("minutes until everybody has an answer", "players who join within ten minutes", "minutes", drawn)
-
-
-def _spread(count: int, places: int) -> list[int]:
-    each, rest = divmod(count, places)
-    return [each + (place < rest) for place in range(places)]
+    title = "minutes until everybody has an answer"
+    return lines(title, "players who join within ten minutes", "minutes", drawn, logarithmic=True)
 
 
 def _time(seconds: float) -> str:
