@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from benchmarks import footprint, growth, guard, profiling, simulation
+from benchmarks import footprint, growth, guard, misses, profiling, simulation
 from benchmarks.laboratory import Laboratory
 from benchmarks.modes import measure_rounds, open_floor, open_gateway_modes, open_peer
 from benchmarks.processes import BenchmarkError
@@ -115,6 +115,16 @@ def simulate(*, out: Path) -> None:
     click.echo(simulation.table(result))
     write_json(result, out / "simulation.json")
     (out / "simulation.svg").write_text(simulation.plot(result), encoding="utf-8")
+
+
+@main.command(name="misses")
+@_out
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="How many; the median one counts.")
+def miss(*, out: Path, rounds: int) -> None:
+    """Ask 500 questions at once that only the store can answer, and compare with what its budget allows."""
+    result = misses.measure_misses(rounds=rounds, tell=_say)
+    click.echo(misses.table(result))
+    write_json(result, out / "misses.json")
 
 
 @main.command()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import httpx
+from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
@@ -36,7 +37,7 @@ drain_seconds = 0
 [itch]
 base_url = "{store}"
 api_key = "{seller_key}"
-
+{itch}
 [redis]
 url = "{redis}"
 
@@ -57,6 +58,14 @@ rights = ["verify"]
 rate = 100000
 failed_keys_per_minute = 100000
 """
+
+
+class Budget(Struct, frozen=True):
+    """How much a gateway may ask the store, be it more than its settings allow."""
+
+    rate: float
+    burst: int
+    timeout_seconds: float
 
 
 class Target:
@@ -86,7 +95,8 @@ class Laboratory:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._directory = Path()
-        self._store_url = ""
+        self.store_url = ""
+        """Where the stand-in for the store answers, once open."""
         self._redis: RedisServer | None = None
         self.redis_client = Redis()
 
@@ -101,11 +111,11 @@ class Laboratory:
             self._redis = redis
             self.redis_client = stack.enter_context(Redis(unix_socket_path=str(redis.socket_path)))
             port = free_port()
-            self._store_url = f"http://127.0.0.1:{port}"
+            self.store_url = f"http://127.0.0.1:{port}"
             stack.enter_context(
                 ServerProcess(
                     [_gateway_command(), "sandbox", "--port", str(port)],
-                    ready_url=f"{self._store_url}/sandbox",
+                    ready_url=f"{self.store_url}/sandbox",
                     complaints=self._directory / "store.log",
                     cores=LOAD_CORE,
                 )
@@ -118,7 +128,7 @@ class Laboratory:
 
     def warm(self, numbers: range, *, owned: bool = True) -> None:
         """Let Redis know these identities, as the gateway keeps them."""
-        environment = f"current {self._store_url}"
+        environment = f"current {self.store_url}"
         warm_gateways(self.redis_client, numbers, secret=_SECRET, environment=environment, owned=owned)
 
     def warm_for_peer(self, numbers: range) -> None:
@@ -131,16 +141,18 @@ class Laboratory:
         max_entries: int | None = None,
         max_mebibytes: int | None = None,
         cores: Sequence[int] = SERVER_CORE,
+        budget: Budget | None = None,
     ) -> Target:
-        """Start a gateway, with the default bounds of its in-process cache unless others are named."""
+        """Start a gateway, with the default store budget and bounds of its cache unless others are named."""
         port = free_port()
         bounds = {"max_entries": max_entries, "max_mebibytes": max_mebibytes}
         configuration = self._directory / f"gateway-{port}.toml"
         configuration.write_text(
             _CONFIGURATION.format(
                 secret=_SECRET.reveal(),
-                store=self._store_url,
+                store=self.store_url,
                 seller_key=SELLER_KEY,
+                itch=f"timeout = {budget.timeout_seconds}\n" if budget is not None else "",
                 redis=self.redis_server.url,
                 cache="".join(f"{name} = {bound}\n" for name, bound in bounds.items() if bound is not None),
                 label=GAME.label,
@@ -150,6 +162,9 @@ class Laboratory:
             encoding="utf-8",
         )
         command: list[str | Path] = [_gateway_command(), "serve", "--config", configuration, "--port", str(port)]
+        if budget is not None:
+            program = _HERE / "contenders" / "any_budget.py"
+            command = [sys.executable, program, configuration, str(port), str(budget.rate), str(budget.burst)]
         return self._open(command, port, ready="/readyz", cores=cores)
 
     def contender(self, name: str, *, ready: str = "/readyz") -> Target:
@@ -179,7 +194,7 @@ class Laboratory:
             "peer:app",
         ]
         environment = {
-            "PEER_STORE_URL": self._store_url,
+            "PEER_STORE_URL": self.store_url,
             "PEER_API_KEY": SELLER_KEY,
             "PEER_REDIS_URL": self.redis_server.url,
             "PEER_TOKEN": TOKEN,
