@@ -119,7 +119,7 @@ class ClusterBudget:
             raise SourceRateLimited("the store asked us to stay away", retry_after=turn.wait)
         if turn.said != _GRANTED:
             raise Overloaded("the store budget is spent", retry_after=turn.wait)
-        self._own.spent()
+        self._own.spent(turn.wait)
         if turn.wait > timedelta():
             with self._queueing():
                 await self._clock.sleep(turn.wait)

@@ -116,10 +116,14 @@ class TokenBucket:
         if before == timedelta():
             self._paused(pause)
 
-    def spent(self) -> None:
-        """Take note of a request that somebody else permitted: it shrinks the burst, and makes nobody wait."""
+    def spent(self, wait: timedelta) -> None:
+        """Take note of a request that somebody else permitted, to be sent after `wait`.
+
+        It shrinks the burst. Nobody has to wait for it any longer than it waits itself.
+        """
         self._refill()
-        self._tokens = max(min(0.0, self._tokens), self._tokens - 1)
+        latest = -wait.total_seconds() * self._rate * self._share
+        self._tokens = min(self._tokens, max(self._tokens - 1, latest))
 
     def answered(self) -> None:
         """Give back some of the rate; the first normal answer after a pause ends it for good.

@@ -164,6 +164,26 @@ async def test_losing_redis_gives_no_second_burst(own_redis: RedisServer) -> Non
         assert (taken, await drain(bench.budget)) == (BURST, 0)
 
 
+async def test_losing_redis_sends_nothing_beside_the_turns_that_it_gave(own_redis: RedisServer) -> None:
+    """They are still used: whoever asks then is sent after the last of them, as if the replica had given them."""
+    async with replicas(own_redis.url, rate=3, patience=100) as bench:
+        budget, clock = bench.budget, bench.clock
+        for _ in range(BURST):
+            await budget.acquire(FOREGROUND)
+        waiting = [asyncio.ensure_future(budget.acquire(FOREGROUND)) for _ in range(6)]
+        await until(lambda: clock.sleepers == len(waiting))
+        own_redis.kill()
+
+        late = asyncio.ensure_future(budget.acquire(FOREGROUND))
+        await until(lambda: clock.sleepers == len(waiting) + 1)
+        await clock.advance(seconds(2))
+        sent = [task.done() for task in [*waiting, late]]
+        await clock.advance(seconds(10))
+        await late
+
+    assert sent == [True] * 6 + [False]
+
+
 async def test_a_pause_outlives_redis(own_redis: RedisServer) -> None:
     """Whoever knew of it keeps to it, also when Redis comes back and knows nothing."""
     async with replicas(own_redis.url) as bench:

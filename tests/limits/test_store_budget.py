@@ -141,7 +141,7 @@ async def test_what_somebody_else_permitted_shrinks_the_burst(bucket: TokenBucke
     """Down to nothing, and no further: nobody has to wait for it."""
     left = []
     for _ in range(6):
-        bucket.spent()
+        bucket.spent(timedelta())
         left.append(bucket.tokens())
 
     assert left == [3, 2, 1, 0, 0, 0]
@@ -153,7 +153,7 @@ async def test_what_somebody_else_permitted_lengthens_no_queue(bucket: TokenBuck
     tasks = ask(bucket, 1)
     await clock.advance(seconds(0))
 
-    bucket.spent()
+    bucket.spent(timedelta())
 
     assert bucket.tokens() == -1
     await clock.advance(seconds(0.5))
@@ -261,3 +261,16 @@ async def test_whatever_happens_the_budget_is_kept(
     assert bucket.tokens() <= burst
     assert all(wait is not None and wait > timedelta() for wait in told_to_wait)
     assert most_above(rate, sent) <= burst + 1e-3
+
+
+async def test_what_somebody_else_permitted_for_later_is_waited_for(bucket: TokenBucket) -> None:
+    """No longer than it waits itself, and each of them no longer than its own share of the rate."""
+    await spend(bucket, 4)
+    rate = 2
+
+    left = []
+    for wait in (0.25, 0.75, 1000, 1000):
+        bucket.spent(seconds(wait))
+        left.append(bucket.tokens())
+
+    assert left == [-0.25 * rate, -0.75 * rate, -0.75 * rate - 1, -0.75 * rate - 2]
