@@ -144,25 +144,29 @@ async def open_gateway(
         ]
         if sandbox is not None:
             routers.append(create_control_router(sandbox))
+        heads = KnownHeads(callers)
         prompt = PromptDesk(
             verification=verification,
-            heads=KnownHeads(callers),
+            heads=heads,
             answers=PreparedAnswers(max_bytes=bytes_for_answers(settings)),
             writer=writer,
             metrics=metrics,
             log=log,
             clock=clock,
         )
+        fast_path = FastPath(
+            _framework(routers, log),
+            desk=desk,
+            prompt=prompt,
+            heads=heads,
+            callers=callers,
+            clock=clock,
+            crashed=partial(crash_reply, log=log),
+        )
         edge = Edge(
-            FastPath(
-                _framework(routers, log),
-                desk=desk,
-                prompt=prompt,
-                callers=callers,
-                clock=clock,
-                crashed=partial(crash_reply, log=log),
-            ),
+            fast_path,
             answers_at_once=prompt.answer,
+            answers_soon=fast_path.answer_soon,
             clock=clock,
             on_shed=lambda: metrics.refused(RefusalCause.OVERLOADED),
         )

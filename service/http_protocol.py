@@ -4,7 +4,6 @@ from asyncio import CancelledError, Task, TimerHandle, Transport, current_task
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Final
 
 from httptools import HttpParserError, HttpParserUpgrade
@@ -14,6 +13,7 @@ from uvicorn._types import Scope as ASGIScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.api.problems import Reply
+from service.api.response_bytes import response_bytes
 
 _PIECE: Final = 4096
 """How much is parsed at a time, and so how closely headers are counted: one read may bring 256 KiB."""
@@ -24,6 +24,10 @@ _MOST_QUEUED: Final = 16
 
 _FAREWELL_SECONDS: Final = 0.1
 """How long an idle connection is kept when the server stops: a request may be on its way already."""
+
+
+CLOSE: Final = b"connection: close\r\n"
+"""What a response says after which the connection is closed."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -173,10 +177,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._send_and_close(self.refuse())
 
     def _send_and_close(self, reply: Reply) -> None:
-        head = [f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}", f"content-type: {reply.media_type}"]
-        head += [f"content-length: {len(reply.body)}", "connection: close"]
-        head += [f"{name}: {value}" for name, value in reply.headers.items()]
-        self.transport.write("\r\n".join([*head, "\r\n"]).encode("ascii") + reply.body)
+        self.transport.write(response_bytes(reply, CLOSE))
         self.transport.close()
 
     def _take(self, piece: bytes) -> None:

@@ -103,7 +103,7 @@ class Inquiries:
             if now < lifetime.revalidate_until:
                 if not limits.only_if_cached and lifetime.due_for_refresh(now):
                     self._refresh(inquiry, now)
-                return self._recalled(inquiry, remembered)
+                return self._recalled(inquiry, remembered, lifetime)
         try:
             observation = await self.ask(inquiry, limits)  # step 2
         except NotCached:
@@ -112,9 +112,12 @@ class Inquiries:
             # Grace: what was proven stays proven for a while. A no is never repeated past its short life.
             remembered = self._store.peek(inquiry.name) or remembered
             # It may have been invalidated while the store was asked.
-            if remembered is None or not self._usable(inquiry, remembered, self._above_floor(inquiry, limits)):
+            if remembered is None or not self._above_floor(inquiry, limits).accept(remembered.observation):
                 raise
-            return self._recalled(inquiry, remembered)
+            lifetime = inquiry.lifetime(remembered.observation)
+            if self._clock.now() >= lifetime.usable_until:
+                raise
+            return self._recalled(inquiry, remembered, lifetime)
         lifetime = inquiry.lifetime(observation)
         return Found(observation, CacheTier.NONE, policy.standing_of(observation, lifetime, stale=False))
 
@@ -207,19 +210,14 @@ class Inquiries:
             return limits
         return replace(limits, oldest=floor)
 
-    def _recalled(self, inquiry: Inquiry, remembered: Remembered) -> Found:
+    def _recalled(self, inquiry: Inquiry, remembered: Remembered, lifetime: Lifetime) -> Found:
         observation, now = remembered.observation, self._clock.now()
-        lifetime = inquiry.lifetime(observation)
         standing = policy.standing_of(observation, lifetime, stale=now >= lifetime.fresh_until)
         until = min(lifetime.fresh_until, lifetime.refresh_from or lifetime.fresh_until)
         ground = None
         if remembered.imprint is not None and now < until:
             ground = Ground(inquiry.name, remembered.imprint, also=inquiry.also, until=until)
         return Found(observation, remembered.tier, standing, ground)
-
-    def _usable(self, inquiry: Inquiry, remembered: Remembered, limits: Limits) -> bool:
-        usable_until = inquiry.lifetime(remembered.observation).usable_until
-        return limits.accept(remembered.observation) and self._clock.now() < usable_until
 
 
 def _later(one: datetime, other: datetime | None) -> datetime:

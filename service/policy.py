@@ -84,7 +84,10 @@ def spread_of(name: Fingerprint) -> float:
 
 def counting_proof(evidence: Evidence, rules: GameRules) -> Proof | None:
     """Return the first proof that the operator accepts for this game."""
-    return next((proof for proof in evidence.proofs if proof.kind in rules.accept), None)
+    for proof in evidence.proofs:
+        if proof.kind in rules.accept:
+            return proof
+    return None
 
 
 def lifetime_of(observation: Observation, rules: GameRules, *, spread: float) -> Lifetime:

@@ -1,12 +1,18 @@
-"""HTTP for questions whose answer is known already: it is written at once, by no task and through no application."""
+"""HTTP for plain questions: they are answered without the server's parser and its response cycle."""
 
-from collections.abc import Callable
+from asyncio import Task
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
-from service.http_protocol import BoundedProtocol
+from service.api.problems import Reply
+from service.api.response_bytes import response_bytes
+from service.http_protocol import CLOSE, BoundedProtocol
 
 AnswerAtOnce: TypeAlias = Callable[[bytes, bytes, Any], bytes | None]
 """Takes a whole request, header fields for the response, and the address that it came in on."""
+
+AnswerSoon: TypeAlias = Callable[[bytes, Any], Coroutine[Any, Any, Reply] | None]
+"""Takes a whole request and the address that it came in on; what it returns raises nothing but for a bug."""
 
 _LARGEST: Final = 4096
 """A larger request is not looked at here; most questions take a few hundred bytes."""
@@ -16,28 +22,88 @@ class PromptProtocol(BoundedProtocol):
     """One connection; made by `prompt_protocol`.
 
     What comes in while the connection is at rest, begins like a question and is one whole request, is shown to
-    `answer_at_once`. If that has no answer, or anything else comes in, everything is as if there were no such thing.
-    (The parser alone, with the task and the response cycle behind it, took three times as long as knowing the answer.)
+    `answer_at_once` and, if that has no answer, to `answer_soon`, whose answer is waited for in a task. If neither
+    takes it, or anything else comes in, everything is as if there were no such thing. (The parser alone, with the
+    response cycle behind it, took three times as long as knowing the answer.)
+
+    While an answer is waited for the connection is as busy as with any other request: what comes in meanwhile is held.
     """
 
     beginning: bytes
     answer_at_once: AnswerAtOnce
+    answer_soon: AnswerSoon
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - handed on as they are
+        super().__init__(*arguments, **settings)
+        self._waited_for: Task[Reply] | None = None
 
     def data_received(self, data: bytes) -> None:
-        if len(data) > _LARGEST or not data.startswith(self.beginning) or not self._is_at_rest():
+        if self._waited_for is not None:
+            self._held += data
+            self.flow.pause_reading()
+        elif len(data) > _LARGEST or not data.startswith(self.beginning) or not self._is_at_rest():
             super().data_received(data)
-            return
-        fields = b"".join([b"%b: %b\r\n" % field for field in self.server_state.default_headers])
-        response = self.answer_at_once(data, fields, self.server)
-        if response is None:
+        elif (response := self.answer_at_once(data, self._fields(), self.server)) is not None:
+            self._begin()
+            self._send(response)
+        elif (answer := self.answer_soon(data, self.server)) is not None:
+            self._begin()
+            self._wait_for(answer)
+        else:
             super().data_received(data)
-            return
-        self.transport.write(response)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._waited_for is not None:
+            self._waited_for.cancel()
+
+    def shutdown(self) -> None:
+        if self._waited_for is None:
+            super().shutdown()
+        else:
+            self._stopping = True
+
+    def _begin(self) -> None:
+        """Do what the parser does when a request begins and has arrived."""
         self._arrived()
         self._header_bytes = 0  # line breaks before the question were none of the next one's header
         self._unset_keepalive_if_required()
+
+    def _wait_for(self, answer: Coroutine[Any, Any, Reply]) -> None:
+        self._waited_for = self.loop.create_task(answer)
+        self.tasks.add(self._waited_for)  # type: ignore[arg-type]  # the server counts them, and waits for their end
+        self._waited_for.add_done_callback(self._answered)
+
+    def _answered(self, task: Task[Reply]) -> None:
+        self.tasks.discard(task)
+        self._waited_for = None
+        if task.cancelled():
+            self._hang_up()  # by whom: the caller has gone already, or the server stops and waits no longer
+            return
+        try:
+            reply = task.result()
+        except BaseException:
+            self._hang_up()
+            raise  # the event loop reports it
+        if self.transport.is_closing():
+            return
+        closes = reply.headers.get("connection") == "close"
+        fields = self._fields() + (CLOSE if self._stopping and not closes else b"")
+        self._send(response_bytes(reply, fields))
+        if self._stopping or closes:
+            self.transport.close()
+            return
+        self.flow.resume_reading()
+        if self._held:
+            self._read_on()
+
+    def _send(self, response: bytes) -> None:
+        self.transport.write(response)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         self.server_state.total_requests += 1
+
+    def _fields(self) -> bytes:
+        return b"".join([b"%b: %b\r\n" % field for field in self.server_state.default_headers])
 
     def _is_at_rest(self) -> bool:
         """Whether nothing is under way here, and more may be begun."""
@@ -50,8 +116,12 @@ class PromptProtocol(BoundedProtocol):
 
 
 def prompt_protocol(
-    bounded: type[BoundedProtocol], *, beginning: bytes, answer_at_once: AnswerAtOnce
+    bounded: type[BoundedProtocol], *, beginning: bytes, answer_at_once: AnswerAtOnce, answer_soon: AnswerSoon
 ) -> type[PromptProtocol]:
     """Return the protocol for one server, made of the one that has its bounds."""
-    members = {"beginning": beginning, "answer_at_once": staticmethod(answer_at_once)}
+    members = {
+        "beginning": beginning,
+        "answer_at_once": staticmethod(answer_at_once),
+        "answer_soon": staticmethod(answer_soon),
+    }
     return type("PromptProtocol", (PromptProtocol, bounded), members)

@@ -1,9 +1,10 @@
-"""A server's part for tests without one: what can be answered at once is, everything else goes to the application."""
+"""A server's part for tests without one: plain questions are answered as there, the rest goes to the application."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from service.api.edge import Edge
+from service.api.response_bytes import response_bytes
 
 _LARGEST: Final = 4096
 
@@ -21,6 +22,9 @@ def as_served(edge: Edge) -> Callable[[Any, Receive, Send], Awaitable[None]]:
         response = None
         if messages[-1]["type"] == "http.request" and not messages[-1]["more_body"]:
             response = edge.answer_at_once(_request(scope, messages), b"", scope["server"])
+            soon = None if response else edge.answer_soon(_request(scope, messages), scope["server"])
+            if soon is not None:
+                response = response_bytes(await soon)
         if response is None:
             await edge(scope, _replaying(messages, receive), send)
             return

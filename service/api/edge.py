@@ -4,12 +4,14 @@ Every response carries its request id and `Cache-Control: no-store`. The operati
 listener of their own, and are told apart here by the port that a request came in on.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, TypeAlias
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.api.answers import shed_reply
 from service.api.identifiers import request_id_from, trace_id_from
@@ -41,8 +43,19 @@ AnswerAtOnce: TypeAlias = Callable[[bytes, bytes], bytes | None]
 """Takes a whole request and header fields for the response; returns the response if it needs no waiting."""
 
 
+class Begun(Struct, frozen=True):
+    """A request that is to be answered without the server's parser: its id, and what answers it."""
+
+    request_id: str
+    answer: Callable[[], Coroutine[Any, Any, Reply]]
+
+
+AnswerSoon: TypeAlias = Callable[[bytes], Begun | None]
+"""Takes a whole request; returns how it is answered, if that needs neither parser nor framework."""
+
+
 class Edge:
-    """Wraps the application, and `answers_at_once`, its part that needs no waiting.
+    """Wraps the application, and its parts for plain questions: `answers_at_once` without waiting, `answers_soon`.
 
     `operations_port` is the port that alone serves the operational endpoints, if any. While `draining`, every response
     asks its connection to be closed, so that callers come back to another gateway.
@@ -53,12 +66,14 @@ class Edge:
         app: ASGIApp,
         *,
         answers_at_once: AnswerAtOnce,
+        answers_soon: AnswerSoon,
         clock: Clock,
         on_shed: Callable[[], None],
         operations_port: int | None = None,
     ) -> None:
         self._app = app
         self._answers_at_once = answers_at_once
+        self._answers_soon = answers_soon
         self._clock = clock
         self._on_shed = on_shed
         self.operations_port = operations_port
@@ -93,11 +108,17 @@ class Edge:
 
         None for whatever needs to be waited for, and then nothing has happened yet: it goes the usual way.
         """
-        if self.draining or (
-            self.operations_port is not None and server is not None and server[1] == self.operations_port
-        ):
+        if self.draining or self._is_for_operations(server):
             return None
         return self._answers_at_once(request, fields)
+
+    def answer_soon(self, request: bytes, server: Any) -> Coroutine[Any, Any, Reply] | None:  # noqa: ANN401 - as above
+        """Return how a whole request that came in at that address is answered, as far as that needs no parser.
+
+        None for whatever does, and then nothing has happened yet: it goes the usual way.
+        """
+        begun = None if self.draining or self._is_for_operations(server) else self._answers_soon(request)
+        return None if begun is None else self._answer(begun)
 
     async def shed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what comes on top of what the process can take on: at once, and without looking at it.
@@ -118,6 +139,20 @@ class Edge:
         headers = {"x-request-id": request_id, "cache-control": "no-store"}
         return status_reply(400, request_id=request_id, headers=headers)
 
+    async def _answer(self, begun: Begun) -> Reply:
+        self._in_flight += 1
+        try:
+            reply = await begun.answer()
+        finally:
+            self._in_flight -= 1
+        headers = {**reply.headers, "x-request-id": begun.request_id, "cache-control": "no-store"}
+        if self.draining:
+            headers["connection"] = "close"
+        return replace(reply, headers=headers)
+
+    def _is_for_operations(self, server: Any) -> bool:  # noqa: ANN401 - as a socket has it, or as ASGI does
+        return self.operations_port is not None and server is not None and bool(server[1] == self.operations_port)
+
     def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
         return request_id_from(_text(headers.get(b"x-request-id")), at=self._clock.now())
 
@@ -137,10 +172,8 @@ class Edge:
     def _misplaced(self, scope: Scope) -> bool:
         if self.operations_port is None:
             return False
-        server = scope.get("server")
-        on_operations_port = server is not None and server[1] == self.operations_port
         # As the router reads it: to it, `/metrics/` is `/metrics` too.
-        return on_operations_port != (normalize_path(scope["path"]) in OPERATIONS)
+        return self._is_for_operations(scope.get("server")) != (normalize_path(scope["path"]) in OPERATIONS)
 
 
 async def send_reply(reply: Reply, send: Send) -> None:

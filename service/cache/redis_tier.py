@@ -26,6 +26,7 @@ from service.ownership import CacheTier, Fingerprint
 from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES
+from service.redis.joined_gets import get_all
 
 T = TypeVar("T")
 
@@ -123,11 +124,7 @@ class RedisTier:
         return replies
 
     async def _fetch(self, keys: Sequence[str]) -> Sequence[Reply]:
-        # Not MGET: its keys would have to live on one node of a cluster.
-        pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.get(key)
-        replies = await pipeline.execute(raise_on_error=False)
+        replies = await get_all(self._client, keys)
         # An entry of a foreign type says nothing about Redis; any other error is Redis failing, for all of them. (What
         # is no Redis at all may answer anything, even a number.)
         for reply in replies:

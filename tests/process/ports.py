@@ -10,6 +10,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.http_protocol import Bounds
+from service.prompt_protocol import prompt_protocol
 from service.settings import Settings
 from tests.clock import FakeClock
 from tests.gateways import Asker, LogLines, opened
@@ -52,7 +53,10 @@ async def on_port(
     """Open a gateway and serve it as `service.server` does, or by another protocol."""
     async with opened(settings, clock=clock, log=log) as gateway:
         edge = gateway.gateway.asgi
-        own = protocol(bounds=Bounds(), max_requests=settings.max_requests, shed=edge.shed, refuse=edge.refuse)
+        bounded: Any = protocol(bounds=Bounds(), max_requests=settings.max_requests, shed=edge.shed, refuse=edge.refuse)
+        own = prompt_protocol(
+            bounded, beginning=b"POST /verify/", answer_at_once=edge.answer_at_once, answer_soon=edge.answer_soon
+        )
         async with (
             served(edge, http or own) as server,
             httpx.AsyncClient(

@@ -1,0 +1,15 @@
+"""Replies as they stand on the wire, for what the server's own response cycle is not needed for."""
+
+from http import HTTPStatus
+from typing import Final
+
+from service.api.problems import Reply
+
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
+
+def response_bytes(reply: Reply, fields: bytes = b"") -> bytes:
+    """Return a reply as a whole response; `fields` are header fields of the server, each with its line break."""
+    own = "".join([f"{name}: {value}\r\n" for name, value in reply.headers.items()])
+    length = f"content-type: {reply.media_type}\r\ncontent-length: {len(reply.body)}\r\n{own}\r\n"
+    return _STATUS_LINES[reply.status].encode("ascii") + fields + length.encode("ascii") + reply.body
