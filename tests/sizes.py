@@ -21,8 +21,11 @@ STOPS: Final = 100 if SOAK else 3
 INTERLEAVINGS: Final = 50_000 if SOAK else 60
 """Orders in which two replicas are asked, told, cut off and restarted."""
 
-DECISIONS: Final = 500 if SOAK else 8
+DECISIONS: Final = 500 if SOAK else 10
 """Orders in which the world changes around two gateways that are asked about it."""
+
+STEPS: Final = 40 if SOAK else 20
+"""How long each of these orders is."""
 
 CUT_REQUESTS: Final = 20_000 if SOAK else 800
 """Requests of callers of whom a third hang up."""

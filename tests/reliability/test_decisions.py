@@ -56,7 +56,7 @@ from tests.reliability.ledger import (
 from tests.reliability.store import BASE_URL, Statement, StoreLine
 from tests.reliability.trouble import SPOILT, STORE, UNWELL, Entries, entries_of, flush, heal, put_back
 from tests.reliability.wrapping import answer_of, body_of
-from tests.sizes import DECISIONS
+from tests.sizes import DECISIONS, STEPS
 
 REPLICAS: Final = st.integers(0, 1)
 STEP: Final = timedelta(milliseconds=50)
@@ -275,7 +275,7 @@ class World(RuleBasedStateMachine):
         elif self.well_since is None:
             self.well_since = self.clock.now()
 
-    @rule(index=REPLICAS, mode=st.sampled_from([Mode.PASS, Mode.PASS, *Mode]))
+    @rule(index=REPLICAS, mode=st.sampled_from([*[Mode.PASS] * 8, *Mode]))
     def network(self, index: int, mode: Mode) -> None:
         """A replica loses Redis, or finds it again."""
         self.proxies[index].be(mode)
@@ -588,7 +588,7 @@ def test_no_decision_is_wrong(variant: Variant[Parts], server: RedisServer) -> N
 
     Machine.server = server
     how = settings(
-        max_examples=DECISIONS, stateful_step_count=40, deadline=None, derandomize=True, phases=[Phase.generate]
+        max_examples=DECISIONS, stateful_step_count=STEPS, deadline=None, derandomize=True, phases=[Phase.generate]
     )
     if not variant.broken:
         run_state_machine_as_test(Machine, settings=how)
