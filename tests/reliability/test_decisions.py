@@ -320,7 +320,7 @@ class World(RuleBasedStateMachine):
         except ReadOnlyError:
             self.overdue = True  # nobody can change them now; when it is healed they are over
 
-    @rule(index=REPLICAS, ban=st.sampled_from([None, seed.OWNER_ID, seed.STRANGER_ID]))
+    @rule(index=REPLICAS, ban=st.sampled_from([seed.OWNER_ID, seed.OWNER_ID, seed.STRANGER_ID, None]))
     def restart(self, index: int, ban: int | None) -> None:
         """A replica is started anew, with other rules perhaps; what it knew by itself is lost."""
         self.banned = frozenset() if ban is None else frozenset({ban})
