@@ -78,7 +78,8 @@ async def bench(directory: Path, server: RedisServer, log: LogLines, app: App) -
             config = _config(gateway.gateway, max_requests=settings.max_requests, bounds=Bounds())
             assert isinstance(config.http, type)
             assert issubclass(config.http, HttpToolsProtocol)
-            async with served(app(edge), config.http) as port:
+            http = config.http if app is whole else type("TheUsualWay", (config.http,), {"beginning": b"\0"})
+            async with served(app(edge), http) as port:
                 yield Bench(gateway, port, client, operator)
 
 
