@@ -3,20 +3,18 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
 from typing import Final, Protocol, TypeAlias
 
 from redis.asyncio import Redis
 
 from service.errors import NoAnswer
-from service.interfaces import Priority, StoreBudget
+from service.interfaces import StoreBudget
 from service.limits.cluster_budget import ClusterBudget
 from service.limits.store_budget import TokenBucket
 from service.redis.connect import RedisClient
 from tests.clock import FakeClock
+from tests.limits.buckets import FOREGROUND, Told, make, seconds
 
-FOREGROUND: Final = Priority.FOREGROUND
-BACKGROUND: Final = Priority.BACKGROUND
 KEY: Final = "og:v1:b:test"
 
 _PATIENCE_SECONDS: Final = 10.0
@@ -29,23 +27,6 @@ end
 """
 
 AnyBudget: TypeAlias = TokenBucket | ClusterBudget
-
-
-def seconds(number: float) -> timedelta:
-    """Return a duration."""
-    return timedelta(seconds=number)
-
-
-class Told:
-    """What a budget told of its pauses."""
-
-    def __init__(self) -> None:
-        self.pauses: list[timedelta] = []
-        self.resumed = 0
-
-    def resume(self) -> None:
-        """A pause ended."""
-        self.resumed += 1
 
 
 class Bench(Protocol):
@@ -71,7 +52,7 @@ class ProcessBench:
     def __init__(self, *, rate: float, burst: int, patience: float, jitter: float = 1.0) -> None:
         self.clock = FakeClock()
         self.told = Told()
-        self.budget = bucket(self.clock, self.told, rate=rate, burst=burst, patience=patience, jitter=jitter)
+        self.budget = make(self.clock, self.told, rate=rate, burst=burst, patience=patience, jitter=jitter)
 
     async def pass_time(self, number: float) -> None:
         """Move the clock."""
@@ -106,7 +87,7 @@ class ClusterBench:
         self.keys = keys or [KEY] * replicas
         self.tolds = [Told() for _ in self.keys]
         self.owns = [
-            bucket(
+            make(
                 self.clock,
                 told,
                 rate=rate / len(self.keys),
@@ -150,21 +131,6 @@ class ClusterBench:
         value = await self.operator.hget(key, field)
         assert value is not None
         return float(value)
-
-
-def bucket(
-    clock: FakeClock, told: Told, *, rate: float, burst: int, patience: float, jitter: float = 1.0
-) -> TokenBucket:
-    """Return a budget of one process."""
-    return TokenBucket(
-        rate=rate,
-        burst=burst,
-        patience=seconds(patience),
-        clock=clock,
-        paused=told.pauses.append,
-        resumed=told.resume,
-        jitter=lambda: jitter,
-    )
 
 
 async def drain(budget: StoreBudget, *, most: int = 10_000) -> int:

@@ -14,8 +14,9 @@ from redis.asyncio import Redis
 
 from service.errors import Overloaded, SourceRateLimited
 from service.interfaces import Priority
-from tests.cluster.budgets import BACKGROUND, FOREGROUND, Bench, ClusterBench, ProcessBench, drain, seconds
+from tests.cluster.budgets import Bench, ClusterBench, ProcessBench, drain
 from tests.gateways import until
+from tests.limits.buckets import BACKGROUND, FOREGROUND, seconds
 
 TOKEN: Final = 50.0
 """Seconds."""

@@ -16,8 +16,9 @@ from service.redis.circuit import PAUSE_SECONDS
 from service.redis.connect import connect
 from service.secret import RedisUrl
 from tests.cache.wire import server_that_says
-from tests.cluster.budgets import BACKGROUND, FOREGROUND, ClusterBench, drain, seconds
+from tests.cluster.budgets import ClusterBench, drain
 from tests.gateways import until
+from tests.limits.buckets import BACKGROUND, FOREGROUND, seconds
 from tests.redis_server import RedisServer, free_port
 
 BURST: Final = 12

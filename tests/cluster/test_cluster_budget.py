@@ -16,9 +16,10 @@ from service.errors import NoAnswer, Overloaded, SourceRateLimited
 from service.limits.cluster_budget import ClusterBudget
 from service.limits.store_budget import LONGEST_PAUSE
 from service.redis.runner import AT_ONCE
-from tests.cluster.budgets import BACKGROUND, FOREGROUND, KEY, ClusterBench, drain, seconds
+from tests.cluster.budgets import KEY, ClusterBench, drain
 from tests.cluster.promises import Variant, promised, variants
 from tests.gateways import until
+from tests.limits.buckets import BACKGROUND, FOREGROUND, seconds
 
 THREE: Final = 3
 SLOW: Final = 1 / 50

@@ -15,9 +15,10 @@ from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
 from tests.cache.samples import KEYS, NAME
 from tests.clock import FakeClock
-from tests.cluster.budgets import FOREGROUND, ClusterBench, drain, seconds
+from tests.cluster.budgets import ClusterBench, drain
 from tests.cluster.claimants import CLAIM, Claimant, SlowStore
 from tests.cluster.clocks import UnhurriedClock
+from tests.limits.buckets import FOREGROUND, seconds
 from tests.redis_server import RedisServer
 
 RIGHTS: Final = redis_rights.as_rules(*redis_rights.COMMANDS).split()
