@@ -88,7 +88,7 @@ class Inquiries:
 
     async def recall(self, inquiry: Inquiry) -> Remembered | None:
         """Return what any tier remembers, without asking the store."""
-        return self._store.peek(inquiry.name) or await self._store.get(inquiry.name)
+        return await self._store.get(inquiry.name)
 
     async def find_out(self, inquiry: Inquiry, limits: Limits) -> Found:
         """Return what is remembered, what the store says, or, while it says nothing, older proof.

@@ -98,7 +98,7 @@ class ClusterClaims:
 
     async def _take(self, key: str, token: str) -> object:
         """Return what became of our claim. If nobody waits for that any more, it is let go of."""
-        taking = self._held.start(self._scripts.run(_TAKE, key, token, _LIFETIME))
+        taking = self._scripts.start(_TAKE, key, token, _LIFETIME)
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:

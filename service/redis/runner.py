@@ -18,9 +18,9 @@ AT_ONCE: Final = 8
 class ScriptRunner:
     """Runs the scripts of one purpose. Nothing that Redis does makes it raise.
 
-    Each runs in a task of its own, to its end, even if whoever wanted it is cancelled meanwhile: cancelling redis-py
-    costs the connection, and before Python 3.12 it may swallow the cancellation, for `asyncio.wait_for`, in which it
-    sends, did so when it had just ended (https://github.com/python/cpython/issues/86296).
+    Each runs in a task of its own, until it ends or patience with Redis does, even if whoever wanted it is cancelled
+    meanwhile: cancelling redis-py costs the connection, and before Python 3.12 it may swallow the cancellation, for
+    `asyncio.wait_for`, in which it sends, did so when it had just ended (https://github.com/python/cpython/issues/86296).
     """
 
     def __init__(self, client: RedisClient, *, clock: Clock) -> None:
@@ -37,7 +37,11 @@ class ScriptRunner:
 
     async def run(self, script: Script, key: str, *arguments: str | int) -> object:
         """Return what Redis answered, None where it failed or is left alone."""
-        return await asyncio.shield(self._under_way.start(self._run(script, key, *arguments)))
+        return await asyncio.shield(self.start(script, key, *arguments))
+
+    def start(self, script: Script, key: str, *arguments: str | int) -> asyncio.Task[object]:
+        """Begin to run it, for those who want to know what `run` returns even after they were cancelled."""
+        return self._under_way.start(self._run(script, key, *arguments))
 
     async def close(self) -> None:
         """Let end what is under way, for a second at most."""
