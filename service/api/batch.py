@@ -8,7 +8,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from service.api.problems import Reply
 from service.api.questions import Batch, BodyReader, Item, ItemHead, method_of
-from service.api.verify import Asking, VerifyDesk
+from service.api.verify import Asking, VerifyDesk, require_rights
 from service.errors import BadQuestion, QuestionRefused
 
 _READ_BATCH: Final = BodyReader(Batch)
@@ -58,11 +58,11 @@ class BatchDesk:
             if asking.caller.limits is not None:
                 asking.caller.limits.ask()
             item: Item = _READ_ITEM.read(raw, at=at)
-            self._desk.require_right(method_of(item), asking.caller)
+            require_rights(method_of(item), asking.caller)
             reply = await self._desk.answer(item, asking, at=at)
         except QuestionRefused as refusal:
             reply = self._desk.refuse(refusal, request_id=asking.request_id, caller=asking.caller)
-        if reply.status == 200:  # noqa: PLR2004
+        if reply.status == 200:  # noqa: PLR2004 - HTTP's own number
             return Result(key, reply.status, decision=Raw(reply.body))
         return Result(key, reply.status, problem=Raw(reply.body))
 

@@ -9,7 +9,7 @@ Whatever else comes is handed on untouched, its body included, so that only the 
 it. The framework itself takes three times as long for a question as all the rest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -25,18 +25,17 @@ from service.api.problems import Reply
 from service.api.prompt import PromptDesk
 from service.api.questions import QUESTIONS, AnyQuestion, BodyReader
 from service.api.routes import LARGEST_BODY, PATHS, is_json
-from service.api.verify import RIGHT_FOR, Asking, VerifyDesk
+from service.api.verify import Asking, VerifyDesk, require_rights
 from service.errors import QuestionRefused
 from service.interfaces import Clock
 from service.ownership import Method
-from service.rights import Right
 
 
 class _Counter:
     """Where questions of one method are taken in."""
 
     def __init__(self, method: Method) -> None:
-        self.rights: Final[Sequence[Right]] = RIGHT_FOR[method]
+        self.method: Final = method
         self.reader: Final = BodyReader(QUESTIONS[method])
 
 
@@ -105,8 +104,7 @@ class FastPath:
             return None
         try:
             caller = self._callers.identify(headers.get(b"authorization"))
-            for right in counter.rights:
-                caller.require(right)
+            require_rights(counter.method, caller)
         except QuestionRefused:
             return None  # the framework's handler finds the same, and says so
         return caller

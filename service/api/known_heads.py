@@ -1,9 +1,7 @@
 """Heads of requests that were read before: a game server sends the same one with every question."""
 
-import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
-from hashlib import blake2b
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -11,15 +9,14 @@ from msgspec import Struct
 
 from service.api.callers import Caller, CallerDirectory
 from service.api.identifiers import is_request_id, trace_id_from
+from service.api.keyed_digest import KeyedDigest
 from service.api.routes import PATHS, is_json
-from service.api.verify import RIGHT_FOR
+from service.api.verify import require_rights
 from service.errors import QuestionRefused
 
 _MOST: Final = 1_000
 """Heads that are remembered. One that is not is read again, which takes as long as the rest of a question."""
 
-_KEY_BYTES: Final = 32
-_DIGEST_BYTES: Final = 16
 _METHOD_OF: Final = {path.encode("ascii"): method for method, path in PATHS.items()}
 _NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
@@ -43,13 +40,11 @@ class KnownHeads:
     def __init__(self, callers: CallerDirectory) -> None:
         self._callers = callers
         self._heads: OrderedDict[bytes, Head] = OrderedDict()
-        self._digest = blake2b(key=secrets.token_bytes(_KEY_BYTES), digest_size=_DIGEST_BYTES)
+        self._digest = KeyedDigest()
 
     def read(self, head: bytes) -> Head | None:
         """Return what a head says, from its first byte up to the empty line; None unless it is that of a question."""
-        digest = self._digest.copy()
-        digest.update(head)
-        name = digest.digest()
+        name = self._digest.of(head)
         known = self._heads.get(name)
         if known is None:
             known = self._read(head)
@@ -74,8 +69,7 @@ class KnownHeads:
             return None
         try:
             caller = self._callers.identify(headers.get(b"authorization"))
-            for right in RIGHT_FOR[method]:
-                caller.require(right)
+            require_rights(method, caller)
         except QuestionRefused:
             return None  # whoever reads it next finds the same, and says so
         return Head(

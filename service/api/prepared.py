@@ -1,23 +1,19 @@
 """Answers from memory, ready to be given again: what they are made of does not change with who asks, or when."""
 
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import Final
 
 from msgspec import Struct
 
 from service.api.answers import AnswerAgain
+from service.api.keyed_digest import KeyedDigest
 from service.grounds import Grounds
 from service.observability.logs import VerifiedAgain
 from service.ownership import GameId
 
 _ENTRY_BYTES: Final = 1_100
 """What a prepared answer takes beside its body: measured objects, on a 64-bit Python 3.11."""
-
-_KEY_BYTES: Final = 32
-_DIGEST_BYTES: Final = 16
 
 
 class Prepared(Struct, frozen=True, gc=False):
@@ -42,11 +38,11 @@ class PreparedAnswers:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._answers: OrderedDict[bytes, Prepared] = OrderedDict()
-        self._digest = blake2b(key=secrets.token_bytes(_KEY_BYTES), digest_size=_DIGEST_BYTES)
+        self._digest = KeyedDigest()
 
     def find(self, body: bytes) -> Prepared | None:
         """Return the answer to this very body."""
-        name = self._name(body)
+        name = self._digest.of(body)
         prepared = self._answers.get(name)
         if prepared is not None:
             self._answers.move_to_end(name)
@@ -54,18 +50,13 @@ class PreparedAnswers:
 
     def keep(self, body: bytes, prepared: Prepared) -> None:
         """Keep the answer in place of any other to this body."""
-        name = self._name(body)
+        name = self._digest.of(body)
         known = self._answers.pop(name, None)
         self._bytes += _size(prepared) - (0 if known is None else _size(known))
         self._answers[name] = prepared
         while self._bytes > self._max_bytes:
             _, forgotten = self._answers.popitem(last=False)
             self._bytes -= _size(forgotten)
-
-    def _name(self, body: bytes) -> bytes:
-        digest = self._digest.copy()
-        digest.update(body)
-        return digest.digest()
 
 
 def _size(prepared: Prepared) -> int:

@@ -30,6 +30,12 @@ RIGHT_FOR = {
 """Whoever names an address or a user on its own word needs the right to."""
 
 
+def require_rights(method: Method, caller: Caller) -> None:
+    """Raise `NotPermitted` unless the caller may ask by this method."""
+    for right in RIGHT_FOR[method]:
+        caller.require(right)
+
+
 class Asking(Struct, frozen=True):
     """Who asks, in which request, and when it had come in."""
 
@@ -91,11 +97,6 @@ class VerifyDesk:
         )
         reply = self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
         return Judgement(question, verdict, line, reply)
-
-    def require_right(self, method: Method, caller: Caller) -> None:
-        """Raise `NotPermitted` unless the caller may ask by this method."""
-        for right in RIGHT_FOR[method]:
-            caller.require(right)
 
     def refuse(self, refusal: QuestionRefused, *, request_id: str, caller: Caller | None) -> Reply:
         """Count and log a question that was turned away, and return what its caller is told."""
