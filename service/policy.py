@@ -4,6 +4,7 @@ Every duration and bound here is from the design's table of lifetimes; nothing i
 """
 
 from datetime import datetime, timedelta
+from functools import cache, lru_cache
 from typing import Final, assert_never
 
 from msgspec import Struct
@@ -42,6 +43,11 @@ HARD_MAXIMUM: Final = timedelta(hours=72)
 
 _REFRESH_FROM: Final = 0.8
 _JITTER: Final = 0.1
+_STEP_BITS: Final = 6
+_ROUNDING: Final = 2 ** (_STEP_BITS - 1)
+_STEPS_TO_ZERO: Final = 2 ** (15 - _STEP_BITS)
+_SPANS: Final = 4 * 1025
+"""For so many spreads, of all games with the same lifetimes together, what follows from them is kept."""
 
 
 class GameRules(Struct, frozen=True):
@@ -78,8 +84,11 @@ class Lifetime(Struct, frozen=True):
 
 
 def spread_of(name: Fingerprint) -> float:
-    """Return a number from -1 to 1 that differs from question to question, so that they do not all expire at once."""
-    return 2 * int.from_bytes(name[:4], "big") / 0xFFFFFFFF - 1
+    """Return a number from -1 to 1 that differs from question to question, so that they do not all expire at once.
+
+    It is one of 1025, so that what follows from it need not be worked out for each question.
+    """
+    return (int.from_bytes(name[:2], "big") + _ROUNDING >> _STEP_BITS) / _STEPS_TO_ZERO - 1
 
 
 def counting_proof(evidence: Evidence, rules: GameRules) -> Proof | None:
@@ -101,13 +110,12 @@ def lifetime_of(observation: Observation, rules: GameRules, *, spread: float) ->
         case Evidence():
             if counting_proof(observation, rules) is None:
                 return _short_life(seen + rules.not_owned_fresh)
-            fresh_for = min(rules.owned_fresh * (1 + _JITTER * spread), HARD_MAXIMUM)
-            usable_until = seen + min(max(rules.grace, fresh_for), HARD_MAXIMUM)
+            fresh, refresh, revalidate, usable = _spans_of_proof(rules.owned_fresh, rules.grace, spread)
             return Lifetime(
-                fresh_until=seen + fresh_for,
-                refresh_from=seen + fresh_for * _REFRESH_FROM,
-                revalidate_until=min(seen + fresh_for + REVALIDATE_FOR, usable_until),
-                usable_until=usable_until,
+                fresh_until=seen + fresh,
+                refresh_from=seen + refresh,
+                revalidate_until=seen + revalidate,
+                usable_until=seen + usable,
             )
         case _:
             assert_never(observation)
@@ -203,14 +211,18 @@ def settle(
 
 
 def _judge(rules: GameRules, method: Method, evidence: Evidence, player: Player | None) -> tuple[Reason, Proof | None]:
-    if any(person is not None and person.id in rules.ban_user_ids for person in (player, evidence.owner)):
+    banned = rules.ban_user_ids
+    if banned and any(person is not None and person.id in banned for person in (player, evidence.owner)):
         return Reason.OPERATOR_BAN, None
     proof = counting_proof(evidence, rules)
     if proof is not None:
-        return Reason(proof.kind.value), proof
+        return _PROVEN_BY[proof.kind], proof
     if method is Method.DOWNLOAD_KEY and not evidence.proofs:
         return Reason.INVALID_DOWNLOAD_KEY, None
     return Reason.NO_DOWNLOAD_KEY, None
+
+
+_PROVEN_BY: Final = {kind: Reason(kind.value) for kind in ProofKind}
 
 
 def _best_named(player: Player | None, owner: Player | None) -> Player | None:
@@ -222,6 +234,7 @@ def _best_named(player: Player | None, owner: Player | None) -> Player | None:
     return player
 
 
+@cache
 def _caveats(reason: Reason, method: Method, *, sandbox: bool) -> tuple[Caveat, ...]:
     caveats = []
     if sandbox:
@@ -242,6 +255,16 @@ def _lifetime_of_identity(identity: Identity) -> Lifetime:
     # A token in its last seconds is fresh for no time at all, but was observed when it was observed.
     fresh_until = min(max(fresh_until, identity.observed_at), usable_until)
     return Lifetime(fresh_until=fresh_until, refresh_from=None, revalidate_until=fresh_until, usable_until=usable_until)
+
+
+@lru_cache(maxsize=_SPANS)
+def _spans_of_proof(
+    owned_fresh: timedelta, grace: timedelta, spread: float
+) -> tuple[timedelta, timedelta, timedelta, timedelta]:
+    """Return for how long proof is fresh, from when on to refresh it, and how long it is revalidated and usable."""
+    fresh = min(owned_fresh * (1 + _JITTER * spread), HARD_MAXIMUM)
+    usable = min(max(grace, fresh), HARD_MAXIMUM)
+    return fresh, fresh * _REFRESH_FROM, min(fresh + REVALIDATE_FOR, usable), usable
 
 
 def _short_life(until: datetime) -> Lifetime:

@@ -232,4 +232,5 @@ def _evidence(proof: Proof | None) -> EvidenceBody | None:
 
 
 def _to_the_second(at: datetime | None) -> datetime | None:
-    return None if at is None else at.replace(microsecond=0)
+    # Half of what `replace` takes.
+    return None if at is None else at - timedelta(0, 0, at.microsecond)

@@ -1,7 +1,6 @@
 """Names for requests and decisions, so that a person can follow one from log to log."""
 
 import re
-from base64 import b32encode
 from datetime import datetime
 from os import urandom
 from typing import Final
@@ -14,9 +13,9 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-[0-9a-
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TEN_BITS: Final = tuple(high + low for high in _CROCKFORD for low in _CROCKFORD)
-_FROM_RFC_4648: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _CROCKFORD)
+_FROM_ANY_BYTE: Final = bytes(_CROCKFORD[byte % len(_CROCKFORD)].encode()[0] for byte in range(256))
+"""Each of the 32 characters for eight of the 256 bytes: random bytes become random characters."""
 
-_RANDOM_BYTES: Final = 10
 _RANDOM_CHARS: Final = 16
 _DRAWN_AT_ONCE: Final = 256
 
@@ -31,7 +30,7 @@ class _UlidParts:
 
     def random(self) -> str:
         if not self._drawn:
-            text = b32encode(urandom(_RANDOM_BYTES * _DRAWN_AT_ONCE)).decode("ascii").translate(_FROM_RFC_4648)
+            text = urandom(_RANDOM_CHARS * _DRAWN_AT_ONCE).translate(_FROM_ANY_BYTE).decode("ascii")
             self._drawn = [text[at : at + _RANDOM_CHARS] for at in range(0, len(text), _RANDOM_CHARS)]
         return self._drawn.pop()
 

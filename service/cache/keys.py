@@ -17,9 +17,12 @@ from service.ownership import (
     AssertedUser,
     Credential,
     Fingerprint,
+    DownloadKey,
     GameId,
+    Method,
     ProofKind,
     Subject,
+    VerifiedEmail,
 )
 from service.secret import SealingSecret, Secret
 
@@ -140,7 +143,7 @@ class KeyedFingerprints:
     def of_question(self, game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> Fingerprint:
         """Name a question about ownership by every input that can change it; the order of `accept` does not matter."""
         hashed = self._about_ownership(game_id, frozenset(accept)).copy()
-        hashed.update(encode_fields(_credential_fields(subject)))
+        hashed.update(_encode_credential(subject))
         return Fingerprint(hashed.digest())
 
     def of_game(self, game_id: GameId) -> Fingerprint:
@@ -150,13 +153,13 @@ class KeyedFingerprints:
     def of_jwt(self, jwt: AppJwt) -> Fingerprint:
         """Name the question whose a JWT is."""
         hashed = self._questions.copy()
-        hashed.update(encode_fields((b"identity", *_credential_fields(jwt))))
+        hashed.update(_IDENTITY + _encode_credential(jwt))
         return Fingerprint(hashed.digest())
 
     def of_credential(self, credential: Credential) -> str:
         """Name a credential for the log, the same for every game, as 16 hexadecimal digits."""
         hashed = self._credentials.copy()
-        hashed.update(encode_fields(_credential_fields(credential)))
+        hashed.update(_encode_credential(credential))
         return hashed.hexdigest()
 
     def _hash_ownership(self, game_id: GameId, accept: frozenset[ProofKind]) -> blake2b:
@@ -175,8 +178,15 @@ def _rule_fields(game_id: GameId, accept: frozenset[ProofKind]) -> tuple[bytes, 
     return (b"ownership", game_id.to_bytes(_ID_BYTES, "big"), kinds)
 
 
-def _credential_fields(credential: Credential) -> tuple[bytes, bytes]:
+_IDENTITY: Final = encode_fields((b"identity",))
+_METHODS: Final = {kind: encode_fields((kind.method.encode(),)) for kind in (DownloadKey, AppJwt, VerifiedEmail)}
+_USER: Final = encode_fields((Method.USER.encode(),))
+
+
+def _encode_credential(credential: Credential) -> bytes:
+    """Return the method and what was presented as two fields, as `encode_fields` would; its first half is at hand."""
     if isinstance(credential, AssertedUser):
-        return credential.method.encode(), credential.player_id.to_bytes(_ID_BYTES, "big")
+        return _USER + encode_fields((credential.player_id.to_bytes(_ID_BYTES, "big"),))
     # Lone surrogates cannot come from JSON, but a name must not fail on any text.
-    return credential.method.encode(), credential.reveal().encode("utf-8", "surrogatepass")
+    text = credential.reveal().encode("utf-8", "surrogatepass")
+    return _METHODS[type(credential)] + len(text).to_bytes(_LENGTH_BYTES, "big") + text

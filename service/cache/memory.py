@@ -30,9 +30,12 @@ class _Shelf:
         self.remove(name)
         self.entries[name] = packed
         self.bytes += _size(packed)
-        while self.entries and (self._overfull() or _forget_at(self._oldest()) <= now):
-            _, forgotten = self.entries.popitem(last=False)
-            self.bytes -= _size(forgotten)
+        if self._overfull():
+            while self._overfull():
+                self._forget_oldest()
+        else:
+            while self.entries and _forget_at(self._oldest()) <= now:
+                self._forget_oldest()
 
     def remove(self, name: Fingerprint) -> None:
         packed = self.entries.pop(name, None)
@@ -44,6 +47,10 @@ class _Shelf:
 
     def _oldest(self) -> bytes:
         return next(iter(self.entries.values()))
+
+    def _forget_oldest(self) -> None:
+        _, forgotten = self.entries.popitem(last=False)
+        self.bytes -= _size(forgotten)
 
 
 class MemoryTier:

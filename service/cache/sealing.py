@@ -25,12 +25,14 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from service.cache.kept import Kept, says_no
 from service.cache.keys import SealingKey, redis_key
-from service.ownership import Fingerprint
+from service.ownership import Fingerprint, Observation
 
 LAYOUT_VERSION: Final = 1
 HEADER: Final = Layout(">BBQ")
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
+_NONCE_AT: Final = HEADER.size
+_BODY_AT: Final = _NONCE_AT + _NONCE_BYTES
 _LARGEST: Final = 16_384
 """No entry of ours comes near this; what is larger was put there by somebody else."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,22 +75,20 @@ class Sealer:
 
     def seal(self, name: Fingerprint, kept: Kept) -> bytes:
         """Return what Redis may hold under that name."""
-        observation = kept.observation
-        header = HEADER.pack(LAYOUT_VERSION, says_no(observation), stamp(observation.observed_at))
+        header = _header_of(kept.observation)
         nonce = os.urandom(_NONCE_BYTES)
         body = self._encoder.encode(kept)
         return header + nonce + self._cipher.encrypt(nonce, body, _bound_to(name, header))
 
     def unseal(self, name: Fingerprint, blob: bytes) -> Kept:
         """Return what was sealed for that name. Raises `Unsealable` for anything else."""
-        if not HEADER.size + _NONCE_BYTES + _TAG_BYTES < len(blob) <= _LARGEST:
+        if not _BODY_AT + _TAG_BYTES < len(blob) <= _LARGEST:
             raise Unsealable(Flaw.SIZE)
         if blob[0] != LAYOUT_VERSION:
             raise Unsealable(Flaw.OTHER_VERSION)
-        header, rest = blob[: HEADER.size], blob[HEADER.size :]
-        nonce, sealed = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
+        header = blob[:_NONCE_AT]
         try:
-            body = self._cipher.decrypt(nonce, sealed, _bound_to(name, header))
+            body = self._cipher.decrypt(blob[_NONCE_AT:_BODY_AT], blob[_BODY_AT:], _bound_to(name, header))
         except InvalidTag:
             raise Unsealable(Flaw.FORGED) from None
         try:
@@ -96,9 +96,13 @@ class Sealer:
         except (msgspec.DecodeError, UnicodeDecodeError):
             # The error would name a part of the body.
             raise Unsealable(Flaw.BODY) from None
-        if HEADER.unpack(header)[1:] != (says_no(kept.observation), stamp(kept.observation.observed_at)):
+        if header != _header_of(kept.observation):
             raise Unsealable(Flaw.BODY)
         return kept
+
+
+def _header_of(observation: Observation) -> bytes:
+    return HEADER.pack(LAYOUT_VERSION, says_no(observation), stamp(observation.observed_at))
 
 
 def _bound_to(name: Fingerprint, header: bytes) -> bytes:

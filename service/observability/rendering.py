@@ -19,9 +19,8 @@ _CAUGHT: Final = ExceptionRenderer(describe)
 _BELOW: Final = frozenset({"exception", "stack"})
 """What structlog writes on lines of its own, and takes for text without asking."""
 
-_UP_TO_MILLISECONDS: Final = len("2026-11-20T14:03:11.005")
-
 _ENCODER: Final = msgspec.json.Encoder()
+_POINT: Final = len('"2026-11-20T14:03:11')
 
 
 class LineMaker:
@@ -54,7 +53,9 @@ class LineMaker:
 
 def timestamp(instant: datetime) -> str:
     """Return a UTC instant as RFC 3339 with milliseconds."""
-    return f"{instant.isoformat(timespec='milliseconds')[:_UP_TO_MILLISECONDS]}Z"
+    # Six digits follow the point, unless they are all zero. (`isoformat` takes five times as long.)
+    text = _ENCODER.encode(instant).decode("ascii")
+    return f"{text[1:_POINT]}.{text[_POINT + 1 : _POINT + 4]}Z" if instant.microsecond else f"{text[1:_POINT]}.000Z"
 
 
 def json_line(fields: Fields) -> bytes:
