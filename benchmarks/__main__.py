@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from benchmarks import footprint, growth, guard, misses, profiling, simulation
+from benchmarks.far_limit import open_far_limit
 from benchmarks.laboratory import Laboratory
 from benchmarks.modes import measure_rounds, open_floor, open_gateway_modes, open_peer
 from benchmarks.processes import BenchmarkError
@@ -55,11 +56,16 @@ def main() -> None:
 @_seconds
 @click.option("--quick", is_flag=True, help=f"{_QUICK_ROUNDS} rounds of {_QUICK_SECONDS:.0f} second, for a first look.")
 def run(*, out: Path, rounds: int, seconds: float, quick: bool) -> None:
-    """Compare the gateway with an empty handler and with the peer."""
+    """Compare the gateway with an empty handler, with the peer and, where it can be had, with nginx, Lua and Redis."""
     if quick:
         rounds, seconds = _QUICK_ROUNDS, _QUICK_SECONDS
     with Laboratory() as laboratory:
-        modes = [*open_floor(laboratory), *open_gateway_modes(laboratory), open_peer(laboratory)]
+        modes = [
+            *open_floor(laboratory),
+            *open_gateway_modes(laboratory),
+            open_peer(laboratory),
+            *open_far_limit(laboratory, _say),
+        ]
         measured = measure_rounds(modes, rounds=rounds, seconds=seconds, tell=_say)
     report = make_report(measured, rounds=rounds)
     write(report, out)

@@ -35,6 +35,19 @@ class PeerEntry(msgspec.Struct):
     player_id: int | None
 
 
+class FarLimitEntry(msgspec.Struct):
+    """What the far limit caches: what its answer repeats, as it repeats it."""
+
+    owned: bool
+    key_id: int
+    player_id: int
+    acquired_at: datetime
+    observed_at: datetime
+    fresh_until: datetime
+    usable_until: datetime
+    fresh_until_epoch_seconds: int
+
+
 def download_key(number: int) -> str:
     """Return the key of an identity; questions.lua makes the same."""
     return f"benchmark-key-{number:026d}"
@@ -70,6 +83,29 @@ def warm_peer(redis: Redis, numbers: range) -> None:
             for number in numbers
         ),
     )
+
+
+def warm_far_limit(redis: Redis, numbers: range) -> None:
+    """Put into Redis what the far limit answers from: the same as the gateways know, with the same lifetimes."""
+    now = datetime.now(UTC).replace(microsecond=0)
+
+    def entries() -> Iterator[tuple[str, bytes, timedelta]]:
+        for number in numbers:
+            name = f"far-limit:{GAME.game_id}:{download_key(number)}"
+            lifetime = lifetime_of(_evidence(number, now, owned=True), GAME, spread=0)
+            entry = FarLimitEntry(
+                owned=True,
+                key_id=number + 1,
+                player_id=number + 1,
+                acquired_at=_ACQUIRED_AT,
+                observed_at=now,
+                fresh_until=lifetime.fresh_until,
+                usable_until=lifetime.usable_until,
+                fresh_until_epoch_seconds=int(lifetime.fresh_until.timestamp()),
+            )
+            yield name, msgspec.json.encode(entry), lifetime.usable_until - now
+
+    _set_all(redis, entries())
 
 
 def _evidence(number: int, now: datetime, *, owned: bool) -> Evidence:

@@ -15,8 +15,9 @@ from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
-from benchmarks.identities import GAME, warm_gateways, warm_peer
+from benchmarks.identities import GAME, warm_far_limit, warm_gateways, warm_peer
 from benchmarks.load import TOKEN
+from benchmarks.nginx import nginx_command
 from benchmarks.processes import LOAD_CORE, SERVER_CORE, ServerProcess
 from service.sandbox.seed import SELLER_KEY
 from service.secret import SealingSecret
@@ -78,7 +79,7 @@ class Target:
         """How many questions so far; the next run goes on with the next identity, which is in no small cache yet."""
 
     def decisions(self) -> dict[tuple[str, str], float]:
-        """Return how many decisions a gateway has made, by outcome and by the tier that they came from."""
+        """Return how many decisions a gateway or the far limit has made, by outcome and by the tier they came from."""
         text = httpx.get(f"{self.base_url}/metrics", timeout=10, trust_env=False).text
         made: dict[tuple[str, str], float] = {}
         for family in text_string_to_metric_families(text):
@@ -134,6 +135,10 @@ class Laboratory:
     def warm_for_peer(self, numbers: range) -> None:
         """Let Redis know these identities, as the peer keeps them."""
         warm_peer(self.redis_client, numbers)
+
+    def warm_for_far_limit(self, numbers: range) -> None:
+        """Let Redis know these identities, as the far limit keeps them."""
+        warm_far_limit(self.redis_client, numbers)
 
     def gateway(
         self,
@@ -200,6 +205,13 @@ class Laboratory:
             "PEER_TOKEN": TOKEN,
         }
         return self._open(command, port, ready="/metrics", environment=environment)
+
+    def far_limit(self, nginx: Path, *, first_tier: bool) -> Target:
+        """Start nginx as the far limit, with or without memory in front of Redis."""
+        port = free_port()
+        command = nginx_command(nginx, self._directory / f"nginx-{port}", port=port, first_tier=first_tier)
+        environment = {"FAR_LIMIT_TOKEN": TOKEN, "FAR_LIMIT_REDIS_PORT": str(self.redis_server.port)}
+        return self._open(command, port, ready="/readyz", environment=environment)
 
     @property
     def redis_server(self) -> RedisServer:

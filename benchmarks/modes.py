@@ -38,7 +38,7 @@ class Mode(Struct, frozen=True):
     target: Target
     questions: Callable[[], Questions]
     shares: dict[tuple[str, str], float] = {}
-    """Of a gateway: which share of its decisions has which outcome, from which tier."""
+    """Of a gateway, or the far limit: which share of its decisions has which outcome, from which tier."""
     answers: int = 1
     """In one response."""
 
