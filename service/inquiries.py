@@ -1,10 +1,12 @@
 """How one thing is found out: recalled, or looked up once for all who ask.
 
-1. What is remembered is used while it is fresh, and a little longer while it is looked up again in the background.
+1. What is remembered is used while it is fresh, and a little longer while it is looked up again in the background:
+   what this process remembers or, if that does not do, what other replicas have shared.
 2. Else the store is asked: by whoever asks first, within the budget, and not again at once after it said nothing.
 3. While the store says nothing, older proof may do. What has been invalidated never does.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,7 +19,7 @@ from service import policy
 from service.errors import DeadlineExceeded, NoAnswer, NotCached, Overloaded
 from service.failure_memo import FailureMemo
 from service.grounds import Ground
-from service.interfaces import Clock, EvidenceStore, Floors, LookUpOnce, Priority, Remembered, StoreBudget
+from service.interfaces import Clock, EvidenceStore, Floors, LookUpOnce, Priority, Remembered, StoreBudget, Unread
 from service.ownership import CacheTier, Fingerprint, Observation
 from service.policy import Lifetime, Standing
 from service.singleflight import SingleFlight
@@ -90,38 +92,54 @@ class Inquiries:
         """Return what any tier remembers, without asking the store."""
         return await self._store.get(inquiry.name)
 
-    async def find_out(self, inquiry: Inquiry, limits: Limits) -> Found:
-        """Return what is remembered, what the store says, or, while it says nothing, older proof.
+    def peek(self, inquiry: Inquiry) -> Remembered | None:
+        """Return what this process remembers."""
+        return self._store.peek(inquiry.name) if inquiry.shared else None
 
-        Raises `NoAnswer` when there is none of these.
+    def read_shared(self, inquiry: Inquiry) -> asyncio.Future[Unread] | None:
+        """Begin to read what other replicas have shared; None where there is nothing to read."""
+        return self._store.read_shared(inquiry.name) if inquiry.shared else None
+
+    def take_over(self, inquiry: Inquiry, unread: Unread) -> Remembered | None:
+        """Return what was read, or what this process knows to be newer."""
+        return self._store.take_over(inquiry.name, unread)
+
+    def use(self, inquiry: Inquiry, remembered: Remembered | None, limits: Limits) -> Found | None:
+        """Return what is remembered if that will do, and see to it that it is looked up again when that is due."""
+        if remembered is None or not self._above_floor(inquiry, limits).accept(remembered.observation):
+            return None
+        lifetime = inquiry.lifetime(remembered.observation)
+        now = self._clock.now()
+        if now >= lifetime.revalidate_until:
+            return None
+        if not limits.only_if_cached and lifetime.due_for_refresh(now):
+            self._refresh(inquiry, now)
+        return _recalled(inquiry, remembered, lifetime, now)
+
+    async def find_out(self, inquiry: Inquiry, remembered: Remembered | None, limits: Limits) -> Found:
+        """Return what the store says or, while it says nothing, what is `remembered`, if that is proof.
+
+        Raises `NoAnswer` when there is neither.
         """
-        remembered = await self.recall(inquiry)  # step 1
         limits = self._above_floor(inquiry, limits)
-        if remembered is not None and limits.accept(remembered.observation):
-            lifetime = inquiry.lifetime(remembered.observation)
-            now = self._clock.now()
-            if now < lifetime.revalidate_until:
-                if not limits.only_if_cached and lifetime.due_for_refresh(now):
-                    self._refresh(inquiry, now)
-                return self._recalled(inquiry, remembered, lifetime)
         try:
-            observation = await self.ask(inquiry, limits)  # step 2
+            observation = await self._ask(inquiry, limits)  # step 2
         except NotCached:
             raise
         except NoAnswer:  # step 3
             # Grace: what was proven stays proven for a while. A no is never repeated past its short life.
-            remembered = self._store.peek(inquiry.name) or remembered
+            remembered = self.peek(inquiry) or remembered
             # It may have been invalidated while the store was asked.
             if remembered is None or not self._above_floor(inquiry, limits).accept(remembered.observation):
                 raise
-            lifetime = inquiry.lifetime(remembered.observation)
-            if self._clock.now() >= lifetime.usable_until:
+            lifetime, now = inquiry.lifetime(remembered.observation), self._clock.now()
+            if now >= lifetime.usable_until:
                 raise
-            return self._recalled(inquiry, remembered, lifetime)
+            return _recalled(inquiry, remembered, lifetime, now)
         lifetime = inquiry.lifetime(observation)
         return Found(observation, CacheTier.NONE, policy.standing_of(observation, lifetime, stale=False))
 
-    async def ask(self, inquiry: Inquiry, limits: Limits) -> Observation:
+    async def _ask(self, inquiry: Inquiry, limits: Limits) -> Observation:
         """Return what the store says, asked once for all who want to know. Raises `NoAnswer` when it says nothing."""
         if (silence := self._memo.recall(inquiry.name)) is not None:
             raise silence
@@ -210,14 +228,15 @@ class Inquiries:
             return limits
         return replace(limits, oldest=floor)
 
-    def _recalled(self, inquiry: Inquiry, remembered: Remembered, lifetime: Lifetime) -> Found:
-        observation, now = remembered.observation, self._clock.now()
-        standing = policy.standing_of(observation, lifetime, stale=now >= lifetime.fresh_until)
+
+def _recalled(inquiry: Inquiry, remembered: Remembered, lifetime: Lifetime, now: datetime) -> Found:
+    observation, ground = remembered.observation, None
+    standing = policy.standing_of(observation, lifetime, stale=now >= lifetime.fresh_until)
+    if remembered.imprint is not None:
         until = min(lifetime.fresh_until, lifetime.refresh_from or lifetime.fresh_until)
-        ground = None
-        if remembered.imprint is not None and now < until:
+        if now < until:
             ground = Ground(inquiry.name, remembered.imprint, also=inquiry.also, until=until)
-        return Found(observation, remembered.tier, standing, ground)
+    return Found(observation, remembered.tier, standing, ground)
 
 
 def _later(one: datetime, other: datetime | None) -> datetime:

@@ -1,10 +1,11 @@
 """What verification needs from the world around it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -100,11 +101,24 @@ class Remembered(Struct, frozen=True):
     imprint: Imprint | None = None
 
 
+Unread: TypeAlias = Any
+"""What was read from where replicas share what they remember; only the store that read it knows how to look at it."""
+
+
 class EvidenceStore(Protocol):
     """Remembers observations. Never fails: what cannot be read is not remembered, what cannot be kept is lost."""
 
     def peek(self, name: Fingerprint) -> Remembered | None:
         """Return what this process remembers, without waiting."""
+
+    def read_shared(self, name: Fingerprint) -> asyncio.Future[Unread] | None:
+        """Begin to read what other replicas remember, where a `peek` has not helped; None if there is nothing to read.
+
+        It is never cancelled but by whoever waits for it.
+        """
+
+    def take_over(self, name: Fingerprint, unread: Unread) -> Remembered | None:
+        """Return what was read, which this process remembers from now on, or what it knows to be newer."""
 
     def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
         """Whether a `peek` at this moment would return what left that imprint; only `used_again` counts as a use."""

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from service import policy
 from service.errors import NoAnswer, SourceUnavailable
 from service.grounds import Grounds
+from service.hearing import Hearing, Story
 from service.inquiries import Found, Inquiries, Inquiry, Limits
 from service.interfaces import (
     Clock,
@@ -35,8 +36,6 @@ from service.ownership import (
     AssertedUser,
     CacheTier,
     Caveat,
-    Credential,
-    Decision,
     DownloadKey,
     Evidence,
     Fingerprint,
@@ -52,37 +51,11 @@ from service.ownership import (
 )
 from service.policy import GameRules
 from service.singleflight import SingleFlight
+from service.verdict import Question, Verdict
 
 _RETRY_SOON: Final = timedelta(seconds=1)
 _INSTANT: Final = timedelta(microseconds=1)
 _SELLER: Final = Fingerprint(b"the seller's own account")
-
-
-class Question(Struct, frozen=True):
-    """What a caller asks. `deadline` is how long the caller waits.
-
-    `max_age` bounds how old the evidence may be, counted back from `asked_at`, when the question reached the gateway:
-    equal questions that came together share one look-up even with a `max_age` of zero. None means now.
-    """
-
-    rules: GameRules
-    credential: Credential | Malformed
-    deadline: timedelta
-    max_age: timedelta | None = None
-    only_if_cached: bool = False
-    asked_at: datetime | None = None
-
-
-class Verdict(Struct, frozen=True):
-    """The decision, which tier its evidence came from, and when to ask again if there was no answer.
-
-    With `grounds` it came from memory alone, and the same question may get it again: see `Verification.would_repeat`.
-    """
-
-    decision: Decision
-    cache: CacheTier
-    retry_after: timedelta | None = None
-    grounds: Grounds | None = None
 
 
 class _Claimant(Struct, frozen=True):
@@ -125,12 +98,16 @@ class Verification:
 
     async def verify(self, question: Question) -> Verdict:
         """Return the verdict; raises nothing for anything that the store, Redis or the player does."""
-        try:
-            verdict = await self._verify(question)
-        except NoAnswer as silence:
+        return await self.hear(question).conclude()
+
+    def hear(self, question: Question) -> Hearing:
+        """Return a hearing that ends in the same verdict; what this process remembers may be enough for it."""
+
+        def silent(silence: NoAnswer) -> Verdict:
             decision = policy.settle(question.rules, question.credential.method, silence.reason)
-            verdict = Verdict(decision, CacheTier.NONE, retry_after=silence.retry_after)
-        return self._marked(verdict)
+            return self._marked(Verdict(decision, CacheTier.NONE, retry_after=silence.retry_after))
+
+        return Hearing(self._story(question), self._limits(question), inquiries=self._inquiries, silent=silent)
 
     def would_repeat(self, grounds: Grounds, *, now: datetime) -> bool:
         """Whether `verify` would give the verdict with these grounds again, to the same question without a `max_age`.
@@ -183,25 +160,28 @@ class Verification:
         """Give up what is still being looked up."""
         await self._inquiries.close()
 
-    async def _verify(self, question: Question) -> Verdict:
+    def _story(self, question: Question) -> Story:
+        return self._marked((yield from self._verify(question)))
+
+    def _verify(self, question: Question) -> Story:
         rules = question.rules
-        limits = self._limits(question)
         match question.credential:
             case Malformed(method, reason):  # step 1
                 return Verdict(policy.settle(rules, method, reason), CacheTier.NONE)
             case AppJwt() as jwt:
-                return await self._verify_jwt(rules, jwt, limits)
+                return (yield from self._verify_jwt(rules, jwt))
             case AssertedUser(player_id):
-                return await self._verify_player(rules, _Claimant(Player(player_id), Method.USER), limits)
+                return (yield from self._verify_player(rules, _Claimant(Player(player_id), Method.USER)))
             case DownloadKey() | VerifiedEmail() as subject:
-                evidence, found = await self._evidence(rules, subject, limits)  # step 4
+                found = yield self._about_ownership(rules, subject)  # step 4
+                evidence = _evidence_in(found)
                 decision = policy.decide(rules, subject.method, evidence, standing=found.standing)  # step 5
                 return Verdict(decision, found.tier, grounds=self._grounds(found))
             case _:
                 assert_never(question.credential)
 
-    async def _verify_jwt(self, rules: GameRules, jwt: AppJwt, limits: Limits) -> Verdict:
-        found = await self._inquiries.find_out(self._about_identity(rules, jwt), limits)  # step 2
+    def _verify_jwt(self, rules: GameRules, jwt: AppJwt) -> Story:
+        found = yield self._about_identity(rules, jwt)  # step 2
         match found.observation:
             case Identity() as identity:
                 if identity.only_game not in (None, rules.game_id):
@@ -210,7 +190,7 @@ class Verification:
                     )
                     return Verdict(decision, found.tier, grounds=self._grounds(found))
                 claimant = _Claimant(identity.player, Method.JWT, identity, found)
-                verdict = await self._verify_player(rules, claimant, limits)
+                verdict = yield from self._verify_player(rules, claimant)
                 if identity.expires_at is not None and identity.expires_at <= self._clock.now():
                     # It may have run out while ownership was looked up; then it speaks for nobody, not even a seller.
                     decision = policy.settle(rules, Method.JWT, Reason.EXPIRED_JWT, sandbox=identity.sandbox)
@@ -224,15 +204,16 @@ class Verification:
             case _:
                 assert_never(found.observation)
 
-    async def _verify_player(self, rules: GameRules, claimant: _Claimant, limits: Limits) -> Verdict:
+    def _verify_player(self, rules: GameRules, claimant: _Claimant) -> Story:
         if (verdict := self._word_of_operator(rules, claimant)) is not None:  # step 3
             return verdict
-        evidence, found = await self._evidence(rules, AssertedUser(claimant.player.id), limits)  # step 4
+        found = yield self._about_ownership(rules, AssertedUser(claimant.player.id))  # step 4
+        evidence = _evidence_in(found)
         if policy.counting_proof(evidence, rules) is None:
             # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller. That
             # may also have become known while the store was asked.
             if self._source.known_seller_account() is None:
-                await self._inquiries.ask(self._about_seller(rules), limits)
+                yield self._about_seller(rules)
             if self._source.known_seller_account() is None:
                 # The seller's key was replaced just now: this may be the player whose key it is.
                 raise SourceUnavailable("the seller's key has changed", retry_after=_RETRY_SOON)
@@ -270,12 +251,6 @@ class Verification:
             grounds = self._grounds(claimant.found, found)
         decision = policy.decide(rules, claimant.method, evidence, standing=standing, player=claimant.player)
         return Verdict(decision, tier, grounds=grounds)
-
-    async def _evidence(self, rules: GameRules, subject: Subject, limits: Limits) -> tuple[Evidence, Found]:
-        found = await self._inquiries.find_out(self._about_ownership(rules, subject), limits)
-        if not isinstance(found.observation, Evidence):
-            raise AssertionError("a question about ownership was answered with an identity")
-        return found.observation, found
 
     def _grounds(self, *found: Found) -> Grounds | None:
         grounds = tuple(one.ground for one in found if one.ground is not None)
@@ -323,6 +298,12 @@ class Verification:
             return verdict
         marked = replace(verdict.decision, caveats=(Caveat.SANDBOX, *caveats))
         return replace(verdict, decision=marked)
+
+
+def _evidence_in(found: Found) -> Evidence:
+    if not isinstance(found.observation, Evidence):
+        raise AssertionError("a question about ownership was answered with an identity")
+    return found.observation
 
 
 def _slower(one: CacheTier, other: CacheTier) -> CacheTier:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from service.api.problems import MEDIA_TYPE, Reply, problem_type, whole_seconds
 from service.ownership import CacheTier, Caveat, Decision, Method, Outcome, Player, Proof, ProofKind, Reason
-from service.verification import Verdict
+from service.verdict import Verdict
 
 
 class PlayerBody(Struct, frozen=True):

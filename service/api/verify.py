@@ -19,7 +19,8 @@ from service.observability.logs import Logging, VerifiedLine
 from service.observability.metrics import Metrics
 from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Method, Reason
 from service.rights import Right
-from service.verification import Question, Verdict, Verification
+from service.verdict import Question, Verdict
+from service.verification import Verification
 
 RIGHT_FOR = {
     Method.DOWNLOAD_KEY: (Right.VERIFY,),

@@ -25,6 +25,7 @@ from service.interfaces import Clock
 from service.ownership import CacheTier, Fingerprint
 from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
+from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES
 from service.redis.joined_gets import get_all
 
@@ -65,10 +66,23 @@ class RedisTier:
         self._writing = Circuit(clock)
         self._reads = JoinedReads(self._read_all, sleep=clock.sleep)
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
+        self._removals = Errands()
 
     async def get(self, name: Fingerprint) -> Kept | None:
         """Return what Redis has under that name, if it is ours and may still be used."""
-        kept, result = await self._get(name)
+        reading = self.read(name)
+        return None if reading is None else self.take(name, await reading)
+
+    def read(self, name: Fingerprint) -> asyncio.Future[Reply] | None:
+        """Begin to read what Redis has under that name, for `take` to look at; None while Redis is left alone."""
+        if self._reading.skips:
+            self._on_operation(CacheTier.REDIS, CacheOperation.GET, CacheResult.SKIPPED)
+            return None
+        return self._reads.read(redis_key(name))
+
+    def take(self, name: Fingerprint, reply: Reply) -> Kept | None:
+        """Return what was read, if it is ours and may still be used; what others have put there is removed."""
+        kept, result = self._look_at(name, reply)
         self._on_operation(CacheTier.REDIS, CacheOperation.GET, result)
         return kept
 
@@ -81,28 +95,26 @@ class RedisTier:
     async def close(self) -> None:
         """Give up reads under way; the client is closed by whoever made it."""
         await self._reads.close()
+        await self._removals.close()
 
-    async def _get(self, name: Fingerprint) -> tuple[Kept | None, CacheResult]:
-        if self._reading.skips:
-            return None, CacheResult.SKIPPED
-        reply = await self._reads.read(redis_key(name))
+    def _look_at(self, name: Fingerprint, reply: Reply) -> tuple[Kept | None, CacheResult]:
         if reply is None:
             return None, CacheResult.MISS
         if isinstance(reply, CacheResult):
             return None, reply
-        return await self._unseal(name, reply)
-
-    async def _unseal(self, name: Fingerprint, blob: bytes) -> tuple[Kept | None, CacheResult]:
         try:
-            kept = self._sealer.unseal(name, blob)
+            kept = self._sealer.unseal(name, reply)
         except Unsealable as unsealable:
             if unsealable.flaw is Flaw.OTHER_VERSION:
                 return None, CacheResult.MISS
-            await self._ask(self._writing, lambda: DELETE_SAME.run(self._client, redis_key(name), blob))
+            self._removals.start(self._remove(name, reply))
             return None, CacheResult.REJECTED
         if not kept.usable(self._clock.now()):
             return None, CacheResult.MISS
         return kept, CacheResult.HIT
+
+    async def _remove(self, name: Fingerprint, blob: bytes) -> None:
+        await self._ask(self._writing, lambda: DELETE_SAME.run(self._client, redis_key(name), blob))
 
     async def _put(self, name: Fingerprint, kept: Kept) -> CacheResult:
         now = self._clock.now()

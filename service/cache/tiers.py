@@ -9,7 +9,7 @@ from service.cache.kept import Kept, keep, says_no
 from service.cache.memory import MemoryTier
 from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.redis_tier import RedisTier
-from service.interfaces import Imprint, Remembered
+from service.interfaces import Imprint, Remembered, Unread
 from service.ownership import CacheTier, Fingerprint, Observation
 
 MOST_WRITES_WAITING: Final = 1000
@@ -61,16 +61,27 @@ class TieredStore:
         remembered = self.peek(name)
         if remembered is not None:
             return remembered
-        self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.MISS)
-        return await self.get_shared(name)
+        reading = self.read_shared(name)
+        return None if reading is None else self.take_over(name, await reading)
 
     async def get_shared(self, name: Fingerprint) -> Remembered | None:
         """Return what Redis remembers, or what this process knows to be newer."""
+        found = None if self._redis is None else await self._redis.get(name)
+        return None if found is None else self._newest(name, found)
+
+    def read_shared(self, name: Fingerprint) -> asyncio.Future[Unread] | None:
+        """Begin to read what Redis remembers, where this process has nothing; None if it has no Redis that works."""
+        self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.MISS)
+        return None if self._redis is None else self._redis.read(name)
+
+    def take_over(self, name: Fingerprint, unread: Unread) -> Remembered | None:
+        """Return what was read from Redis, which this process remembers from now on, or what it knows to be newer."""
         if self._redis is None:
-            return None
-        found = await self._redis.get(name)
-        if found is None:
-            return None
+            raise AssertionError("nothing can have been read")
+        found = self._redis.take(name, unread)
+        return None if found is None else self._newest(name, found)
+
+    def _newest(self, name: Fingerprint, found: Kept) -> Remembered | None:
         if self._put_in_memory(name, found) is found:
             return Remembered(found.observation, CacheTier.REDIS)
         # While Redis was asked, something newer was put here; or what we know to be newer has run out, and then what

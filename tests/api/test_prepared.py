@@ -26,7 +26,7 @@ from service.ownership import (
     ProofKind,
     Reason,
 )
-from service.verification import Verdict
+from service.verdict import Verdict
 from tests.clock import START, FakeClock
 
 GAME = GameId(3)

@@ -206,6 +206,7 @@ async def test_the_documented_rights_are_enough(make_tier: MakeTier, own_redis: 
         found = await tier.get(NAME)
         await operator.set(redis_key(NAME), b"\x01")
         await tier.get(NAME)
+        await tier.close()
 
         assert (found, await operator.exists(redis_key(NAME))) == (kept(yes()), 0)
 

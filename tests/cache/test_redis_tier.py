@@ -189,8 +189,11 @@ async def test_what_is_not_ours_is_rejected_and_deleted(
     """Nobody who can write to Redis can make an owner."""
     await empty_redis.set(KEY, planted)
 
-    assert await tier.get(NAME) is None
-    assert (recorder.results(GET), await empty_redis.exists(KEY)) == ([CacheResult.REJECTED], 0)
+    found = await tier.get(NAME)
+    await tier.close()
+
+    assert (found, recorder.results(GET)) == (None, [CacheResult.REJECTED])
+    assert not await empty_redis.exists(KEY)
 
 
 @pytest.mark.parametrize("planted", GARBAGE.values(), ids=GARBAGE)

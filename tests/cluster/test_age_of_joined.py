@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from service.interfaces import Clock
 from service.ownership import Fingerprint, Observation
 from service.singleflight import SingleFlight
-from service.verification import Question, Verification
+from service.verdict import Question
+from service.verification import Verification
 from tests.cache.samples import yes
 from tests.clock import FakeClock
 from tests.core.fakes import ObedientBudget, PlainFingerprints, PlainFloors, PlainStore, ScriptedSource

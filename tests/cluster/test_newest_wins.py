@@ -33,7 +33,8 @@ from service.interfaces import Clock
 from service.ownership import Fingerprint, Observation, Outcome
 from service.redis.connect import MAX_CONNECTIONS
 from service.singleflight import SingleFlight
-from service.verification import Question, Verdict, Verification
+from service.verdict import Question, Verdict
+from service.verification import Verification
 from tests.cache.samples import KEYS, fingerprints
 from tests.clock import START, FakeClock
 from tests.cluster.promises import Variant, variants

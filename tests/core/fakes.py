@@ -1,5 +1,6 @@
 """Stand-ins for what verification needs from the world, each told by the test how to behave."""
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -8,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from service.errors import NoAnswer
-from service.interfaces import Clock, Imprint, Priority, Remembered
+from service.interfaces import Clock, Imprint, Priority, Remembered, Unread
 from service.ownership import (
     AppJwt,
     AssertedUser,
@@ -151,7 +152,7 @@ class PlainStore:
 
     def peek(self, name: Fingerprint) -> Remembered | None:
         """Return what memory has."""
-        return self._read(self._memory, name, CacheTier.MEMORY)
+        return self._usable(self._memory.get(name), CacheTier.MEMORY)
 
     def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
         """Whether memory has that very one."""
@@ -163,7 +164,17 @@ class PlainStore:
 
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what either has."""
-        return self.peek(name) or self._read(self._redis, name, CacheTier.REDIS)
+        return self.peek(name) or self.take_over(name, await self.read_shared(name))
+
+    def read_shared(self, name: Fingerprint) -> asyncio.Future[Unread]:
+        """Read what Redis has."""
+        reading: asyncio.Future[Unread] = asyncio.get_running_loop().create_future()
+        reading.set_result(self._redis.get(name))
+        return reading
+
+    def take_over(self, name: Fingerprint, unread: Unread) -> Remembered | None:  # noqa: ARG002 - as the interface has it
+        """Return it."""
+        return self._usable(unread, CacheTier.REDIS)
 
     def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
         """Keep the newer one in both."""
@@ -177,8 +188,7 @@ class PlainStore:
         """Leave only what Redis has."""
         self._memory.clear()
 
-    def _read(self, kept: dict[Fingerprint, _Kept], name: Fingerprint, tier: CacheTier) -> Remembered | None:
-        found = kept.get(name)
+    def _usable(self, found: _Kept | None, tier: CacheTier) -> Remembered | None:
         if found is None or self._clock.now() >= found.keep_until:
             return None
         return Remembered(found.observation, tier, _imprint(found) if tier is CacheTier.MEMORY else None)

@@ -25,7 +25,8 @@ from service.ownership import (
 )
 from service.policy import GameRules
 from service.singleflight import SingleFlight
-from service.verification import Question, Verdict, Verification
+from service.verdict import Question, Verdict
+from service.verification import Verification
 from tests.clock import FakeClock
 from tests.core.fakes import Call, ObedientBudget, PlainFingerprints, PlainFloors, PlainStore, ScriptedSource
 

@@ -1,0 +1,91 @@
+"""One question on its way to a verdict.
+
+Its story asks for one thing after the other (`Inquiry`) and is told each (`Found`); it does not know where that comes
+from, nor whether anybody waits for it:
+
+1. what this process remembers, it is told at once;
+2. where this process remembers nothing, what other replicas have shared, once that was read;
+3. what only the store knows, once the store was asked.
+
+So one and the same story serves those who can wait and those who can only be called back.
+"""
+
+import asyncio
+from collections.abc import Callable, Generator
+from typing import TypeAlias
+
+from service.errors import NoAnswer
+from service.inquiries import Found, Inquiries, Inquiry, Limits
+from service.interfaces import Remembered, Unread
+from service.verdict import Verdict
+
+Story: TypeAlias = Generator[Inquiry, Found, Verdict]
+"""Yields what it needs to be told next, and returns the verdict. What it raises is `NoAnswer`."""
+
+
+class Hearing:
+    """Has the `verdict` as soon as there is one: often from the beginning, as far as this process remembers.
+
+    Until then, whoever cannot wait takes what `read_shared` returns, tells it to `go_on`, and does so again until there
+    is a verdict or nothing to read; whoever can, or must, waits for `conclude`. The silence of the store ends in a
+    verdict, too; `silent` makes it.
+    """
+
+    def __init__(
+        self, story: Story, limits: Limits, *, inquiries: Inquiries, silent: Callable[[NoAnswer], Verdict]
+    ) -> None:
+        self.verdict: Verdict | None = None
+        self._story = story
+        self._limits = limits
+        self._inquiries = inquiries
+        self._silent = silent
+        self._inquiry: Inquiry
+        self._remembered: Remembered | None
+        self._may_be_shared = True
+        self._tell(None)
+
+    def read_shared(self) -> asyncio.Future[Unread] | None:
+        """Begin to read what other replicas may have shared of what is missing; None where only the store can help."""
+        if not self._may_be_shared:
+            return None
+        self._may_be_shared = False
+        return self._inquiries.read_shared(self._inquiry)
+
+    def go_on(self, unread: Unread) -> None:
+        """Go on with what was read."""
+        self._remembered = self._inquiries.take_over(self._inquiry, unread)
+        found = self._inquiries.use(self._inquiry, self._remembered, self._limits)
+        if found is not None:
+            self._tell(found)
+
+    async def conclude(self) -> Verdict:
+        """Return the verdict, waiting for whatever it takes."""
+        while self.verdict is None:
+            reading = self.read_shared()
+            if reading is not None:
+                self.go_on(await reading)
+                continue
+            try:
+                found = await self._inquiries.find_out(self._inquiry, self._remembered, self._limits)
+            except NoAnswer as silence:
+                self.verdict = self._silent(silence)
+            else:
+                self._tell(found)
+        return self.verdict
+
+    def _tell(self, found: Found | None) -> None:
+        """Tell the story what it asked for, and go on as far as this process remembers."""
+        try:
+            while True:
+                # Only None can be sent to what has not begun.
+                self._inquiry = next(self._story) if found is None else self._story.send(found)
+                self._remembered = self._inquiries.peek(self._inquiry)
+                found = self._inquiries.use(self._inquiry, self._remembered, self._limits)
+                if found is None:
+                    # What this process remembers is as new as what it has shared.
+                    self._may_be_shared = self._remembered is None
+                    return
+        except StopIteration as end:
+            self.verdict = end.value
+        except NoAnswer as silence:
+            self.verdict = self._silent(silence)
