@@ -22,6 +22,7 @@ from service.api.operations import Readiness, create_operations_router
 from service.api.prepared import PreparedAnswers
 from service.api.prompt import PromptDesk
 from service.api.routes import LARGEST_BODY, crash_reply, create_crash_handler, create_verify_router, refuse_request
+from service.api.soon import SoonDesk
 from service.api.verify import VerifyDesk
 from service.assembly.beside import run_beside
 from service.assembly.cache import bytes_for_answers, open_cache, open_claims, open_invalidations, open_redis
@@ -149,24 +150,19 @@ async def open_gateway(
             verification=verification,
             heads=heads,
             answers=PreparedAnswers(max_bytes=bytes_for_answers(settings)),
+            fingerprints=fingerprints,
             writer=writer,
             metrics=metrics,
             log=log,
             clock=clock,
         )
-        fast_path = FastPath(
-            _framework(routers, log),
-            desk=desk,
-            prompt=prompt,
-            heads=heads,
-            callers=callers,
-            clock=clock,
-            crashed=partial(crash_reply, log=log),
-        )
+        crashed = partial(crash_reply, log=log)
+        soon = SoonDesk(desk=desk, prompt=prompt, heads=heads, clock=clock, crashed=crashed)
+        fast_path = FastPath(_framework(routers, log), desk=desk, callers=callers, clock=clock, crashed=crashed)
         edge = Edge(
             fast_path,
             answers_at_once=prompt.answer,
-            answers_soon=fast_path.answer_soon,
+            answers_soon=soon.answer,
             clock=clock,
             on_shed=lambda: metrics.refused(RefusalCause.OVERLOADED),
         )

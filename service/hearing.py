@@ -14,6 +14,8 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from service.errors import NoAnswer
 from service.inquiries import Found, Inquiries, Inquiry, Limits
 from service.interfaces import Remembered, Unread
@@ -57,6 +59,10 @@ class Hearing:
         found = self._inquiries.use(self._inquiry, self._remembered, self._limits)
         if found is not None:
             self._tell(found)
+
+    def ask_nobody(self) -> None:
+        """Conclude from what is known, as if that had been asked for from the beginning."""
+        self._limits = replace(self._limits, only_if_cached=True)
 
     async def conclude(self) -> Verdict:
         """Return the verdict, waiting for whatever it takes."""

@@ -1,17 +1,16 @@
 """HTTP for plain questions: they are answered without the server's parser and its response cycle."""
 
-from asyncio import Task
-from collections.abc import Callable, Coroutine
+from asyncio import Future
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from service.api.problems import Reply
-from service.api.response_bytes import response_bytes
+from service.api.response_bytes import Response
 from service.http_protocol import CLOSE, BoundedProtocol
 
 AnswerAtOnce: TypeAlias = Callable[[bytes, bytes, Any], bytes | None]
 """Takes a whole request, header fields for the response, and the address that it came in on."""
 
-AnswerSoon: TypeAlias = Callable[[bytes, Any], Coroutine[Any, Any, Reply] | None]
+AnswerSoon: TypeAlias = Callable[[bytes, Any], Future[Response] | None]
 """Takes a whole request and the address that it came in on; what it returns raises nothing but for a bug."""
 
 _LARGEST: Final = 4096
@@ -22,7 +21,7 @@ class PromptProtocol(BoundedProtocol):
     """One connection; made by `prompt_protocol`.
 
     What comes in while the connection is at rest, begins like a question and is one whole request, is shown to
-    `answer_at_once` and, if that has no answer, to `answer_soon`, whose answer is waited for in a task. If neither
+    `answer_at_once` and, if that has no answer, to `answer_soon`, whose answer may have to be waited for. If neither
     takes it, or anything else comes in, everything is as if there were no such thing. (The parser alone, with the
     response cycle behind it, took three times as long as knowing the answer.)
 
@@ -35,7 +34,9 @@ class PromptProtocol(BoundedProtocol):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - handed on as they are
         super().__init__(*arguments, **settings)
-        self._waited_for: Task[Reply] | None = None
+        self._waited_for: Future[Response] | None = None
+        self._default_headers: Any = None
+        self._fields = b""
 
     def data_received(self, data: bytes) -> None:
         if self._waited_for is not None:
@@ -43,7 +44,7 @@ class PromptProtocol(BoundedProtocol):
             self.flow.pause_reading()
         elif len(data) > _LARGEST or not data.startswith(self.beginning) or not self._is_at_rest():
             super().data_received(data)
-        elif (response := self.answer_at_once(data, self._fields(), self.server)) is not None:
+        elif (response := self.answer_at_once(data, self._own_fields(), self.server)) is not None:
             self._begin()
             self._send(response)
         elif (answer := self.answer_soon(data, self.server)) is not None:
@@ -69,28 +70,30 @@ class PromptProtocol(BoundedProtocol):
         self._header_bytes = 0  # line breaks before the question were none of the next one's header
         self._unset_keepalive_if_required()
 
-    def _wait_for(self, answer: Coroutine[Any, Any, Reply]) -> None:
-        self._waited_for = self.loop.create_task(answer)
-        self.tasks.add(self._waited_for)  # type: ignore[arg-type]  # the server counts them, and waits for their end
-        self._waited_for.add_done_callback(self._answered)
+    def _wait_for(self, answer: Future[Response]) -> None:
+        if answer.done():
+            self._answered(answer)
+            return
+        self._waited_for = answer
+        self.tasks.add(answer)  # type: ignore[arg-type]  # the server counts them, waits for their end, cancels them
+        answer.add_done_callback(self._answered)
 
-    def _answered(self, task: Task[Reply]) -> None:
-        self.tasks.discard(task)
+    def _answered(self, answer: Future[Response]) -> None:
+        self.tasks.discard(answer)
         self._waited_for = None
-        if task.cancelled():
+        if answer.cancelled():
             self._hang_up()  # by whom: the caller has gone already, or the server stops and waits no longer
             return
         try:
-            reply = task.result()
+            response = answer.result()
         except BaseException:
             self._hang_up()
             raise  # the event loop reports it
         if self.transport.is_closing():
             return
-        closes = reply.headers.get("connection") == "close"
-        fields = self._fields() + (CLOSE if self._stopping and not closes else b"")
-        self._send(response_bytes(reply, fields))
-        if self._stopping or closes:
+        fields = self._own_fields() + (CLOSE if self._stopping and not response.closes else b"")
+        self._send(response.write(fields))
+        if self._stopping or response.closes:
             self.transport.close()
             return
         self.flow.resume_reading()
@@ -102,8 +105,12 @@ class PromptProtocol(BoundedProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         self.server_state.total_requests += 1
 
-    def _fields(self) -> bytes:
-        return b"".join([b"%b: %b\r\n" % field for field in self.server_state.default_headers])
+    def _own_fields(self) -> bytes:
+        # The server replaces its list once a second.
+        if self._default_headers is not self.server_state.default_headers:
+            self._default_headers = self.server_state.default_headers
+            self._fields = b"".join([b"%b: %b\r\n" % field for field in self._default_headers])
+        return self._fields
 
     def _is_at_rest(self) -> bool:
         """Whether nothing is under way here, and more may be begun."""

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from service.api.edge import Edge
-from service.api.response_bytes import response_bytes
 
 _LARGEST: Final = 4096
 
@@ -24,17 +23,23 @@ def as_served(edge: Edge) -> Callable[[Any, Receive, Send], Awaitable[None]]:
             response = edge.answer_at_once(_request(scope, messages), b"", scope["server"])
             soon = None if response else edge.answer_soon(_request(scope, messages), scope["server"])
             if soon is not None:
-                response = response_bytes(await soon)
+                response = (await soon).write(b"")
         if response is None:
             await edge(scope, _replaying(messages, receive), send)
             return
-        head, _, body = response.partition(b"\r\n\r\n")
-        status, *fields = head.split(b"\r\n")
-        headers = [tuple(field.split(b": ", 1)) for field in fields]
-        await send({"type": "http.response.start", "status": int(status.split()[1]), "headers": headers})
+        status, headers, body = split(response)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     return app
+
+
+def split(response: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, header fields and body of a whole response."""
+    head, _, body = response.partition(b"\r\n\r\n")
+    status, *fields = head.split(b"\r\n")
+    pairs = [field.partition(b": ") for field in fields]
+    return int(status.split()[1]), [(name, value) for name, _, value in pairs], body
 
 
 def _request(scope: Any, messages: list[Any]) -> bytes:

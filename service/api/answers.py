@@ -102,17 +102,21 @@ _UNKNOWN_WAIT_SPREAD_SECONDS: Final = 4.0
 _DAY: Final = 86_400
 _RESPONSE: Final = (
     b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\nage: %d\r\n"
-    b"cache-status: ownership-gateway; hit; ttl=%d; detail=memory\r\nx-request-id: %b\r\ncache-control: no-store\r\n"
+    b"cache-status: ownership-gateway; hit; ttl=%d; detail=%b\r\nx-request-id: %b\r\ncache-control: no-store\r\n"
     b"\r\n%b%b%b"
 )
 
 
+_TIERS: Final = {tier: tier.encode("ascii") for tier in CacheTier}
+
+
 class AnswerAgain(Struct, frozen=True, gc=False):
-    """An answer from memory up to the decision's id, and the instants that its headers are about."""
+    """An answer from a cache up to the decision's id, and what its headers are about."""
 
     body: bytes
     observed_at: datetime
     fresh_until: datetime
+    tier: bytes
 
 
 class AnswerWriter:
@@ -129,11 +133,12 @@ class AnswerWriter:
         return self._answer(verdict, now, decision_id)
 
     def prepare(self, verdict: Verdict) -> AnswerAgain:
-        """Return what of the answer to a verdict from memory is the same for whoever gets it."""
+        """Return what of the answer to a verdict from a cache is the same for whoever gets it."""
         decision = verdict.decision
         if decision.observed_at is None or decision.fresh_until is None:
             raise AssertionError("what was observed, was observed at some time")
-        return AnswerAgain(self._body(verdict, "").removesuffix(_END), decision.observed_at, decision.fresh_until)
+        body = self._body(verdict, "").removesuffix(_END)
+        return AnswerAgain(body, decision.observed_at, decision.fresh_until, _TIERS[verdict.cache])
 
     def again(self, answer: AnswerAgain, fields: bytes, *, now: datetime, decision_id: str, request_id: str) -> bytes:
         """Return the answer as a whole response, with the headers that any has, and these `fields`."""
@@ -143,6 +148,7 @@ class AnswerWriter:
             len(answer.body) + len(decision_id) + len(_END),
             max(0, age.days * _DAY + age.seconds),
             left.days * _DAY + left.seconds,
+            answer.tier,
             request_id.encode("ascii"),
             answer.body,
             decision_id.encode("ascii"),

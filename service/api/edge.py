@@ -4,18 +4,20 @@ Every response carries its request id and `Cache-Control: no-store`. The operati
 listener of their own, and are told apart here by the port that a request came in on.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
-from msgspec import Struct
 from msgspec.structs import replace
 
 from service.api.answers import shed_reply
 from service.api.identifiers import request_id_from, trace_id_from
 from service.api.problems import Reply, status_reply
+from service.api.response_bytes import Response, response_bytes
 from service.interfaces import Clock
 
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
@@ -43,15 +45,11 @@ AnswerAtOnce: TypeAlias = Callable[[bytes, bytes], bytes | None]
 """Takes a whole request and header fields for the response; returns the response if it needs no waiting."""
 
 
-class Begun(Struct, frozen=True):
-    """A request that is to be answered without the server's parser: its id, and what answers it."""
+Finish: TypeAlias = Callable[[Reply, str], Response]
+"""Makes the response of a reply to the request with that id."""
 
-    request_id: str
-    answer: Callable[[], Coroutine[Any, Any, Reply]]
-
-
-AnswerSoon: TypeAlias = Callable[[bytes], Begun | None]
-"""Takes a whole request; returns how it is answered, if that needs neither parser nor framework."""
+AnswerSoon: TypeAlias = Callable[[bytes, Finish], asyncio.Future[Response] | None]
+"""Takes a whole request; returns what will be its response, if that needs neither parser nor framework."""
 
 
 class Edge:
@@ -112,13 +110,18 @@ class Edge:
             return None
         return self._answers_at_once(request, fields)
 
-    def answer_soon(self, request: bytes, server: Any) -> Coroutine[Any, Any, Reply] | None:  # noqa: ANN401 - as above
-        """Return how a whole request that came in at that address is answered, as far as that needs no parser.
+    def answer_soon(self, request: bytes, server: Any) -> asyncio.Future[Response] | None:  # noqa: ANN401 - as above
+        """Return what will be, or is, the response to a whole request that came in at that address.
 
-        None for whatever does, and then nothing has happened yet: it goes the usual way.
+        None for whatever needs the parser, and then nothing has happened yet: it goes the usual way.
         """
-        begun = None if self.draining or self._is_for_operations(server) else self._answers_soon(request)
-        return None if begun is None else self._answer(begun)
+        if self.draining or self._is_for_operations(server):
+            return None
+        response = self._answers_soon(request, self._finish)
+        if response is not None and not response.done():
+            self._in_flight += 1
+            response.add_done_callback(self._left)
+        return response
 
     async def shed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what comes on top of what the process can take on: at once, and without looking at it.
@@ -139,16 +142,15 @@ class Edge:
         headers = {"x-request-id": request_id, "cache-control": "no-store"}
         return status_reply(400, request_id=request_id, headers=headers)
 
-    async def _answer(self, begun: Begun) -> Reply:
-        self._in_flight += 1
-        try:
-            reply = await begun.answer()
-        finally:
-            self._in_flight -= 1
-        headers = {**reply.headers, "x-request-id": begun.request_id, "cache-control": "no-store"}
+    def _finish(self, reply: Reply, request_id: str) -> Response:
+        headers = {**reply.headers, "x-request-id": request_id, "cache-control": "no-store"}
         if self.draining:
             headers["connection"] = "close"
-        return replace(reply, headers=headers)
+        closes = headers.get("connection") == "close"
+        return Response(partial(response_bytes, replace(reply, headers=headers)), closes)
+
+    def _left(self, _: object) -> None:
+        self._in_flight -= 1
 
     def _is_for_operations(self, server: Any) -> bool:  # noqa: ANN401 - as a socket has it, or as ASGI does
         return self.operations_port is not None and server is not None and bool(server[1] == self.operations_port)

@@ -3,14 +3,12 @@
 1. Only a POST to one of the four `/verify` paths, whose body is JSON, small and already there, may take it.
 2. Only a caller who is known, and has the right to ask by that method, may take it.
 3. From there on it is the same as everywhere: the caller's rate, the desk, and what it says to whom it refuses.
-4. What may be answered likewise to the next who asks the same is prepared, so that it can be answered at once.
 
 Whatever else comes is handed on untouched, its body included, so that only the framework has to know what is wrong with
 it. The framework itself takes three times as long for a question as all the rest.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from litestar.enums import ScopeType
@@ -18,11 +16,8 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from service.api.callers import Caller, CallerDirectory
 from service.api.early_body import EarlyBody
-from service.api.edge import Begun, request_id_of, send_reply, trace_id_of
-from service.api.identifiers import make_ulid
-from service.api.known_heads import KnownHeads
+from service.api.edge import request_id_of, send_reply, trace_id_of
 from service.api.problems import Reply
-from service.api.prompt import PromptDesk
 from service.api.questions import QUESTIONS, AnyQuestion, BodyReader
 from service.api.routes import LARGEST_BODY, PATHS, is_json
 from service.api.verify import Asking, VerifyDesk, require_rights
@@ -47,37 +42,16 @@ class FastPath:
         framework: ASGIApp,
         *,
         desk: VerifyDesk,
-        prompt: PromptDesk,
-        heads: KnownHeads,
         callers: CallerDirectory,
         clock: Clock,
         crashed: Callable[[Exception, str], Reply],
     ) -> None:
         self._framework = framework
         self._desk = desk
-        self._prompt = prompt
-        self._heads = heads
         self._callers = callers
         self._clock = clock
         self._crashed = crashed
         self._counters = {path: _Counter(method) for method, path in PATHS.items()}
-
-    def answer_soon(self, request: bytes) -> Begun | None:
-        """Return how a whole request is answered that is a plain question; None hands it on, and nothing has happened.
-
-        Who asks, and whether they may, is known by the head: steps 1 and 2 were taken when it was first read.
-        """
-        end = request.find(b"\r\n\r\n") + 4
-        head, text = self._heads.read(request[:end]), request[end:]
-        if head is None or head.length != len(text):
-            return None
-        asked = _question_in(text, self._counters[head.path].reader)
-        if asked is None:
-            return None
-        now = self._clock.now()
-        request_id = head.request_id or make_ulid(now)
-        asking = Asking(head.caller, request_id, head.trace_id, now)
-        return Begun(request_id, partial(self._answer, asked, asking, head.path, text))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or scope["method"] != "POST" or scope["path"] not in self._counters:
@@ -95,7 +69,7 @@ class FastPath:
             await self._framework(scope, body.receive, send)
             return
         asking = Asking(caller, request_id_of(scope), trace_id_of(scope), self._clock.now())
-        await send_reply(await self._answer(asked, asking, scope["path"], text), send)
+        await send_reply(await self._answer(asked, asking), send)
 
     def _known_caller(self, scope: HTTPScope, counter: _Counter) -> Caller | None:
         given = list(scope["headers"])
@@ -109,18 +83,16 @@ class FastPath:
             return None  # the framework's handler finds the same, and says so
         return caller
 
-    async def _answer(self, asked: AnyQuestion, asking: Asking, path: str, text: bytes) -> Reply:
+    async def _answer(self, asked: AnyQuestion, asking: Asking) -> Reply:
         caller = asking.caller
         try:
             if caller.limits is not None:
                 caller.limits.ask()
-            judgement = await self._desk.judge(asked, asking)
+            return await self._desk.answer(asked, asking)
         except QuestionRefused as refusal:
             return self._desk.refuse(refusal, request_id=asking.request_id, caller=caller)
         except Exception as bug:  # noqa: BLE001 - what the framework does with it, too
             return self._crashed(bug, asking.request_id)
-        self._prompt.prepare(path, text, judgement)
-        return judgement.reply
 
 
 def _question_in(body: bytes, reader: BodyReader) -> AnyQuestion | None:

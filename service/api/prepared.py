@@ -16,16 +16,21 @@ _ENTRY_BYTES: Final = 1_100
 """What a prepared answer takes beside its body: measured objects, on a 64-bit Python 3.11."""
 
 
-class Prepared(Struct, frozen=True, gc=False):
+class Form(Struct, frozen=True, gc=False, kw_only=True):
+    """An answer with its log line and what counts it, but for what is about whoever gets it, and when."""
+
+    answer: AnswerAgain
+    line: VerifiedAgain
+    count: Callable[[float], None]
+    """Counts it once more, with the seconds that it took."""
+
+
+class Prepared(Form, frozen=True, gc=False, kw_only=True):
     """An answer to a body that was sent to `path`; it may be given again as long as its grounds hold."""
 
     path: str
     game_id: GameId
     grounds: Grounds
-    answer: AnswerAgain
-    line: VerifiedAgain
-    count: Callable[[float], None]
-    """Counts it once more, with the seconds that it took."""
 
 
 class PreparedAnswers:

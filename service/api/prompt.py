@@ -10,16 +10,24 @@
 Whatever else it is goes the usual way, and nothing has happened to it here.
 """
 
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Final
+
 from service.api.answers import AnswerWriter
 from service.api.identifiers import make_ulid
 from service.api.known_heads import KnownHeads
-from service.api.prepared import Prepared, PreparedAnswers
-from service.api.verify import Judgement
+from service.api.prepared import Form, Prepared, PreparedAnswers
+from service.api.verify import Asking, Case
 from service.errors import TooManyQuestions
-from service.interfaces import Clock
+from service.interfaces import Clock, Fingerprints
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
+from service.ownership import CacheTier, Malformed
 from service.verification import Verification
+
+_NOT_AT_HAND: Final = CacheTier.NONE
 
 
 class PromptDesk:
@@ -31,6 +39,7 @@ class PromptDesk:
         verification: Verification,
         heads: KnownHeads,
         answers: PreparedAnswers,
+        fingerprints: Fingerprints,
         writer: AnswerWriter,
         metrics: Metrics,
         log: Logging,
@@ -39,6 +48,7 @@ class PromptDesk:
         self._verification = verification
         self._heads = heads
         self._answers = answers
+        self._fingerprints = fingerprints
         self._writer = writer
         self._metrics = metrics
         self._log = log
@@ -65,37 +75,47 @@ class PromptDesk:
                 caller.limits.ask()  # step 4
             except TooManyQuestions:
                 return None  # it is asked again, and then says so
-        decision_id = make_ulid(now)  # step 5
-        request_id = head.request_id or make_ulid(now)
-        seconds = self._clock.monotonic() - started
-        prepared.count(seconds)
         self._verification.repeated(prepared.grounds)
+        asking = Asking(caller, head.request_id or make_ulid(now), head.trace_id, now)
+        return self._give(prepared, asking, started, now)(fields)  # step 5
+
+    def prepare(self, path: str, body: bytes, case: Case) -> Form | None:
+        """Return the answer to a case if it rests on fresh evidence that was at hand; keep it if it may be given again.
+
+        None for any other, which is put together when it is given.
+        """
+        question, verdict, credential = case.question, case.hearing.verdict, case.question.credential
+        if verdict is None or verdict.cache is _NOT_AT_HAND or verdict.decision.stale:
+            return None
+        if isinstance(credential, Malformed):
+            raise AssertionError("nobody was asked about what is no credential")
+        rules, decision, grounds = question.rules, verdict.decision, verdict.grounds
+        answer = self._writer.prepare(verdict)
+        line = self._log.prepare(
+            rules.label, decision, verdict.cache, subject=self._fingerprints.of_credential(credential)
+        )
+        count = self._metrics.decision_counter(rules.label, decision.method, decision.reason, verdict.cache)
+        # What a caller accepts depends on when it asks.
+        if grounds is None or question.max_age is not None:
+            return Form(answer=answer, line=line, count=count)
+        prepared = Prepared(answer=answer, line=line, count=count, path=path, game_id=rules.game_id, grounds=grounds)
+        self._answers.keep(body, prepared)
+        return prepared
+
+    def give(self, form: Form, case: Case) -> Callable[[bytes], bytes]:
+        """Count and log an answer, and return what makes the response of it, given header fields."""
+        return self._give(form, case.asking, case.started, self._clock.now())
+
+    def _give(self, form: Form, asking: Asking, started: float, now: datetime) -> Callable[[bytes], bytes]:
+        decision_id, seconds = make_ulid(now), self._clock.monotonic() - started
+        form.count(seconds)
         self._log.verified_again(
-            prepared.line,
+            form.line,
             now=now,
             decision_id=decision_id,
-            request_id=request_id,
-            trace_id=head.trace_id,
-            caller=caller.name,
+            request_id=asking.request_id,
+            trace_id=asking.trace_id,
+            caller=asking.caller.name,
             seconds=seconds,
         )
-        return self._writer.again(prepared.answer, fields, now=now, decision_id=decision_id, request_id=request_id)
-
-    def prepare(self, path: str, body: bytes, judgement: Judgement) -> None:
-        """Keep what was answered to this body, if the same may be answered to the next."""
-        verdict, question = judgement.verdict, judgement.question
-        # What a caller accepts depends on when it asks.
-        if verdict.grounds is None or question.max_age is not None:
-            return
-        rules, decision, answer = question.rules, verdict.decision, self._writer.prepare(verdict)
-        self._answers.keep(
-            body,
-            Prepared(
-                path=path,
-                game_id=rules.game_id,
-                grounds=verdict.grounds,
-                answer=answer,
-                line=self._log.prepare(judgement.line, answer.observed_at),
-                count=self._metrics.decision_counter(rules.label, decision.method, decision.reason, verdict.cache),
-            ),
-        )
+        return partial(self._writer.again, form.answer, now=now, decision_id=decision_id, request_id=asking.request_id)

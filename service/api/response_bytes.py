@@ -1,11 +1,24 @@
-"""Replies as they stand on the wire, for what the server's own response cycle is not needed for."""
+"""Responses as they stand on the wire, for what the server's own response cycle is not needed for."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
+
+from msgspec import Struct
 
 from service.api.problems import Reply
 
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
+
+class Response(Struct, frozen=True):
+    """A response that lacks only the server's own header fields, which `write` is given, each with its line break.
+
+    If it `closes` the connection, it says so already.
+    """
+
+    write: Callable[[bytes], bytes]
+    closes: bool = False
 
 
 def response_bytes(reply: Reply, fields: bytes = b"") -> bytes:

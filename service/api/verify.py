@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from service.api.answers import AnswerWriter
 from service.api.callers import Caller
@@ -13,6 +12,7 @@ from service.api.identifiers import make_ulid
 from service.api.problems import Reply, cause_of, refusal_reply
 from service.api.questions import AnyQuestion
 from service.errors import QuestionRefused, TooManyQuestions
+from service.hearing import Hearing
 from service.interfaces import Clock, Fingerprints
 from service.limits.caller_limits import CallerLimits
 from service.observability.logs import Logging, VerifiedLine
@@ -46,13 +46,13 @@ class Asking(Struct, frozen=True):
     asked_at: datetime
 
 
-class Judgement(Struct, frozen=True):
-    """A question, the verdict on it, and what of that was logged and is answered."""
+class Case(Struct, frozen=True):
+    """A question of a caller and the hearing about it; `started` is when that began, in seconds of the clock's own."""
 
     question: Question
-    verdict: Verdict
-    line: VerifiedLine
-    reply: Reply
+    asking: Asking
+    hearing: Hearing
+    started: float
 
 
 class VerifyDesk:
@@ -84,20 +84,36 @@ class VerifyDesk:
 
         Raises `QuestionRefused` when the caller is at fault.
         """
-        return (await self.judge(asked, asking, at=at)).reply
+        case = self.open(asked, asking, at=at)
+        await self.conclude(case)
+        return self.close(case)
 
-    async def judge(self, asked: AnyQuestion, asking: Asking, *, at: str = "") -> Judgement:
-        """Return the same answer, with all that it is made of."""
+    def open(self, asked: AnyQuestion, asking: Asking, *, at: str = "") -> Case:
+        """Begin to hear a question. Raises `QuestionRefused` when the caller is at fault."""
         started = self._clock.monotonic()
         question = self._question(asked, asking, at)
-        verdict = await self._verify(question, asking.caller)
+        return Case(question, asking, self._verification.hear(question), started)
+
+    async def conclude(self, case: Case) -> None:
+        """Wait for the verdict. Raises `QuestionRefused` when it would cost the caller more than it has left."""
+        hearing, credential, limits = case.hearing, case.question.credential, case.asking.caller.limits
+        if limits is None or not isinstance(credential, DownloadKey | AppJwt):
+            await hearing.conclude()
+            return
+        while hearing.verdict is None and (reading := hearing.read_shared()) is not None:
+            hearing.go_on(await reading)
+        if hearing.verdict is None:
+            await self._conclude_limited(case, credential, limits)
+
+    def close(self, case: Case) -> Reply:
+        """Count and log the verdict, and return the answer."""
+        verdict = case.hearing.verdict
+        if verdict is None:
+            raise AssertionError("the case is still open")
         now = self._clock.now()
         decision_id = make_ulid(now)
-        line = self._record(
-            question, verdict, asking, now=now, decision_id=decision_id, seconds=self._clock.monotonic() - started
-        )
-        reply = self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
-        return Judgement(question, verdict, line, reply)
+        self._record(case, verdict, now=now, decision_id=decision_id)
+        return self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=case.asking.request_id)
 
     def refuse(self, refusal: QuestionRefused, *, request_id: str, caller: Caller | None) -> Reply:
         """Count and log a question that was turned away, and return what its caller is told."""
@@ -119,45 +135,28 @@ class VerifyDesk:
             asked_at=asking.asked_at,
         )
 
-    async def _verify(self, question: Question, caller: Caller) -> Verdict:
-        credential = question.credential
-        if caller.limits is None or not isinstance(credential, DownloadKey | AppJwt):
-            return await self._verification.verify(question)
-        return await self._verify_limited(question, credential, caller.limits)
-
-    async def _verify_limited(
-        self, question: Question, credential: DownloadKey | AppJwt, limits: CallerLimits
-    ) -> Verdict:
+    async def _conclude_limited(self, case: Case, credential: DownloadKey | AppJwt, limits: CallerLimits) -> None:
         """Let a caller try only so many credentials that turn out no good; those known to be good always pass.
 
         A try is spent before the answer is known, so that many at once cannot slip through, and given back after.
         Whoever hangs up before the answer has spent it too: the answer would be there for the next who asks.
         """
+        hearing, question = case.hearing, case.question
         wait = limits.try_key()
         if wait is not None:
-            if await self._verification.vouched_for(question.rules, credential):
-                return await self._verification.verify(question)
-            verdict = await self._verification.verify(replace(question, only_if_cached=True))
+            if not await self._verification.vouched_for(question.rules, credential):
+                hearing.ask_nobody()
+            verdict = await hearing.conclude()
             if verdict.decision.reason is Reason.NOT_CACHED and not question.only_if_cached:
                 raise TooManyQuestions("failed_keys", retry_after=wait)
-            return verdict
-        verdict = await self._verification.verify(question)
+            return
+        verdict = await hearing.conclude()
         if not _may_have_failed(verdict) or await self._verification.vouched_for(question.rules, credential):
             limits.key_was_fine()
-        return verdict
 
-    def _record(
-        self,
-        question: Question,
-        verdict: Verdict,
-        asking: Asking,
-        *,
-        now: datetime,
-        decision_id: str,
-        seconds: float,
-    ) -> VerifiedLine:
-        """Count the verdict, and log it."""
-        decision, credential, label = verdict.decision, question.credential, question.rules.label
+    def _record(self, case: Case, verdict: Verdict, *, now: datetime, decision_id: str) -> None:
+        question, asking, decision = case.question, case.asking, verdict.decision
+        credential, label, seconds = question.credential, question.rules.label, self._clock.monotonic() - case.started
         self._metrics.decision(
             label, decision.method, decision.reason, verdict.cache, seconds=seconds, stale=decision.stale
         )
@@ -177,7 +176,6 @@ class VerifyDesk:
             subject=None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential),
         )
         self._log.verified(line)
-        return line
 
 
 def _may_have_failed(verdict: Verdict) -> bool:

@@ -21,7 +21,7 @@ from service.interfaces import Clock
 from service.observability.line_writer import ByteStream, LineWriter
 from service.observability.redaction import redact
 from service.observability.rendering import ConsoleLine, LineMaker, json_line, timestamp
-from service.ownership import CacheTier, Method, Outcome, Reason
+from service.ownership import CacheTier, Decision, Method, Outcome, Reason
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -71,7 +71,7 @@ class VerifiedAgain(msgspec.Struct, frozen=True, gc=False):
 
     alike: VerifiedAlike
     observed_at: datetime
-    subject: str | None
+    subject: str
 
 
 class Logging:
@@ -119,11 +119,13 @@ class Logging:
         present = {name: value for name, value in event.items() if value is not None}
         self._writer.write(self._make_line(None, "info", present))
 
-    def prepare(self, line: VerifiedLine, observed_at: datetime) -> VerifiedAgain:
-        """Return what of the line is the same when the same answer, from what was observed then, is given again."""
+    def prepare(self, game: str, decision: Decision, cache: CacheTier, *, subject: str) -> VerifiedAgain:
+        """Return what of the line is the same whenever the same answer is given, from the same evidence."""
+        if decision.observed_at is None:
+            raise AssertionError("what came from a cache was observed at some time")
         # There are as many of them as answers in memory: what is alike, they share.
-        alike = _alike(line.game, line.method, line.outcome, line.reason, line.cache)
-        return VerifiedAgain(alike, observed_at, line.subject)
+        alike = _alike(game, decision.method, decision.reason, cache)
+        return VerifiedAgain(alike, decision.observed_at, subject)
 
     def verified_again(
         self,
@@ -224,9 +226,9 @@ def configure_logging(level: str, log_format: str, *, sandbox: bool, stream: Byt
 
 
 @lru_cache(maxsize=_KINDS)
-def _alike(game: str, method: Method, outcome: Outcome, reason: Reason, cache: CacheTier) -> VerifiedAlike:
-    line = VerifiedLine("", "", game, method, outcome, reason, cache, 0)
-    same = {"game": game, "method": method, "outcome": outcome, "reason": reason, "cache": cache}
+def _alike(game: str, method: Method, reason: Reason, cache: CacheTier) -> VerifiedAlike:
+    line = VerifiedLine("", "", game, method, reason.outcome, reason, cache, 0)
+    same = {"game": game, "method": method, "outcome": reason.outcome, "reason": reason, "cache": cache}
     return VerifiedAlike(line, _ENCODER.encode(same)[1:-1])
 
 

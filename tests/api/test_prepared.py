@@ -11,7 +11,7 @@ from service.api.answers import AnswerWriter
 from service.api.prepared import Prepared, PreparedAnswers
 from service.grounds import Ground, Grounds
 from service.interfaces import Imprint
-from service.observability.logs import VerifiedLine, configure_logging
+from service.observability.logs import configure_logging
 from service.observability.metrics import Metrics
 from service.ownership import (
     CacheTier,
@@ -19,7 +19,6 @@ from service.ownership import (
     Fingerprint,
     GameId,
     Method,
-    Outcome,
     Player,
     PlayerId,
     Proof,
@@ -63,19 +62,9 @@ def prepare(clock: FakeClock) -> Callable[[int], Prepared]:
             (Ground(name_of(number), imprint, (GAME_NAME,), at + HOUR / 2),), at + HOUR / 2, PlayerId(1), sandbox=False
         )
         answer = writer.prepare(Verdict(decision, CacheTier.MEMORY, grounds=grounds))
-        line = VerifiedLine(
-            decision_id=f"{number:026}",
-            request_id=f"{number:026}",
-            game="x-moon",
-            method=Method.DOWNLOAD_KEY,
-            outcome=Outcome.OWNED,
-            reason=Reason.DOWNLOAD_KEY,
-            cache=CacheTier.MEMORY,
-            duration_ms=number / 7,
-            subject=f"{number:016x}",
-        )
+        line = log.prepare("x-moon", decision, CacheTier.MEMORY, subject=f"{number:016x}")
         count = metrics.decision_counter("x-moon", Method.DOWNLOAD_KEY, Reason.DOWNLOAD_KEY, CacheTier.MEMORY)
-        return Prepared("/verify", GAME, grounds, answer, log.prepare(line, at), count)
+        return Prepared(path="/verify", game_id=GAME, grounds=grounds, answer=answer, line=line, count=count)
 
     return prepared
 

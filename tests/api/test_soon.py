@@ -8,22 +8,31 @@ from typing import Any
 import pytest
 
 from service.api.problems import Reply
+from service.api.response_bytes import Response
 from tests.api.test_prompt import BODY, request
 from tests.gateways import Asker, befall, until
+from tests.prompt_client import split
 
 SERVER = ("127.0.0.1", 8080)
 
 
-def begun(gateway: Asker, *fields: str, **parts: Any) -> asyncio.Task[Reply]:
+def begun(gateway: Asker, *fields: str, **parts: Any) -> asyncio.Future[Response]:
     """Show the gateway a request that has arrived whole, which it must take."""
-    answer = gateway.gateway.asgi.answer_soon(request(*fields, **parts), SERVER)
-    assert answer is not None
-    return asyncio.create_task(answer)
+    response = gateway.gateway.asgi.answer_soon(request(*fields, **parts), SERVER)
+    assert response is not None
+    return response
+
+
+async def answered(response: asyncio.Future[Response]) -> Reply:
+    """Return what will have been answered, as its caller reads it."""
+    status, headers, body = split((await response).write(b""))
+    fields = {name.decode(): value.decode() for name, value in headers}
+    return Reply(status, body, headers=fields)
 
 
 async def test_question_is_answered_as_any_other(gateway: Asker) -> None:
     """With the body that the framework would have sent, and the headers that every response has."""
-    reply = await begun(gateway, "X-Request-Id: mine")
+    reply = await answered(begun(gateway, "X-Request-Id: mine"))
 
     assert (reply.status, json.loads(reply.body)["outcome"]) == (200, "owned")
     assert reply.headers["x-request-id"] == "mine"
@@ -33,7 +42,7 @@ async def test_question_is_answered_as_any_other(gateway: Asker) -> None:
 
 async def test_question_without_an_id_gets_one(gateway: Asker) -> None:
     """The one that the log has."""
-    reply = await begun(gateway)
+    reply = await answered(begun(gateway))
 
     line = await gateway.log.line("verified")
     assert reply.headers["x-request-id"] == line["request_id"]
@@ -84,7 +93,7 @@ async def test_connection_is_closed_after_what_was_under_way_when_draining_began
     await until(lambda: gateway.gateway.asgi.in_flight() == 1)
     gateway.gateway.asgi.draining = True
     await gateway.clock.advance(timedelta(seconds=1))
-    reply = await answer
+    reply = await answered(answer)
 
     assert (reply.status, reply.headers["connection"], gateway.gateway.asgi.in_flight()) == (200, "close", 0)
 

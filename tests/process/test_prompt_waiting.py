@@ -1,12 +1,13 @@
 """What is answered without the parser but has to be waited for, on a real connection: it is busy like any other."""
 
 import asyncio
-from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Final
 
 import pytest
 
 from service.api.problems import Reply
+from service.api.response_bytes import Response, response_bytes
 from service.http_protocol import Bounds
 from service.prompt_protocol import prompt_protocol
 from tests.gateways import until
@@ -28,11 +29,11 @@ class Desk:
         self.reply = Reply(200, b"soon", headers={"x-request-id": "1"})
         self.bug: Exception | None = None
 
-    def __call__(self, request: bytes, _server: Any) -> Coroutine[Any, Any, Reply] | None:
+    def __call__(self, request: bytes, _server: Any) -> asyncio.Future[Response] | None:
         """Take the question, and nothing else."""
-        return self._answer() if request == QUESTION else None
+        return asyncio.get_running_loop().create_task(self._answer()) if request == QUESTION else None
 
-    async def _answer(self) -> Reply:
+    async def _answer(self) -> Response:
         self.begun += 1
         try:
             await self.may_answer.wait()
@@ -41,7 +42,7 @@ class Desk:
             raise
         if self.bug is not None:
             raise self.bug
-        return self.reply
+        return Response(partial(response_bytes, self.reply), self.reply.headers.get("connection") == "close")
 
 
 @pytest.fixture
