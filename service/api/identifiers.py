@@ -20,33 +20,31 @@ _RANDOM_CHARS: Final = 16
 _DRAWN_AT_ONCE: Final = 256
 
 
-class _UlidParts:
-    """The two halves of ULIDs: random numbers drawn many at a time, and the last millisecond, already written down."""
+class _Ulids:
+    """Makes ULIDs of random characters drawn many at a time and of the last millisecond, already written down."""
 
     def __init__(self) -> None:
         self._drawn: list[str] = []
         self._millisecond = -1
         self._written = ""
 
-    def random(self) -> str:
-        if not self._drawn:
-            text = urandom(_RANDOM_CHARS * _DRAWN_AT_ONCE).translate(_FROM_ANY_BYTE).decode("ascii")
-            self._drawn = [text[at : at + _RANDOM_CHARS] for at in range(0, len(text), _RANDOM_CHARS)]
-        return self._drawn.pop()
-
-    def time(self, millisecond: int) -> str:
+    def make(self, at: datetime) -> str:
+        millisecond = int(at.timestamp() * 1000)
         if millisecond != self._millisecond:
             self._written = "".join([_TEN_BITS[millisecond >> shift & 0x3FF] for shift in range(40, -1, -10)])
             self._millisecond = millisecond
-        return self._written
+        if not self._drawn:
+            text = urandom(_RANDOM_CHARS * _DRAWN_AT_ONCE).translate(_FROM_ANY_BYTE).decode("ascii")
+            self._drawn = [text[start : start + _RANDOM_CHARS] for start in range(0, len(text), _RANDOM_CHARS)]
+        return self._written + self._drawn.pop()
 
 
-_PARTS: Final = _UlidParts()
+_ULIDS: Final = _Ulids()
 
 
 def make_ulid(at: datetime) -> str:
     """Return a ULID: 26 characters that sort by time, to the millisecond (github.com/ulid/spec)."""
-    return _PARTS.time(int(at.timestamp() * 1000)) + _PARTS.random()
+    return _ULIDS.make(at)
 
 
 def request_id_from(header: str | None, *, at: datetime) -> str:

@@ -27,9 +27,9 @@ class _Shelf:
         self._max_bytes = max_bytes
 
     def put(self, name: Fingerprint, packed: bytes, now: datetime) -> None:
-        self.remove(name)
+        """Add what is not there yet; what makes room for it is what was used longest ago, else what has run out."""
         self.entries[name] = packed
-        self.bytes += _size(packed)
+        self.bytes += _ENTRY_BYTES + len(packed)
         if self._overfull():
             while self._overfull():
                 self._forget_oldest()
@@ -38,9 +38,7 @@ class _Shelf:
                 self._forget_oldest()
 
     def remove(self, name: Fingerprint) -> None:
-        packed = self.entries.pop(name, None)
-        if packed is not None:
-            self.bytes -= _size(packed)
+        self.bytes -= _ENTRY_BYTES + len(self.entries.pop(name))
 
     def _overfull(self) -> bool:
         return len(self.entries) > self._max_entries or self.bytes > self._max_bytes
@@ -50,7 +48,7 @@ class _Shelf:
 
     def _forget_oldest(self) -> None:
         _, forgotten = self.entries.popitem(last=False)
-        self.bytes -= _size(forgotten)
+        self.bytes -= _ENTRY_BYTES + len(forgotten)
 
 
 class MemoryTier:
@@ -96,11 +94,12 @@ class MemoryTier:
     def put(self, name: Fingerprint, kept: Kept) -> Kept:
         """Remember it unless a newer one is known; return the newest one known, usable or not."""
         now = self._clock.now()
-        known = self._known(name)
-        if known is not None and known.believable(now) and not kept.supersedes(known):
-            return known
-        shelf, other = (self._no, self._yes) if says_no(kept.observation) else (self._yes, self._no)
-        other.remove(name)
+        if (shelf := self._shelf_with(name)) is not None:
+            known = _unpack(shelf.entries[name])
+            if known.believable(now) and not kept.supersedes(known):
+                return known
+            shelf.remove(name)
+        shelf = self._no if says_no(kept.observation) else self._yes
         shelf.put(name, _ENCODER.encode(kept), now)
         return kept
 
@@ -123,18 +122,10 @@ class MemoryTier:
             return self._yes
         return self._no if name in self._no.entries else None
 
-    def _known(self, name: Fingerprint) -> Kept | None:
-        shelf = self._shelf_with(name)
-        return None if shelf is None else _unpack(shelf.entries[name])
-
 
 # Entries are kept as bytes: as objects they would take 2.5 times the memory, and the garbage collector's time.
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _unpack: Final = msgspec.msgpack.Decoder(Kept).decode
-
-
-def _size(packed: bytes) -> int:
-    return _ENTRY_BYTES + len(packed)
 
 
 def _forget_at(packed: bytes) -> datetime:

@@ -112,7 +112,7 @@ class Logging:
             except UnicodeEncodeError:
                 pass  # a name from the environment that is not UTF-8: the chain knows how to write it
             else:
-                now = timestamp(self._clock.now()).encode()
+                now = timestamp(self._clock.now())
                 self._writer.write(b"".join((b'{"timestamp":"', now, self._verified, fields[1:], b"\n")))
                 return
         event = {"event": "verified", **msgspec.structs.asdict(line)}
@@ -145,9 +145,9 @@ class Logging:
         if self._structured and trace_id is None and caller.isascii() and redact(request_id) == request_id:
             self._writer.write(
                 b'{"timestamp":"%b%b"decision_id":"%b","request_id":"%b",%b,"duration_ms":%.3f,"caller":%b,'
-                b'"age_seconds":%.3f,"subject":%b}\n'
+                b'"age_seconds":%.3f,"subject":"%b"}\n'
                 % (
-                    timestamp(now).encode(),
+                    timestamp(now),
                     self._verified,
                     decision_id.encode(),
                     request_id.encode(),
@@ -155,7 +155,7 @@ class Logging:
                     seconds * 1000,
                     _ENCODER.encode(caller),
                     age_seconds,
-                    _ENCODER.encode(again.subject),
+                    again.subject.encode(),
                 )
             )
             return

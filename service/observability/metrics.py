@@ -32,6 +32,7 @@ from service.observability.labels import (
     possible_decisions,
     possible_source_requests,
 )
+from service.observability.tallies import Tally, TallyCounter, TallyHistogram
 from service.ownership import CacheTier, GameId, Method, Reason
 
 __all__ = ["JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
@@ -49,13 +50,12 @@ _SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 class _ClosedCounter:
     """A counter whose series all exist from the start; words it does not know count as `other`, and are not lost."""
 
-    def __init__(self, counter: Counter, possible: Iterable[tuple[str, ...]], *, other: tuple[str, ...]) -> None:
-        self._children = {labels: counter.labels(*labels) for labels in possible}
+    def __init__(self, counter: TallyCounter, possible: Iterable[tuple[str, ...]], *, other: tuple[str, ...]) -> None:
+        self._tallies = {labels: counter.labels(*labels) for labels in possible}
         self._other = counter.labels(*other)
 
     def inc(self, *labels: str) -> None:
-        # A bound child costs a quarter of `Counter.labels(...)`, which builds strings and takes a lock.
-        self._children.get(labels, self._other).inc()
+        self._tallies.get(labels, self._other).count += 1
 
 
 class Metrics:
@@ -71,10 +71,10 @@ class Metrics:
 
         self._games = {*games, OTHER}
         self._learned_games: set[str] = set()
-        self._decisions_total = self._counter(
+        self._decisions_total = self._tally(
             "decisions_total", "Answers given.", "game", "method", "outcome", "reason", "cache"
         )
-        self._decisions: dict[tuple[str, Method, Reason, CacheTier], Counter] = {}
+        self._decisions: dict[tuple[str, Method, Reason, CacheTier], Tally] = {}
         self._decisions_again: dict[tuple[str, Method, Reason, CacheTier], Callable[[float], None]] = {}
         self._stale_served_total = self._counter("stale_served_total", "Answers from stale evidence.", "game")
         self._stale_served: dict[str, Counter] = {}
@@ -82,22 +82,27 @@ class Metrics:
             self._stale_served[game] = self._stale_served_total.labels(game)
             for method, reason, cache in possible_decisions():
                 self._bind_decision(game, method, reason, cache)
-        decision_seconds = self._histogram(
-            "decision_seconds", "Time to answer a question.", _DECISION_BUCKETS, "method", "cache"
+        decision_seconds = TallyHistogram(
+            f"{_NAMESPACE}_decision_seconds",
+            "Time to answer a question.",
+            _DECISION_BUCKETS,
+            ("method", "cache"),
+            registry=self._registry,
         )
         self._decision_seconds = {
-            (method, cache): decision_seconds.labels(method, cache) for method, cache in product(Method, CacheTier)
+            (method, cache): decision_seconds.labels(str(method), str(cache))
+            for method, cache in product(Method, CacheTier)
         }
 
         self._source_requests = _ClosedCounter(
-            self._counter("source_requests_total", "Requests to the store.", "endpoint", "result"),
+            self._tally("source_requests_total", "Requests to the store.", "endpoint", "result"),
             possible_source_requests(),
             other=(OTHER, OTHER),
         )
         source_seconds = self._histogram("source_request_seconds", "Time the store took.", _SOURCE_BUCKETS, "endpoint")
         self._source_seconds = {endpoint: source_seconds.labels(endpoint) for endpoint in SourceEndpoint}
         self._cache_operations = _ClosedCounter(
-            self._counter("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
+            self._tally("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
             possible_cache_operations(),
             other=(OTHER, OTHER, OTHER),
         )
@@ -133,10 +138,10 @@ class Metrics:
         stale: bool = False,
     ) -> None:
         """Count an answer; `game` is its label, and counts as `other` unless it is configured or learned."""
-        child = self._decisions.get((game, method, reason, cache))
-        if child is None:
-            child = self._bind_decision(game, method, reason, cache)
-        child.inc()
+        tally = self._decisions.get((game, method, reason, cache))
+        if tally is None:
+            tally = self._bind_decision(game, method, reason, cache)
+        tally.count += 1
         self._decision_seconds[method, cache].observe(seconds)
         if stale:
             self._stale_served[game if game in self._games else OTHER].inc()
@@ -152,11 +157,11 @@ class Metrics:
         known = self._decisions_again.get((game, method, reason, cache))
         if known is not None:
             return known
-        count = self._bind_decision(game, method, reason, cache).inc
+        tally = self._bind_decision(game, method, reason, cache)
         observe = self._decision_seconds[method, cache].observe
 
         def count_again(seconds: float) -> None:
-            count()
+            tally.count += 1
             observe(seconds)
 
         self._decisions_again[game, method, reason, cache] = count_again
@@ -217,15 +222,18 @@ class Metrics:
         """Return the metrics in Prometheus' text format, and its content type. May be called from any thread."""
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
-    def _bind_decision(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> Counter:
+    def _bind_decision(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> Tally:
         # Unknown games are looked up under `other` and never remembered by name: their number has no bound. Labels of a
         # known game that were not thought possible get their series here, so that no answer goes uncounted.
         key = (game if game in self._games else OTHER, Method(method), Reason(reason), CacheTier(cache))
-        child = self._decisions.get(key)
-        if child is None:
-            child = self._decisions_total.labels(key[0], method, reason.outcome, reason, cache)
-            self._decisions[key] = child
-        return child
+        tally = self._decisions.get(key)
+        if tally is None:
+            tally = self._decisions_total.labels(key[0], *map(str, (method, reason.outcome, reason, cache)))
+            self._decisions[key] = tally
+        return tally
+
+    def _tally(self, name: str, text: str, *labels: str) -> TallyCounter:
+        return TallyCounter(f"{_NAMESPACE}_{name}", text, labels, registry=self._registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace=_NAMESPACE, registry=self._registry)

@@ -1,0 +1,89 @@
+"""Counts that cost next to nothing to add to; Prometheus gets them when it scrapes.
+
+The library's own counters take a lock and three calls each; a question adds to six of them. These belong to the event
+loop's thread, which alone adds; any thread may read.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+
+class Tally:
+    """How often something happened: whoever sees it happen adds one to `count`."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class TallyCounter(Collector):
+    """A counter with a tally for each set of labels that was asked for."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
+        self._name = name
+        self._text = text
+        self._labels = labels
+        self._tallies: dict[tuple[str, ...], Tally] = {}
+        registry.register(self)
+
+    def labels(self, *values: str) -> Tally:
+        """Return the tally with these labels; from now on it is shown, be it zero."""
+        return self._tallies.setdefault(values, Tally())
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield what there is now."""
+        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
+        for values, tally in list(self._tallies.items()):
+            family.add_metric(values, tally.count)
+        yield family
+
+
+class Distribution:
+    """How long something took, in buckets; `bounds` are their upper ends, ascending."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds: Final = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Add one."""
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.total += seconds
+
+
+class TallyHistogram(Collector):
+    """A histogram with a distribution for each set of labels that was asked for."""
+
+    def __init__(
+        self, name: str, text: str, bounds: Sequence[float], labels: Sequence[str], *, registry: CollectorRegistry
+    ) -> None:
+        self._name = name
+        self._text = text
+        self._bounds = bounds
+        self._labels = labels
+        self._distributions: dict[tuple[str, ...], Distribution] = {}
+        registry.register(self)
+
+    def labels(self, *values: str) -> Distribution:
+        """Return the distribution with these labels; from now on it is shown, be it empty."""
+        return self._distributions.setdefault(values, Distribution(self._bounds))
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield what there is now."""
+        family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
+        ends = [*map(floatToGoString, self._bounds), "+Inf"]
+        for values, distribution in list(self._distributions.items()):
+            buckets = list(zip(ends, accumulate(distribution.counts), strict=True))
+            family.add_metric(values, buckets, distribution.total)
+        yield family
