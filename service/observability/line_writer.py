@@ -7,7 +7,7 @@ from datetime import timedelta
 from queue import Empty, SimpleQueue
 from select import select
 from threading import RLock, Thread
-from typing import Final, Protocol, TextIO
+from typing import Final, Protocol, TextIO, TypeAlias
 
 CAPACITY: Final = 10_000
 """Lines that may wait: at 1 000 questions a second, a reader may be away for 10 s."""
@@ -23,6 +23,10 @@ PATIENCE: Final = timedelta(seconds=2)
 
 _BATCH: Final = 256
 _NEWLINE: Final = ord("\n")
+
+
+Line: TypeAlias = bytes | Callable[[], bytes]
+"""A whole line, or what makes one: any thread may call it, and it never raises."""
 
 
 class ByteStream(Protocol):
@@ -50,8 +54,8 @@ def unbuffered(stream: TextIO) -> ByteStream:
 class LineWriter:
     """Hands lines to a thread that writes them; a line that finds `capacity` others waiting is dropped and counted.
 
-    A line waits for others, `linger` at most, so that they are written together. Once lines pass again after some were
-    dropped, `notice` makes the line that says how many.
+    A line may also be what makes it, which that thread then calls. A line waits for others, `linger` at most, so that
+    they are written together. Once lines pass again after some were dropped, `notice` makes the line that says how many.
     """
 
     def __init__(
@@ -68,7 +72,7 @@ class LineWriter:
         self._capacity = capacity
         self._patience = patience
         self._linger = linger
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[Line] = deque()
         # SimpleQueue: its put never waits and may be called again from a signal handler that interrupted it.
         self._alarm: SimpleQueue[None] = SimpleQueue()
         self._alarmed = False
@@ -85,7 +89,7 @@ class LineWriter:
         """How many lines were dropped so far."""
         return self._dropped
 
-    def write(self, line: bytes) -> None:
+    def write(self, line: Line) -> None:
         """Have the line written, newline included. Never waits, never raises."""
         waiting = len(self._waiting)
         if self._closed or waiting >= self._capacity:
@@ -125,7 +129,8 @@ class LineWriter:
         return self._closed
 
     def _next_lines(self) -> list[bytes]:
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+        # Many are made one after the other: that takes a third of what each takes between two steps of a question.
+        return [_made(self._waiting.popleft()) for _ in range(min(len(self._waiting), _BATCH))]
 
     def _tell_dropped(self) -> None:
         dropped = self._dropped
@@ -154,3 +159,7 @@ class LineWriter:
     def _drop(self, lines: int) -> None:
         with self._lock:
             self._dropped += lines
+
+
+def _made(line: Line) -> bytes:
+    return line if isinstance(line, bytes) else line()

@@ -7,7 +7,7 @@ what looks like a secret, rendered, and handed to a thread that writes them. Not
 import atexit
 import logging
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 import msgspec
@@ -104,20 +104,8 @@ class Logging:
         This is the only line on the hot path, so it goes round the chain that every other line takes: 3 µs instead
         of 11. Only the request id can come from outside.
         """
-        if not self._says_verified:
-            return
-        if self._structured and redact(line.request_id) == line.request_id:
-            try:
-                fields = _ENCODER.encode(line)
-            except UnicodeEncodeError:
-                pass  # a name from the environment that is not UTF-8: the chain knows how to write it
-            else:
-                now = timestamp(self._clock.now())
-                self._writer.write(b"".join((b'{"timestamp":"', now, self._verified, fields[1:], b"\n")))
-                return
-        event = {"event": "verified", **msgspec.structs.asdict(line)}
-        present = {name: value for name, value in event.items() if value is not None}
-        self._writer.write(self._make_line(None, "info", present))
+        if self._says_verified:
+            self._writer.write(partial(self._line_of, line, self._clock.now()))
 
     def prepare(self, game: str, decision: Decision, cache: CacheTier, *, subject: str) -> VerifiedAgain:
         """Return what of the line is the same whenever the same answer is given, from the same evidence."""
@@ -139,11 +127,55 @@ class Logging:
         seconds: float,
     ) -> None:
         """Log an answer that was given before as `verified` does."""
-        if not self._says_verified:
-            return
+        if self._says_verified:
+            self._writer.write(
+                partial(
+                    self._line_again,
+                    again,
+                    now=now,
+                    decision_id=decision_id,
+                    request_id=request_id,
+                    trace_id=trace_id,
+                    caller=caller,
+                    seconds=seconds,
+                )
+            )
+
+    def close(self) -> None:
+        """Write what is waiting. To be called last.
+
+        Lines that come later are lost, not printed: without us the libraries would show messages and local variables.
+        """
+        logging.captureWarnings(capture=False)
+        atexit.unregister(self.close)
+        self._writer.close()
+
+    def _line_of(self, line: VerifiedLine, now: datetime) -> bytes:
+        if self._structured and redact(line.request_id) == line.request_id:
+            try:
+                fields = _ENCODER.encode(line)
+            except UnicodeEncodeError:
+                pass  # a name from the environment that is not UTF-8: the chain knows how to write it
+            else:
+                return b"".join((b'{"timestamp":"', timestamp(now), self._verified, fields[1:], b"\n"))
+        event = {"event": "verified", **msgspec.structs.asdict(line)}
+        present = {name: value for name, value in event.items() if value is not None}
+        return self._make_line(None, "info", present)
+
+    def _line_again(
+        self,
+        again: VerifiedAgain,
+        *,
+        now: datetime,
+        decision_id: str,
+        request_id: str,
+        trace_id: str | None,
+        caller: str,
+        seconds: float,
+    ) -> bytes:
         age_seconds = (now - again.observed_at).total_seconds()
         if self._structured and trace_id is None and caller.isascii() and redact(request_id) == request_id:
-            self._writer.write(
+            return (
                 b'{"timestamp":"%b%b"decision_id":"%b","request_id":"%b",%b,"duration_ms":%.3f,"caller":%b,'
                 b'"age_seconds":%.3f,"subject":"%b"}\n'
                 % (
@@ -158,28 +190,17 @@ class Logging:
                     again.subject.encode(),
                 )
             )
-            return
-        self.verified(
-            replace(
-                again.alike.line,
-                decision_id=decision_id,
-                request_id=request_id,
-                trace_id=trace_id,
-                caller=caller,
-                age_seconds=round(age_seconds, 3),
-                duration_ms=round(seconds * 1000, 3),
-                subject=again.subject,
-            )
+        line = replace(
+            again.alike.line,
+            decision_id=decision_id,
+            request_id=request_id,
+            trace_id=trace_id,
+            caller=caller,
+            age_seconds=round(age_seconds, 3),
+            duration_ms=round(seconds * 1000, 3),
+            subject=again.subject,
         )
-
-    def close(self) -> None:
-        """Write what is waiting. To be called last.
-
-        Lines that come later are lost, not printed: without us the libraries would show messages and local variables.
-        """
-        logging.captureWarnings(capture=False)
-        atexit.unregister(self.close)
-        self._writer.close()
+        return self._line_of(line, now)
 
 
 class _ForeignHandler(logging.Handler):
