@@ -29,18 +29,18 @@ class Hearing:
     """Has the `verdict` as soon as there is one: often from the beginning, as far as this process remembers.
 
     Until then, whoever cannot wait takes what `read_shared` returns, tells it to `go_on`, and does so again until there
-    is a verdict or nothing to read; whoever can, or must, waits for `conclude`. The silence of the store ends in a
-    verdict, too; `silent` makes it.
+    is a verdict or nothing to read; whoever can, or must, waits for `conclude`. `ended` makes the verdict of how the
+    story ended, be it in silence.
     """
 
     def __init__(
-        self, story: Story, limits: Limits, *, inquiries: Inquiries, silent: Callable[[NoAnswer], Verdict]
+        self, story: Story, limits: Limits, *, inquiries: Inquiries, ended: Callable[[Verdict | NoAnswer], Verdict]
     ) -> None:
         self.verdict: Verdict | None = None
         self._story = story
         self._limits = limits
         self._inquiries = inquiries
-        self._silent = silent
+        self._ended = ended
         self._inquiry: Inquiry
         self._remembered: Remembered | None
         self._may_be_shared = True
@@ -74,7 +74,7 @@ class Hearing:
             try:
                 found = await self._inquiries.find_out(self._inquiry, self._remembered, self._limits)
             except NoAnswer as silence:
-                self.verdict = self._silent(silence)
+                self.verdict = self._ended(silence)
             else:
                 self._tell(found)
         return self.verdict
@@ -92,6 +92,6 @@ class Hearing:
                     self._may_be_shared = self._remembered is None
                     return
         except StopIteration as end:
-            self.verdict = end.value
+            self.verdict = self._ended(end.value)
         except NoAnswer as silence:
-            self.verdict = self._silent(silence)
+            self.verdict = self._ended(silence)

@@ -11,6 +11,7 @@ Whatever happens on the way, "the store said no" is a decision and "the store sa
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, assert_never
 
 from msgspec import Struct
@@ -102,12 +103,12 @@ class Verification:
 
     def hear(self, question: Question) -> Hearing:
         """Return a hearing that ends in the same verdict; what this process remembers may be enough for it."""
-
-        def silent(silence: NoAnswer) -> Verdict:
-            decision = policy.settle(question.rules, question.credential.method, silence.reason)
-            return self._marked(Verdict(decision, CacheTier.NONE, retry_after=silence.retry_after))
-
-        return Hearing(self._story(question), self._limits(question), inquiries=self._inquiries, silent=silent)
+        return Hearing(
+            self._story(question),
+            self._limits(question),
+            inquiries=self._inquiries,
+            ended=partial(self._verdict_on, question),
+        )
 
     def would_repeat(self, grounds: Grounds, *, now: datetime) -> bool:
         """Whether `verify` would give the verdict with these grounds again, to the same question without a `max_age`.
@@ -160,10 +161,13 @@ class Verification:
         """Give up what is still being looked up."""
         await self._inquiries.close()
 
-    def _story(self, question: Question) -> Story:
-        return self._marked((yield from self._verify(question)))
+    def _verdict_on(self, question: Question, end: Verdict | NoAnswer) -> Verdict:
+        if isinstance(end, Verdict):
+            return self._marked(end)
+        decision = policy.settle(question.rules, question.credential.method, end.reason)
+        return self._marked(Verdict(decision, CacheTier.NONE, retry_after=end.retry_after))
 
-    def _verify(self, question: Question) -> Story:
+    def _story(self, question: Question) -> Story:
         rules = question.rules
         match question.credential:
             case Malformed(method, reason):  # step 1

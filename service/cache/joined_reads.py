@@ -9,15 +9,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, Generic, TypeVar
 
 from service.cache.operations import CacheResult
 from service.redis.patience import PATIENCE, let_replies_in
 
-Reply: TypeAlias = bytes | CacheResult | None
-"""What is there, None for nothing, or why it could not be read."""
-
-ReadAll: TypeAlias = Callable[[Sequence[str]], Coroutine[None, None, Sequence[Reply]]]
+K = TypeVar("K")
+R = TypeVar("R")
 
 LARGEST_BATCH: Final = 128
 BATCHES_UNDER_WAY: Final = 8
@@ -26,28 +24,32 @@ BATCHES_UNDER_WAY: Final = 8
 _SLICES: Final = 4
 """Of `PATIENCE`: how closely it is kept."""
 
-_Wanted: TypeAlias = tuple[str, asyncio.Future[Reply]]
 
-
-class JoinedReads:
+class JoinedReads(Generic[K, R]):
     """Turns single reads into few round trips. `read_all` must answer every key, in order.
 
-    What has waited for `PATIENCE` has failed, give or take a quarter; one timer does for all.
+    A reply is what it answered, or why it could not be asked. What has waited for `PATIENCE` has failed, give or take a
+    quarter; one timer does for all.
     """
 
-    def __init__(self, read_all: ReadAll, *, sleep: Callable[[timedelta], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        read_all: Callable[[Sequence[K]], Coroutine[None, None, Sequence[R]]],
+        *,
+        sleep: Callable[[timedelta], Awaitable[None]],
+    ) -> None:
         self._read_all = read_all
         self._sleep = sleep
-        self._latest: list[asyncio.Future[Reply]] = []
+        self._latest: list[asyncio.Future[R | CacheResult]] = []
         self._watch: asyncio.Task[None] | None = None
-        self._waiting: deque[_Wanted] = deque()
+        self._waiting: deque[tuple[K, asyncio.Future[R | CacheResult]]] = deque()
         self._departs = False
-        self._under_way: set[asyncio.Task[Sequence[Reply]]] = set()
+        self._under_way: set[asyncio.Task[Sequence[R]]] = set()
 
-    def read(self, key: str) -> asyncio.Future[Reply]:
+    def read(self, key: K) -> asyncio.Future[R | CacheResult]:
         """Return what will be known of the key; whoever stops waiting takes it away from nobody else."""
         loop = asyncio.get_running_loop()
-        reply: asyncio.Future[Reply] = loop.create_future()
+        reply: asyncio.Future[R | CacheResult] = loop.create_future()
         self._waiting.append((key, reply))
         self._latest.append(reply)
         if not self._departs:
@@ -58,7 +60,7 @@ class JoinedReads:
     async def close(self) -> None:
         """Give up: those who still wait are told that Redis was skipped."""
         waiting, self._waiting = self._waiting, deque()
-        _answer(waiting, [CacheResult.SKIPPED] * len(waiting))
+        _end((reply for _, reply in waiting), CacheResult.SKIPPED)
         tasks = [*self._under_way, *([] if self._watch is None else [self._watch])]
         for task in tasks:
             task.cancel()
@@ -77,38 +79,40 @@ class JoinedReads:
                 task.add_done_callback(partial(self._arrived, batch))
 
     async def _give_up_in_time(self) -> None:
-        waiting = deque[list[asyncio.Future[Reply]]]([[]] * (_SLICES - 1))
+        waiting = deque[list[asyncio.Future[R | CacheResult]]]([[]] * (_SLICES - 1))
         while any(waiting) or self._latest:
             await self._sleep(PATIENCE / _SLICES)
             waiting.append(self._latest)
             self._latest = []
-            late = [("", reply) for reply in waiting.popleft() if not reply.done()]
-            await let_replies_in(lambda: all(reply.done() for _, reply in late))  # noqa: B023 - called at once
+            late = [reply for reply in waiting.popleft() if not reply.done()]
+            await let_replies_in(lambda: all(reply.done() for reply in late))  # noqa: B023 - called at once
             # How the reading itself ends is for `read_all` to judge.
-            _answer(late, [CacheResult.FAILED] * len(late))
+            _end(late, CacheResult.FAILED)
         self._watch = None
 
-    def _next_batch(self) -> list[_Wanted]:
+    def _next_batch(self) -> list[tuple[K, asyncio.Future[R | CacheResult]]]:
         count = min(len(self._waiting), LARGEST_BATCH)
         batch = [self._waiting.popleft() for _ in range(count)]
         return [wanted for wanted in batch if not wanted[1].done()]
 
-    def _arrived(self, batch: list[_Wanted], task: asyncio.Task[Sequence[Reply]]) -> None:
+    def _arrived(self, batch: list[tuple[K, asyncio.Future[R | CacheResult]]], task: asyncio.Task[Sequence[R]]) -> None:
         self._under_way.discard(task)
         if task.cancelled():
-            _answer(batch, [CacheResult.SKIPPED] * len(batch))
+            _end((reply for _, reply in batch), CacheResult.SKIPPED)
             return
         self._depart()
         bug = task.exception()
         if bug is None:
-            _answer(batch, task.result())
+            for (_, reply), value in zip(batch, task.result(), strict=True):
+                if not reply.done():
+                    reply.set_result(value)
             return
         for _, reply in batch:
             if not reply.done():
                 reply.set_exception(bug)
 
 
-def _answer(batch: Iterable[_Wanted], replies: Iterable[Reply]) -> None:
-    for (_, reply), value in zip(batch, replies, strict=True):
+def _end(replies: Iterable[asyncio.Future[R | CacheResult]], why: CacheResult) -> None:
+    for reply in replies:
         if not reply.done():
-            reply.set_result(value)
+            reply.set_result(why)

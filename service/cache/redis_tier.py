@@ -10,12 +10,12 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from service.cache.joined_reads import JoinedReads, Reply
+from service.cache.joined_reads import JoinedReads
 from service.cache.kept import CLOCK_TOLERANCE, LONGEST_KEPT, Kept
 from service.cache.keys import redis_key
 from service.cache.operations import CacheOperation, CacheResult, OnOperation
@@ -30,6 +30,9 @@ from service.redis.failures import REDIS_FAILURES
 from service.redis.joined_gets import get_all
 
 T = TypeVar("T")
+
+Reading: TypeAlias = Kept | CacheResult
+"""What was there, or why there is nothing to be had."""
 
 WRITES_AT_ONCE: Final = 8
 _OVERRULED: Final = 2
@@ -71,20 +74,22 @@ class RedisTier:
     async def get(self, name: Fingerprint) -> Kept | None:
         """Return what Redis has under that name, if it is ours and may still be used."""
         reading = self.read(name)
-        return None if reading is None else self.take(name, await reading)
+        return None if reading is None else self.take(await reading)
 
-    def read(self, name: Fingerprint) -> asyncio.Future[Reply] | None:
+    def read(self, name: Fingerprint) -> asyncio.Future[Reading] | None:
         """Begin to read what Redis has under that name, for `take` to look at; None while Redis is left alone."""
         if self._reading.skips:
             self._on_operation(CacheTier.REDIS, CacheOperation.GET, CacheResult.SKIPPED)
             return None
-        return self._reads.read(redis_key(name))
+        return self._reads.read(name)
 
-    def take(self, name: Fingerprint, reply: Reply) -> Kept | None:
-        """Return what was read, if it is ours and may still be used; what others have put there is removed."""
-        kept, result = self._look_at(name, reply)
-        self._on_operation(CacheTier.REDIS, CacheOperation.GET, result)
-        return kept
+    def take(self, reading: Reading) -> Kept | None:
+        """Return what was read, if it is ours and may still be used."""
+        if isinstance(reading, Kept):
+            self._on_operation(CacheTier.REDIS, CacheOperation.GET, CacheResult.HIT)
+            return reading
+        self._on_operation(CacheTier.REDIS, CacheOperation.GET, reading)
+        return None
 
     async def put(self, name: Fingerprint, kept: Kept) -> None:
         """Store it unless Redis has a newer one; not for the path of a question."""
@@ -97,21 +102,16 @@ class RedisTier:
         await self._reads.close()
         await self._removals.close()
 
-    def _look_at(self, name: Fingerprint, reply: Reply) -> tuple[Kept | None, CacheResult]:
-        if reply is None:
-            return None, CacheResult.MISS
-        if isinstance(reply, CacheResult):
-            return None, reply
+    def _look_at(self, name: Fingerprint, blob: bytes, *, now: datetime) -> Reading:
+        """Return what an entry holds; what others have put in its place is removed."""
         try:
-            kept = self._sealer.unseal(name, reply)
+            kept = self._sealer.unseal(name, blob)
         except Unsealable as unsealable:
             if unsealable.flaw is Flaw.OTHER_VERSION:
-                return None, CacheResult.MISS
-            self._removals.start(self._remove(name, reply))
-            return None, CacheResult.REJECTED
-        if not kept.usable(self._clock.now()):
-            return None, CacheResult.MISS
-        return kept, CacheResult.HIT
+                return CacheResult.MISS
+            self._removals.start(self._remove(name, blob))
+            return CacheResult.REJECTED
+        return kept if kept.usable(now) else CacheResult.MISS
 
     async def _remove(self, name: Fingerprint, blob: bytes) -> None:
         await self._ask(self._writing, lambda: DELETE_SAME.run(self._client, redis_key(name), blob))
@@ -129,20 +129,25 @@ class RedisTier:
             self._on_overruled(name, kept.observation.observed_at)
         return CacheResult.STORED if stored else CacheResult.SUPERSEDED
 
-    async def _read_all(self, keys: Sequence[str]) -> Sequence[Reply]:
-        replies = await self._ask(self._reading, lambda: self._fetch(keys))
+    async def _read_all(self, names: Sequence[Fingerprint]) -> Sequence[Reading]:
+        replies = await self._ask(self._reading, lambda: self._fetch([redis_key(name) for name in names]))
         if isinstance(replies, CacheResult):
-            return [replies] * len(keys)
-        return replies
+            return [replies] * len(names)
+        now = self._clock.now()
+        # All of them here, one after the other: each takes half of what it takes between two steps of a question.
+        return [
+            reply if isinstance(reply, CacheResult) else self._look_at(name, reply, now=now)
+            for name, reply in zip(names, replies, strict=True)
+        ]
 
-    async def _fetch(self, keys: Sequence[str]) -> Sequence[Reply]:
+    async def _fetch(self, keys: Sequence[str]) -> Sequence[bytes | CacheResult]:
         replies = await get_all(self._client, keys)
         # An entry of a foreign type says nothing about Redis; any other error is Redis failing, for all of them. (What
         # is no Redis at all may answer anything, even a number.)
         for reply in replies:
             if isinstance(reply, Exception) and not _of_foreign_type(reply):
                 raise reply
-        return [reply if reply is None or isinstance(reply, bytes) else CacheResult.REJECTED for reply in replies]
+        return [_entry_in(reply) for reply in replies]
 
     async def _ask(self, circuit: Circuit, command: Callable[[], Awaitable[T]]) -> T | CacheResult:
         """Return Redis's answer, or why there is none. The one place where its failures stop."""
@@ -174,6 +179,12 @@ async def _disconnect_idle(client: Redis) -> None:
     # A connection that is too slow even to close is given up all the same.
     with suppress(*REDIS_FAILURES):
         await client.connection_pool.disconnect(inuse_connections=False)
+
+
+def _entry_in(reply: object) -> bytes | CacheResult:
+    if isinstance(reply, bytes):
+        return reply
+    return CacheResult.MISS if reply is None else CacheResult.REJECTED
 
 
 def _of_foreign_type(error: Exception) -> bool:

@@ -78,7 +78,7 @@ class TieredStore:
         """Return what was read from Redis, which this process remembers from now on, or what it knows to be newer."""
         if self._redis is None:
             raise AssertionError("nothing can have been read")
-        found = self._redis.take(name, unread)
+        found = self._redis.take(unread)
         return None if found is None else self._newest(name, found)
 
     def _newest(self, name: Fingerprint, found: Kept) -> Remembered | None:

@@ -55,7 +55,7 @@ class LineWriter:
     """Hands lines to a thread that writes them; a line that finds `capacity` others waiting is dropped and counted.
 
     A line may also be what makes it, which that thread then calls. A line waits for others, `linger` at most, so that
-    they are written together. Once lines pass again after some were dropped, `notice` makes the line that says how many.
+    they are written together. Once lines pass again after some were dropped, `notice` makes one that says how many.
     """
 
     def __init__(

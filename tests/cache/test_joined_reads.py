@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.cache.joined_reads import BATCHES_UNDER_WAY, LARGEST_BATCH, JoinedReads, Reply
+from service.cache.joined_reads import BATCHES_UNDER_WAY, LARGEST_BATCH, JoinedReads
 from service.cache.operations import CacheResult
 from tests.clock import FakeClock
 
@@ -17,7 +17,7 @@ class Wire:
         self.batches: list[list[str]] = []
         self.open = asyncio.Event()
 
-    async def read_all(self, keys: Sequence[str]) -> Sequence[Reply]:
+    async def read_all(self, keys: Sequence[str]) -> Sequence[bytes]:
         """Answer all of them."""
         self.batches.append(list(keys))
         await self.open.wait()
@@ -106,7 +106,7 @@ async def test_who_gave_up_before_is_not_asked_for(wire: Wire) -> None:
 async def test_a_bug_reaches_everyone_who_waits() -> None:
     """What is wrong with our own code is not hidden as a miss."""
 
-    async def broken(keys: Sequence[str]) -> Sequence[Reply]:
+    async def broken(keys: Sequence[str]) -> Sequence[bytes]:
         raise KeyError(keys[0])
 
     reads = JoinedReads(broken, sleep=FakeClock().sleep)
