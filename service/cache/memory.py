@@ -38,7 +38,9 @@ class _Shelf:
                 self._forget_oldest()
 
     def remove(self, name: Fingerprint) -> None:
-        self.bytes -= _ENTRY_BYTES + len(self.entries.pop(name))
+        packed = self.entries.pop(name, None)
+        if packed is not None:
+            self.bytes -= _ENTRY_BYTES + len(packed)
 
     def _overfull(self) -> bool:
         return len(self.entries) > self._max_entries or self.bytes > self._max_bytes

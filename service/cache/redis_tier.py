@@ -27,7 +27,7 @@ from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
 from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES
-from service.redis.joined_gets import get_all
+from service.redis.pipelined_gets import PipelinedGets
 
 T = TypeVar("T")
 
@@ -67,6 +67,7 @@ class RedisTier:
         self._up: bool | None = None
         self._reading = Circuit(clock)
         self._writing = Circuit(clock)
+        self._gets = PipelinedGets(client)
         self._reads = JoinedReads(self._read_all, sleep=clock.sleep)
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
         self._removals = Errands()
@@ -101,6 +102,7 @@ class RedisTier:
         """Give up reads under way; the client is closed by whoever made it."""
         await self._reads.close()
         await self._removals.close()
+        await self._gets.close()
 
     def _look_at(self, name: Fingerprint, blob: bytes, *, now: datetime) -> Reading:
         """Return what an entry holds; what others have put in its place is removed."""
@@ -141,7 +143,7 @@ class RedisTier:
         ]
 
     async def _fetch(self, keys: Sequence[str]) -> Sequence[bytes | CacheResult]:
-        replies = await get_all(self._client, keys)
+        replies = await self._gets.get_all(keys)
         # An entry of a foreign type says nothing about Redis; any other error is Redis failing, for all of them. (What
         # is no Redis at all may answer anything, even a number.)
         for reply in replies:
@@ -163,6 +165,7 @@ class RedisTier:
                 # redis-py keeps its connections to a master that has become a replica, and would for ever. (In a
                 # cluster it is told where the new master is.)
                 await _disconnect_idle(self._client)
+                self._gets.reconnect()
             return CacheResult.FAILED
         circuit.succeeded()
         self._tell_state()

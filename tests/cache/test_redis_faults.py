@@ -272,7 +272,9 @@ def test_closed_connections_cost_nothing_under_uvloop_either(own_redis: RedisSer
             )
             await tier.put(NAME, kept(yes()))
             await operator.client_kill_filter(_type="normal", skipme=True)
-            return await tier.get(NAME)
+            found = await tier.get(NAME)
+            await tier.close()
+            return found
 
     assert uvloop.run(ask()) == kept(yes())
 
