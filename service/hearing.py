@@ -56,9 +56,10 @@ class Hearing:
     def go_on(self, unread: Unread) -> None:
         """Go on with what was read."""
         self._remembered = self._inquiries.take_over(self._inquiry, unread)
-        found = self._inquiries.use(self._inquiry, self._remembered, self._limits)
-        if found is not None:
-            self._tell(found)
+        if self._remembered is not None:
+            found = self._inquiries.use(self._inquiry, self._remembered, self._limits)
+            if found is not None:
+                self._tell(found)
 
     def ask_nobody(self) -> None:
         """Conclude from what is known, as if that had been asked for from the beginning."""
@@ -86,7 +87,9 @@ class Hearing:
                 # Only None can be sent to what has not begun.
                 self._inquiry = next(self._story) if found is None else self._story.send(found)
                 self._remembered = self._inquiries.peek(self._inquiry)
-                found = self._inquiries.use(self._inquiry, self._remembered, self._limits)
+                found = None
+                if self._remembered is not None:
+                    found = self._inquiries.use(self._inquiry, self._remembered, self._limits)
                 if found is None:
                     # What this process remembers is as new as what it has shared.
                     self._may_be_shared = self._remembered is None

@@ -104,9 +104,9 @@ class Inquiries:
         """Return what was read, or what this process knows to be newer."""
         return self._store.take_over(inquiry.name, unread)
 
-    def use(self, inquiry: Inquiry, remembered: Remembered | None, limits: Limits) -> Found | None:
+    def use(self, inquiry: Inquiry, remembered: Remembered, limits: Limits) -> Found | None:
         """Return what is remembered if that will do, and see to it that it is looked up again when that is due."""
-        if remembered is None or not self._above_floor(inquiry, limits).accept(remembered.observation):
+        if not self._above_floor(inquiry, limits).accept(remembered.observation):
             return None
         lifetime = inquiry.lifetime(remembered.observation)
         now = self._clock.now()

@@ -55,6 +55,7 @@ AnswerSoon: TypeAlias = Callable[[bytes, Finish], asyncio.Future[Response] | Non
 class Edge:
     """Wraps the application, and its parts for plain questions: `answers_at_once` without waiting, `answers_soon`.
 
+    `soon` says how many of the latter are under way.
     `operations_port` is the port that alone serves the operational endpoints, if any. While `draining`, every response
     asks its connection to be closed, so that callers come back to another gateway.
     """
@@ -65,6 +66,7 @@ class Edge:
         *,
         answers_at_once: AnswerAtOnce,
         answers_soon: AnswerSoon,
+        soon: Callable[[], int],
         clock: Clock,
         on_shed: Callable[[], None],
         operations_port: int | None = None,
@@ -72,6 +74,7 @@ class Edge:
         self._app = app
         self._answers_at_once = answers_at_once
         self._answers_soon = answers_soon
+        self._soon = soon
         self._clock = clock
         self._on_shed = on_shed
         self.operations_port = operations_port
@@ -80,7 +83,7 @@ class Edge:
 
     def in_flight(self) -> int:
         """Return how many requests are being answered."""
-        return self._in_flight
+        return self._in_flight + self._soon()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -117,11 +120,7 @@ class Edge:
         """
         if self.draining or self._is_for_operations(server):
             return None
-        response = self._answers_soon(request, self._finish)
-        if response is not None and not response.done():
-            self._in_flight += 1
-            response.add_done_callback(self._left)
-        return response
+        return self._answers_soon(request, self._finish)
 
     async def shed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what comes on top of what the process can take on: at once, and without looking at it.
@@ -148,9 +147,6 @@ class Edge:
             headers["connection"] = "close"
         closes = headers.get("connection") == "close"
         return Response(partial(response_bytes, replace(reply, headers=headers)), closes)
-
-    def _left(self, _: object) -> None:
-        self._in_flight -= 1
 
     def _is_for_operations(self, server: Any) -> bool:  # noqa: ANN401 - as a socket has it, or as ASGI does
         return self.operations_port is not None and server is not None and bool(server[1] == self.operations_port)

@@ -44,6 +44,9 @@ class SoonDesk:
         self.desk = desk
         self.prompt = prompt
         self.crashed = crashed
+        self.loop = asyncio.get_running_loop()
+        self.under_way = 0
+        """How many are being answered."""
         self._heads = heads
         self._clock = clock
 
@@ -73,7 +76,7 @@ class _Exchange:
     __slots__ = ("_asking", "_body", "_case", "_desk", "_finish", "_path", "response")
 
     def __init__(self, desk: SoonDesk, asking: Asking, *, path: str, body: bytes, finish: Finish) -> None:
-        self.response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self.response: asyncio.Future[Response] = desk.loop.create_future()
         self._desk = desk
         self._asking = asking
         self._path = path
@@ -82,6 +85,7 @@ class _Exchange:
 
     def begin(self, asked: AnyQuestion) -> None:
         limits = self._asking.caller.limits
+        self._desk.under_way += 1
         try:
             if limits is not None:
                 limits.ask()  # step 2
@@ -99,13 +103,14 @@ class _Exchange:
         elif (reading := hearing.read_shared()) is not None:
             reading.add_done_callback(self._read)
         else:
-            waiting = asyncio.get_running_loop().create_task(self._wait())
+            waiting = self._desk.loop.create_task(self._wait())
             # Whoever has gone is not waited for.
             self.response.add_done_callback(lambda _: waiting.cancel())
 
     def _read(self, reading: asyncio.Future[Any]) -> None:
         if self.response.done():
-            return  # whoever asked has gone
+            self._desk.under_way -= 1  # whoever asked has gone
+            return
         try:
             self._case.hearing.go_on(reading.result())
             self._go_on()
@@ -118,25 +123,31 @@ class _Exchange:
             self._respond()
         except QuestionRefused as refusal:
             self._refuse(refusal)
+        except asyncio.CancelledError:
+            self._desk.under_way -= 1
+            self.response.cancel()
+            raise
         except Exception as bug:  # noqa: BLE001 - as above
             self._crash(bug)
-        finally:
-            self.response.cancel()  # unless there is one: it was given up
 
     def _respond(self) -> None:
         case = self._case
-        prepared = self._desk.prompt.prepare(self._path, self._body, case)  # step 5
-        if prepared is None:
-            self._settle(self._desk.desk.close(case))
+        form = self._desk.prompt.prepare(self._path, self._body, case)  # step 5
+        if form is None:
+            self._end(self._finish(self._desk.desk.close(case), self._asking.request_id))
         else:
-            self.response.set_result(Response(self._desk.prompt.give(prepared, case)))
+            self._end(Response(self._desk.prompt.give(form, case)))
 
     def _refuse(self, refusal: QuestionRefused) -> None:
-        asking = self._asking
-        self._settle(self._desk.desk.refuse(refusal, request_id=asking.request_id, caller=asking.caller))
+        request_id = self._asking.request_id
+        reply = self._desk.desk.refuse(refusal, request_id=request_id, caller=self._asking.caller)
+        self._end(self._finish(reply, request_id))
 
     def _crash(self, bug: Exception) -> None:
-        self._settle(self._desk.crashed(bug, self._asking.request_id))
+        request_id = self._asking.request_id
+        self._end(self._finish(self._desk.crashed(bug, request_id), request_id))
 
-    def _settle(self, reply: Reply) -> None:
-        self.response.set_result(self._finish(reply, self._asking.request_id))
+    def _end(self, response: Response) -> None:
+        self._desk.under_way -= 1
+        if not self.response.done():  # whoever asked may have gone at this moment
+            self.response.set_result(response)

@@ -279,6 +279,7 @@ def standing(*, operations_port: int | None = None) -> Edge:
         never,
         answers_at_once=lambda request, fields: b"answer to " + request + fields,
         answers_soon=lambda _request, _finish: None,
+        soon=lambda: 0,
         clock=FakeClock(),
         on_shed=lambda: None,
         operations_port=operations_port,
