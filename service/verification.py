@@ -257,12 +257,16 @@ class Verification:
         return Verdict(decision, tier, grounds=grounds)
 
     def _grounds(self, *found: Found) -> Grounds | None:
-        grounds = tuple(one.ground for one in found if one.ground is not None)
+        grounds = []
+        for one in found:
+            if one.ground is None:
+                return None
+            grounds.append(one.ground)
         seller_account = self._source.known_seller_account()
-        if len(grounds) < len(found) or seller_account is None:
+        if seller_account is None:
             return None
         until = min(ground.until for ground in grounds)
-        return Grounds(grounds, until, seller_account, sandbox=self._sandbox_seen())
+        return Grounds(tuple(grounds), until, seller_account, sandbox=self._sandbox_seen())
 
     def _about_ownership(self, rules: GameRules, subject: Subject) -> Inquiry:
         name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)

@@ -37,6 +37,7 @@ Reading: TypeAlias = Kept | CacheResult
 WRITES_AT_ONCE: Final = 8
 _OVERRULED: Final = 2
 _SHORTEST_TTL: Final = timedelta(seconds=1)
+_HIT: Final = (CacheTier.REDIS, CacheOperation.GET, CacheResult.HIT)
 _LARGEST_JITTER: Final = timedelta(seconds=5)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -87,7 +88,7 @@ class RedisTier:
     def take(self, reading: Reading) -> Kept | None:
         """Return what was read, if it is ours and may still be used."""
         if isinstance(reading, Kept):
-            self._on_operation(CacheTier.REDIS, CacheOperation.GET, CacheResult.HIT)
+            self._on_operation(*_HIT)
             return reading
         self._on_operation(CacheTier.REDIS, CacheOperation.GET, reading)
         return None

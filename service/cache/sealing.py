@@ -6,11 +6,14 @@ A sealed entry is, in this order:
     1 byte    1 if the store said no, else 0
     8 bytes   when it was observed, in microseconds since 1970, big-endian
     12 bytes  nonce
-    the rest  ChaCha20-Poly1305 over the MessagePack of `Kept`
+    the rest  AES-256-GCM over the MessagePack of `Kept`
 
 The first ten bytes are in clear because Redis itself compares them to let the newest observation win; they mean the
 same in every version. They and the full Redis key are authenticated with the rest: an entry that was changed, cut, or
 copied to another name cannot be unsealed.
+
+Nonces are random: one key may seal 2^32 entries with them (NIST SP 800-38D, 8.3), which takes a store that is asked
+eight times a second 17 years. (ChaCha20-Poly1305 took 8 µs more of each answer from Redis, where processors know AES.)
 """
 
 import os
@@ -21,7 +24,7 @@ from typing import Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service.cache.kept import Kept, says_no
 from service.cache.keys import SealingKey, redis_key
@@ -69,7 +72,7 @@ class Sealer:
     """Seals observations for Redis and unseals them again."""
 
     def __init__(self, sealing_key: SealingKey) -> None:
-        self._cipher = ChaCha20Poly1305(bytes.fromhex(sealing_key.reveal()))
+        self._cipher = AESGCM(bytes.fromhex(sealing_key.reveal()))
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder = msgspec.msgpack.Decoder(Kept)
 

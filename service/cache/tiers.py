@@ -17,6 +17,12 @@ MOST_WRITES_WAITING: Final = 1000
 
 CLOSING: Final = timedelta(seconds=1)
 
+# Looking up a member of an enum takes Python 3.11 longer than counting it.
+_MEMORY_HIT: Final = (CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
+_MEMORY_MISS: Final = (CacheTier.MEMORY, CacheOperation.GET, CacheResult.MISS)
+_STORED: Final = (CacheTier.MEMORY, CacheOperation.PUT, CacheResult.STORED)
+_SUPERSEDED: Final = (CacheTier.MEMORY, CacheOperation.PUT, CacheResult.SUPERSEDED)
+
 
 class TieredStore:
     """Remembers observations in this process and, where there is one, in Redis. Never fails.
@@ -45,7 +51,7 @@ class TieredStore:
         """Return what this process remembers, without waiting; a miss is counted by the `get` that follows it."""
         remembered = self._memory.peek(name)
         if remembered is not None:
-            self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
+            self._on_operation(*_MEMORY_HIT)
         return remembered
 
     def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
@@ -54,7 +60,7 @@ class TieredStore:
 
     def used_again(self) -> None:
         """Count as a hit what `still_has` found."""
-        self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.HIT)
+        self._on_operation(*_MEMORY_HIT)
 
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what any tier remembers; what only Redis had, this process remembers from now on."""
@@ -71,7 +77,7 @@ class TieredStore:
 
     def read_shared(self, name: Fingerprint) -> asyncio.Future[Unread] | None:
         """Begin to read what Redis remembers, where this process has nothing; None if it has no Redis that works."""
-        self._on_operation(CacheTier.MEMORY, CacheOperation.GET, CacheResult.MISS)
+        self._on_operation(*_MEMORY_MISS)
         return None if self._redis is None else self._redis.read(name)
 
     def take_over(self, name: Fingerprint, unread: Unread) -> Remembered | None:
@@ -120,8 +126,7 @@ class TieredStore:
 
     def _put_in_memory(self, name: Fingerprint, kept: Kept) -> Kept:
         newest = self._memory.put(name, kept)
-        result = CacheResult.STORED if newest is kept else CacheResult.SUPERSEDED
-        self._on_operation(CacheTier.MEMORY, CacheOperation.PUT, result)
+        self._on_operation(*(_STORED if newest is kept else _SUPERSEDED))
         return newest
 
     def _put_in_redis(self, redis: RedisTier, name: Fingerprint, kept: Kept) -> None:
