@@ -113,6 +113,7 @@ async def open_gateway(
         )
         stack.push_async_callback(verification.close)
         games = GameDirectory(game_rules(settings))
+        crashed = partial(crash_reply, log=log)
         admin_desk = AdminDesk(verification=verification, games=games, fingerprints=fingerprints, log=log)
         callers = caller_directory(settings, clock)
         writer = AnswerWriter(jitter=random.random)
@@ -136,7 +137,7 @@ async def open_gateway(
         routers: list[ControllerRouterHandler] = [
             create_verify_router(
                 desk=desk,
-                batch_desk=BatchDesk(desk),
+                batch_desk=BatchDesk(desk, crashed=crashed),
                 admin_desk=admin_desk,
                 callers=callers,
                 clock=clock,
@@ -156,7 +157,6 @@ async def open_gateway(
             log=log,
             clock=clock,
         )
-        crashed = partial(crash_reply, log=log)
         soon = SoonDesk(desk=desk, prompt=prompt, heads=heads, clock=clock, crashed=crashed)
         fast_path = FastPath(_framework(routers, log), desk=desk, callers=callers, clock=clock, crashed=crashed)
         edge = Edge(

@@ -1,6 +1,7 @@
 """Many questions at once: each answered as if it had come alone."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -8,7 +9,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from service.api.problems import Reply
 from service.api.questions import Batch, BodyReader, Item, ItemHead, method_of
-from service.api.verify import Asking, VerifyDesk, require_rights
+from service.api.verify import Asking, Case, VerifyDesk, require_rights
 from service.errors import BadQuestion, QuestionRefused
 
 _READ_BATCH: Final = BodyReader(Batch)
@@ -32,10 +33,14 @@ class BatchAnswer(Struct, frozen=True):
 
 
 class BatchDesk:
-    """Answers batches. Equal questions among the items share one look-up, as they would from different callers."""
+    """Answers batches. Equal questions among the items share one look-up, as they would from different callers.
 
-    def __init__(self, desk: VerifyDesk) -> None:
+    `crashed` turns what no question should ever raise into a reply.
+    """
+
+    def __init__(self, desk: VerifyDesk, *, crashed: Callable[[Exception, str], Reply]) -> None:
         self._desk = desk
+        self._crashed = crashed
 
     async def answer(self, body: bytes, asking: Asking) -> Reply:
         """Return 200 with a result for each item. Raises `BadQuestion` for a body that cannot be told apart into items.
@@ -48,23 +53,43 @@ class BatchDesk:
             if asking.caller.limits is not None:
                 asking.caller.limits.ask()
             raise
-        results = await asyncio.gather(
-            *(self._answer_item(raw, key, asking, at=f"/items/{index}") for index, (key, raw) in enumerate(items))
-        )
-        return Reply(200, msgspec.json.encode(BatchAnswer(list(results))))
+        begun = [self._begin(raw, asking, at=f"/items/{index}") for index, (_, raw) in enumerate(items)]
+        # What this process remembers needs no task to wait in.
+        waiting = [self._conclude(case) for case in begun if isinstance(case, Case)]
+        concluded = iter(await asyncio.gather(*waiting))
+        replies = [next(concluded) if isinstance(one, Case) else one for one in begun]
+        results = [_result(key, reply) for (key, _), reply in zip(items, replies, strict=True)]
+        return Reply(200, msgspec.json.encode(BatchAnswer(results)))
 
-    async def _answer_item(self, raw: Raw, key: str, asking: Asking, *, at: str) -> Result:
+    def _begin(self, raw: Raw, asking: Asking, *, at: str) -> Case | Reply:
+        """Return the reply to an item, or the case of one that has to be waited for."""
         try:
             if asking.caller.limits is not None:
                 asking.caller.limits.ask()
             item: Item = _READ_ITEM.read(raw, at=at)
             require_rights(method_of(item), asking.caller)
-            reply = await self._desk.answer(item, asking, at=at)
-        except QuestionRefused as refusal:
-            reply = self._desk.refuse(refusal, request_id=asking.request_id, caller=asking.caller)
-        if reply.status == 200:  # noqa: PLR2004 - HTTP's own number
-            return Result(key, reply.status, decision=Raw(reply.body))
-        return Result(key, reply.status, problem=Raw(reply.body))
+            case = self._desk.open(item, asking, at=at)
+            verdict = case.hearing.verdict
+            return case if verdict is None else self._desk.close(case, verdict)
+        except Exception as error:  # noqa: BLE001 - a bug is that one item's, as it would be that one question's
+            return self._failed(error, asking)
+
+    async def _conclude(self, case: Case) -> Reply:
+        try:
+            return self._desk.close(case, await self._desk.conclude(case))
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._failed(error, case.asking)
+
+    def _failed(self, error: Exception, asking: Asking) -> Reply:
+        if isinstance(error, QuestionRefused):
+            return self._desk.refuse(error, request_id=asking.request_id, caller=asking.caller)
+        return self._crashed(error, asking.request_id)
+
+
+def _result(key: str, reply: Reply) -> Result:
+    if reply.status == 200:  # noqa: PLR2004 - HTTP's own number
+        return Result(key, reply.status, decision=Raw(reply.body))
+    return Result(key, reply.status, problem=Raw(reply.body))
 
 
 def _split(body: bytes) -> list[tuple[str, Raw]]:

@@ -25,6 +25,7 @@ from service.interfaces import Clock, Fingerprints
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.ownership import CacheTier, Malformed
+from service.verdict import Verdict
 from service.verification import Verification
 
 _NOT_AT_HAND: Final = CacheTier.NONE
@@ -79,16 +80,14 @@ class PromptDesk:
         asking = Asking(caller, head.request_id or make_ulid(now), head.trace_id, now)
         return self._give(prepared, asking, started, now)(fields)  # step 5
 
-    def prepare(self, path: str, body: bytes, case: Case) -> Form | None:
+    def prepare(self, path: str, body: bytes, case: Case, verdict: Verdict) -> Form | None:
         """Return the answer to a case if it rests on fresh evidence that was at hand; keep it if it may be given again.
 
         None for any other, which is put together when it is given.
         """
-        question, verdict, credential = case.question, case.hearing.verdict, case.question.credential
-        if verdict is None or verdict.cache is _NOT_AT_HAND or verdict.decision.stale:
+        question, credential = case.question, case.question.credential
+        if verdict.cache is _NOT_AT_HAND or verdict.decision.stale or isinstance(credential, Malformed):
             return None
-        if isinstance(credential, Malformed):
-            raise AssertionError("nobody was asked about what is no credential")
         rules, decision, grounds = question.rules, verdict.decision, verdict.grounds
         answer = self._writer.prepare(verdict)
         line = self._log.prepare(

@@ -25,6 +25,7 @@ from service.api.routes import PATHS
 from service.api.verify import Asking, VerifyDesk
 from service.errors import QuestionRefused
 from service.interfaces import Clock
+from service.verdict import Verdict
 
 _READERS: Final = {path: BodyReader(QUESTIONS[method]) for method, path in PATHS.items()}
 
@@ -99,7 +100,7 @@ class _Exchange:
     def _go_on(self) -> None:
         hearing = self._case.hearing
         if hearing.verdict is not None:
-            self._respond()
+            self._respond(hearing.verdict)
         elif (reading := hearing.read_shared()) is not None:
             reading.add_done_callback(self._read)
         else:
@@ -119,8 +120,7 @@ class _Exchange:
 
     async def _wait(self) -> None:
         try:
-            await self._desk.desk.conclude(self._case)  # step 4
-            self._respond()
+            self._respond(await self._desk.desk.conclude(self._case))  # step 4
         except QuestionRefused as refusal:
             self._refuse(refusal)
         except asyncio.CancelledError:
@@ -130,11 +130,11 @@ class _Exchange:
         except Exception as bug:  # noqa: BLE001 - as above
             self._crash(bug)
 
-    def _respond(self) -> None:
+    def _respond(self, verdict: Verdict) -> None:
         case = self._case
-        form = self._desk.prompt.prepare(self._path, self._body, case)  # step 5
+        form = self._desk.prompt.prepare(self._path, self._body, case, verdict)  # step 5
         if form is None:
-            self._end(self._finish(self._desk.desk.close(case), self._asking.request_id))
+            self._end(self._finish(self._desk.desk.close(case, verdict), self._asking.request_id))
         else:
             self._end(Response(self._desk.prompt.give(form, case)))
 

@@ -85,8 +85,7 @@ class VerifyDesk:
         Raises `QuestionRefused` when the caller is at fault.
         """
         case = self.open(asked, asking, at=at)
-        await self.conclude(case)
-        return self.close(case)
+        return self.close(case, await self.conclude(case))
 
     def open(self, asked: AnyQuestion, asking: Asking, *, at: str = "") -> Case:
         """Begin to hear a question. Raises `QuestionRefused` when the caller is at fault."""
@@ -94,22 +93,22 @@ class VerifyDesk:
         question = self._question(asked, asking, at)
         return Case(question, asking, self._verification.hear(question), started)
 
-    async def conclude(self, case: Case) -> None:
-        """Wait for the verdict. Raises `QuestionRefused` when it would cost the caller more than it has left."""
+    async def conclude(self, case: Case) -> Verdict:
+        """Return the verdict once it is known. Raises `QuestionRefused` when that costs more than the caller has left.
+
+        What is in a cache costs nothing but the question itself.
+        """
         hearing, credential, limits = case.hearing, case.question.credential, case.asking.caller.limits
         if limits is None or not isinstance(credential, DownloadKey | AppJwt):
-            await hearing.conclude()
-            return
+            return await hearing.conclude()
         while hearing.verdict is None and (reading := hearing.read_shared()) is not None:
             hearing.go_on(await reading)
-        if hearing.verdict is None:
-            await self._conclude_limited(case, credential, limits)
+        if hearing.verdict is not None:
+            return hearing.verdict
+        return await self._conclude_limited(case, credential, limits)
 
-    def close(self, case: Case) -> Reply:
+    def close(self, case: Case, verdict: Verdict) -> Reply:
         """Count and log the verdict, and return the answer."""
-        verdict = case.hearing.verdict
-        if verdict is None:
-            raise AssertionError("the case is still open")
         now = self._clock.now()
         decision_id = make_ulid(now)
         self._record(case, verdict, now=now, decision_id=decision_id)
@@ -135,7 +134,7 @@ class VerifyDesk:
             asked_at=asking.asked_at,
         )
 
-    async def _conclude_limited(self, case: Case, credential: DownloadKey | AppJwt, limits: CallerLimits) -> None:
+    async def _conclude_limited(self, case: Case, credential: DownloadKey | AppJwt, limits: CallerLimits) -> Verdict:
         """Let a caller try only so many credentials that turn out no good; those known to be good always pass.
 
         A try is spent before the answer is known, so that many at once cannot slip through, and given back after.
@@ -149,10 +148,11 @@ class VerifyDesk:
             verdict = await hearing.conclude()
             if verdict.decision.reason is Reason.NOT_CACHED and not question.only_if_cached:
                 raise TooManyQuestions("failed_keys", retry_after=wait)
-            return
+            return verdict
         verdict = await hearing.conclude()
         if not _may_have_failed(verdict) or await self._verification.vouched_for(question.rules, credential):
             limits.key_was_fine()
+        return verdict
 
     def _record(self, case: Case, verdict: Verdict, *, now: datetime, decision_id: str) -> None:
         question, asking, decision = case.question, case.asking, verdict.decision

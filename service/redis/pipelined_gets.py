@@ -64,8 +64,6 @@ class PipelinedGets:
         await self._farewells.close()
 
     async def _connected(self, client: Redis) -> "_Line":
-        if self._line is not None and not self._line.lost:
-            return self._line  # somebody else's meanwhile
         if self._closed:
             raise RedisConnectionError("nothing is read any more")
         if self._connecting is None:
