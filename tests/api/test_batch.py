@@ -10,7 +10,7 @@ from service.sandbox import seed
 from service.sandbox.paths import Endpoint
 from tests.api.conftest import Open
 from tests.clock import FakeClock
-from tests.gateways import X_MOON, Asker, asked_store, befall, caller_lines, store_calls, until
+from tests.gateways import X_MOON, Asker, LogLines, asked_store, befall, caller_lines, store_calls, until
 
 LOBBY = "ogw_lobby-token-of-a-test-0000000000000"
 OTHER_GAME = X_MOON + "\n[games.sun-garden]\nid = 4\n"
@@ -49,6 +49,26 @@ async def test_every_method_may_be_asked(gateway: Asker) -> None:
         ("email", "purchase"),
         ("user", "bundle_purchase"),
     ]
+
+
+async def test_bug_in_one_item_is_that_ones_alone(open_with: Open, log: LogLines) -> None:
+    """Also one that shows only once the store was asked: the others have their answers."""
+
+    def broken(request: httpx.Request) -> httpx.Response:
+        if "download_key=broken" in str(request.url):
+            raise RuntimeError("a bug of a test")
+        return httpx.Response(200, stream=httpx.ByteStream(b'{"errors":["invalid download key"]}'))
+
+    gateway = await open_with(
+        '[itch]\napi_key = "a-seller-key-of-a-test"\n' + X_MOON, sandbox=False, transport=httpx.MockTransport(broken)
+    )
+
+    response = await gateway.batch(key_item("a", "x" * 20), key_item("b", "broken-key"), key_item("c", "y" * 20))
+
+    [_, problem, _] = response.json()["results"]
+    assert statuses(response) == {"a": 200, "b": 500, "c": 200}
+    assert problem["problem"]["code"] == "internal_error"
+    assert (await log.line("bug"))["exception"][0]["type"] == "RuntimeError"
 
 
 async def test_results_come_in_the_order_asked(gateway: Asker) -> None:

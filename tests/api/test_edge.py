@@ -13,6 +13,7 @@ from litestar.types import Message
 
 from service.api.edge import Edge
 from tests.api.conftest import Open
+from tests.api.test_fast_path import Doors
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, caller_lines, until
 
@@ -168,7 +169,8 @@ async def test_what_is_not_http_is_handed_on(gateway: Asker) -> None:
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-async def test_bug_of_ours_is_a_problem_and_a_line(open_with: Open, log: LogLines) -> None:
+@pytest.mark.parametrize("door", ["framework", "before_framework", "at_once"])
+async def test_bug_of_ours_is_a_problem_and_a_line(open_with: Open, log: LogLines, door: str) -> None:
     """500 says nothing but the request's id, under which the log has where it was."""
 
     def broken(_request: httpx.Request) -> httpx.Response:
@@ -178,10 +180,11 @@ async def test_bug_of_ours_is_a_problem_and_a_line(open_with: Open, log: LogLine
         '[itch]\napi_key = "a-seller-key-of-a-test"\n' + X_MOON, sandbox=False, transport=httpx.MockTransport(broken)
     )
 
-    response = await gateway.http.post(
+    ask = getattr(Doors(gateway), door)
+    response = await ask(
         "/verify/download-key",
-        json={"game": 3, "download_key": "canary-7f3a91-as-a-key"},
-        headers={"x-request-id": "request-1"},
+        b'{"game": 3, "download_key": "canary-7f3a91-as-a-key"}',
+        [("content-type", "application/json"), ("x-request-id", "request-1")],
     )
 
     line = await log.line("bug")

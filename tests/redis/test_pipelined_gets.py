@@ -82,10 +82,15 @@ async def test_an_error_with_one_key_is_in_its_place(own_redis: RedisServer) -> 
     assert isinstance(replies[1], ResponseError)
 
 
+@pytest.mark.parametrize("exchanges_before", [0, 1])
 @pytest.mark.parametrize("turns", range(12))
-async def test_whoever_gives_up_leaves_no_replies_to_the_next(own_redis: RedisServer, turns: int) -> None:
+async def test_whoever_gives_up_leaves_no_replies_to_the_next(
+    own_redis: RedisServer, turns: int, exchanges_before: int
+) -> None:
     """Wherever it was when it was cancelled."""
     async with reading(own_redis.url) as (gets, _):
+        for _ in range(exchanges_before):
+            await gets.get_all(KEYS[:1])
         task = asyncio.ensure_future(gets.get_all(KEYS))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -210,3 +215,17 @@ async def test_closing_does_not_wait_for_a_connection(own_redis: RedisServer) ->
         await asyncio.wait((waiting,))
 
     assert waiting.cancelled()
+
+
+async def test_whoever_gave_up_is_no_trouble_when_the_connection_is_lost(own_redis: RedisServer) -> None:
+    """The others are told."""
+    async with reading(own_redis.url) as (gets, _):
+        await gets.get_all(KEYS[:1])
+        gone = asyncio.ensure_future(gets.get_all(KEYS[:1]))
+        left = asyncio.ensure_future(gets.get_all(KEYS[1:2]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        gets.reconnect()
+
+        assert await left == [b"1"]
