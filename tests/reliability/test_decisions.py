@@ -39,6 +39,7 @@ from tests.fault_proxy import FaultProxy, Mode
 from tests.gateways import SECRET, X_MOON, LogLines, logging_into, pointing_at, settings_from
 from tests.itch.rig import streamed
 from tests.process.serving import post
+from tests.prompt_client import as_served
 from tests.redis_server import RedisServer
 from tests.reliability.ledger import (
     OVER_IT,
@@ -199,12 +200,14 @@ class World(RuleBasedStateMachine):
                     redis=redis,
                 )
             )
-            transport = httpx.ASGITransport(self.parts.app(gateway.asgi))
-            http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
-            ledger = Ledger(self.statements, banned=self.banned, forgotten_anywhere=self.forgotten)
+            app = self.parts.app(gateway.asgi)
             at_once: AtOnce = never_at_once
             if self.parts.app is whole:
+                app = as_served(gateway.asgi)
                 at_once = partial(gateway.asgi.answer_at_once, fields=b"", server=None)
+            transport = httpx.ASGITransport(app)
+            http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
+            ledger = Ledger(self.statements, banned=self.banned, forgotten_anywhere=self.forgotten)
             return Replica(http=http, at_once=at_once, ledger=ledger, stack=stack.pop_all())
         raise AssertionError("it returns above")
 
