@@ -61,27 +61,29 @@ class Hearing:
             if found is not None:
                 self._tell(found)
 
+    async def read_all_shared(self) -> Verdict | None:
+        """Go on as far as replicas have shared what is missing, and return the verdict if that is enough."""
+        while self.verdict is None and (reading := self.read_shared()) is not None:
+            self.go_on(await reading)
+        return self.verdict
+
     def ask_nobody(self) -> None:
         """Conclude from what is known, as if that had been asked for from the beginning."""
         self._limits = replace(self._limits, only_if_cached=True)
 
     async def conclude(self) -> Verdict:
         """Return the verdict, waiting for whatever it takes."""
-        while self.verdict is None:
-            reading = self.read_shared()
-            if reading is not None:
-                self.go_on(await reading)
-                continue
+        while (verdict := await self.read_all_shared()) is None:
             try:
                 found = await self._inquiries.find_out(self._inquiry, self._remembered, self._limits)
             except NoAnswer as silence:
                 self.verdict = self._ended(silence)
             else:
                 self._tell(found)
-        return self.verdict
+        return verdict
 
     def _tell(self, found: Found | None) -> None:
-        """Tell the story what it asked for, and go on as far as this process remembers."""
+        """Tell the story what it asked for, None to begin with, and go on as far as this process remembers."""
         try:
             while True:
                 # Only None can be sent to what has not begun.
@@ -91,7 +93,8 @@ class Hearing:
                 if self._remembered is not None:
                     found = self._inquiries.use(self._inquiry, self._remembered, self._limits)
                 if found is None:
-                    # What this process remembers is as new as what it has shared.
+                    # What this process remembers goes before Redis. What another replica has found since, whoever
+                    # claims the look-up finds.
                     self._may_be_shared = self._remembered is None
                     return
         except StopIteration as end:

@@ -1,7 +1,7 @@
 """How one thing is found out: recalled, or looked up once for all who ask.
 
 1. What is remembered is used while it is fresh, and a little longer while it is looked up again in the background:
-   what this process remembers or, if that does not do, what other replicas have shared.
+   what this process remembers or, where it remembers nothing, what other replicas have shared.
 2. Else the store is asked: by whoever asks first, within the budget, and not again at once after it said nothing.
 3. While the store says nothing, older proof may do. What has been invalidated never does.
 """
@@ -121,6 +121,11 @@ class Inquiries:
 
         Raises `NoAnswer` when there is neither.
         """
+        if remembered is None and (remembered := self.peek(inquiry)) is not None:
+            # It came while something else was waited for.
+            found = self.use(inquiry, remembered, limits)
+            if found is not None:
+                return found
         limits = self._above_floor(inquiry, limits)
         try:
             observation = await self._ask(inquiry, limits)  # step 2

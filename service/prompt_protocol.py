@@ -86,13 +86,14 @@ class PromptProtocol(BoundedProtocol):
             return
         try:
             response = answer.result()
+            fields = self._own_fields() + (CLOSE if self._stopping and not response.closes else b"")
+            written = response.write(fields)
         except BaseException:
             self._hang_up()
             raise  # the event loop reports it
         if self.transport.is_closing():
             return
-        fields = self._own_fields() + (CLOSE if self._stopping and not response.closes else b"")
-        self._send(response.write(fields))
+        self._send(written)
         if self._stopping or response.closes:
             self.transport.close()
             return

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -239,10 +238,4 @@ def _evidence(proof: Proof | None) -> EvidenceBody | None:
 
 
 def _to_the_second(at: datetime | None) -> datetime | None:
-    # A quarter of what `replace` takes.
-    return at if at is None or not at.microsecond else at - _fraction(at.microsecond)
-
-
-@lru_cache(maxsize=64)
-def _fraction(microseconds: int) -> timedelta:
-    return timedelta(microseconds=microseconds)
+    return at if at is None or not at.microsecond else at - timedelta(0, 0, at.microsecond)

@@ -7,7 +7,7 @@ listener of their own, and are told apart here by the port that a request came i
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,10 +45,17 @@ AnswerAtOnce: TypeAlias = Callable[[bytes, bytes], bytes | None]
 """Takes a whole request and header fields for the response; returns the response if it needs no waiting."""
 
 
-Finish: TypeAlias = Callable[[Reply, str], Response]
-"""Makes the response of a reply to the request with that id."""
+class Exit(Protocol):
+    """Where answers leave that went past the server's parser."""
 
-AnswerSoon: TypeAlias = Callable[[bytes, Finish], asyncio.Future[Response] | None]
+    def finish(self, reply: Reply, request_id: str) -> Response:
+        """Return the response to the request with that id."""
+
+    def finish_written(self, write: Callable[[bytes], bytes]) -> Response:
+        """Return the response that is written already, but for further header fields."""
+
+
+AnswerSoon: TypeAlias = Callable[[bytes, Exit], asyncio.Future[Response] | None]
 """Takes a whole request; returns what will be its response, if that needs neither parser nor framework."""
 
 
@@ -120,7 +127,7 @@ class Edge:
         """
         if self.draining or self._is_for_operations(server):
             return None
-        return self._answers_soon(request, self._finish)
+        return self._answers_soon(request, self)
 
     async def shed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what comes on top of what the process can take on: at once, and without looking at it.
@@ -141,12 +148,16 @@ class Edge:
         headers = {"x-request-id": request_id, "cache-control": "no-store"}
         return status_reply(400, request_id=request_id, headers=headers)
 
-    def _finish(self, reply: Reply, request_id: str) -> Response:
+    def finish(self, reply: Reply, request_id: str) -> Response:
+        """Return the response to the request with that id, with the headers that every response has."""
         headers = {**reply.headers, "x-request-id": request_id, "cache-control": "no-store"}
-        if self.draining:
-            headers["connection"] = "close"
-        closes = headers.get("connection") == "close"
-        return Response(partial(response_bytes, replace(reply, headers=headers)), closes)
+        return self.finish_written(partial(response_bytes, replace(reply, headers=headers)))
+
+    def finish_written(self, write: Callable[[bytes], bytes]) -> Response:
+        """Return the response that is written already, but for further header fields."""
+        if not self.draining:
+            return Response(write)
+        return Response(lambda fields: write(fields + b"connection: close\r\n"), closes=True)
 
     def _is_for_operations(self, server: Any) -> bool:  # noqa: ANN401 - as a socket has it, or as ASGI does
         return self.operations_port is not None and server is not None and bool(server[1] == self.operations_port)

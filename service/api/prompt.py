@@ -28,11 +28,12 @@ from service.ownership import CacheTier, Malformed
 from service.verdict import Verdict
 from service.verification import Verification
 
+# Looking up a member of an enum takes Python 3.11 longer than comparing it.
 _NOT_AT_HAND: Final = CacheTier.NONE
 
 
 class PromptDesk:
-    """Turns whole requests into whole responses, without waiting for anything. `prepare` decides for which."""
+    """Gives answers from caches: at once what is prepared (`answer`), or to a case that has its verdict (`give`)."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from service.api.edge import Finish
+from service.api.edge import Exit
 from service.api.identifiers import make_ulid
 from service.api.known_heads import KnownHeads
 from service.api.problems import Reply
@@ -42,8 +42,8 @@ class SoonDesk:
         clock: Clock,
         crashed: Callable[[Exception, str], Reply],
     ) -> None:
-        self.desk = desk
-        self.prompt = prompt
+        self.verify_desk = desk
+        self.prompt_desk = prompt
         self.crashed = crashed
         self.loop = asyncio.get_running_loop()
         self.under_way = 0
@@ -51,10 +51,10 @@ class SoonDesk:
         self._heads = heads
         self._clock = clock
 
-    def answer(self, request: bytes, finish: Finish) -> asyncio.Future[Response] | None:
+    def answer(self, request: bytes, leave_by: Exit) -> asyncio.Future[Response] | None:
         """Return what will be the response, or is already; None hands the request on.
 
-        Whoever cancels it is no longer answered. `finish` makes responses of replies.
+        Whoever cancels it is no longer answered.
         """
         end = request.find(b"\r\n\r\n") + 4
         head, body = self._heads.read(request[:end]), request[end:]  # step 1
@@ -66,7 +66,7 @@ class SoonDesk:
             return None  # the framework's handler finds the same, and says so
         now = self._clock.now()
         asking = Asking(head.caller, head.request_id or make_ulid(now), head.trace_id, now)
-        exchange = _Exchange(self, asking, path=head.path, body=body, finish=finish)
+        exchange = _Exchange(self, asking, path=head.path, body=body, leave_by=leave_by)
         exchange.begin(asked)
         return exchange.response
 
@@ -74,23 +74,23 @@ class SoonDesk:
 class _Exchange:
     """One request on its way to its response."""
 
-    __slots__ = ("_asking", "_body", "_case", "_desk", "_finish", "_path", "response")
+    __slots__ = ("_asking", "_body", "_case", "_exit", "_path", "_soon", "response")
 
-    def __init__(self, desk: SoonDesk, asking: Asking, *, path: str, body: bytes, finish: Finish) -> None:
-        self.response: asyncio.Future[Response] = desk.loop.create_future()
-        self._desk = desk
+    def __init__(self, soon: SoonDesk, asking: Asking, *, path: str, body: bytes, leave_by: Exit) -> None:
+        self.response: asyncio.Future[Response] = soon.loop.create_future()
+        self._soon = soon
         self._asking = asking
         self._path = path
         self._body = body
-        self._finish = finish
+        self._exit = leave_by
 
     def begin(self, asked: AnyQuestion) -> None:
         limits = self._asking.caller.limits
-        self._desk.under_way += 1
+        self._soon.under_way += 1
         try:
             if limits is not None:
                 limits.ask()  # step 2
-            self._case = self._desk.desk.open(asked, self._asking)
+            self._case = self._soon.verify_desk.open(asked, self._asking)
             self._go_on()
         except QuestionRefused as refusal:
             self._refuse(refusal)
@@ -102,15 +102,16 @@ class _Exchange:
         if hearing.verdict is not None:
             self._respond(hearing.verdict)
         elif (reading := hearing.read_shared()) is not None:
-            reading.add_done_callback(self._read)
+            reading.add_done_callback(self._was_read)
         else:
-            waiting = self._desk.loop.create_task(self._wait())
+            waiting = self._soon.loop.create_task(self._wait_for_store())
             # Whoever has gone is not waited for.
             self.response.add_done_callback(lambda _: waiting.cancel())
 
-    def _read(self, reading: asyncio.Future[Any]) -> None:
-        if self.response.done():
-            self._desk.under_way -= 1  # whoever asked has gone
+    def _was_read(self, reading: asyncio.Future[Any]) -> None:
+        if self.response.done():  # whoever asked has gone
+            self._soon.under_way -= 1
+            reading.exception()  # nobody else is there to be told
             return
         try:
             self._case.hearing.go_on(reading.result())
@@ -118,13 +119,13 @@ class _Exchange:
         except Exception as bug:  # noqa: BLE001 - as above
             self._crash(bug)
 
-    async def _wait(self) -> None:
+    async def _wait_for_store(self) -> None:
         try:
-            self._respond(await self._desk.desk.conclude(self._case))  # step 4
+            self._respond(await self._soon.verify_desk.conclude(self._case))  # step 4
         except QuestionRefused as refusal:
             self._refuse(refusal)
         except asyncio.CancelledError:
-            self._desk.under_way -= 1
+            self._soon.under_way -= 1
             self.response.cancel()
             raise
         except Exception as bug:  # noqa: BLE001 - as above
@@ -132,22 +133,22 @@ class _Exchange:
 
     def _respond(self, verdict: Verdict) -> None:
         case = self._case
-        form = self._desk.prompt.prepare(self._path, self._body, case, verdict)  # step 5
+        form = self._soon.prompt_desk.prepare(self._path, self._body, case, verdict)  # step 5
         if form is None:
-            self._end(self._finish(self._desk.desk.close(case, verdict), self._asking.request_id))
+            self._end(self._exit.finish(self._soon.verify_desk.close(case, verdict), self._asking.request_id))
         else:
-            self._end(Response(self._desk.prompt.give(form, case)))
+            self._end(self._exit.finish_written(self._soon.prompt_desk.give(form, case)))
 
     def _refuse(self, refusal: QuestionRefused) -> None:
         request_id = self._asking.request_id
-        reply = self._desk.desk.refuse(refusal, request_id=request_id, caller=self._asking.caller)
-        self._end(self._finish(reply, request_id))
+        reply = self._soon.verify_desk.refuse(refusal, request_id=request_id, caller=self._asking.caller)
+        self._end(self._exit.finish(reply, request_id))
 
     def _crash(self, bug: Exception) -> None:
         request_id = self._asking.request_id
-        self._end(self._finish(self._desk.crashed(bug, request_id), request_id))
+        self._end(self._exit.finish(self._soon.crashed(bug, request_id), request_id))
 
     def _end(self, response: Response) -> None:
-        self._desk.under_way -= 1
+        self._soon.under_way -= 1
         if not self.response.done():  # whoever asked may have gone at this moment
             self.response.set_result(response)

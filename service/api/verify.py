@@ -101,10 +101,9 @@ class VerifyDesk:
         hearing, credential, limits = case.hearing, case.question.credential, case.asking.caller.limits
         if limits is None or not isinstance(credential, DownloadKey | AppJwt):
             return await hearing.conclude()
-        while hearing.verdict is None and (reading := hearing.read_shared()) is not None:
-            hearing.go_on(await reading)
-        if hearing.verdict is not None:
-            return hearing.verdict
+        verdict = await hearing.read_all_shared()
+        if verdict is not None:
+            return verdict
         return await self._conclude_limited(case, credential, limits)
 
     def close(self, case: Case, verdict: Verdict) -> Reply:

@@ -149,6 +149,7 @@ class RedisTier:
         # is no Redis at all may answer anything, even a number.)
         for reply in replies:
             if isinstance(reply, Exception) and not _of_foreign_type(reply):
+                self._gets.reconnect()  # it may be this connection's own: not permitted, or to where Redis is loading
                 raise reply
         return [_entry_in(reply) for reply in replies]
 

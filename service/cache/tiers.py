@@ -48,7 +48,7 @@ class TieredStore:
         self._closing = False
 
     def peek(self, name: Fingerprint) -> Remembered | None:
-        """Return what this process remembers, without waiting; a miss is counted by the `get` that follows it."""
+        """Return what this process remembers, without waiting; a miss is counted by the `read_shared` that follows."""
         remembered = self._memory.peek(name)
         if remembered is not None:
             self._on_operation(*_MEMORY_HIT)

@@ -26,7 +26,7 @@ _NEWLINE: Final = ord("\n")
 
 
 Line: TypeAlias = bytes | Callable[[], bytes]
-"""A whole line, or what makes one: any thread may call it, and it never raises."""
+"""A whole line, or what makes one, which any thread may call; if it raises, the line is lost, and counted."""
 
 
 class ByteStream(Protocol):
@@ -113,8 +113,8 @@ class LineWriter:
         while not closing:
             closing = self._await_lines()
             well = True
-            while lines := self._next_lines():
-                well = self._send(lines)
+            while self._waiting:
+                well = self._send(self._next_lines())
             if well:
                 self._tell_dropped()
 
@@ -130,7 +130,16 @@ class LineWriter:
 
     def _next_lines(self) -> list[bytes]:
         # Many are made one after the other: that takes a third of what each takes between two steps of a question.
-        return [_made(self._waiting.popleft()) for _ in range(min(len(self._waiting), _BATCH))]
+        return [self._made(self._waiting.popleft()) for _ in range(min(len(self._waiting), _BATCH))]
+
+    def _made(self, line: Line) -> bytes:
+        if isinstance(line, bytes):
+            return line
+        try:
+            return line()
+        except Exception:  # noqa: BLE001 - a bug in one line must not be the end of all others
+            self._drop(1)
+            return b""
 
     def _tell_dropped(self) -> None:
         dropped = self._dropped
@@ -159,7 +168,3 @@ class LineWriter:
     def _drop(self, lines: int) -> None:
         with self._lock:
             self._dropped += lines
-
-
-def _made(line: Line) -> bytes:
-    return line if isinstance(line, bytes) else line()

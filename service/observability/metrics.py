@@ -147,7 +147,7 @@ class Metrics:
             self._stale_served[game if game in self._games else OTHER].inc()
 
     def decision_counter(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> Callable[[float], None]:
-        """Return what counts further answers that are the same, from fresh evidence; it takes the seconds of each.
+        """Return what counts answers of one kind, from fresh evidence; it takes the seconds of each.
 
         Whoever counts the same gets the same: there are as many who do as there are answers ready to be given again.
         """

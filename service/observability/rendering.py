@@ -36,10 +36,14 @@ class LineMaker:
         self._always: Fields = {"sandbox": True} if sandbox else {}
 
     def __call__(self, _logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
-        """Return the line, newline included; `event` is used up."""
+        """Return the line of what happens now, newline included; `event` is used up."""
+        return self.line(method, event, now=self._clock.now())
+
+    def line(self, method: str, event: MutableMapping[str, Any], *, now: datetime) -> bytes:
+        """Return the line of what happened then."""
         caught = _CAUGHT(None, method, {"exc_info": event.pop("exc_info", None)}).get("exception")
         fields: Fields = {
-            "timestamp": timestamp(self._clock.now()).decode("ascii"),
+            "timestamp": timestamp(now).decode("ascii"),
             "level": event.pop("level", method),
             "event": cleaned(event.pop("event", "")),
             **self._always,

@@ -19,6 +19,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 
 from service.redis.connect import SOCKET_SECONDS, RedisClient
 from service.redis.errands import Errands
+from service.redis.failures import closed_under_way
 
 _GET: Final = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"
 _INCOMPLETE: Final = object()
@@ -32,6 +33,7 @@ class PipelinedGets:
         self._line: _Line | None = None
         self._connecting: asyncio.Task[_Line] | None = None
         self._closed = False
+        self._reconnected = 0
         self._farewells = Errands()
 
     async def get_all(self, keys: Sequence[str]) -> Sequence[Any]:
@@ -51,6 +53,7 @@ class PipelinedGets:
 
     def reconnect(self) -> None:
         """Use another connection for what is read from now on: this one may lead to where Redis was."""
+        self._reconnected += 1
         if self._line is not None:
             self._line.drop(RedisConnectionError("it leads to where Redis was"))
 
@@ -70,13 +73,21 @@ class PipelinedGets:
             # Whoever gives up waiting leaves it to the others.
             self._connecting = asyncio.get_running_loop().create_task(self._connect(client))
             self._connecting.add_done_callback(self._connected_or_not)
-        return await asyncio.shield(self._connecting)
+        connecting = self._connecting
+        # Not `asyncio.shield`: from Python 3.13.4 on that logs a failure as unhandled when a reader has gone.
+        await asyncio.wait((connecting,))
+        return connecting.result()
 
     async def _connect(self, client: Redis) -> "_Line":
-        connection: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types here
-        await connection.connect()  # type: ignore[no-untyped-call]  # as above
-        self._line = _Line(connection, self._farewells)
-        return self._line
+        while True:
+            reconnected = self._reconnected
+            connection: AbstractConnection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no types here
+            with closed_under_way():
+                await connection.connect()  # type: ignore[no-untyped-call]  # as above
+            self._line = _Line(connection, self._farewells)
+            if reconnected == self._reconnected:
+                return self._line
+            self._line.drop(RedisConnectionError("it leads to where Redis was"))
 
     def _connected_or_not(self, task: asyncio.Task["_Line"]) -> None:
         self._connecting = None
@@ -88,7 +99,7 @@ class _Line(asyncio.Protocol):
     """A connection that redis-py has made, and that from now on is ours."""
 
     def __init__(self, connection: AbstractConnection, farewells: Errands) -> None:
-        self.lost = False
+        self._dropped = False
         self._connection = connection
         self._farewells = farewells
         self._loop = asyncio.get_running_loop()
@@ -103,8 +114,15 @@ class _Line(asyncio.Protocol):
         self._awaited: deque[tuple[int, float, asyncio.Future[Sequence[Any]]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can be read over it any more."""
+        return self._dropped or bool(self._transport.is_closing())
+
     def get_all(self, keys: Sequence[str]) -> asyncio.Future[Sequence[Any]]:
-        """Send the requests, and return what will be the replies."""
+        """Send the requests, and return what will be the replies. Raises redis-py's `ConnectionError` if it is lost."""
+        if self.lost:  # be it between the moment when it was made and now
+            raise RedisConnectionError("the connection is lost")
         replies: asyncio.Future[Sequence[Any]] = self._loop.create_future()
         self._awaited.append((len(keys), self._loop.time(), replies))
         self._transport.write(b"".join([_GET % (len(key), key.encode("ascii")) for key in keys]))
@@ -114,11 +132,12 @@ class _Line(asyncio.Protocol):
 
     def drop(self, error: Exception) -> None:
         """Close it; whoever still waits for replies is told so by the error."""
-        if self.lost:
+        if self._dropped:
             return
-        self.lost = True
+        self._dropped = True
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         self._transport.abort()
         self._farewells.start(self._connection.disconnect(nowait=True))
         while self._awaited:
@@ -133,6 +152,8 @@ class _Line(asyncio.Protocol):
                 self._take(reply)
         except InvalidResponse as error:
             self.drop(error)
+        except TypeError:  # what is in the place of a key cannot be one
+            self.drop(InvalidResponse("a reply that cannot be read"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stream.connection_lost(exc)
@@ -167,5 +188,6 @@ async def _get_from_cluster(client: RedisClient, keys: Sequence[str]) -> list[An
     pipeline = client.pipeline(transaction=False)
     for key in keys:
         pipeline.get(key)
-    replies: list[Any] = await pipeline.execute(raise_on_error=False)
+    with closed_under_way():
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
     return replies

@@ -6,6 +6,7 @@ from importlib.resources import files
 from redis.exceptions import NoScriptError
 
 from service.redis.connect import RedisClient
+from service.redis.failures import closed_under_way
 
 
 class Script:
@@ -23,7 +24,8 @@ class Script:
         EVAL leaves the script behind, so that a restarted Redis costs one more round trip, once, and the gateway's
         Redis user needs no right to SCRIPT LOAD.
         """
-        try:
-            return await client.evalsha(self._sha, 1, key, *arguments)
-        except NoScriptError:
-            return await client.eval(self._text, 1, key, *arguments)
+        with closed_under_way():
+            try:
+                return await client.evalsha(self._sha, 1, key, *arguments)
+            except NoScriptError:
+                return await client.eval(self._text, 1, key, *arguments)
