@@ -200,3 +200,16 @@ async def test_whoever_goes_while_it_is_being_decided_leaves_nothing_behind(
 
         assert (await answered(begin(gateway, PLAYERS[0]))).status == 200
         assert not log.lines("bug")
+
+
+async def test_connection_is_closed_after_what_was_read_when_draining_began(
+    open_with: Open, empty_redis: Redis, clock: WatchedClock
+) -> None:
+    """Its caller is to come back to another gateway; it is said once."""
+    async with behind_another(open_with, empty_redis, clock, PLAYERS[:1]) as (gateway, _):
+        response = begin(gateway, PLAYERS[0])
+        gateway.gateway.asgi.draining = True
+        done = await response
+
+    assert done.closes
+    assert done.write(b"date: today\r\n").count(b"connection: close\r\n") == 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.cache.joined_reads import BATCHES_UNDER_WAY, LARGEST_BATCH, JoinedReads
+from service.cache.joined_reads import BATCHES_UNDER_WAY, LARGEST_BATCH, MOST_UNDER_WAY, SLOW, JoinedReads
 from service.cache.operations import CacheResult
 from tests.clock import FakeClock
 
@@ -127,3 +127,48 @@ async def test_closing_answers_everyone(wire: Wire) -> None:
     await reads.close()
 
     assert [await under_way, await waiting] == [CacheResult.SKIPPED, CacheResult.SKIPPED]
+
+
+async def test_slow_redis_does_not_make_reads_wait_for_each_other(wire: Wire) -> None:
+    """Two round trips one after the other would take longer than anybody waits."""
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
+    replies = []
+    for number in range(MOST_UNDER_WAY + 1):
+        replies.append(reads.read(str(number)))
+        await asyncio.sleep(2 * SLOW.total_seconds())
+    departed = list(wire.batches)
+    wire.open.set()
+
+    assert await asyncio.gather(*replies) == [str(number).encode() for number in range(MOST_UNDER_WAY + 1)]
+    assert departed == [[str(number)] for number in range(MOST_UNDER_WAY)]
+
+
+async def test_read_that_waits_for_others_departs_when_they_are_slow(wire: Wire) -> None:
+    """Nothing else needs to happen."""
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
+    replies = []
+    for key in "abc":
+        replies.append(reads.read(key))
+        await turns(1)
+    at_first = list(wire.batches)
+    await asyncio.sleep(2 * SLOW.total_seconds())
+    departed = list(wire.batches)
+    wire.open.set()
+    await asyncio.gather(*replies)
+
+    assert (at_first, departed) == ([["a"], ["b"]], [["a"], ["b"], ["c"]])
+
+
+async def test_nothing_is_read_after_closing(wire: Wire) -> None:
+    """Whoever comes late is told at once; what was to depart later does not."""
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
+    waiting = []
+    for key in "abc":
+        waiting.append(reads.read(key))
+        await turns(1)
+    await reads.close()
+    late = reads.read("d")
+    await asyncio.sleep(2 * SLOW.total_seconds())
+
+    assert [await reply for reply in (*waiting, late)] == [CacheResult.SKIPPED] * 4
+    assert wire.batches == [["a"], ["b"]]

@@ -356,3 +356,19 @@ def test_a_standard_stream_is_bypassed_not_closed(tmp_path: Path) -> None:
         printed.write("printed again\n")
 
     assert path.read_text() == "printed\nlogged\nprinted again\n"
+
+
+def test_line_whose_making_fails_is_the_only_one_lost() -> None:
+    """It is counted; a bug in one line is not the end of all others."""
+
+    def broken() -> bytes:
+        raise RuntimeError("a bug of a test")
+
+    stream = Scripted()
+    writer = LineWriter(stream, notice=notice)
+    for line in (b"a\n", broken, lambda: b"b\n"):
+        writer.write(line)
+    writer.close()
+
+    assert stream.written == b"a\nb\ndropped 1\n"
+    assert writer.dropped == 1

@@ -8,6 +8,7 @@ import sys
 import warnings
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from service.errors import SourceProtocolError
 from service.observability.logs import Logging, VerifiedLine
 from service.ownership import CacheTier, DownloadKey, Method, Outcome, Reason
 from service.secret import SellerKey
+from tests.clock import FakeClock
 from tests.observability.conftest import Memory, Start
 
 CANARY = "CanaryCanary0123456789"
@@ -150,6 +152,21 @@ def test_names_that_are_not_utf_8_do_not_fail_an_answer(log: Logging, stream: Me
     log.close()
 
     assert stream.lines[0]["caller"] == "lobby\\udcff"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("request_id", ["r-1", "me@mail.example"])
+def test_the_answer_has_the_time_when_it_was_given(
+    start_logging: Start, stream: Memory, clock: FakeClock, log_format: str, request_id: str
+) -> None:
+    """However late it is written, and whichever way it is made."""
+    log = start_logging("info", log_format)
+
+    log.verified(answer(request_id=request_id))
+    clock.set_back(timedelta(hours=1))
+    log.close()
+
+    assert stream.text.count("2026-11-20T14:03:11.005Z") == 1
 
 
 def test_the_answer_for_a_person(start_logging: Start, stream: Memory) -> None:

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 
 from service.redis.connect import SOCKET_SECONDS, connect
+from service.redis.failures import closed_under_way
 from service.redis.pipelined_gets import PipelinedGets
 from service.secret import RedisUrl
 from tests.gateways import until
@@ -229,3 +231,73 @@ async def test_whoever_gave_up_is_no_trouble_when_the_connection_is_lost(own_red
         gets.reconnect()
 
         assert await left == [b"1"]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_connection_that_is_lost_before_it_is_used_hangs_nobody(own_redis: RedisServer, run: Any) -> None:
+    """Those who had waited for it wake a little later than it is made; each event loop has its own way to be closed."""
+
+    async def lose_some() -> list[Any]:
+        async with reading(own_redis.url) as (gets, _):
+            outcomes = []
+            for _ in range(3):
+                waiting = asyncio.ensure_future(gets.get_all(KEYS[:1]))
+                await until(lambda: gets._line is not None and not gets._line.lost)
+                gets.reconnect()
+                async with asyncio.timeout(5):
+                    outcomes += await asyncio.gather(waiting, return_exceptions=True)
+            return [*outcomes, await gets.get_all(KEYS[1:2])]
+
+    *outcomes, last = run(lose_some())
+    assert all(one == [b"0"] or isinstance(one, RedisConnectionError) for one in outcomes)
+    assert last == [b"1"]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_connection_that_redis_closes_at_once_is_a_failure_of_redis(run: Any) -> None:
+    """Under whatever event loop."""
+
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async def read_twice() -> list[Any]:
+        async with reading_from(hang_up) as gets, asyncio.timeout(5):
+            return [await asyncio.gather(gets.get_all(KEYS[:1]), return_exceptions=True) for _ in range(20)]
+
+    for [failure] in run(read_twice()):
+        assert isinstance(failure, RedisConnectionError | TimeoutError)
+
+
+async def test_connection_being_made_while_redis_moves_is_not_used(own_redis: RedisServer) -> None:
+    """It may lead to where Redis was."""
+    async with reading(own_redis.url) as (gets, client):
+        waiting = asyncio.ensure_future(gets.get_all(KEYS[:1]))
+        await asyncio.sleep(0)
+        gets.reconnect()
+        replies = await waiting
+        info: Any = await client.info("stats")
+
+    assert replies == [b"0"]
+    assert info["total_connections_received"] == 3
+
+
+async def test_reply_that_cannot_be_read_ends_the_connection() -> None:
+    """A map with a list for a key, in the protocol that nobody has asked for."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"key-0\r\n")
+        writer.write(b"%1\r\n*0\r\n:1\r\n")
+        await reader.read()
+
+    async with reading_from(answer) as gets:
+        failure: Any = (await asyncio.gather(gets.get_all(KEYS[:1]), return_exceptions=True))[0]
+
+    assert isinstance(failure, InvalidResponse)
+
+
+def test_only_the_event_loops_own_error_is_taken_for_a_closed_connection() -> None:
+    """A bug stays a bug."""
+    with pytest.raises(RedisConnectionError), closed_under_way():
+        raise RuntimeError("the handler is closed")
+    with pytest.raises(NotImplementedError), closed_under_way():
+        raise NotImplementedError
