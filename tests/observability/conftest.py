@@ -29,6 +29,10 @@ class FakeClock:
         """Return how long was slept."""
         return self._elapsed
 
+    def pass_time(self, duration: timedelta) -> None:
+        """Let time pass."""
+        self._elapsed += duration.total_seconds()
+
     async def sleep(self, duration: timedelta) -> None:
         """Be cancelled when the script is at its end."""
         if not self.lags:

@@ -19,8 +19,7 @@ from service.errors import SourceProtocolError
 from service.observability.logs import Logging, VerifiedLine
 from service.ownership import CacheTier, DownloadKey, Method, Outcome, Reason
 from service.secret import SellerKey
-from tests.clock import FakeClock
-from tests.observability.conftest import Memory, Start
+from tests.observability.conftest import FakeClock, Memory, Start
 
 CANARY = "CanaryCanary0123456789"
 JWT = ".".join(b64encode(part).decode().rstrip("=") for part in (b'{"alg":"HS256"}', b'{"sub":"1994"}', b"s" * 32))
@@ -163,7 +162,7 @@ def test_the_answer_has_the_time_when_it_was_given(
     log = start_logging("info", log_format)
 
     log.verified(answer(request_id=request_id))
-    clock.set_back(timedelta(hours=1))
+    clock.pass_time(timedelta(hours=1))
     log.close()
 
     assert stream.text.count("2026-11-20T14:03:11.005Z") == 1

@@ -239,7 +239,7 @@ def test_connection_that_is_lost_before_it_is_used_hangs_nobody(own_redis: Redis
 
     async def lose_some() -> list[Any]:
         async with reading(own_redis.url) as (gets, _):
-            outcomes = []
+            outcomes: list[Any] = []
             for _ in range(3):
                 waiting = asyncio.ensure_future(gets.get_all(KEYS[:1]))
                 await until(lambda: gets._line is not None and not gets._line.lost)
