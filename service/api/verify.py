@@ -183,9 +183,7 @@ def _may_have_failed(verdict: Verdict) -> bool:
     Whoever names a deadline that the store cannot meet gets its answer from the cache a moment later, so that one
     counts too: it would make guessing free.
     """
-    if verdict.cache is not CacheTier.NONE:
-        return False
-    return verdict.decision.reason in _FAILURES
+    return verdict.cache is CacheTier.NONE and verdict.decision.reason in _FAILURES
 
 
 _FAILURES: Final = frozenset(
