@@ -62,7 +62,7 @@ def warm_gateways(redis: Redis, numbers: range, *, secret: SealingSecret, enviro
     def entries() -> Iterator[tuple[str, bytes, timedelta]]:
         for number in numbers:
             # Each at an instant of its own, as it would be.
-            observation = _evidence(number, now - timedelta(microseconds=7 * number), owned=owned)
+            observation = _evidence(number, now - timedelta(microseconds=7 * (number % 100_000)), owned=owned)
             name = fingerprints.of_question(GAME.game_id, DownloadKey(download_key(number)), GAME.accept)
             lifetime = lifetime_of(observation, GAME, spread=spread_of(name))
             blob = sealer.seal(name, keep(observation, lifetime.usable_until))
