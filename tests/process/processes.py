@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import subprocess
@@ -83,6 +84,7 @@ async def process(*arguments: str, **environment: str) -> AsyncIterator[Process]
 class Balancer:
     """Sends questions to a gateway for as long as it is ready, on connections that stay and on new ones.
 
+    `looks_every` is in seconds; at infinity it never notices, and goes on until it is told to `stop`.
     `failed` is what was not answered as it should be.
     """
 
@@ -96,9 +98,14 @@ class Balancer:
     async def run(self, *, staying: int, new: int) -> None:
         """Ask with so many callers of each kind until the gateway is not ready any more."""
         async with asyncio.TaskGroup() as everybody:
-            everybody.create_task(self._watch())
+            if math.isfinite(self._looks_every):
+                everybody.create_task(self._watch())
             for number in range(staying + new):
                 everybody.create_task(self._ask_on(stay=number < staying))
+
+    def stop(self) -> None:
+        """Send no further question."""
+        self._ready = False
 
     async def _watch(self) -> None:
         while self._ready:
