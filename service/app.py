@@ -163,6 +163,7 @@ async def open_gateway(
             fast_path,
             answers_at_once=prompt.answer,
             answers_soon=soon.answer,
+            is_beginning=heads.is_beginning,
             soon=lambda: soon.under_way,
             clock=clock,
             on_shed=lambda: metrics.refused(RefusalCause.OVERLOADED),

@@ -13,6 +13,9 @@ AnswerAtOnce: TypeAlias = Callable[[bytes, bytes, Any], bytes | None]
 AnswerSoon: TypeAlias = Callable[[bytes, Any], Future[Response] | None]
 """Takes a whole request and the address that it came in on; what it returns raises nothing but for a bug."""
 
+IsBeginning: TypeAlias = Callable[[bytes, Any], bool]
+"""Takes what has come of a request, and the address; says whether it is a question of which some is still to come."""
+
 _LARGEST: Final = 4096
 """A larger request is not looked at here; most questions take a few hundred bytes."""
 
@@ -25,20 +28,27 @@ class PromptProtocol(BoundedProtocol):
     takes it, or anything else comes in, everything is as if there were no such thing. (The parser alone, with the
     response cycle behind it, took three times as long as knowing the answer.)
 
+    Many clients send head and body apart. What `is_beginning` knows is kept until the rest is there, too, within the
+    time that a request may take to arrive.
+
     While an answer is waited for the connection is as busy as with any other request: what comes in meanwhile is held.
     """
 
     beginning: bytes
     answer_at_once: AnswerAtOnce
     answer_soon: AnswerSoon
+    is_beginning: IsBeginning
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:  # noqa: ANN401 - handed on as they are
         super().__init__(*arguments, **settings)
         self._waited_for: Future[Response] | None = None
         self._default_headers: Any = None
         self._fields = b""
+        self._begun = b""
 
     def data_received(self, data: bytes) -> None:
+        if self._begun:
+            data, self._begun = self._begun + data, b""
         if self._waited_for is not None:
             self._held += data
             self.flow.pause_reading()
@@ -50,6 +60,8 @@ class PromptProtocol(BoundedProtocol):
         elif (answer := self.answer_soon(data, self.server)) is not None:
             self._begin()
             self._wait_for(answer)
+        elif self.is_beginning(data, self.server):
+            self._keep(data)
         else:
             super().data_received(data)
 
@@ -59,16 +71,25 @@ class PromptProtocol(BoundedProtocol):
             self._waited_for.cancel()
 
     def shutdown(self) -> None:
-        if self._waited_for is None:
-            super().shutdown()
-        else:
+        if self._waited_for is not None:
             self._stopping = True
+            return
+        if self._begun:
+            begun, self._begun = self._begun, b""
+            super().data_received(begun)  # the parser knows how to stop in the middle of a request
+        super().shutdown()
 
     def _begin(self) -> None:
         """Do what the parser does when a request begins and has arrived."""
         self._arrived()
         self._header_bytes = 0  # line breaks before the question were none of the next one's header
         self._unset_keepalive_if_required()
+
+    def _keep(self, beginning: bytes) -> None:
+        self._begun = beginning
+        self._unset_keepalive_if_required()
+        if self._arrival is None:
+            self._await_arrival()
 
     def _wait_for(self, answer: Future[Response]) -> None:
         if answer.done():
@@ -124,12 +145,18 @@ class PromptProtocol(BoundedProtocol):
 
 
 def prompt_protocol(
-    bounded: type[BoundedProtocol], *, beginning: bytes, answer_at_once: AnswerAtOnce, answer_soon: AnswerSoon
+    bounded: type[BoundedProtocol],
+    *,
+    beginning: bytes,
+    answer_at_once: AnswerAtOnce,
+    answer_soon: AnswerSoon,
+    is_beginning: IsBeginning,
 ) -> type[PromptProtocol]:
     """Return the protocol for one server, made of the one that has its bounds."""
     members = {
         "beginning": beginning,
         "answer_at_once": staticmethod(answer_at_once),
         "answer_soon": staticmethod(answer_soon),
+        "is_beginning": staticmethod(is_beginning),
     }
     return type("PromptProtocol", (PromptProtocol, bounded), members)

@@ -83,6 +83,7 @@ def _config(gateway: Gateway, *, max_requests: int, bounds: Bounds) -> uvicorn.C
             beginning=b"POST /verify/",
             answer_at_once=gateway.asgi.answer_at_once,
             answer_soon=gateway.asgi.answer_soon,
+            is_beginning=gateway.asgi.is_beginning,
         ),
         ws="none",
         lifespan="off",

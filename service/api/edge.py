@@ -45,6 +45,10 @@ AnswerAtOnce: TypeAlias = Callable[[bytes, bytes], bytes | None]
 """Takes a whole request and header fields for the response; returns the response if it needs no waiting."""
 
 
+IsBeginning: TypeAlias = Callable[[bytes], bool]
+"""Takes what has come of a request; says whether it is a plain question of which some is still to come."""
+
+
 class Exit(Protocol):
     """Where answers leave that went past the server's parser."""
 
@@ -73,6 +77,7 @@ class Edge:
         *,
         answers_at_once: AnswerAtOnce,
         answers_soon: AnswerSoon,
+        is_beginning: IsBeginning,
         soon: Callable[[], int],
         clock: Clock,
         on_shed: Callable[[], None],
@@ -81,6 +86,7 @@ class Edge:
         self._app = app
         self._answers_at_once = answers_at_once
         self._answers_soon = answers_soon
+        self._is_beginning = is_beginning
         self._soon = soon
         self._clock = clock
         self._on_shed = on_shed
@@ -128,6 +134,10 @@ class Edge:
         if self.draining or self._is_for_operations(server):
             return None
         return self._answers_soon(request, self)
+
+    def is_beginning(self, request: bytes, server: Any) -> bool:  # noqa: ANN401 - as above
+        """Return whether what came in at that address is a plain question whose rest is worth waiting for."""
+        return not self.draining and not self._is_for_operations(server) and self._is_beginning(request)
 
     async def shed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what comes on top of what the process can take on: at once, and without looking at it.

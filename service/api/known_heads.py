@@ -10,7 +10,7 @@ from msgspec import Struct
 from service.api.callers import Caller, CallerDirectory
 from service.api.identifiers import is_request_id, trace_id_from
 from service.api.keyed_digest import KeyedDigest
-from service.api.routes import PATHS, is_json
+from service.api.routes import LARGEST_BODY, PATHS, is_json
 from service.api.verify import require_rights
 from service.errors import QuestionRefused
 
@@ -54,6 +54,12 @@ class KnownHeads:
                     self._heads.popitem(last=False)
         return known
 
+    def is_beginning(self, request: bytes) -> bool:
+        """Return whether this is the beginning of a plain question, its head whole, its body not."""
+        end = request.find(b"\r\n\r\n") + 4
+        head = self.read(request[:end])
+        return head is not None and len(request) - end < head.length
+
     def _read(self, head: bytes) -> Head | None:
         heard = _Heard()
         parser = HttpRequestParser(heard)
@@ -67,6 +73,10 @@ class KnownHeads:
             return None
         if not parser.should_keep_alive() or not is_json(headers.get(b"content-type")):
             return None
+        # The parser has made sure that it is a number.
+        length = int(headers.get(b"content-length", b"0"))
+        if length > LARGEST_BODY:
+            return None
         try:
             caller = self._callers.identify(headers.get(b"authorization"))
             require_rights(method, caller)
@@ -75,8 +85,7 @@ class KnownHeads:
         return Head(
             PATHS[method],
             caller,
-            # The parser has made sure that it is a number.
-            int(headers.get(b"content-length", b"0")),
+            length,
             _request_id(headers),
             trace_id_from(headers.get(b"traceparent", b"").decode("latin-1")),
         )

@@ -282,6 +282,7 @@ def standing(*, operations_port: int | None = None) -> Edge:
         never,
         answers_at_once=lambda request, fields: b"answer to " + request + fields,
         answers_soon=lambda _request, _finish: None,
+        is_beginning=lambda request: request == b"some of it",
         soon=lambda: 0,
         clock=FakeClock(),
         on_shed=lambda: None,
@@ -293,6 +294,26 @@ def standing(*, operations_port: int | None = None) -> Edge:
 def test_what_needs_no_waiting_is_answered_at_once(server: Any) -> None:
     """On every listener for questions, those without a port too."""
     assert standing(operations_port=9090).answer_at_once(b"this", b"!", server) == b"answer to this!"
+
+
+@pytest.mark.parametrize(
+    ("begun", "server", "draining", "expected"),
+    [
+        (b"some of it", ("127.0.0.1", 8080), False, True),
+        (b"some of it", None, False, True),
+        (b"anything else", ("127.0.0.1", 8080), False, False),
+        (b"some of it", ("127.0.0.1", 9090), False, False),
+        (b"some of it", ("127.0.0.1", 8080), True, False),
+    ],
+)
+def test_beginning_is_kept_only_where_it_could_be_answered(
+    *, begun: bytes, server: Any, draining: bool, expected: bool
+) -> None:
+    """Whatever the rest turns out to be, nobody would answer it while draining, or at the port for operations."""
+    edge = standing(operations_port=9090)
+    edge.draining = draining
+
+    assert edge.is_beginning(begun, server) is expected
 
 
 def test_operations_have_a_port_on_which_nothing_else_is_answered() -> None:

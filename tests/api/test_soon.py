@@ -72,6 +72,31 @@ async def test_whatever_else_it_is_is_left_alone(gateway: Asker, shown: bytes) -
     assert not gateway.log.lines("refused")
 
 
+@pytest.mark.parametrize("shown", [request()[: -len(BODY)], request()[:-1]])
+async def test_question_of_which_some_is_to_come_is_known_by_its_head(gateway: Asker, shown: bytes) -> None:
+    """It is worth waiting for the rest."""
+    assert gateway.gateway.asgi.is_beginning(shown, SERVER)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        b"",
+        request(),
+        request() + b" ",
+        request()[: -len(BODY) - 2],
+        request(body=b""),
+        request("Transfer-Encoding: chunked")[: -len(BODY)],
+        request("Expect: 100-continue")[: -len(BODY)],
+        request("Content-Type: text/plain")[: -len(BODY)],
+        request(body=b" " * 16_385)[:-16_385],
+    ],
+)
+async def test_nothing_else_is_waited_for(gateway: Asker, shown: bytes) -> None:
+    """Who does not get what would come next must not wait for it; and who says too much is told so by the usual way."""
+    assert not gateway.gateway.asgi.is_beginning(shown, SERVER)
+
+
 async def test_question_at_the_port_for_operations_is_left_alone(gateway: Asker) -> None:
     """It is told that there is nothing."""
     gateway.gateway.asgi.operations_port = SERVER[1]

@@ -55,7 +55,11 @@ async def on_port(
         edge = gateway.gateway.asgi
         bounded: Any = protocol(bounds=Bounds(), max_requests=settings.max_requests, shed=edge.shed, refuse=edge.refuse)
         own = prompt_protocol(
-            bounded, beginning=b"POST /verify/", answer_at_once=edge.answer_at_once, answer_soon=edge.answer_soon
+            bounded,
+            beginning=b"POST /verify/",
+            answer_at_once=edge.answer_at_once,
+            answer_soon=edge.answer_soon,
+            is_beginning=edge.is_beginning,
         )
         async with (
             served(edge, http or own) as server,

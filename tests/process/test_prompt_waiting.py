@@ -54,7 +54,13 @@ async def desk() -> Desk:
 def waiting(desk: Desk, *, bounds: Bounds = LONG, max_requests: int = 1000) -> Any:
     """Return the protocol under test."""
     bounded: Any = protocol(bounds=bounds, max_requests=max_requests)
-    return prompt_protocol(bounded, beginning=b"POST /verify/", answer_at_once=lambda *_: None, answer_soon=desk)
+    return prompt_protocol(
+        bounded,
+        beginning=b"POST /verify/",
+        answer_at_once=lambda *_: None,
+        answer_soon=desk,
+        is_beginning=lambda *_: False,
+    )
 
 
 def connections(server: Served) -> list[Any]:

@@ -1,0 +1,160 @@
+"""Questions whose head and body arrive apart, as many clients send them, are answered as if they had come whole."""
+
+import asyncio
+from functools import partial
+from typing import Any, Final
+
+import pytest
+
+from service.api.problems import Reply
+from service.api.response_bytes import Response, response_bytes
+from service.http_protocol import Bounds
+from service.prompt_protocol import prompt_protocol
+from tests.gateways import until
+from tests.process.serving import Application, get, protocol, served
+from tests.process.test_prompt_protocol import BODY, QUESTION, Oracle, prompt
+
+HEAD: Final = QUESTION[: -len(BODY)]
+KEPT: Final = 0.05
+"""Seconds in which a server has surely read what was sent to it."""
+
+IMPATIENT: Final = Bounds(arrival_seconds=0.2)
+
+
+@pytest.fixture
+def oracle() -> Oracle:
+    """What knows the answer, and how the question begins."""
+    oracle = Oracle()
+    oracle.begins = HEAD
+    return oracle
+
+
+@pytest.mark.parametrize("pieces", [(HEAD, BODY), (HEAD, BODY[:4], BODY[4:]), (HEAD + BODY[:4], BODY[4:])])
+async def test_pieces_are_answered_as_the_whole(
+    application: Application, oracle: Oracle, pieces: tuple[bytes, ...]
+) -> None:
+    """Again and again, on the same connection."""
+    async with served(application, prompt(oracle)) as server:
+        wire = await server.connect()
+        answers = []
+        for _ in range(3):
+            await wire.send(*pieces, pause=KEPT)
+            answers.append(await wire.answer())
+
+    assert answers == [(200, b"at once")] * 3
+    assert application.asked == []
+
+
+@pytest.mark.parametrize("rest", [b"something", BODY + get("/livez"), b"x" * 5000])
+async def test_other_ends_than_expected_go_to_the_application(
+    application: Application, oracle: Oracle, rest: bytes
+) -> None:
+    """With all that was kept."""
+    async with served(application, prompt(oracle)) as server:
+        wire = await server.connect()
+        await wire.send(HEAD, pause=KEPT)
+        await wire.send(rest + b"x" * len(BODY))
+        status, path = await wire.answer()
+
+    assert (status, path) == (200, b"/verify/jwt")
+    assert application.asked[0] == ("/verify/jwt", (rest + b"x" * len(BODY))[: len(BODY)])
+
+
+@pytest.mark.parametrize("before", [(), (QUESTION,)])
+async def test_beginning_without_an_end_is_hung_up_on(
+    application: Application, oracle: Oracle, before: tuple[bytes, ...]
+) -> None:
+    """The first on a connection, and a later one, for which there is no clock at first."""
+    async with served(application, prompt(oracle, bounds=IMPATIENT)) as server:
+        wire = await server.connect()
+        for question in before:
+            await wire.send(question)
+            await wire.answer()
+        await wire.send(HEAD)
+
+        assert await wire.is_closed_within(6 * IMPATIENT.arrival_seconds)
+
+
+async def test_rest_ends_the_time_for_its_arrival(application: Application, oracle: Oracle) -> None:
+    """The connection is kept for the next question."""
+    async with served(application, prompt(oracle, bounds=IMPATIENT)) as server:
+        wire = await server.connect()
+        await wire.send(HEAD, BODY, pause=KEPT)
+        await wire.answer()
+
+        assert not await wire.is_closed_within(2 * IMPATIENT.arrival_seconds)
+
+
+async def test_connection_that_says_something_is_not_idle(application: Application, oracle: Oracle) -> None:
+    """Between head and body no idle connection is closed; what may take how long to arrive is another clock's."""
+    server_protocol = prompt(oracle)
+    async with served(application, server_protocol) as server:
+        wire = await server.connect()
+        await wire.send(QUESTION)
+        await wire.answer()
+        await wire.send(HEAD)
+        (connection,) = server.server.server_state.connections
+        await until(lambda: connection.timeout_keep_alive_task is None)  # type: ignore[union-attr]
+        await wire.send(BODY)
+
+        assert await wire.answer() == (200, b"at once")
+
+
+async def test_stopping_server_answers_a_question_that_has_begun(application: Application, oracle: Oracle) -> None:
+    """Then the connection is closed."""
+    async with served(application, prompt(oracle)) as server:
+        wire = await server.connect()
+        await wire.send(HEAD)
+        await until(lambda: oracle.shown)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(KEPT)
+        await wire.send(BODY)
+        answer = await wire.answer()
+        await stopping
+
+    assert answer == (200, b"/verify/jwt")
+    assert wire.closing
+
+
+async def test_caller_who_leaves_between_the_two_leaves_nothing_behind(
+    application: Application, oracle: Oracle
+) -> None:
+    """Nothing is answered, and no clock runs on."""
+    async with served(application, prompt(oracle)) as server:
+        wire = await server.connect()
+        await wire.send(HEAD)
+        await until(lambda: oracle.shown)
+        wire.cut()
+        await until(lambda: server.connections == 0)
+
+    assert application.asked == []
+    assert oracle.shown == [HEAD]
+
+
+async def test_question_behind_one_that_is_waited_for_waits(application: Application, oracle: Oracle) -> None:
+    """Pieces that come too early are held like anything else."""
+    answers: list[asyncio.Future[Response]] = []
+
+    def soon(request: bytes, _server: Any) -> asyncio.Future[Response] | None:
+        if b"/email" not in request:
+            return None
+        answers.append(asyncio.get_running_loop().create_future())
+        return answers[-1]
+
+    bounded: Any = protocol(bounds=Bounds(arrival_seconds=600))
+    both = prompt_protocol(
+        bounded,
+        beginning=b"POST /verify/",
+        answer_at_once=oracle,
+        answer_soon=soon,
+        is_beginning=oracle.is_beginning,
+    )
+    async with served(application, both) as server:
+        wire = await server.connect()
+        await wire.send(QUESTION.replace(b"/jwt", b"/email"))
+        await until(lambda: answers)
+        await wire.send(HEAD, BODY, pause=KEPT)
+        answers[0].set_result(Response(partial(response_bytes, Reply(200, b"soon"))))
+
+        assert await wire.answer() == (200, b"soon")
+        assert await wire.answer() == (200, b"/verify/jwt")
