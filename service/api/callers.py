@@ -25,10 +25,11 @@ class Caller(Struct, frozen=True):
     games: frozenset[GameId] | None = None
     limits: CallerLimits | None = None
 
-    def require(self, right: Right) -> None:
-        """Raise `NotPermitted` unless the caller has the right."""
-        if right not in self.rights:
-            raise NotPermitted(f"the right {right}")
+    def require(self, *rights: Right) -> None:
+        """Raise `NotPermitted`, which names the first that is missing, unless the caller has all of these rights."""
+        for right in rights:
+            if right not in self.rights:
+                raise NotPermitted(f"the right {right}")
 
     def require_game(self, game_id: GameId) -> None:
         """Raise `NotPermitted` unless the caller may ask about the game."""

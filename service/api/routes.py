@@ -101,8 +101,7 @@ class _Reception:
         caller: Caller | None = None
         try:
             caller = self._callers.identify(_header(request, b"authorization"))
-            for right in rights:
-                caller.require(right)
+            caller.require(*rights)
             if counted and caller.limits is not None:
                 caller.limits.ask()
             if not is_json(_header(request, b"content-type")):

@@ -33,8 +33,7 @@ RIGHT_FOR = {
 
 def require_rights(method: Method, caller: Caller) -> None:
     """Raise `NotPermitted` unless the caller may ask by this method."""
-    for right in RIGHT_FOR[method]:
-        caller.require(right)
+    caller.require(*RIGHT_FOR[method])
 
 
 class Asking(Struct, frozen=True):

@@ -152,9 +152,10 @@ async def test_full(make_tier: MakeTier, own_redis: RedisServer, recorder: Recor
 async def test_become_a_replica(
     make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock
 ) -> None:
-    """A read-only Redis still answers, and its connections are made anew to find the new master."""
+    """A read-only Redis still answers; all connections, that for reads too, are made anew to find the new master."""
     tier = make_tier(own_redis.url)
     await tier.put(NAME, kept(yes()))
+    await tier.get(NAME)
     async with Redis.from_url(own_redis.url) as operator:
         await operator.replicaof("127.0.0.1", str(free_port()))
         before = (await operator.info("stats"))["total_connections_received"]
