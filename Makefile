@@ -9,6 +9,8 @@ export UV_PROJECT_ENVIRONMENT ?= .venv
 UV := .tools/uv/bin/uv
 BIN := $(UV_PROJECT_ENVIRONMENT)/bin
 RUN := $(UV) run --no-sync
+# One process for each core, each with a Redis of its own; with WORKERS= tests come one after the other.
+WORKERS ?= --numprocesses=auto
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test soak test-pythons check format format-check lint types imports coverage clean \
@@ -41,7 +43,7 @@ run: setup  ## serve: itch.io if an API key is configured, by environment or in 
 
 test: setup-dev  ## every test, against a real Redis
 	@tests/install_redis.sh
-	@$(RUN) pytest
+	@$(RUN) pytest $(WORKERS)
 
 SOAK_TESTS ?= tests/reliability
 
@@ -72,7 +74,7 @@ imports: setup-dev
 
 coverage: setup-dev
 	@tests/install_redis.sh
-	@$(RUN) pytest --cov --cov-report=term-missing:skip-covered
+	@$(RUN) pytest $(WORKERS) --cov --cov-report=term-missing:skip-covered
 
 bench: setup-dev  ## measure the gateway beside an empty handler and a plain peer; needs wrk and two cores
 	@tests/install_redis.sh
