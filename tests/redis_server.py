@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from tests.cache.certificates import write_certificate
+
 _INSTALL: Final = Path(__file__).parent / "install_redis.sh"
 _START_SECONDS: Final = 10.0
 _GREETINGS: Final = (b"+PONG", b"-NOAUTH", b"-LOADING", b"-DENIED")
@@ -115,3 +117,11 @@ class RedisServer:
             client.sendall(b"PING\r\n")
             return client.recv(64).startswith(_GREETINGS)
         return False
+
+
+def tls_server(directory: Path) -> RedisServer:
+    """Return a server that speaks only TLS, with a `certificate.pem` for 127.0.0.1 in the directory."""
+    write_certificate(directory, address="127.0.0.1")
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    arguments = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no"]
+    return RedisServer(arguments=arguments, plain=False)

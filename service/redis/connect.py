@@ -12,11 +12,12 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from service.redis.tls import sharing_trust
 from service.redis.url import Form, RedisAddress, RedisPassword, parse_redis_url
 from service.secret import RedisUrl
 
@@ -50,19 +51,14 @@ def connect(url: RedisUrl) -> RedisClient:
     match address.form:
         case Form.SERVER:
             host, port = address.hosts[0]
-            kind = SSLConnection if address.tls else Connection
+            kind = sharing_trust(SSLConnection) if address.tls else Connection
             return _pooled(address, {"connection_class": kind, "host": host, "port": port, **_tls(address)})
         case Form.SOCKET:
             return _pooled(address, {"connection_class": UnixDomainSocketConnection, "path": address.path})
         case Form.SENTINEL:
             return _watched(address)
         case Form.CLUSTER:
-            return RedisCluster(
-                startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
-                max_connections=MAX_CONNECTIONS,
-                **_settings(address.username, address.password),
-                **_tls_switch(address),
-            )
+            return _clustered(address)
         case _:
             assert_never(address.form)
 
@@ -95,6 +91,26 @@ def _watched(address: RedisAddress) -> Redis:
         **_settings(address.username, address.password),
         **_tls_switch(address),
     )
+    if address.tls:
+        client.connection_pool.connection_class = sharing_trust(SentinelManagedSSLConnection)
+        kind = sharing_trust(SSLConnection)
+        for watcher in sentinel.sentinels:
+            watcher.connection_pool.connection_class = kind
+    return client
+
+
+def _clustered(address: RedisAddress) -> RedisCluster:
+    client = RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
+        max_connections=MAX_CONNECTIONS,
+        **_settings(address.username, address.password),
+        **_tls_switch(address),
+    )
+    if address.tls:
+        # It takes no class from us; nodes that are found later are made with what is among its settings.
+        kind = client.connection_kwargs["connection_class"] = sharing_trust(SSLConnection)
+        for node in client.startup_nodes:
+            node.connection_class = kind
     return client
 
 

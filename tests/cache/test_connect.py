@@ -13,11 +13,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.cache.operations import CacheOperation, CacheResult
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
-from tests.cache.certificates import write_certificate
 from tests.cache.conftest import MakeTier
 from tests.cache.samples import NAME, SECOND, Recorder, kept, yes
 from tests.clock import FakeClock
-from tests.redis_server import RedisServer, free_port
+from tests.redis_server import RedisServer, free_port, tls_server
 
 FORMS = [
     "redis://:s3cr3t@redis.invalid",
@@ -101,10 +100,7 @@ async def test_by_unix_socket(make_tier: MakeTier, own_redis: RedisServer) -> No
 @pytest.fixture
 def tls_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis that speaks TLS, and whose certificate is for 127.0.0.1."""
-    write_certificate(tmp_path, address="127.0.0.1")
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    arguments = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no"]
-    server = RedisServer(arguments=arguments, plain=False)
+    server = tls_server(tmp_path)
     server.start()
     yield server
     server.stop()
@@ -114,7 +110,6 @@ async def test_by_tls(make_tier: MakeTier, tls_redis: RedisServer, tmp_path: Pat
     """The operator's own authority is one more file."""
     tier = make_tier(f"rediss://127.0.0.1:{tls_redis.port}?ssl_ca_certs={tmp_path / 'certificate.pem'}")
 
-    await tier.get(NAME)
     await tier.put(NAME, kept(yes()))
 
     assert await tier.get(NAME) == kept(yes())

@@ -41,6 +41,8 @@ from tests.redis_server import free_port
 THREE: Final = 3
 SLOW_MS: Final = 100
 """A look-up at the store takes about as long as at the real one."""
+PATIENT: Final[dict[str, object]] = {"deadline_ms": 10_000}
+"""A thousand callers in one process with three gateways may wait for each other longer than for the store."""
 
 MakeClient = Callable[[str], Redis | None]
 
@@ -85,7 +87,7 @@ class Cluster:
     def ask(self, number: int, **fields: object) -> list[asyncio.Task[httpx.Response]]:
         """Ask so many equal questions, of all replicas in turn."""
         return [
-            asyncio.ensure_future(self.askers[which % len(self.askers)].key(seed.OWNER_KEY, **fields))
+            asyncio.ensure_future(self.askers[which % len(self.askers)].key(seed.OWNER_KEY, **PATIENT | fields))
             for which in range(number)
         ]
 

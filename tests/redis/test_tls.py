@@ -1,0 +1,108 @@
+"""What is trusted is read once for all connections of a client, and again when it has changed."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from ssl import SSLContext
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.connection import SSLConnection
+from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from service.redis.connect import RedisClient, connect
+from service.secret import RedisUrl
+from tests.cache.certificates import write_certificate
+from tests.redis_server import RedisServer, tls_server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that speaks TLS."""
+    server = tls_server(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@asynccontextmanager
+async def client_of(url: str, directory: Path) -> AsyncIterator[RedisClient]:
+    """Open a client that trusts the certificate in the directory."""
+    client = connect(RedisUrl(f"{url}?ssl_ca_certs={directory / 'certificate.pem'}"))
+    yield client
+    await client.aclose()
+
+
+async def connections_of(client: RedisClient, port: int) -> list[list[SSLConnection]]:
+    """Connect twice in every way that the client connects: to the servers, and to the Sentinels that know them."""
+    if isinstance(client, RedisCluster):
+        return [[await connected(client.startup_nodes[0].acquire_connection(), port) for _ in range(2)]]
+    pools: list[Any] = [client.connection_pool]
+    if isinstance(client.connection_pool, SentinelConnectionPool):
+        pools += [watcher.connection_pool for watcher in client.connection_pool.sentinel_manager.sentinels]
+    return [[await connected(pool.make_connection(), port) for _ in range(2)] for pool in pools]
+
+
+async def connected(connection: Any, port: int) -> SSLConnection:
+    """Connect it, be it one that would ask a Sentinel first."""
+    if isinstance(connection, SentinelManagedSSLConnection):
+        await connection.connect_to(("127.0.0.1", port))  # type: ignore[no-untyped-call]  # redis-py has no types here
+    else:
+        await connection.connect()
+    assert isinstance(connection, SSLConnection)
+    return connection
+
+
+def context_of(connection: SSLConnection) -> SSLContext:
+    """Return what the connection trusts."""
+    return connection.ssl_context.get()
+
+
+@pytest.mark.parametrize("form", ["rediss://{}", "rediss+sentinel://{}/mymaster", "rediss+cluster://{}"])
+async def test_connections_of_a_client_share_what_they_trust(server: RedisServer, tmp_path: Path, form: str) -> None:
+    """In every form; redis-py itself would read the authorities of the whole machine for each connection."""
+    async with client_of(form.format(f"127.0.0.1:{server.port}"), tmp_path) as client:
+        ways = await connections_of(client, server.port)
+        contexts = [{id(context_of(connection)) for connection in connections} for connections in ways]
+        for connections in ways:
+            for connection in connections:
+                await connection.disconnect()
+
+    assert [len(shared) for shared in contexts] == [1] * len(ways)
+
+
+async def test_renewed_certificates_are_read_again(server: RedisServer, tmp_path: Path) -> None:
+    """By connections that were there before, too: when the server shows its new one, they know it."""
+    async with client_of(f"rediss://127.0.0.1:{server.port}", tmp_path) as client:
+        assert isinstance(client, Redis)
+        old = await connected(client.connection_pool.make_connection(), server.port)  # type: ignore[no-untyped-call]  # as above
+        trusted = context_of(old)
+        server.kill()
+        write_certificate(tmp_path, address="127.0.0.1")
+        server.start()
+        await old.disconnect()
+        await connected(old, server.port)
+        renewed = context_of(old)
+        await old.disconnect()
+
+    assert renewed is not trusted
+
+
+async def test_certificates_that_have_gone_are_missed_once_they_are_read_again(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    """It fails as it would without sharing, and no more once they are back."""
+    certificate = tmp_path / "certificate.pem"
+    text = certificate.read_bytes()
+    async with client_of(f"rediss://127.0.0.1:{server.port}", tmp_path) as client:
+        assert isinstance(client, Redis)
+        await client.ping()
+        certificate.unlink()
+        await client.connection_pool.disconnect()
+        with pytest.raises((RedisConnectionError, OSError)):
+            await client.ping()
+        certificate.write_bytes(text)
+
+        assert await client.ping()
