@@ -44,9 +44,11 @@ class JoinedReads(Generic[K, R]):
         read_all: Callable[[Sequence[K]], Coroutine[None, None, Sequence[R]]],
         *,
         sleep: Callable[[timedelta], Awaitable[None]],
+        slow: timedelta = SLOW,
     ) -> None:
         self._read_all = read_all
         self._sleep = sleep
+        self._slow_seconds = slow.total_seconds()
         self._latest: list[asyncio.Future[R | CacheResult]] = []
         self._watch: asyncio.Task[None] | None = None
         self._waiting: deque[tuple[K, asyncio.Future[R | CacheResult]]] = deque()
@@ -91,7 +93,7 @@ class JoinedReads(Generic[K, R]):
             if batch:
                 self._under_way[self._send(batch)] = loop.time()
         if self._waiting and self._departure is None:
-            self._departure = loop.call_later(SLOW.total_seconds(), self._depart_late)
+            self._departure = loop.call_later(self._slow_seconds, self._depart_late)
 
     def _send(self, batch: list[tuple[K, asyncio.Future[R | CacheResult]]]) -> asyncio.Task[Sequence[R]]:
         # Its own task: a question that gives up must not break the connection under the others.
@@ -104,7 +106,7 @@ class JoinedReads(Generic[K, R]):
         if under_way < BATCHES_UNDER_WAY:
             return True
         oldest = next(iter(self._under_way.values()))
-        return under_way < MOST_UNDER_WAY and now - oldest >= SLOW.total_seconds()
+        return under_way < MOST_UNDER_WAY and now - oldest >= self._slow_seconds
 
     def _depart_late(self) -> None:
         self._departure = None

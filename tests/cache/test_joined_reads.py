@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -68,8 +69,8 @@ async def test_a_round_trip_has_a_largest_size(wire: Wire) -> None:
 
 
 async def test_reads_join_while_all_round_trips_are_taken(wire: Wire) -> None:
-    """A slow Redis is asked for more at once, not more often."""
-    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
+    """A busy Redis is asked for more at once, not more often."""
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep, slow=timedelta(hours=1))
     replies = []
     for number in range(BATCHES_UNDER_WAY + 10):
         replies.append(reads.read(str(number)))
@@ -145,13 +146,14 @@ async def test_slow_redis_does_not_make_reads_wait_for_each_other(wire: Wire) ->
 
 async def test_read_that_waits_for_others_departs_when_they_are_slow(wire: Wire) -> None:
     """Nothing else needs to happen."""
-    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
+    slow = timedelta(milliseconds=200)
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep, slow=slow)
     replies = []
     for key in "abc":
         replies.append(reads.read(key))
         await turns(1)
     at_first = list(wire.batches)
-    await asyncio.sleep(2 * SLOW.total_seconds())
+    await asyncio.sleep(2 * slow.total_seconds())
     departed = list(wire.batches)
     wire.open.set()
     await asyncio.gather(*replies)
@@ -161,14 +163,15 @@ async def test_read_that_waits_for_others_departs_when_they_are_slow(wire: Wire)
 
 async def test_nothing_is_read_after_closing(wire: Wire) -> None:
     """Whoever comes late is told at once; what was to depart later does not."""
-    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep)
+    slow = timedelta(milliseconds=200)
+    reads = JoinedReads(wire.read_all, sleep=FakeClock().sleep, slow=slow)
     waiting = []
     for key in "abc":
         waiting.append(reads.read(key))
         await turns(1)
     await reads.close()
     late = reads.read("d")
-    await asyncio.sleep(2 * SLOW.total_seconds())
+    await asyncio.sleep(2 * slow.total_seconds())
 
     assert [await reply for reply in (*waiting, late)] == [CacheResult.SKIPPED] * 4
     assert wire.batches == [["a"], ["b"]]

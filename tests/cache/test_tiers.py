@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
 from redis.asyncio import Redis
 
 from service.cache.memory import MemoryTier
@@ -130,6 +131,23 @@ async def test_writes_that_come_too_late_are_dropped(
     await store.close(patience=timedelta(0))
 
     assert recorder.results(PUT) == [CacheResult.DROPPED] * 3
+
+
+@pytest.mark.usefixtures("empty_redis")
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+async def test_writes_under_way_are_counted_once_when_they_come_too_late(
+    memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, turns: int
+) -> None:
+    """At whatever moment: what Redis has taken all the same is not dropped as well."""
+    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    for number in range(20):
+        store.put(name_of(number), yes(), keep_until=START + DAY)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    await store.close(patience=timedelta(0))
+
+    assert len(recorder.results(PUT)) == 20
 
 
 async def test_closing_does_not_wait_for_ever(
