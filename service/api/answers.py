@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from service.api.problems import MEDIA_TYPE, Reply, problem_type, whole_seconds
+from service.observability.verified_lines import Given
 from service.ownership import CacheTier, Caveat, Decision, Method, Outcome, Player, Proof, ProofKind, Reason
 from service.verdict import Verdict
 
@@ -110,8 +111,8 @@ _RESPONSE: Final = (
 _TIERS: Final = {tier: tier.encode("ascii") for tier in CacheTier}
 
 
-class AnswerAgain(Struct, frozen=True, gc=False):
-    """An answer from a cache up to the decision's id, and what its headers are about."""
+class AnswerForm(Struct, frozen=True, gc=False):
+    """An answer from a cache, but for what is about whoever gets it, and when; `body` goes up to the decision's id."""
 
     body: bytes
     observed_at: datetime
@@ -132,26 +133,26 @@ class AnswerWriter:
             return self._no_answer(verdict, decision_id, request_id)
         return self._answer(verdict, now, decision_id)
 
-    def prepare(self, verdict: Verdict) -> AnswerAgain:
+    def prepare(self, verdict: Verdict) -> AnswerForm:
         """Return what of the answer to a verdict from a cache is the same for whoever gets it."""
         decision = verdict.decision
         if decision.observed_at is None or decision.fresh_until is None:
             raise AssertionError("what was observed, was observed at some time")
         body = self._body(verdict, "").removesuffix(_END)
-        return AnswerAgain(body, decision.observed_at, decision.fresh_until, _TIERS[verdict.cache])
+        return AnswerForm(body, decision.observed_at, decision.fresh_until, _TIERS[verdict.cache])
 
-    def again(self, answer: AnswerAgain, fields: bytes, *, now: datetime, decision_id: str, request_id: str) -> bytes:
+    def fill_in(self, form: AnswerForm, given: Given, fields: bytes) -> bytes:
         """Return the answer as a whole response, with the headers that any has, and these `fields`."""
-        age, left = now - answer.observed_at, answer.fresh_until - now
+        age, left = given.at - form.observed_at, form.fresh_until - given.at
         return _RESPONSE % (
             fields,
-            len(answer.body) + len(decision_id) + len(_END),
+            len(form.body) + len(given.decision_id) + len(_END),
             max(0, age.days * _DAY + age.seconds),
             left.days * _DAY + left.seconds,
-            answer.tier,
-            request_id.encode("ascii"),
-            answer.body,
-            decision_id.encode("ascii"),
+            form.tier,
+            given.request_id.encode("ascii"),
+            form.body,
+            given.decision_id.encode("ascii"),
             _END,
         )
 

@@ -6,10 +6,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.api.answers import AnswerAgain
+from service.api.answers import AnswerForm
 from service.api.keyed_digest import KeyedDigest
 from service.grounds import Grounds
-from service.observability.logs import VerifiedAgain
+from service.observability.verified_lines import LineForm
 from service.ownership import GameId
 
 _ENTRY_BYTES: Final = 1_100
@@ -19,8 +19,8 @@ _ENTRY_BYTES: Final = 1_100
 class Form(Struct, frozen=True, gc=False, kw_only=True):
     """An answer with its log line and what counts it, but for what is about whoever gets it, and when."""
 
-    answer: AnswerAgain
-    line: VerifiedAgain
+    answer: AnswerForm
+    line: LineForm
     count: Callable[[float], None]
     """Counts it once more, with the seconds that it took."""
 

@@ -24,6 +24,7 @@ from service.errors import TooManyQuestions
 from service.interfaces import Clock, Fingerprints
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
+from service.observability.verified_lines import Given, line_form
 from service.ownership import CacheTier, Malformed
 from service.verdict import Verdict
 from service.verification import Verification
@@ -91,9 +92,8 @@ class PromptDesk:
             return None
         rules, decision, grounds = question.rules, verdict.decision, verdict.grounds
         answer = self._writer.prepare(verdict)
-        line = self._log.prepare(
-            rules.label, decision, verdict.cache, subject=self._fingerprints.of_credential(credential)
-        )
+        subject = self._fingerprints.of_credential(credential)
+        line = line_form(rules.label, decision, verdict.cache, subject=subject)
         count = self._metrics.decision_counter(rules.label, decision.method, decision.reason, verdict.cache)
         # What a caller accepts depends on when it asks.
         if grounds is None or question.max_age is not None:
@@ -107,15 +107,8 @@ class PromptDesk:
         return self._give(form, case.asking, case.started, self._clock.now())
 
     def _give(self, form: Form, asking: Asking, started: float, now: datetime) -> Callable[[bytes], bytes]:
-        decision_id, seconds = make_ulid(now), self._clock.monotonic() - started
+        seconds = self._clock.monotonic() - started
         form.count(seconds)
-        self._log.verified_again(
-            form.line,
-            now=now,
-            decision_id=decision_id,
-            request_id=asking.request_id,
-            trace_id=asking.trace_id,
-            caller=asking.caller.name,
-            seconds=seconds,
-        )
-        return partial(self._writer.again, form.answer, now=now, decision_id=decision_id, request_id=asking.request_id)
+        given = Given(now, make_ulid(now), asking.request_id, asking.trace_id, asking.caller.name, seconds)
+        self._log.verified_by_form(form.line, given)
+        return partial(self._writer.fill_in, form.answer, given)

@@ -15,8 +15,9 @@ from service.errors import QuestionRefused, TooManyQuestions
 from service.hearing import Hearing
 from service.interfaces import Clock, Fingerprints
 from service.limits.caller_limits import CallerLimits
-from service.observability.logs import Logging, VerifiedLine
+from service.observability.logs import Logging
 from service.observability.metrics import Metrics
+from service.observability.verified_lines import VerifiedLine
 from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Method, Reason
 from service.rights import Right
 from service.verdict import Question, Verdict

@@ -1,6 +1,5 @@
 """Prepared answers stay within their bound, and it means something."""
 
-import io
 import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,8 +10,8 @@ from service.api.answers import AnswerWriter
 from service.api.prepared import Prepared, PreparedAnswers
 from service.grounds import Ground, Grounds
 from service.interfaces import Imprint
-from service.observability.logs import configure_logging
 from service.observability.metrics import Metrics
+from service.observability.verified_lines import line_form
 from service.ownership import (
     CacheTier,
     Decision,
@@ -26,7 +25,7 @@ from service.ownership import (
     Reason,
 )
 from service.verdict import Verdict
-from tests.clock import START, FakeClock
+from tests.clock import START
 
 GAME = GameId(3)
 GAME_NAME = Fingerprint(bytes(16))
@@ -39,9 +38,8 @@ def name_of(number: int) -> Fingerprint:
 
 
 @pytest.fixture
-def prepare(clock: FakeClock) -> Callable[[int], Prepared]:
+def prepare() -> Callable[[int], Prepared]:
     """Make prepared answers to questions about players, with nothing in common that those of a gateway have not."""
-    log = configure_logging("info", "json", sandbox=False, stream=io.BytesIO(), clock=clock)
     metrics, writer = Metrics(games=["x-moon"], version="1", sandbox=False), AnswerWriter(jitter=lambda: 0)
 
     def prepared(number: int) -> Prepared:
@@ -62,7 +60,7 @@ def prepare(clock: FakeClock) -> Callable[[int], Prepared]:
             (Ground(name_of(number), imprint, (GAME_NAME,), at + HOUR / 2),), at + HOUR / 2, PlayerId(1), sandbox=False
         )
         answer = writer.prepare(Verdict(decision, CacheTier.MEMORY, grounds=grounds))
-        line = log.prepare("x-moon", decision, CacheTier.MEMORY, subject=f"{number:016x}")
+        line = line_form("x-moon", decision, CacheTier.MEMORY, subject=f"{number:016x}")
         count = metrics.decision_counter("x-moon", Method.DOWNLOAD_KEY, Reason.DOWNLOAD_KEY, CacheTier.MEMORY)
         return Prepared(path="/verify", game_id=GAME, grounds=grounds, answer=answer, line=line, count=count)
 

@@ -21,8 +21,8 @@ from service.cache.operations import CacheOperation, CacheResult
 from service.cli import main
 from service.cli.exits import Exit
 from service.observability.labels import JoinScope, RefusalCause, SourceEndpoint, SourceResult
-from service.observability.logs import VerifiedLine
 from service.observability.metrics import Metrics
+from service.observability.verified_lines import VerifiedLine
 from service.ownership import CacheTier, Caveat, Outcome, Reason
 from service.rights import Right
 from service.settings import SettingDoc, documented_settings

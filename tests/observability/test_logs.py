@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from structlog.contextvars import bound_contextvars
 
 from service.errors import SourceProtocolError
-from service.observability.logs import Logging, VerifiedLine
+from service.observability.logs import Logging
+from service.observability.verified_lines import VerifiedLine
 from service.ownership import CacheTier, DownloadKey, Method, Outcome, Reason
 from service.secret import SellerKey
 from tests.observability.conftest import FakeClock, Memory, Start
