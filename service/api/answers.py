@@ -7,91 +7,19 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from service.api.answer_bodies import (
+    TITLES,
+    Answer,
+    NoAnswerProblem,
+    ShedProblem,
+    evidence_body,
+    player_body,
+    to_the_second,
+)
 from service.api.problems import MEDIA_TYPE, Reply, problem_type, whole_seconds
 from service.observability.verified_lines import Given
-from service.ownership import CacheTier, Caveat, Decision, Method, Outcome, Player, Proof, ProofKind, Reason
+from service.ownership import CacheTier, Decision, Outcome, Reason
 from service.verdict import Verdict
-
-
-class PlayerBody(Struct, frozen=True):
-    """The player, as far as the store has named them."""
-
-    id: int
-    username: str | None
-    display_name: str | None
-
-
-class EvidenceBody(Struct, frozen=True):
-    """What proves ownership; times are in UTC."""
-
-    kind: ProofKind
-    id: int | None
-    acquired_at: datetime | None
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """The answer to a question; act on `allowed` alone, the rest says why. Times are in UTC."""
-
-    allowed: bool
-    outcome: Outcome
-    reason: Reason
-    game_id: int
-    method: Method
-    player: PlayerBody | None
-    evidence: EvidenceBody | None
-    observed_at: datetime | None
-    fresh_until: datetime | None
-    usable_until: datetime | None
-    stale: bool
-    cache: CacheTier
-    caveats: tuple[Caveat, ...]
-    decision_id: str
-
-
-class NoAnswerProblem(Struct, frozen=True, kw_only=True):
-    """No usable answer: a problem and a decision in one, so that either reading of it is right."""
-
-    type: str
-    title: str
-    status: int
-    code: Reason
-    request_id: str
-    retry_after_seconds: int
-    allowed: bool
-    outcome: Outcome
-    reason: Reason
-    game_id: int
-    method: Method
-    player: PlayerBody | None
-    evidence: EvidenceBody | None
-    caveats: tuple[Caveat, ...]
-    decision_id: str
-
-
-class ShedProblem(Struct, frozen=True, kw_only=True):
-    """The gateway has too much to do even to read the question: a problem, and never a yes."""
-
-    type: str
-    title: str
-    status: int
-    code: Reason
-    request_id: str
-    retry_after_seconds: int
-    allowed: bool = False
-    outcome: Outcome = Outcome.UNKNOWN
-    reason: Reason = Reason.OVERLOADED
-
-
-TITLES: Final = {
-    Reason.SOURCE_UNAVAILABLE: "itch.io cannot be reached or is broken",
-    Reason.SOURCE_RATE_LIMITED: "itch.io is throttling us",
-    Reason.SOURCE_PROTOCOL: "itch.io answered in a way that no decision can be built on",
-    Reason.GATEWAY_CREDENTIAL: "itch.io refuses the gateway's own API key",
-    Reason.GAME_NOT_ACCESSIBLE: "The gateway's API key cannot see this game",
-    Reason.NOT_CACHED: "Nothing recent enough is known, and itch.io was not to be asked",
-    Reason.DEADLINE_EXCEEDED: "itch.io had not answered when the time was up",
-    Reason.OVERLOADED: "More is being asked than itch.io may be asked",
-}
 
 _END: Final = b'"}'
 """What follows the decision's id, the last member of an answer."""
@@ -99,15 +27,12 @@ _END: Final = b'"}'
 _UNKNOWN_WAIT_SECONDS: Final = 1.0
 _UNKNOWN_WAIT_SPREAD_SECONDS: Final = 4.0
 
-
 _DAY: Final = 86_400
 _RESPONSE: Final = (
     b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\nage: %d\r\n"
     b"cache-status: ownership-gateway; hit; ttl=%d; detail=%b\r\nx-request-id: %b\r\ncache-control: no-store\r\n"
     b"\r\n%b%b%b"
 )
-
-
 _TIERS: Final = {tier: tier.encode("ascii") for tier in CacheTier}
 
 
@@ -168,11 +93,11 @@ class AnswerWriter:
             reason=decision.reason,
             game_id=decision.game_id,
             method=decision.method,
-            player=_player(decision.player),
-            evidence=_evidence(decision.proof),
-            observed_at=_to_the_second(decision.observed_at),
-            fresh_until=_to_the_second(decision.fresh_until),
-            usable_until=_to_the_second(decision.usable_until),
+            player=player_body(decision.player),
+            evidence=evidence_body(decision.proof),
+            observed_at=to_the_second(decision.observed_at),
+            fresh_until=to_the_second(decision.fresh_until),
+            usable_until=to_the_second(decision.usable_until),
             stale=decision.stale,
             cache=verdict.cache,
             caveats=decision.caveats,
@@ -198,8 +123,8 @@ class AnswerWriter:
             reason=decision.reason,
             game_id=decision.game_id,
             method=decision.method,
-            player=_player(decision.player),
-            evidence=_evidence(decision.proof),
+            player=player_body(decision.player),
+            evidence=evidence_body(decision.proof),
             caveats=decision.caveats,
             decision_id=decision_id,
         )
@@ -228,15 +153,3 @@ def _cache_headers(decision: Decision, cache: CacheTier, now: datetime) -> dict[
         return {"age": str(age), "cache-status": "ownership-gateway; fwd=miss; stored"}
     left = int((decision.fresh_until - now).total_seconds())
     return {"age": str(age), "cache-status": f"ownership-gateway; hit; ttl={left}; detail={cache}"}
-
-
-def _player(player: Player | None) -> PlayerBody | None:
-    return None if player is None else PlayerBody(player.id, player.username, player.display_name)
-
-
-def _evidence(proof: Proof | None) -> EvidenceBody | None:
-    return None if proof is None else EvidenceBody(proof.kind, proof.id, _to_the_second(proof.acquired_at))
-
-
-def _to_the_second(at: datetime | None) -> datetime | None:
-    return at if at is None or not at.microsecond else at - timedelta(0, 0, at.microsecond)

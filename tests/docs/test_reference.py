@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from service.api.admin import Invalidated, Invalidation
-from service.api.answers import Answer, NoAnswerProblem
+from service.api.answer_bodies import Answer, NoAnswerProblem
 from service.api.edge import OPERATIONS
 from service.api.openapi import describe_api
 from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_reply
