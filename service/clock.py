@@ -1,4 +1,4 @@
-"""The one place that reads the machine's clocks."""
+"""The one place that reads the machine's clocks; what waits for Redis lives in the event loop's own time besides."""
 
 import asyncio
 import time

@@ -22,11 +22,16 @@ from service.interfaces import Remembered, Unread
 from service.verdict import Verdict
 
 Story: TypeAlias = Generator[Inquiry, Found, Verdict]
-"""Yields what it needs to be told next, and returns the verdict. What it raises is `NoAnswer`."""
+"""Yields what it needs to be told next, and returns the verdict. What it raises is `NoAnswer`.
+
+Silence is never told to it: where nobody knows, it ends in the middle, and nothing around a `yield` hears of it.
+"""
 
 
 class Hearing:
     """Has the `verdict` as soon as there is one: often from the beginning, as far as this process remembers.
+
+    Making one begins it: what is remembered is used, and looked up again in the background when that is due.
 
     Until then, whoever cannot wait takes what `read_shared` returns, tells it to `go_on`, and does so again until there
     is a verdict or nothing to read; whoever can, or must, waits for `conclude`. `ended` makes the verdict of how the
@@ -43,7 +48,7 @@ class Hearing:
         self._ended = ended
         self._inquiry: Inquiry
         self._remembered: Remembered | None
-        self._may_be_shared = True
+        self._may_be_shared = False
         self._tell(None)
 
     def read_shared(self) -> asyncio.Future[Unread] | None:

@@ -92,9 +92,9 @@ class Inquiries:
         """Return what any tier remembers, without asking the store."""
         return await self._store.get(inquiry.name)
 
-    def peek(self, inquiry: Inquiry) -> Remembered | None:
-        """Return what this process remembers."""
-        return self._store.peek(inquiry.name) if inquiry.shared else None
+    def peek(self, inquiry: Inquiry, *, again: bool = False) -> Remembered | None:
+        """Return what this process remembers; whoever has looked before looks `again`."""
+        return self._store.peek(inquiry.name, again=again) if inquiry.shared else None
 
     def read_shared(self, inquiry: Inquiry) -> asyncio.Future[Unread] | None:
         """Begin to read what other replicas have shared; None where there is nothing to read."""
@@ -133,7 +133,7 @@ class Inquiries:
             raise
         except NoAnswer:  # step 3
             # Grace: what was proven stays proven for a while. A no is never repeated past its short life.
-            remembered = self.peek(inquiry) or remembered
+            remembered = self.peek(inquiry, again=remembered is not None) or remembered
             # It may have been invalidated while the store was asked.
             if remembered is None or not self._above_floor(inquiry, limits).accept(remembered.observation):
                 raise
@@ -146,6 +146,7 @@ class Inquiries:
 
     async def _ask(self, inquiry: Inquiry, limits: Limits) -> Observation:
         """Return what the store says, asked once for all who want to know. Raises `NoAnswer` when it says nothing."""
+        # Also of those who may not ask: it says more than that, and lets older proof do for them too.
         if (silence := self._memo.recall(inquiry.name)) is not None:
             raise silence
         if limits.only_if_cached:

@@ -52,7 +52,7 @@ class Clock(Protocol):
 
 
 class OwnershipSource(Protocol):
-    """Where evidence comes from. Every method asks the store and raises `NoAnswer` when it said nothing usable."""
+    """Where evidence comes from. What waits asks the store, and raises `NoAnswer` when it said nothing usable."""
 
     async def look_up(
         self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
@@ -108,8 +108,8 @@ Unread: TypeAlias = Any
 class EvidenceStore(Protocol):
     """Remembers observations. Never fails: what cannot be read is not remembered, what cannot be kept is lost."""
 
-    def peek(self, name: Fingerprint) -> Remembered | None:
-        """Return what this process remembers, without waiting."""
+    def peek(self, name: Fingerprint, *, again: bool = False) -> Remembered | None:
+        """Return what this process remembers, without waiting; looking `again` for one question counts once."""
 
     def read_shared(self, name: Fingerprint) -> asyncio.Future[Unread] | None:
         """Begin to read what other replicas remember, where a `peek` has not helped; None if there is nothing to read.

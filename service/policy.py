@@ -1,6 +1,7 @@
 """The operator's rules, and the pure step from evidence to a decision.
 
-Every duration and bound here is from the design's table of lifetimes; nothing in this module waits, asks or remembers.
+Every duration and bound here is in the table of docs/api.md, "How old an answer can be"; nothing in this module
+waits, asks or remembers.
 """
 
 from datetime import datetime, timedelta

@@ -50,8 +50,7 @@ class BatchDesk:
         try:
             items = _split(body)
         except BadQuestion:
-            if asking.caller.limits is not None:
-                asking.caller.limits.ask()
+            asking.caller.ask()
             raise
         begun = [self._begin(raw, asking, at=f"/items/{index}") for index, (_, raw) in enumerate(items)]
         # What this process remembers needs no task to wait in.
@@ -64,8 +63,7 @@ class BatchDesk:
     def _begin(self, raw: Raw, asking: Asking, *, at: str) -> Case | Reply:
         """Return the reply to an item, or the case of one that has to be waited for."""
         try:
-            if asking.caller.limits is not None:
-                asking.caller.limits.ask()
+            asking.caller.ask()
             item: Item = _READ_ITEM.read(raw, at=at)
             require_rights(method_of(item), asking.caller)
             case = self._desk.open(item, asking, at=at)

@@ -86,8 +86,7 @@ class FastPath:
     async def _answer(self, asked: AnyQuestion, asking: Asking) -> Reply:
         caller = asking.caller
         try:
-            if caller.limits is not None:
-                caller.limits.ask()
+            caller.ask()
             return await self._desk.answer(asked, asking)
         except QuestionRefused as refusal:
             return self._desk.refuse(refusal, request_id=asking.request_id, caller=caller)

@@ -145,8 +145,10 @@ def cause_of(refusal: QuestionRefused) -> RefusalCause:
             return RefusalCause.UNKNOWN_GAME
         case TooManyQuestions(limit="failed_keys"):
             return RefusalCause.FAILED_KEYS
-        case _:
+        case TooManyQuestions():
             return RefusalCause.RATE
+        case _:
+            raise AssertionError(f"no cause for {type(refusal).__name__}")
 
 
 def status_reply(status: int, *, request_id: str, headers: dict[str, str] | None = None) -> Reply:

@@ -69,15 +69,14 @@ class PromptDesk:
         if head is None or head.length != len(body) or head.path != prepared.path:
             return None
         caller, now = head.caller, self._clock.now()
-        if caller.games is not None and prepared.game_id not in caller.games:  # step 2
+        if not caller.may_ask_about(prepared.game_id):  # step 2
             return None
         if not self._verification.would_repeat(prepared.grounds, now=now):  # step 3
             return None
-        if caller.limits is not None:
-            try:
-                caller.limits.ask()  # step 4
-            except TooManyQuestions:
-                return None  # it is asked again, and then says so
+        try:
+            caller.ask()  # step 4
+        except TooManyQuestions:
+            return None  # it is asked again, and then says so
         self._verification.repeated(prepared.grounds)
         asking = Asking(caller, head.request_id or make_ulid(now), head.trace_id, now)
         return self._give(prepared, asking, started, now)(fields)  # step 5

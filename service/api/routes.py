@@ -102,8 +102,8 @@ class _Reception:
         try:
             caller = self._callers.identify(_header(request, b"authorization"))
             caller.require(*rights)
-            if counted and caller.limits is not None:
-                caller.limits.ask()
+            if counted:
+                caller.ask()
             if not is_json(_header(request, b"content-type")):
                 return response(status_reply(415, request_id=request_id))
             body = await self._body(request)

@@ -1,4 +1,4 @@
-"""What can be answered soon: well-formed single questions of known callers whose answer is not at hand yet.
+"""What can be answered soon: well-formed single questions of known callers whose answer was not prepared.
 
 1. The head is that of a plain question by a caller who may ask it, the body a question; both are the whole request.
 2. The caller's rate allows it, and the caller may ask about that game.
@@ -85,11 +85,9 @@ class _Exchange:
         self._exit = leave_by
 
     def begin(self, asked: AnyQuestion) -> None:
-        limits = self._asking.caller.limits
         self._soon.under_way += 1
         try:
-            if limits is not None:
-                limits.ask()  # step 2
+            self._asking.caller.ask()  # step 2
             self._case = self._soon.verify_desk.open(asked, self._asking)
             self._go_on()
         except QuestionRefused as refusal:
@@ -110,7 +108,7 @@ class _Exchange:
 
     def _was_read(self, reading: asyncio.Future[Any]) -> None:
         if self.response.done():  # whoever asked has gone
-            self._soon.under_way -= 1
+            self._leave()
             reading.exception()  # nobody else is there to be told
             return
         try:
@@ -125,7 +123,7 @@ class _Exchange:
         except QuestionRefused as refusal:
             self._refuse(refusal)
         except asyncio.CancelledError:
-            self._soon.under_way -= 1
+            self._leave()
             self.response.cancel()
             raise
         except Exception as bug:  # noqa: BLE001 - as above
@@ -148,7 +146,10 @@ class _Exchange:
         request_id = self._asking.request_id
         self._end(self._exit.finish(self._soon.crashed(bug, request_id), request_id))
 
-    def _end(self, response: Response) -> None:
+    def _leave(self) -> None:
         self._soon.under_way -= 1
+
+    def _end(self, response: Response) -> None:
+        self._leave()
         if not self.response.done():  # whoever asked may have gone at this moment
             self.response.set_result(response)

@@ -47,10 +47,10 @@ class TieredStore:
         self._writes: dict[asyncio.Task[None], Fingerprint] = {}
         self._closing = False
 
-    def peek(self, name: Fingerprint) -> Remembered | None:
+    def peek(self, name: Fingerprint, *, again: bool = False) -> Remembered | None:
         """Return what this process remembers, without waiting; a miss is counted by the `read_shared` that follows."""
         remembered = self._memory.peek(name)
-        if remembered is not None:
+        if remembered is not None and not again:
             self._on_operation(*_MEMORY_HIT)
         return remembered
 

@@ -15,7 +15,7 @@ from service.ownership import LARGEST_ID, GameId, Player, PlayerId, Proof, Proof
 
 
 class WireUser(Struct, frozen=True):
-    """A user as `/profile` and a key's `owner` show them. `developer` accounts may hold no key of their own games."""
+    """A user as `/profile` and a key's `owner` show them."""
 
     player: Player
     press: bool

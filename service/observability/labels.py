@@ -115,11 +115,10 @@ def possible_decisions() -> Iterator[tuple[Method, Reason, CacheTier]]:
 def possible_source_requests() -> Iterator[tuple[str, str]]:
     """Yield endpoint and result of every request to the store that there can be."""
     about_a_game = {SourceEndpoint.DOWNLOAD_KEYS, SourceEndpoint.PURCHASES}
-    about_a_jwt = {SourceEndpoint.PROFILE, SourceEndpoint.CREDENTIALS}
     for endpoint, result in product(SourceEndpoint, SourceResult):
         if result in {SourceResult.NO, SourceResult.NOT_ACCESSIBLE} and endpoint not in about_a_game:
             continue
-        if result is SourceResult.REFUSED and endpoint not in about_a_jwt:
+        if result is SourceResult.REFUSED and endpoint is not SourceEndpoint.PROFILE:  # whose a JWT is
             continue
         yield endpoint, result
 

@@ -118,7 +118,9 @@ class Metrics:
             "source_credential_ok", "1 if the store accepts our key, 0 if not, NaN if it has not said.", unsaid
         )
         self._redis_up = self._gauge("redis_up", "1 if Redis answers, 0 if not, NaN without Redis.", unsaid)
-        self._requests_in_flight = self._gauge("requests_in_flight", "Questions being answered.", 0)
+        self._requests_in_flight = self._gauge(
+            "requests_in_flight", "Requests being answered, health and metrics included.", 0
+        )
         self._loop_lag = self._gauge(
             "event_loop_lag_seconds", "How late the event loop was at its worst in the last minute.", 0
         )

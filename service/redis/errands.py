@@ -1,4 +1,4 @@
-"""What is done in Redis beside the questions: nobody waits for it but the closing gateway."""
+"""What goes on in Redis even if nobody waits for it any more; only the closing gateway must."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 PATIENCE: Final = timedelta(milliseconds=60)
-"""The most that a question waits for Redis; a connection that takes longer is made nevertheless, for the next one."""
+"""The most that anybody waits for one reply; a connection that takes longer is made nevertheless, for the next one."""
 
 _TURNS: Final = 10
 """From a reply in the socket's buffer to whoever waits for it take about five turns of the event loop.

@@ -90,7 +90,7 @@ class CacheSettings(Struct, frozen=True, kw_only=True):
     max_entries: Annotated[int, Meta(ge=1, le=10_000_000)] = 200_000
     """How many observations the process keeps at most. Default: 200000."""
     max_mebibytes: Annotated[int, Meta(ge=1, le=65_536)] = 64
-    """How much memory the observations may take, in MiB. Default: 64."""
+    """How much memory they may take, in MiB; a fifth of it is for answers ready to be given again. Default: 64."""
 
 
 class OperationsSettings(Struct, frozen=True, kw_only=True):

@@ -29,12 +29,13 @@ async def test_a_question_that_peeks_and_gets_is_one_miss(memory: MemoryTier, re
 
 
 async def test_what_happens_in_memory_is_counted(memory: MemoryTier, recorder: Recorder) -> None:
-    """A put that wins, one that loses, and a hit."""
+    """A put that wins, one that loses, and a hit; not that the same question looked again."""
     store = TieredStore(memory=memory, redis=None, on_operation=recorder.operation)
 
     store.put(NAME, yes(), keep_until=START + DAY)
     store.put(NAME, yes(START - SECOND), keep_until=START + DAY)
     store.peek(NAME)
+    store.peek(NAME, again=True)
 
     assert recorder.operations == [
         (CacheTier.MEMORY, PUT, CacheResult.STORED),

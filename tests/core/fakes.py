@@ -150,7 +150,7 @@ class PlainStore:
         self._memory: dict[Fingerprint, _Kept] = {}
         self._redis: dict[Fingerprint, _Kept] = {}
 
-    def peek(self, name: Fingerprint) -> Remembered | None:
+    def peek(self, name: Fingerprint, *, again: bool = False) -> Remembered | None:  # noqa: ARG002 - counts nothing
         """Return what memory has."""
         return self._usable(self._memory.get(name), CacheTier.MEMORY)
 
