@@ -19,9 +19,10 @@ from service.api.fast_path import FastPath
 from service.api.games import GameDirectory
 from service.api.known_heads import KnownHeads
 from service.api.operations import Readiness, create_operations_router
+from service.api.paths import LARGEST_BODY
 from service.api.prepared import PreparedAnswers
 from service.api.prompt import PromptDesk
-from service.api.routes import LARGEST_BODY, crash_reply, create_crash_handler, create_verify_router, refuse_request
+from service.api.routes import crash_reply, create_crash_handler, create_verify_router, refuse_request
 from service.api.soon import SoonDesk
 from service.api.verify import VerifyDesk
 from service.assembly.beside import run_beside

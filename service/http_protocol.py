@@ -13,7 +13,7 @@ from uvicorn._types import Scope as ASGIScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.api.problems import Reply
-from service.api.response_bytes import response_bytes
+from service.api.response_bytes import CLOSE, response_bytes
 
 _PIECE: Final = 4096
 """How much is parsed at a time, and so how closely headers are counted: one read may bring 256 KiB."""
@@ -24,10 +24,6 @@ _MOST_QUEUED: Final = 16
 
 _FAREWELL_SECONDS: Final = 0.1
 """How long an idle connection is kept when the server stops: a request may be on its way already."""
-
-
-CLOSE: Final = b"connection: close\r\n"
-"""What a response says after which the connection is closed."""
 
 
 class Bounds(Struct, frozen=True, kw_only=True):

@@ -4,8 +4,8 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from service.api.response_bytes import Response
-from service.http_protocol import CLOSE, BoundedProtocol
+from service.api.response_bytes import CLOSE, Response
+from service.http_protocol import BoundedProtocol
 
 AnswerAtOnce: TypeAlias = Callable[[bytes, bytes, Any], bytes | None]
 """Takes a whole request, header fields for the response, and the address that it came in on."""

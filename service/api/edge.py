@@ -1,6 +1,7 @@
 """The outermost layer: what every HTTP exchange has, whatever answers it.
 
-Every response carries its request id and `Cache-Control: no-store`. The operational endpoints can be kept to a
+Every response carries its request id and `Cache-Control: no-store`; whoever answers past the server's parser gives the
+request its id, and leaves by `Exit`. The operational endpoints can be kept to a
 listener of their own, and are told apart here by the port that a request came in on.
 """
 
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 from service.api.answers import shed_reply
 from service.api.identifiers import request_id_from, trace_id_from
 from service.api.problems import Reply, status_reply
-from service.api.response_bytes import Response, response_bytes
+from service.api.response_bytes import CLOSE, Response, common_headers, response_bytes
 from service.interfaces import Clock
 
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
@@ -155,19 +156,18 @@ class Edge:
     def refuse(self) -> Reply:
         """Return what is told to whoever does not speak HTTP, with all its headers."""
         request_id = self._request_id({})
-        headers = {"x-request-id": request_id, "cache-control": "no-store"}
-        return status_reply(400, request_id=request_id, headers=headers)
+        return status_reply(400, request_id=request_id, headers=common_headers(request_id))
 
     def finish(self, reply: Reply, request_id: str) -> Response:
         """Return the response to the request with that id, with the headers that every response has."""
-        headers = {**reply.headers, "x-request-id": request_id, "cache-control": "no-store"}
+        headers = {**reply.headers, **common_headers(request_id)}
         return self.finish_written(partial(response_bytes, replace(reply, headers=headers)))
 
     def finish_written(self, write: Callable[[bytes], bytes]) -> Response:
         """Return the response that is written already, but for further header fields."""
         if not self.draining:
             return Response(write)
-        return Response(lambda fields: write(fields + b"connection: close\r\n"), closes=True)
+        return Response(lambda fields: write(fields + CLOSE), closes=True)
 
     def _is_for_operations(self, server: Any) -> bool:  # noqa: ANN401 - as a socket has it, or as ASGI does
         return self.operations_port is not None and server is not None and bool(server[1] == self.operations_port)
@@ -176,12 +176,13 @@ class Edge:
         return request_id_from(_text(headers.get(b"x-request-id")), at=self._clock.now())
 
     def _marking(self, send: Send, request_id: str) -> Send:
+        common = _encoded(common_headers(request_id))
+
         async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [
                     *message["headers"],
-                    (b"x-request-id", request_id.encode("ascii")),
-                    (b"cache-control", b"no-store"),
+                    *common,
                     *([(b"connection", b"close")] if self.draining else []),
                 ]
             await send(message)
@@ -198,9 +199,13 @@ class Edge:
 async def send_reply(reply: Reply, send: Send) -> None:
     """Send a reply without the framework."""
     headers = [(b"content-type", reply.media_type.encode("ascii")), (b"content-length", b"%d" % len(reply.body))]
-    headers += [(name.encode("ascii"), value.encode("ascii")) for name, value in reply.headers.items()]
+    headers += _encoded(reply.headers)
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
 
 
 def _text(header: bytes | None) -> str | None:

@@ -1,5 +1,8 @@
 """The fast path: well-formed single questions of known callers are answered before the framework hears of them.
 
+They come by the server's parser: because they are large, in chunks or in pieces, behind another request, ask for the
+connection to be closed, or because the gateway is draining. Most questions do not, see `service.prompt_protocol`.
+
 1. Only a POST to one of the four `/verify` paths, whose body is JSON, small and already there, may take it.
 2. Only a caller who is known, and has the right to ask by that method, may take it.
 3. From there on it is the same as everywhere: the caller's rate, the desk, and what it says to whom it refuses.
@@ -17,9 +20,9 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from service.api.callers import Caller, CallerDirectory
 from service.api.early_body import EarlyBody
 from service.api.edge import request_id_of, send_reply, trace_id_of
+from service.api.paths import LARGEST_BODY, PATHS, is_json
 from service.api.problems import Reply
 from service.api.questions import QUESTIONS, AnyQuestion, BodyReader
-from service.api.routes import LARGEST_BODY, PATHS, is_json
 from service.api.verify import Asking, VerifyDesk, require_rights
 from service.errors import QuestionRefused
 from service.interfaces import Clock

@@ -10,7 +10,7 @@ from msgspec import Struct
 from service.api.callers import Caller, CallerDirectory
 from service.api.identifiers import is_request_id, trace_id_from
 from service.api.keyed_digest import KeyedDigest
-from service.api.routes import LARGEST_BODY, PATHS, is_json
+from service.api.paths import LARGEST_BODY, PATHS, head_length, is_json
 from service.api.verify import require_rights
 from service.errors import QuestionRefused
 
@@ -56,7 +56,7 @@ class KnownHeads:
 
     def is_beginning(self, request: bytes) -> bool:
         """Return whether this is the beginning of a plain question, its head whole, its body not."""
-        end = request.find(b"\r\n\r\n") + 4
+        end = head_length(request)
         head = self.read(request[:end])
         return head is not None and len(request) - end < head.length
 

@@ -13,6 +13,7 @@ import msgspec
 from service.api.admin import Invalidated, Invalidation
 from service.api.answer_bodies import TITLES, Answer, NoAnswerProblem
 from service.api.batch import BatchAnswer
+from service.api.paths import BATCH_PATH, INVALIDATE_PATH, PATHS
 from service.api.problems import MEDIA_TYPE, Problem
 from service.api.questions import (
     Batch,
@@ -25,27 +26,28 @@ from service.api.questions import (
     Question,
     UserQuestion,
 )
+from service.ownership import Method
 
 _JSON: Final = "application/json"
 _REF: Final = "#/components/schemas/{name}"
 
 _QUESTIONS: Final[Mapping[str, tuple[type[Question], str, str]]] = {
-    "/verify/download-key": (
+    PATHS[Method.DOWNLOAD_KEY]: (
         DownloadKeyQuestion,
         "Does whoever holds this download key own the game?",
         "Needs the right `verify`. Takes the key itself, or the whole download URL that a player pasted.",
     ),
-    "/verify/jwt": (
+    PATHS[Method.JWT]: (
         JwtQuestion,
         "Does the player to whom the itch.io app gave this JWT own the game?",
         "Needs the right `verify`. itch.io is asked whose the JWT is; nothing in it is believed.",
     ),
-    "/verify/email": (
+    PATHS[Method.EMAIL]: (
         EmailQuestion,
         "Does the player who controls this address own the game?",
         "Needs the rights `verify` and `assert:email`: the caller vouches for the address.",
     ),
-    "/verify/user": (
+    PATHS[Method.USER]: (
         UserQuestion,
         "Does this itch.io user own the game?",
         "Needs the right `assert:user`: the caller vouches for the user.",
@@ -100,7 +102,7 @@ def describe_api() -> bytes:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": {path: {"post": _question(path, *rest)} for path, rest in _QUESTIONS.items()}
-        | {"/verify/batch": {"post": _batch()}, "/admin/invalidate": {"post": _invalidate()}}
+        | {BATCH_PATH: {"post": _batch()}, INVALIDATE_PATH: {"post": _invalidate()}}
         | _operations(),
         "components": {
             "schemas": components,

@@ -18,6 +18,7 @@ from typing import Final
 from service.api.answers import AnswerWriter
 from service.api.identifiers import make_ulid
 from service.api.known_heads import KnownHeads
+from service.api.paths import head_length
 from service.api.prepared import Form, Prepared, PreparedAnswers
 from service.api.verify import Asking, Case
 from service.errors import TooManyQuestions
@@ -60,7 +61,7 @@ class PromptDesk:
     def answer(self, request: bytes, fields: bytes) -> bytes | None:
         """Return the response, `fields` among its headers, or None: then the request is to be answered as usual."""
         started = self._clock.monotonic()
-        end = request.find(b"\r\n\r\n") + 4
+        end = head_length(request)
         body = request[end:]
         prepared = self._answers.find(body)  # step 1
         if prepared is None:

@@ -10,6 +10,14 @@ from service.api.problems import Reply
 
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
+CLOSE: Final = b"connection: close\r\n"
+"""What a response says after which the connection is closed."""
+
+
+def common_headers(request_id: str) -> dict[str, str]:
+    """Return what every response has, whatever answers the request; prepared answers have it written out."""
+    return {"x-request-id": request_id, "cache-control": "no-store"}
+
 
 class Response(Struct, frozen=True):
     """A response that lacks only the server's own header fields, which `write` is given, each with its line break.

@@ -15,6 +15,7 @@ from service.api.batch import BatchDesk
 from service.api.callers import Caller, CallerDirectory
 from service.api.edge import request_id_of, trace_id_of
 from service.api.openapi import describe_api
+from service.api.paths import BATCH_PATH, INVALIDATE_PATH, PATHS, is_json
 from service.api.problems import Reply, status_reply
 from service.api.questions import QUESTIONS, BodyReader
 from service.api.verify import RIGHT_FOR, Asking, VerifyDesk
@@ -24,18 +25,8 @@ from service.observability.logs import Logging
 from service.ownership import Method
 from service.rights import Right
 
-LARGEST_BODY: Final = 16 * 1024
 BODY_TIMEOUT: Final = timedelta(seconds=5)
 """The server bounds neither headers nor bodies in time; a caller on the same network needs milliseconds."""
-
-PATHS: Final = {
-    Method.DOWNLOAD_KEY: "/verify/download-key",
-    Method.JWT: "/verify/jwt",
-    Method.EMAIL: "/verify/email",
-    Method.USER: "/verify/user",
-}
-BATCH_PATH: Final = "/verify/batch"
-INVALIDATE_PATH: Final = "/admin/invalidate"
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -151,14 +142,3 @@ def response(reply: Reply) -> Response[bytes]:
 
 def _header(request: AnyRequest, name: bytes) -> bytes | None:
     return next((value for key, value in request.scope["headers"] if key == name), None)
-
-
-def is_json(content_type: bytes | None) -> bool:
-    """Whether a body of this `Content-Type` is JSON in UTF-8."""
-    media_type, _, parameters = (content_type or b"").partition(b";")
-    charset = parameters.strip().lower()
-    return media_type.strip().lower() == b"application/json" and charset in (
-        b"",
-        b"charset=utf-8",
-        b'charset="utf-8"',
-    )

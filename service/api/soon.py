@@ -17,11 +17,11 @@ from typing import Any, Final
 from service.api.edge import Exit
 from service.api.identifiers import make_ulid
 from service.api.known_heads import KnownHeads
+from service.api.paths import PATHS, head_length
 from service.api.problems import Reply
 from service.api.prompt import PromptDesk
 from service.api.questions import QUESTIONS, AnyQuestion, BodyReader
 from service.api.response_bytes import Response
-from service.api.routes import PATHS
 from service.api.verify import Asking, VerifyDesk
 from service.errors import QuestionRefused
 from service.interfaces import Clock
@@ -56,7 +56,7 @@ class SoonDesk:
 
         Whoever cancels it is no longer answered.
         """
-        end = request.find(b"\r\n\r\n") + 4
+        end = head_length(request)
         head, body = self._heads.read(request[:end]), request[end:]  # step 1
         if head is None or head.length != len(body):
             return None

@@ -10,8 +10,8 @@ import httpx
 import msgspec
 
 from service.api.admin import Invalidated
+from service.api.paths import INVALIDATE_PATH
 from service.api.problems import Problem
-from service.api.routes import INVALIDATE_PATH
 from service.cli.exits import Exit, exit_codes
 from service.cli.secret_input import read_credential
 from service.cli.terminal import printable, show_json

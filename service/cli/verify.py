@@ -9,7 +9,7 @@ import click
 import httpx
 from msgspec import structs
 
-from service.api.routes import PATHS
+from service.api.paths import PATHS
 from service.app import open_gateway
 from service.cli.configuration import config_option, read_settings, sandbox_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes

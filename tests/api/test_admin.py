@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.routes import INVALIDATE_PATH
+from service.api.paths import INVALIDATE_PATH
 from service.ownership import Method
 from service.sandbox import seed
 from tests.api.conftest import Open

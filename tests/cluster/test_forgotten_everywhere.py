@@ -11,7 +11,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from service.api.routes import INVALIDATE_PATH
+from service.api.paths import INVALIDATE_PATH
 from service.cache.claims import LOOK_EVERY
 from service.ownership import Method
 from service.redis.connect import RedisClient, connect
