@@ -40,6 +40,11 @@ class TokenBucket:
     Requests of callers wait their turn, up to `patience`; background requests never wait. While the store has told us
     to stay away nobody asks at all. `paused` is called once with the length of each pause, `resumed` once it ended.
     `queueing` is entered by whoever waits: being cancelled there costs nothing.
+
+    Its state, which replicas share in Redis under the same names: `tokens` are the requests that may be sent, below
+    zero the turns that are given out; `counted_at` is when that was so; `share`, of the rate, is what the store bears
+    at the moment, from `SMALLEST_SHARE` to 1; until `paused_until` nobody asks; `refusals` counts those in a row.
+    `pace` counts how often the share changed: what a turn has cost is given back only while the pace is the same.
     """
 
     def __init__(
@@ -149,7 +154,8 @@ class TokenBucket:
             # One with others behind it stays empty: filling it would send two requests at the time of the last.
             place.empty = True
             while self._places and self._places[-1].empty:
-                self._tokens += self._places.pop().pace == self._pace
+                if self._places.pop().pace == self._pace:
+                    self._tokens += 1
             raise
         place.empty, place.pace = True, None
         while self._places and self._places[0].empty:
@@ -175,7 +181,8 @@ class TokenBucket:
         if self._tokens < 0:
             # Turns that were given out stay when they are: the debt is paid off at the pace that was promised.
             self._tokens *= share / self._share
-        self._pace += share != self._share
+        if share != self._share:
+            self._pace += 1
         self._share = share
 
     def _refill(self) -> None:
