@@ -33,6 +33,8 @@ class Bounds(Struct, frozen=True, kw_only=True):
     """How long a request may take to arrive whole: a caller on the same network needs milliseconds."""
     sending_seconds: float = 10.0
     """How long a caller may leave unread what it asked for, once that no longer fits into the socket's buffers."""
+    body_seconds: float = 0.1
+    """How long the head of a plain question is kept for its body, before the parser has both as they come."""
     header_bytes: int = 32 * 1024
     """The largest header, to the nearest 4 KiB; twice the largest body."""
 

@@ -1,6 +1,6 @@
 """HTTP for plain questions: they are answered without the server's parser and its response cycle."""
 
-from asyncio import Future
+from asyncio import Future, TimerHandle
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -28,8 +28,8 @@ class PromptProtocol(BoundedProtocol):
     takes it, or anything else comes in, everything is as if there were no such thing. (The parser alone, with the
     response cycle behind it, took three times as long as knowing the answer.)
 
-    Many clients send head and body apart. What `is_beginning` knows is kept until the rest is there, too, within the
-    time that a request may take to arrive.
+    Many clients send head and body apart. What `is_beginning` knows is kept for a moment, until the rest is there, too.
+    A rest that takes longer is the parser's, and so is to tell its sender when it takes too long.
 
     While an answer is waited for the connection is as busy as with any other request: what comes in meanwhile is held.
     """
@@ -45,6 +45,7 @@ class PromptProtocol(BoundedProtocol):
         self._default_headers: Any = None
         self._fields = b""
         self._begun = b""
+        self._kept: TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         if self._begun:
@@ -63,9 +64,11 @@ class PromptProtocol(BoundedProtocol):
         elif self.is_beginning(data, self.server):
             self._keep(data)
         else:
+            self._keep_no_more()
             super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._keep_no_more()
         super().connection_lost(exc)
         if self._waited_for is not None:
             self._waited_for.cancel()
@@ -74,13 +77,12 @@ class PromptProtocol(BoundedProtocol):
         if self._waited_for is not None:
             self._stopping = True
             return
-        if self._begun:
-            begun, self._begun = self._begun, b""
-            super().data_received(begun)  # the parser knows how to stop in the middle of a request
+        self._give_to_parser()  # it knows how to stop in the middle of a request
         super().shutdown()
 
     def _begin(self) -> None:
         """Do what the parser does when a request begins and has arrived."""
+        self._keep_no_more()
         self._arrived()
         self._header_bytes = 0  # line breaks before the question were none of the next one's header
         self._unset_keepalive_if_required()
@@ -88,8 +90,20 @@ class PromptProtocol(BoundedProtocol):
     def _keep(self, beginning: bytes) -> None:
         self._begun = beginning
         self._unset_keepalive_if_required()
-        if self._arrival is None:
-            self._await_arrival()
+        self._arrived()
+        if self._kept is None:  # what comes byte by byte is kept no longer
+            self._kept = self.loop.call_later(self.bounds.body_seconds, self._give_to_parser)
+
+    def _keep_no_more(self) -> None:
+        if self._kept is not None:
+            self._kept.cancel()
+            self._kept = None
+
+    def _give_to_parser(self) -> None:
+        self._keep_no_more()
+        if self._begun:
+            begun, self._begun = self._begun, b""
+            super().data_received(begun)
 
     def _wait_for(self, answer: Future[Response]) -> None:
         if answer.done():

@@ -4,31 +4,33 @@ redis-py reads all that the machine trusts for each connection: 31 to 49 ms of C
 where the handshake takes 2. A container with half a core would never connect within `CONNECT_SECONDS`.
 """
 
-from contextlib import suppress
+import ssl
 from copy import copy
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 from redis.asyncio.connection import RedisSSLContext, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 AnyTlsConnection = TypeVar("AnyTlsConnection", bound=SSLConnection)
 
-_State: TypeAlias = tuple[int, int] | None
+_State: TypeAlias = tuple[int, int, int] | None
 
 
 def sharing_trust(kind: type[AnyTlsConnection]) -> type[AnyTlsConnection]:
     """Return that kind of connection, for one client: all share what they trust, and what they show of themselves.
 
-    The operator's own files are read again when they have changed, as they do when certificates are renewed.
+    Files that have changed, the operator's or the machine's, are read again by whoever connects next. That fails while
+    they cannot be read; connections that are open notice nothing.
     """
     trust: Final = _Trust()
 
     class Sharing(kind):  # type: ignore[valid-type, misc]  # a class like any other
         async def connect_check_health(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - redis-py's own
-            """Connect, however redis-py came to that."""
-            self.ssl_context: RedisSSLContext = trust.instead_of(self.ssl_context)
-            with suppress(OSError):  # whoever connects is told what is wrong
-                self.ssl_context.get()  # before its time to connect begins
+            """Connect, however redis-py came to that; it comes here before every command."""
+            if not self.is_connected:
+                # Before its time to connect begins.
+                self.ssl_context: RedisSSLContext = trust.instead_of(self.ssl_context)
             await super().connect_check_health(*arguments, **named)
 
     return Sharing
@@ -42,11 +44,31 @@ class _Trust:
         self._made_of: list[_State] = []
 
     def instead_of(self, own: RedisSSLContext) -> RedisSSLContext:
-        files = [_state_of(file) for file in (own.ca_certs, own.certfile, own.keyfile)]
+        machine = ssl.get_default_verify_paths()
+        files = [_state_of(path) for path in (own.ca_certs, own.certfile, own.keyfile, machine.cafile, machine.capath)]
         if self._context is None or files != self._made_of:
-            self._context, self._made_of = copy(own), files
-            self._context.context = None  # whoever connects first has it made
+            self._context, self._made_of = _made_anew(own), files
         return self._context
+
+
+def _made_anew(own: RedisSSLContext) -> RedisSSLContext:
+    new = copy(own)
+    new.context = None
+    try:
+        _read_by_itself(own)
+        new.get()
+    except OSError as error:
+        raise RedisConnectionError(f"the files for TLS cannot be used: {error}") from None
+    return new
+
+
+def _read_by_itself(own: RedisSSLContext) -> None:
+    """Raise `OSError` for files of the operator's that cannot be used: a twentieth of what all together take."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if own.certfile is not None:
+        context.load_cert_chain(own.certfile, own.keyfile)
+    if own.ca_certs is not None:
+        context.load_verify_locations(own.ca_certs)
 
 
 def _state_of(path: str | None) -> _State:
@@ -55,5 +77,5 @@ def _state_of(path: str | None) -> _State:
     try:
         state = Path(path).stat()
     except OSError:
-        return None  # as above
-    return state.st_mtime_ns, state.st_ino
+        return None
+    return state.st_ctime_ns, state.st_ino, state.st_size

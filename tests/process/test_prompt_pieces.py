@@ -15,10 +15,11 @@ from tests.process.serving import Application, get, protocol, served
 from tests.process.test_prompt_protocol import BODY, QUESTION, Oracle, prompt
 
 HEAD: Final = QUESTION[: -len(BODY)]
-KEPT: Final = 0.05
+A_MOMENT: Final = 0.05
 """Seconds in which a server has surely read what was sent to it."""
 
-IMPATIENT: Final = Bounds(arrival_seconds=0.2)
+PATIENT: Final = Bounds(arrival_seconds=600, body_seconds=600)
+IMPATIENT: Final = Bounds(arrival_seconds=0.2, body_seconds=0.05)
 
 
 @pytest.fixture
@@ -34,11 +35,11 @@ async def test_pieces_are_answered_as_the_whole(
     application: Application, oracle: Oracle, pieces: tuple[bytes, ...]
 ) -> None:
     """Again and again, on the same connection."""
-    async with served(application, prompt(oracle)) as server:
+    async with served(application, prompt(oracle, bounds=PATIENT)) as server:
         wire = await server.connect()
         answers = []
         for _ in range(3):
-            await wire.send(*pieces, pause=KEPT)
+            await wire.send(*pieces, pause=A_MOMENT)
             answers.append(await wire.answer())
 
     assert answers == [(200, b"at once")] * 3
@@ -50,9 +51,9 @@ async def test_other_ends_than_expected_go_to_the_application(
     application: Application, oracle: Oracle, rest: bytes
 ) -> None:
     """With all that was kept."""
-    async with served(application, prompt(oracle)) as server:
+    async with served(application, prompt(oracle, bounds=PATIENT)) as server:
         wire = await server.connect()
-        await wire.send(HEAD, pause=KEPT)
+        await wire.send(HEAD, pause=A_MOMENT)
         await wire.send(rest + b"x" * len(BODY))
         status, path = await wire.answer()
 
@@ -64,7 +65,7 @@ async def test_other_ends_than_expected_go_to_the_application(
 async def test_beginning_without_an_end_is_hung_up_on(
     application: Application, oracle: Oracle, before: tuple[bytes, ...]
 ) -> None:
-    """The first on a connection, and a later one, for which there is no clock at first."""
+    """The first on a connection, and a later one: the parser has it by then."""
     async with served(application, prompt(oracle, bounds=IMPATIENT)) as server:
         wire = await server.connect()
         for question in before:
@@ -75,20 +76,54 @@ async def test_beginning_without_an_end_is_hung_up_on(
         assert await wire.is_closed_within(6 * IMPATIENT.arrival_seconds)
 
 
+async def test_late_rest_is_the_parsers(application: Application, oracle: Oracle) -> None:
+    """Whoever reads the body knows how long that may take, and says so when it takes too long."""
+    async with served(application, prompt(oracle, bounds=Bounds(arrival_seconds=600, body_seconds=0.05))) as server:
+        wire = await server.connect()
+        await wire.send(HEAD)
+        await until(lambda: application.begun)
+        await wire.send(BODY)
+
+        assert await wire.answer() == (200, b"/verify/jwt")
+
+
+async def test_trickle_is_kept_no_longer(application: Application, oracle: Oracle) -> None:
+    """The moment is counted from the first piece, not from the latest."""
+    async with served(application, prompt(oracle, bounds=Bounds(arrival_seconds=600, body_seconds=0.2))) as server:
+        wire = await server.connect()
+        await wire.send(HEAD, *(bytes([byte]) for byte in BODY[:-1]), pause=0.05)
+        await until(lambda: application.begun)
+        await wire.send(BODY[-1:])
+
+        assert await wire.answer() == (200, b"/verify/jwt")
+
+
+async def test_clock_of_what_came_before_is_not_that_of_the_question(application: Application, oracle: Oracle) -> None:
+    """A line break after an answer starts one, which ends with the head."""
+    async with served(application, prompt(oracle, bounds=Bounds(arrival_seconds=0.5, body_seconds=600))) as server:
+        wire = await server.connect()
+        await wire.send(QUESTION)
+        await wire.answer()
+        await wire.send(b"\r\n", pause=0.3)
+        await wire.send(HEAD, pause=0.4)
+        await wire.send(BODY)
+
+        assert await wire.answer() == (200, b"at once")
+
+
 async def test_rest_ends_the_time_for_its_arrival(application: Application, oracle: Oracle) -> None:
     """The connection is kept for the next question."""
-    async with served(application, prompt(oracle, bounds=IMPATIENT)) as server:
+    async with served(application, prompt(oracle, bounds=Bounds(arrival_seconds=0.2, body_seconds=600))) as server:
         wire = await server.connect()
-        await wire.send(HEAD, BODY, pause=KEPT)
+        await wire.send(HEAD, BODY, pause=A_MOMENT)
         await wire.answer()
 
-        assert not await wire.is_closed_within(2 * IMPATIENT.arrival_seconds)
+        assert not await wire.is_closed_within(0.4)
 
 
 async def test_connection_that_says_something_is_not_idle(application: Application, oracle: Oracle) -> None:
     """Between head and body no idle connection is closed; what may take how long to arrive is another clock's."""
-    server_protocol = prompt(oracle)
-    async with served(application, server_protocol) as server:
+    async with served(application, prompt(oracle, bounds=PATIENT)) as server:
         wire = await server.connect()
         await wire.send(QUESTION)
         await wire.answer()
@@ -102,12 +137,12 @@ async def test_connection_that_says_something_is_not_idle(application: Applicati
 
 async def test_stopping_server_answers_a_question_that_has_begun(application: Application, oracle: Oracle) -> None:
     """Then the connection is closed."""
-    async with served(application, prompt(oracle)) as server:
+    async with served(application, prompt(oracle, bounds=PATIENT)) as server:
         wire = await server.connect()
         await wire.send(HEAD)
         await until(lambda: oracle.shown)
         stopping = asyncio.create_task(server.stop())
-        await asyncio.sleep(KEPT)
+        await asyncio.sleep(A_MOMENT)
         await wire.send(BODY)
         answer = await wire.answer()
         await stopping
@@ -120,7 +155,7 @@ async def test_caller_who_leaves_between_the_two_leaves_nothing_behind(
     application: Application, oracle: Oracle
 ) -> None:
     """Nothing is answered, and no clock runs on."""
-    async with served(application, prompt(oracle)) as server:
+    async with served(application, prompt(oracle, bounds=PATIENT)) as server:
         wire = await server.connect()
         await wire.send(HEAD)
         await until(lambda: oracle.shown)
@@ -141,7 +176,7 @@ async def test_question_behind_one_that_is_waited_for_waits(application: Applica
         answers.append(asyncio.get_running_loop().create_future())
         return answers[-1]
 
-    bounded: Any = protocol(bounds=Bounds(arrival_seconds=600))
+    bounded: Any = protocol(bounds=PATIENT)
     both = prompt_protocol(
         bounded,
         beginning=b"POST /verify/",
@@ -153,7 +188,7 @@ async def test_question_behind_one_that_is_waited_for_waits(application: Applica
         wire = await server.connect()
         await wire.send(QUESTION.replace(b"/jwt", b"/email"))
         await until(lambda: answers)
-        await wire.send(HEAD, BODY, pause=KEPT)
+        await wire.send(HEAD, BODY, pause=A_MOMENT)
         answers[0].set_result(Response(partial(response_bytes, Reply(200, b"soon"))))
 
         assert await wire.answer() == (200, b"soon")

@@ -101,8 +101,57 @@ async def test_certificates_that_have_gone_are_missed_once_they_are_read_again(
         await client.ping()
         certificate.unlink()
         await client.connection_pool.disconnect()
-        with pytest.raises((RedisConnectionError, OSError)):
+        with pytest.raises(RedisConnectionError, match="the files for TLS cannot be used"):
             await client.ping()
         certificate.write_bytes(text)
 
         assert await client.ping()
+
+
+async def test_open_connections_do_not_miss_what_they_no_longer_need(server: RedisServer, tmp_path: Path) -> None:
+    """Nothing is read again before each command."""
+    async with client_of(f"rediss://127.0.0.1:{server.port}", tmp_path) as client:
+        assert isinstance(client, Redis)
+        connection = await connected(client.connection_pool.make_connection(), server.port)  # type: ignore[no-untyped-call]  # as above
+        trusted = context_of(connection)
+        (tmp_path / "certificate.pem").unlink()
+        await connected(connection, server.port)
+        still_trusted = context_of(connection)
+        await connection.disconnect()
+
+    assert still_trusted is trusted
+
+
+async def test_authorities_of_the_machine_are_read_again(
+    server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When they change: a server whose authority came later is known, one whose authority has gone is not."""
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_bytes((tmp_path / "certificate.pem").read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(authorities))
+    client = connect(RedisUrl(f"rediss://127.0.0.1:{server.port}"))
+    assert isinstance(client, Redis)
+    known = await client.ping()
+    server.kill()
+    write_certificate(tmp_path, address="127.0.0.1")
+    server.start()
+    with pytest.raises(RedisConnectionError):
+        await client.ping()
+    authorities.write_bytes((tmp_path / "certificate.pem").read_bytes())
+
+    assert (known, await client.ping()) == (True, True)
+    await client.aclose()
+
+
+@pytest.mark.parametrize("options", ["ssl_ca_certs={0}", "ssl_certfile={0}&ssl_keyfile={0}"])
+async def test_files_that_say_nothing_are_one_clear_error(server: RedisServer, tmp_path: Path, options: str) -> None:
+    """Whatever they hold is not repeated."""
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("s3cr3t")
+    client = connect(RedisUrl(f"rediss://127.0.0.1:{server.port}?{options.format(nonsense)}"))
+
+    with pytest.raises(RedisConnectionError, match="the files for TLS cannot be used") as caught:
+        await client.ping()
+
+    assert "s3cr3t" not in str(caught.value)
+    await client.aclose()
