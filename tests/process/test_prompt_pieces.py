@@ -19,7 +19,7 @@ A_MOMENT: Final = 0.05
 """Seconds in which a server has surely read what was sent to it."""
 
 PATIENT: Final = Bounds(arrival_seconds=600, body_seconds=600)
-IMPATIENT: Final = Bounds(arrival_seconds=0.2, body_seconds=0.05)
+IMPATIENT: Final = Bounds(arrival_seconds=0.5, body_seconds=0.05)
 
 
 @pytest.fixture
@@ -100,12 +100,12 @@ async def test_trickle_is_kept_no_longer(application: Application, oracle: Oracl
 
 async def test_clock_of_what_came_before_is_not_that_of_the_question(application: Application, oracle: Oracle) -> None:
     """A line break after an answer starts one, which ends with the head."""
-    async with served(application, prompt(oracle, bounds=Bounds(arrival_seconds=0.5, body_seconds=600))) as server:
+    async with served(application, prompt(oracle, bounds=Bounds(arrival_seconds=1.0, body_seconds=600))) as server:
         wire = await server.connect()
         await wire.send(QUESTION)
         await wire.answer()
-        await wire.send(b"\r\n", pause=0.3)
-        await wire.send(HEAD, pause=0.4)
+        await wire.send(b"\r\n", pause=0.4)
+        await wire.send(HEAD, pause=0.8)
         await wire.send(BODY)
 
         assert await wire.answer() == (200, b"at once")
@@ -113,12 +113,12 @@ async def test_clock_of_what_came_before_is_not_that_of_the_question(application
 
 async def test_rest_ends_the_time_for_its_arrival(application: Application, oracle: Oracle) -> None:
     """The connection is kept for the next question."""
-    async with served(application, prompt(oracle, bounds=Bounds(arrival_seconds=0.2, body_seconds=600))) as server:
+    async with served(application, prompt(oracle, bounds=Bounds(arrival_seconds=0.5, body_seconds=600))) as server:
         wire = await server.connect()
         await wire.send(HEAD, BODY, pause=A_MOMENT)
         await wire.answer()
 
-        assert not await wire.is_closed_within(0.4)
+        assert not await wire.is_closed_within(0.8)
 
 
 async def test_connection_that_says_something_is_not_idle(application: Application, oracle: Oracle) -> None:
