@@ -16,6 +16,7 @@ from service.api.answers import AnswerWriter
 from service.api.batch import BatchDesk
 from service.api.edge import Edge
 from service.api.fast_path import FastPath
+from service.api.forms import Forms
 from service.api.games import GameDirectory
 from service.api.known_heads import KnownHeads
 from service.api.operations import Readiness, create_operations_router
@@ -148,17 +149,10 @@ async def open_gateway(
         if sandbox is not None:
             routers.append(create_control_router(sandbox))
         heads = KnownHeads(callers)
-        prompt = PromptDesk(
-            verification=verification,
-            heads=heads,
-            answers=PreparedAnswers(max_bytes=bytes_for_answers(settings)),
-            fingerprints=fingerprints,
-            writer=writer,
-            metrics=metrics,
-            log=log,
-            clock=clock,
-        )
-        soon = SoonDesk(desk=desk, prompt=prompt, heads=heads, clock=clock, crashed=crashed)
+        answers = PreparedAnswers(max_bytes=bytes_for_answers(settings))
+        forms = Forms(answers=answers, fingerprints=fingerprints, writer=writer, metrics=metrics, log=log, clock=clock)
+        prompt = PromptDesk(verification=verification, heads=heads, answers=answers, forms=forms, clock=clock)
+        soon = SoonDesk(desk=desk, forms=forms, heads=heads, clock=clock, crashed=crashed)
         fast_path = FastPath(_framework(routers, log), desk=desk, callers=callers, clock=clock, crashed=crashed)
         edge = Edge(
             fast_path,

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from service.api.edge import Exit
+from service.api.forms import Forms
 from service.api.identifiers import make_ulid
 from service.api.known_heads import KnownHeads
 from service.api.paths import PATHS, head_length
 from service.api.problems import Reply
-from service.api.prompt import PromptDesk
 from service.api.questions import QUESTIONS, AnyQuestion, BodyReader
 from service.api.response_bytes import Response
 from service.api.verify import Asking, VerifyDesk
@@ -37,19 +37,19 @@ class SoonDesk:
         self,
         *,
         desk: VerifyDesk,
-        prompt: PromptDesk,
+        forms: Forms,
         heads: KnownHeads,
         clock: Clock,
         crashed: Callable[[Exception, str], Reply],
     ) -> None:
         self.verify_desk = desk
-        self.prompt_desk = prompt
+        self.forms = forms
         self.crashed = crashed
+        self.clock = clock
         self.loop = asyncio.get_running_loop()
         self.under_way = 0
         """How many are being answered."""
         self._heads = heads
-        self._clock = clock
 
     def answer(self, request: bytes, leave_by: Exit) -> asyncio.Future[Response] | None:
         """Return what will be the response, or is already; None hands the request on.
@@ -64,7 +64,7 @@ class SoonDesk:
             asked = _READERS[head.path].read(body)
         except QuestionRefused:
             return None  # the framework's handler finds the same, and says so
-        now = self._clock.now()
+        now = self.clock.now()
         asking = Asking(head.caller, head.request_id or make_ulid(now), head.trace_id, now)
         exchange = _Exchange(self, asking, path=head.path, body=body, leave_by=leave_by)
         exchange.begin(asked)
@@ -130,12 +130,13 @@ class _Exchange:
             self._crash(bug)
 
     def _respond(self, verdict: Verdict) -> None:
-        case = self._case
-        form = self._soon.prompt_desk.prepare(self._path, self._body, case, verdict)  # step 5
+        case, soon = self._case, self._soon
+        form = soon.forms.prepare(self._path, self._body, case, verdict)  # step 5
         if form is None:
-            self._end(self._exit.finish(self._soon.verify_desk.close(case, verdict), self._asking.request_id))
+            self._end(self._exit.finish(soon.verify_desk.close(case, verdict), self._asking.request_id))
         else:
-            self._end(self._exit.finish_written(self._soon.prompt_desk.give(form, case)))
+            write = soon.forms.give(form, self._asking, started=case.started, now=soon.clock.now())
+            self._end(self._exit.finish_written(write))
 
     def _refuse(self, refusal: QuestionRefused) -> None:
         request_id = self._asking.request_id
