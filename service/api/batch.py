@@ -7,9 +7,10 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from service.api.admission import require_rights
 from service.api.problems import Reply
 from service.api.questions import Batch, BodyReader, Item, ItemHead, method_of
-from service.api.verify import Asking, Case, VerifyDesk, require_rights
+from service.api.verify import Asking, Case, VerifyDesk
 from service.errors import BadQuestion, QuestionRefused
 
 _READ_BATCH: Final = BodyReader(Batch)

@@ -17,13 +17,14 @@ from typing import Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from service.api.admission import admitted
 from service.api.callers import Caller, CallerDirectory
 from service.api.early_body import EarlyBody
 from service.api.edge import request_id_of, send_reply, trace_id_of
-from service.api.paths import LARGEST_BODY, PATHS, is_json
+from service.api.paths import LARGEST_BODY, PATHS
 from service.api.problems import Reply
 from service.api.questions import QUESTIONS, AnyQuestion, BodyReader
-from service.api.verify import Asking, VerifyDesk, require_rights
+from service.api.verify import Asking, VerifyDesk
 from service.errors import QuestionRefused
 from service.interfaces import Clock
 from service.ownership import Method
@@ -77,14 +78,9 @@ class FastPath:
     def _known_caller(self, scope: HTTPScope, counter: _Counter) -> Caller | None:
         given = list(scope["headers"])
         headers = dict(given)
-        if len(headers) != len(given) or not is_json(headers.get(b"content-type")):
+        if len(headers) != len(given):
             return None
-        try:
-            caller = self._callers.identify(headers.get(b"authorization"))
-            require_rights(counter.method, caller)
-        except QuestionRefused:
-            return None  # the framework's handler finds the same, and says so
-        return caller
+        return admitted(self._callers, counter.method, headers)
 
     async def _answer(self, asked: AnyQuestion, asking: Asking) -> Reply:
         caller = asking.caller

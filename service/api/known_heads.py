@@ -7,12 +7,11 @@ from typing import Final
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from msgspec import Struct
 
+from service.api.admission import admitted
 from service.api.callers import Caller, CallerDirectory
 from service.api.identifiers import is_request_id, trace_id_from
 from service.api.keyed_digest import KeyedDigest
-from service.api.paths import LARGEST_BODY, PATHS, head_length, is_json
-from service.api.verify import require_rights
-from service.errors import QuestionRefused
+from service.api.paths import LARGEST_BODY, PATHS, head_length
 
 _MOST: Final = 1_000
 """Heads that are remembered. One that is not is read again, which takes as long as the rest of a question."""
@@ -71,17 +70,15 @@ class KnownHeads:
         plain = len(headers) == len(heard.headers) and _NOT_PLAIN.isdisjoint(headers)
         if method is None or not plain or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
             return None
-        if not parser.should_keep_alive() or not is_json(headers.get(b"content-type")):
+        if not parser.should_keep_alive():
             return None
         # The parser has made sure that it is a number.
         length = int(headers.get(b"content-length", b"0"))
         if length > LARGEST_BODY:
             return None
-        try:
-            caller = self._callers.identify(headers.get(b"authorization"))
-            require_rights(method, caller)
-        except QuestionRefused:
-            return None  # whoever reads it next finds the same, and says so
+        caller = admitted(self._callers, method, headers)
+        if caller is None:
+            return None
         return Head(
             PATHS[method],
             caller,

@@ -11,6 +11,7 @@ from litestar import Request, Response, Router, get, post
 from litestar.exceptions import HTTPException, InternalServerException
 
 from service.api.admin import AdminDesk
+from service.api.admission import RIGHT_FOR
 from service.api.batch import BatchDesk
 from service.api.callers import Caller, CallerDirectory
 from service.api.edge import request_id_of, trace_id_of
@@ -18,7 +19,7 @@ from service.api.openapi import describe_api
 from service.api.paths import BATCH_PATH, INVALIDATE_PATH, PATHS, is_json
 from service.api.problems import Reply, status_reply
 from service.api.questions import QUESTIONS, BodyReader
-from service.api.verify import RIGHT_FOR, Asking, VerifyDesk
+from service.api.verify import Asking, VerifyDesk
 from service.errors import QuestionRefused
 from service.interfaces import Clock
 from service.observability.logs import Logging

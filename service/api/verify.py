@@ -18,23 +18,9 @@ from service.limits.caller_limits import CallerLimits
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Method, Reason
-from service.rights import Right
+from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Reason
 from service.verdict import Question, Verdict
 from service.verification import Verification
-
-RIGHT_FOR = {
-    Method.DOWNLOAD_KEY: (Right.VERIFY,),
-    Method.JWT: (Right.VERIFY,),
-    Method.EMAIL: (Right.VERIFY, Right.ASSERT_EMAIL),
-    Method.USER: (Right.ASSERT_USER,),
-}
-"""Whoever names an address or a user on its own word needs the right to."""
-
-
-def require_rights(method: Method, caller: Caller) -> None:
-    """Raise `NotPermitted` unless the caller may ask by this method."""
-    caller.require(*RIGHT_FOR[method])
 
 
 class Asking(Struct, frozen=True):

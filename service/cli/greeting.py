@@ -7,8 +7,8 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from service.api.admission import RIGHT_FOR
 from service.api.paths import BATCH_PATH, PATHS
-from service.api.verify import RIGHT_FOR
 from service.ownership import GameId, Method, Outcome, PlayerId, ProofKind
 from service.rights import Right
 from service.sandbox import seed

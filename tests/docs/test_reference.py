@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from service.api.admin import Invalidated, Invalidation
+from service.api.admission import RIGHT_FOR
 from service.api.answer_bodies import Answer, NoAnswerProblem
 from service.api.edge import OPERATIONS
 from service.api.openapi import describe_api
 from service.api.paths import BATCH_PATH, PATHS
 from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_reply
 from service.api.questions import QUESTIONS
-from service.api.verify import RIGHT_FOR
 from service.cache.operations import CacheOperation, CacheResult
 from service.cli import main
 from service.cli.exits import Exit
