@@ -18,7 +18,7 @@ from service.limits.caller_limits import CallerLimits
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Reason
+from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Outcome, Reason
 from service.verdict import Question, Verdict
 from service.verification import Verification
 
@@ -131,7 +131,8 @@ class VerifyDesk:
             if not await self._verification.vouched_for(question.rules, credential):
                 hearing.ask_nobody()
             verdict = await hearing.conclude()
-            if verdict.decision.reason is Reason.NOT_CACHED and not question.only_if_cached:
+            if verdict.decision.outcome is Outcome.UNKNOWN and not question.only_if_cached:
+                # Whatever keeps the store from being asked: this caller could not have asked it.
                 raise TooManyQuestions("failed_keys", retry_after=wait)
             return verdict
         verdict = await hearing.conclude()

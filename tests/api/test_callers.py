@@ -298,6 +298,18 @@ async def test_outage_spends_no_budget(open_with: Open) -> None:
     assert (await gateway.key(seed.OWNER_KEY, token=LOBBY)).status_code == 200
 
 
+async def test_caller_that_may_not_ask_is_told_so_while_the_store_is_away(open_with: Open) -> None:
+    """Even about a key to which the store has just said nothing: coming back for that would be in vain."""
+    gateway = await open_with(
+        X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1") + caller_lines("other", OTHER)
+    )
+    await gateway.key(seed.REVOKED_KEY, token=LOBBY)
+    befall(gateway.sandbox, status=500)
+    answers = [await gateway.key("an-unlucky-key-of-both", token=token) for token in (OTHER, LOBBY)]
+
+    assert [answer.status_code for answer in answers] == [503, 429]
+
+
 async def test_one_caller_guessing_does_not_stop_another(open_with: Open) -> None:
     """The budget for failed keys is each caller's own."""
     gateway = await open_with(
