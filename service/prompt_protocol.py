@@ -54,7 +54,7 @@ class PromptProtocol(BoundedProtocol):
             self._held += data
             self.flow.pause_reading()
         elif len(data) > _LARGEST or not data.startswith(self.beginning) or not self._is_at_rest():
-            super().data_received(data)
+            self._leave_to_parser(data)
         elif (response := self.answer_at_once(data, self._own_fields(), self.server)) is not None:
             self._begin()
             self._send(response)
@@ -64,8 +64,7 @@ class PromptProtocol(BoundedProtocol):
         elif self.is_beginning(data, self.server):
             self._keep(data)
         else:
-            self._keep_no_more()
-            super().data_received(data)
+            self._leave_to_parser(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._keep_no_more()
@@ -77,7 +76,7 @@ class PromptProtocol(BoundedProtocol):
         if self._waited_for is not None:
             self._stopping = True
             return
-        self._give_to_parser()  # it knows how to stop in the middle of a request
+        self._end_keeping()  # the parser knows how to stop in the middle of a request
         super().shutdown()
 
     def _begin(self) -> None:
@@ -92,18 +91,21 @@ class PromptProtocol(BoundedProtocol):
         self._unset_keepalive_if_required()
         self._arrived()
         if self._kept is None:  # what comes byte by byte is kept no longer
-            self._kept = self.loop.call_later(self.bounds.body_seconds, self._give_to_parser)
+            self._kept = self.loop.call_later(self.bounds.body_seconds, self._end_keeping)
 
     def _keep_no_more(self) -> None:
         if self._kept is not None:
             self._kept.cancel()
             self._kept = None
 
-    def _give_to_parser(self) -> None:
-        self._keep_no_more()
+    def _end_keeping(self) -> None:
         if self._begun:
             begun, self._begun = self._begun, b""
-            super().data_received(begun)
+            self._leave_to_parser(begun)
+
+    def _leave_to_parser(self, data: bytes) -> None:
+        self._keep_no_more()
+        super().data_received(data)
 
     def _wait_for(self, answer: Future[Response]) -> None:
         if answer.done():
