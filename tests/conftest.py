@@ -24,7 +24,10 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 async def empty_redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A plain client of the session's Redis, in which there is nothing yet."""
+    """A plain client of the session's Redis, in which there is nothing yet.
+
+    Gateways that are given it are to be closed before it: ask for it before whatever opens them.
+    """
     async with Redis.from_url(redis_url) as client:
         await client.flushall()
         yield client

@@ -45,7 +45,7 @@ async def test_hundred_questions_at_once_cost_one_look_up(gateway: Asker) -> Non
     assert await gateway.metric("singleflight_joined_total", scope="process") == 99
 
 
-async def test_other_gateway_answers_from_redis(open_with: Open, empty_redis: Redis, clock: FakeClock) -> None:
+async def test_other_gateway_answers_from_redis(empty_redis: Redis, open_with: Open, clock: FakeClock) -> None:
     """What one gateway has learned, another with the same secret knows too."""
     async with sandbox_alone(clock) as (sandbox, base_url):
         toml = f'secret = "{SECRET}"\n' + pointing_at(base_url) + X_MOON
@@ -64,7 +64,7 @@ async def test_other_gateway_answers_from_redis(open_with: Open, empty_redis: Re
     assert store_calls(sandbox) == 0
 
 
-async def test_gateway_with_another_secret_knows_nothing(open_with: Open, empty_redis: Redis, clock: FakeClock) -> None:
+async def test_gateway_with_another_secret_knows_nothing(empty_redis: Redis, open_with: Open, clock: FakeClock) -> None:
     """Names and seals are made from the secret."""
     async with sandbox_alone(clock) as (_, base_url):
         rest = pointing_at(base_url) + X_MOON

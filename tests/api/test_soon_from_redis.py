@@ -98,7 +98,7 @@ async def behind_another(
 
 
 async def test_answer_is_logged_and_counted_as_any_other(
-    open_with: Open, empty_redis: Redis, clock: WatchedClock, log: LogLines
+    empty_redis: Redis, open_with: Open, clock: WatchedClock, log: LogLines
 ) -> None:
     """With the headers that say where it came from, how old it is, and how long it lasts."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS[:1]) as (gateway, sandbox):
@@ -116,7 +116,7 @@ async def test_answer_is_logged_and_counted_as_any_other(
 
 
 async def test_whoever_goes_meanwhile_leaves_nothing_behind(
-    open_with: Open, empty_redis: Redis, clock: WatchedClock, log: LogLines
+    empty_redis: Redis, open_with: Open, clock: WatchedClock, log: LogLines
 ) -> None:
     """Wherever the answer was on its way; and the next one who asks gets it."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS) as (gateway, sandbox):
@@ -158,7 +158,7 @@ async def _advance_until(gateway: Asker, asked: int) -> None:
 
 @pytest.mark.parametrize("readings", range(6))
 async def test_bug_on_the_way_is_a_500_and_a_line(
-    open_with: Open, empty_redis: Redis, clock: WatchedClock, log: LogLines, readings: int
+    empty_redis: Redis, open_with: Open, clock: WatchedClock, log: LogLines, readings: int
 ) -> None:
     """Before Redis is read, or after: whoever asked is not left waiting, and those who ask next are answered."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS[:2]) as (gateway, _):
@@ -188,7 +188,7 @@ async def test_bug_about_what_memory_knows_is_a_500_and_a_line(
 
 @pytest.mark.parametrize("readings", range(5))
 async def test_whoever_goes_while_it_is_being_decided_leaves_nothing_behind(
-    open_with: Open, empty_redis: Redis, clock: WatchedClock, log: LogLines, readings: int
+    empty_redis: Redis, open_with: Open, clock: WatchedClock, log: LogLines, readings: int
 ) -> None:
     """The answer is there, and nobody to have it."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS[:1]) as (gateway, _):
@@ -203,7 +203,7 @@ async def test_whoever_goes_while_it_is_being_decided_leaves_nothing_behind(
 
 
 async def test_connection_is_closed_after_what_was_read_when_draining_began(
-    open_with: Open, empty_redis: Redis, clock: WatchedClock
+    empty_redis: Redis, open_with: Open, clock: WatchedClock
 ) -> None:
     """Its caller is to come back to another gateway; it is said once."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS[:1]) as (gateway, _):

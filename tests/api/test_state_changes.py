@@ -79,7 +79,7 @@ async def test_refused_seller_key_is_an_error_once(gateway: Asker, clock: FakeCl
     assert await gateway.metric("source_credential_ok") == 1
 
 
-async def test_redis_is_found(open_with: Open, empty_redis: Redis, log: LogLines) -> None:
+async def test_redis_is_found(empty_redis: Redis, open_with: Open, log: LogLines) -> None:
     """The first answer of Redis is a change, from not knowing."""
     gateway = await open_with(f'secret = "{SECRET}"\n{X_MOON}', redis=empty_redis)
     assert states_of(gateway.gateway)["redis"] == "unknown"
