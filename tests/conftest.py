@@ -1,12 +1,13 @@
 """Fixtures that several parts of the suite use."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from redis.asyncio import Redis
 
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, tls_server
 
 # A busy machine is not a wrong answer.
 settings.register_profile("untimed", deadline=None)
@@ -37,6 +38,15 @@ async def empty_redis(redis_url: str) -> AsyncIterator[Redis]:
 def own_redis() -> Iterator[RedisServer]:
     """A Redis of the test's own, which it may break."""
     server = RedisServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def tls_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own that speaks TLS; `tmp_path` has its `certificate.pem`, for 127.0.0.1."""
+    server = tls_server(tmp_path)
     server.start()
     yield server
     server.stop()

@@ -16,7 +16,7 @@ from service.secret import RedisUrl
 from tests.cache.conftest import MakeTier
 from tests.cache.samples import NAME, SECOND, Recorder, kept, yes
 from tests.clock import FakeClock
-from tests.redis_server import RedisServer, free_port, tls_server
+from tests.redis_server import RedisServer, free_port
 
 FORMS = [
     "redis://:s3cr3t@redis.invalid",
@@ -95,15 +95,6 @@ async def test_by_unix_socket(make_tier: MakeTier, own_redis: RedisServer) -> No
     await tier.put(NAME, kept(yes()))
 
     assert await tier.get(NAME) == kept(yes())
-
-
-@pytest.fixture
-def tls_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis that speaks TLS, and whose certificate is for 127.0.0.1."""
-    server = tls_server(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 async def test_by_tls(make_tier: MakeTier, tls_redis: RedisServer, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What is trusted is read once for all connections of a client, and again when it has changed."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from ssl import SSLContext
@@ -15,16 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
 from tests.cache.certificates import write_certificate
-from tests.redis_server import RedisServer, tls_server
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis that speaks TLS."""
-    server = tls_server(tmp_path)
-    server.start()
-    yield server
-    server.stop()
+from tests.redis_server import RedisServer
 
 
 @asynccontextmanager
@@ -61,10 +52,10 @@ def context_of(connection: SSLConnection) -> SSLContext:
 
 
 @pytest.mark.parametrize("form", ["rediss://{}", "rediss+sentinel://{}/mymaster", "rediss+cluster://{}"])
-async def test_connections_of_a_client_share_what_they_trust(server: RedisServer, tmp_path: Path, form: str) -> None:
+async def test_connections_of_a_client_share_what_they_trust(tls_redis: RedisServer, tmp_path: Path, form: str) -> None:
     """In every form; redis-py itself would read the authorities of the whole machine for each connection."""
-    async with client_of(form.format(f"127.0.0.1:{server.port}"), tmp_path) as client:
-        ways = await connections_of(client, server.port)
+    async with client_of(form.format(f"127.0.0.1:{tls_redis.port}"), tmp_path) as client:
+        ways = await connections_of(client, tls_redis.port)
         contexts = [{id(context_of(connection)) for connection in connections} for connections in ways]
         for connections in ways:
             for connection in connections:
@@ -73,17 +64,17 @@ async def test_connections_of_a_client_share_what_they_trust(server: RedisServer
     assert [len(shared) for shared in contexts] == [1] * len(ways)
 
 
-async def test_renewed_certificates_are_read_again(server: RedisServer, tmp_path: Path) -> None:
+async def test_renewed_certificates_are_read_again(tls_redis: RedisServer, tmp_path: Path) -> None:
     """By connections that were there before, too: when the server shows its new one, they know it."""
-    async with client_of(f"rediss://127.0.0.1:{server.port}", tmp_path) as client:
+    async with client_of(f"rediss://127.0.0.1:{tls_redis.port}", tmp_path) as client:
         assert isinstance(client, Redis)
-        old = await connected(client.connection_pool.make_connection(), server.port)  # type: ignore[no-untyped-call]  # as above
+        old = await connected(client.connection_pool.make_connection(), tls_redis.port)  # type: ignore[no-untyped-call]  # as above
         trusted = context_of(old)
-        server.kill()
+        tls_redis.kill()
         write_certificate(tmp_path, address="127.0.0.1")
-        server.start()
+        tls_redis.start()
         await old.disconnect()
-        await connected(old, server.port)
+        await connected(old, tls_redis.port)
         renewed = context_of(old)
         await old.disconnect()
 
@@ -91,12 +82,12 @@ async def test_renewed_certificates_are_read_again(server: RedisServer, tmp_path
 
 
 async def test_certificates_that_have_gone_are_missed_once_they_are_read_again(
-    server: RedisServer, tmp_path: Path
+    tls_redis: RedisServer, tmp_path: Path
 ) -> None:
     """It fails as it would without sharing, and no more once they are back."""
     certificate = tmp_path / "certificate.pem"
     text = certificate.read_bytes()
-    async with client_of(f"rediss://127.0.0.1:{server.port}", tmp_path) as client:
+    async with client_of(f"rediss://127.0.0.1:{tls_redis.port}", tmp_path) as client:
         assert isinstance(client, Redis)
         await client.ping()
         certificate.unlink()
@@ -108,14 +99,14 @@ async def test_certificates_that_have_gone_are_missed_once_they_are_read_again(
         assert await client.ping()
 
 
-async def test_open_connections_do_not_miss_what_they_no_longer_need(server: RedisServer, tmp_path: Path) -> None:
+async def test_open_connections_do_not_miss_what_they_no_longer_need(tls_redis: RedisServer, tmp_path: Path) -> None:
     """Nothing is read again before each command."""
-    async with client_of(f"rediss://127.0.0.1:{server.port}", tmp_path) as client:
+    async with client_of(f"rediss://127.0.0.1:{tls_redis.port}", tmp_path) as client:
         assert isinstance(client, Redis)
-        connection = await connected(client.connection_pool.make_connection(), server.port)  # type: ignore[no-untyped-call]  # as above
+        connection = await connected(client.connection_pool.make_connection(), tls_redis.port)  # type: ignore[no-untyped-call]  # as above
         trusted = context_of(connection)
         (tmp_path / "certificate.pem").unlink()
-        await connected(connection, server.port)
+        await connected(connection, tls_redis.port)
         still_trusted = context_of(connection)
         await connection.disconnect()
 
@@ -123,18 +114,18 @@ async def test_open_connections_do_not_miss_what_they_no_longer_need(server: Red
 
 
 async def test_authorities_of_the_machine_are_read_again(
-    server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tls_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When they change: a server whose authority came later is known, one whose authority has gone is not."""
     authorities = tmp_path / "authorities.pem"
     authorities.write_bytes((tmp_path / "certificate.pem").read_bytes())
     monkeypatch.setenv("SSL_CERT_FILE", str(authorities))
-    client = connect(RedisUrl(f"rediss://127.0.0.1:{server.port}"))
+    client = connect(RedisUrl(f"rediss://127.0.0.1:{tls_redis.port}"))
     assert isinstance(client, Redis)
     known = await client.ping()
-    server.kill()
+    tls_redis.kill()
     write_certificate(tmp_path, address="127.0.0.1")
-    server.start()
+    tls_redis.start()
     with pytest.raises(RedisConnectionError):
         await client.ping()
     authorities.write_bytes((tmp_path / "certificate.pem").read_bytes())
@@ -144,11 +135,11 @@ async def test_authorities_of_the_machine_are_read_again(
 
 
 @pytest.mark.parametrize("options", ["ssl_ca_certs={0}", "ssl_certfile={0}&ssl_keyfile={0}"])
-async def test_files_that_say_nothing_are_one_clear_error(server: RedisServer, tmp_path: Path, options: str) -> None:
+async def test_files_that_say_nothing_are_one_clear_error(tls_redis: RedisServer, tmp_path: Path, options: str) -> None:
     """Whatever they hold is not repeated."""
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("s3cr3t")
-    client = connect(RedisUrl(f"rediss://127.0.0.1:{server.port}?{options.format(nonsense)}"))
+    client = connect(RedisUrl(f"rediss://127.0.0.1:{tls_redis.port}?{options.format(nonsense)}"))
 
     with pytest.raises(RedisConnectionError, match="the files for TLS cannot be used") as caught:
         await client.ping()
