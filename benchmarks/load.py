@@ -18,6 +18,8 @@ CONNECTIONS: Final = 64
 ONLY_IF_CACHED: Final = ',"only_if_cached":true'
 MOST_FAILED: Final = 0.02
 """Share of the answers: on a busy machine Redis is sometimes later than a gateway waits for it."""
+ENOUGH_OF_ITS_CORE: Final = 0.95
+"""Share of its core that a server under full load has when the core is the server's alone."""
 _SCRIPT: Final = Path(__file__).with_name("questions.lua")
 
 
@@ -31,6 +33,8 @@ class Questions(Struct, frozen=True):
     """How many have been asked about already; the next one is next."""
     only_if_cached: bool = False
     """A gateway then spends none of its store budget."""
+    own_heads: bool = False
+    """Whether each request has an `X-Request-ID` and a `traceparent` of its own, as callers and meshes send them."""
 
 
 class _Heard(Struct, frozen=True):
@@ -65,6 +69,7 @@ def ask(base_url: str, questions: Questions, *, seconds: float, connections: int
         TOKEN,
         questions.mode,
         *map(str, (questions.identities, questions.first, questions.start, GAME.game_id)),
+        "own" if questions.own_heads else "equal",
         ONLY_IF_CACHED if questions.only_if_cached else "",
     ]
     command = on_cores(

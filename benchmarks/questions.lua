@@ -1,20 +1,24 @@
--- Asks about one identity after the other. Arguments: token, mode, identities, first, start, game, extra.
+-- Asks about one identity after the other. Arguments: token, mode, identities, first, start, game, heads, extra.
 --   cycle    each in turn
 --   random   any of them
 --   mix      nine of ten from the first 500, the tenth from all others in turn
 --   batch    fifty at once, each in turn
 -- Start is how many have been asked about already. Extra is put into each question as it is: nothing, or further fields.
+-- Heads "own" gives each request an X-Request-ID and a traceparent of its own, as callers and meshes send them; "equal"
+-- sends the same bytes of head each time.
 -- Identity n has the download key "benchmark-key-" and n in 26 digits, see benchmarks/identities.py.
 -- At the end prints one line of JSON, times in microseconds.
 
 local HOT = 500
 local BATCH = 50
-local head, token, game, mode, identities, first, extra
+local format = string.format
+local token, game, mode, heads, identities, first, extra
+local template
 local asked = 0
 local batches = {}
 
 local function key(n)
-  return string.format("benchmark-key-%026d", first + n)
+  return format("benchmark-key-%026d", first + n)
 end
 
 local function question(n)
@@ -45,13 +49,18 @@ local function batch(number)
 end
 
 local function head_for(path, length)
+  local own = ""
+  if heads == "own" then
+    own = "X-Request-ID: 6f1c8a52-0b7e-4d39-9c41-%012x\r\n"
+      .. "traceparent: 00-4bf92f3577b34da6%016x-00f067aa%08x-01\r\n"
+  end
   return "POST " .. path .. " HTTP/1.1\r\nHost: benchmark\r\nContent-Type: application/json\r\n"
-    .. "Authorization: Bearer " .. token .. "\r\nContent-Length: " .. length .. "\r\n\r\n"
+    .. "Authorization: Bearer " .. token .. "\r\n" .. own .. "Content-Length: " .. length .. "\r\n\r\n"
 end
 
 function init(arguments)
-  token, mode, game = arguments[1], arguments[2], arguments[6]
-  extra = arguments[7] or ""
+  token, mode, game, heads = arguments[1], arguments[2], arguments[6], arguments[7]
+  extra = arguments[8] or ""
   identities, first, asked = tonumber(arguments[3]), tonumber(arguments[4]), tonumber(arguments[5])
   math.randomseed(1)
   if mode == "batch" then
@@ -60,15 +69,22 @@ function init(arguments)
       batches[number] = head_for("/verify/batch", #body) .. body
     end
   end
-  head = head_for("/verify/download-key", #question(0))
+  -- One format for each request: this side must stay cheaper than the cheapest server.
+  local head, body = head_for("/verify/download-key", #question(0)), question(0)
+  template = head .. body:gsub("benchmark%-key%-%d+", "benchmark-key-%%026d")
 end
 
 function request()
   if mode == "batch" then
     asked = asked + 1
-    return batches[asked % (#batches + 1)]
+    local whole = batches[asked % (#batches + 1)]
+    return heads == "own" and format(whole, asked, asked, asked) or whole
   end
-  return head .. question(next_identity())
+  local n = first + next_identity()
+  if heads == "own" then
+    return format(template, asked, asked, asked, n)
+  end
+  return format(template, n)
 end
 
 function done(summary, latency, _)
