@@ -80,7 +80,7 @@ bench: setup-dev  ## measure the gateway beside an empty handler and a plain pee
 	@tests/install_redis.sh
 	@$(RUN) python -m benchmarks run --out build/benchmarks
 
-bench-guard: setup-dev  ## fail if a cached answer has become too slow, as a ratio
+bench-guard: setup-dev  ## fail if a first question from memory has become too slow, as a ratio
 	@tests/install_redis.sh
 	@$(RUN) python -m benchmarks guard
 

@@ -1,31 +1,40 @@
-"""The short form for continuous integration: one ratio, measured until it is good enough."""
+"""The short form for continuous integration: one ratio, measured until it is good enough, and two counts."""
 
 from collections.abc import Callable
 from typing import Final
 
+from benchmarks.honest import open_guarded_modes
 from benchmarks.laboratory import Laboratory
-from benchmarks.modes import by_name, cost_ratio, measure_rounds, open_floor, open_memory_hit
+from benchmarks.modes import by_name, cost_ratio, measure_rounds
+
+LEAST_RATIO: Final = 0.6
+"""What the code that remembers answers still reaches on a bad day. To be raised to 0.8 of the target once a first
+question has become cheaper: 0.96."""
+MOST_CALLS: Final = 150
+"""To be lowered to the target, 120; it was 145 when this was written."""
+MOST_FILES: Final = 40
+"""To be lowered to the target, 30; it was 39 when this was written."""
 
 _ROUNDS: Final = 3
 _SECONDS: Final = 1.0
 
 
 def best_ratio(*, threshold: float, tries: int, tell: Callable[[str], None]) -> float:
-    """Return a memory hit against the empty Litestar handler: the first ratio that reaches the threshold, or the best.
+    """Return a first question from memory against the empty Litestar handler, both on the honest load.
 
-    In requests per CPU second: a neighbour on the machine made requests a second come out anywhere from 0.4 to 2.0
-    within minutes, and a guard that passes by accident guards nothing.
+    The first ratio that reaches the threshold, or the best. In CPU time: a neighbour on the machine made requests a
+    second come out anywhere from 0.4 to 2.0 within minutes, and a guard that passes by accident guards nothing.
     """
     best = 0.0
     with Laboratory() as laboratory:
-        modes = [mode for mode in open_floor(laboratory) if mode.name == "litestar"]
-        modes.append(open_memory_hit(laboratory))
+        modes = open_guarded_modes(laboratory, litestar=laboratory.contender("empty_litestar"))
+        empty, first = (mode.name for mode in modes)
         for number in range(1, tries + 1):
-            measured = measure_rounds(modes, rounds=_ROUNDS, seconds=_SECONDS, tell=tell)
+            measured = measure_rounds(modes, rounds=_ROUNDS, seconds=_SECONDS, tell=tell, void_tries=1)
             if measured.failures:
                 continue
             of = by_name(measured.summaries)
-            ratio = cost_ratio(of["memory"], of["litestar"])
+            ratio = cost_ratio(of[first], of[empty])
             tell(f"try {number} of {tries}: {ratio:.2f}")
             best = max(best, ratio)
             if best >= threshold:
