@@ -1,0 +1,260 @@
+"""One HTTP/1.1 connection without I/O: bytes and events in; whole requests, refusals and a deadline out.
+
+| state | received | answered | answered, last | end of input | deadline | then |
+|---|---|---|---|---|---|---|
+| IDLE | READING once a request has begun, ANSWERING once it is whole | | | CLOSED | idle | CLOSED |
+| READING | ANSWERING once it is whole | | | CLOSED | arrival | ANSWERING a 408 |
+| ANSWERING | held | ANSWERING, READING or IDLE, by what is held | LINGERING | CLOSED | none | CLOSED |
+| LINGERING | dropped | | | CLOSED | linger | CLOSED |
+| CLOSED | dropped | | | | sending | CLOSED |
+
+An empty cell changes nothing. The deadline is set when the state changes and after each answer, never by bytes alone:
+
+* idle: line breaks between requests are no beginning, and do not prolong it;
+* arrival: from the first byte of a request, or from the answer before it if bytes of it were held;
+* none: an answer may take its time. While what was sent is not taken, the protocol counts sending seconds;
+* linger: what still arrives is read and dropped, so that it does not reset the connection before the last answer is
+  read (RFC 9112 §9.6);
+* sending: a transport that is closed waits without end for what is not sent yet, so the protocol aborts it.
+
+The end of input while ANSWERING means a caller that is gone: the protocol cancels the answer. Bytes of the next
+requests are held as they came; nothing behind the request that is being answered is parsed.
+"""
+
+import re
+from enum import Enum
+from typing import Final, TypeAlias
+
+import httptools
+from msgspec import Struct
+
+from service.http.chunked import ChunkedBody
+from service.http.head import Head
+from service.http.refused import Refused
+
+_LINE_BREAKS: Final = re.compile(rb"[\r\n]*")
+
+
+class State(Enum):
+    """The place of a connection in the table."""
+
+    IDLE = "idle"
+    READING = "reading"
+    ANSWERING = "answering"
+    LINGERING = "lingering"
+    CLOSED = "closed"
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """The most that one connection may cost."""
+
+    fields: int = 128
+    """Header fields of a request; equal names count each time."""
+    head_bytes: int = 32 * 1024
+    """From the first byte of a request to the empty line behind its fields."""
+    body_bytes: int = 16 * 1024
+    trailer_bytes: int = 4 * 1024
+    """Trailers of one body, in total."""
+    extension_bytes: int = 4 * 1024
+    """All that the lines before the chunks of one body hold beside their sizes in the shortest form."""
+    held_bytes: int = 64 * 1024
+    """Unread bytes at which no more are wanted; what one read of the transport brings may go beyond."""
+    idle_seconds: float = 620.0
+    arrival_seconds: float = 10.0
+    sending_seconds: float = 10.0
+    linger_seconds: float = 1.0
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """A whole request. Its field names are in lower case; fields of one name are joined by commas."""
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    body: bytes = b""
+    last: bool = False
+    """Whether the connection ends with the answer."""
+    expects_continue: bool = False
+
+
+class Refusal(Struct, frozen=True):
+    """The status to be answered to bytes that are no acceptable request; nothing behind them is read."""
+
+    status: int
+    last: bool = True
+    method: bytes = b""
+    """Known if the head was whole: a refused HEAD is answered without a body."""
+
+
+Whole: TypeAlias = Request | Refusal
+
+
+class Connection:
+    """One connection; its states and events are the table above."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.state = State.IDLE
+        self.stopping = False
+        """Whether the connection is to end with the last request that has begun to arrive."""
+        self._bounds = bounds
+        self._unread = bytearray()
+        self._answering: Whole | None = None
+        # The request that is being read: first its head, then its body.
+        self._parser: httptools.HttpRequestParser | None = None
+        self._head: Head | None = None
+        self._chunks: ChunkedBody | None = None
+        self._continue_due = False
+
+    # --- what the protocol asks ---
+
+    @property
+    def deadline_seconds(self) -> float | None:
+        """The time that the state may last, from its beginning or from the last answer."""
+        match self.state:
+            case State.IDLE:
+                return self._bounds.idle_seconds
+            case State.READING:
+                return self._bounds.arrival_seconds
+            case State.ANSWERING:
+                return None
+            case State.LINGERING:
+                return self._bounds.linger_seconds
+            case State.CLOSED:
+                return self._bounds.sending_seconds
+
+    @property
+    def wants_bytes(self) -> bool:
+        """Whether there is room for more."""
+        return len(self._unread) < self._bounds.held_bytes
+
+    def continues(self) -> bool:
+        """Whether `100 Continue` is to be sent now; true once (RFC 9110 §10.1.1)."""
+        due, self._continue_due = self._continue_due, False
+        return due
+
+    # --- events: each returns the request or refusal to be answered next, once there is one ---
+
+    def received(self, data: bytes) -> Whole | None:
+        """Bytes came in."""
+        match self.state:
+            case State.IDLE | State.READING:
+                self._unread += data
+                return self._read()
+            case State.ANSWERING:
+                self._unread += data
+            case State.LINGERING | State.CLOSED:
+                pass
+        return None
+
+    def answered(self, *, last: bool = False) -> Whole | None:
+        """The answer is on its way; `last` if it said that the connection ends."""
+        if self.state is not State.ANSWERING or self._answering is None:
+            return None
+        last = last or self._answering.last
+        self._answering = None
+        self._skip_line_breaks()
+        if last or (self.stopping and not self._unread):
+            self._end(State.LINGERING)
+            return None
+        return self._read()
+
+    def ended(self) -> None:
+        """The caller sends no more; while it is being answered, it is taken for gone."""
+        self._end(State.CLOSED)
+
+    def deadline_passed(self) -> Whole | None:
+        """The state has lasted as long as it may."""
+        if self.state is State.READING:
+            return self._answer(Refusal(408, method=b"" if self._head is None else self._head.method))
+        self._end(State.CLOSED)
+        return None
+
+    def close(self) -> None:
+        """The connection is lost: keep nothing of it."""
+        self._end(State.CLOSED)
+
+    # --- changes of state ---
+
+    def _end(self, state: State) -> None:
+        self.state = state
+        self._answering = None
+        self._drop_half_request()
+        self._unread = bytearray()
+
+    def _answer(self, whole: Whole) -> Whole:
+        self.state = State.ANSWERING
+        self._answering = whole
+        self._drop_half_request()
+        return whole
+
+    def _drop_half_request(self) -> None:
+        self._parser = self._head = self._chunks = None
+        self._continue_due = False
+
+    # --- reading ---
+
+    def _read(self) -> Whole | None:
+        """Read on until a request is whole or no byte is left to be read."""
+        try:
+            request = self._request()
+        except Refused as refused:
+            return self._answer(Refusal(refused.status, method=b"" if self._head is None else self._head.method))
+        if request is not None:
+            return self._answer(request)
+        self.state = State.IDLE if self._head is None else State.READING
+        return None
+
+    def _request(self) -> Request | None:
+        if self._head is None:
+            self._skip_line_breaks()
+            if not self._unread:
+                return None
+            self._head = Head(fields=self._bounds.fields, head_bytes=self._bounds.head_bytes)
+            self._parser = httptools.HttpRequestParser(self._head)
+        head = self._head
+        self._continue_due = False
+        if self._parser is not None:
+            if not head.read(self._unread, self._parser):
+                return None
+            self._parser = None
+            self._begin_body(head)
+        body = self._body(head)
+        if body is None:
+            return None
+        return Request(
+            method=head.method,
+            target=head.target,
+            headers=head.headers,
+            body=body,
+            last=head.is_last,
+            expects_continue=head.expects_continue,
+        )
+
+    def _begin_body(self, head: Head) -> None:
+        bounds = self._bounds
+        if head.length is None:
+            self._chunks = ChunkedBody(
+                body_bytes=bounds.body_bytes,
+                extension_bytes=bounds.extension_bytes,
+                trailer_bytes=bounds.trailer_bytes,
+            )
+        elif head.length > bounds.body_bytes:
+            raise Refused(413)
+        self._continue_due = head.expects_continue and not self._unread
+
+    def _body(self, head: Head) -> bytes | None:
+        """Return the body, once it is whole."""
+        unread = self._unread
+        if head.length is None:
+            assert self._chunks is not None  # noqa: S101 - for the type checker: `_begin_body` made it
+            return bytes(self._chunks.data) if self._chunks.read(unread) else None
+        if len(unread) < head.length:
+            return None
+        body = bytes(unread[: head.length])
+        del unread[: head.length]
+        return body
+
+    def _skip_line_breaks(self) -> None:
+        match = _LINE_BREAKS.match(self._unread)
+        if match is not None and match.end():
+            del self._unread[: match.end()]
