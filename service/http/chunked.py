@@ -50,7 +50,7 @@ class ChunkedBody:
         """Take a line or the bytes of a chunk; return whether there may be more to take."""
         match self._expected:
             case _Expected.SIZE:
-                line = _line(unread, at_most=self._extension_room + _SIZE_DIGITS)
+                line = _line(unread, at_most=self._extension_room + _SIZE_DIGITS, else_status=413)
                 if line is None:
                     return False
                 self._begin_chunk(line)
@@ -63,11 +63,11 @@ class ChunkedBody:
                     return False
                 self._expected = _Expected.DATA_END
             case _Expected.DATA_END:
-                if _line(unread, at_most=0) is None:
+                if _line(unread, at_most=0, else_status=400) is None:
                     return False
                 self._expected = _Expected.SIZE
             case _Expected.TRAILER:
-                line = _line(unread, at_most=self._trailer_room)
+                line = _line(unread, at_most=self._trailer_room, else_status=413)
                 if line is None:
                     return False
                 self._drop_trailer(line)
@@ -99,7 +99,7 @@ class ChunkedBody:
             raise Refused(413)
 
 
-def _line(unread: bytearray, *, at_most: int) -> bytes | None:
+def _line(unread: bytearray, *, at_most: int, else_status: int) -> bytes | None:
     """Take a line out of the unread bytes, without its CRLF. None: it is not whole yet.
 
     Raises Refused, with the same status whether a line that is too long is whole or not.
@@ -107,7 +107,7 @@ def _line(unread: bytearray, *, at_most: int) -> bytes | None:
     end = unread.find(b"\n")
     length = (end if end >= 0 else len(unread)) - 1  # without the CR
     if length > at_most:
-        raise Refused(413 if at_most else 400)
+        raise Refused(else_status)
     if end < 0:
         return None
     line = bytes(unread[:end])

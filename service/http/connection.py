@@ -2,9 +2,9 @@
 
 | state | received | answered | answered, last | end of input | deadline | then |
 |---|---|---|---|---|---|---|
-| IDLE | READING once a request has begun, ANSWERING once it is whole | | | CLOSED | idle | CLOSED |
-| READING | ANSWERING once it is whole | | | CLOSED | arrival | ANSWERING a 408 |
-| ANSWERING | held | ANSWERING, READING or IDLE, by what is held | LINGERING | CLOSED | none | CLOSED |
+| IDLE | IDLE: line breaks; READING: begun; ANSWERING: whole | | | CLOSED | idle | CLOSED |
+| READING | READING: half; ANSWERING: whole | | | CLOSED | arrival | ANSWERING a 408 |
+| ANSWERING | held | by what is held: IDLE, READING, ANSWERING | LINGERING | CLOSED | none | CLOSED |
 | LINGERING | dropped | | | CLOSED | linger | CLOSED |
 | CLOSED | dropped | | | | sending | CLOSED |
 
@@ -32,7 +32,7 @@ from service.http.chunked import ChunkedBody
 from service.http.head import Head
 from service.http.refused import Refused
 
-_LINE_BREAKS: Final = re.compile(rb"[\r\n]*")
+_NO_LINE_BREAK: Final = re.compile(rb"[^\r\n]")
 
 
 class State(Enum):
@@ -110,17 +110,18 @@ class Connection:
     @property
     def deadline_seconds(self) -> float | None:
         """The time that the state may last, from its beginning or from the last answer."""
+        bounds = self._bounds
         match self.state:
             case State.IDLE:
-                return self._bounds.idle_seconds
+                return bounds.idle_seconds
             case State.READING:
-                return self._bounds.arrival_seconds
+                return bounds.arrival_seconds
             case State.ANSWERING:
                 return None
             case State.LINGERING:
-                return self._bounds.linger_seconds
+                return bounds.linger_seconds
             case State.CLOSED:
-                return self._bounds.sending_seconds
+                return bounds.sending_seconds
 
     @property
     def wants_bytes(self) -> bool:
@@ -136,27 +137,24 @@ class Connection:
 
     def received(self, data: bytes) -> Whole | None:
         """Bytes came in."""
-        match self.state:
-            case State.IDLE | State.READING:
-                self._unread += data
-                return self._read()
-            case State.ANSWERING:
-                self._unread += data
-            case State.LINGERING | State.CLOSED:
-                pass
-        return None
+        state = self.state
+        if state is State.LINGERING or state is State.CLOSED:
+            return None
+        self._unread += data
+        return None if state is State.ANSWERING else self._read()
 
     def answered(self, *, last: bool = False) -> Whole | None:
         """The answer is on its way; `last` if it said that the connection ends."""
-        if self.state is not State.ANSWERING or self._answering is None:
+        answering = self._answering
+        if answering is None:
             return None
-        last = last or self._answering.last
         self._answering = None
-        self._skip_line_breaks()
-        if last or (self.stopping and not self._unread):
-            self._end(State.LINGERING)
-            return None
-        return self._read()
+        if not (last or answering.last):
+            whole = self._read()
+            if whole is not None or self.state is State.READING or not self.stopping:
+                return whole
+        self._end(State.LINGERING)
+        return None
 
     def ended(self) -> None:
         """The caller sends no more; while it is being answered, it is taken for gone."""
@@ -178,57 +176,62 @@ class Connection:
     def _end(self, state: State) -> None:
         self.state = state
         self._answering = None
-        self._drop_half_request()
+        self._forget_half()
         self._unread = bytearray()
 
     def _answer(self, whole: Whole) -> Whole:
         self.state = State.ANSWERING
         self._answering = whole
-        self._drop_half_request()
+        self._forget_half()
         return whole
 
-    def _drop_half_request(self) -> None:
+    def _forget_half(self) -> None:
         self._parser = self._head = self._chunks = None
         self._continue_due = False
 
     # --- reading ---
 
     def _read(self) -> Whole | None:
-        """Read on until a request is whole or no byte is left to be read."""
-        try:
-            request = self._request()
-        except Refused as refused:
-            return self._answer(Refusal(refused.status, method=b"" if self._head is None else self._head.method))
-        if request is not None:
-            return self._answer(request)
-        self.state = State.IDLE if self._head is None else State.READING
-        return None
-
-    def _request(self) -> Request | None:
-        if self._head is None:
-            self._skip_line_breaks()
-            if not self._unread:
-                return None
-            self._head = Head(fields=self._bounds.fields, head_bytes=self._bounds.head_bytes)
-            self._parser = httptools.HttpRequestParser(self._head)
+        """Read on until a request is whole, or refused, or no more can be read."""
         head = self._head
-        self._continue_due = False
-        if self._parser is not None:
-            if not head.read(self._unread, self._parser):
-                return None
-            self._parser = None
-            self._begin_body(head)
-        body = self._body(head)
+        try:
+            if head is None:
+                head = self._begin_head()
+                if head is None:
+                    self.state = State.IDLE
+                    return None
+            self._continue_due = False
+            if self._parser is not None and head.read(self._unread, self._parser):
+                self._parser = None
+                self._begin_body(head)
+            body = None if self._parser is not None else self._body(head)
+        except Refused as refused:
+            return self._answer(Refusal(refused.status, method=b"" if head is None else head.method))
         if body is None:
+            self.state = State.READING
             return None
-        return Request(
-            method=head.method,
-            target=head.target,
-            headers=head.headers,
-            body=body,
-            last=head.is_last,
-            expects_continue=head.expects_continue,
+        return self._answer(
+            Request(
+                method=head.method,
+                target=head.target,
+                headers=head.headers,
+                body=body,
+                last=head.is_last,
+                expects_continue=head.expects_continue,
+            )
         )
+
+    def _begin_head(self) -> Head | None:
+        """Begin a head, if there is more than line breaks (RFC 9112 §2.2)."""
+        unread = self._unread
+        start = _NO_LINE_BREAK.search(unread)
+        if start is None:
+            unread.clear()
+            return None
+        del unread[: start.start()]
+        self._head = head = Head(fields=self._bounds.fields, head_bytes=self._bounds.head_bytes)
+        self._parser = httptools.HttpRequestParser(head)
+        return head
 
     def _begin_body(self, head: Head) -> None:
         bounds = self._bounds
@@ -244,17 +247,11 @@ class Connection:
 
     def _body(self, head: Head) -> bytes | None:
         """Return the body, once it is whole."""
-        unread = self._unread
-        if head.length is None:
-            assert self._chunks is not None  # noqa: S101 - for the type checker: `_begin_body` made it
+        unread, length = self._unread, head.length
+        if self._chunks is not None:
             return bytes(self._chunks.data) if self._chunks.read(unread) else None
-        if len(unread) < head.length:
+        if length is None or len(unread) < length:
             return None
-        body = bytes(unread[: head.length])
-        del unread[: head.length]
+        body = bytes(unread[:length])
+        del unread[:length]
         return body
-
-    def _skip_line_breaks(self) -> None:
-        match = _LINE_BREAKS.match(self._unread)
-        if match is not None and match.end():
-            del self._unread[: match.end()]

@@ -38,9 +38,8 @@ class Head:
     """
 
     __slots__ = (
-        "_field_bound",
-        "_fields",
-        "_room",
+        "_bytes_left",
+        "_fields_left",
         "_tail",
         "expects_continue",
         "headers",
@@ -50,17 +49,18 @@ class Head:
         "target",
     )
 
+    is_last: bool
+    """Whether the caller sends no other request, or none that could be told from a body."""
+    length: int | None
+    """Of the body that is to be read; None if it comes in chunks."""
+    expects_continue: bool
+
     def __init__(self, *, fields: int, head_bytes: int) -> None:
         self.method = b""
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
-        self.is_last = False
-        self.length: int | None = 0
-        """The length of the body to be read; None if it comes in chunks."""
-        self.expects_continue = False
-        self._field_bound = fields
-        self._fields = 0
-        self._room = head_bytes
+        self._fields_left = fields
+        self._bytes_left = head_bytes
         self._tail = b""
 
     def read(self, unread: bytearray, parser: httptools.HttpRequestParser) -> bool:
@@ -68,13 +68,13 @@ class Head:
 
         Raises Refused.
         """
-        end, whole = self._end_in(unread)
-        self._room -= end
-        if self._room < 0:
+        end = self._end_in(unread)
+        whole = end > 0
+        part = unread[:end] if whole else unread[:]
+        self._bytes_left -= len(part)
+        if self._bytes_left < 0:
             raise Refused(400)
-        part = bytes(unread[:end])
-        del unread[:end]
-        self._tail = (self._tail + part[-3:])[-3:]
+        del unread[: len(part)]
         try:
             parser.feed_data(part)
         except httptools.HttpParserUpgrade:
@@ -87,16 +87,18 @@ class Head:
             raise Refused(400) from None
         if whole:
             self._judge(parser)
+        else:
+            self._tail = (self._tail + part[-3:])[-3:]
         return whole
 
-    def _end_in(self, unread: bytearray) -> tuple[int, bool]:
-        """Return how many of the unread bytes belong to the head, and whether its end is among them."""
+    def _end_in(self, unread: bytearray) -> int:
+        """Return the number of unread bytes up to the end of the head; 0 if it is not among them."""
         if self._tail:
             across = (self._tail + unread[:3]).find(_END)
             if across >= 0:
-                return across + len(_END) - len(self._tail), True
+                return across + len(_END) - len(self._tail)
         found = unread.find(_END)
-        return (found + len(_END), True) if found >= 0 else (len(unread), False)
+        return found + len(_END) if found >= 0 else 0
 
     # --- the parser's callbacks ---
 
@@ -106,8 +108,8 @@ class Head:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field. Fields are counted, not names: thousands of equal ones would be joined again and again."""
-        self._fields += 1
-        if self._fields > self._field_bound:
+        self._fields_left -= 1
+        if self._fields_left < 0:
             raise Refused(400)
         name, value = name.lower(), value.rstrip(b" \t")
         if name in self.headers:
@@ -119,51 +121,53 @@ class Head:
     # --- what the whole head means ---
 
     def _judge(self, parser: httptools.HttpRequestParser) -> None:
+        headers = self.headers
         version = parser.get_http_version()
         self.method = parser.get_method()
         if version not in {"1.0", "1.1"}:
             raise Refused(505)
         is_newest = version == "1.1"
-        self._judge_host(required=is_newest)
+        if b"host" in headers:
+            _judge_host(headers[b"host"])
+        elif is_newest:
+            raise Refused(400)  # RFC 9112 §3.2
         if self.method == b"CONNECT":
             raise Refused(405)
-        self.is_last = not is_newest or self._says_close()
-        self.length = self._body_length(may_be_chunked=is_newest)
+        # By the fields: what httptools knows of it is gone as soon as the head is whole.
+        self.is_last = not is_newest or (b"connection" in headers and _says_close(headers[b"connection"]))
+        self.length = _body_length(headers, may_be_chunked=is_newest)
+        self.expects_continue = False
         if self.length == 0:
             return
         if self.method in _READ_WHOLE:
-            self.expects_continue = is_newest and self.headers.get(b"expect", b"").lower() == b"100-continue"
+            self.expects_continue = is_newest and headers.get(b"expect", b"").lower() == b"100-continue"
         else:
             # Answered without its body, which may never come (nginx announces it to an auth_request and does not send
             # it): nothing behind this head can be told from a body.
             self.is_last, self.length = True, 0
 
-    def _says_close(self) -> bool:
-        # By the fields: what httptools knows of it is gone as soon as the head is whole.
-        options = self.headers.get(b"connection", b"").lower().split(b",")
-        return any(option.strip() == b"close" for option in options)
 
-    def _judge_host(self, *, required: bool) -> None:
-        host = self.headers.get(b"host")
-        if host is None:
-            if required:
-                raise Refused(400)  # RFC 9112 §3.2
-            return
-        match = _HOST.fullmatch(host)
-        if match is None:
-            raise Refused(400)
-        if match["ipv6"] is not None:
-            try:
-                IPv6Address(match["ipv6"].decode("ascii"))
-            except AddressValueError:
-                raise Refused(400) from None
-
-    def _body_length(self, *, may_be_chunked: bool) -> int | None:
-        coding = self.headers.get(b"transfer-encoding")
-        if coding is None:
-            digits = self.headers.get(b"content-length", b"0").lstrip(b"0")  # int() refuses 5 000 zeros
-            return int(digits or b"0")
-        if may_be_chunked and coding.lower() == b"chunked":
-            return None
-        # Another coding, which would have to be undone, or a length that HTTP/1.0 does not have (RFC 9112 §6.1).
+def _judge_host(host: bytes) -> None:
+    match = _HOST.fullmatch(host)
+    if match is None:
         raise Refused(400)
+    if match["ipv6"] is not None:
+        try:
+            IPv6Address(match["ipv6"].decode("ascii"))
+        except AddressValueError:
+            raise Refused(400) from None
+
+
+def _says_close(connection: bytes) -> bool:
+    return any(option.strip() == b"close" for option in connection.lower().split(b","))
+
+
+def _body_length(headers: dict[bytes, bytes], *, may_be_chunked: bool) -> int | None:
+    coding = headers.get(b"transfer-encoding")
+    if coding is None:
+        digits = headers.get(b"content-length", b"0").lstrip(b"0")  # int() refuses 5 000 zeros
+        return int(digits or b"0")
+    if may_be_chunked and coding.lower() == b"chunked":
+        return None
+    # Another coding, which would have to be undone, or a length that HTTP/1.0 does not have (RFC 9112 §6.1).
+    raise Refused(400)
