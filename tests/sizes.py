@@ -39,5 +39,5 @@ SPOILT_ANSWERS: Final = 100_000 if SOAK else 1_500
 FLOOD: Final = 1_000_000 if SOAK else 4_000
 """Requests about players that were never asked about before, one after the other, in a process of their own."""
 
-HTTP_STREAMS: Final = 2_000_000 if SOAK else 4_000
+HTTP_STREAMS: Final = 2_000_000 if SOAK else 2_000
 """Streams of good and spoilt HTTP, each read whole and in pieces."""

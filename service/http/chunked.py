@@ -5,93 +5,77 @@ does not say where the body ended: nothing behind the head could be counted exac
 """
 
 import re
-from enum import Enum
 from typing import Final
 
 from service.http.refused import Refused
 
-_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _TRAILER_LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 _SIZE_DIGITS: Final = 16
-"""The longest size, before leading zeros and extensions: 64 bits, as elsewhere."""
-
-
-class _Expected(Enum):
-    SIZE = "the line that begins a chunk"
-    DATA = "the bytes of a chunk"
-    DATA_END = "the line break behind them"
-    TRAILER = "a trailer, or the empty line that ends the body"
-    NOTHING = "the body is whole"
+"""Digits that a size may have before a line is too long by itself: 64 bits, as elsewhere."""
 
 
 class ChunkedBody:
     """A body that is being read."""
 
-    __slots__ = ("_body_bytes", "_expected", "_extension_room", "_left", "_trailer_room", "data")
+    __slots__ = ("_body_bytes", "_extension_room", "_in_trailers", "_size", "_trailer_room", "data")
 
     def __init__(self, *, body_bytes: int, extension_bytes: int, trailer_bytes: int) -> None:
         self.data = bytearray()
-        self._expected = _Expected.SIZE
-        self._left = 0
+        self._size: int | None = None
+        """The size of the chunk that has begun; None before its line is here."""
+        self._in_trailers = False
         self._body_bytes = body_bytes
         self._extension_room = extension_bytes
         self._trailer_room = trailer_bytes
 
     def read(self, unread: bytearray) -> bool:
-        """Take what belongs to the body out of the unread bytes, except half a line; return whether it is whole.
+        """Take whole chunks and whole trailers out of the unread bytes; return whether the body is whole.
 
         Raises Refused.
         """
-        while self._advance(unread):
-            pass
-        return self._expected is _Expected.NOTHING
-
-    def _advance(self, unread: bytearray) -> bool:
-        """Take a line or the bytes of a chunk; return whether there may be more to take."""
-        match self._expected:
-            case _Expected.SIZE:
-                line = _line(unread, at_most=self._extension_room + _SIZE_DIGITS, else_status=413)
-                if line is None:
+        while not self._in_trailers:
+            if self._size is None:
+                self._size = self._next_size(unread)
+                if self._size is None:
                     return False
-                self._begin_chunk(line)
-            case _Expected.DATA:
-                part = unread[: self._left]
-                del unread[: len(part)]
-                self.data += part
-                self._left -= len(part)
-                if self._left:
-                    return False
-                self._expected = _Expected.DATA_END
-            case _Expected.DATA_END:
-                if _line(unread, at_most=0, else_status=400) is None:
-                    return False
-                self._expected = _Expected.SIZE
-            case _Expected.TRAILER:
-                line = _line(unread, at_most=self._trailer_room, else_status=413)
-                if line is None:
-                    return False
-                self._drop_trailer(line)
-            case _Expected.NOTHING:
+            if self._size == 0:
+                self._in_trailers = True
+            elif not self._took_chunk(unread, self._size):
                 return False
-        return True
+        while (line := _line(unread, at_most=self._trailer_room)) is not None:
+            if not line:
+                return True
+            self._drop_trailer(line)
+        return False
 
-    def _begin_chunk(self, line: bytes) -> None:
-        match = _CHUNK_LINE.fullmatch(line)
+    def _next_size(self, unread: bytearray) -> int | None:
+        match = _CHUNK_LINE.match(unread)
         if match is None:
+            if _line(unread, at_most=self._extension_room + _SIZE_DIGITS) is None:
+                return None
             raise Refused(400)
         size = int(match[1], 16)
         # Only what the shortest form would not need is counted, and it is counted over the whole body: a body may come
         # in chunks of one byte each, but sixteen thousand chunks do not get an allowance each.
-        self._extension_room -= len(line) - len(b"%x" % size)
+        self._extension_room -= match.end() - len(b"%x\r\n" % size)
         if self._extension_room < 0 or len(self.data) + size > self._body_bytes:
             raise Refused(413)
-        self._left = size
-        self._expected = _Expected.DATA if size else _Expected.TRAILER
+        del unread[: match.end()]
+        return size
+
+    def _took_chunk(self, unread: bytearray, size: int) -> bool:
+        behind = unread[size : size + 2]
+        if len(behind) < 2:  # noqa: PLR2004 - CRLF
+            return False
+        if behind != b"\r\n":
+            raise Refused(400)
+        self.data += unread[:size]
+        del unread[: size + 2]
+        self._size = None
+        return True
 
     def _drop_trailer(self, line: bytes) -> None:
-        if not line:
-            self._expected = _Expected.NOTHING
-            return
         if _TRAILER_LINE.fullmatch(line) is None:
             raise Refused(400)
         self._trailer_room -= len(line) + 2
@@ -99,7 +83,7 @@ class ChunkedBody:
             raise Refused(413)
 
 
-def _line(unread: bytearray, *, at_most: int, else_status: int) -> bytes | None:
+def _line(unread: bytearray, *, at_most: int) -> bytes | None:
     """Take a line out of the unread bytes, without its CRLF. None: it is not whole yet.
 
     Raises Refused, with the same status whether a line that is too long is whole or not.
@@ -107,7 +91,7 @@ def _line(unread: bytearray, *, at_most: int, else_status: int) -> bytes | None:
     end = unread.find(b"\n")
     length = (end if end >= 0 else len(unread)) - 1  # without the CR
     if length > at_most:
-        raise Refused(else_status)
+        raise Refused(413)
     if end < 0:
         return None
     line = bytes(unread[:end])

@@ -23,7 +23,7 @@ requests are held as they came; nothing behind the request that is being answere
 
 import re
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 import httptools
 from msgspec import Struct
@@ -122,6 +122,8 @@ class Connection:
                 return bounds.linger_seconds
             case State.CLOSED:
                 return bounds.sending_seconds
+            case _:
+                assert_never(self.state)
 
     @property
     def wants_bytes(self) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from service.http.connection import Bounds, Connection
 from tests.http.corpus import Case, cases, head
-from tests.http.feeding import Outcome, fed, got, in_bytes
+from tests.http.feeding import Outcome, fed, got, in_pieces
 
 _CASES: Final = [pytest.param(case, id=case.name) for case in cases()]
 _SHORT: Final = [param for param in _CASES if len(param.values[0].sent) <= 300]  # type: ignore[union-attr]
@@ -27,7 +27,7 @@ def test_whole(case: Case) -> None:
 
 @pytest.mark.parametrize("case", _CASES)
 def test_byte_by_byte(case: Case) -> None:
-    assert fed(in_bytes(case.sent)) == fed([case.sent])
+    assert fed(in_pieces(case.sent)) == fed([case.sent])
 
 
 @pytest.mark.parametrize("case", _SHORT)
