@@ -25,9 +25,7 @@ import msgspec
 import yaml
 
 from service.settings.documentation import documented_settings
-from service.settings.games import GameSettings
-from service.settings.kinds import SLUG, SLUG_EXPECTED
-from service.settings.schema import CALLER, GAME, SINGLE
+from service.settings.model import CALLER, GAME, SINGLE, SLUG, SLUG_EXPECTED, GameSettings
 
 _Schema: TypeAlias = dict[str, Any]
 _Files: TypeAlias = dict[Path, str]

@@ -13,7 +13,7 @@ from service.ownership import GameId, Method, Outcome, PlayerId, ProofKind
 from service.rights import Right
 from service.sandbox import seed
 from service.settings import Settings
-from service.settings.games import GameSettings
+from service.settings.model import GameSettings
 
 _Body: TypeAlias = dict[str, object]
 

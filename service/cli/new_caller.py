@@ -10,9 +10,8 @@ import click
 from service.api.callers import TOKEN_PREFIX
 from service.cli.exits import Exit, exit_codes
 from service.rights import Right
-from service.settings.callers import CallerSettings
 from service.settings.description import rendered
-from service.settings.schema import CALLER
+from service.settings.model import CALLER, CallerSettings
 from service.settings.values import Given, Misfit, convert
 
 _TOKEN_BYTES: Final = 32

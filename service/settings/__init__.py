@@ -1,13 +1,13 @@
 """Configuration: environment and TOML in, one frozen `Settings` out, or every mistake in one readable line each."""
 
-from service.settings.callers import CallerSettings
 from service.settings.description import describe
 from service.settings.documentation import SettingDoc, documented_settings
-from service.settings.games import GameSettings
 from service.settings.load import load_settings
 from service.settings.model import (
     CacheSettings,
+    CallerSettings,
     Dialect,
+    GameSettings,
     ItchSettings,
     LogFormat,
     LogLevel,

@@ -6,12 +6,19 @@ from typing import Any
 
 from msgspec.structs import FieldInfo
 
-from service.settings.callers import CallerSettings
-from service.settings.games import GameSettings
-from service.settings.kinds import SLUG, SLUG_EXPECTED
 from service.settings.mistakes import Mistakes
-from service.settings.model import Settings
-from service.settings.schema import CALLER, GAME, GROUPS, SINGLE, fields_of
+from service.settings.model import (
+    CALLER,
+    GAME,
+    GROUPS,
+    SINGLE,
+    SLUG,
+    SLUG_EXPECTED,
+    CallerSettings,
+    GameSettings,
+    Settings,
+    fields_of,
+)
 from service.settings.toml_file import Table, TomlFile
 from service.settings.values import Given, Misfit, convert, expectation
 

@@ -7,8 +7,7 @@ import msgspec
 from msgspec.structs import FieldInfo
 
 from service.secret import Secret
-from service.settings.model import Settings
-from service.settings.schema import CALLER, GAME, GROUPS, fields_of
+from service.settings.model import CALLER, GAME, GROUPS, Settings, fields_of
 
 
 def describe(settings: Settings) -> str:

@@ -9,12 +9,9 @@ from typing import Final
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo
 
-from service.settings.callers import CallerSettings
 from service.settings.description import rendered
 from service.settings.environment import CONFIG, variable
-from service.settings.games import GameSettings
-from service.settings.model import Settings
-from service.settings.schema import CALLER, GAME, GROUPS, fields_of
+from service.settings.model import CALLER, GAME, GROUPS, CallerSettings, GameSettings, Settings, fields_of
 from service.settings.values import expectation
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.settings.mistakes import Mistakes, did_you_mean, unknown
-from service.settings.schema import SINGLE
+from service.settings.model import SINGLE
 from service.settings.values import Given
 
 PREFIX: Final = "OWNERSHIP_GATEWAY_"

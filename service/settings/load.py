@@ -16,9 +16,8 @@ from service.settings import service_checks, table_checks
 from service.settings.assembly import assemble
 from service.settings.environment import CONFIG, read_environment
 from service.settings.mistakes import Mistakes, did_you_mean, unknown
-from service.settings.model import Settings
+from service.settings.model import SINGLE, Settings
 from service.settings.names import Names
-from service.settings.schema import SINGLE
 from service.settings.secret_files import read_secret_files
 from service.settings.toml_file import TomlFile, read_toml
 from service.settings.values import Given, Misfit, convert

@@ -2,15 +2,75 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias, TypeGuard, get_origin
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
-from service.ownership import GameId
+from service.ownership import LARGEST_ID, GameId, PlayerId, ProofKind
+from service.rights import Right
 from service.secret import RedisUrl, SealingSecret, SellerKey
-from service.settings.callers import CallerSettings
-from service.settings.games import GameSettings
-from service.settings.kinds import BaseUrl, ContactUrl, Host, Port
+
+# What a value may be: types that carry their bounds, and words for what cannot be read off the bounds. `expected`
+# completes the sentence "expected ..."; a `quiet` value is never repeated to anybody, because people put secrets there
+# by mistake: the token instead of its hash, a password inside a URL.
+
+Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
+
+Host: TypeAlias = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z0-9._:%-]{1,255}\Z", extra={"expected": "a host name or an IP address"})
+]
+
+ItchGame: TypeAlias = Annotated[GameId, Meta(ge=1, le=LARGEST_ID)]
+
+ItchUser: TypeAlias = Annotated[PlayerId, Meta(ge=1, le=LARGEST_ID)]
+
+ItchUsers: TypeAlias = Annotated[
+    frozenset[ItchUser], Meta(extra={"expected": "a list of itch.io user ids, each a whole number and only once"})
+]
+
+SLUG: Final = r"(?!\d+\Z)[a-z0-9][a-z0-9_-]{0,63}"
+"""A game's name here. Not all digits: callers may also name a game by its itch.io id."""
+
+SLUG_EXPECTED: Final = "1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit, and not all digits"
+
+Accept: TypeAlias = Annotated[
+    frozenset[ProofKind],
+    Meta(
+        min_length=1,
+        extra={"expected": f"a list of at least one of {', '.join(ProofKind)}, each only once"},
+    ),
+]
+
+GameNames: TypeAlias = Annotated[
+    frozenset[ItchGame | Annotated[str, Meta(pattern=rf"\A(?:\*|[1-9]\d{{0,15}}|{SLUG})\Z")]],
+    Meta(
+        min_length=1,
+        extra={"expected": 'a list of at least one slug or itch.io game id, each only once, or ["*"]'},
+    ),
+]
+
+CallerName: TypeAlias = Annotated[
+    str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z", extra={"expected": "1 to 64 of a-z, 0-9 and -"})
+]
+
+TokenDigest: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[0-9A-Fa-f]{64}\Z",
+        extra={"expected": "the SHA-256 of the whole token as 64 hexadecimal digits", "quiet": True},
+    ),
+]
+
+BaseUrl: TypeAlias = Annotated[str, Meta(extra={"expected": "a URL such as https://api.itch.io", "quiet": True})]
+
+ContactUrl: TypeAlias = Annotated[
+    str,
+    Meta(
+        # It stands in brackets in a header, so that it may hold none itself.
+        pattern=r"\Ahttps?://[!-'*-~]{1,200}\Z",
+        extra={"expected": "an http or https URL of at most 200 printable ASCII characters", "quiet": True},
+    ),
+]
 
 
 class Dialect(StrEnum):
@@ -111,6 +171,61 @@ class LogSettings(Struct, frozen=True, kw_only=True):
     """`json` or `console`. Default: `console` on a terminal, `json` elsewhere."""
 
 
+class GameSettings(Struct, frozen=True, kw_only=True):
+    """One game. Its slug is the name of its table, by which callers, logs and metrics call it."""
+
+    slug: str
+    id: ItchGame
+    """The number that itch.io gave the game; `ownership-gateway games` lists them. Required."""
+    accept: Accept = frozenset({ProofKind.DOWNLOAD_KEY, ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE})
+    """What counts as owning the game. `web_purchase`, a payment without a download key, is opt-in.
+    Default: the other three."""
+    grant_user_ids: ItchUsers = frozenset()
+    """itch.io users who are let in without the store being asked: staff, testers. Default: nobody."""
+    ban_user_ids: ItchUsers = frozenset()
+    """itch.io users who are kept out whatever they own. Default: nobody."""
+    grant_press: bool = False
+    """Whether itch.io's press accounts are let in. Default: no."""
+    owned_fresh_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 3600
+    """How many seconds the store's yes is repeated before it is asked again. Default: an hour."""
+    not_owned_seconds: Annotated[int, Meta(ge=1, le=300)] = 45
+    """How many seconds the store's no is repeated before it is asked again. Default: 45."""
+    grace_seconds: Annotated[int, Meta(ge=0, le=259_200)] = 86_400
+    """How many seconds the store's yes may still be used while the store says nothing; 0 turns that off,
+    anything else is at least `owned_fresh_seconds`. Default: a day, at most three."""
+
+
+class CallerSettings(Struct, frozen=True, kw_only=True):
+    """One game server, or one fleet of them, that may ask. What is not listed is refused."""
+
+    name: CallerName
+    """What logs and metrics call the caller. Required."""
+    token_sha256: TokenDigest
+    """The SHA-256 of the caller's whole token, in hexadecimal; `ownership-gateway new-caller` prints it. Required."""
+    games: GameNames
+    """The games it may ask about, by slug or itch.io id; `["*"]` for all. Required."""
+    rights: Annotated[
+        frozenset[Right],
+        Meta(min_length=1, extra={"expected": f"a list of at least one of {', '.join(Right)}, each only once"}),
+    ]
+    """What it may do. `assert:user` and `assert:email` let it vouch for players itself. Required."""
+    rate: Annotated[float, Meta(gt=0, le=100_000)] = 50.0
+    """Questions a second; bursts may hold twice as many. Default: 50."""
+    failed_keys_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60
+    """Download keys and JWTs a minute that may turn out no good before the caller has to wait: it stops guessing.
+    Default: 60."""
+
+    @property
+    def token_digest(self) -> bytes:
+        """The 32 bytes that `token_sha256` stands for, for comparison in constant time."""
+        return bytes.fromhex(self.token_sha256)
+
+    @property
+    def all_games(self) -> bool:
+        """Whether the caller may ask about every game."""
+        return "*" in self.games
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything an operator can set; free of contradictions when it comes from `load_settings`."""
 
@@ -149,3 +264,40 @@ class Settings(Struct, frozen=True, kw_only=True):
             return None
         ids = {game.slug: game.id for game in self.games}
         return frozenset(ids.get(str(game)) or GameId(int(game)) for game in caller.games)
+
+
+# Which settings there are, read off the structs, so that no second list can disagree with them.
+
+
+def fields_of(struct: type[Struct]) -> dict[str, structs.FieldInfo]:
+    """Return the single values of a struct by the key the operator writes; not its groups and lists of tables."""
+    return {
+        field.encode_name: field
+        for field in structs.fields(struct)
+        if not is_group(field.type) and get_origin(field.type) is not tuple
+    }
+
+
+def is_group(kind: object) -> TypeGuard[type[Struct]]:
+    """Whether settings stand below this one."""
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+GROUPS: Final[dict[str, type[Struct]]] = {
+    field.encode_name: field.type for field in structs.fields(Settings) if is_group(field.type)
+}
+"""What stands in a table of its own, once."""
+
+SINGLE: Final[dict[str, structs.FieldInfo]] = fields_of(Settings) | {
+    f"{group}.{key}": field for group, struct in GROUPS.items() for key, field in fields_of(struct).items()
+}
+"""Every setting that exists once, by its dotted key; these the environment can set."""
+
+GAME: Final = {key: field for key, field in fields_of(GameSettings).items() if key != "slug"}
+"""What can stand in a game's table, whose name is the slug."""
+
+CALLER: Final = fields_of(CallerSettings)
+"""What can stand in a caller's table."""
+
+SECRET_FILES: Final[dict[str, str]] = {key.removesuffix("_file"): key for key in SINGLE if key.endswith("_file")}
+"""The key of each secret, and the key that names a file with it."""

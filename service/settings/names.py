@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from service.settings.callers import CallerSettings
 from service.settings.environment import variable
-from service.settings.games import GameSettings
+from service.settings.model import CallerSettings, GameSettings
 from service.settings.values import Given
 
 

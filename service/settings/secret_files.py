@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from service.settings.mistakes import Mistakes
-from service.settings.schema import SECRET_FILES, SINGLE
+from service.settings.model import SECRET_FILES, SINGLE
 from service.settings.values import Given, Misfit, convert
 
 _LARGEST: Final = 64 * 1024

@@ -4,8 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 
-from service.settings.callers import CallerSettings
-from service.settings.model import Settings
+from service.settings.model import CallerSettings, Settings
 from service.settings.names import Names
 
 _DIGESTS_OF_NOTHING = {hashlib.sha256(text).digest() for text in (b"", b" ", b"\n", b"\r\n")} | {bytes(32)}

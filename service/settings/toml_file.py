@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from service.settings.mistakes import Mistakes, did_you_mean, unknown
-from service.settings.model import Settings
-from service.settings.schema import CALLER, GAME, GROUPS, SINGLE, fields_of
+from service.settings.model import CALLER, GAME, GROUPS, SINGLE, Settings, fields_of
 from service.settings.values import Given, shown
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")

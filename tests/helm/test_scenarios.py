@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from service.errors import SettingsError
-from service.settings.schema import SINGLE
+from service.settings.model import SINGLE
 from tests.helm.rendering import CHART, MANIFESTS, ROOT, SCENARIOS, Helm, Rendered
 
 _SERVICES = [path for path in SCENARIOS if path.name.startswith("service")]
