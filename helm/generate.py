@@ -24,7 +24,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 import yaml
 
-from service.settings.documentation import documented_settings
+from service.settings.docs import documented_settings
 from service.settings.model import CALLER, GAME, SINGLE, SLUG, SLUG_EXPECTED, GameSettings
 
 _Schema: TypeAlias = dict[str, Any]

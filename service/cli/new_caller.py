@@ -10,9 +10,9 @@ import click
 from service.api.callers import TOKEN_PREFIX
 from service.cli.exits import Exit, exit_codes
 from service.rights import Right
-from service.settings.description import rendered
+from service.settings.conversion import Given, Misfit, convert
+from service.settings.docs import rendered
 from service.settings.model import CALLER, CallerSettings
-from service.settings.values import Given, Misfit, convert
 
 _TOKEN_BYTES: Final = 32
 

@@ -22,7 +22,7 @@ from service.sandbox import seed
 from service.sandbox.app import create_sandbox
 from service.sandbox.server import SandboxServer
 from service.settings import LogFormat
-from service.settings.addresses import is_loopback
+from service.settings.checks import is_loopback
 
 _LARGEST_PORT: Final = 65_535
 _THROTTLING: Final = '{"status":429,"retry_after":"7"}'

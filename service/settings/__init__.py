@@ -1,7 +1,6 @@
 """Configuration: environment and TOML in, one frozen `Settings` out, or every mistake in one readable line each."""
 
-from service.settings.description import describe
-from service.settings.documentation import SettingDoc, documented_settings
+from service.settings.docs import SettingDoc, describe, documented_settings
 from service.settings.load import load_settings
 from service.settings.model import (
     CacheSettings,

@@ -7,41 +7,31 @@
 5. Refuse with every mistake at once, or return.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final
+
+from msgspec.structs import FieldInfo
 
 from service.errors import SettingsError
-from service.settings import service_checks, table_checks
-from service.settings.assembly import assemble
-from service.settings.environment import CONFIG, read_environment
-from service.settings.mistakes import Mistakes, did_you_mean, unknown
-from service.settings.model import SINGLE, Settings
-from service.settings.names import Names
-from service.settings.secret_files import read_secret_files
-from service.settings.toml_file import TomlFile, read_toml
-from service.settings.values import Given, Misfit, convert
+from service.settings.checks import CHECKS, Check, Names, nobody_may_ask_from_afar, there_is_a_source
+from service.settings.conversion import Given, Misfit, Mistakes, convert, expectation
+from service.settings.model import (
+    CALLER,
+    GAME,
+    GROUPS,
+    SINGLE,
+    SLUG,
+    SLUG_EXPECTED,
+    CallerSettings,
+    GameSettings,
+    Settings,
+    fields_of,
+)
+from service.settings.sources import CONFIG, Table, TomlFile, read_environment, read_flags, read_secret_files, read_toml
 
 _NO_FILE: Final = "the TOML file"
-
-_Check: TypeAlias = Callable[[Settings, Names], Iterator[str]]
-
-_CHECKS: Final[tuple[tuple[_Check, set[str]], ...]] = (
-    (service_checks.nobody_may_ask_from_afar, {"host", "unix_socket", "callers"}),
-    (service_checks.there_is_a_source, {"sandbox"}),
-    (service_checks.sandbox_stands_alone, {"sandbox"}),
-    (service_checks.base_url_is_safe, {"itch.base_url", "itch.dialect"}),
-    (service_checks.redis_is_sealed, {"redis.url", "secret"}),
-    (service_checks.secrets_differ, {"itch.api_key", "itch.next_api_key", "secret"}),
-    (service_checks.operations_have_a_place, {"host", "port", "unix_socket", "operations.host", "operations.port"}),
-    (table_checks.ids_name_one_game, set()),
-    (table_checks.grace_outlasts_freshness, set()),
-    (table_checks.nobody_is_granted_and_banned, set()),
-    (table_checks.callers_differ, set()),
-    (table_checks.callers_have_tokens, set()),
-    (table_checks.callers_name_games_that_exist, {"games"}),
-)
-"""Each check, and the settings without which it would find what is not there."""
 
 
 def load_settings(
@@ -65,22 +55,22 @@ def load_settings(
     given = {
         **(file.single if file is not None else {}),
         **read_environment(environ, mistakes),
-        **_read_flags(overrides or {}, mistakes),
+        **read_flags(overrides or {}, mistakes),
     }
 
     # 2.
     given |= read_secret_files(given, mistakes)
 
     # 3.
-    settings = assemble(given, file or TomlFile(_NO_FILE), mistakes)
+    settings = _assemble(given, file or TomlFile(_NO_FILE), mistakes)
 
     # 4. Without the file nobody knows what would have stood in it.
     if file is not None:
-        waived: set[_Check] = set()
-        waived |= set() if require_source else {service_checks.there_is_a_source}
-        waived |= set() if require_callers else {service_checks.nobody_may_ask_from_afar}
+        waived: set[Check] = set()
+        waived |= set() if require_source else {there_is_a_source}
+        waived |= set() if require_callers else {nobody_may_ask_from_afar}
         names = Names(given, file_name=file.name)
-        for check, needs in _CHECKS:
+        for check, needs in CHECKS:
             if check not in waived and mistakes.leave_usable(needs):
                 mistakes.lines.extend(check(settings, names))
 
@@ -103,12 +93,67 @@ def _read_file(environ: Mapping[str, str], config_file: Path | None, mistakes: M
     return read_toml(path, mistakes)
 
 
-def _read_flags(overrides: Mapping[str, object], mistakes: Mistakes) -> dict[str, Given]:
-    given: dict[str, Given] = {}
-    for key, value in overrides.items():
-        flag = "--" + key.replace(".", "-").replace("_", "-")
-        if key not in SINGLE:
-            mistakes.add(unknown(flag, did_you_mean(key, SINGLE)))
-        elif value is not None:
-            given[key] = Given(value, written=flag, textual=True)
-    return given
+def _assemble(given: Mapping[str, Given], file: TomlFile, mistakes: Mistakes) -> Settings:
+    """Return the settings; where a value does not fit, its default stands in and the mistake is noted.
+
+    A game or a caller with a mistake in it is left out.
+    """
+    values = _convert_all(given, SINGLE, mistakes)
+    groups: dict[str, Any] = {
+        group: struct(**_attributes(values, fields_of(struct), prefix=f"{group}.")) for group, struct in GROUPS.items()
+    }
+    return Settings(
+        **_attributes(values, fields_of(Settings)),
+        **groups,
+        games=tuple(_games(file, mistakes)),
+        callers=tuple(_callers(file, mistakes)),
+    )
+
+
+def _games(file: TomlFile, mistakes: Mistakes) -> Iterator[GameSettings]:
+    for table in file.games:
+        values = _entry(table, GAME, file, mistakes, unusable="games")
+        if not re.fullmatch(SLUG, table.key):
+            mistakes.add(f"{table.where} in {file.name} is no slug: expected {SLUG_EXPECTED}", unusable="games")
+        elif values is not None:
+            yield GameSettings(slug=table.key, **values)
+
+
+def _callers(file: TomlFile, mistakes: Mistakes) -> Iterator[CallerSettings]:
+    for table in file.callers:
+        values = _entry(table, CALLER, file, mistakes, unusable="callers")
+        if values is not None:
+            yield CallerSettings(**values)
+
+
+def _entry(
+    table: Table, fields: Mapping[str, FieldInfo], file: TomlFile, mistakes: Mistakes, *, unusable: str
+) -> dict[str, Any] | None:
+    values = _convert_all(table.values, fields, mistakes, unusable=unusable)
+    lacking = [key for key, field in fields.items() if field.required and key not in table.values]
+    for key in lacking:
+        expected = expectation(fields[key].type)
+        mistakes.add(f"{table.where}.{key} in {file.name} is missing: expected {expected}", unusable=unusable)
+    if lacking or len(values) < len(table.values):
+        return None
+    return _attributes(values, fields)
+
+
+def _convert_all(
+    given: Mapping[str, Given],
+    fields: Mapping[str, FieldInfo],
+    mistakes: Mistakes,
+    *,
+    unusable: str | None = None,
+) -> dict[str, Any]:
+    values = {}
+    for key, one in given.items():
+        try:
+            values[key] = convert(one, fields[key].type)
+        except Misfit as misfit:
+            mistakes.add(str(misfit), unusable=unusable or key)
+    return values
+
+
+def _attributes(values: Mapping[str, Any], fields: Mapping[str, FieldInfo], prefix: str = "") -> dict[str, Any]:
+    return {field.name: values[prefix + key] for key, field in fields.items() if prefix + key in values}

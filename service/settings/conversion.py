@@ -1,14 +1,16 @@
 """One value at a time: what was given, whether it fits, and in which words to say that it does not."""
 
 import os
+import re
+from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Any, Final, Union, get_args, get_origin
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from msgspec import inspect
 
-from service.secret import Secret
-from service.settings.secret_text import EXPECTED, is_usable
+from service.secret import RedisUrl, SealingSecret, Secret, SellerKey
 
 _SHOWN: Final = 60
 """Characters of a value that a line repeats: enough to recognise it."""
@@ -125,3 +127,93 @@ def _read_custom(kind: type[Any], value: object) -> object:
     elif b"\0" in os.fsencode(value):
         raise ValueError
     return kind(value)
+
+
+# What a secret must look like to be usable at all.
+
+
+REDIS_SCHEMES: Final = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
+
+
+_VISIBLE: Final = re.compile(r"[!-\[\]-~]+")
+"""Printable ASCII but the backslash, which some read as a slash: then two readers see two hosts."""
+
+
+SHORTEST_SEALING_SECRET: Final = 32
+"""128 bits in hexadecimal digits."""
+
+
+EXPECTED: Final[dict[type[Secret], str]] = {
+    SellerKey: "printable ASCII without spaces",
+    SealingSecret: f"at least {SHORTEST_SEALING_SECRET} characters of text",
+    RedisUrl: f"a URL that begins with {', '.join(f'{scheme}://' for scheme in REDIS_SCHEMES)}",
+}
+"""Completes the sentence "expected ..."."""
+
+
+_PRINTABLE: Final = re.compile(r"[!-~]+")
+
+
+def is_usable(kind: type[Secret], text: str) -> bool:
+    """Whether the text can be a secret of that kind."""
+    if kind is SellerKey:
+        return _PRINTABLE.fullmatch(text) is not None
+    if kind is SealingSecret:
+        return len(text) >= SHORTEST_SEALING_SECRET and _is_encodable(text)
+    return is_redis_url(text)
+
+
+def _is_encodable(text: str) -> bool:
+    # Bytes of the environment that are not UTF-8 arrive as lone surrogates, which no hash takes.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_redis_url(text: str) -> bool:
+    """Whether the text is a URL of one of the forms that the Redis tier understands."""
+    parts = split_url(text)
+    if parts is None or parts.scheme not in REDIS_SCHEMES:
+        return False
+    return bool(parts.path.strip("/")) if parts.scheme == "unix" else bool(parts.netloc.rpartition("@")[2])
+
+
+def split_url(url: str) -> SplitResult | None:
+    """Return the parts of a URL; None for text that is none."""
+    if not _VISIBLE.fullmatch(url):
+        return None
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+class Mistakes:
+    """One readable line a mistake, and which settings are unusable because of it.
+
+    A check that builds on an unusable setting would only find the consequences of a mistake already named.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._unusable: set[str] = set()
+
+    def add(self, line: str, *, unusable: str | None = None) -> None:
+        """Take a line, and the key of the setting that has no usable value because of it."""
+        self.lines.append(line)
+        if unusable is not None:
+            self._unusable.add(unusable)
+
+    def leave_usable(self, keys: Iterable[str]) -> bool:
+        """Whether all of these settings have the value that the operator meant."""
+        return self._unusable.isdisjoint(keys)

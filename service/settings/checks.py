@@ -1,0 +1,272 @@
+"""Contradictions between settings. Each check yields a line for each that it finds."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address
+from typing import Final, TypeAlias
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from service.secret import SellerKey
+from service.settings.conversion import Given, split_url
+from service.settings.model import DEFAULT_BASE_URLS, CallerSettings, Dialect, GameSettings, Settings
+from service.settings.sources import variable
+
+
+class Names:
+    """Calls every setting as the operator wrote it, and one that was not given by its environment variable."""
+
+    def __init__(self, given: Mapping[str, Given], *, file_name: str) -> None:
+        self._given = given
+        self._file_name = file_name
+
+    def of(self, key: str) -> str:
+        """Return what a setting is called that exists once, by its dotted key."""
+        return self._given[key].written if key in self._given else variable(key)
+
+    def given(self, *keys: str) -> list[str]:
+        """Return what those of the settings are called that were given at all, even if with a mistake."""
+        return [self._given[key].written for key in keys if key in self._given]
+
+    def of_game(self, game: GameSettings, key: str = "") -> str:
+        """Return what a game, or a setting of it, is called."""
+        return f"games.{game.slug}{key and f'.{key}'} in {self._file_name}"
+
+    def of_caller(self, caller: CallerSettings, key: str) -> str:
+        """Return what a setting of a caller is called."""
+        return f"callers[{caller.name}].{key} in {self._file_name}"
+
+
+# Contradictions between settings that exist once.
+
+_HOSTS_OF = {
+    Dialect.CURRENT: frozenset({"api.itch.io"}),
+    Dialect.SERVER_SIDE: frozenset({"itch.io", "www.itch.io"}),
+}
+
+
+_REAL_STORE = (
+    "itch.api_key",
+    "itch.api_key_file",
+    "itch.next_api_key",
+    "itch.next_api_key_file",
+    "itch.base_url",
+)
+
+
+def nobody_may_ask_from_afar(settings: Settings, names: Names) -> Iterator[str]:
+    """Without callers everybody who reaches the gateway may ask, so nobody else may reach it."""
+    if settings.callers or settings.unix_socket is not None or is_loopback(settings.host):
+        return
+    yield (
+        f"{names.of('host')} is {settings.host!r}, but there are no [[callers]]: without callers the gateway"
+        " listens only on loopback (127.0.0.1, ::1, localhost) or a Unix socket"
+    )
+
+
+def there_is_a_source(settings: Settings, names: Names) -> Iterator[str]:
+    """Something has to answer."""
+    if settings.sandbox or names.given("itch.api_key", "itch.api_key_file"):
+        return
+    yield (
+        f"{names.of('itch.api_key')} is not set: give the seller's itch.io API key there or in a file named by"
+        f" {names.of('itch.api_key_file')}, or try the gateway with {names.of('sandbox')}=true"
+    )
+
+
+def sandbox_stands_alone(settings: Settings, names: Names) -> Iterator[str]:
+    """A sandbox beside a real key would grant everything to everybody who has read the sandbox's README."""
+    if not settings.sandbox:
+        return
+    for name in names.given(*_REAL_STORE):
+        yield f"{names.of('sandbox')} and {name} are both set: the sandbox never stands in for a real store, keep one"
+
+
+def base_url_is_safe(settings: Settings, names: Names) -> Iterator[str]:
+    """The seller's key goes to that address."""
+    url = settings.itch.base_url
+    if url is None:
+        return
+    fault = base_url_fault(url, settings.itch.api_key, settings.itch.next_api_key)
+    if fault is not None:
+        yield f"{names.of('itch.base_url')} cannot be used: {fault}"
+        return
+    for dialect, hosts in _HOSTS_OF.items():
+        if host_of(url) in hosts and dialect is not settings.itch.dialect:
+            yield (
+                f"{names.of('itch.base_url')} belongs to the dialect {dialect.value}, but"
+                f" {names.of('itch.dialect')} is {settings.itch.dialect.value}, which is spoken at"
+                f" {DEFAULT_BASE_URLS[settings.itch.dialect]}"
+            )
+
+
+def redis_is_sealed(settings: Settings, names: Names) -> Iterator[str]:
+    """A secret made anew by each process could not be shared, and Redis is for sharing."""
+    if settings.redis.url is not None and settings.secret is None:
+        yield (
+            f"{names.of('secret')} is not set, but {names.of('redis.url')} is: what is kept in Redis must be sealed"
+            " with a secret of at least 32 characters, the same on all replicas"
+        )
+
+
+def secrets_differ(settings: Settings, names: Names) -> Iterator[str]:
+    """Whoever learns the one must not have the other."""
+    secret = settings.secret
+    for name, key in (("itch.api_key", settings.itch.api_key), ("itch.next_api_key", settings.itch.next_api_key)):
+        if key is not None and secret is not None and key.reveal() == secret.reveal():
+            yield f"{names.of('secret')} is the same as {names.of(name)}: make a secret of its own"
+
+
+def operations_have_a_place(settings: Settings, names: Names) -> Iterator[str]:
+    """A listener of its own needs a port of its own."""
+    host, port = settings.operations.host, settings.operations.port
+    if port is None:
+        if host is not None:
+            yield f"{names.of('operations.host')} is set without {names.of('operations.port')}: set both or neither"
+        return
+    taken = settings.unix_socket is None and port == settings.port and port != 0
+    if taken and (host is None or host == settings.host):
+        yield (
+            f"{names.of('operations.port')} is {port}, which {names.of('port')} is too: leave it out to serve both from"
+            " one listener"
+        )
+
+
+# Contradictions in and between the tables of games and callers.
+
+_DIGESTS_OF_NOTHING = {hashlib.sha256(text).digest() for text in (b"", b" ", b"\n", b"\r\n")} | {bytes(32)}
+"""What hashing comes to when the token got lost on the way, as in `echo $TOKEN | sha256sum`; and no digest at all."""
+
+_LISTED = 5
+"""Ids that a line repeats: enough to find them."""
+
+
+def ids_name_one_game(settings: Settings, names: Names) -> Iterator[str]:
+    """Two sets of rules for one game would leave it to chance which applies."""
+    slugs: dict[int, str] = {}
+    for game in settings.games:
+        first = slugs.setdefault(game.id, game.slug)
+        if first != game.slug:
+            yield f"{names.of_game(game, 'id')} is {game.id}, which games.{first} has already: an id names one game"
+
+
+def grace_outlasts_freshness(settings: Settings, names: Names) -> Iterator[str]:
+    """Grace counts from the same moment as freshness, so a shorter one could never begin."""
+    for game in settings.games:
+        if 0 < game.grace_seconds < game.owned_fresh_seconds:
+            yield (
+                f"{names.of_game(game, 'grace_seconds')} is {game.grace_seconds}: expected 0, or at least"
+                f" owned_fresh_seconds, which is {game.owned_fresh_seconds}"
+            )
+
+
+def nobody_is_granted_and_banned(settings: Settings, names: Names) -> Iterator[str]:
+    """One of the two must be a mistake."""
+    for game in settings.games:
+        both = sorted(game.grant_user_ids & game.ban_user_ids)
+        if both:
+            listed = ", ".join(str(user) for user in both[:_LISTED]) + (", …" if both[_LISTED:] else "")
+            yield f"{names.of_game(game)} both grants and bans {listed}: keep each user in one list"
+
+
+def callers_differ(settings: Settings, names: Names) -> Iterator[str]:
+    """A name or a token that two callers share tells nobody who asks."""
+    by_name: defaultdict[str, int] = defaultdict(int)
+    by_token: dict[bytes, CallerSettings] = {}
+    for caller in settings.callers:
+        by_name[caller.name] += 1
+        first = by_token.setdefault(caller.token_digest, caller)
+        if first is not caller:
+            name = names.of_caller(caller, "token_sha256")
+            yield f"{name} is that of callers[{first.name}] too: expected a token of its own for each caller"
+    for caller in settings.callers:
+        if by_name.pop(caller.name, 0) > 1:
+            name = names.of_caller(caller, "name")
+            yield f"{name} is there more than once: expected a name of its own for each caller"
+
+
+def callers_have_tokens(settings: Settings, names: Names) -> Iterator[str]:
+    """A digest of nothing would let in whoever sends no token, or be nobody's."""
+    for caller in settings.callers:
+        if caller.token_digest in _DIGESTS_OF_NOTHING:
+            name = names.of_caller(caller, "token_sha256")
+            yield f"{name} is that of no token: expected the SHA-256 of the whole token, as new-caller prints it"
+
+
+def callers_name_games_that_exist(settings: Settings, names: Names) -> Iterator[str]:
+    """A game that nobody configured is a typo; only without any games every numeric id may be asked about."""
+    slugs = {game.slug for game in settings.games}
+    ids = {str(game.id) for game in settings.games}
+    for caller in settings.callers:
+        name = names.of_caller(caller, "games")
+        asked = {str(game) for game in caller.games}
+        if caller.all_games and len(asked) > 1:
+            yield f'{name} holds "*" and more: expected "*" alone, or the games one by one'
+        for game in sorted(asked - slugs - ids - {"*"}):
+            if slugs or not game.isdecimal():
+                yield f"{name} holds {game!r}, which is no game: expected a slug or id from [games.<slug>]"
+
+
+# What can be said about an address without asking the network.
+
+_HOST_AND_PORT: Final = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]*)?")
+"""The whole of it: `urlsplit` finds the host ::1 in `[::1].evil.com`, and leaves `%00` to who resolves the name."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host: 127.0.0.0/8, ::1, or localhost by name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def host_of(url: str) -> str:
+    """Return the host that a URL without `base_url_fault` names, in lower case."""
+    return urlsplit(url).hostname or ""
+
+
+def base_url_fault(url: str, *api_keys: SellerKey | None) -> str | None:
+    """Return why the seller's keys must not be sent there, or None; the words never repeat the URL."""
+    parts = split_url(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not _has_host_and_port(parts):
+        return "expected a URL such as https://api.itch.io"
+    if "@" in parts.netloc:
+        return "a user name or password has no place in it"
+    if "?" in url or "#" in url:
+        return "a query or fragment has no place in it"
+    if any(key is not None and (key.reveal() in url or key.reveal() in unquote(url)) for key in api_keys):
+        return "the API key has no place in it, URLs end up in logs; the gateway sends the key in a header"
+    if parts.scheme == "http" and not is_loopback(host_of(url)):
+        return "plain http would show the API key to everybody on the way; expected https, or a loopback address"
+    return None
+
+
+def _has_host_and_port(parts: SplitResult) -> bool:
+    match = _HOST_AND_PORT.fullmatch(parts.netloc.rpartition("@")[2])
+    try:
+        return match is not None and parts.port != 0 and bool(match["name"] or ip_address(match["ipv6"]))
+    except ValueError:
+        return False
+
+
+Check: TypeAlias = Callable[[Settings, Names], Iterator[str]]
+
+
+CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
+    (nobody_may_ask_from_afar, {"host", "unix_socket", "callers"}),
+    (there_is_a_source, {"sandbox"}),
+    (sandbox_stands_alone, {"sandbox"}),
+    (base_url_is_safe, {"itch.base_url", "itch.dialect"}),
+    (redis_is_sealed, {"redis.url", "secret"}),
+    (secrets_differ, {"itch.api_key", "itch.next_api_key", "secret"}),
+    (operations_have_a_place, {"host", "port", "unix_socket", "operations.host", "operations.port"}),
+    (ids_name_one_game, set()),
+    (grace_outlasts_freshness, set()),
+    (nobody_is_granted_and_banned, set()),
+    (callers_differ, set()),
+    (callers_have_tokens, set()),
+    (callers_name_games_that_exist, {"games"}),
+)
+"""Each check, and the settings without which it would find what is not there."""

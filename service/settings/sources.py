@@ -1,0 +1,295 @@
+"""Settings as they stand in environment variables, the TOML file, files of secrets, and flags."""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from service.settings.conversion import Given, Misfit, Mistakes, convert, shown
+from service.settings.model import CALLER, GAME, GROUPS, SECRET_FILES, SINGLE, Settings, fields_of
+
+# Environment variables.
+
+PREFIX: Final = "OWNERSHIP_GATEWAY_"
+
+CONFIG: Final = f"{PREFIX}CONFIG"
+"""The variable that names the TOML file."""
+
+
+def variable(key: str) -> str:
+    """Return the environment variable that sets a dotted key."""
+    return PREFIX + key.replace(".", "__").upper()
+
+
+_KEYS: Final = {variable(key): key for key in SINGLE}
+
+_ONLY_IN_TOML: Final = {"GAMES": "[games.<slug>]", "CALLERS": "[[callers]]"}
+
+
+def read_environment(environ: Mapping[str, str], mistakes: Mistakes) -> dict[str, Given]:
+    """Return what the variables with our prefix set. An empty variable sets nothing, as Compose and Helm expect."""
+    given: dict[str, Given] = {}
+    for name, text in sorted(environ.items()):
+        if not name.upper().startswith(PREFIX) or name == CONFIG or _is_service_link(name, environ):
+            continue
+        if name not in _KEYS:
+            mistakes.add(_unknown(name))
+        elif text:
+            given[_KEYS[name]] = Given(text, written=name, textual=True)
+    return given
+
+
+def _unknown(name: str) -> str:
+    first = name.upper().removeprefix(PREFIX).split("__")[0]
+    if first in _ONLY_IN_TOML:
+        return (
+            f"{_printable(name)} cannot be set: {first.lower()} stand in the TOML file only, as {_ONLY_IN_TOML[first]}"
+        )
+    # Without the prefix: it is so long that every name would resemble every other.
+    known = [known.removeprefix(PREFIX) for known in [*_KEYS, CONFIG]]
+    meant = did_you_mean(name.upper().removeprefix(PREFIX), known)
+    return unknown(_printable(name), PREFIX + meant if meant else None)
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
+
+
+_HOST_OF_SERVICE: Final = "_SERVICE_HOST"
+
+_REST_OF_LINK: Final = re.compile(
+    r"_SERVICE_HOST|_SERVICE_PORT(_[A-Z0-9_]+)?|_PORT|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
+)
+
+_TARGET_OF_LINK: Final = re.compile("(tcp|udp|sctp)://")
+
+
+def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether Kubernetes made the variable, because a Service of the namespace has a name like ours.
+
+    For a Service `ownership-gateway` every pod gets `OWNERSHIP_GATEWAY_PORT=tcp://10.0.0.7:8080` and more, unless its
+    spec says `enableServiceLinks: false`.
+    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    """
+    services = [one.removesuffix(_HOST_OF_SERVICE) for one in environ if one.endswith(_HOST_OF_SERVICE)]
+    if not any(name.startswith(one) and _REST_OF_LINK.fullmatch(name, len(one)) for one in services):
+        return False
+    return name not in _KEYS or _TARGET_OF_LINK.match(environ[name]) is not None
+
+
+# Flags of the command line.
+
+
+def read_flags(overrides: Mapping[str, object], mistakes: Mistakes) -> dict[str, Given]:
+    """Return the values of flags that were used, by the dotted keys of their settings."""
+    given: dict[str, Given] = {}
+    for key, value in overrides.items():
+        flag = "--" + key.replace(".", "-").replace("_", "-")
+        if key not in SINGLE:
+            mistakes.add(unknown(flag, did_you_mean(key, SINGLE)))
+        elif value is not None:
+            given[key] = Given(value, written=flag, textual=True)
+    return given
+
+
+# The TOML file.
+
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_POSITION: Final = re.compile(r"\(at (line \d+, column \d+|end of document)\)\Z")
+_TABLES: Final = ("games", "callers")
+
+
+class Table:
+    """One game or one caller as it stands in the file; `where` is what a line calls it."""
+
+    def __init__(self, key: str, where: str) -> None:
+        self.key = key
+        self.where = where
+        self.values: dict[str, Given] = {}
+
+
+class TomlFile:
+    """What stands in the file: settings that exist once, and the tables of games and callers."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.single: dict[str, Given] = {}
+        self.games: list[Table] = []
+        self.callers: list[Table] = []
+
+
+def read_toml(path: Path, mistakes: Mistakes) -> TomlFile | None:
+    """Return what the file holds; None when that cannot be known because it is no TOML."""
+    document = _parse(path, mistakes)
+    return None if document is None else _Reader(path.name, mistakes).read(document)
+
+
+def _parse(path: Path, mistakes: Mistakes) -> dict[str, Any] | None:
+    try:
+        # Some editors begin a UTF-8 file with a byte order mark.
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        mistakes.add(f"the configuration file {str(path)!r} cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        mistakes.add(f"{path.name} is not UTF-8 text")
+    except tomllib.TOMLDecodeError as error:
+        # Only the position: the parser's own words may repeat what stands there.
+        position = _POSITION.search(str(error))
+        mistakes.add(f"{path.name} is not TOML{f': look at {position[1]}' if position else ''}")
+    except (ValueError, RecursionError):
+        mistakes.add(f"{path.name} holds a number too long or a nesting too deep")
+    return None
+
+
+class _Reader:
+    def __init__(self, name: str, mistakes: Mistakes) -> None:
+        self._file = TomlFile(name)
+        self._mistakes = mistakes
+
+    def read(self, document: Mapping[str, Any]) -> TomlFile:
+        for key, value in document.items():
+            if key == "games":
+                self._read_games(value)
+            elif key == "callers":
+                self._read_callers(value)
+            elif key in GROUPS:
+                table = self._dict(key, value, unusable=key) or {}
+                values = self._values(f"{key}.", table, fields_of(GROUPS[key]), elsewhere=SINGLE)
+                self._file.single |= {f"{key}.{name}": given for name, given in values.items()}
+            else:
+                elsewhere = [*SINGLE, *GROUPS, *_TABLES]
+                self._file.single |= self._values("", {key: value}, fields_of(Settings), elsewhere=elsewhere)
+        return self._file
+
+    def _read_games(self, value: object) -> None:
+        for slug, item in (self._dict("games", value, unusable="games") or {}).items():
+            game = Table(slug, f"games.{_quoted(slug)}")
+            table = self._dict(game.where, item, unusable="games")
+            if table is not None:
+                game.values = self._values(f"{game.where}.", table, GAME)
+                self._file.games.append(game)
+
+    def _read_callers(self, value: object) -> None:
+        if not isinstance(value, list):
+            self._expect("callers", value, "one [[callers]] table for each caller", unusable="callers")
+            return
+        for number, item in enumerate(value, start=1):
+            name = item.get("name") if isinstance(item, dict) else None
+            label = name if isinstance(name, str) and _BARE_KEY.fullmatch(name) else f"#{number}"
+            caller = Table(label, f"callers[{label}]")
+            table = self._dict(caller.where, item, unusable="callers")
+            if table is not None:
+                caller.values = self._values(f"{caller.where}.", table, CALLER)
+                self._file.callers.append(caller)
+
+    def _dict(self, where: str, value: object, *, unusable: str) -> dict[str, Any] | None:
+        if isinstance(value, dict):
+            return value
+        self._expect(where, value, "a table", unusable=unusable)
+        return None
+
+    def _expect(self, where: str, value: object, expected: str, *, unusable: str) -> None:
+        kind = "a list" if isinstance(value, list) else "a table" if isinstance(value, dict) else "a single value"
+        self._mistakes.add(f"{where} in {self._file.name} is {kind}: expected {expected}", unusable=unusable)
+
+    def _values(
+        self, prefix: str, table: Mapping[str, Any], known: Iterable[str], *, elsewhere: Iterable[str] = ()
+    ) -> dict[str, Given]:
+        """Return what the table sets. What it does not know was perhaps meant for `elsewhere`, by its dotted key."""
+        given: dict[str, Given] = {}
+        for key, value in table.items():
+            written = f"{prefix}{_quoted(key)} in {self._file.name}"
+            if key in known:
+                given[key] = Given(value, written=written, textual=False)
+                continue
+            names = elsewhere or [prefix + one for one in known]
+            self._mistakes.add(unknown(written, did_you_mean(prefix + key, names)))
+        return given
+
+
+def _quoted(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else shown(key)
+
+
+# Files of secrets, as orchestrators mount them.
+
+_LARGEST: Final = 64 * 1024
+"""Bytes; no secret is longer, and a device given by mistake never ends."""
+
+
+_PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._-]{1,31})+")
+"""What may be a path although nothing of it exists, and is no secret: those are longer, or end in `=`."""
+
+
+def read_secret_files(given: Mapping[str, Given], mistakes: Mistakes) -> dict[str, Given]:
+    """Return the secrets that stand in files, each called by the setting that names its file."""
+    secrets: dict[str, Given] = {}
+    for key, file_key in SECRET_FILES.items():
+        if file_key not in given:
+            continue
+        file = given[file_key]
+        if key in given:
+            mistakes.add(f"{given[key].written} and {file.written} are both set: keep one", unusable=key)
+            continue
+        try:
+            path: Path = convert(file, Path)
+            secrets[key] = _read_secret(path, file.written, SINGLE[key].type)
+        except Misfit as misfit:
+            mistakes.add(str(misfit), unusable=key)
+    return secrets
+
+
+def _read_secret(path: Path, written: str, kind: object) -> Given:
+    secret = Given(_read(path, written), written=written, textual=True)
+    try:
+        convert(secret, kind)
+    except Misfit as misfit:
+        raise Misfit(f"{misfit}, in {_shown(path)}") from None
+    return secret
+
+
+def _read(path: Path, written: str) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise Misfit(f"{written} cannot be used: reading {_shown(path)} fails: {error.strerror}") from None
+    if len(raw) > _LARGEST:
+        raise Misfit(f"{written} cannot be used: {_shown(path)} is larger than {_LARGEST} bytes")
+    try:
+        text = raw.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise Misfit(f"{written} cannot be used: {_shown(path)} is not UTF-8 text") from None
+    if not text:
+        raise Misfit(f"{written} cannot be used: {_shown(path)} is empty")
+    return text
+
+
+def _shown(path: Path) -> str:
+    """Name the file, unless that may be the secret itself, in the wrong setting: often enough it is."""
+    parts = [part for part in (path, *path.parents) if part.parent != part]
+    # Not `Path.exists`: before Python 3.12 that raises for a name that is longer than any.
+    if _PLAIN_PATH.fullmatch(str(path)) or any(os.path.exists(part) for part in parts):  # noqa: PTH110
+        return repr(str(path))
+    return "the file (its name may be a secret)"
+
+
+# Names that are no setting.
+
+_TELLING: Final = 3
+"""Characters; the beginning of a name says nothing when it is shorter."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was probably meant: one that goes on like it, or else resembles it."""
+    known = list(known)
+    longer = [one for one in known if len(name) >= _TELLING and one.startswith(name)]
+    return next(iter(longer or get_close_matches(name, known, n=1)), None)
+
+
+def unknown(name: str, meant: str | None) -> str:
+    """Say that nothing is called so. The value stays out of it: it may be a secret under a misspelt name."""
+    return f"{name} is not a setting" + (f"; did you mean {meant}?" if meant else "")
