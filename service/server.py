@@ -4,22 +4,18 @@ import asyncio
 import contextlib
 import gc
 import signal
-import socket
-import stat
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Final
 
 import uvicorn
 
 from service.app import Gateway, open_gateway
-from service.errors import SettingsError
 from service.http_protocol import Bounds, bounded_protocol
+from service.listening import listen
 from service.observability.logs import Logging
 from service.prompt_protocol import prompt_protocol
 from service.settings import Settings
 
-_BACKLOG: Final = 2048
 _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than proxies keep idle connections (60 s is usual): closed at that end, never in the middle of a request."""
 
@@ -49,17 +45,15 @@ async def serve(
     Raises `SettingsError` when it cannot listen where it should.
     """
     with contextlib.ExitStack() as listening:
-        sockets = _listen(settings, listening)
+        listeners = listen(settings, listening)
         async with open_gateway(settings, log=log) as gateway:
-            if len(sockets) > 1:
-                gateway.asgi.operations_port = sockets[-1].getsockname()[1]
+            gateway.asgi.operations_port = listeners.operations_port
             server = _Server(_config(gateway, max_requests=settings.max_requests, bounds=bounds))
             _stop_at_signals(server, gateway, log, drain_seconds=settings.drain_seconds)
-            base_url = _base_url(sockets[0])
             _spare_the_collector()
-            log.logger.info("started", listening=base_url, operations_port=gateway.asgi.operations_port)
-            started(gateway, base_url)
-            await server.serve(sockets=sockets)
+            log.logger.info("started", listening=listeners.base_url, operations_port=gateway.asgi.operations_port)
+            started(gateway, listeners.base_url)
+            await server.serve(sockets=[*listeners.questions, *listeners.operations])
     log.logger.info("stopped")
 
 
@@ -114,62 +108,3 @@ def _stop_at_signals(server: uvicorn.Server, gateway: Gateway, log: Logging, *, 
 
     loop.add_signal_handler(signal.SIGTERM, drain)
     loop.add_signal_handler(signal.SIGINT, stop)
-
-
-def _listen(settings: Settings, listening: contextlib.ExitStack) -> list[socket.socket]:
-    """Return the socket for questions and, where it is set, the one for operations."""
-    sockets = []
-    if settings.unix_socket is not None:
-        sockets.append(_listen_on_path(settings.unix_socket, listening))
-    else:
-        sockets.append(_listen_on_port(settings.host, settings.port, listening))
-    operations = settings.operations
-    if operations.port is not None:
-        sockets.append(_listen_on_port(operations.host or settings.host, operations.port, listening))
-    return sockets
-
-
-def _listen_on_port(host: str, port: int, listening: contextlib.ExitStack) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        # Python's own words go on in brackets, with the address again.
-        why = str(error.strerror or error).partition(" (while ")[0]
-        raise SettingsError([f"cannot listen on {host} port {port}: {why}"]) from None
-    return listening.enter_context(listener)
-
-
-def _listen_on_path(path: Path, listening: contextlib.ExitStack) -> socket.socket:
-    """Listen on a Unix socket for the owner and its group; one that a dead process left behind is replaced."""
-    listener = listening.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-    try:
-        if _is_abandoned(path):
-            path.unlink()
-        listener.bind(str(path))
-        path.chmod(0o660)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        raise SettingsError([f"cannot listen on the Unix socket {path}: {error.strerror or error}"]) from None
-    listening.callback(path.unlink, missing_ok=True)
-    return listener
-
-
-def _is_abandoned(path: Path) -> bool:
-    if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
-        return False
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            return True
-        return False
-
-
-def _base_url(listener: socket.socket) -> str:
-    if listener.family == socket.AF_UNIX:
-        return f"unix:{listener.getsockname()}"
-    host, port = listener.getsockname()[:2]
-    # Whoever reads this sits on this machine; "any address" is no address to ask.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
