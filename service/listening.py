@@ -1,6 +1,7 @@
 """The sockets that the gateway listens on: a port, or a path in the file system."""
 
 import contextlib
+import resource
 import socket
 import stat
 from pathlib import Path
@@ -15,6 +16,8 @@ _BACKLOG: Final = 2048
 
 _OWN_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
 """The address to ask from this machine, where any address is listened on."""
+
+_MOST_CONNECTIONS: Final = 10_000
 
 
 class Listeners(Struct, frozen=True, kw_only=True):
@@ -51,6 +54,19 @@ def listen(settings: Settings, listening: contextlib.ExitStack) -> Listeners:
         return Listeners(questions=(questions,), operations=())
     operational = _listen_on_port(operations.host or settings.host, operations.port, listening)
     return Listeners(questions=(questions,), operations=(operational,))
+
+
+def connection_limit(settings: Settings) -> int:
+    """Return how many connections may be open at once: the setting, else what the process's descriptors allow."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return settings.max_connections or default_connection_limit(descriptors)
+
+
+def default_connection_limit(descriptors: int) -> int:
+    """Return four fifths of the descriptors, 10 000 at most; the others are for Redis, itch.io and files."""
+    if descriptors == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    return min(descriptors * 4 // 5, _MOST_CONNECTIONS)
 
 
 def _listen_on_port(host: str, port: int, listening: contextlib.ExitStack) -> socket.socket:

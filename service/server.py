@@ -16,9 +16,6 @@ from service.observability.logs import Logging
 from service.prompt_protocol import prompt_protocol
 from service.settings import Settings
 
-_KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than proxies keep idle connections (60 s is usual): closed at that end, never in the middle of a request."""
-
 _BOUNDS: Final = Bounds()
 
 _GC_THRESHOLDS: Final = (20_000, 50, 100)
@@ -48,7 +45,7 @@ async def serve(
         listeners = listen(settings, listening)
         async with open_gateway(settings, log=log) as gateway:
             gateway.asgi.operations_port = listeners.operations_port
-            server = _Server(_config(gateway, max_requests=settings.max_requests, bounds=bounds))
+            server = _Server(_config(gateway, settings, bounds=bounds))
             _stop_at_signals(server, gateway, log, drain_seconds=settings.drain_seconds)
             _spare_the_collector()
             log.logger.info("started", listening=listeners.base_url, operations_port=gateway.asgi.operations_port)
@@ -67,12 +64,12 @@ def _spare_the_collector() -> None:
     gc.set_threshold(*_GC_THRESHOLDS)
 
 
-def _config(gateway: Gateway, *, max_requests: int, bounds: Bounds) -> uvicorn.Config:
+def _config(gateway: Gateway, settings: Settings, *, bounds: Bounds) -> uvicorn.Config:
     return uvicorn.Config(
         gateway.asgi,
         http=prompt_protocol(
             bounded_protocol(
-                max_requests=max_requests, shed=gateway.asgi.shed, refuse=gateway.asgi.refuse, bounds=bounds
+                max_requests=settings.max_requests, shed=gateway.asgi.shed, refuse=gateway.asgi.refuse, bounds=bounds
             ),
             beginning=b"POST /verify/",
             answer_at_once=gateway.asgi.answer_at_once,
@@ -86,7 +83,7 @@ def _config(gateway: Gateway, *, max_requests: int, bounds: Bounds) -> uvicorn.C
         server_header=False,
         # No decision, limit or log line may depend on a header that anybody can send.
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=_FINISH_SECONDS,
     )
 

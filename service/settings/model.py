@@ -241,6 +241,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Requests that may be under way at once; whatever comes on top is answered with 503 at once. Default: 1024."""
     drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
     """Seconds to keep serving after SIGTERM, while load balancers notice that the gateway is not ready. Default: 5."""
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    """Connections that may be open at once; for one more the oldest idle one is closed. Default: unset, four fifths of
+    the file descriptors that the process may open, at most 10000."""
+    keep_alive_seconds: Annotated[int, Meta(ge=5, le=7200)] = 620
+    """Seconds that a connection may be idle before the gateway closes it; longer than a load balancer in front keeps
+    idle connections. Default: 620."""
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
     """How many gateways share the seller's key: where Redis is away, each takes its part of the budget. Default: 1."""
     sandbox: bool = False

@@ -75,7 +75,7 @@ async def bench(directory: Path, server: RedisServer, log: LogLines, app: App) -
             opened(settings, clock=FakeClock(), real_clock=clock, log=log, level="warning", redis=client) as gateway,
         ):
             edge = gateway.gateway.asgi
-            config = _config(gateway.gateway, max_requests=settings.max_requests, bounds=Bounds())
+            config = _config(gateway.gateway, settings, bounds=Bounds())
             assert isinstance(config.http, type)
             assert issubclass(config.http, HttpToolsProtocol)
             http = config.http if app is whole else type("TheUsualWay", (config.http,), {"beginning": b"\0"})

@@ -38,6 +38,8 @@ def test_the_description_of_the_effective_settings(tmp_path: Path) -> None:
         "secret = unset",
         "itch.api_key = set",
         'itch.base_url = "https://api.itch.io"',
+        "max_connections = unset",
+        "keep_alive_seconds = 620",
         "itch.timeout = 5.0",
         "redis.url = unset",
         "log.format = unset",
