@@ -1,11 +1,13 @@
-"""The sockets that the gateway listens on: a port, or a path in the file system."""
+"""The sockets that the gateway listens on: one port of one or more addresses, or a path in the file system."""
 
-import contextlib
+import errno
 import resource
 import socket
 import stat
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -14,10 +16,24 @@ from service.settings import Settings
 
 _BACKLOG: Final = 2048
 
-_OWN_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
+_LOOPBACKS: Final = ("127.0.0.1", "::1")
+"""The addresses of `localhost`. No resolver is asked for them (RFC 6761 §6.3): without callers the gateway relies on
+`localhost` being loopback."""
+
+_ANY_IPV6: Final = "::"
+
+_OWN_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", _ANY_IPV6: "::1"}  # noqa: S104 - nothing is bound here
 """The address to ask from this machine, where any address is listened on."""
 
+_NOT_OF_THIS_MACHINE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+_TRIES: Final = 10
+"""Free ports of the first address that are tried on the others: another process may have the same port there."""
+
 _MOST_CONNECTIONS: Final = 10_000
+
+_Addresses: TypeAlias = list[tuple[socket.AddressFamily, tuple[Any, ...]]]
+"""Addresses as `bind` takes them: two items for IPv4, four for IPv6."""
 
 
 class Listeners(Struct, frozen=True, kw_only=True):
@@ -25,7 +41,7 @@ class Listeners(Struct, frozen=True, kw_only=True):
 
     questions: tuple[socket.socket, ...]
     operations: tuple[socket.socket, ...]
-    """Empty where the operations are served beside the questions."""
+    """Sockets of one port. Empty where the operations are served beside the questions."""
 
     @property
     def base_url(self) -> str:
@@ -43,17 +59,18 @@ class Listeners(Struct, frozen=True, kw_only=True):
         return self.operations[0].getsockname()[1] if self.operations else None
 
 
-def listen(settings: Settings, listening: contextlib.ExitStack) -> Listeners:
-    """Listen until `listening` is closed. Raises `SettingsError` when that is not possible."""
+def listen(settings: Settings, listening: ExitStack) -> Listeners:
+    """Listen until `listening` is closed. Raises `SettingsError` where that is not possible."""
+    questions: tuple[socket.socket, ...]
     if settings.unix_socket is not None:
-        questions = _listen_on_path(settings.unix_socket, listening)
+        questions = (_listen_on_path(settings.unix_socket, listening),)
     else:
         questions = _listen_on_port(settings.host, settings.port, listening)
-    operations = settings.operations
-    if operations.port is None:
-        return Listeners(questions=(questions,), operations=())
-    operational = _listen_on_port(operations.host or settings.host, operations.port, listening)
-    return Listeners(questions=(questions,), operations=(operational,))
+    operations: tuple[socket.socket, ...] = ()
+    if settings.operations.port is not None:
+        hosts = settings.operations.host or settings.host
+        operations = _listen_on_port(hosts, settings.operations.port, listening)
+    return Listeners(questions=questions, operations=operations)
 
 
 def connection_limit(settings: Settings) -> int:
@@ -69,18 +86,78 @@ def default_connection_limit(descriptors: int) -> int:
     return min(descriptors * 4 // 5, _MOST_CONNECTIONS)
 
 
-def _listen_on_port(host: str, port: int, listening: contextlib.ExitStack) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+# Ports.
+
+
+def _listen_on_port(hosts: Sequence[str], port: int, listening: ExitStack) -> tuple[socket.socket, ...]:
+    """Listen on one port of all hosts; 0 stands for any port that is free on all of them."""
+    addresses = {host: _addresses_of(host, port) for host in hosts}
+    for _ in range(_TRIES if port == 0 else 0):
+        with suppress(SettingsError):
+            return _listen_on_all(addresses, port, listening)
+    return _listen_on_all(addresses, port, listening)
+
+
+def _addresses_of(host: str, port: int) -> _Addresses:
+    names = _LOOPBACKS if host.lower() == "localhost" else (host,)
     try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        found = [one for name in names for one in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)]
     except OSError as error:
-        # Python's own words go on in brackets, with the address again.
-        why = str(error.strerror or error).partition(" (while ")[0]
-        raise SettingsError([f"cannot listen on {host} port {port}: {why}"]) from None
-    return listening.enter_context(listener)
+        raise _cannot_listen(host, port, error) from None
+    return [(family, address) for family, _, _, _, address in found]
 
 
-def _listen_on_path(path: Path, listening: contextlib.ExitStack) -> socket.socket:
+def _listen_on_all(addresses: dict[str, _Addresses], port: int, listening: ExitStack) -> tuple[socket.socket, ...]:
+    # Beside an IPv4 address `::` is IPv6 alone: the same port cannot be listened on twice.
+    families = {family for found in addresses.values() for family, _ in found}
+    dual_stack = socket.AF_INET not in families and socket.has_dualstack_ipv6()
+    sockets: list[socket.socket] = []
+    with ExitStack() as opened:
+        for host, found in addresses.items():
+            try:
+                sockets += _listen_on_host(found, port, opened, dual_stack=dual_stack)
+            except OSError as error:
+                raise _cannot_listen(host, port, error) from None
+            port = sockets[0].getsockname()[1]
+        listening.enter_context(opened.pop_all())
+    return tuple(sockets)
+
+
+def _listen_on_host(addresses: _Addresses, port: int, opened: ExitStack, *, dual_stack: bool) -> list[socket.socket]:
+    """Listen on those addresses of a host that this machine has: `localhost` has no IPv6 in many containers.
+
+    Raises `OSError` if it has none of them.
+    """
+    sockets: list[socket.socket] = []
+    absent: OSError | None = None
+    for family, (address, _, *scope) in addresses:
+        dual = dual_stack and address == _ANY_IPV6
+        try:
+            listener = socket.create_server(
+                (address, port, *scope), family=family, backlog=_BACKLOG, dualstack_ipv6=dual
+            )
+        except OSError as error:
+            if error.errno not in _NOT_OF_THIS_MACHINE:
+                raise
+            absent = error
+        else:
+            sockets.append(opened.enter_context(listener))
+            port = listener.getsockname()[1]
+    if absent is not None and not sockets:
+        raise absent
+    return sockets
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
+    # Python's own words go on in brackets, with the address again.
+    why = str(error.strerror or error).partition(" (while ")[0]
+    return SettingsError([f"cannot listen on {host} port {port}: {why}"])
+
+
+# Paths.
+
+
+def _listen_on_path(path: Path, listening: ExitStack) -> socket.socket:
     """Listen on a Unix socket for the owner and its group; one that a dead process left behind is replaced."""
     listener = listening.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     try:
@@ -103,4 +180,4 @@ def _is_abandoned(path: Path) -> bool:
             probe.connect(str(path))
         except ConnectionRefusedError:
             return True
-        return False
+    return False

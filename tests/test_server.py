@@ -18,7 +18,6 @@ import pytest
 from msgspec.structs import replace
 
 from service.app import Gateway
-from service.errors import SettingsError
 from service.sandbox import seed
 from service.server import serve
 from service.settings import OperationsSettings, Settings, load_settings
@@ -187,88 +186,28 @@ async def test_unix_socket_is_for_owner_and_group(settings: Settings, log: LogLi
     assert (server.base_url, mode, response.json()["outcome"]) == (f"unix:{path}", 0o660, "owned")
 
 
-async def test_unix_socket_is_removed_in_the_end(settings: Settings, log: LogLines, tmp_path: Path) -> None:
-    """What is left behind would look like a server."""
-    path = tmp_path / "gateway.sock"
-    async with serving(replace(settings, unix_socket=path), log):
-        assert path.exists()
-
-    assert not path.exists()
-
-
-async def test_abandoned_unix_socket_is_replaced(settings: Settings, log: LogLines, tmp_path: Path) -> None:
-    """A process that was killed must not keep the next from starting."""
-    path = tmp_path / "gateway.sock"
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
-    async with serving(replace(settings, unix_socket=path), log):
-        response = await ask_over(path)
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+async def test_every_address_is_served(
+    settings: Settings, log: LogLines, http: httpx.AsyncClient, address: str
+) -> None:
+    """A question to any address of a list is answered."""
+    async with serving(replace(settings, host=("::1", "127.0.0.1")), log) as server:
+        port = httpx.URL(server.base_url).port
+        response = await http.post(f"http://{address}:{port}/verify/download-key", json=QUESTION)
 
     assert response.json()["outcome"] == "owned"
 
 
+def over(path: Path) -> httpx.AsyncClient:
+    """A client of a Unix socket."""
+    transport = httpx.AsyncHTTPTransport(uds=str(path))
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=PATIENCE_SECONDS)
+
+
 async def ask_over(path: Path) -> httpx.Response:
     """Ask a question over a Unix socket."""
-    transport = httpx.AsyncHTTPTransport(uds=str(path))
-    async with httpx.AsyncClient(transport=transport, timeout=PATIENCE_SECONDS) as http:
-        return await http.post("http://gateway/verify/download-key", json=QUESTION)
-
-
-async def test_unix_socket_in_use_is_left_alone(settings: Settings, log: LogLines, tmp_path: Path) -> None:
-    """Two servers cannot have one address; the first keeps it."""
-    path = tmp_path / "gateway.sock"
-    with socket.socket(socket.AF_UNIX) as living:
-        living.bind(str(path))
-        living.listen()
-        with pytest.raises(SettingsError, match=r"cannot listen on the Unix socket .*: Address already in use"):
-            async with serving(replace(settings, unix_socket=path), log):
-                pass
-
-        assert path.exists()
-
-
-async def test_file_in_place_of_a_unix_socket_is_left_alone(settings: Settings, log: LogLines, tmp_path: Path) -> None:
-    """Only what is a socket, and abandoned, is removed."""
-    path = tmp_path / "notes.txt"
-    path.write_text("precious")
-    with pytest.raises(SettingsError, match="cannot listen on the Unix socket"):
-        async with serving(replace(settings, unix_socket=path), log):
-            pass
-
-    assert path.read_text() == "precious"
-
-
-async def test_port_in_use_is_a_mistake_in_the_settings(settings: Settings, log: LogLines) -> None:
-    """One line says which."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(SettingsError) as raised:
-            async with serving(replace(settings, port=port), log):
-                pass
-
-    assert raised.value.mistakes == [f"cannot listen on 127.0.0.1 port {port}: Address already in use"]
-
-
-async def test_host_that_does_not_exist_is_a_mistake_in_the_settings(settings: Settings, log: LogLines) -> None:
-    """Also an address of some other machine."""
-    with pytest.raises(SettingsError, match=r"cannot listen on 192\.0\.2\.1 port 0: Cannot assign requested address"):
-        async with serving(replace(settings, host="192.0.2.1"), log):
-            pass
-
-
-@pytest.mark.parametrize(
-    ("host", "told"),
-    [("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://127.0.0.1:"), ("::1", "http://[::1]:")],  # noqa: S104 - listening everywhere is tested
-)
-async def test_address_is_one_to_ask(
-    settings: Settings, log: LogLines, http: httpx.AsyncClient, host: str, told: str
-) -> None:
-    """What is told can be pasted on this machine, whatever it listens on."""
-    async with serving(replace(settings, host=host), log) as server:
-        response = await server.ask(http)
-
-    assert server.base_url.startswith(told)
-    assert response.status_code == 200
+    async with over(path) as http:
+        return await http.post("/verify/download-key", json=QUESTION)
 
 
 async def test_headers_of_proxies_are_not_believed(settings: Settings, log: LogLines, http: httpx.AsyncClient) -> None:

@@ -35,7 +35,7 @@ def _connection(settings: Settings) -> http.client.HTTPConnection:
     operations = settings.operations
     if operations.port is None and settings.unix_socket is not None:
         return _UnixConnection(settings.unix_socket)
-    host = settings.host if operations.port is None else operations.host or settings.host
+    host, *_ = settings.host if operations.port is None else operations.host or settings.host
     port = settings.port if operations.port is None else operations.port
     return http.client.HTTPConnection(_OWN_ADDRESS.get(host, host), port, timeout=_PATIENCE_SECONDS)
 

@@ -57,10 +57,14 @@ _REAL_STORE = (
 
 def nobody_may_ask_from_afar(settings: Settings, names: Names) -> Iterator[str]:
     """Without callers everybody who reaches the gateway may ask, so nobody else may reach it."""
-    if settings.callers or settings.unix_socket is not None or is_loopback(settings.host):
+    if settings.callers or settings.unix_socket is not None:
         return
+    afar = [host for host in settings.host if not is_loopback(host)]
+    if not afar:
+        return
+    verb = "is" if len(settings.host) == 1 else "holds"
     yield (
-        f"{names.of('host')} is {settings.host!r}, but there are no [[callers]]: without callers the gateway"
+        f"{names.of('host')} {verb} {afar[0]!r}, but there are no [[callers]]: without callers the gateway"
         " listens only on loopback (127.0.0.1, ::1, localhost) or a Unix socket"
     )
 
@@ -126,7 +130,7 @@ def operations_have_a_place(settings: Settings, names: Names) -> Iterator[str]:
             yield f"{names.of('operations.host')} is set without {names.of('operations.port')}: set both or neither"
         return
     taken = settings.unix_socket is None and port == settings.port and port != 0
-    if taken and (host is None or host == settings.host):
+    if taken and (host is None or not set(host).isdisjoint(settings.host)):
         yield (
             f"{names.of('operations.port')} is {port}, which {names.of('port')} is too: leave it out to serve both from"
             " one listener"

@@ -40,14 +40,32 @@ class Misfit(Exception):  # noqa: N818 - it names what the value is
 def convert(given: Given, kind: object) -> Any:  # noqa: ANN401 - of the kind asked for, which only the caller knows
     """Return the value as that kind. Raises `Misfit`, which never repeats what may be a secret."""
     plain = without_none(kind)
+    raw = _as_list(given) if _is_list_or_one(plain) else given.value
     try:
-        value = msgspec.convert(given.value, plain, strict=not given.textual, dec_hook=_read_custom)
+        value = msgspec.convert(raw, plain, strict=not given.textual, dec_hook=_read_custom)
     except (ValueError, OverflowError):
         # The cause would repeat the value.
         raise Misfit(_misfit(given, plain)) from None
-    if isinstance(value, frozenset) and isinstance(given.value, list) and len(value) != len(given.value):
+    if isinstance(value, frozenset | tuple) and isinstance(raw, list) and len(set(value)) != len(raw):
         raise Misfit(_misfit(given, plain))
     return value
+
+
+def _is_list_or_one(kind: object) -> bool:
+    match inspect.type_info(kind):
+        case inspect.Metadata(type=inspect.VarTupleType()):
+            return True
+    return False
+
+
+def _as_list(given: Given) -> object:
+    """Return one text as a list; where there is only text, commas part the items of a list."""
+    match given.value:
+        case str(text) if given.textual:
+            return [item.strip() for item in text.split(",")]
+        case str(text):
+            return [text]
+    return given.value
 
 
 def without_none(kind: object) -> Any:  # noqa: ANN401 - a type, which has no type that msgspec and mypy agree on

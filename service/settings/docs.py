@@ -26,18 +26,24 @@ def rendered(value: object) -> str:
     """Return a value as TOML would have it, `unset` for none, and of a secret only that it is set."""
     match value:
         case None:
-            return "unset"
+            text = "unset"
         case Secret():
-            return "set"
+            text = "set"
+        case (single,):
+            text = rendered(single)
+        case tuple():
+            text = f"[{', '.join(rendered(item) for item in value)}]"
         case frozenset():
             ordered = sorted(value, key=lambda item: (isinstance(item, str), item))
-            return f"[{', '.join(rendered(item) for item in ordered)}]"
+            text = f"[{', '.join(rendered(item) for item in ordered)}]"
         case Path():
-            return rendered(str(value))
+            text = rendered(str(value))
         case str() if not value.isprintable():
             # Bytes of a path that are not UTF-8.
-            return ascii(value)
-    return msgspec.json.encode(value).decode()
+            text = ascii(value)
+        case _:
+            text = msgspec.json.encode(value).decode()
+    return text
 
 
 def _lines(settings: Settings) -> Iterator[tuple[str, str]]:

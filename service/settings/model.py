@@ -16,8 +16,9 @@ from service.secret import RedisUrl, SealingSecret, SellerKey
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 
-Host: TypeAlias = Annotated[
-    str, Meta(pattern=r"\A[A-Za-z0-9._:%-]{1,255}\Z", extra={"expected": "a host name or an IP address"})
+Hosts: TypeAlias = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._:%-]{1,255}\Z")], ...],
+    Meta(min_length=1, extra={"expected": "a host name or an IP address, or a list of them, each only once"}),
 ]
 
 ItchGame: TypeAlias = Annotated[GameId, Meta(ge=1, le=LARGEST_ID)]
@@ -156,8 +157,8 @@ class CacheSettings(Struct, frozen=True, kw_only=True):
 class OperationsSettings(Struct, frozen=True, kw_only=True):
     """A listener of its own for `/livez`, `/readyz`, `/metrics` and `/version`."""
 
-    host: Host | None = None
-    """The address of that listener. Default: the same as `host`."""
+    host: Hosts | None = None
+    """The address of that listener, or a list of addresses. Default: the same as `host`."""
     port: Port | None = None
     """The port of that listener; 0 takes any free one. Default: unset, they are served beside the questions."""
 
@@ -229,8 +230,9 @@ class CallerSettings(Struct, frozen=True, kw_only=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything an operator can set; free of contradictions when it comes from `load_settings`."""
 
-    host: Host = "127.0.0.1"
-    """The address to listen on. Default: `127.0.0.1`; anything but loopback needs callers."""
+    host: Hosts = ("127.0.0.1",)
+    """The address to listen on, or a list of addresses; `::` is IPv4, too. Default: `127.0.0.1`; anything but loopback
+    needs callers."""
     port: Port = 8080
     """The port to listen on; 0 takes any free one. Default: 8080."""
     unix_socket: Path | None = None
@@ -239,14 +241,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Milliseconds a question may take when its caller names no deadline. Default: 3000."""
     max_requests: Annotated[int, Meta(ge=1, le=100_000)] = 1024
     """Requests that may be under way at once; whatever comes on top is answered with 503 at once. Default: 1024."""
-    drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
-    """Seconds to keep serving after SIGTERM, while load balancers notice that the gateway is not ready. Default: 5."""
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     """Connections that may be open at once; for one more the oldest idle one is closed. Default: unset, four fifths of
     the file descriptors that the process may open, at most 10000."""
     keep_alive_seconds: Annotated[int, Meta(ge=5, le=7200)] = 620
     """Seconds that a connection may be idle before the gateway closes it; longer than a load balancer in front keeps
     idle connections. Default: 620."""
+    drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
+    """Seconds to keep serving after SIGTERM, while load balancers notice that the gateway is not ready. Default: 5."""
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
     """How many gateways share the seller's key: where Redis is away, each takes its part of the budget. Default: 1."""
     sandbox: bool = False

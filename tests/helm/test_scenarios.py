@@ -110,4 +110,4 @@ def test_the_gateway_starts_with_the_manifests(tmp_path: Path) -> None:
     """Once a caller's digest is filled in, they are a configuration that the gateway accepts."""
     text = manifests().replace("0" * 64, "1" * 64)
 
-    assert Rendered(text).settings(tmp_path).host == "0.0.0.0"  # noqa: S104 - that is what a service listens on
+    assert Rendered(text).settings(tmp_path).host == ("0.0.0.0",)  # noqa: S104 - that is what a service listens on

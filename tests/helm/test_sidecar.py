@@ -42,7 +42,7 @@ def test_on_loopback(helm: Helm, game_server: Path, tmp_path: Path) -> None:
     """Only the pod itself reaches the port, so there need to be no callers."""
     settings = _settings(helm, game_server, tmp_path, listen="loopback")
 
-    assert (settings.host, settings.port, settings.callers) == ("127.0.0.1", 8080, ())
+    assert (settings.host, settings.port, settings.callers) == (("127.0.0.1",), 8080, ())
 
 
 def test_on_a_unix_socket(helm: Helm, game_server: Path, tmp_path: Path) -> None:

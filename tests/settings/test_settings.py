@@ -64,7 +64,7 @@ def test_the_whole_file(tmp_path: Path) -> None:
     assert settings.itch.timeout_seconds == 2.5
     assert settings.itch.dialect is Dialect.SERVER_SIDE
     assert settings.redis.url == RedisUrl("redis+sentinel://:pw@a:26379,b:26379/mymaster/0")
-    assert (settings.operations.host, settings.operations.port) == ("127.0.0.1", 9090)
+    assert (settings.operations.host, settings.operations.port) == (("127.0.0.1",), 9090)
     assert (settings.log.level, settings.log.format) == (LogLevel.DEBUG, LogFormat.CONSOLE)
     (game,) = settings.games
     assert (game.slug, game.id, game.grace_seconds, game.grant_press) == ("x-moon", 3, 0, True)
@@ -91,7 +91,7 @@ def test_a_flag_beats_the_environment() -> None:
 
     settings = load_settings(environ, overrides=flags)
 
-    assert (settings.port, settings.host, settings.sandbox) == (2, "::1", True)
+    assert (settings.port, settings.host, settings.sandbox) == (2, ("::1",), True)
     assert settings.unix_socket == Path("/run/gateway.sock")
 
 
@@ -167,7 +167,7 @@ def test_links_without_their_service_are_mistakes() -> None:
         load_settings(KEY | {"OWNERSHIP_GATEWAY_PORT": "tcp://10.0.0.7:8080"})
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost", "::1,127.0.0.1"])
 def test_loopback_needs_no_callers(host: str) -> None:
     """On loopback everybody may ask."""
     assert load_settings(KEY | {"OWNERSHIP_GATEWAY_HOST": host}).callers == ()
@@ -184,7 +184,7 @@ def test_some_commands_need_neither_source_nor_callers() -> None:
     """A command that asks no store and does not listen works before either is configured."""
     environ = {"OWNERSHIP_GATEWAY_HOST": "::"}
 
-    assert load_settings(environ, require_source=False, require_callers=False).host == "::"
+    assert load_settings(environ, require_source=False, require_callers=False).host == ("::",)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +222,28 @@ def test_every_form_of_redis_url(url: str) -> None:
     environ = {"OWNERSHIP_GATEWAY_REDIS__URL": url, "OWNERSHIP_GATEWAY_SECRET": "s" * 32}
 
     assert load_settings(KEY | environ).redis.url == RedisUrl(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [("::", ("::",)), ("::1,127.0.0.1", ("::1", "127.0.0.1")), (" localhost , ::1 ", ("localhost", "::1"))],
+)
+def test_a_variable_lists_addresses_with_commas(text: str, hosts: tuple[str, ...]) -> None:
+    """One address is a list of one; blanks around commas do not count."""
+    environ = {"OWNERSHIP_GATEWAY_HOST": text, "OWNERSHIP_GATEWAY_OPERATIONS__HOST": text}
+
+    settings = load_settings(KEY | environ | {"OWNERSHIP_GATEWAY_OPERATIONS__PORT": "1"}, require_callers=False)
+
+    assert (settings.host, settings.operations.host) == (hosts, hosts)
+
+
+@pytest.mark.parametrize(("toml", "hosts"), [('"::1"', ("::1",)), ('["::1", "127.0.0.1"]', ("::1", "127.0.0.1"))])
+def test_the_file_names_one_address_or_a_list(tmp_path: Path, toml: str, hosts: tuple[str, ...]) -> None:
+    """A list in the file is a list of TOML."""
+    file = tmp_path / "gateway.toml"
+    file.write_text(f"host = {toml}", encoding="utf-8")
+
+    assert load_settings(KEY, config_file=file).host == hosts
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,22 @@ def mistakes_of(environ: Mapping[str, str], file: Path | None = None) -> list[st
         ("PORT", "http", "PORT is 'http': expected a whole number from 0 to 65535"),
         ("PORT", "null", "PORT is 'null': expected a whole number from 0 to 65535"),
         ("PORT", "9" * 5000, f"PORT is '{'9' * 59}…: expected a whole number from 0 to 65535"),
-        ("HOST", "my host", "HOST is 'my host': expected a host name or an IP address"),
+        (
+            "HOST",
+            "my host",
+            "HOST is 'my host': expected a host name or an IP address, or a list of them, each only once",
+        ),
+        ("HOST", "::,", "HOST is '::,': expected a host name or an IP address, or a list of them, each only once"),
+        (
+            "HOST",
+            "::1,::1",
+            "HOST is '::1,::1': expected a host name or an IP address, or a list of them, each only once",
+        ),
+        (
+            "OPERATIONS__HOST",
+            "a b",
+            "OPERATIONS__HOST is 'a b': expected a host name or an IP address, or a list of them, each only once",
+        ),
         ("KEEP_ALIVE_SECONDS", "4", "KEEP_ALIVE_SECONDS is '4': expected a whole number from 5 to 7200"),
         ("KEEP_ALIVE_SECONDS", "7201", "KEEP_ALIVE_SECONDS is '7201': expected a whole number from 5 to 7200"),
         ("MAX_CONNECTIONS", "0", "MAX_CONNECTIONS is '0': expected a whole number from 1 to 1000000"),
@@ -197,6 +212,11 @@ def test_a_digest_of_nothing_at_all(tmp_path: Path) -> None:
             " only on loopback (127.0.0.1, ::1, localhost) or a Unix socket",
         ),
         (
+            {"SANDBOX": "true", "HOST": "::1, localhost, 10.0.0.7, ::"},
+            "OWNERSHIP_GATEWAY_HOST holds '10.0.0.7', but there are no [[callers]]: without callers the gateway listens"
+            " only on loopback (127.0.0.1, ::1, localhost) or a Unix socket",
+        ),
+        (
             {"SANDBOX": "true", "ITCH__API_KEY": "k3y"},
             "OWNERSHIP_GATEWAY_SANDBOX and OWNERSHIP_GATEWAY_ITCH__API_KEY are both set: the sandbox never stands in"
             " for a real store, keep one",
@@ -228,6 +248,11 @@ def test_a_digest_of_nothing_at_all(tmp_path: Path) -> None:
         (
             {"SANDBOX": "true", "OPERATIONS__HOST": "127.0.0.1"},
             "OWNERSHIP_GATEWAY_OPERATIONS__HOST is set without OWNERSHIP_GATEWAY_OPERATIONS__PORT: set both or neither",
+        ),
+        (
+            {"SANDBOX": "true", "HOST": "127.0.0.1,::1", "OPERATIONS__HOST": "::1", "OPERATIONS__PORT": "8080"},
+            "OWNERSHIP_GATEWAY_OPERATIONS__PORT is 8080, which OWNERSHIP_GATEWAY_PORT is too: leave it out to serve"
+            " both from one listener",
         ),
         (
             {"SANDBOX": "true", "OPERATIONS__PORT": "8080"},
@@ -266,6 +291,19 @@ def test_settings_that_contradict_each_other(environ: dict[str, str], line: str)
         ("[callers]", "callers in gateway.toml is a table: expected one [[callers]] table for each caller"),
         ("callers = [3]", "callers[#1] in gateway.toml is a single value: expected a table"),
         ('port = "8080"', "port in gateway.toml is '8080': expected a whole number from 0 to 65535"),
+        (
+            'host = "::1,127.0.0.1"',
+            "host in gateway.toml is '::1,127.0.0.1': expected a host name or an IP address, or a list of them, each"
+            " only once",
+        ),
+        (
+            "host = []",
+            "host in gateway.toml is []: expected a host name or an IP address, or a list of them, each only once",
+        ),
+        (
+            "host = 5",
+            "host in gateway.toml is 5: expected a host name or an IP address, or a list of them, each only once",
+        ),
         ("port = true", "port in gateway.toml is true: expected a whole number from 0 to 65535"),
         ("port = {a = 1}", "port in gateway.toml is a table: expected a whole number from 0 to 65535"),
         ("port = [[1]]", "port in gateway.toml is a list: expected a whole number from 0 to 65535"),

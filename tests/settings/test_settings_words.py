@@ -26,20 +26,26 @@ def test_the_description_of_the_effective_settings(tmp_path: Path) -> None:
         """,
         encoding="utf-8",
     )
-    environ = {"OWNERSHIP_GATEWAY_ITCH__API_KEY": "k3y", "OWNERSHIP_GATEWAY_UNIX_SOCKET": "/run/gateway.sock"}
+    environ = {
+        "OWNERSHIP_GATEWAY_ITCH__API_KEY": "k3y",
+        "OWNERSHIP_GATEWAY_UNIX_SOCKET": "/run/gateway.sock",
+        "OWNERSHIP_GATEWAY_OPERATIONS__HOST": "::,10.0.0.7",
+        "OWNERSHIP_GATEWAY_OPERATIONS__PORT": "9090",
+    }
 
     lines = describe(load_settings(environ, config_file=file)).splitlines()
 
     assert {
         'host = "127.0.0.1"',
         "port = 8080",
+        "max_connections = unset",
+        "keep_alive_seconds = 620",
+        'operations.host = ["::", "10.0.0.7"]',
         'unix_socket = "/run/gateway.sock"',
         "sandbox = false",
         "secret = unset",
         "itch.api_key = set",
         'itch.base_url = "https://api.itch.io"',
-        "max_connections = unset",
-        "keep_alive_seconds = 620",
         "itch.timeout = 5.0",
         "redis.url = unset",
         "log.format = unset",
