@@ -36,12 +36,33 @@ _Addresses: TypeAlias = list[tuple[socket.AddressFamily, tuple[Any, ...]]]
 """Addresses as `bind` takes them: two items for IPv4, four for IPv6."""
 
 
+class SocketPath:
+    """The path of a Unix socket that this process listens on.
+
+    It is removed once, and only while it leads to that socket: later there may be the next gateway's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode: tuple[int, int] | None = _inode(path)
+
+    def remove(self) -> None:
+        """Remove the path, the first time. Where that fails, the next gateway replaces it."""
+        inode, self._inode = self._inode, None
+        with suppress(OSError):
+            if inode is not None and _inode(self._path) == inode:
+                self._path.unlink()
+
+
 class Listeners(Struct, frozen=True, kw_only=True):
     """Open sockets, those for questions and those for `/livez`, `/readyz`, `/metrics` and `/version` alone."""
 
     questions: tuple[socket.socket, ...]
     operations: tuple[socket.socket, ...]
     """Sockets of one port. Empty where the operations are served beside the questions."""
+    path: SocketPath | None
+    """The path of the questions' Unix socket, to be removed before that socket is closed: a gateway that starts takes a
+    path without a listener for abandoned, and replaces it."""
 
     @property
     def base_url(self) -> str:
@@ -61,16 +82,18 @@ class Listeners(Struct, frozen=True, kw_only=True):
 
 def listen(settings: Settings, listening: ExitStack) -> Listeners:
     """Listen until `listening` is closed. Raises `SettingsError` where that is not possible."""
+    path = None
     questions: tuple[socket.socket, ...]
     if settings.unix_socket is not None:
-        questions = (_listen_on_path(settings.unix_socket, listening),)
+        listener, path = _listen_on_path(settings.unix_socket, listening)
+        questions = (listener,)
     else:
         questions = _listen_on_port(settings.host, settings.port, listening)
     operations: tuple[socket.socket, ...] = ()
     if settings.operations.port is not None:
         hosts = settings.operations.host or settings.host
         operations = _listen_on_port(hosts, settings.operations.port, listening)
-    return Listeners(questions=questions, operations=operations)
+    return Listeners(questions=questions, operations=operations, path=path)
 
 
 def connection_limit(settings: Settings) -> int:
@@ -157,27 +180,37 @@ def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
 # Paths.
 
 
-def _listen_on_path(path: Path, listening: ExitStack) -> socket.socket:
+def _listen_on_path(path: Path, listening: ExitStack) -> tuple[socket.socket, SocketPath]:
     """Listen on a Unix socket for the owner and its group; one that a dead process left behind is replaced."""
     listener = listening.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     try:
         if _is_abandoned(path):
             path.unlink()
         listener.bind(str(path))
+        bound = SocketPath(path)
+        listening.callback(bound.remove)
         path.chmod(0o660)
         listener.listen(_BACKLOG)
     except OSError as error:
         raise SettingsError([f"cannot listen on the Unix socket {path}: {error.strerror or error}"]) from None
-    listening.callback(path.unlink, missing_ok=True)
-    return listener
+    return listener, bound
 
 
 def _is_abandoned(path: Path) -> bool:
     if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A living process with a full backlog would be waited for.
+        probe.settimeout(0)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
             return True
+        except BlockingIOError:
+            pass
     return False
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    status = path.lstat()
+    return status.st_dev, status.st_ino

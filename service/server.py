@@ -11,7 +11,7 @@ import uvicorn
 
 from service.app import Gateway, open_gateway
 from service.http_protocol import Bounds, bounded_protocol
-from service.listening import listen
+from service.listening import Listeners, listen
 from service.observability.logs import Logging
 from service.prompt_protocol import prompt_protocol
 from service.settings import Settings
@@ -46,7 +46,7 @@ async def serve(
         async with open_gateway(settings, log=log) as gateway:
             gateway.asgi.operations_port = listeners.operations_port
             server = _Server(_config(gateway, settings, bounds=bounds))
-            _stop_at_signals(server, gateway, log, drain_seconds=settings.drain_seconds)
+            _stop_at_signals(server, gateway, listeners, log, drain_seconds=settings.drain_seconds)
             _spare_the_collector()
             log.logger.info("started", listening=listeners.base_url, operations_port=gateway.asgi.operations_port)
             started(gateway, listeners.base_url)
@@ -88,10 +88,14 @@ def _config(gateway: Gateway, settings: Settings, *, bounds: Bounds) -> uvicorn.
     )
 
 
-def _stop_at_signals(server: uvicorn.Server, gateway: Gateway, log: Logging, *, drain_seconds: float) -> None:
+def _stop_at_signals(
+    server: uvicorn.Server, gateway: Gateway, listeners: Listeners, log: Logging, *, drain_seconds: float
+) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
+        if listeners.path is not None:
+            listeners.path.remove()
         server.should_exit = True
 
     def drain() -> None:

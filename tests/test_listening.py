@@ -60,6 +60,7 @@ def test_address_is_listened_on(listening: ExitStack, host: str) -> None:
 
     assert names(listeners.questions) == [host]
     assert listeners.operations == ()
+    assert listeners.path is None
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -264,11 +265,16 @@ def connect(path: Path) -> None:
         client.connect(str(path))
 
 
-def test_unix_socket_in_use_is_left_alone(listening: ExitStack, path: Path) -> None:
-    """The first gateway keeps its path."""
+@pytest.mark.parametrize("waiting", [0, 2], ids=["idle", "with a full backlog"])
+def test_unix_socket_in_use_is_left_alone(listening: ExitStack, path: Path, waiting: int) -> None:
+    """The first gateway keeps its path, also when it is too busy to accept."""
     living = listening.enter_context(socket.socket(socket.AF_UNIX))
     living.bind(str(path))
-    living.listen()
+    living.listen(0)
+    for _ in range(waiting):
+        client = listening.enter_context(socket.socket(socket.AF_UNIX))
+        client.settimeout(0)
+        client.connect_ex(str(path))
     with pytest.raises(SettingsError) as raised:
         listen(at(path), listening)
 
@@ -282,6 +288,28 @@ def test_file_in_place_of_a_unix_socket_is_left_alone(listening: ExitStack, tmp_
     path.write_text("precious")
     with pytest.raises(SettingsError, match="cannot listen on the Unix socket"):
         listen(at(path), listening)
+
+    assert path.read_text() == "precious"
+
+
+def test_removed_path_is_the_next_gateways(listening: ExitStack, path: Path) -> None:
+    """A gateway that stops makes room for the next one, and leaves its socket alone when it ends."""
+    with ExitStack() as stack:
+        last = listen(at(path), stack)
+        assert last.path is not None
+        last.path.remove()
+        listen(at(path), listening)
+        last.path.remove()
+
+    connect(path)
+
+
+def test_path_that_leads_elsewhere_is_left_alone(path: Path) -> None:
+    """An operator replaced the socket by hand."""
+    with ExitStack() as stack:
+        listen(at(path), stack)
+        path.unlink()
+        path.write_text("precious")
 
     assert path.read_text() == "precious"
 

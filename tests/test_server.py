@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from service.app import Gateway
+from service.listening import listen
 from service.sandbox import seed
 from service.server import serve
 from service.settings import OperationsSettings, Settings, load_settings
@@ -184,6 +185,25 @@ async def test_unix_socket_is_for_owner_and_group(settings: Settings, log: LogLi
         response = await ask_over(path)
 
     assert (server.base_url, mode, response.json()["outcome"]) == (f"unix:{path}", 0o660, "owned")
+
+
+async def test_stopping_server_makes_room_for_the_next(settings: Settings, log: LogLines, tmp_path: Path) -> None:
+    """A server that still finishes a question has no path, and leaves alone what the next server has there."""
+    path = tmp_path / "gateway.sock"
+    here = replace(settings, unix_socket=path, deadline_ms=10_000)
+    async with serving(here, log) as server, over(path) as http:
+        await http.put("/sandbox/faults", json={"latency_ms": 4000})
+        asking = asyncio.create_task(ask_over(path))
+        await until(server.gateway.asgi.in_flight)
+        os.kill(os.getpid(), signal.SIGINT)
+        await until(lambda: not path.exists())
+        assert not asking.done()
+        with ExitStack() as listening:
+            listen(here, listening)
+            asking.cancel()
+            await server.ends()
+
+            assert path.is_socket()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
