@@ -10,7 +10,7 @@ import click
 from service.api.callers import TOKEN_PREFIX
 from service.cli.exits import Exit, exit_codes
 from service.rights import Right
-from service.settings.conversion import Given, Misfit, convert
+from service.settings.conversion import Misfit, RawValue, convert
 from service.settings.docs import rendered
 from service.settings.model import CALLER, CallerSettings
 
@@ -58,7 +58,7 @@ def new_caller(*, name: str, games: tuple[str, ...], rights: tuple[str, ...], ra
 def _fitting(value: object, key: str, written: str) -> Any:  # noqa: ANN401 - of the kind that the setting has
     """Return the value as the setting would take it from the TOML file."""
     try:
-        return convert(Given(value, written=written, textual=True), CALLER[key].type)
+        return convert(RawValue(value, written=written, textual=True), CALLER[key].type)
     except Misfit as misfit:
         raise click.UsageError(str(misfit)) from None
 

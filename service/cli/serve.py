@@ -38,7 +38,7 @@ as long as the resolver is patient, which is seconds."""
 @sandbox_option
 @click.option(
     "--host",
-    help="The address to listen on, or several with commas between; anything but loopback needs callers.  [default: 127.0.0.1]",
+    help="The address to listen on, or several with commas; anything but loopback needs callers.  [default: 127.0.0.1]",
 )
 @click.option("--port", type=int, help="The port to listen on; 0 takes any free one.  [default: 8080]")
 def serve(*, config: Path | None, host: str | None, port: int | None, sandbox: bool | None) -> None:

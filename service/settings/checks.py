@@ -9,32 +9,32 @@ from typing import Final, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from service.secret import SellerKey
-from service.settings.conversion import Given, split_url
+from service.settings.conversion import RawValue, split_url
 from service.settings.model import DEFAULT_BASE_URLS, CallerSettings, Dialect, GameSettings, Settings
 from service.settings.sources import variable
 
 
 class Names:
-    """Calls every setting as the operator wrote it, and one that was not given by its environment variable."""
+    """The names of settings in mistakes: as the operator wrote them, else the environment variable."""
 
-    def __init__(self, given: Mapping[str, Given], *, file_name: str) -> None:
+    def __init__(self, given: Mapping[str, RawValue], *, file_name: str) -> None:
         self._given = given
         self._file_name = file_name
 
     def of(self, key: str) -> str:
-        """Return what a setting is called that exists once, by its dotted key."""
+        """Return the name of a setting that exists once, by its dotted key."""
         return self._given[key].written if key in self._given else variable(key)
 
     def given(self, *keys: str) -> list[str]:
-        """Return what those of the settings are called that were given at all, even if with a mistake."""
+        """Return the names of those settings that were given at all, even if with a mistake."""
         return [self._given[key].written for key in keys if key in self._given]
 
     def of_game(self, game: GameSettings, key: str = "") -> str:
-        """Return what a game, or a setting of it, is called."""
+        """Return the name of a game, or of a setting of it."""
         return f"games.{game.slug}{key and f'.{key}'} in {self._file_name}"
 
     def of_caller(self, caller: CallerSettings, key: str) -> str:
-        """Return what a setting of a caller is called."""
+        """Return the name of a setting of a caller."""
         return f"callers[{caller.name}].{key} in {self._file_name}"
 
 
@@ -55,8 +55,8 @@ _REAL_STORE = (
 )
 
 
-def nobody_may_ask_from_afar(settings: Settings, names: Names) -> Iterator[str]:
-    """Without callers everybody who reaches the gateway may ask, so nobody else may reach it."""
+def remote_callers_have_tokens(settings: Settings, names: Names) -> Iterator[str]:
+    """Without callers no token is asked for, so only this machine may reach the gateway."""
     if settings.callers or settings.unix_socket is not None:
         return
     afar = [host for host in settings.host if not is_loopback(host)]
@@ -70,7 +70,7 @@ def nobody_may_ask_from_afar(settings: Settings, names: Names) -> Iterator[str]:
 
 
 def there_is_a_source(settings: Settings, names: Names) -> Iterator[str]:
-    """Something has to answer."""
+    """Questions need a store that answers them: itch.io with a key, or the sandbox."""
     if settings.sandbox or names.given("itch.api_key", "itch.api_key_file"):
         return
     yield (
@@ -80,7 +80,7 @@ def there_is_a_source(settings: Settings, names: Names) -> Iterator[str]:
 
 
 def sandbox_stands_alone(settings: Settings, names: Names) -> Iterator[str]:
-    """A sandbox beside a real key would grant everything to everybody who has read the sandbox's README."""
+    """A sandbox beside a real key would let in every player who has read the sandbox's README."""
     if not settings.sandbox:
         return
     for name in names.given(*_REAL_STORE):
@@ -115,7 +115,7 @@ def redis_is_sealed(settings: Settings, names: Names) -> Iterator[str]:
 
 
 def secrets_differ(settings: Settings, names: Names) -> Iterator[str]:
-    """Whoever learns the one must not have the other."""
+    """A leak of the one must not be a leak of the other."""
     secret = settings.secret
     for name, key in (("itch.api_key", settings.itch.api_key), ("itch.next_api_key", settings.itch.next_api_key)):
         if key is not None and secret is not None and key.reveal() == secret.reveal():
@@ -140,7 +140,7 @@ def operations_have_a_place(settings: Settings, names: Names) -> Iterator[str]:
 # Contradictions in and between the tables of games and callers.
 
 _DIGESTS_OF_NOTHING = {hashlib.sha256(text).digest() for text in (b"", b" ", b"\n", b"\r\n")} | {bytes(32)}
-"""What hashing comes to when the token got lost on the way, as in `echo $TOKEN | sha256sum`; and no digest at all."""
+"""Digests of an empty token or a line break, as `echo $TOKEN | sha256sum` makes where TOKEN is unset; and all zeros."""
 
 _LISTED = 5
 """Ids that a line repeats: enough to find them."""
@@ -165,8 +165,8 @@ def grace_outlasts_freshness(settings: Settings, names: Names) -> Iterator[str]:
             )
 
 
-def nobody_is_granted_and_banned(settings: Settings, names: Names) -> Iterator[str]:
-    """One of the two must be a mistake."""
+def grants_and_bans_differ(settings: Settings, names: Names) -> Iterator[str]:
+    """A user in both lists is a mistake in one of them."""
     for game in settings.games:
         both = sorted(game.grant_user_ids & game.ban_user_ids)
         if both:
@@ -175,7 +175,7 @@ def nobody_is_granted_and_banned(settings: Settings, names: Names) -> Iterator[s
 
 
 def callers_differ(settings: Settings, names: Names) -> Iterator[str]:
-    """A name or a token that two callers share tells nobody who asks."""
+    """A name or a token that two callers share does not tell them apart."""
     by_name: defaultdict[str, int] = defaultdict(int)
     by_token: dict[bytes, CallerSettings] = {}
     for caller in settings.callers:
@@ -191,7 +191,7 @@ def callers_differ(settings: Settings, names: Names) -> Iterator[str]:
 
 
 def callers_have_tokens(settings: Settings, names: Names) -> Iterator[str]:
-    """A digest of nothing would let in whoever sends no token, or be nobody's."""
+    """The digest of an empty token would let in requests without one; that of all zeros is a template's."""
     for caller in settings.callers:
         if caller.token_digest in _DIGESTS_OF_NOTHING:
             name = names.of_caller(caller, "token_sha256")
@@ -199,7 +199,7 @@ def callers_have_tokens(settings: Settings, names: Names) -> Iterator[str]:
 
 
 def callers_name_games_that_exist(settings: Settings, names: Names) -> Iterator[str]:
-    """A game that nobody configured is a typo; only without any games every numeric id may be asked about."""
+    """A game that is not configured is a typo; only without any games every numeric id may be asked about."""
     slugs = {game.slug for game in settings.games}
     ids = {str(game.id) for game in settings.games}
     for caller in settings.callers:
@@ -212,10 +212,10 @@ def callers_name_games_that_exist(settings: Settings, names: Names) -> Iterator[
                 yield f"{name} holds {game!r}, which is no game: expected a slug or id from [games.<slug>]"
 
 
-# What can be said about an address without asking the network.
+# Addresses, as far as they can be judged without asking the network.
 
 _HOST_AND_PORT: Final = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]*)?")
-"""The whole of it: `urlsplit` finds the host ::1 in `[::1].evil.com`, and leaves `%00` to who resolves the name."""
+"""Host and port as a whole: `urlsplit` finds the host ::1 in `[::1].evil.com`, and passes `%00` on to the resolver."""
 
 
 def is_loopback(host: str) -> bool:
@@ -259,7 +259,7 @@ Check: TypeAlias = Callable[[Settings, Names], Iterator[str]]
 
 
 CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
-    (nobody_may_ask_from_afar, {"host", "unix_socket", "callers"}),
+    (remote_callers_have_tokens, {"host", "unix_socket", "callers"}),
     (there_is_a_source, {"sandbox"}),
     (sandbox_stands_alone, {"sandbox"}),
     (base_url_is_safe, {"itch.base_url", "itch.dialect"}),
@@ -268,7 +268,7 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (operations_have_a_place, {"host", "port", "unix_socket", "operations.host", "operations.port"}),
     (ids_name_one_game, set()),
     (grace_outlasts_freshness, set()),
-    (nobody_is_granted_and_banned, set()),
+    (grants_and_bans_differ, set()),
     (callers_differ, set()),
     (callers_have_tokens, set()),
     (callers_name_games_that_exist, {"games"}),

@@ -1,4 +1,4 @@
-"""One value at a time: what was given, whether it fits, and in which words to say that it does not."""
+"""From a value as it was given to a value of its type, or to one line that says what was expected."""
 
 import os
 import re
@@ -19,10 +19,10 @@ _WIDEST_INTEGER: Final = 64
 """Bits; Python refuses to print the longest integers, which TOML can hold."""
 
 
-class Given:
-    """A value, and `written`, what the person who gave it calls it.
+class RawValue:
+    """A value as it was given, and in `written` the name of its setting in the operator's words.
 
-    What is `textual` comes from a place that knows text only: there "5" is a number too.
+    A `textual` value comes from a place that knows text only: there "5" is a number, too.
     """
 
     __slots__ = ("textual", "value", "written")
@@ -34,10 +34,10 @@ class Given:
 
 
 class Misfit(Exception):  # noqa: N818 - it names what the value is
-    """The value does not fit; the text is a whole line for the person who gave it."""
+    """A value that does not fit its setting. The text is a whole line for the operator."""
 
 
-def convert(given: Given, kind: object) -> Any:  # noqa: ANN401 - of the kind asked for, which only the caller knows
+def convert(given: RawValue, kind: object) -> Any:  # noqa: ANN401 - of the kind asked for, which only the caller knows
     """Return the value as that kind. Raises `Misfit`, which never repeats what may be a secret."""
     plain = without_none(kind)
     raw = _as_list(given) if _is_list_or_one(plain) else given.value
@@ -58,7 +58,7 @@ def _is_list_or_one(kind: object) -> bool:
     return False
 
 
-def _as_list(given: Given) -> object:
+def _as_list(given: RawValue) -> object:
     """Return one text as a list; where there is only text, commas part the items of a list."""
     match given.value:
         case str(text) if given.textual:
@@ -69,7 +69,7 @@ def _as_list(given: Given) -> object:
 
 
 def without_none(kind: object) -> Any:  # noqa: ANN401 - a type, which has no type that msgspec and mypy agree on
-    """Return what a field holds when it is set."""
+    """Return the type of a field that is set."""
     if get_origin(kind) not in {Union, UnionType}:
         return kind
     return next(part for part in get_args(kind) if part is not NoneType)
@@ -93,7 +93,7 @@ def expectation(kind: object) -> str:
 
 
 def is_quiet(kind: object) -> bool:
-    """Whether a value of that kind must not be repeated: it is a secret, or stands where people put one by mistake."""
+    """Whether values of the kind must not be repeated: secrets, and settings that secrets are put into by mistake."""
     match inspect.type_info(without_none(kind)):
         case inspect.Metadata(extra={"quiet": True}) | inspect.CustomType():
             return True
@@ -127,14 +127,14 @@ def _range(number: inspect.IntType | inspect.FloatType) -> str:
     return f"{name} from {number.ge} to {number.le}"
 
 
-def _misfit(given: Given, kind: object) -> str:
+def _misfit(given: RawValue, kind: object) -> str:
     if is_quiet(kind):
         return f"{given.written} cannot be used: expected {expectation(kind)}"
     return f"{given.written} is {shown(given.value)}: expected {expectation(kind)}"
 
 
 def _read_custom(kind: type[Any], value: object) -> object:
-    """Build what msgspec does not know. A `ValueError` from here arrives as one of msgspec's own."""
+    """Build paths and secrets, which msgspec does not know. It turns a `ValueError` from here into its own."""
     if isinstance(value, kind):
         return value
     if not isinstance(value, str) or not value:
@@ -147,7 +147,7 @@ def _read_custom(kind: type[Any], value: object) -> object:
     return kind(value)
 
 
-# What a secret must look like to be usable at all.
+# Secrets and URLs.
 
 
 REDIS_SCHEMES: Final = (
@@ -162,7 +162,7 @@ REDIS_SCHEMES: Final = (
 
 
 _VISIBLE: Final = re.compile(r"[!-\[\]-~]+")
-"""Printable ASCII but the backslash, which some read as a slash: then two readers see two hosts."""
+"""Printable ASCII but the backslash: some readers of URLs take it for a slash, and so see another host."""
 
 
 SHORTEST_SEALING_SECRET: Final = 32
@@ -217,7 +217,7 @@ def split_url(url: str) -> SplitResult | None:
 
 
 class Mistakes:
-    """One readable line a mistake, and which settings are unusable because of it.
+    """One readable line for each mistake, and the settings that are unusable because of it.
 
     A check that builds on an unusable setting would only find the consequences of a mistake already named.
     """
@@ -227,7 +227,7 @@ class Mistakes:
         self._unusable: set[str] = set()
 
     def add(self, line: str, *, unusable: str | None = None) -> None:
-        """Take a line, and the key of the setting that has no usable value because of it."""
+        """Add a line, and the key of the setting that has no usable value because of it."""
         self.lines.append(line)
         if unusable is not None:
             self._unusable.add(unusable)

@@ -15,8 +15,8 @@ from typing import Any, Final
 from msgspec.structs import FieldInfo
 
 from service.errors import SettingsError
-from service.settings.checks import CHECKS, Check, Names, nobody_may_ask_from_afar, there_is_a_source
-from service.settings.conversion import Given, Misfit, Mistakes, convert, expectation
+from service.settings.checks import CHECKS, Check, Names, remote_callers_have_tokens, there_is_a_source
+from service.settings.conversion import Misfit, Mistakes, RawValue, convert, expectation
 from service.settings.model import (
     CALLER,
     GAME,
@@ -29,7 +29,15 @@ from service.settings.model import (
     Settings,
     fields_of,
 )
-from service.settings.sources import CONFIG, Table, TomlFile, read_environment, read_flags, read_secret_files, read_toml
+from service.settings.sources import (
+    CONFIG,
+    RawTable,
+    TomlFile,
+    read_environment,
+    read_flags,
+    read_secret_files,
+    read_toml,
+)
 
 _NO_FILE: Final = "the TOML file"
 
@@ -64,11 +72,11 @@ def load_settings(
     # 3.
     settings = _assemble(given, file or TomlFile(_NO_FILE), mistakes)
 
-    # 4. Without the file nobody knows what would have stood in it.
+    # 4. While the file cannot be read, settings that it may hold must not be reported as missing.
     if file is not None:
         waived: set[Check] = set()
         waived |= set() if require_source else {there_is_a_source}
-        waived |= set() if require_callers else {nobody_may_ask_from_afar}
+        waived |= set() if require_callers else {remote_callers_have_tokens}
         names = Names(given, file_name=file.name)
         for check, needs in CHECKS:
             if check not in waived and mistakes.leave_usable(needs):
@@ -86,14 +94,14 @@ def _read_file(environ: Mapping[str, str], config_file: Path | None, mistakes: M
     if config_file is None and not named:
         return TomlFile(_NO_FILE)
     try:
-        path: Path = config_file or convert(Given(named, written=CONFIG, textual=True), Path)
+        path: Path = config_file or convert(RawValue(named, written=CONFIG, textual=True), Path)
     except Misfit as misfit:
         mistakes.add(str(misfit))
         return None
     return read_toml(path, mistakes)
 
 
-def _assemble(given: Mapping[str, Given], file: TomlFile, mistakes: Mistakes) -> Settings:
+def _assemble(given: Mapping[str, RawValue], file: TomlFile, mistakes: Mistakes) -> Settings:
     """Return the settings; where a value does not fit, its default stands in and the mistake is noted.
 
     A game or a caller with a mistake in it is left out.
@@ -127,7 +135,7 @@ def _callers(file: TomlFile, mistakes: Mistakes) -> Iterator[CallerSettings]:
 
 
 def _entry(
-    table: Table, fields: Mapping[str, FieldInfo], file: TomlFile, mistakes: Mistakes, *, unusable: str
+    table: RawTable, fields: Mapping[str, FieldInfo], file: TomlFile, mistakes: Mistakes, *, unusable: str
 ) -> dict[str, Any] | None:
     values = _convert_all(table.values, fields, mistakes, unusable=unusable)
     lacking = [key for key, field in fields.items() if field.required and key not in table.values]
@@ -140,7 +148,7 @@ def _entry(
 
 
 def _convert_all(
-    given: Mapping[str, Given],
+    given: Mapping[str, RawValue],
     fields: Mapping[str, FieldInfo],
     mistakes: Mistakes,
     *,

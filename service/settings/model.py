@@ -10,9 +10,9 @@ from service.ownership import LARGEST_ID, GameId, PlayerId, ProofKind
 from service.rights import Right
 from service.secret import RedisUrl, SealingSecret, SellerKey
 
-# What a value may be: types that carry their bounds, and words for what cannot be read off the bounds. `expected`
-# completes the sentence "expected ..."; a `quiet` value is never repeated to anybody, because people put secrets there
-# by mistake: the token instead of its hash, a password inside a URL.
+# Types of values: they carry their bounds, and words for what cannot be read off the bounds. `expected` completes the
+# sentence "expected ..."; a `quiet` value is never repeated, because people put secrets there by mistake: the token
+# instead of its hash, a password inside a URL.
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 
@@ -75,7 +75,7 @@ ContactUrl: TypeAlias = Annotated[
 
 
 class Dialect(StrEnum):
-    """Which of itch.io's two APIs is spoken."""
+    """The two APIs of itch.io."""
 
     CURRENT = "current"
     SERVER_SIDE = "server-side"
@@ -91,7 +91,7 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How a log line looks."""
+    """The forms of a log line."""
 
     JSON = "json"
     CONSOLE = "console"
@@ -104,7 +104,7 @@ DEFAULT_BASE_URLS: Final = {
 
 
 class ItchSettings(Struct, frozen=True, kw_only=True):
-    """How itch.io is asked."""
+    """The itch.io account, its API, and the pace of requests."""
 
     api_key: SellerKey | None = None
     """The seller's itch.io API key. Default: unset; either it or the sandbox is needed."""
@@ -116,10 +116,10 @@ class ItchSettings(Struct, frozen=True, kw_only=True):
     next_api_key_file: Path | None = None
     """A file that holds that other key; it is read again when the file changes. Default: unset."""
     base_url: BaseUrl | None = None
-    """Where the API is, without user name, query and fragment; https, or http on loopback.
+    """The address of the API, without user name, query and fragment; https, or http on loopback.
     Default: `https://api.itch.io`, with the `server-side` dialect `https://itch.io/api/1`."""
     dialect: Dialect = Dialect.CURRENT
-    """Which API is spoken: `current` (api.itch.io) or `server-side` (itch.io/api/1). Default: `current`."""
+    """The API that is spoken: `current` (api.itch.io) or `server-side` (itch.io/api/1). Default: `current`."""
     rate: Annotated[float, Meta(gt=0, le=8)] = 6.0
     """Requests a second to itch.io, of all replicas together. Default: 6; itch.io's own client stops at 8."""
     burst: Annotated[int, Meta(ge=1, le=15)] = 12
@@ -131,7 +131,7 @@ class ItchSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def effective_base_url(self) -> str:
-        """Where the API is, the dialect's own address unless another is set; ends in no slash."""
+        """The address of the API, the dialect's own unless another is set; ends in no slash."""
         return (self.base_url or DEFAULT_BASE_URLS[self.dialect]).rstrip("/")
 
 
@@ -139,7 +139,7 @@ class RedisSettings(Struct, frozen=True, kw_only=True):
     """The second cache tier, which all replicas share."""
 
     url: RedisUrl | None = None
-    """Where Redis is: `redis://`, `rediss://`, `unix://`, and `redis+sentinel://`, `redis+cluster://` with
+    """The address of Redis: `redis://`, `rediss://`, `unix://`, and `redis+sentinel://`, `redis+cluster://` with
     their `rediss` forms. Default: unset, the in-process cache only."""
     url_file: Path | None = None
     """A file that holds the Redis URL. Default: unset."""
@@ -149,9 +149,9 @@ class CacheSettings(Struct, frozen=True, kw_only=True):
     """The first cache tier, in the process."""
 
     max_entries: Annotated[int, Meta(ge=1, le=10_000_000)] = 200_000
-    """How many observations the process keeps at most. Default: 200000."""
+    """Observations that the process keeps at most. Default: 200000."""
     max_mebibytes: Annotated[int, Meta(ge=1, le=65_536)] = 64
-    """How much memory they may take, in MiB; a fifth of it is for answers ready to be given again. Default: 64."""
+    """Memory that they may take, in MiB; a fifth of it is for answers ready to be given again. Default: 64."""
 
 
 class OperationsSettings(Struct, frozen=True, kw_only=True):
@@ -164,7 +164,7 @@ class OperationsSettings(Struct, frozen=True, kw_only=True):
 
 
 class LogSettings(Struct, frozen=True, kw_only=True):
-    """What is logged, and how."""
+    """The log: its level and its form."""
 
     level: LogLevel = LogLevel.INFO
     """The least important events that are logged: `debug`, `info`, `warning` or `error`. Default: `info`."""
@@ -179,20 +179,20 @@ class GameSettings(Struct, frozen=True, kw_only=True):
     id: ItchGame
     """The number that itch.io gave the game; `ownership-gateway games` lists them. Required."""
     accept: Accept = frozenset({ProofKind.DOWNLOAD_KEY, ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE})
-    """What counts as owning the game. `web_purchase`, a payment without a download key, is opt-in.
+    """Proofs that count as owning the game. `web_purchase`, a payment without a download key, is opt-in.
     Default: the other three."""
     grant_user_ids: ItchUsers = frozenset()
-    """itch.io users who are let in without the store being asked: staff, testers. Default: nobody."""
+    """itch.io users who are let in without the store being asked: staff, testers. Default: none."""
     ban_user_ids: ItchUsers = frozenset()
-    """itch.io users who are kept out whatever they own. Default: nobody."""
+    """itch.io users who are kept out even if they own the game. Default: none."""
     grant_press: bool = False
     """Whether itch.io's press accounts are let in. Default: no."""
     owned_fresh_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 3600
-    """How many seconds the store's yes is repeated before it is asked again. Default: an hour."""
+    """Seconds that the store's yes is repeated before it is asked again. Default: an hour."""
     not_owned_seconds: Annotated[int, Meta(ge=1, le=300)] = 45
-    """How many seconds the store's no is repeated before it is asked again. Default: 45."""
+    """Seconds that the store's no is repeated before it is asked again. Default: 45."""
     grace_seconds: Annotated[int, Meta(ge=0, le=259_200)] = 86_400
-    """How many seconds the store's yes may still be used while the store says nothing; 0 turns that off,
+    """Seconds that the store's yes may still be used while the store gives no usable answer; 0 turns that off,
     anything else is at least `owned_fresh_seconds`. Default: a day, at most three."""
 
 
@@ -200,7 +200,7 @@ class CallerSettings(Struct, frozen=True, kw_only=True):
     """One game server, or one fleet of them, that may ask. What is not listed is refused."""
 
     name: CallerName
-    """What logs and metrics call the caller. Required."""
+    """The name of the caller in logs and metrics. Required."""
     token_sha256: TokenDigest
     """The SHA-256 of the caller's whole token, in hexadecimal; `ownership-gateway new-caller` prints it. Required."""
     games: GameNames
@@ -209,7 +209,7 @@ class CallerSettings(Struct, frozen=True, kw_only=True):
         frozenset[Right],
         Meta(min_length=1, extra={"expected": f"a list of at least one of {', '.join(Right)}, each only once"}),
     ]
-    """What it may do. `assert:user` and `assert:email` let it vouch for players itself. Required."""
+    """The rights that it has. `assert:user` and `assert:email` let it vouch for players itself. Required."""
     rate: Annotated[float, Meta(gt=0, le=100_000)] = 50.0
     """Questions a second; bursts may hold twice as many. Default: 50."""
     failed_keys_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 60
@@ -240,7 +240,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     deadline_ms: Annotated[int, Meta(ge=50, le=10_000)] = 3000
     """Milliseconds a question may take when its caller names no deadline. Default: 3000."""
     max_requests: Annotated[int, Meta(ge=1, le=100_000)] = 1024
-    """Requests that may be under way at once; whatever comes on top is answered with 503 at once. Default: 1024."""
+    """Requests that may be under way at once; more are answered with 503 at once. Default: 1024."""
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     """Connections that may be open at once; for one more the oldest idle one is closed. Default: unset, four fifths of
     the file descriptors that the process may open, at most 10000."""
@@ -250,7 +250,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[float, Meta(ge=0, le=600)] = 5.0
     """Seconds to keep serving after SIGTERM, while load balancers notice that the gateway is not ready. Default: 5."""
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
-    """How many gateways share the seller's key: where Redis is away, each takes its part of the budget. Default: 1."""
+    """Gateways that share the seller's key: while Redis is away, each takes its part of the budget. Default: 1."""
     sandbox: bool = False
     """Answer from the built-in sandbox instead of itch.io. Default: `false`."""
     secret: SealingSecret | None = None
@@ -274,7 +274,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return frozenset(ids.get(str(game)) or GameId(int(game)) for game in caller.games)
 
 
-# Which settings there are, read off the structs, so that no second list can disagree with them.
+# The keys of all settings, read off the structs, so that no second list can disagree with them.
 
 
 def fields_of(struct: type[Struct]) -> dict[str, structs.FieldInfo]:
@@ -294,7 +294,7 @@ def is_group(kind: object) -> TypeGuard[type[Struct]]:
 GROUPS: Final[dict[str, type[Struct]]] = {
     field.encode_name: field.type for field in structs.fields(Settings) if is_group(field.type)
 }
-"""What stands in a table of its own, once."""
+"""Groups of settings: each is a table of its own, once."""
 
 SINGLE: Final[dict[str, structs.FieldInfo]] = fields_of(Settings) | {
     f"{group}.{key}": field for group, struct in GROUPS.items() for key, field in fields_of(struct).items()
@@ -302,10 +302,10 @@ SINGLE: Final[dict[str, structs.FieldInfo]] = fields_of(Settings) | {
 """Every setting that exists once, by its dotted key; these the environment can set."""
 
 GAME: Final = {key: field for key, field in fields_of(GameSettings).items() if key != "slug"}
-"""What can stand in a game's table, whose name is the slug."""
+"""The settings of one game; its slug is the name of the table."""
 
 CALLER: Final = fields_of(CallerSettings)
-"""What can stand in a caller's table."""
+"""The settings of one caller."""
 
 SECRET_FILES: Final[dict[str, str]] = {key.removesuffix("_file"): key for key in SINGLE if key.endswith("_file")}
 """The key of each secret, and the key that names a file with it."""

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from service.settings.conversion import Given, Misfit, Mistakes, convert, shown
+from service.settings.conversion import Misfit, Mistakes, RawValue, convert, shown
 from service.settings.model import CALLER, GAME, GROUPS, SECRET_FILES, SINGLE, Settings, fields_of
 
 # Environment variables.
@@ -29,16 +29,16 @@ _KEYS: Final = {variable(key): key for key in SINGLE}
 _ONLY_IN_TOML: Final = {"GAMES": "[games.<slug>]", "CALLERS": "[[callers]]"}
 
 
-def read_environment(environ: Mapping[str, str], mistakes: Mistakes) -> dict[str, Given]:
-    """Return what the variables with our prefix set. An empty variable sets nothing, as Compose and Helm expect."""
-    given: dict[str, Given] = {}
+def read_environment(environ: Mapping[str, str], mistakes: Mistakes) -> dict[str, RawValue]:
+    """Return the values of variables with our prefix. An empty variable sets nothing, as Compose and Helm expect."""
+    given: dict[str, RawValue] = {}
     for name, text in sorted(environ.items()):
         if not name.upper().startswith(PREFIX) or name == CONFIG or _is_service_link(name, environ):
             continue
         if name not in _KEYS:
             mistakes.add(_unknown(name))
         elif text:
-            given[_KEYS[name]] = Given(text, written=name, textual=True)
+            given[_KEYS[name]] = RawValue(text, written=name, textual=True)
     return given
 
 
@@ -83,15 +83,15 @@ def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:
 # Flags of the command line.
 
 
-def read_flags(overrides: Mapping[str, object], mistakes: Mistakes) -> dict[str, Given]:
+def read_flags(overrides: Mapping[str, object], mistakes: Mistakes) -> dict[str, RawValue]:
     """Return the values of flags that were used, by the dotted keys of their settings."""
-    given: dict[str, Given] = {}
+    given: dict[str, RawValue] = {}
     for key, value in overrides.items():
         flag = "--" + key.replace(".", "-").replace("_", "-")
         if key not in SINGLE:
             mistakes.add(unknown(flag, did_you_mean(key, SINGLE)))
         elif value is not None:
-            given[key] = Given(value, written=flag, textual=True)
+            given[key] = RawValue(value, written=flag, textual=True)
     return given
 
 
@@ -102,23 +102,23 @@ _POSITION: Final = re.compile(r"\(at (line \d+, column \d+|end of document)\)\Z"
 _TABLES: Final = ("games", "callers")
 
 
-class Table:
-    """One game or one caller as it stands in the file; `where` is what a line calls it."""
+class RawTable:
+    """One game or one caller as it stands in the file; `where` is its name in mistakes."""
 
     def __init__(self, key: str, where: str) -> None:
         self.key = key
         self.where = where
-        self.values: dict[str, Given] = {}
+        self.values: dict[str, RawValue] = {}
 
 
 class TomlFile:
-    """What stands in the file: settings that exist once, and the tables of games and callers."""
+    """The contents of the file: settings that exist once, and the tables of games and callers."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.single: dict[str, Given] = {}
-        self.games: list[Table] = []
-        self.callers: list[Table] = []
+        self.single: dict[str, RawValue] = {}
+        self.games: list[RawTable] = []
+        self.callers: list[RawTable] = []
 
 
 def read_toml(path: Path, mistakes: Mistakes) -> TomlFile | None:
@@ -166,7 +166,7 @@ class _Reader:
 
     def _read_games(self, value: object) -> None:
         for slug, item in (self._dict("games", value, unusable="games") or {}).items():
-            game = Table(slug, f"games.{_quoted(slug)}")
+            game = RawTable(slug, f"games.{_quoted(slug)}")
             table = self._dict(game.where, item, unusable="games")
             if table is not None:
                 game.values = self._values(f"{game.where}.", table, GAME)
@@ -179,7 +179,7 @@ class _Reader:
         for number, item in enumerate(value, start=1):
             name = item.get("name") if isinstance(item, dict) else None
             label = name if isinstance(name, str) and _BARE_KEY.fullmatch(name) else f"#{number}"
-            caller = Table(label, f"callers[{label}]")
+            caller = RawTable(label, f"callers[{label}]")
             table = self._dict(caller.where, item, unusable="callers")
             if table is not None:
                 caller.values = self._values(f"{caller.where}.", table, CALLER)
@@ -197,13 +197,13 @@ class _Reader:
 
     def _values(
         self, prefix: str, table: Mapping[str, Any], known: Iterable[str], *, elsewhere: Iterable[str] = ()
-    ) -> dict[str, Given]:
-        """Return what the table sets. What it does not know was perhaps meant for `elsewhere`, by its dotted key."""
-        given: dict[str, Given] = {}
+    ) -> dict[str, RawValue]:
+        """Return the values of the table. An unknown key may be a misspelt one of `elsewhere`, dotted keys."""
+        given: dict[str, RawValue] = {}
         for key, value in table.items():
             written = f"{prefix}{_quoted(key)} in {self._file.name}"
             if key in known:
-                given[key] = Given(value, written=written, textual=False)
+                given[key] = RawValue(value, written=written, textual=False)
                 continue
             names = elsewhere or [prefix + one for one in known]
             self._mistakes.add(unknown(written, did_you_mean(prefix + key, names)))
@@ -221,12 +221,12 @@ _LARGEST: Final = 64 * 1024
 
 
 _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._-]{1,31})+")
-"""What may be a path although nothing of it exists, and is no secret: those are longer, or end in `=`."""
+"""Paths that may be named although they do not exist: secrets are longer, or end in `=`."""
 
 
-def read_secret_files(given: Mapping[str, Given], mistakes: Mistakes) -> dict[str, Given]:
+def read_secret_files(given: Mapping[str, RawValue], mistakes: Mistakes) -> dict[str, RawValue]:
     """Return the secrets that stand in files, each called by the setting that names its file."""
-    secrets: dict[str, Given] = {}
+    secrets: dict[str, RawValue] = {}
     for key, file_key in SECRET_FILES.items():
         if file_key not in given:
             continue
@@ -242,8 +242,8 @@ def read_secret_files(given: Mapping[str, Given], mistakes: Mistakes) -> dict[st
     return secrets
 
 
-def _read_secret(path: Path, written: str, kind: object) -> Given:
-    secret = Given(_read(path, written), written=written, textual=True)
+def _read_secret(path: Path, written: str, kind: object) -> RawValue:
+    secret = RawValue(_read(path, written), written=written, textual=True)
     try:
         convert(secret, kind)
     except Misfit as misfit:
