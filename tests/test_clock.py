@@ -1,4 +1,4 @@
-"""The tests' own clock can be relied upon."""
+"""The clock of the tests, which other tests rely on."""
 
 import asyncio
 from datetime import timedelta
@@ -12,7 +12,7 @@ SECOND = timedelta(seconds=1)
 
 
 async def test_it_is_a_clock() -> None:
-    """It can stand wherever the gateway wants one, and starts at a known instant."""
+    """The tests' clock is a `Clock`, and starts at a known instant."""
     clock: Clock = FakeClock()
 
     assert clock.now() == START
@@ -29,7 +29,7 @@ async def test_both_times_move_together() -> None:
 
 
 async def test_the_wall_clock_can_be_set_back() -> None:
-    """Monotonic time does not follow."""
+    """Monotonic time does not follow a change of the wall clock."""
     clock = FakeClock()
     before = clock.monotonic()
 
@@ -68,7 +68,7 @@ async def test_nobody_wakes_too_early() -> None:
 
 
 async def test_a_cancelled_sleeper_is_forgotten() -> None:
-    """It stands in nobody's way."""
+    """A cancelled sleep does not hold up `advance`."""
     clock = FakeClock()
     task = asyncio.ensure_future(clock.sleep(SECOND))
     await asyncio.sleep(0)
@@ -80,7 +80,7 @@ async def test_a_cancelled_sleeper_is_forgotten() -> None:
 
 
 async def test_a_body_that_takes_too_long_is_cut_off() -> None:
-    """At its time, not before."""
+    """A callback runs at its time, not before."""
     clock = FakeClock()
 
     async def body() -> None:
@@ -98,7 +98,7 @@ async def test_a_body_that_takes_too_long_is_cut_off() -> None:
 
 
 async def test_a_body_that_ends_in_time_is_left_alone() -> None:
-    """Its deadline goes with it."""
+    """The deadline of a wait that ended is forgotten."""
     clock = FakeClock()
 
     async with clock.timeout(SECOND):
@@ -108,7 +108,7 @@ async def test_a_body_that_ends_in_time_is_left_alone() -> None:
 
 
 async def test_sleeping_for_no_time_lets_others_run() -> None:
-    """It returns without an advance."""
+    """A sleep of no length returns without an advance."""
     clock = FakeClock()
 
     await clock.sleep(timedelta(0))

@@ -1,4 +1,4 @@
-"""A gateway that closes says nothing about the store, whatever it was asking at that moment."""
+"""A gateway that closes while it asks the store reports no failure of the store."""
 
 import asyncio
 from pathlib import Path
@@ -32,7 +32,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def log() -> LogLines:
-    """What the gateway logs."""
+    """The lines that the gateway logs."""
     return LogLines()
 
 
@@ -58,19 +58,19 @@ async def alarms_at_the_end(directory: Path, clock: FakeClock, log: LogLines, re
 
 
 async def test_look_up_cut_off_by_the_end_is_no_outage(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """The store was not given the time to answer."""
+    """A store that was not given the time to answer has not failed."""
     assert await alarms_at_the_end(tmp_path, clock, log, None) == []
 
 
 async def test_look_up_cut_off_by_the_end_is_no_outage_for_the_cluster_either(
     tmp_path: Path, clock: FakeClock, log: LogLines, empty_redis: Redis
 ) -> None:
-    """Where Redis keeps the replicas from asking the same, too."""
+    """Replicas that share Redis do not take an unfinished look-up for a failure of the store."""
     assert await alarms_at_the_end(tmp_path, clock, log, empty_redis) == []
 
 
 async def test_first_question_cut_off_by_the_end_is_no_outage(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """Whose the key is, a gateway asks by itself as soon as it starts."""
+    """The look-up of the key's owner, with which a gateway starts, is no exception."""
     async with sandbox_alone(clock) as (sandbox, base_url):
         befall(sandbox, latency_ms=60_000)
         settings = settings_from(tmp_path, pointing_at(base_url) + X_MOON, sandbox=False)

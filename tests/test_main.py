@@ -1,4 +1,4 @@
-"""The very first lines of the program."""
+"""The entry point of the program."""
 
 import signal
 import sys
@@ -17,7 +17,7 @@ def _handler_put_back() -> Iterator[None]:
 
 
 def test_it_runs_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """What was asked for is done."""
+    """The arguments of the process are those of the command line."""
     monkeypatch.setattr(sys, "argv", ["ownership-gateway", "--version"])
 
     with pytest.raises(SystemExit) as ended:
@@ -28,7 +28,7 @@ def test_it_runs_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 def test_it_can_be_stopped_before_it_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the first process of a container it would otherwise ignore SIGTERM until it serves."""
+    """SIGTERM has a handler from the start: the first process of a container ignores signals without one."""
     monkeypatch.setattr(sys, "argv", ["ownership-gateway", "--version"])
     with pytest.raises(SystemExit):
         run()

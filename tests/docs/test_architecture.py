@@ -1,4 +1,4 @@
-"""The map that people read is the one that is checked."""
+"""The layers and modules on the architecture page."""
 
 import re
 import tomllib
@@ -7,7 +7,7 @@ from tests.docs.pages import ROOT, codes, section, table, text_of
 
 
 def test_the_layers_are_those_of_the_import_contract() -> None:
-    """In their order, and each with the same modules side by side."""
+    """The page lists the layers in their order, each with the same modules side by side."""
     contracts = tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
 
@@ -17,7 +17,7 @@ def test_the_layers_are_those_of_the_import_contract() -> None:
 
 
 def test_every_module_that_is_named_is_there() -> None:
-    """`api/edge` is a file of the package, or a folder."""
+    """Every module that the page names is a file of the package, or a folder."""
     travels = section("docs/architecture.md", "How a question travels")
     named = re.findall(r"\*\*`([a-z_/]+)`\*\*", travels)
 

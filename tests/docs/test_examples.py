@@ -1,4 +1,4 @@
-"""What the pages show can be pasted, and gives what they say."""
+"""Examples on the pages: they can be pasted, and give what the pages say."""
 
 import os
 import re
@@ -39,7 +39,7 @@ _VOLATILE: Final = {
     "decision_id": _ULID,
     "request_id": _ULID,
 }
-"""What differs each time, as the README says, and what it looks like."""
+"""The values that differ each time, as the README says, by their patterns."""
 
 _MayEnter = Callable[[httpx.AsyncClient, str, dict[str, object]], Awaitable[tuple[str, str, int]]]
 
@@ -60,7 +60,7 @@ def _shown(page: str) -> list[Shown]:
 
 
 async def _curl(http: httpx.AsyncClient, line: str) -> httpx.Response:
-    """Do what the printed curl lines do."""
+    """Run the printed curl lines."""
     method, url, body, headers = "GET", "", None, {}
     words = iter(shlex.split(line))
     assert next(words) == "curl"
@@ -81,7 +81,7 @@ async def _curl(http: httpx.AsyncClient, line: str) -> httpx.Response:
 
 
 def _without_volatile(value: Any) -> Any:
-    """Return the value with what differs each time replaced by what it looks like."""
+    """Return the value with values that differ each time replaced by their patterns."""
     match value:
         case dict():
             return {
@@ -105,7 +105,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Asker]:
 
 @pytest.fixture
 def may_enter(tmp_path: Path) -> _MayEnter:
-    """The README's Python, as somebody would paste it into a module."""
+    """The README's Python, pasted into a module."""
     (snippet,) = blocks("README.md", "python")
     module = tmp_path / "snippet.py"
     module.write_text(snippet, encoding="utf-8")
@@ -136,7 +136,7 @@ async def test_answers_in_readme(gateway: Asker) -> None:
 
 
 async def test_python_lets_owners_in(gateway: Asker, may_enter: _MayEnter) -> None:
-    """The README's Python lets in who owns the game."""
+    """The README's Python lets in a player who owns the game."""
     question: dict[str, object] = {"game": 3, "download_key": seed.OWNER_KEY}
 
     verdict = await may_enter(gateway.http, "/verify/download-key", question)
@@ -145,21 +145,21 @@ async def test_python_lets_owners_in(gateway: Asker, may_enter: _MayEnter) -> No
 
 
 async def test_python_keeps_others_out(gateway: Asker, may_enter: _MayEnter) -> None:
-    """The README's Python keeps out of whom the store says no."""
+    """The README's Python keeps out a player who owns nothing."""
     verdict = await may_enter(gateway.http, "/verify/user", {"game": 3, "user_id": seed.STRANGER_ID})
 
     assert verdict == ("out", "no_download_key", 0)
 
 
 async def test_python_asks_for_another_credential(gateway: Asker, may_enter: _MayEnter) -> None:
-    """The README's Python takes a credential that is no good for no answer about ownership."""
+    """The README's Python takes a refused credential for no answer about ownership."""
     verdict = await may_enter(gateway.http, "/verify/download-key", {"game": 3, "download_key": "no key"})
 
     assert verdict == ("other credential", "malformed_download_key", 0)
 
 
 async def test_python_keeps_players_waiting(gateway: Asker, may_enter: _MayEnter) -> None:
-    """The README's Python waits as long as it is told while the store says nothing."""
+    """The README's Python waits as long as it is told while the store gives no usable answer."""
     befall(gateway.sandbox, status=429, retry_after="7")
 
     verdict = await may_enter(gateway.http, "/verify/user", {"game": 3, "user_id": seed.OWNER_ID})
@@ -168,7 +168,7 @@ async def test_python_keeps_players_waiting(gateway: Asker, may_enter: _MayEnter
 
 
 async def test_python_reports_its_own_mistakes(gateway: Asker, may_enter: _MayEnter) -> None:
-    """The README's Python raises what only the developer can mend."""
+    """The README's Python raises mistakes that only the developer can mend."""
     with pytest.raises(RuntimeError, match="missing_field"):
         await may_enter(gateway.http, "/verify/user", {"game": 3})
 
@@ -188,7 +188,7 @@ def _refuse_connection(request: httpx.Request) -> httpx.Response:
 async def test_python_grants_nothing_without_an_answer(
     answer: Callable[[httpx.Request], httpx.Response], may_enter: _MayEnter
 ) -> None:
-    """The README's Python keeps the player waiting when the gateway is away, or broken, or somebody answers for it."""
+    """The README's Python keeps the player waiting when the gateway is away or broken, or another server answers."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url=_BASE_URL) as http:
         what, _, wait = await may_enter(http, "/verify/user", {"game": 3, "user_id": seed.OWNER_ID})
 
@@ -197,7 +197,7 @@ async def test_python_grants_nothing_without_an_answer(
 
 @pytest.mark.parametrize("language", ["csharp", "gdscript"])
 def test_fields_that_other_languages_read(language: str) -> None:
-    """What cannot be run here reads only fields that answers and problems have, and knows when to wait."""
+    """Examples that cannot be run here read only fields that answers and problems have, and wait where they must."""
     (snippet,) = blocks("README.md", language)
     read = set(re.findall(r'(?:Property|get|answer)[(\[]"(\w+)"', snippet))
 

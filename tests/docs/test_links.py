@@ -1,4 +1,4 @@
-"""What the pages point at is there, and they point at nothing that only one machine has."""
+"""Links and paths of the pages: their targets exist, and none is that of a single machine."""
 
 import re
 from pathlib import Path
@@ -28,11 +28,11 @@ _KNOWN_ROOTS: Final = frozenset(
     }
     | {"openapi", "path", "proc", "profile", "readyz", "run", "sandbox", "verify", "version"}
 )
-"""With what an absolute path may begin: our endpoints, the store's, and where orchestrators put things."""
+"""First parts of absolute paths: our endpoints, the store's, and the folders of orchestrators."""
 
 
 def _anchor(title: str) -> str:
-    """Return what GitHub makes of a heading."""
+    """Return the anchor that GitHub makes of a heading."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
@@ -55,7 +55,7 @@ def test_relative_links(page: Path) -> None:
 
 
 def test_every_page_is_reachable() -> None:
-    """From the README every page can be found."""
+    """The README leads to every page."""
     linked = {(ROOT / target.partition("#")[0]).resolve() for target in _relative_links(ROOT / "README.md")}
 
     assert set(PAGES) - linked == {ROOT / "README.md"}

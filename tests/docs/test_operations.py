@@ -1,4 +1,4 @@
-"""What the operator's page says about failures: every metric, value and event in it exists."""
+"""Failures on the operator's page: every metric, value and event in them exists."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ PAGE: Final = "docs/operations.md"
 KINDS: Final = ("When itch.io fails", "When Redis fails", "When the process or its machine fails")
 
 _FOREIGN: Final = frozenset({"up", "process_open_fds", "process_resident_memory_bytes", "process_start_time_seconds"})
-"""What Prometheus and its client add."""
+"""Metrics of Prometheus itself and of its client library."""
 
 _SERIES: Final = re.compile(r"(?P<name>\w+)(?:\{(?P<labels>.*)\})?")
 
@@ -67,7 +67,7 @@ def test_events_of_failures(row: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("row", _ways_to_fail(), ids=lambda row: row["what fails"][:30])
 def test_every_failure_is_told_whole(row: dict[str, str]) -> None:
-    """What fails, what follows, where it is seen, and what to do."""
+    """Each row has its failure, its consequence, the signal, and the remedy."""
     assert all(row.values())
 
 

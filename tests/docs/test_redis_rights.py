@@ -10,11 +10,11 @@ from service.redis.rights import COMMANDS, FOR_A_CLUSTER, FOR_A_DATABASE, KEYS, 
 from tests.docs.pages import ROOT, section, text_of
 
 _BESIDE_SCRIPTS: Final = {"get", "eval", "evalsha", "client|setname"}
-"""What is sent outside of scripts: reading, running them, and giving a connection its name."""
+"""Commands that are sent outside of scripts: reading, running scripts, and naming a connection."""
 
 
 def test_they_are_those_that_scripts_use() -> None:
-    """Every command in a script, and no other but what is sent outside of scripts."""
+    """The rights are the commands of the scripts, and those that are sent outside of scripts."""
     scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "service").rglob("*.lua"))
     used = {command.lower() for command in re.findall(r"redis\.p?call\('(\w+)'", scripts)}
 
@@ -22,13 +22,13 @@ def test_they_are_those_that_scripts_use() -> None:
 
 
 def test_they_are_for_the_keys_that_are_used() -> None:
-    """The version of what is stored is in the pattern."""
+    """The pattern of keys holds the version of what is stored."""
     assert f"og:v{SCHEMA_VERSION}:*" == KEYS
 
 
 @pytest.mark.parametrize("commands", [COMMANDS, FOR_A_DATABASE, FOR_A_CLUSTER])
 def test_the_reference_has_them(commands: tuple[str, ...]) -> None:
-    """As rules to paste, for each kind of Redis."""
+    """The configuration reference lists the rights as rules to paste, for each kind of Redis."""
     text = section("docs/configuration.md", "Redis")
 
     assert f"`{as_rules(*commands)}`" in text
@@ -36,12 +36,12 @@ def test_the_reference_has_them(commands: tuple[str, ...]) -> None:
 
 
 def test_the_deployment_guide_has_those_for_a_cluster() -> None:
-    """The shipped user lacks them: it is for a single server."""
+    """The deployment guide adds the rights for Redis Cluster, which the shipped user lacks."""
     assert f"`{as_rules(*FOR_A_CLUSTER)}`" in text_of("docs/deploying.md")
 
 
 def test_the_shipped_user_has_them() -> None:
-    """On these keys, and no right more."""
+    """The shipped user has the rights of a single server on these keys, and no others."""
     template = text_of("deploy/redis/users.acl.template")
     user = next(line for line in template.splitlines() if line.startswith("user ownership-gateway "))
 
@@ -50,7 +50,7 @@ def test_the_shipped_user_has_them() -> None:
 
 
 def test_the_script_that_makes_the_user_explains_them() -> None:
-    """An ACL file has no comments."""
+    """The script explains every right, because an ACL file has no comments."""
     explained = text_of("deploy/redis/make-users.sh").partition("ACL file has no comments")[2].partition("set -e")[0]
 
     assert {command for command in COMMANDS if command not in explained} == set()

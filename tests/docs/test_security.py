@@ -28,7 +28,7 @@ def _tests_in(path: Path) -> set[str]:
 
 
 def test_there_are_threats() -> None:
-    """Otherwise the other tests would look at nothing."""
+    """The page has threats for the other tests to look at."""
     assert _threats()
 
 
@@ -44,5 +44,5 @@ def test_tests_exist(row: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("row", _threats(), ids=lambda row: row["threat"][:40])
 def test_what_no_test_holds_is_a_named_risk(row: dict[str, str]) -> None:
-    """Nothing is passed over in silence."""
+    """Every threat has a test, or is among the residual risks."""
     assert row["tests"] != "none" or "(#residual-risks)" in row["defence"]

@@ -1,4 +1,4 @@
-"""Where settings come from, and which of them applies."""
+"""The sources of settings, and the order in which they beat each other."""
 
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def test_the_whole_file(tmp_path: Path) -> None:
 
 
 def test_the_environment_beats_the_file(tmp_path: Path) -> None:
-    """What both the file and a variable set is as the variable says."""
+    """A setting that both the file and a variable set is as the variable says."""
     file = tmp_path / "gateway.toml"
     file.write_text("port = 1\n[itch]\nrate = 1\nburst = 1", encoding="utf-8")
 
@@ -137,7 +137,7 @@ def test_variables_of_others_are_left_alone() -> None:
 
 
 def test_the_links_of_a_kubernetes_service_are_left_alone() -> None:
-    """What Kubernetes puts into every pod for Services named like us neither sets the port nor is refused."""
+    """Variables that Kubernetes makes for Services named like us neither set the port nor are refused."""
     links = {
         "OWNERSHIP_GATEWAY_SERVICE_HOST": "10.0.0.7",
         "OWNERSHIP_GATEWAY_SERVICE_PORT": "8080",
@@ -169,12 +169,12 @@ def test_links_without_their_service_are_mistakes() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LocalHost", "::1,127.0.0.1"])
 def test_loopback_needs_no_callers(host: str) -> None:
-    """On loopback everybody may ask."""
+    """On loopback no token is needed."""
     assert load_settings(KEY | {"OWNERSHIP_GATEWAY_HOST": host}).callers == ()
 
 
 def test_a_unix_socket_needs_no_callers() -> None:
-    """A Unix socket is guarded by the file system, whatever the host says."""
+    """A Unix socket is guarded by the file system; the host does not count."""
     environ = {"OWNERSHIP_GATEWAY_UNIX_SOCKET": "/run/gateway.sock", "OWNERSHIP_GATEWAY_HOST": "::"}
 
     assert load_settings(KEY | environ).unix_socket == Path("/run/gateway.sock")

@@ -44,7 +44,7 @@ def test_the_toml_file_may_name_files(tmp_path: Path) -> None:
 
 
 def test_a_secret_stands_in_one_place(tmp_path: Path) -> None:
-    """A secret that is given both directly and as a file is refused: nobody could tell which applies."""
+    """A secret that is given both directly and as a file is refused: one of the two must be out of date."""
     file = tmp_path / "gateway.toml"
     file.write_text('[itch]\napi_key_file = "/absent"', encoding="utf-8")
 
@@ -83,7 +83,7 @@ def test_a_file_without_a_usable_secret(tmp_path: Path, raw: bytes | None, fault
 
 @pytest.mark.parametrize("path", ["/nonexistent/itch/key", "/run/secrets/itch-api-key", "/absent"])
 def test_a_file_that_is_not_there_is_named(path: str) -> None:
-    """Or nobody could tell which mount is missing."""
+    """The path tells the operator which mount is missing."""
     with pytest.raises(SettingsError) as refusal:
         load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": path})
 
@@ -97,7 +97,7 @@ def test_a_file_that_is_not_there_is_named(path: str) -> None:
     [CANARY, f"/{CANARY}", f"/{CANARY}/x", f"redis://:{CANARY}@redis/0", "/wt7zvFzhNcTM+L5S/e1=", "k" * 300],
 )
 def test_a_secret_in_the_place_of_its_file_is_not_named(secret: str) -> None:
-    """What looks like a secret, and leads nowhere, may be one."""
+    """A path that looks like a secret, and leads nowhere, may be one."""
     with pytest.raises(SettingsError) as refusal:
         load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": secret})
 
@@ -134,7 +134,7 @@ def test_no_line_repeats_a_secret(name: str, mistake: str) -> None:
     ],
 )
 def test_no_line_about_the_file_repeats_a_secret(tmp_path: Path, toml: str) -> None:
-    """What stands in the file under a wrong name, in a wrong shape or beside a syntax error stays there."""
+    """A value under a wrong name, in a wrong shape or beside a syntax error is not repeated."""
     file = tmp_path / "gateway.toml"
     file.write_text(toml, encoding="utf-8")
 
@@ -169,7 +169,7 @@ def test_the_settings_themselves_do_not_show_secrets() -> None:
     )
 )
 def test_garbage_is_refused_in_an_orderly_way(environ: dict[str, str]) -> None:
-    """Whatever the environment holds, there are settings or a list of lines, and never another exception."""
+    """Any environment yields settings or a list of lines, and never another exception."""
     lines = _lines_about(environ)
 
     assert lines

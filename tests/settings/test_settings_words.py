@@ -1,4 +1,4 @@
-"""What is said about settings: the effective ones, and each one's documentation."""
+"""The description of the settings that apply, and the documentation of each."""
 
 from pathlib import Path
 
