@@ -80,3 +80,14 @@ class SellerKeyState(Struct, frozen=True):
 
     revoked: bool = False
     scopes: tuple[str, ...] | None = None
+
+
+class WorldContent(Struct, frozen=True):
+    """A whole world as it begins. All `seller_keys` belong to the account `seller_id`."""
+
+    seller_id: int
+    seller_keys: tuple[str, ...]
+    accounts: tuple[Account, ...]
+    games: tuple[Game, ...]
+    keys: tuple[KeyRecord, ...]
+    purchases: tuple[Purchase, ...]

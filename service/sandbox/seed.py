@@ -6,7 +6,7 @@ None of it is anybody's: the keys open nothing, the addresses are reserved for e
 from datetime import UTC, datetime
 from typing import Final
 
-from service.sandbox.records import Account, Game, KeyRecord, Purchase, PurchaseKind
+from service.sandbox.records import Account, Game, KeyRecord, Purchase, PurchaseKind, WorldContent
 
 SELLER_KEY: Final = "sandbox-seller-key-not-a-real-one"
 SECOND_SELLER_KEY: Final = "sandbox-second-seller-key-not-a-real-one"
@@ -112,4 +112,13 @@ PURCHASES: Final = (
     Purchase(11564, (GAME_ID,), SUB_PRODUCT_BUYER_EMAIL, _LATER, kind=PurchaseKind.SUB_PRODUCT),
     Purchase(11565, (GAME_ID,), LINKED_BUYER_EMAIL, _LATER, price="€2.00"),
     Purchase(11566, (GAME_ID,), "rex@example.com", _LATER, refunded=True),
+)
+
+WORLD: Final = WorldContent(
+    seller_id=SELLER_ID,
+    seller_keys=(SELLER_KEY, SECOND_SELLER_KEY),
+    accounts=ACCOUNTS,
+    games=GAMES,
+    keys=KEYS,
+    purchases=PURCHASES,
 )

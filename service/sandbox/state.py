@@ -5,7 +5,7 @@ from datetime import timedelta
 from msgspec import Struct
 
 from service.interfaces import Clock
-from service.sandbox import jwts
+from service.sandbox import jwts, seed
 from service.sandbox.faults import Fault, FaultPlan
 from service.sandbox.journal import Journal, Seen
 from service.sandbox.jwts import MintedJwt
@@ -28,7 +28,7 @@ class Sandbox:
 
     def __init__(self, *, clock: Clock, world: World | None = None) -> None:
         self.clock = clock
-        self.world = World(now=clock.now) if world is None else world
+        self.world = World(seed.WORLD, now=clock.now) if world is None else world
         self.faults = FaultPlan()
         self.journal = Journal()
         self._store = Store(world=self.world, now=clock.now)

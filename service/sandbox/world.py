@@ -8,39 +8,36 @@ from datetime import datetime
 
 import msgspec
 
-from service.sandbox import seed
 from service.sandbox.mistakes import SandboxError
-from service.sandbox.records import Account, Game, KeyRecord, Purchase, PurchaseKind, SellerKeyState
+from service.sandbox.records import Account, Game, KeyRecord, Purchase, PurchaseKind, SellerKeyState, WorldContent
 
 _KEY_TEXT = re.compile(r"[A-Za-z0-9_-]{10,64}")
 
 
 class World:
-    """Starts as seeded, and returns there on `reset`.
+    """Accounts, games, keys and purchases: at first those of `content`, and again after `reset`.
 
-    What changes it raises `SandboxError` when asked for what cannot be. Ids and texts of what is added depend only on
-    what was added before, so that every run is the same.
+    Methods that change it raise `SandboxError` for a change that cannot be. Ids and texts of additions depend only on
+    earlier additions, so that every run is the same.
     """
 
-    def __init__(self, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, content: WorldContent, *, now: Callable[[], datetime]) -> None:
+        self._content = content
         self._now = now
         self.reset()
 
     def reset(self) -> None:
         """Forget every change."""
-        self.accounts = {account.id: account for account in seed.ACCOUNTS}
-        self.games = {game.id: game for game in seed.GAMES}
-        self.keys = {key.text: key for key in seed.KEYS}
-        self.purchases = {purchase.id: purchase for purchase in seed.PURCHASES}
-        self.seller_keys = {
-            seed.SELLER_KEY: SellerKeyState(),
-            seed.SECOND_SELLER_KEY: SellerKeyState(),
-        }
+        self.accounts = {account.id: account for account in self._content.accounts}
+        self.games = {game.id: game for game in self._content.games}
+        self.keys = {key.text: key for key in self._content.keys}
+        self.purchases = {purchase.id: purchase for purchase in self._content.purchases}
+        self.seller_keys = {key: SellerKeyState() for key in self._content.seller_keys}
 
     @property
     def seller(self) -> Account:
         """The account that both seller keys belong to."""
-        return self.accounts[seed.SELLER_ID]
+        return self.accounts[self._content.seller_id]
 
     def games_of(self, account: Account) -> list[Game]:
         """Return the games that the account may see the sales of."""
@@ -97,7 +94,7 @@ class World:
         self._known_game(game_id)
         if user_id is not None:
             self._known_account(user_id)
-        number = 1 + max(key.id for key in self.keys.values())
+        number = 1 + max((key.id for key in self.keys.values()), default=0)
         if text is None:
             text = _text_of_key(number)
         if not _KEY_TEXT.fullmatch(text):
@@ -148,7 +145,7 @@ class World:
             raise SandboxError("a purchase names each game once")
         if len(game_ids) != 1 and kind is not PurchaseKind.BUNDLE:
             raise SandboxError("only a bundle holds several games")
-        number = 1 + max(self.purchases)
+        number = 1 + max(self.purchases, default=0)
         purchase = Purchase(number, tuple(game_ids), email, self._now(), kind=kind, donation=donation, price=price)
         self.purchases[number] = purchase
         for game_id in game_ids if with_key else ():

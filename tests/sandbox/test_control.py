@@ -317,7 +317,7 @@ async def test_another_application_can_serve_the_control_endpoints(sandbox: Sand
 
 async def test_a_world_can_be_brought_along(clock: FakeClock) -> None:
     """What was changed in it before is there."""
-    world = World(now=clock.now)
+    world = World(seed.WORLD, now=clock.now)
     world.revoke_key(seed.OWNER_KEY)
     app: Any = create_sandbox(clock=clock, world=world)
 

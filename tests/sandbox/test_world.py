@@ -12,7 +12,7 @@ from tests.clock import START, FakeClock
 @pytest.fixture
 def world(clock: FakeClock) -> World:
     """The seeded world."""
-    return World(now=clock.now)
+    return World(seed.WORLD, now=clock.now)
 
 
 def test_the_seed_holds_together(world: World) -> None:
@@ -47,7 +47,7 @@ def test_minted_keys_are_the_same_in_every_run(world: World, clock: FakeClock) -
     """Two worlds with the same history have the same keys."""
     mine = [world.mint_key(seed.GAME_ID).text for _ in range(3)]
 
-    another = World(now=clock.now)
+    another = World(seed.WORLD, now=clock.now)
 
     assert [another.mint_key(seed.GAME_ID).text for _ in range(3)] == mine
     assert len(set(mine)) == 3
