@@ -21,10 +21,10 @@ from service.ownership import Method
 from service.redis.connect import RedisClient
 from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Fault
-from service.sandbox.paths import Endpoint
 from service.sandbox.seed import SELLER_KEY
 from service.sandbox.server import SandboxServer
 from service.sandbox.state import Sandbox
+from service.sandbox.store_endpoints import Endpoint
 from service.settings import Settings, load_settings
 from tests.clock import FakeClock
 from tests.prompt_client import as_served

@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 from service.app import open_gateway, open_store
 from service.assembly.store import user_agent
 from service.sandbox import seed
-from service.sandbox.paths import Endpoint
-from service.sandbox.records import SellerKeyState
+from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.world import SellerKeyState
 from service.settings import Settings
 from tests.clock import FakeClock
 from tests.gateways import (

@@ -6,8 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.ownership import LARGEST_ID
-from service.sandbox.mistakes import SandboxError
-from service.sandbox.records import PurchaseKind
+from service.sandbox.world import PurchaseKind, SandboxError
 
 T = TypeVar("T")
 

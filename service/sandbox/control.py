@@ -21,14 +21,12 @@ from service.sandbox.bodies import (
     read_body,
 )
 from service.sandbox.delivery import SANDBOX_HEADER, SANDBOX_HEADER_VALUE
-from service.sandbox.examples import Example, examples
 from service.sandbox.faults import Fault, FaultState
-from service.sandbox.journal import Report
 from service.sandbox.jwts import MintedJwt
-from service.sandbox.mistakes import SandboxError
 from service.sandbox.problems import Problem, answer_problem
-from service.sandbox.records import KeyRecord, Purchase, SellerKeyState
-from service.sandbox.state import Sandbox
+from service.sandbox.seed import Example, examples
+from service.sandbox.state import Report, Sandbox
+from service.sandbox.world import KeyRecord, Purchase, SandboxError, SellerKeyState
 
 _LARGEST_BODY = 4 * 1024 * 1024
 """A fault's body may be larger than anything that the gateway is willing to read."""

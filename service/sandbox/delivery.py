@@ -14,8 +14,8 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from service.interfaces import Clock
 from service.sandbox.faults import Drip, Fault
 from service.sandbox.state import Sandbox
-from service.sandbox.store import StoreRequest
-from service.sandbox.wire import Answer
+from service.sandbox.store_answers import Answer
+from service.sandbox.store_endpoints import StoreRequest
 
 SANDBOX_HEADER: Final = "X-Sandbox"
 SANDBOX_HEADER_VALUE: Final = "ownership-gateway"

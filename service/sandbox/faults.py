@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from service.sandbox.paths import Endpoint
-from service.sandbox.wire import Answer, say
+from service.sandbox.store_answers import Answer, say
+from service.sandbox.store_endpoints import Endpoint
 
 HeaderText = Annotated[str, Meta(pattern=r"^[\x20-\x7e]*\Z", max_length=2048)]
 """Goes into a header as it is, so it must fit there."""

@@ -1,12 +1,18 @@
-"""The world as every sandbox starts: fixed, so that what the documentation prints stays true.
+"""The world as every sandbox starts, and an example of each kind of credential in it.
 
-None of it is anybody's: the keys open nothing, the addresses are reserved for examples (RFC 2606).
+It is fixed, so that the documentation stays true. Its keys open nothing; its addresses are reserved for examples
+(RFC 2606).
 """
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.sandbox.records import Account, Game, KeyRecord, Purchase, PurchaseKind, WorldContent
+from msgspec import Struct
+
+from service.ownership import Reason
+from service.sandbox.jwts import MintedJwt
+from service.sandbox.world import Account, Game, KeyRecord, Purchase, PurchaseKind, WorldContent
 
 SELLER_KEY: Final = "sandbox-seller-key-not-a-real-one"
 SECOND_SELLER_KEY: Final = "sandbox-second-seller-key-not-a-real-one"
@@ -122,3 +128,94 @@ WORLD: Final = WorldContent(
     keys=KEYS,
     purchases=PURCHASES,
 )
+
+
+MintJwt = Callable[[int, timedelta], MintedJwt]
+_WEEK = timedelta(days=7)
+
+
+class Example(Struct, frozen=True):
+    """A question for the gateway: POST `body` to `path`. It holds while nothing in the world was changed."""
+
+    about: str
+    path: str
+    body: dict[str, str | int]
+    reason: Reason
+
+
+def examples(mint: MintJwt) -> list[Example]:
+    """Return an example of every kind, with JWTs signed just now."""
+    return [*_keys(), *_jwts(mint), *_emails(), *_users()]
+
+
+def _keys() -> list[Example]:
+    def example(about: str, key: str, reason: Reason) -> Example:
+        return Example(about, "/verify/download-key", {"game": GAME_ID, "download_key": key}, reason)
+
+    return [
+        example("the key of an owner, claimed by user 1994", OWNER_KEY, Reason.DOWNLOAD_KEY),
+        example("a key of 18 characters", SHORT_KEY, Reason.DOWNLOAD_KEY),
+        example("a key of 20 characters", MEDIUM_KEY, Reason.DOWNLOAD_KEY),
+        example("a key that nobody has claimed: no player", UNCLAIMED_KEY, Reason.DOWNLOAD_KEY),
+        example("a revoked key", REVOKED_KEY, Reason.INVALID_DOWNLOAD_KEY),
+        example("a key for another game", OTHER_GAME_KEY, Reason.INVALID_DOWNLOAD_KEY),
+    ]
+
+
+def _jwts(mint: MintJwt) -> list[Example]:
+    def example(about: str, user_id: int, reason: Reason, lifetime: timedelta = _WEEK) -> Example:
+        body: dict[str, str | int] = {"game": GAME_ID, "jwt": mint(user_id, lifetime).jwt}
+        return Example(about, "/verify/jwt", body, reason)
+
+    return [
+        example("the owner's JWT", OWNER_ID, Reason.DOWNLOAD_KEY),
+        example("the JWT of somebody who owns nothing", STRANGER_ID, Reason.NO_DOWNLOAD_KEY),
+        example("the developer's own JWT", SELLER_ID, Reason.SELLER_ACCOUNT),
+        example(
+            "the JWT of a press account; let in where the game has grant_press",
+            PRESS_ID,
+            Reason.NO_DOWNLOAD_KEY,
+        ),
+        example("an expired JWT", OWNER_ID, Reason.EXPIRED_JWT, timedelta(seconds=-1)),
+    ]
+
+
+def _emails() -> list[Example]:
+    def example(about: str, email: str, reason: Reason) -> Example:
+        return Example(about, "/verify/email", {"game": GAME_ID, "email": email}, reason)
+
+    return [
+        example("the address of a buyer", BUYER_EMAIL, Reason.PURCHASE),
+        example(
+            "an address linked to the one that paid, lin+games@example.com",
+            LINKED_BUYER_OTHER_EMAIL,
+            Reason.PURCHASE,
+        ),
+        example("the address that a key was sent to", UNCLAIMED_KEY_EMAIL, Reason.DOWNLOAD_KEY),
+        example(
+            "an owner's address, which itch.io does not find once the key is claimed",
+            OWNER_EMAIL,
+            Reason.NO_DOWNLOAD_KEY,
+        ),
+        example("the address of somebody who owns nothing", STRANGER_EMAIL, Reason.NO_DOWNLOAD_KEY),
+    ]
+
+
+def _users() -> list[Example]:
+    def example(about: str, user_id: int, reason: Reason) -> Example:
+        return Example(about, "/verify/user", {"game": GAME_ID, "user_id": user_id}, reason)
+
+    return [
+        example("an owner", OWNER_ID, Reason.DOWNLOAD_KEY),
+        example("a buyer without a key", BUYER_ID, Reason.PURCHASE),
+        example("the buyer of a large bundle, without a key", BUNDLE_BUYER_ID, Reason.BUNDLE_PURCHASE),
+        example(
+            "paid for the web game; owned where the game accepts web_purchase",
+            WEB_BUYER_ID,
+            Reason.NO_DOWNLOAD_KEY,
+        ),
+        example("bought only a sub-product", SUB_PRODUCT_BUYER_ID, Reason.NO_DOWNLOAD_KEY),
+        example("got the money back", REFUNDED_ID, Reason.NO_DOWNLOAD_KEY),
+        example("owns only the other game", OTHER_GAME_OWNER_ID, Reason.NO_DOWNLOAD_KEY),
+        example("owns nothing", STRANGER_ID, Reason.NO_DOWNLOAD_KEY),
+    ]

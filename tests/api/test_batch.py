@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from service.sandbox import seed
-from service.sandbox.paths import Endpoint
+from service.sandbox.store_endpoints import Endpoint
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, asked_store, befall, caller_lines, store_calls, until

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from service.ownership import Method
 from service.sandbox import seed
-from service.sandbox.paths import Endpoint
+from service.sandbox.store_endpoints import Endpoint
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import (

@@ -8,9 +8,9 @@ from typing import Final
 import pytest
 
 from service.sandbox import seed
-from service.sandbox.paths import Endpoint
-from service.sandbox.records import SellerKeyState
 from service.sandbox.state import Sandbox
+from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.world import SellerKeyState
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, LogLines, asked_store, pointing_at, sandbox_alone, until, until_learned

@@ -4,8 +4,8 @@ import pytest
 
 from service.ownership import Method
 from service.sandbox import seed
-from service.sandbox.examples import Example, examples
 from service.sandbox.jwts import mint
+from service.sandbox.seed import Example, examples
 from tests.clock import START
 from tests.gateways import Asker
 

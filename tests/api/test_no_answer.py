@@ -4,8 +4,8 @@ import asyncio
 from datetime import timedelta
 
 from service.sandbox import seed
-from service.sandbox.paths import Endpoint
-from service.sandbox.records import SellerKeyState
+from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.world import SellerKeyState
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, asked_store, befall, store_calls, until

@@ -6,7 +6,7 @@ import pytest
 
 from service.api.operations import Readiness
 from service.sandbox import seed
-from service.sandbox.records import SellerKeyState
+from service.sandbox.world import SellerKeyState
 from tests.api.conftest import Open
 from tests.gateways import X_MOON, Asker, befall, caller_lines, states_of
 

@@ -11,7 +11,7 @@ import pytest
 
 from service.clock import SystemClock
 from service.sandbox import seed
-from service.sandbox.paths import Endpoint
+from service.sandbox.store_endpoints import Endpoint
 from tests.clock import FakeClock
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, asked_store, opened, settings_from, states_of, until
 from tests.redis_server import RedisServer, free_port

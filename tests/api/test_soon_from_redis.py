@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from service.api.response_bytes import Response
-from service.sandbox.paths import Endpoint
 from service.sandbox.state import Sandbox
+from service.sandbox.store_endpoints import Endpoint
 from tests.api.conftest import Open
 from tests.api.test_prompt import request
 from tests.api.test_soon import SERVER, answered

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from service.observability.events import Events
 from service.observability.metrics import Metrics
 from service.sandbox import seed
-from service.sandbox.records import SellerKeyState
+from service.sandbox.world import SellerKeyState
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import (

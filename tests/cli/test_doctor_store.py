@@ -8,9 +8,9 @@ import pytest
 from click.testing import Result
 
 from service.cli.exits import Exit
-from service.sandbox.paths import Endpoint
-from service.sandbox.records import Game, SellerKeyState
 from service.sandbox.seed import FOREIGN_GAME_ID, SECOND_SELLER_KEY, SELLER_KEY
+from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.world import Game, SellerKeyState
 from tests.cli.conftest import Store, WriteConfig
 from tests.cli.terminals import run, run_beside
 from tests.gateways import caller_lines

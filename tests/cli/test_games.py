@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from service.cli.exits import Exit
-from service.sandbox.records import Game
 from service.sandbox.seed import FOREIGN_SELLER_ID, SELLER_KEY
+from service.sandbox.world import Game
 from service.settings import load_settings
 from tests.cli.conftest import Store
 from tests.cli.terminals import run, run_beside

@@ -18,7 +18,7 @@ from service.api.answer_bodies import Answer
 from service.cli import main
 from service.cli.exits import Exit
 from service.sandbox import seed
-from service.sandbox.paths import Endpoint
+from service.sandbox.store_endpoints import Endpoint
 from tests.cli.conftest import Store, WriteConfig
 from tests.cli.terminals import COMMAND, Terminal, environment, run, run_beside
 from tests.gateways import until

@@ -17,8 +17,8 @@ from redis.asyncio import Redis
 from service.cache.claims import _TAKE as TAKE_CLAIM
 from service.cache.claims import CLAIM_FOR
 from service.sandbox import seed
-from service.sandbox.paths import Endpoint
 from service.sandbox.state import Sandbox
+from service.sandbox.store_endpoints import Endpoint
 from tests.clock import FakeClock
 from tests.cluster.clocks import UnhurriedClock
 from tests.cluster.promises import Variant, promised, variants

@@ -20,7 +20,7 @@ from service.cli import main
 from service.cli.greeting import curl_lines
 from service.ownership import Method
 from service.sandbox import seed
-from service.sandbox.examples import examples
+from service.sandbox.seed import examples
 from service.settings import load_settings
 from tests.clock import FakeClock
 from tests.docs.pages import blocks, code, codes, section, table

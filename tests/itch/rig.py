@@ -17,7 +17,7 @@ from service.itch.transport import StoreClient
 from service.limits.store_budget import TokenBucket
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
-from service.sandbox.store import StoreRequest
+from service.sandbox.store_endpoints import StoreRequest
 from service.secret import SellerKey
 
 TIMEOUT: Final = timedelta(seconds=5)

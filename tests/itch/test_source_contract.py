@@ -27,9 +27,9 @@ from service.ownership import (
 )
 from service.sandbox import seed
 from service.sandbox.app import create_sandbox_app
-from service.sandbox.records import SellerKeyState
 from service.sandbox.server import SandboxServer
 from service.sandbox.state import Sandbox
+from service.sandbox.world import SellerKeyState
 from tests.clock import START, FakeClock
 from tests.itch.rig import Rig, StoreWire, build
 

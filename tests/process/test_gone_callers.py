@@ -14,7 +14,7 @@ from service.interfaces import Priority
 from service.limits.store_budget import TokenBucket
 from service.ownership import Fingerprint
 from service.sandbox import seed
-from service.sandbox.paths import Endpoint
+from service.sandbox.store_endpoints import Endpoint
 from service.singleflight import SingleFlight
 from tests.clock import START, FakeClock
 from tests.gateways import X_MOON, LogLines, asked_store, befall, caller_lines, settings_from, until

@@ -11,7 +11,7 @@ from msgspec import Struct
 from service.interfaces import Clock
 from service.sandbox.faults import Fault
 from service.sandbox.state import Sandbox
-from service.sandbox.store import StoreRequest
+from service.sandbox.store_endpoints import StoreRequest
 
 BASE_URL: Final = "https://store.example"
 _SUBJECTS: Final = ("download_key", "user_id", "email")

@@ -30,8 +30,8 @@ from service.app import open_gateway
 from service.interfaces import Clock
 from service.redis.connect import connect
 from service.sandbox import seed
-from service.sandbox.records import SellerKeyState
 from service.sandbox.state import Sandbox
+from service.sandbox.world import SellerKeyState
 from service.secret import RedisUrl
 from tests.clock import FakeClock
 from tests.cluster.promises import Variant, variants

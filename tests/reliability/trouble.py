@@ -7,7 +7,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from service.sandbox.faults import Fault
-from service.sandbox.paths import Endpoint
+from service.sandbox.store_endpoints import Endpoint
 from tests.redis_server import free_port
 
 STORE: Final = {

@@ -10,8 +10,7 @@ from service.ownership import Reason
 from service.sandbox import jwts, seed
 from service.sandbox.app import create_sandbox
 from service.sandbox.control import create_control_router
-from service.sandbox.journal import LONGEST
-from service.sandbox.state import Sandbox
+from service.sandbox.state import LONGEST, Sandbox
 from service.sandbox.world import World
 from tests.clock import FakeClock
 

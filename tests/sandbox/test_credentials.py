@@ -10,9 +10,8 @@ import jwt as pyjwt
 import pytest
 
 from service.sandbox import jwts, seed
-from service.sandbox.mistakes import SandboxError
-from service.sandbox.records import SellerKeyState
 from service.sandbox.state import Sandbox
+from service.sandbox.world import SandboxError, SellerKeyState
 from tests.clock import START, FakeClock
 
 PROFILES = [("/profile", 401), ("/api/1/jwt/me", 200)]

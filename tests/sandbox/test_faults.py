@@ -9,8 +9,8 @@ import pytest
 from service.sandbox import seed
 from service.sandbox.delivery import SANDBOX_HEADER
 from service.sandbox.faults import Drip, Fault
-from service.sandbox.paths import Endpoint
 from service.sandbox.state import Sandbox
+from service.sandbox.store_endpoints import Endpoint
 
 
 async def test_throttling_without_a_hint(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:

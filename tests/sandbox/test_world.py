@@ -3,9 +3,7 @@
 import pytest
 
 from service.sandbox import seed
-from service.sandbox.mistakes import SandboxError
-from service.sandbox.records import PurchaseKind
-from service.sandbox.world import World
+from service.sandbox.world import PurchaseKind, SandboxError, World
 from tests.clock import START, FakeClock
 
 

@@ -24,8 +24,8 @@ from service.itch.transport import StoreClient
 from service.ownership import AppJwt, DownloadKey, GameId, ProofKind, Subject, VerifiedEmail
 from service.redis.connect import connect
 from service.sandbox.faults import Fault
-from service.sandbox.records import PurchaseKind, SellerKeyState
 from service.sandbox.state import Sandbox
+from service.sandbox.world import PurchaseKind, SellerKeyState
 from service.secret import RedisUrl, SellerKey
 from service.settings import Settings, load_settings
 from tests.clock import FakeClock

@@ -1,4 +1,4 @@
-"""What the store answers: a pure step from a request and the world to an answer.
+"""The store's endpoints: their addresses in both dialects, and a pure step from a request and the world to an answer.
 
 Where itch.io's documentation gives an error string but no status, the status here is our guess; the gateway decides
 by the string.
@@ -7,17 +7,101 @@ by the string.
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from enum import Enum, StrEnum
 from typing import Final, assert_never
 
 from msgspec import Struct
 
 from service.ownership import LARGEST_ID
 from service.sandbox import jwts
-from service.sandbox.paths import Endpoint, Expects, Place, find_place
-from service.sandbox.records import Account, Game, PurchaseKind
-from service.sandbox.views import show_account, show_game, show_key, show_purchase
-from service.sandbox.wire import Answer, Dialect, Json, StoreRefusalError, listed, say
-from service.sandbox.world import World
+from service.sandbox.store_answers import (
+    Answer,
+    Dialect,
+    Json,
+    StoreRefusalError,
+    listed,
+    say,
+    show_account,
+    show_game,
+    show_key,
+    show_purchase,
+)
+from service.sandbox.world import Account, Game, PurchaseKind, World
+
+
+class Endpoint(StrEnum):
+    """What can be asked of the store."""
+
+    PROFILE = "profile"
+    GAMES = "games"
+    CREDENTIALS = "credentials"
+    DOWNLOAD_KEYS = "download_keys"
+    PURCHASES = "purchases"
+
+
+class Expects(Enum):
+    """Which credential an address is for."""
+
+    EITHER = "either"
+    KEY = "key"
+    JWT = "jwt"
+    IN_PATH = "in_path"
+
+
+class Place(Struct, frozen=True):
+    """An address of the store. `shown` is the path as it may be recorded: without a key that is part of it."""
+
+    dialect: Dialect
+    shown: str
+    endpoint: Endpoint | None = None
+    expects: Expects = Expects.EITHER
+    game: str | None = None
+    refused_version: str | None = None
+
+
+_PLACES: Final = {
+    Dialect.CURRENT: {
+        "profile": Endpoint.PROFILE,
+        "profile/games": Endpoint.GAMES,
+        "credentials/info": Endpoint.CREDENTIALS,
+    },
+    Dialect.SERVER_SIDE: {
+        "me": Endpoint.PROFILE,
+        "my-games": Endpoint.GAMES,
+        "credentials/info": Endpoint.CREDENTIALS,
+    },
+}
+_GAME_PLACES: Final = {
+    Dialect.CURRENT: re.compile(r"games/([^/]+)/(download_keys|purchases)"),
+    Dialect.SERVER_SIDE: re.compile(r"game/([^/]+)/(download_keys|purchases)"),
+}
+
+
+def find_place(path: str) -> Place:
+    """Return where a path leads; nowhere, where it has neither endpoint nor refused version."""
+    path = path.strip("/")
+    match path.split("/", 3):
+        case ["api", version, credential, *rest]:
+            return _find_server_side(version, credential, "".join(rest))
+        case _:
+            endpoint, game = _find_endpoint(Dialect.CURRENT, path)
+            return Place(Dialect.CURRENT, f"/{path}", endpoint, Expects.EITHER, game)
+
+
+def _find_server_side(version: str, credential: str, rest: str) -> Place:
+    expects = {"key": Expects.KEY, "jwt": Expects.JWT}.get(credential, Expects.IN_PATH)
+    shown = f"/api/{version}/{'***' if expects is Expects.IN_PATH else credential}/{rest}"
+    if version != "1":
+        return Place(Dialect.SERVER_SIDE, shown, refused_version=version)
+    endpoint, game = _find_endpoint(Dialect.SERVER_SIDE, rest)
+    return Place(Dialect.SERVER_SIDE, shown, endpoint, expects, game)
+
+
+def _find_endpoint(dialect: Dialect, path: str) -> tuple[Endpoint | None, str | None]:
+    if about_game := _GAME_PLACES[dialect].fullmatch(path):
+        return Endpoint(about_game[2]), about_game[1]
+    return _PLACES[dialect].get(path), None
+
 
 _SCOPE_OF: Final = {
     Endpoint.PROFILE: "profile:me",
