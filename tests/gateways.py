@@ -21,10 +21,10 @@ from service.ownership import Method
 from service.redis.connect import RedisClient
 from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Fault
+from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.seed import SELLER_KEY
-from service.sandbox.server import SandboxServer
 from service.sandbox.state import Sandbox
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from service.settings import Settings, load_settings
 from tests.clock import FakeClock
 from tests.prompt_client import as_served
@@ -181,7 +181,7 @@ def store_calls(sandbox: Sandbox) -> int:
     return sandbox.journal.report().total
 
 
-def asked_store(sandbox: Sandbox, endpoint: Endpoint) -> int:
+def asked_store(sandbox: Sandbox, endpoint: StoreEndpoint) -> int:
     """Return how often one endpoint of the store was asked since its journal was cleared."""
     return sandbox.journal.report().counts[endpoint]
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from service.app import open_gateway, open_store
 from service.assembly.store import user_agent
 from service.sandbox import seed
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from service.sandbox.world import SellerKeyState
 from service.settings import Settings
 from tests.clock import FakeClock
@@ -70,7 +70,7 @@ async def test_store_is_asked_whose_the_key_is_until_it_says(tmp_path: Path, clo
             await clock.advance(timedelta(seconds=30))
             await until_learned(gateway.gateway)
 
-        assert asked_store(sandbox, Endpoint.PROFILE) == 2
+        assert asked_store(sandbox, StoreEndpoint.PROFILE) == 2
 
 
 async def test_without_configured_games_their_labels_are_learned(
@@ -102,7 +102,7 @@ async def test_changed_key_file_is_taken_up(tmp_path: Path, clock: FakeClock, lo
             response = await gateway.user(seed.STRANGER_ID)
 
             assert response.json()["outcome"] == "not_owned"
-            assert asked_store(sandbox, Endpoint.PROFILE) == 1
+            assert asked_store(sandbox, StoreEndpoint.PROFILE) == 1
             await log.line("credential_reloaded")
 
 
@@ -173,7 +173,7 @@ async def test_closing_leaves_no_task_behind(tmp_path: Path, clock: FakeClock, l
     async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
         befall(gateway.sandbox, latency_ms=60_000)
         asking = asyncio.create_task(gateway.key(seed.OWNER_KEY))
-        await until(lambda: asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS))
+        await until(lambda: asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS))
         asking.cancel()
         await asyncio.wait([asking])
 

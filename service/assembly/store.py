@@ -19,8 +19,8 @@ from service.limits.store_budget import TokenBucket
 from service.observability.events import Events
 from service.redis.connect import RedisClient
 from service.sandbox.app import create_sandbox_app
+from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.seed import SELLER_KEY as SANDBOX_SELLER_KEY
-from service.sandbox.server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.secret import SellerKey
 from service.settings import Settings

@@ -20,7 +20,7 @@ from service.observability.line_writer import unbuffered
 from service.observability.logs import Logging, configure_logging
 from service.sandbox import seed
 from service.sandbox.app import create_sandbox
-from service.sandbox.server import SandboxServer
+from service.sandbox.sandbox_server import SandboxServer
 from service.settings import LogFormat
 from service.settings.checks import is_loopback
 

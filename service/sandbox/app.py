@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 from service.interfaces import Clock
 from service.sandbox.control import create_control_router
 from service.sandbox.delivery import create_store_handler
-from service.sandbox.problems import Problem, answer_problem
+from service.sandbox.problems import SandboxProblem, answer_problem
 from service.sandbox.state import Sandbox
 from service.sandbox.world import World
 
@@ -30,7 +30,7 @@ def create_sandbox_app(sandbox: Sandbox) -> Litestar:
     )
 
 
-def _refuse(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+def _refuse(_request: Request[Any, Any, Any], error: HTTPException) -> Response[SandboxProblem]:
     # The framework's own detail would repeat the request.
     refusal = answer_problem(
         error.status_code, title="Not here", code="refused", detail="GET /sandbox shows what there is"

@@ -23,9 +23,9 @@ from service.sandbox.bodies import (
 from service.sandbox.delivery import SANDBOX_HEADER, SANDBOX_HEADER_VALUE
 from service.sandbox.faults import Fault, FaultState
 from service.sandbox.jwts import MintedJwt
-from service.sandbox.problems import Problem, answer_problem
+from service.sandbox.problems import SandboxProblem, answer_problem
 from service.sandbox.seed import Example, examples
-from service.sandbox.state import Report, Sandbox
+from service.sandbox.state import JournalReport, Sandbox
 from service.sandbox.world import KeyRecord, Purchase, SandboxError, SellerKeyState
 
 _LARGEST_BODY = 4 * 1024 * 1024
@@ -89,7 +89,7 @@ def create_control_router(sandbox: Sandbox) -> Router:
     )
 
 
-def _refuse(_request: Request[Any, Any, Any], error: SandboxError) -> Response[Problem]:
+def _refuse(_request: Request[Any, Any, Any], error: SandboxError) -> Response[SandboxProblem]:
     return answer_problem(400, title="The sandbox cannot do that", code="sandbox_mistake", detail=str(error))
 
 
@@ -193,6 +193,6 @@ def change_seller_key(sandbox: NamedDependency[Sandbox], body: RawBody) -> dict[
 
 
 @get("/requests", sync_to_thread=False)
-def show_requests(sandbox: NamedDependency[Sandbox]) -> Report:
+def show_requests(sandbox: NamedDependency[Sandbox]) -> JournalReport:
     """Show which requests the store has seen since the last reset."""
     return sandbox.journal.report()

@@ -14,7 +14,7 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 from service.interfaces import Clock
 from service.sandbox.faults import Drip, Fault
 from service.sandbox.state import Sandbox
-from service.sandbox.store_answers import Answer
+from service.sandbox.store_answers import SandboxAnswer
 from service.sandbox.store_endpoints import StoreRequest
 
 SANDBOX_HEADER: Final = "X-Sandbox"
@@ -51,7 +51,7 @@ def _read_request(scope: HTTPScope) -> StoreRequest:
     )
 
 
-async def _send_spoilt(answer: Answer, fault: Fault, clock: Clock, send: Send) -> None:
+async def _send_spoilt(answer: SandboxAnswer, fault: Fault, clock: Clock, send: Send) -> None:
     if fault.latency_ms:
         await clock.sleep(timedelta(milliseconds=fault.latency_ms))
     body = answer.body[: len(answer.body) // 2] if fault.truncated else answer.body
@@ -70,13 +70,13 @@ async def _drip(body: bytes, drip: Drip, clock: Clock, send: Send) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
-async def _send(answer: Answer, body: bytes, send: Send) -> None:
+async def _send(answer: SandboxAnswer, body: bytes, send: Send) -> None:
     await _start(answer, send)
     await send({"type": "http.response.body", "body": body, "more_body": True})
     await _end(answer, body, send)
 
 
-async def _start(answer: Answer, send: Send) -> None:
+async def _start(answer: SandboxAnswer, send: Send) -> None:
     headers = [
         (SANDBOX_HEADER, SANDBOX_HEADER_VALUE),
         ("Content-Type", answer.content_type),
@@ -87,7 +87,7 @@ async def _start(answer: Answer, send: Send) -> None:
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
 
 
-async def _end(answer: Answer, body: bytes, send: Send) -> None:
+async def _end(answer: SandboxAnswer, body: bytes, send: Send) -> None:
     # An answer that is never ended makes the server close the connection, in the middle of the promised length.
     if len(body) == len(answer.body):
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from service.sandbox.store_answers import Answer, say
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_answers import SandboxAnswer, say
+from service.sandbox.store_endpoints import StoreEndpoint
 
 HeaderText = Annotated[str, Meta(pattern=r"^[\x20-\x7e]*\Z", max_length=2048)]
 """Goes into a header as it is, so it must fit there."""
@@ -37,7 +37,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     it by a page that fits. `retry_after` is sent as it is, be it seconds, a date or nonsense.
     """
 
-    endpoint: Endpoint | None = None
+    endpoint: StoreEndpoint | None = None
     """Only requests to this endpoint; none: all."""
     times: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     """How many requests it befalls; none: all until it is taken away."""
@@ -73,27 +73,27 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
         if not (named or self.status or self.latency_ms or self.drip or self.truncated or self.retry_after):
             raise ValueError("this fault does nothing")
 
-    def spoil(self, answer: Answer) -> Answer:
+    def spoil(self, answer: SandboxAnswer) -> SandboxAnswer:
         """Return what is sent instead of the answer."""
         replaced = self._replacement() or answer
         if self.retry_after is None:
             return replaced
         headers = (*replaced.headers, ("Retry-After", self.retry_after))
-        return Answer(replaced.status, replaced.body, replaced.content_type, headers)
+        return SandboxAnswer(replaced.status, replaced.body, replaced.content_type, headers)
 
-    def _replacement(self) -> Answer | None:
+    def _replacement(self) -> SandboxAnswer | None:
         if self.html_challenge:
-            return Answer(self.status or 403, _CHALLENGE, _HTML)
+            return SandboxAnswer(self.status or 403, _CHALLENGE, _HTML)
         if self.redirect is not None:
-            return Answer(self.status or 302, b"", _HTML, (("Location", self.redirect),))
+            return SandboxAnswer(self.status or 302, b"", _HTML, (("Location", self.redirect),))
         if self.body is not None or self.body_base64 is not None:
             body = self.body_base64 if self.body is None else self.body.encode()
-            return Answer(self.status or 200, body or b"", self.content_type or "application/json")
+            return SandboxAnswer(self.status or 200, body or b"", self.content_type or "application/json")
         if self.status == _SERVER_ERROR:
             return say({"errors": ["There was a server error"]}, status=self.status)
         if self.status is not None:
             page = f"<html><head><title>{self.status}</title></head><body><h1>{self.status}</h1></body></html>\n"
-            return Answer(self.status, page.encode(), _HTML)
+            return SandboxAnswer(self.status, page.encode(), _HTML)
         return None
 
 
@@ -112,7 +112,7 @@ class _Standing:
         self.befallen = 0
         self.chance = random.Random(fault.seed)  # noqa: S311 - repeatable on purpose, protects nothing
 
-    def befalls(self, endpoint: Endpoint | None) -> bool:
+    def befalls(self, endpoint: StoreEndpoint | None) -> bool:
         fault = self.fault
         if fault.endpoint is not None and fault.endpoint is not endpoint:
             return False
@@ -131,7 +131,7 @@ class FaultPlan:
         """Let exactly these faults stand, none of them used up."""
         self._standing = [_Standing(fault) for fault in faults]
 
-    def take(self, endpoint: Endpoint | None) -> Fault | None:
+    def take(self, endpoint: StoreEndpoint | None) -> Fault | None:
         """Return the fault that this request meets."""
         for standing in self._standing:
             if standing.befalls(endpoint):

@@ -6,7 +6,7 @@ from msgspec import Struct
 from service.sandbox.delivery import SANDBOX_HEADER, SANDBOX_HEADER_VALUE
 
 
-class Problem(Struct, frozen=True):
+class SandboxProblem(Struct, frozen=True):
     """Why a request was refused (RFC 9457)."""
 
     title: str
@@ -16,10 +16,10 @@ class Problem(Struct, frozen=True):
     type: str = "about:blank"
 
 
-def answer_problem(status: int, *, title: str, code: str, detail: str) -> Response[Problem]:
+def answer_problem(status: int, *, title: str, code: str, detail: str) -> Response[SandboxProblem]:
     """Return a problem as an HTTP answer of the sandbox."""
     return Response(
-        Problem(title, status, code, detail),
+        SandboxProblem(title, status, code, detail),
         status_code=status,
         media_type="application/problem+json",
         headers={SANDBOX_HEADER: SANDBOX_HEADER_VALUE},

@@ -10,15 +10,15 @@ from service.interfaces import Clock
 from service.sandbox import jwts, seed
 from service.sandbox.faults import Fault, FaultPlan
 from service.sandbox.jwts import MintedJwt
-from service.sandbox.store_answers import Answer
-from service.sandbox.store_endpoints import Endpoint, Store, StoreRequest, find_place
+from service.sandbox.store_answers import SandboxAnswer
+from service.sandbox.store_endpoints import StandInStore, StoreEndpoint, StoreRequest, find_place
 from service.sandbox.world import SandboxError, World
 
 
 class Delivery(Struct, frozen=True):
     """What to send, and which fault to send it with."""
 
-    answer: Answer
+    answer: SandboxAnswer
     fault: Fault | None
 
 
@@ -30,7 +30,7 @@ class Sandbox:
         self.world = World(seed.WORLD, now=clock.now) if world is None else world
         self.faults = FaultPlan()
         self.journal = Journal()
-        self._store = Store(world=self.world, now=clock.now)
+        self._store = StandInStore(world=self.world, now=clock.now)
 
     def receive(self, request: StoreRequest) -> Delivery:
         """Answer one request to the store, spoilt by the fault that it meets, and note it."""
@@ -82,7 +82,7 @@ class Seen(Struct, frozen=True):
     """Whether it met a fault."""
 
 
-class Report(Struct, frozen=True):
+class JournalReport(Struct, frozen=True):
     """What was seen since the last reset: how much by endpoint, and the last requests, oldest first."""
 
     total: int
@@ -101,12 +101,12 @@ class Journal:
         self._counts: Counter[str] = Counter()
         self._last: deque[Seen] = deque(maxlen=LONGEST)
 
-    def note(self, endpoint: Endpoint | None, seen: Seen) -> None:
+    def note(self, endpoint: StoreEndpoint | None, seen: Seen) -> None:
         """Remember a request; without an endpoint it went nowhere that the store knows."""
         self._counts[endpoint or _OTHER] += 1
         self._last.append(seen)
 
-    def report(self) -> Report:
+    def report(self) -> JournalReport:
         """Return what was seen; every endpoint has its count, also of nothing."""
-        counts = {name: self._counts[name] for name in (*Endpoint, _OTHER)}
-        return Report(self._counts.total(), counts, list(self._last))
+        counts = {name: self._counts[name] for name in (*StoreEndpoint, _OTHER)}
+        return JournalReport(self._counts.total(), counts, list(self._last))

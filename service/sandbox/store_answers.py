@@ -13,7 +13,7 @@ from service.sandbox.world import Account, Game, KeyRecord, Purchase, PurchaseKi
 Json: TypeAlias = Mapping[str, "Json"] | Sequence["Json"] | str | int | bool
 
 
-class Answer(Struct, frozen=True):
+class SandboxAnswer(Struct, frozen=True):
     """A whole HTTP answer."""
 
     status: int
@@ -31,7 +31,7 @@ class StoreRefusalError(Exception):
         self.status = status
 
 
-class Dialect(Enum):
+class StoreDialect(Enum):
     """Which of itch.io's two APIs speaks."""
 
     CURRENT = "current"
@@ -39,13 +39,13 @@ class Dialect(Enum):
 
     def date(self, instant: datetime) -> str:
         """Write an instant: with nine fractional digits here, without even a zone there."""
-        if self is Dialect.CURRENT:
+        if self is StoreDialect.CURRENT:
             return instant.strftime("%Y-%m-%dT%H:%M:%S.") + f"{instant.microsecond:06d}000Z"
         return instant.strftime("%Y-%m-%d %H:%M:%S")
 
-    def refuse(self, refusal: StoreRefusalError) -> Answer:
+    def refuse(self, refusal: StoreRefusalError) -> SandboxAnswer:
         """Write an error: the older API sends all but an unknown address with status 200."""
-        kept = self is Dialect.CURRENT or refusal.status == 404  # noqa: PLR2004 - the status is its own name
+        kept = self is StoreDialect.CURRENT or refusal.status == 404  # noqa: PLR2004 - the status is its own name
         return say({"errors": [refusal.message]}, status=refusal.status if kept else 200)
 
 
@@ -54,10 +54,10 @@ def listed(rows: Sequence[Json]) -> Json:
     return rows or {}
 
 
-def say(content: Json, *, status: int = 200) -> Answer:
+def say(content: Json, *, status: int = 200) -> SandboxAnswer:
     """Write JSON with escaped slashes, as itch.io does."""
     # Outside strings JSON has no slash, so every one of them may be escaped.
-    return Answer(status, msgspec.json.encode(content).replace(b"/", rb"\/"))
+    return SandboxAnswer(status, msgspec.json.encode(content).replace(b"/", rb"\/"))
 
 
 _COVER = "https://img.itch.zone/c2FuZGJveA==/315x250%23/cover.png"
@@ -78,7 +78,7 @@ def show_account(account: Account) -> Json:
     return shown
 
 
-def show_game(game: Game, dialect: Dialect, *, purchases: int) -> Json:
+def show_game(game: Game, dialect: StoreDialect, *, purchases: int) -> Json:
     """Show a game to its seller."""
     earnings: list[Json] = []
     if game.earned_cents:
@@ -100,12 +100,12 @@ def show_game(game: Game, dialect: Dialect, *, purchases: int) -> Json:
         "views_count": 2682,
         "earnings": listed(earnings),
     }
-    if dialect is Dialect.CURRENT:
+    if dialect is StoreDialect.CURRENT:
         return shown | {"classification": "game", "platforms": {"windows": "all", "linux": "all"}}
     return shown | {"p_windows": True, "p_linux": True, "p_osx": False, "p_android": False}
 
 
-def show_key(key: KeyRecord, owner: Account | None, dialect: Dialect) -> Json:
+def show_key(key: KeyRecord, owner: Account | None, dialect: StoreDialect) -> Json:
     """Show a download key; one that nobody has claimed has no owner."""
     shown: dict[str, Json] = {
         "id": key.id,
@@ -119,7 +119,7 @@ def show_key(key: KeyRecord, owner: Account | None, dialect: Dialect) -> Json:
     return shown
 
 
-def show_purchase(purchase: Purchase, dialect: Dialect) -> Json:
+def show_purchase(purchase: Purchase, dialect: StoreDialect) -> Json:
     """Show a purchase: of a bundle, `game_id` is the list of its games."""
     bundle = purchase.kind is PurchaseKind.BUNDLE
     shown: dict[str, Json] = {
@@ -133,6 +133,6 @@ def show_purchase(purchase: Purchase, dialect: Dialect) -> Json:
         "price": purchase.price,
         "sale_rate": 0,
     }
-    if dialect is Dialect.CURRENT:
+    if dialect is StoreDialect.CURRENT:
         return shown | {"purchase_type": purchase.kind.value, "status": "complete"}
     return shown

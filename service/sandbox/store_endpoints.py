@@ -15,9 +15,9 @@ from msgspec import Struct
 from service.ownership import LARGEST_ID
 from service.sandbox import jwts
 from service.sandbox.store_answers import (
-    Answer,
-    Dialect,
     Json,
+    SandboxAnswer,
+    StoreDialect,
     StoreRefusalError,
     listed,
     say,
@@ -29,7 +29,7 @@ from service.sandbox.store_answers import (
 from service.sandbox.world import Account, Game, PurchaseKind, World
 
 
-class Endpoint(StrEnum):
+class StoreEndpoint(StrEnum):
     """What can be asked of the store."""
 
     PROFILE = "profile"
@@ -51,29 +51,29 @@ class Expects(Enum):
 class Place(Struct, frozen=True):
     """An address of the store. `shown` is the path as it may be recorded: without a key that is part of it."""
 
-    dialect: Dialect
+    dialect: StoreDialect
     shown: str
-    endpoint: Endpoint | None = None
+    endpoint: StoreEndpoint | None = None
     expects: Expects = Expects.EITHER
     game: str | None = None
     refused_version: str | None = None
 
 
 _PLACES: Final = {
-    Dialect.CURRENT: {
-        "profile": Endpoint.PROFILE,
-        "profile/games": Endpoint.GAMES,
-        "credentials/info": Endpoint.CREDENTIALS,
+    StoreDialect.CURRENT: {
+        "profile": StoreEndpoint.PROFILE,
+        "profile/games": StoreEndpoint.GAMES,
+        "credentials/info": StoreEndpoint.CREDENTIALS,
     },
-    Dialect.SERVER_SIDE: {
-        "me": Endpoint.PROFILE,
-        "my-games": Endpoint.GAMES,
-        "credentials/info": Endpoint.CREDENTIALS,
+    StoreDialect.SERVER_SIDE: {
+        "me": StoreEndpoint.PROFILE,
+        "my-games": StoreEndpoint.GAMES,
+        "credentials/info": StoreEndpoint.CREDENTIALS,
     },
 }
 _GAME_PLACES: Final = {
-    Dialect.CURRENT: re.compile(r"games/([^/]+)/(download_keys|purchases)"),
-    Dialect.SERVER_SIDE: re.compile(r"game/([^/]+)/(download_keys|purchases)"),
+    StoreDialect.CURRENT: re.compile(r"games/([^/]+)/(download_keys|purchases)"),
+    StoreDialect.SERVER_SIDE: re.compile(r"game/([^/]+)/(download_keys|purchases)"),
 }
 
 
@@ -84,30 +84,30 @@ def find_place(path: str) -> Place:
         case ["api", version, credential, *rest]:
             return _find_server_side(version, credential, "".join(rest))
         case _:
-            endpoint, game = _find_endpoint(Dialect.CURRENT, path)
-            return Place(Dialect.CURRENT, f"/{path}", endpoint, Expects.EITHER, game)
+            endpoint, game = _find_endpoint(StoreDialect.CURRENT, path)
+            return Place(StoreDialect.CURRENT, f"/{path}", endpoint, Expects.EITHER, game)
 
 
 def _find_server_side(version: str, credential: str, rest: str) -> Place:
     expects = {"key": Expects.KEY, "jwt": Expects.JWT}.get(credential, Expects.IN_PATH)
     shown = f"/api/{version}/{'***' if expects is Expects.IN_PATH else credential}/{rest}"
     if version != "1":
-        return Place(Dialect.SERVER_SIDE, shown, refused_version=version)
-    endpoint, game = _find_endpoint(Dialect.SERVER_SIDE, rest)
-    return Place(Dialect.SERVER_SIDE, shown, endpoint, expects, game)
+        return Place(StoreDialect.SERVER_SIDE, shown, refused_version=version)
+    endpoint, game = _find_endpoint(StoreDialect.SERVER_SIDE, rest)
+    return Place(StoreDialect.SERVER_SIDE, shown, endpoint, expects, game)
 
 
-def _find_endpoint(dialect: Dialect, path: str) -> tuple[Endpoint | None, str | None]:
+def _find_endpoint(dialect: StoreDialect, path: str) -> tuple[StoreEndpoint | None, str | None]:
     if about_game := _GAME_PLACES[dialect].fullmatch(path):
-        return Endpoint(about_game[2]), about_game[1]
+        return StoreEndpoint(about_game[2]), about_game[1]
     return _PLACES[dialect].get(path), None
 
 
 _SCOPE_OF: Final = {
-    Endpoint.PROFILE: "profile:me",
-    Endpoint.GAMES: "profile:games",
-    Endpoint.DOWNLOAD_KEYS: "game:view:purchases",
-    Endpoint.PURCHASES: "game:view:purchases",
+    StoreEndpoint.PROFILE: "profile:me",
+    StoreEndpoint.GAMES: "profile:games",
+    StoreEndpoint.DOWNLOAD_KEYS: "game:view:purchases",
+    StoreEndpoint.PURCHASES: "game:view:purchases",
 }
 _JWT_SCOPES: Final = ("profile:me",)
 _JWT_PARTS: Final = 3
@@ -137,14 +137,14 @@ class _Asker(Struct, frozen=True):
         return any(scope == given or scope.startswith(f"{given}:") for given in self.scopes)
 
 
-class Store:
+class StandInStore:
     """Answers like itch.io from the world as it is; what it refuses is an answer too, never an exception."""
 
     def __init__(self, *, world: World, now: Callable[[], datetime]) -> None:
         self._world = world
         self._now = now
 
-    def answer(self, request: StoreRequest) -> Answer:
+    def answer(self, request: StoreRequest) -> SandboxAnswer:
         """Answer a request: 1. is there such an endpoint, 2. who asks, 3. may they, 4. about which game, 5. what."""
         place = find_place(request.path)
         try:
@@ -161,17 +161,19 @@ class Store:
         except StoreRefusalError as refusal:
             return place.dialect.refuse(refusal)
 
-    def _content(self, place: Place, endpoint: Endpoint, asker: _Asker, query: Mapping[str, str]) -> dict[str, Json]:
+    def _content(
+        self, place: Place, endpoint: StoreEndpoint, asker: _Asker, query: Mapping[str, str]
+    ) -> dict[str, Json]:
         match endpoint:
-            case Endpoint.PROFILE:
+            case StoreEndpoint.PROFILE:
                 return {"user": show_account(asker.account)}
-            case Endpoint.GAMES:
+            case StoreEndpoint.GAMES:
                 return {"games": listed(self._show_games(asker, place.dialect))}
-            case Endpoint.CREDENTIALS:
+            case StoreEndpoint.CREDENTIALS:
                 return _show_credential(asker, place.dialect)
-            case Endpoint.DOWNLOAD_KEYS:
+            case StoreEndpoint.DOWNLOAD_KEYS:
                 return self._download_key(self._game(place, asker), query, place.dialect)
-            case Endpoint.PURCHASES:
+            case StoreEndpoint.PURCHASES:
                 return self._purchases(self._game(place, asker), query, place.dialect)
             case _:
                 assert_never(endpoint)
@@ -201,7 +203,7 @@ class Store:
             raise StoreRefusalError("missing data", status=401)
         return _Asker(account, _JWT_SCOPES, accepted.expires_at)
 
-    def _show_games(self, asker: _Asker, dialect: Dialect) -> list[Json]:
+    def _show_games(self, asker: _Asker, dialect: StoreDialect) -> list[Json]:
         purchases = self._world.purchases.values()
         return [
             show_game(game, dialect, purchases=sum(game.id in purchase.game_ids for purchase in purchases))
@@ -217,7 +219,7 @@ class Store:
             raise StoreRefusalError("invalid game")
         return game
 
-    def _download_key(self, game: Game, query: Mapping[str, str], dialect: Dialect) -> dict[str, Json]:
+    def _download_key(self, game: Game, query: Mapping[str, str], dialect: StoreDialect) -> dict[str, Json]:
         if (text := query.get("download_key")) is not None:
             key = self._world.key_named(game.id, text)
             refusal = "invalid download key"
@@ -234,7 +236,7 @@ class Store:
         owner = None if key.owner_id is None else self._world.accounts[key.owner_id]
         return {"download_key": show_key(key, owner, dialect)}
 
-    def _purchases(self, game: Game, query: Mapping[str, str], dialect: Dialect) -> dict[str, Json]:
+    def _purchases(self, game: Game, query: Mapping[str, str], dialect: StoreDialect) -> dict[str, Json]:
         if (user_id := query.get("user_id")) is not None:
             account = self._world.accounts.get(_integer("user_id", user_id))
             emails = account.emails if account is not None else ()
@@ -246,12 +248,12 @@ class Store:
             show_purchase(purchase, dialect)
             for purchase in self._world.purchases_by(game.id, emails)
             # The older API has no word for what kind of purchase it is, and knows only games.
-            if dialect is Dialect.CURRENT or purchase.kind is PurchaseKind.GAME
+            if dialect is StoreDialect.CURRENT or purchase.kind is PurchaseKind.GAME
         ]
         return {"purchases": listed(rows)}
 
 
-def _endpoint_of(place: Place, method: str) -> Endpoint:
+def _endpoint_of(place: Place, method: str) -> StoreEndpoint:
     if place.refused_version is not None:
         raise StoreRefusalError(f"invalid api version: {place.refused_version}", status=404)
     if place.endpoint is None or method != "GET":
@@ -259,7 +261,7 @@ def _endpoint_of(place: Place, method: str) -> Endpoint:
     return place.endpoint
 
 
-def _show_credential(asker: _Asker, dialect: Dialect) -> dict[str, Json]:
+def _show_credential(asker: _Asker, dialect: StoreDialect) -> dict[str, Json]:
     shown: dict[str, Json] = {"scopes": listed(asker.scopes)}
     if asker.expires_at is not None:
         shown["expires_at"] = dialect.date(asker.expires_at)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from service.sandbox import seed
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, asked_store, befall, caller_lines, store_calls, until
@@ -161,7 +161,7 @@ async def test_equal_questions_cost_one_look_up(gateway: Asker, fields: dict[str
     response = await gateway.batch(*(user_item(str(number), seed.OWNER_ID, **fields) for number in range(100)))
 
     assert set(statuses(response).values()) == {200}
-    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 1
+    assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 1
 
 
 async def test_equal_questions_get_a_decision_each(gateway: Asker) -> None:
@@ -208,7 +208,7 @@ async def test_batch_is_no_way_around_the_budget_for_failed_keys(open_with: Open
     response = await gateway.batch(*(key_item(str(n), f"guessed-key-{n:028}") for n in range(50)), token=LOBBY)
 
     assert list(statuses(response).values()) == [200] * 3 + [429] * 47
-    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 3
+    assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 3
 
 
 async def test_batch_needs_the_right_to_verify(open_with: Open) -> None:

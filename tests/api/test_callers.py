@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from service.sandbox import seed
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, asked_store, befall, caller_lines, store_calls, until
@@ -93,7 +93,7 @@ async def test_guessing_keys_costs_no_more_than_its_budget(open_with: Open) -> N
         statuses += [result["status"] for result in results]
 
     assert statuses == [200] * 20 + [429] * 9_980
-    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 20
+    assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 20
 
 
 async def test_caller_that_guesses_is_told_when_to_come_back(open_with: Open) -> None:
@@ -111,7 +111,7 @@ async def test_guessing_many_keys_at_once_costs_no_more(open_with: Open) -> None
 
     await asyncio.gather(*(gateway.key(f"guessed-key-{number:028}", token=LOBBY) for number in range(100)))
 
-    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 5
+    assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 5
 
 
 async def test_guessing_with_a_deadline_too_short_costs_no_more(open_with: Open) -> None:
@@ -121,7 +121,7 @@ async def test_guessing_with_a_deadline_too_short_costs_no_more(open_with: Open)
     statuses = [await impatient(gateway, f"guessed-key-{number:028}") for number in range(4)]
 
     assert statuses == [503, 503, 429, 429]
-    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 2
+    assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 2
 
 
 async def impatient(gateway: Asker, key: str, **more: int) -> int:
@@ -181,7 +181,7 @@ async def test_jwts_that_nobody_signed_cost_no_more_than_the_budget(open_with: O
 
     assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 3
     assert (answers[-1].json()["code"], answers[-1].headers["retry-after"]) == ("too_many_failed_keys", "20")
-    assert asked_store(gateway.sandbox, Endpoint.PROFILE) == 3
+    assert asked_store(gateway.sandbox, StoreEndpoint.PROFILE) == 3
 
 
 async def test_jwts_that_are_over_cost_no_more_than_the_budget(open_with: Open) -> None:
@@ -213,7 +213,7 @@ async def test_jwts_of_players_spend_no_budget(open_with: Open, clock: FakeClock
         clock.jump(timedelta(milliseconds=1))
 
     assert statuses == [200] * 6
-    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 6
+    assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 6
 
 
 async def test_known_good_jwt_passes_while_the_budget_is_spent(open_with: Open, clock: FakeClock) -> None:

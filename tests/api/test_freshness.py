@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from service.ownership import Method
 from service.sandbox import seed
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import (
@@ -33,7 +33,7 @@ async def test_second_question_is_answered_from_memory(gateway: Asker) -> None:
     second = await gateway.key(seed.OWNER_KEY)
 
     assert (first.json()["cache"], second.json()["cache"]) == ("none", "memory")
-    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 1
+    assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 1
 
 
 async def test_hundred_questions_at_once_cost_one_look_up(gateway: Asker) -> None:
@@ -41,7 +41,7 @@ async def test_hundred_questions_at_once_cost_one_look_up(gateway: Asker) -> Non
     answers = await asyncio.gather(*(gateway.key(seed.OWNER_KEY) for _ in range(100)))
 
     assert {answer.json()["outcome"] for answer in answers} == {"owned"}
-    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 1
+    assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 1
     assert await gateway.metric("singleflight_joined_total", scope="process") == 99
 
 
@@ -92,7 +92,7 @@ async def test_max_age_of_zero_asks_the_store_now(gateway: Asker, clock: FakeClo
     response = await gateway.key(seed.OWNER_KEY, max_age=0)
 
     assert response.json()["cache"] == "none"
-    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 2
+    assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 2
 
 
 @pytest.mark.parametrize(("max_age", "cache"), [(9, "none"), (10, "memory"), (11, "memory")])

@@ -9,7 +9,7 @@ import pytest
 
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from service.sandbox.world import SellerKeyState
 from tests.api.conftest import Open
 from tests.clock import FakeClock
@@ -76,4 +76,4 @@ async def test_another_key_in_the_file_is_used_without_a_restart(
 
     assert answer.json()["outcome"] == "owned"
     assert (await log.line("credential_reloaded"))["setting"] == "itch.api_key"
-    await until(lambda: asked_store(sandbox, Endpoint.PROFILE))
+    await until(lambda: asked_store(sandbox, StoreEndpoint.PROFILE))

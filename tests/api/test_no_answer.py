@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from service.sandbox import seed
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from service.sandbox.world import SellerKeyState
 from tests.api.conftest import Open
 from tests.clock import FakeClock
@@ -111,7 +111,7 @@ async def test_answer_that_came_too_late_is_there_for_the_next_question(gateway:
     await clock.advance(timedelta(milliseconds=450))
 
     assert (await again).json()["outcome"] == "owned"
-    assert asked_store(gateway.sandbox, Endpoint.DOWNLOAD_KEYS) == 1
+    assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 1
 
 
 async def test_default_deadline_is_that_of_the_settings(open_with: Open, clock: FakeClock) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from service.clock import SystemClock
 from service.sandbox import seed
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from tests.clock import FakeClock
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, asked_store, opened, settings_from, states_of, until
 from tests.redis_server import RedisServer, free_port
@@ -124,7 +124,7 @@ async def test_emptied_redis_costs_look_ups_and_nothing_else(tmp_path: Path, own
         one.sandbox.journal.clear()
 
         assert await all_answers(one) == EXPECTED
-        assert asked_store(one.sandbox, Endpoint.DOWNLOAD_KEYS) == len(QUESTIONS)
+        assert asked_store(one.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == len(QUESTIONS)
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/version"])

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from service.api.response_bytes import Response
 from service.sandbox.state import Sandbox
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from tests.api.conftest import Open
 from tests.api.test_prompt import request
 from tests.api.test_soon import SERVER, answered
@@ -137,7 +137,7 @@ async def test_whoever_goes_while_the_store_is_asked_leaves_nothing_behind(gatew
     befall(gateway.sandbox, latency_ms=1000)
     for turns, player in enumerate(PLAYERS):
         response = begin(gateway, player)
-        before = asked_store(gateway.sandbox, Endpoint.PURCHASES)
+        before = asked_store(gateway.sandbox, StoreEndpoint.PURCHASES)
         await until(lambda: gateway.gateway.asgi.in_flight() == 1)
         advancing = asyncio.ensure_future(_advance_until(gateway, before))
         await asyncio.wait((advancing,))
@@ -151,7 +151,7 @@ async def test_whoever_goes_while_the_store_is_asked_leaves_nothing_behind(gatew
 
 async def _advance_until(gateway: Asker, asked: int) -> None:
     """Let time pass until the store has been asked for purchases, the last thing that it is asked."""
-    while asked_store(gateway.sandbox, Endpoint.PURCHASES) == asked:
+    while asked_store(gateway.sandbox, StoreEndpoint.PURCHASES) == asked:
         await gateway.clock.advance(timedelta(milliseconds=500))
     await gateway.clock.advance(timedelta(seconds=1))
 

@@ -16,8 +16,8 @@ from litestar.types import Message, Receive, Scope, Send
 from service.clock import SystemClock
 from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Fault
+from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.seed import SELLER_KEY
-from service.sandbox.server import SandboxServer
 from service.sandbox.state import Sandbox
 
 WriteConfig = Callable[[str], str]

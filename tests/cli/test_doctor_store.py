@@ -9,7 +9,7 @@ from click.testing import Result
 
 from service.cli.exits import Exit
 from service.sandbox.seed import FOREIGN_GAME_ID, SECOND_SELLER_KEY, SELLER_KEY
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from service.sandbox.world import Game, SellerKeyState
 from tests.cli.conftest import Store, WriteConfig
 from tests.cli.terminals import run, run_beside
@@ -71,7 +71,7 @@ async def test_a_refused_key_is_a_problem(store: Store) -> None:
 
 async def test_an_unscoped_key_may_ask_everything(store: Store) -> None:
     """An empty list is how that may look."""
-    store.befall(endpoint=Endpoint.CREDENTIALS, body='{"scopes":{}}')
+    store.befall(endpoint=StoreEndpoint.CREDENTIALS, body='{"scopes":{}}')
 
     assert finding(await examined(store), "scopes")["detail"] == "none listed: the key may ask everything"
 
@@ -160,7 +160,7 @@ async def test_many_games_are_not_all_named(store: Store) -> None:
 
 async def test_a_game_that_the_key_may_not_ask_about_is_a_problem(store: Store) -> None:
     """Seeing a game is not being its owner."""
-    store.befall(endpoint=Endpoint.DOWNLOAD_KEYS, body='{"errors":["invalid game"]}')
+    store.befall(endpoint=StoreEndpoint.DOWNLOAD_KEYS, body='{"errors":["invalid game"]}')
 
     found = finding(await examined(store), "questions")
 
@@ -259,7 +259,7 @@ async def test_it_logs_nothing_beside_its_findings(store: Store, capfd: pytest.C
 
 async def test_names_cannot_act_on_the_terminal(store: Store) -> None:
     """A name is somebody else's text."""
-    store.befall(endpoint=Endpoint.PROFILE, body='{"user":{"id":1,"username":"\\u001b[2J"}}')
+    store.befall(endpoint=StoreEndpoint.PROFILE, body='{"user":{"id":1,"username":"\\u001b[2J"}}')
 
     result = await run_beside("doctor", environ=store.variables, color=True)
 

@@ -11,7 +11,7 @@ from click.testing import Result
 
 from service.cli.exits import Exit
 from service.sandbox import seed
-from service.sandbox.server import SandboxServer
+from service.sandbox.sandbox_server import SandboxServer
 from tests.cli.terminals import Terminal, run, run_beside
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, caller_lines, opened, settings_from

@@ -18,7 +18,7 @@ from service.api.answer_bodies import Answer
 from service.cli import main
 from service.cli.exits import Exit
 from service.sandbox import seed
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from tests.cli.conftest import Store, WriteConfig
 from tests.cli.terminals import COMMAND, Terminal, environment, run, run_beside
 from tests.gateways import until
@@ -137,7 +137,7 @@ async def test_no_answer_is_neither_yes_nor_no(store: Store) -> None:
 
 async def test_the_seller_is_known_before_the_answer_is_no(store: Store) -> None:
     """Also when that was learned while ownership was looked up."""
-    store.befall(endpoint=Endpoint.DOWNLOAD_KEYS, latency_ms=200)
+    store.befall(endpoint=StoreEndpoint.DOWNLOAD_KEYS, latency_ms=200)
 
     result = await run_beside(
         "verify", "--game", "3", "--method", "user", "--user-id", str(seed.SELLER_ID), environ=store.variables

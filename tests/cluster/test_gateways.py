@@ -18,7 +18,7 @@ from service.cache.claims import _TAKE as TAKE_CLAIM
 from service.cache.claims import CLAIM_FOR
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from tests.clock import FakeClock
 from tests.cluster.clocks import UnhurriedClock
 from tests.cluster.promises import Variant, promised, variants
@@ -82,7 +82,7 @@ class Cluster:
     @property
     def looked_up(self) -> int:
         """How often the store was asked for keys."""
-        return asked_store(self.sandbox, Endpoint.DOWNLOAD_KEYS)
+        return asked_store(self.sandbox, StoreEndpoint.DOWNLOAD_KEYS)
 
     def ask(self, number: int, **fields: object) -> list[asyncio.Task[httpx.Response]]:
         """Ask so many equal questions, of all replicas in turn."""
@@ -263,7 +263,7 @@ async def test_a_gateway_that_is_killed_costs_one_look_up_more(
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
     ):
         await until_ready(http)
-        befall(cluster.sandbox, latency_ms=60_000, times=1, endpoint=Endpoint.DOWNLOAD_KEYS)
+        befall(cluster.sandbox, latency_ms=60_000, times=1, endpoint=StoreEndpoint.DOWNLOAD_KEYS)
         body = {"game": 3, "download_key": seed.OWNER_KEY}
         doomed = asyncio.ensure_future(http.post("/verify/download-key", json=body, timeout=60))
         await until(lambda: cluster.looked_up)

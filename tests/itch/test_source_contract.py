@@ -27,7 +27,7 @@ from service.ownership import (
 )
 from service.sandbox import seed
 from service.sandbox.app import create_sandbox_app
-from service.sandbox.server import SandboxServer
+from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.sandbox.world import SellerKeyState
 from tests.clock import START, FakeClock

@@ -21,7 +21,7 @@ from service.ownership import DownloadKey, GameId, Proof, ProofKind, VerifiedEma
 from service.sandbox import seed
 from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Drip, Fault
-from service.sandbox.server import SandboxServer
+from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.secret import SellerKey
 from tests.itch.raw_server import RawServer, closed_port, http_answer, raw_server

@@ -14,7 +14,7 @@ from service.interfaces import Priority
 from service.limits.store_budget import TokenBucket
 from service.ownership import Fingerprint
 from service.sandbox import seed
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from service.singleflight import SingleFlight
 from tests.clock import START, FakeClock
 from tests.gateways import X_MOON, LogLines, asked_store, befall, caller_lines, settings_from, until
@@ -37,7 +37,7 @@ def clock() -> FakeClock:
 
 def asked_keys(gateway: OnPort) -> int:
     """Return how often the store was asked about a key."""
-    return asked_store(gateway.gateway.sandbox, Endpoint.DOWNLOAD_KEYS)
+    return asked_store(gateway.gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS)
 
 
 def answering(gateway: OnPort) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from service.sandbox.faults import Fault
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 from tests.redis_server import free_port
 
 STORE: Final = {
@@ -24,11 +24,11 @@ STORE: Final = {
     "no object": Fault(body="[]"),
     "nonsense": Fault(body="nonsense"),
     "new words": Fault(body='{"errors": ["something new"]}'),
-    "no such game": Fault(body='{"errors": ["invalid game"]}', endpoint=Endpoint.DOWNLOAD_KEYS),
+    "no such game": Fault(body='{"errors": ["invalid game"]}', endpoint=StoreEndpoint.DOWNLOAD_KEYS),
     "half of it away": Fault(status=500, rate=0.5),
-    "no purchases": Fault(status=500, endpoint=Endpoint.PURCHASES),
-    "no keys": Fault(status=500, endpoint=Endpoint.DOWNLOAD_KEYS),
-    "no profile": Fault(status=500, endpoint=Endpoint.PROFILE),
+    "no purchases": Fault(status=500, endpoint=StoreEndpoint.PURCHASES),
+    "no keys": Fault(status=500, endpoint=StoreEndpoint.DOWNLOAD_KEYS),
+    "no profile": Fault(status=500, endpoint=StoreEndpoint.PROFILE),
     "slow": Fault(latency_ms=1000),
     "silent": Fault(latency_ms=8000),
 }

@@ -10,7 +10,7 @@ from service.sandbox import seed
 from service.sandbox.delivery import SANDBOX_HEADER
 from service.sandbox.faults import Drip, Fault
 from service.sandbox.state import Sandbox
-from service.sandbox.store_endpoints import Endpoint
+from service.sandbox.store_endpoints import StoreEndpoint
 
 
 async def test_throttling_without_a_hint(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
@@ -128,7 +128,7 @@ async def test_a_fault_ends_after_so_many_requests(seller: httpx.AsyncClient, sa
 
 async def test_a_fault_can_keep_to_one_endpoint(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
     """In both dialects, and nowhere else."""
-    sandbox.faults.replace([Fault(status=503, endpoint=Endpoint.PROFILE)])
+    sandbox.faults.replace([Fault(status=503, endpoint=StoreEndpoint.PROFILE)])
 
     statuses = [
         (await seller.get(path)).status_code

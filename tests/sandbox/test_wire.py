@@ -12,7 +12,7 @@ import pytest
 from service.sandbox import seed
 from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Drip, Fault
-from service.sandbox.server import SandboxServer
+from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from tests.clock import FakeClock
 
