@@ -43,7 +43,7 @@ from service.observability.loop_lag import LoopLagMonitor
 from service.observability.metrics import Metrics
 from service.ownership import Observation
 from service.redis.connect import RedisClient
-from service.sandbox.control import create_control_router
+from service.sandbox.control_router import create_control_router
 from service.sandbox.state import Sandbox
 from service.settings import Settings
 from service.singleflight import SingleFlight

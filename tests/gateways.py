@@ -19,7 +19,6 @@ from service.interfaces import Clock
 from service.observability.logs import Logging, configure_logging
 from service.ownership import Method
 from service.redis.connect import RedisClient
-from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Fault
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.seed import SELLER_KEY
@@ -260,7 +259,7 @@ def states_of(gateway: Gateway) -> dict[str, str]:
 async def sandbox_alone(clock: Clock) -> AsyncIterator[tuple[Sandbox, str]]:
     """Serve a sandbox of its own; return it and its address."""
     sandbox = Sandbox(clock=clock)
-    async with SandboxServer(create_sandbox_app(sandbox)) as server:
+    async with SandboxServer(sandbox) as server:
         yield sandbox, server.base_url
 
 

@@ -18,7 +18,6 @@ from service.limits.cluster_budget import ClusterBudget
 from service.limits.store_budget import TokenBucket
 from service.observability.events import Events
 from service.redis.connect import RedisClient
-from service.sandbox.app import create_sandbox_app
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.seed import SELLER_KEY as SANDBOX_SELLER_KEY
 from service.sandbox.state import Sandbox
@@ -71,7 +70,7 @@ async def open_store(
     base_url, slots = settings.itch.effective_base_url, _key_slots(settings)
     if sandbox is not None:
         # A real server on a loopback port: the gateway speaks to it as it speaks to itch.io.
-        server = await stack.enter_async_context(SandboxServer(create_sandbox_app(sandbox)))
+        server = await stack.enter_async_context(SandboxServer(sandbox))
         base_url = server.base_url + _SANDBOX_PATH[dialect]
         slots = [KeySlot("sandbox", SellerKey(SANDBOX_SELLER_KEY), file=None)]
     if not slots:

@@ -1,11 +1,14 @@
-"""Faults on demand: what an unwell itch.io does, for the next so many requests or until told otherwise."""
+"""Faults on demand: the answers of an unwell itch.io, for the next so many requests or until told otherwise."""
 
 import random
+from asyncio import StreamWriter
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from service.interfaces import Clock
 from service.sandbox.store_answers import SandboxAnswer, say
 from service.sandbox.store_endpoints import StoreEndpoint
 
@@ -31,7 +34,7 @@ class Drip(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What goes wrong, and for which requests; what is not named stays as it is.
+    """A fault and the share of requests that it befalls; parts of the answer that it does not name stay as they are.
 
     At most one of `html_challenge`, `redirect`, `body` and `body_base64` replaces the answer; `status` alone replaces
     it by a page that fits. `retry_after` is sent as it is, be it seconds, a date or nonsense.
@@ -40,11 +43,11 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     endpoint: StoreEndpoint | None = None
     """Only requests to this endpoint; none: all."""
     times: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
-    """How many requests it befalls; none: all until it is taken away."""
+    """The number of requests that it befalls; none: all until it is taken away."""
     rate: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    """Which share of the requests it befalls."""
+    """The share of requests that it befalls."""
     seed: int = 0
-    """Decides which ones those are, the same in every run."""
+    """The seed of the choice of those requests, the same in every run."""
 
     latency_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
     drip: Drip | None = None
@@ -59,7 +62,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     content_type: HeaderText | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse a fault that contradicts itself or does nothing."""
         replacements = (self.html_challenge, self.redirect, self.body, self.body_base64)
         named = sum(given is not None and given is not False for given in replacements)
         if named > 1:
@@ -74,12 +77,29 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
             raise ValueError("this fault does nothing")
 
     def spoil(self, answer: SandboxAnswer) -> SandboxAnswer:
-        """Return what is sent instead of the answer."""
+        """Return the answer that is sent instead."""
         replaced = self._replacement() or answer
         if self.retry_after is None:
             return replaced
         headers = (*replaced.headers, ("Retry-After", self.retry_after))
         return SandboxAnswer(replaced.status, replaced.body, replaced.content_type, headers)
+
+    def cut(self, body: bytes) -> bytes:
+        """Return the part of a body that is sent before the connection closes."""
+        return body[: len(body) // 2] if self.truncated else body
+
+    async def send(self, head: bytes, body: bytes, writer: StreamWriter, clock: Clock) -> None:
+        """Send an answer as slowly as this fault says."""
+        if self.latency_ms:
+            await clock.sleep(timedelta(milliseconds=self.latency_ms))
+        if self.drip is None:
+            writer.write(head + body)
+            return
+        writer.write(head)
+        for at in range(0, len(body), self.drip.chunk_bytes):
+            await clock.sleep(timedelta(milliseconds=self.drip.interval_ms))
+            writer.write(body[at : at + self.drip.chunk_bytes])
+            await writer.drain()
 
     def _replacement(self) -> SandboxAnswer | None:
         if self.html_challenge:
@@ -122,7 +142,7 @@ class _Standing:
 
 
 class FaultPlan:
-    """Which faults stand; a request meets at most one of them, the first that befalls it."""
+    """The faults in force. A request meets at most one of them, the first that befalls it."""
 
     def __init__(self) -> None:
         self._standing: list[_Standing] = []

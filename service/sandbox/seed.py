@@ -21,7 +21,7 @@ SECOND_SELLER_KEY: Final = "sandbox-second-seller-key-not-a-real-one"
 GAME_ID: Final = 3
 OTHER_GAME_ID: Final = 4
 FOREIGN_GAME_ID: Final = 5
-"""Somebody else's game: the seller's key cannot see it."""
+"""Another seller's game: the seller's key cannot see it."""
 
 SELLER_ID: Final = 29789
 OWNER_ID: Final = 1994

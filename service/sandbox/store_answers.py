@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -13,8 +13,13 @@ from service.sandbox.world import Account, Game, KeyRecord, Purchase, PurchaseKi
 Json: TypeAlias = Mapping[str, "Json"] | Sequence["Json"] | str | int | bool
 
 
+SANDBOX_HEADER: Final = "X-Sandbox"
+SANDBOX_HEADER_VALUE: Final = "ownership-gateway"
+"""On every answer of the sandbox, so that it is never taken for the store."""
+
+
 class SandboxAnswer(Struct, frozen=True):
-    """A whole HTTP answer."""
+    """A whole HTTP answer, of the store's endpoints or of the control endpoints."""
 
     status: int
     body: bytes
@@ -23,7 +28,7 @@ class SandboxAnswer(Struct, frozen=True):
 
 
 class StoreRefusalError(Exception):
-    """The store refuses; the text is its error string, `status` what the current dialect sends with it."""
+    """The store refuses; the text is its error string, `status` the one that the current dialect sends with it."""
 
     def __init__(self, message: str, *, status: int = 400) -> None:
         super().__init__(message)
@@ -32,7 +37,7 @@ class StoreRefusalError(Exception):
 
 
 class StoreDialect(Enum):
-    """Which of itch.io's two APIs speaks."""
+    """One of itch.io's two APIs."""
 
     CURRENT = "current"
     SERVER_SIDE = "server-side"
@@ -106,7 +111,7 @@ def show_game(game: Game, dialect: StoreDialect, *, purchases: int) -> Json:
 
 
 def show_key(key: KeyRecord, owner: Account | None, dialect: StoreDialect) -> Json:
-    """Show a download key; one that nobody has claimed has no owner."""
+    """Show a download key; an unclaimed one has no owner."""
     shown: dict[str, Json] = {
         "id": key.id,
         "key": key.text,

@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 import structlog
-from litestar import Litestar
-from litestar.types import Message, Receive, Scope, Send
+from msgspec import structs
 
 from service.clock import SystemClock
-from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Fault
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.seed import SELLER_KEY
-from service.sandbox.state import Sandbox
+from service.sandbox.state import Delivery, Sandbox
+from service.sandbox.store_endpoints import StoreRequest
 
 WriteConfig = Callable[[str], str]
 
@@ -42,17 +41,27 @@ def _logging_as_it_was() -> Iterator[None]:
         logger.setLevel(level)
 
 
-class Store:
-    """A store on a loopback port: the sandbox, whose clock is `ahead` of ours, or that tells no time while it is None.
+class DatedSandbox(Sandbox):
+    """A sandbox whose clock is `ahead` of ours; it tells no time while that is None."""
 
-    It names itself the sandbox only to those who look at its headers.
-    """
+    ahead: timedelta | None = None
+
+    def receive(self, request: StoreRequest) -> Delivery:
+        """Answer as any sandbox does, and tell the time."""
+        delivery = super().receive(request)
+        if self.ahead is None:
+            return delivery
+        date = format_datetime(datetime.now(UTC) + self.ahead, usegmt=True)
+        answer = structs.replace(delivery.answer, headers=(*delivery.answer.headers, ("Date", date)))
+        return structs.replace(delivery, answer=answer)
+
+
+class Store:
+    """A store on a loopback port: the sandbox, which names itself so in a header alone."""
 
     def __init__(self) -> None:
-        self.sandbox = Sandbox(clock=SystemClock())
-        self.ahead: timedelta | None = None
+        self.sandbox = DatedSandbox(clock=SystemClock())
         self.base_url = ""
-        self._app: Litestar = create_sandbox_app(self.sandbox)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -66,24 +75,12 @@ class Store:
         """Let this fault stand, and no other."""
         self.sandbox.faults.replace([Fault(**fault)])
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the sandbox does, and tell the time."""
-
-        async def send_dated(message: Message) -> None:
-            if message["type"] == "http.response.start" and self.ahead is not None:
-                date = format_datetime(datetime.now(UTC) + self.ahead, usegmt=True)
-                message["headers"] = [*message["headers"], (b"date", date.encode())]
-            await send(message)
-
-        await self._app(scope, receive, send_dated)
-
 
 @pytest.fixture
 async def store() -> AsyncIterator[Store]:
     """A store to ask, with the seeded world."""
     store = Store()
-    app: Any = store
-    async with SandboxServer(app) as server:
+    async with SandboxServer(store.sandbox) as server:
         store.base_url = server.base_url
         yield store
 

@@ -35,7 +35,7 @@ def verdicts(result: Result) -> dict[str, str]:
 
 async def test_a_healthy_gateway_is_healthy(store: Store) -> None:
     """Exit code 0, and a verdict for each check."""
-    store.ahead = timedelta()
+    store.sandbox.ahead = timedelta()
 
     result = await examined(store)
 
@@ -58,8 +58,8 @@ async def test_it_says_whose_key_it_is(store: Store) -> None:
 
 
 async def test_a_refused_key_is_a_problem(store: Store) -> None:
-    """Nothing else can be asked then, and the clock still tells."""
-    store.ahead = timedelta()
+    """With a refused key the other checks are skipped, except for the clock."""
+    store.sandbox.ahead = timedelta()
     store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(revoked=True)
 
     result = await examined(store)
@@ -98,7 +98,7 @@ async def test_a_scope_gives_what_is_below_it(store: Store, scopes: tuple[str, .
 
 
 async def test_a_key_that_may_not_ask_about_ownership_is_a_problem(store: Store) -> None:
-    """What scopes mean is for the store to say, so it is asked."""
+    """The store itself is asked about ownership, because only it knows the meaning of scopes."""
     store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(scopes=("profile", "game:view:downloads"))
 
     result = await examined(store)
@@ -210,7 +210,7 @@ def test_a_store_that_is_not_there_is_a_problem() -> None:
 )
 async def test_a_clock_that_is_wrong_is_a_warning(store: Store, ahead: timedelta, verdict: str, words: str) -> None:
     """Beyond half a minute; nothing fails over it."""
-    store.ahead = ahead
+    store.sandbox.ahead = ahead
 
     result = await examined(store)
 
@@ -258,7 +258,7 @@ async def test_it_logs_nothing_beside_its_findings(store: Store, capfd: pytest.C
 
 
 async def test_names_cannot_act_on_the_terminal(store: Store) -> None:
-    """A name is somebody else's text."""
+    """A store's names are printed without control characters."""
     store.befall(endpoint=StoreEndpoint.PROFILE, body='{"user":{"id":1,"username":"\\u001b[2J"}}')
 
     result = await run_beside("doctor", environ=store.variables, color=True)
@@ -267,7 +267,7 @@ async def test_names_cannot_act_on_the_terminal(store: Store) -> None:
 
 
 def test_verdicts_are_coloured_on_a_terminal() -> None:
-    """Red is what needs somebody."""
+    """A problem is red."""
     assert "\x1b[31m\x1b[1mproblem" in run("doctor", color=True).stdout
 
 

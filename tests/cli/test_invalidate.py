@@ -11,10 +11,10 @@ from click.testing import Result
 
 from service.cli.exits import Exit
 from service.sandbox import seed
-from service.sandbox.sandbox_server import SandboxServer
 from tests.cli.terminals import Terminal, run, run_beside
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, caller_lines, opened, settings_from
+from tests.process.serving import UNBOUNDED, reply, served
 
 ADMIN: Final = "ogw_admin-of-everything"
 LOBBY: Final = "ogw_lobby-that-may-only-ask"
@@ -43,9 +43,10 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Asker]:
 
 async def invalidate(asker: Asker, *arguments: str, **how: Any) -> Result:
     """Run the command against this gateway."""
-    asgi: Any = asker.gateway.asgi
-    async with SandboxServer(asgi) as server:
-        return await run_beside("invalidate", "--game", "3", "--url", server.base_url, *arguments, **how)
+    async with served(asker.gateway.asgi, UNBOUNDED) as gateway:
+        return await run_beside(
+            "invalidate", "--game", "3", "--url", f"http://127.0.0.1:{gateway.port}", *arguments, **how
+        )
 
 
 def token_file(directory: Path, content: bytes) -> str:
@@ -78,7 +79,7 @@ async def test_everybody_is_forgotten(gateway: Asker) -> None:
 
 @pytest.mark.parametrize(("subject", "credential"), [("download_key", seed.OWNER_KEY), ("email", seed.BUYER_EMAIL)])
 async def test_what_is_secret_is_read_from_standard_input(gateway: Asker, subject: str, credential: str) -> None:
-    """The command line is seen by everybody on the machine."""
+    """A credential is read from standard input: other users of the machine can read the command line."""
     ask = gateway.key if subject == "download_key" else gateway.email
     await ask(credential)
 
@@ -118,7 +119,7 @@ async def test_others_are_refused(guarded: Asker, tmp_path: Path, token: str | N
 
 
 async def test_an_unknown_game_is_a_no(gateway: Asker) -> None:
-    """Nothing there could be forgotten."""
+    """An unknown game is a no, with the answer of HTTP."""
     result = await invalidate(gateway, "--all", "--game", "no-such-game")
 
     assert (result.exit_code, json.loads(result.stdout)["status"]) == (Exit.NO, 404)
@@ -152,7 +153,7 @@ async def test_a_gateway_that_does_not_answer_now(guarded: Asker, tmp_path: Path
 
 
 async def test_nobody_there() -> None:
-    """It says where nobody was."""
+    """An address without an answer is named in the error."""
     result = await run_beside("invalidate", "--game", "3", "--all", "--url", "http://127.0.0.1:1")
 
     assert result.exit_code == Exit.UNKNOWN
@@ -161,15 +162,13 @@ async def test_nobody_there() -> None:
 
 @pytest.mark.parametrize("answer", [b"<html>hello</html>", b"\xff\xfe", b'{"status": "ok"}'])
 async def test_somebody_else_there(answer: bytes) -> None:
-    """What answers in another way is no gateway, and what it says is not repeated."""
+    """An answer that is not a gateway's is an error that does not repeat it."""
 
     async def elsewhere(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": answer})
+        await reply(send, 200, answer)
 
-    stranger: Any = elsewhere
-    async with SandboxServer(stranger) as server:
-        result = await run_beside("invalidate", "--game", "3", "--all", "--url", server.base_url)
+    async with served(elsewhere, UNBOUNDED) as stranger:
+        result = await run_beside("invalidate", "--game", "3", "--all", "--url", f"http://127.0.0.1:{stranger.port}")
 
     assert result.exit_code == Exit.UNKNOWN
     assert (result.stdout, result.stderr) == ("", "error: what answers there is no gateway\n")
@@ -178,12 +177,10 @@ async def test_somebody_else_there(answer: bytes) -> None:
 async def test_a_unix_socket(gateway: Asker, tmp_path: Path) -> None:
     """As the sidecar has it."""
     path = tmp_path / "gateway.sock"
-    asgi: Any = gateway.gateway.asgi
-    async with SandboxServer(asgi) as server:
-        port = int(server.base_url.rpartition(":")[2])
+    async with served(gateway.gateway.asgi, UNBOUNDED) as server:
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            there, back = await asyncio.open_connection("127.0.0.1", port)
+            there, back = await asyncio.open_connection("127.0.0.1", server.port)
             await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
 
         async with await asyncio.start_unix_server(connected, path):
@@ -235,7 +232,7 @@ def test_an_address_that_is_none(url: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two words", "schlüssel".encode(), b"ogw_a\x00b", b"\xff\xfe"])
 def test_a_token_file_without_a_token(tmp_path: Path, content: bytes) -> None:
-    """What it holds is not repeated: it may be another secret, named by mistake."""
+    """The contents of a bad token file are not repeated: they may be another secret, named by mistake."""
     result = run("invalidate", "--game", "3", "--all", "--token-file", token_file(tmp_path, content))
 
     assert result.exit_code == Exit.USAGE

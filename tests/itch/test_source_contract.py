@@ -26,7 +26,6 @@ from service.ownership import (
     VerifiedEmail,
 )
 from service.sandbox import seed
-from service.sandbox.app import create_sandbox_app
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.sandbox.world import SellerKeyState
@@ -55,7 +54,7 @@ async def rig(
         yield rig
         await rig.requests.close()
         return
-    async with SandboxServer(create_sandbox_app(sandbox)) as server:
+    async with SandboxServer(sandbox) as server:
         rig = build(clock=clock, dialect=dialect, base_url=server.base_url)
         yield rig
         await rig.requests.close()

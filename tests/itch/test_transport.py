@@ -19,7 +19,6 @@ from service.itch.classification import Answer
 from service.itch.transport import StoreClient
 from service.ownership import DownloadKey, GameId, Proof, ProofKind, VerifiedEmail
 from service.sandbox import seed
-from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Drip, Fault
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
@@ -339,7 +338,7 @@ async def test_a_slow_store_does_not_stretch_a_look_up(fault: Fault) -> None:
     clock = SystemClock()
     sandbox = Sandbox(clock=clock)
     sandbox.faults.replace([fault])
-    async with SandboxServer(create_sandbox_app(sandbox)) as server, asyncio.timeout(HANGS):
+    async with SandboxServer(sandbox) as server, asyncio.timeout(HANGS):
         rig = build(clock=clock, base_url=server.base_url, timeout=timedelta(seconds=0.3))
 
         with pytest.raises(SourceUnavailable, match="too long") as raised:
@@ -405,5 +404,5 @@ async def test_a_truncated_answer_of_the_sandbox_is_no_answer() -> None:
     """Half of a body is no body."""
     sandbox = Sandbox(clock=SystemClock())
     sandbox.faults.replace([Fault(truncated=True)])
-    async with SandboxServer(create_sandbox_app(sandbox)) as server:
+    async with SandboxServer(sandbox) as server:
         assert type(await failure(server.base_url)) is SourceUnavailable

@@ -1,13 +1,12 @@
-"""A sandbox of one's own, and clients that reach it without a network."""
+"""A sandbox, its server on a loopback port, and clients of it."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx
 import pytest
 
 from service.sandbox import seed
-from service.sandbox.app import create_sandbox_app
+from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from tests.clock import FakeClock
 
@@ -25,10 +24,16 @@ def sandbox(clock: FakeClock) -> Sandbox:
 
 
 @pytest.fixture
-async def http(sandbox: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
+async def server(sandbox: Sandbox) -> AsyncIterator[SandboxServer]:
+    """The sandbox on a port of its own."""
+    async with SandboxServer(sandbox) as serving:
+        yield serving
+
+
+@pytest.fixture
+async def http(server: SandboxServer) -> AsyncIterator[httpx.AsyncClient]:
     """A client without credentials."""
-    app: Any = create_sandbox_app(sandbox)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://sandbox") as client:
+    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False) as client:
         yield client
 
 

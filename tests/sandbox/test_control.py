@@ -1,4 +1,4 @@
-"""The control endpoints: what can be told to the sandbox, and what it says to nonsense."""
+"""The control endpoints: each of them once, and their refusals."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from litestar import Litestar
 
 from service.ownership import Reason
 from service.sandbox import jwts, seed
-from service.sandbox.app import create_sandbox
-from service.sandbox.control import create_control_router
+from service.sandbox.control_router import create_control_router
+from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import LONGEST, Sandbox
 from service.sandbox.world import World
 from tests.clock import FakeClock
@@ -18,7 +18,7 @@ KEYS = "/games/3/download_keys"
 
 
 async def tell(http: httpx.AsyncClient, method: str, path: str, body: object = None) -> Any:
-    """Tell the sandbox something, and return what it says to that."""
+    """Send a control request, and return the JSON of its answer."""
     answer = await http.request(method, f"/sandbox{path}", json=body)
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-sandbox"] == "ownership-gateway"
@@ -26,7 +26,7 @@ async def tell(http: httpx.AsyncClient, method: str, path: str, body: object = N
 
 
 async def test_it_shows_what_it_holds(http: httpx.AsyncClient) -> None:
-    """Keys, games and an example of each kind, with a sentence."""
+    """The overview holds keys, games and an example of each kind with a sentence."""
     shown = await tell(http, "GET", "")
 
     assert list(shown["seller_keys"]) == [seed.SELLER_KEY, seed.SECOND_SELLER_KEY]
@@ -41,7 +41,7 @@ async def test_it_shows_what_it_holds(http: httpx.AsyncClient) -> None:
 
 
 async def test_the_examples_hold(seller: httpx.AsyncClient) -> None:
-    """Every key that is promised to work works, and no other."""
+    """Every download key among the examples yields its promised answer."""
     shown = await tell(seller, "GET", "")
 
     for example in shown["examples"]:
@@ -51,7 +51,7 @@ async def test_the_examples_hold(seller: httpx.AsyncClient) -> None:
 
 
 async def test_the_jwts_that_are_shown_hold(http: httpx.AsyncClient) -> None:
-    """They are accepted, except for the one that has expired."""
+    """The store accepts every JWT among the examples, except for the expired one."""
     shown = await tell(http, "GET", "")
 
     for example in shown["examples"]:
@@ -61,7 +61,7 @@ async def test_the_jwts_that_are_shown_hold(http: httpx.AsyncClient) -> None:
 
 
 async def test_a_fault_is_told_and_taken_away(seller: httpx.AsyncClient) -> None:
-    """One object is one fault; what stands can be seen."""
+    """A single object is a single fault; GET shows it and DELETE ends it."""
     told = await tell(seller, "PUT", "/faults", {"status": 429, "retry_after": "7", "times": 3})
     during = (await seller.get("/profile")).status_code
     seen = await tell(seller, "GET", "/faults")
@@ -74,21 +74,21 @@ async def test_a_fault_is_told_and_taken_away(seller: httpx.AsyncClient) -> None
 
 
 async def test_a_list_of_faults_is_told(http: httpx.AsyncClient) -> None:
-    """Several at once, in the order in which they are tried."""
+    """A list replaces all faults at once."""
     told = await tell(http, "PUT", "/faults", [{"status": 503, "times": 1}, {"latency_ms": 5}])
 
     assert len(told["faults"]) == 2
 
 
 async def test_faults_leave_the_control_endpoints_alone(http: httpx.AsyncClient) -> None:
-    """Else there would be no way back."""
+    """Faults spare the control endpoints: else no request could remove them."""
     await tell(http, "PUT", "/faults", {"status": 503})
 
     assert await tell(http, "DELETE", "/faults") == {"faults": []}
 
 
 async def test_a_key_is_minted_claimed_and_revoked(seller: httpx.AsyncClient) -> None:
-    """The life of a key."""
+    """A download key is found once it is claimed, and refused once it is revoked."""
     key = (await tell(seller, "POST", "/keys", {"game_id": 3, "email": "new@example.com"}))["text"]
     await tell(seller, "POST", "/keys/claim", {"key": key, "user_id": seed.STRANGER_ID})
     claimed = (await seller.get(KEYS, params={"download_key": key})).json()
@@ -100,7 +100,7 @@ async def test_a_key_is_minted_claimed_and_revoked(seller: httpx.AsyncClient) ->
 
 
 async def test_a_purchase_is_made_and_refunded(seller: httpx.AsyncClient) -> None:
-    """A bundle, found until the money goes back."""
+    """A bundle is listed until its refund."""
     bought = await tell(
         seller,
         "POST",
@@ -116,7 +116,7 @@ async def test_a_purchase_is_made_and_refunded(seller: httpx.AsyncClient) -> Non
 
 
 async def test_a_purchase_of_one_game(http: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """Its id needs no list."""
+    """The id of a single game needs no list."""
     bought = await tell(http, "POST", "/purchases", {"game_id": 3, "email": "new@example.com", "with_key": True})
 
     assert bought["game_ids"] == [3]
@@ -124,7 +124,7 @@ async def test_a_purchase_of_one_game(http: httpx.AsyncClient, sandbox: Sandbox)
 
 
 async def test_a_jwt_is_minted(http: httpx.AsyncClient) -> None:
-    """For as long as was asked for."""
+    """A minted JWT lives for the requested number of seconds."""
     minted = await tell(http, "POST", "/jwts", {"user_id": 1994, "lifetime_seconds": 60})
     answer = await http.get("/profile", headers={"Authorization": f"Bearer {minted['jwt']}"})
 
@@ -133,7 +133,7 @@ async def test_a_jwt_is_minted(http: httpx.AsyncClient) -> None:
 
 
 async def test_an_expired_jwt_is_minted(http: httpx.AsyncClient) -> None:
-    """A negative lifetime is over already."""
+    """A JWT with a negative lifetime has expired already."""
     minted = await tell(http, "POST", "/jwts", {"user_id": 1994, "lifetime_seconds": -1})
     answer = await http.get("/profile", headers={"Authorization": f"Bearer {minted['jwt']}"})
 
@@ -141,14 +141,14 @@ async def test_an_expired_jwt_is_minted(http: httpx.AsyncClient) -> None:
 
 
 async def test_the_usual_lifetime_is_the_same_everywhere(http: httpx.AsyncClient, clock: FakeClock) -> None:
-    """Without one, a JWT lives as long as itch.io's."""
+    """Without a requested lifetime a JWT lives as long as itch.io's."""
     minted = await tell(http, "POST", "/jwts", {"user_id": 1994})
 
     assert minted["expires_at"].startswith((clock.now() + jwts.USUAL_LIFETIME).strftime("%Y-%m-%dT%H:%M:%S"))
 
 
 async def test_the_seller_key_is_revoked_and_given_back(seller: httpx.AsyncClient) -> None:
-    """As somebody might by mistake on itch.io."""
+    """A revoked seller key is refused until it is given back."""
     await tell(seller, "PUT", "/seller-key", {"revoked": True})
     revoked = (await seller.get("/profile")).json()
     await tell(seller, "PUT", "/seller-key", {})
@@ -159,7 +159,7 @@ async def test_the_seller_key_is_revoked_and_given_back(seller: httpx.AsyncClien
 
 
 async def test_the_scopes_of_the_second_key(http: httpx.AsyncClient) -> None:
-    """Each key has its own."""
+    """The seller's second key has scopes of its own."""
     told = await tell(http, "PUT", "/seller-key", {"which": "second", "scopes": ["profile:me"]})
 
     assert told[seed.SELLER_KEY] == {"revoked": False, "scopes": None}
@@ -167,7 +167,7 @@ async def test_the_scopes_of_the_second_key(http: httpx.AsyncClient) -> None:
 
 
 async def test_reset_starts_over(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """World, faults and what was seen."""
+    """A reset restores the world and empties faults and journal."""
     await tell(seller, "PUT", "/faults", {"status": 503})
     await tell(seller, "PUT", "/seller-key", {"revoked": True})
     await seller.get("/profile")
@@ -180,7 +180,7 @@ async def test_reset_starts_over(seller: httpx.AsyncClient, sandbox: Sandbox) ->
 
 
 async def test_the_requests_that_were_seen(seller: httpx.AsyncClient) -> None:
-    """What was asked, how it was answered, and never with which credential."""
+    """The journal shows requests and the status of their answers, and never a credential."""
     await seller.get(KEYS, params={"user_id": 1994})
     await seller.get("/nowhere")
     await tell(seller, "PUT", "/faults", {"status": 503})
@@ -212,7 +212,7 @@ async def test_the_requests_that_were_seen(seller: httpx.AsyncClient) -> None:
 
 
 async def test_a_request_without_a_credential_is_seen_as_such(http: httpx.AsyncClient) -> None:
-    """Whether there was a header is remembered."""
+    """The journal says that a request had no `Authorization`."""
     await http.get("/profile")
 
     assert (await tell(http, "GET", "/requests"))["last"][0]["authorization"] is False
@@ -220,7 +220,7 @@ async def test_a_request_without_a_credential_is_seen_as_such(http: httpx.AsyncC
 
 @pytest.mark.parametrize("path", ["/api/1/a-real-key/me", "/api/1/a-real-key", "/api/2/a-real-key/me"])
 async def test_a_key_in_the_path_is_not_remembered(http: httpx.AsyncClient, path: str) -> None:
-    """It may be somebody's real one."""
+    """The journal masks a key in the path: it may be a real one."""
     await http.get(path)
 
     answer = await http.get("/sandbox/requests")
@@ -230,7 +230,7 @@ async def test_a_key_in_the_path_is_not_remembered(http: httpx.AsyncClient, path
 
 
 async def test_only_the_last_requests_are_remembered(http: httpx.AsyncClient) -> None:
-    """But all are counted."""
+    """The journal keeps the last requests and counts all of them."""
     for _ in range(LONGEST + 1):
         await http.get("/profile")
 
@@ -270,7 +270,7 @@ async def test_only_the_last_requests_are_remembered(http: httpx.AsyncClient) ->
 async def test_nonsense_is_answered_with_one_clear_line(
     http: httpx.AsyncClient, method: str, path: str, body: bytes, detail: str
 ) -> None:
-    """A 400 that says what is wrong."""
+    """A bad body is a 400 whose detail is one line about the mistake."""
     answer = await http.request(method, f"/sandbox{path}", content=body)
 
     problem = answer.json()
@@ -281,29 +281,52 @@ async def test_nonsense_is_answered_with_one_clear_line(
 
 
 async def test_the_wrong_method_is_refused(http: httpx.AsyncClient) -> None:
-    """With the ones that there are."""
+    """A wrong method is a 405 with the endpoint's methods."""
     answer = await http.get("/sandbox/reset")
 
     assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"POST", "OPTIONS"})
     assert answer.json()["detail"] == "GET /sandbox shows what there is"
 
 
+@pytest.mark.parametrize("path", ["/sandbox/keys/", "/sandbox//keys", "/sandbox/k%65ys"])
+async def test_other_spellings_of_a_path(http: httpx.AsyncClient, path: str) -> None:
+    """Extra slashes and percent-encoding make no difference to a path."""
+    answer = await http.post(path, json={"game_id": 3})
+
+    assert answer.status_code == 200
+
+
+async def test_the_methods_of_an_endpoint(http: httpx.AsyncClient) -> None:
+    """OPTIONS lists an endpoint's methods, without a body."""
+    answer = await http.options("/sandbox/faults")
+
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert set(answer.headers["allow"].split(", ")) == {"DELETE", "GET", "OPTIONS", "PUT"}
+
+
+async def test_a_path_without_an_endpoint_is_the_stores(http: httpx.AsyncClient) -> None:
+    """A misspelt control endpoint is an unknown address of the store."""
+    answer = await http.post("/sandbox/fault")
+
+    assert (answer.status_code, answer.json()) == (404, {"errors": ["invalid api endpoint"]})
+
+
 async def test_a_body_can_be_too_large(http: httpx.AsyncClient) -> None:
-    """Four mebibytes are enough for anybody."""
+    """A body over four mebibytes is refused."""
     answer = await http.put("/sandbox/faults", content=b" " * (4 * 1024 * 1024 + 1))
 
     assert (answer.status_code, answer.json()["code"]) == (413, "refused")
 
 
 async def test_a_fault_can_answer_more_than_the_gateway_reads(seller: httpx.AsyncClient) -> None:
-    """A megabyte, for whoever tests that it is not read."""
+    """A fault's body may have a megabyte, to test that the gateway does not read it."""
     await tell(seller, "PUT", "/faults", {"body": "x" * 1_000_000})
 
     assert len((await seller.get("/profile")).content) == 1_000_000
 
 
 async def test_another_application_can_serve_the_control_endpoints(sandbox: Sandbox) -> None:
-    """They need nothing of the sandbox's own application."""
+    """A gateway's application serves the same control endpoints."""
     gateway: Any = Litestar([create_control_router(sandbox)], openapi_config=None, logging_config=None)
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://gateway") as client:
@@ -315,12 +338,14 @@ async def test_another_application_can_serve_the_control_endpoints(sandbox: Sand
 
 
 async def test_a_world_can_be_brought_along(clock: FakeClock) -> None:
-    """What was changed in it before is there."""
+    """A sandbox serves the world that it is given, earlier changes included."""
     world = World(seed.WORLD, now=clock.now)
     world.revoke_key(seed.OWNER_KEY)
-    app: Any = create_sandbox(clock=clock, world=world)
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://sandbox") as client:
+    async with (
+        SandboxServer(Sandbox(clock=clock, world=world)) as server,
+        httpx.AsyncClient(base_url=server.base_url, trust_env=False) as client,
+    ):
         answer = await client.get(
             KEYS,
             params={"download_key": seed.OWNER_KEY},
@@ -328,20 +353,3 @@ async def test_a_world_can_be_brought_along(clock: FakeClock) -> None:
         )
 
     assert answer.json() == {"errors": ["invalid download key"]}
-
-
-async def test_a_websocket_is_turned_away(sandbox: Sandbox) -> None:
-    """The store speaks HTTP only."""
-    sent: list[Any] = []
-
-    async def receive() -> Any:
-        return {"type": "websocket.connect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope: Any = {"type": "websocket", "path": "/profile", "headers": [], "query_string": b""}
-    app: Any = create_sandbox(clock=sandbox.clock)
-    await app(scope, receive, send)
-
-    assert sent == [{"type": "websocket.close", "code": 1000, "reason": None}]

@@ -1,4 +1,4 @@
-"""Which requests meet a fault, and what is answered then."""
+"""Faults: the requests that meet one, and their answers."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ import msgspec
 import pytest
 
 from service.sandbox import seed
-from service.sandbox.delivery import SANDBOX_HEADER
 from service.sandbox.faults import Drip, Fault
 from service.sandbox.state import Sandbox
+from service.sandbox.store_answers import SANDBOX_HEADER
 from service.sandbox.store_endpoints import StoreEndpoint
 
 
 async def test_throttling_without_a_hint(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """429 need not say when to come back, and its page is no JSON."""
+    """A 429 may lack `Retry-After`, and its page is no JSON."""
     sandbox.faults.replace([Fault(status=429)])
 
     answer = await seller.get("/profile")
@@ -25,7 +25,7 @@ async def test_throttling_without_a_hint(seller: httpx.AsyncClient, sandbox: San
 
 @pytest.mark.parametrize("hint", ["7", "Fri, 20 Nov 2026 14:05:00 GMT", "soon", ""])
 async def test_throttling_with_a_hint(seller: httpx.AsyncClient, sandbox: Sandbox, hint: str) -> None:
-    """Whatever the hint is, it is sent as it is."""
+    """Any `Retry-After` is sent unchanged."""
     sandbox.faults.replace([Fault(status=429, retry_after=hint)])
 
     answer = await seller.get("/profile")
@@ -46,7 +46,7 @@ async def test_a_server_error_is_json(seller: httpx.AsyncClient, sandbox: Sandbo
 async def test_a_challenge_page(
     seller: httpx.AsyncClient, sandbox: Sandbox, status: int | None, expected_status: int
 ) -> None:
-    """It is HTML with whatever status was ordered."""
+    """The challenge is an HTML page, with the fault's status."""
     sandbox.faults.replace([Fault(html_challenge=True, status=status)])
 
     answer = await seller.get("/profile")
@@ -59,7 +59,7 @@ async def test_a_challenge_page(
 async def test_a_redirect(
     seller: httpx.AsyncClient, sandbox: Sandbox, status: int | None, expected_status: int
 ) -> None:
-    """It leads where it was told to lead."""
+    """A redirect has the fault's `Location`."""
     sandbox.faults.replace([Fault(redirect="https://elsewhere.example/x", status=status)])
 
     answer = await seller.get("/profile")
@@ -68,7 +68,7 @@ async def test_a_redirect(
 
 
 async def test_any_body(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """Text is sent as JSON unless it is said to be something else."""
+    """A fault's text is sent as JSON unless `content_type` says otherwise."""
     sandbox.faults.replace([Fault(body='{"errors":{}}')])
 
     answer = await seller.get("/profile")
@@ -78,7 +78,7 @@ async def test_any_body(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
 
 
 async def test_any_bytes(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """Bytes that are no text can be sent too, with any status and type."""
+    """A fault's bytes need not be text, and may have any status and type."""
     sandbox.faults.replace([Fault(body_base64=b"\xff\x00", status=418, content_type="text/plain")])
 
     answer = await seller.get("/profile")
@@ -88,7 +88,7 @@ async def test_any_bytes(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
 
 
 async def test_an_empty_body(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """Nothing is a body as well."""
+    """An empty body is a body."""
     sandbox.faults.replace([Fault(body="")])
 
     answer = await seller.get("/profile")
@@ -117,7 +117,7 @@ async def test_even_a_fault_says_that_it_is_the_sandbox(
 
 
 async def test_a_fault_ends_after_so_many_requests(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """The next ones are answered well."""
+    """Requests after the last of `times` are answered well."""
     sandbox.faults.replace([Fault(status=503, times=2)])
 
     statuses = [(await seller.get("/profile")).status_code for _ in range(4)]
@@ -127,7 +127,7 @@ async def test_a_fault_ends_after_so_many_requests(seller: httpx.AsyncClient, sa
 
 
 async def test_a_fault_can_keep_to_one_endpoint(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """In both dialects, and nowhere else."""
+    """A fault of one endpoint befalls both dialects' addresses of it, and no others."""
     sandbox.faults.replace([Fault(status=503, endpoint=StoreEndpoint.PROFILE)])
 
     statuses = [
@@ -139,7 +139,7 @@ async def test_a_fault_can_keep_to_one_endpoint(seller: httpx.AsyncClient, sandb
 
 
 async def test_the_first_fault_that_fits_is_met(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """A list of faults is a script."""
+    """A list of faults is a script: each request meets the first that is not used up."""
     sandbox.faults.replace([Fault(status=503, times=1), Fault(status=429, times=1)])
 
     statuses = [(await seller.get("/profile")).status_code for _ in range(3)]
@@ -148,7 +148,7 @@ async def test_the_first_fault_that_fits_is_met(seller: httpx.AsyncClient, sandb
 
 
 def test_a_share_of_the_requests_is_the_same_in_every_run(sandbox: Sandbox) -> None:
-    """The seed decides which requests it is."""
+    """The same seed chooses the same requests."""
     fault = Fault(status=503, rate=0.3, seed=7)
 
     def run() -> list[bool]:
@@ -181,13 +181,13 @@ def test_a_share_of_the_requests_is_the_same_in_every_run(sandbox: Sandbox) -> N
     ],
 )
 def test_faults_that_cannot_be_meant(fields: dict[str, Any], message: str) -> None:
-    """They are refused when they are told, not when they are met."""
+    """Contradictions are refused when a fault is set, not when a request meets it."""
     with pytest.raises(msgspec.ValidationError, match=message):
         msgspec.convert(fields, Fault)
 
 
 def test_a_drip_has_a_pace_of_its_own() -> None:
-    """One byte every tenth of a second, unless told otherwise."""
+    """A drip sends a byte every tenth of a second unless told otherwise."""
     fault = msgspec.convert({"drip": {}}, Fault)
 
     assert fault.drip == Drip(chunk_bytes=1, interval_ms=100)

@@ -1,8 +1,10 @@
-"""The faults that only a real connection shows, and the server that carries them."""
+"""The sandbox's server: HTTP on a real connection, and the faults that only one can show."""
 
 import asyncio
 import logging
 import signal
+import socket
+import struct
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -10,20 +12,12 @@ import httpx
 import pytest
 
 from service.sandbox import seed
-from service.sandbox.app import create_sandbox_app
 from service.sandbox.faults import Drip, Fault
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from tests.clock import FakeClock
 
 AUTHORIZATION = {"Authorization": f"Bearer {seed.SELLER_KEY}"}
-
-
-@pytest.fixture
-async def server(sandbox: Sandbox) -> AsyncIterator[SandboxServer]:
-    """The sandbox on a port of its own."""
-    async with SandboxServer(create_sandbox_app(sandbox)) as serving:
-        yield serving
 
 
 @pytest.fixture
@@ -41,7 +35,7 @@ async def until_asleep(clock: FakeClock) -> None:
 
 
 async def test_it_serves_on_loopback(server: SandboxServer, client: httpx.AsyncClient) -> None:
-    """On a port that the system chose."""
+    """The server listens on loopback, on a port that the system chose."""
     answer = await client.get("/profile")
 
     assert server.base_url.startswith("http://127.0.0.1:")
@@ -50,17 +44,17 @@ async def test_it_serves_on_loopback(server: SandboxServer, client: httpx.AsyncC
 
 
 async def test_it_takes_no_signals(sandbox: Sandbox) -> None:
-    """Ctrl+C goes on to whoever had it before."""
+    """The handlers of SIGINT and SIGTERM stay as they were."""
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
-    async with SandboxServer(create_sandbox_app(sandbox)):
+    async with SandboxServer(sandbox):
         during = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     assert during == before
 
 
 async def test_connections_are_kept(client: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """A slow answer that has ended leaves the connection usable."""
+    """A connection is usable after a fault's answer."""
     sandbox.faults.replace([Fault(redirect="/", times=1)])
 
     assert (await client.get("/profile")).status_code == 302
@@ -70,7 +64,7 @@ async def test_connections_are_kept(client: httpx.AsyncClient, sandbox: Sandbox)
 async def test_a_truncated_answer_ends_too_early(
     client: httpx.AsyncClient, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The connection closes before the promised length, and the server does not complain about what was ordered."""
+    """A truncated answer ends before its promised length, and the log stays empty."""
     caplog.set_level(logging.WARNING)
     sandbox.faults.replace([Fault(truncated=True, times=1)])
 
@@ -82,7 +76,7 @@ async def test_a_truncated_answer_ends_too_early(
 
 
 async def test_latency_delays_the_answer(client: httpx.AsyncClient, sandbox: Sandbox, clock: FakeClock) -> None:
-    """Nothing is sent before its time."""
+    """An answer with latency is not sent before its time."""
     sandbox.faults.replace([Fault(latency_ms=2500)])
 
     asking = asyncio.create_task(client.get("/profile"))
@@ -99,7 +93,7 @@ async def test_latency_delays_the_answer(client: httpx.AsyncClient, sandbox: San
 async def test_a_drip_sends_everything_in_the_end(
     client: httpx.AsyncClient, sandbox: Sandbox, clock: FakeClock
 ) -> None:
-    """Piece by piece, each after a pause."""
+    """A drip sends the whole body, piece by piece."""
     sandbox.faults.replace([Fault(body="0123456789", drip=Drip(chunk_bytes=4, interval_ms=1000))])
     began = clock.monotonic()
 
@@ -114,7 +108,7 @@ async def test_a_drip_sends_everything_in_the_end(
 
 
 async def test_a_drip_can_be_truncated(client: httpx.AsyncClient, sandbox: Sandbox, clock: FakeClock) -> None:
-    """Half of the body drips, then the connection closes."""
+    """A truncated drip sends half of the body; then the connection closes."""
     sandbox.faults.replace([Fault(body="0123", truncated=True, drip=Drip(chunk_bytes=2, interval_ms=1000))])
     received = []
 
@@ -150,10 +144,10 @@ async def test_whoever_hangs_up_is_not_answered_any_more(
 async def test_it_stops_in_the_middle_of_an_answer(
     sandbox: Sandbox, clock: FakeClock, caplog: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
-    """Whoever was being answered is hung up on, without a word in the log."""
+    """The server hangs up in the middle of an answer, without a word in the log."""
     caplog.set_level(logging.WARNING)
     sandbox.faults.replace([fault])
-    server = SandboxServer(create_sandbox_app(sandbox))
+    server = SandboxServer(sandbox)
 
     async with httpx.AsyncClient(headers=AUTHORIZATION, trust_env=False) as client:
         async with server:
@@ -166,6 +160,18 @@ async def test_it_stops_in_the_middle_of_an_answer(
     assert caplog.records == []
 
 
+async def exchange(server: SandboxServer, sent: bytes) -> bytes:
+    """Return all that the sandbox sends until it closes the connection."""
+    host, port = server.base_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    async with asyncio.timeout(10):
+        received = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return received
+
+
 @pytest.mark.parametrize(
     "request_line",
     [
@@ -175,27 +181,130 @@ async def test_it_stops_in_the_middle_of_an_answer(
         b"GET /api/1/key/game/" + b"9" * 9000 + b"/purchases?email= HTTP/1.1",
         b"DELETE /profile HTTP/1.1",
         b"HEAD /profile HTTP/1.1",
+        b"GET /profile HTTP/1.0",
     ],
 )
 async def test_odd_requests_are_answered(server: SandboxServer, request_line: bytes) -> None:
-    """None of them is the sandbox's own fault."""
+    """Odd requests get the store's answers."""
+    head = [request_line, b"Host: x", b"Connection: close", b"Authorization: Bearer " + seed.SELLER_KEY.encode()]
+
+    received = await exchange(server, b"\r\n".join(head) + b"\r\n\r\n")
+
+    assert received.split()[1] in {b"200", b"400", b"404"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"\r\n\r\n", b"400"),
+        (b"PUT /sandbox/faults HTTP/1.1\r\nContent-Length: many\r\n\r\n", b"400"),
+        (b"PUT /sandbox/faults HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nmany\r\n", b"400"),
+        (b"GET /profile HTTP/1.1\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", b"431"),
+        (b"GET /profile HTTP/1.1\r\nX: " + b"x" * 40_000, b"431"),
+    ],
+)
+async def test_what_is_no_request_is_refused(server: SandboxServer, sent: bytes, status: bytes) -> None:
+    """Nonsense is answered with a problem, and the connection closes."""
+    received = await exchange(server, sent)
+
+    assert received.split()[1] == status
+    assert b"\r\nX-Sandbox: ownership-gateway\r\n" in received
+    assert b"GET /sandbox shows what there is" in received
+
+
+async def test_an_answer_to_head_has_no_body(server: SandboxServer) -> None:
+    """The answer to HEAD has the length of GET's body, and no body."""
+    received = await exchange(server, b"HEAD /profile HTTP/1.1\r\nConnection: close\r\n\r\n")
+
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"\r\nContent-Length: 35" in head
+    assert body == b""
+
+
+async def test_requests_may_follow_each_other_at_once(server: SandboxServer) -> None:
+    """Pipelined requests are answered in their order."""
+    received = await exchange(
+        server, b"GET /nowhere HTTP/1.1\r\n\r\nGET /sandbox/faults HTTP/1.1\r\nConnection: close\r\n\r\n"
+    )
+
+    assert received.count(b"HTTP/1.1 ") == 2
+    assert received.endswith(b'{"faults":[]}')
+
+
+async def test_a_client_that_sends_no_more_gets_its_answer(server: SandboxServer) -> None:
+    """The end of the input does not overtake an answer that is ready."""
     host, port = server.base_url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    head = [request_line, b"Host: x", b"Connection: close", b"Authorization: Bearer " + seed.SELLER_KEY.encode()]
-    writer.write(b"\r\n".join(head) + b"\r\n\r\n")
+    writer.write(b"GET /sandbox/faults HTTP/1.1\r\n\r\n")
+    writer.write_eof()
 
-    status_line = await reader.readline()
-    await reader.read()
+    async with asyncio.timeout(10):
+        received = await reader.read()
     writer.close()
     await writer.wait_closed()
 
-    assert status_line.split()[1] in {b"200", b"400", b"404"}
+    assert received.endswith(b'{"faults":[]}')
+
+
+async def test_a_client_may_wait_to_be_asked_for_its_body(server: SandboxServer) -> None:
+    """A client with `Expect: 100-continue`, such as curl, is asked for its body."""
+    host, port = server.base_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"PUT /sandbox/faults HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 14\r\nConnection: close\r\n\r\n"
+    )
+    async with asyncio.timeout(10):
+        asked = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'{"status":503}')
+        received = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+    assert asked == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_a_body_may_come_in_chunks(client: httpx.AsyncClient, sandbox: Sandbox) -> None:
+    """A chunked body, such as .NET's JsonContent, is read."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"status":'
+        yield b"503}"
+
+    answer = await client.put("/sandbox/faults", content=chunks())
+
+    assert answer.status_code == 200
+    assert [state.fault for state in sandbox.faults.state()] == [Fault(status=503)]
+
+
+async def test_chunks_may_have_extensions_and_trailers(server: SandboxServer) -> None:
+    """Extensions of chunks and trailers are ignored."""
+    received = await exchange(
+        server,
+        b"PUT /sandbox/faults HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        b'e;name=value\r\n{"status":503}\r\n0\r\nX-Sum: 1\r\n\r\n',
+    )
+
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+async def test_a_client_may_cut_the_connection(server: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
+    """A reset by the client leaves no word in the log."""
+    port = int(server.base_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as cut:
+        cut.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        cut.sendall(b"GET /profile HTTP/1.1\r\n")
+    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False) as client:
+        await client.get("/profile")
+
+    assert caplog.records == []
 
 
 async def test_a_port_can_be_chosen(sandbox: Sandbox, server: SandboxServer) -> None:
-    """One that is taken is an error that names it."""
+    """A taken port is an error that says so."""
     taken = int(server.base_url.rpartition(":")[2])
 
     with pytest.raises(OSError, match="in use"):
-        async with SandboxServer(create_sandbox_app(sandbox), port=taken):
+        async with SandboxServer(sandbox, port=taken):
             pass
