@@ -17,7 +17,7 @@ _BASE64_URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class JwtRefusedError(Exception):
-    """The JWT is no good; the text is what the store answers."""
+    """The JWT is no good; the text is the store's answer."""
 
 
 class _Header(Struct, forbid_unknown_fields=True):
@@ -57,7 +57,7 @@ def mint(*, user_id: int, issued_at: datetime, lifetime: timedelta = USUAL_LIFET
 
 
 def read(text: str, *, now: datetime) -> AcceptedJwt:
-    """Return whose JWT it is. Raises `JwtRefusedError` in the order and words in which itch.io does.
+    """Return the player of a JWT. Raises `JwtRefusedError` in itch.io's order and words.
 
     `token expired` is our guess: what itch.io answers to a JWT past its end is not documented.
     """
@@ -72,7 +72,7 @@ def read(text: str, *, now: datetime) -> AcceptedJwt:
         claims = msgspec.json.decode(claims_json, type=_Claims)
         accepted = AcceptedJwt(int(claims.sub), datetime.fromtimestamp(claims.exp, UTC))
     except (ValueError, OverflowError, OSError, RecursionError):
-        # Signed with our key, and yet no claims of ours: somebody made it with the published key.
+        # Signed with our key, and yet no claims of ours: made elsewhere with the published key.
         raise JwtRefusedError("missing data") from None
     if accepted.expires_at <= now:
         raise JwtRefusedError("token expired")

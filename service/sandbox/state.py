@@ -16,14 +16,14 @@ from service.sandbox.world import SandboxError, World
 
 
 class Delivery(Struct, frozen=True):
-    """What to send, and which fault to send it with."""
+    """An answer and the fault to send it with."""
 
     answer: SandboxAnswer
     fault: Fault | None
 
 
 class Sandbox:
-    """What the store's endpoints and the control endpoints share."""
+    """The state that the store's endpoints and the control endpoints share."""
 
     def __init__(self, *, clock: Clock, world: World | None = None) -> None:
         self.clock = clock
@@ -52,13 +52,13 @@ class Sandbox:
         return Delivery(answer, fault)
 
     def mint_jwt(self, user_id: int, *, lifetime: timedelta = jwts.USUAL_LIFETIME) -> MintedJwt:
-        """Sign a JWT for a user of the world, from now on. Raises `SandboxError` for anybody else."""
+        """Sign a JWT for a user of the world, from now on. Raises `SandboxError` for an unknown user."""
         if user_id not in self.world.accounts:
             raise SandboxError("the sandbox has no such user")
         return jwts.mint(user_id=user_id, issued_at=self.clock.now(), lifetime=lifetime)
 
     def reset(self) -> None:
-        """Return to the seeded world, without faults, having seen nothing."""
+        """Return to the first world, without faults and with an empty journal."""
         self.world.reset()
         self.faults.replace(())
         self.journal.clear()
@@ -69,7 +69,7 @@ _OTHER: Final = "other"
 
 
 class Seen(Struct, frozen=True):
-    """One request, and how it was answered. `path` does not hold a key that was part of it."""
+    """A request and the status of its answer. `path` does not hold a key that was part of it."""
 
     at: datetime
     method: str
@@ -83,7 +83,7 @@ class Seen(Struct, frozen=True):
 
 
 class JournalReport(Struct, frozen=True):
-    """What was seen since the last reset: how much by endpoint, and the last requests, oldest first."""
+    """The requests since the last reset: counts by endpoint, and the last ones, oldest first."""
 
     total: int
     counts: dict[str, int]
@@ -91,7 +91,7 @@ class JournalReport(Struct, frozen=True):
 
 
 class Journal:
-    """Remembers the last requests and counts them all."""
+    """A list of the last requests, and counts of all, so that tests can look. It never holds a credential."""
 
     def __init__(self) -> None:
         self.clear()
@@ -107,6 +107,6 @@ class Journal:
         self._last.append(seen)
 
     def report(self) -> JournalReport:
-        """Return what was seen; every endpoint has its count, also of nothing."""
+        """Return the journal so far; every endpoint has a count, if only zero."""
         counts = {name: self._counts[name] for name in (*StoreEndpoint, _OTHER)}
         return JournalReport(self._counts.total(), counts, list(self._last))

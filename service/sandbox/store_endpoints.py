@@ -30,7 +30,7 @@ from service.sandbox.world import Account, Game, PurchaseKind, World
 
 
 class StoreEndpoint(StrEnum):
-    """What can be asked of the store."""
+    """An endpoint of the store, in either dialect."""
 
     PROFILE = "profile"
     GAMES = "games"
@@ -40,7 +40,7 @@ class StoreEndpoint(StrEnum):
 
 
 class Expects(Enum):
-    """Which credential an address is for."""
+    """The credential that an address is for."""
 
     EITHER = "either"
     KEY = "key"
@@ -78,7 +78,7 @@ _GAME_PLACES: Final = {
 
 
 def find_place(path: str) -> Place:
-    """Return where a path leads; nowhere, where it has neither endpoint nor refused version."""
+    """Return the address of a path; an unknown one has neither endpoint nor refused version."""
     path = path.strip("/")
     match path.split("/", 3):
         case ["api", version, credential, *rest]:
@@ -112,12 +112,12 @@ _SCOPE_OF: Final = {
 _JWT_SCOPES: Final = ("profile:me",)
 _JWT_PARTS: Final = 3
 _UNSCOPED: Final = ("profile", "game")
-"""What an unscoped key may: everything. How itch.io lists that is our guess."""
+"""The scopes of an unscoped key: everything. The way in which itch.io lists that is our guess."""
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
 
 
 class StoreRequest(Struct, frozen=True):
-    """What the store looks at in a request. `authorization` is the header's value."""
+    """The parts of a request that matter to the store. `authorization` is the header's value."""
 
     method: str
     path: str
@@ -126,7 +126,7 @@ class StoreRequest(Struct, frozen=True):
 
 
 class _Asker(Struct, frozen=True):
-    """Whose credential it is, and what it may ask for."""
+    """The account and the scopes of a credential."""
 
     account: Account
     scopes: tuple[str, ...]
@@ -138,7 +138,7 @@ class _Asker(Struct, frozen=True):
 
 
 class StandInStore:
-    """Answers like itch.io from the world as it is; what it refuses is an answer too, never an exception."""
+    """A store that answers like itch.io from the world as it is; a refusal is an answer too, never an exception."""
 
     def __init__(self, *, world: World, now: Callable[[], datetime]) -> None:
         self._world = world
@@ -273,7 +273,7 @@ def _looks_like_jwt(bearer: str) -> bool:
 
 
 def _integer(name: str, text: str) -> int:
-    """Read an id; one that is too large for itch.io is nobody's, so it becomes 0."""
+    """Read an id; one that is too large for itch.io cannot exist, so it becomes 0."""
     if not _INTEGER.fullmatch(text):
         raise StoreRefusalError(f"{name} must be an integer")
     number = int(text)

@@ -14,7 +14,7 @@ from service.errors import GatewayError
 
 
 class Account(Struct, frozen=True):
-    """Somebody's itch.io account; all of its `emails` are verified and linked to each other."""
+    """An itch.io account; all of its `emails` are verified and linked to each other."""
 
     id: int
     username: str
@@ -48,7 +48,7 @@ class Game(Struct, frozen=True):
 
 
 class KeyRecord(Struct, frozen=True):
-    """A download key. Nobody has claimed it while `owner_id` is None; `email` is where it was sent."""
+    """A download key. It is unclaimed while `owner_id` is None; `email` is the address that it was sent to."""
 
     id: int
     text: str
@@ -62,7 +62,7 @@ class KeyRecord(Struct, frozen=True):
 
 
 class PurchaseKind(StrEnum):
-    """What was bought, in itch.io's words."""
+    """The kind of a purchase, in itch.io's words."""
 
     GAME = "game"
     BUNDLE = "bundle"
@@ -83,7 +83,7 @@ class Purchase(Struct, frozen=True):
 
 
 class SellerKeyState(Struct, frozen=True):
-    """What one of the seller's API keys may do. `scopes` of None means an unscoped key: everything."""
+    """The rights of one of the seller's API keys. `scopes` of None means an unscoped key: everything."""
 
     revoked: bool = False
     scopes: tuple[str, ...] | None = None
@@ -199,7 +199,7 @@ class World:
         return key
 
     def claim_key(self, text: str, user_id: int) -> KeyRecord:
-        """Let an account claim a key that nobody has claimed."""
+        """Let an account claim an unclaimed key."""
         self._known_account(user_id)
         key = self._known_key(text)
         if key.revoked:

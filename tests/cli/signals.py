@@ -17,7 +17,7 @@ _PATIENCE_SECONDS: Final = 20.0
 def run_until_signal(url: str, number: signal.Signals, *arguments: str, **how: Any) -> Result:
     """Run a command in this process, and send it the signal once something answers at `url`.
 
-    Whoever answers handles signals already, so that the signal reaches nobody else.
+    By then the command handles signals, so that none reaches pytest.
     """
     answered: list[int] = []
 

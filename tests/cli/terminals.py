@@ -1,4 +1,4 @@
-"""Runs commands as somebody at a terminal, or a script, would."""
+"""Commands, run as by a person at a terminal or by a script."""
 
 import asyncio
 import io
@@ -16,15 +16,15 @@ COMMAND: Final = (sys.executable, "-m", "service")
 
 
 class Terminal(io.BytesIO):
-    """A standard input at which somebody sits and types."""
+    """A standard input that is a terminal, with typed lines."""
 
     def isatty(self) -> bool:
-        """Whether somebody sits there."""
+        """Return true: it is a terminal."""
         return True
 
 
 class Interrupted(io.BytesIO):
-    """A standard input at which somebody presses Ctrl-C."""
+    """A standard input that is a terminal at which Ctrl-C is pressed."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Be interrupted; click reads nothing at all to learn what kind of stream this is."""

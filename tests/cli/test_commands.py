@@ -1,4 +1,4 @@
-"""What all commands have in common: help, exit codes, colours, and quiet ends."""
+"""All commands: help, exit codes, colours, and quiet ends."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def test_these_are_the_commands() -> None:
 
 
 def test_help_lists_every_command() -> None:
-    """Whoever types nothing else sees what there is."""
+    """The name alone shows the list of commands."""
     listed = run("--help").stdout
 
     assert all(f"\n  {name} " in listed for name in COMMANDS)
@@ -46,7 +46,7 @@ def test_every_command_says_how_it_ends(name: str, flag: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_is_explained_in_a_sentence(name: str) -> None:
-    """Nobody has to guess."""
+    """Every option has a sentence of help."""
     options = [option for option in commands()[name].params if isinstance(option, click.Option)]
 
     assert all((option.help or "").partition("  [")[0].endswith(".") for option in options)

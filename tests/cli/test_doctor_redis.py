@@ -172,14 +172,14 @@ def test_another_database_needs_a_right_more(least: RedisServer) -> None:
 
 
 def test_rights_that_lack_are_named_together(guard: Callable[..., RedisServer]) -> None:
-    """Nobody has to come back for the next one."""
+    """All missing rights are in one finding."""
     result = examined(url_of(guard("~og:v1:*", *NEEDED, "-hget", "-pttl")))
 
     assert finding(result, "redis rights")["detail"] == "its user may not run HGET or run PTTL"
 
 
 def test_a_user_without_the_keys_is_a_problem(guard: Callable[..., RedisServer]) -> None:
-    """Whatever commands it may run."""
+    """A Redis user without the gateway's keys is a problem, even if it may run every command."""
     result = examined(url_of(guard("~cache:*", *NEEDED)))
 
     assert finding(result, "redis")["detail"] == "Redis does not permit its user to use keys that begin with og:v1:"
@@ -206,7 +206,7 @@ async def test_a_refusal_in_other_words_is_not_repeated() -> None:
 
 
 async def test_an_error_without_a_name_is_named_by_its_type() -> None:
-    """What it means is in Redis's own log."""
+    """An error without a name is reported by its type; Redis's own log has the rest."""
     async with server_that_says(b"-ERR max number of clients + 1\r\n") as url:
         result = await run_beside("doctor", "--json", environ=variables(url))
 
@@ -241,7 +241,7 @@ async def test_a_loading_redis_is_a_problem() -> None:
 
 
 async def test_a_redis_that_keeps_nothing_is_a_problem() -> None:
-    """What was written must be there."""
+    """A Redis that loses a key at once is a problem."""
     async with server_that_says(b"$-1\r\n") as url:
         result = await run_beside("doctor", "--json", environ=variables(url))
 

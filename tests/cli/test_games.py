@@ -77,7 +77,7 @@ async def test_it_asks_the_configured_store(store: Store, dialect: str) -> None:
 
 
 async def test_titles_cannot_act_on_the_terminal(store: Store) -> None:
-    """A title is somebody else's text."""
+    """A game's title is printed without control characters."""
     add_game(store, 6, "evil", "\x1b[2Jevil\n[games.worse]\nid = 7")
 
     result = await run_beside("games", environ=store.variables, color=True)
@@ -102,7 +102,7 @@ async def test_every_game_gets_a_usable_slug_of_its_own(store: Store) -> None:
 
 
 async def test_no_games_are_said_to_be_none(store: Store) -> None:
-    """Nothing to paste, and an explanation."""
+    """A seller without games gets an explanation and no configuration to paste."""
     world = store.sandbox.world
     world.games = {game.id: game for game in world.games.values() if game.seller.id == FOREIGN_SELLER_ID}
 

@@ -66,7 +66,7 @@ def greeting(asker: Asker, tmp_path: Path, toml: str) -> str:
     ],
 )
 async def test_each_yields_what_it_is_said_to(toml: str, tmp_path: Path) -> None:
-    """Pasted in order, whatever is accepted, granted, banned, or asked as a caller."""
+    """Each printed question yields its promised answer, in any configuration."""
     async with opened(settings_from(tmp_path, toml), clock=FakeClock(), log=LogLines()) as asker:
         for comment, words in pasted(greeting(asker, tmp_path, toml)):
             answer = (await send(asker.http, words)).json()
@@ -102,7 +102,7 @@ async def test_what_no_caller_may_is_left_out(asker: Asker, tmp_path: Path) -> N
 
 
 async def test_who_may_not_ask_about_the_game_is_no_caller_to_ask_as(asker: Asker, tmp_path: Path) -> None:
-    """Whatever else it may."""
+    """A caller without a right to the game is not chosen, even if it has other rights."""
     toml = GAME + "[games.sun-garden]\nid = 4\n" + caller_lines("lobby", TOKEN, games='["sun-garden"]')
 
     assert "/verify/user is left out" in greeting(asker, tmp_path, toml)
@@ -127,7 +127,7 @@ async def test_tokens_are_for_the_shell_to_put_in(asker: Asker, tmp_path: Path) 
 
 
 def test_through_a_unix_socket_curl_is_told_where_it_is(tmp_path: Path) -> None:
-    """The rest of the address is then for nobody."""
+    """With a Unix socket curl gets its path, and a host that is not resolved."""
     lines = curl_lines("unix:/run/gateway.sock", settings_from(tmp_path, ""), jwt="")
 
     assert lines.splitlines()[1].startswith("curl -sS --unix-socket /run/gateway.sock -X POST http://localhost/verify/")

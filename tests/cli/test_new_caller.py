@@ -31,7 +31,7 @@ def test_the_token_has_a_recognisable_form() -> None:
 
 
 def test_every_token_is_another(tmp_path: Path) -> None:
-    """Nobody can guess one from another."""
+    """Two tokens share no more than their prefix."""
     assert made(tmp_path, "lobby")[0] != made(tmp_path, "lobby")[0]
 
 
@@ -43,7 +43,7 @@ def test_the_configuration_lets_the_token_in(tmp_path: Path) -> None:
 
 
 def test_the_token_is_not_in_the_configuration() -> None:
-    """What goes into the file may be read by more people than the token."""
+    """The printed configuration holds no token: more people read it."""
     token, toml = run("new-caller", "lobby").stdout.split("\n", 1)
 
     assert token not in toml
@@ -51,7 +51,7 @@ def test_the_token_is_not_in_the_configuration() -> None:
 
 
 def test_it_says_that_the_token_is_shown_once() -> None:
-    """Nobody can look it up later."""
+    """A hint says that the token is shown only once."""
     assert "shown this once" in run("new-caller", "lobby").stderr
 
 
@@ -77,7 +77,7 @@ def test_games_rights_and_rate_can_be_chosen(tmp_path: Path) -> None:
 
 
 def test_a_game_can_be_chosen_by_its_number(tmp_path: Path) -> None:
-    """Where no games are configured, there are only numbers."""
+    """A game may be a number, for gateways without configured games."""
     _, caller = made(tmp_path, "lobby", "--game", "3")
 
     assert {str(game) for game in caller.games} == {"3"}

@@ -1,4 +1,4 @@
-"""What of other people's text a terminal gets to see."""
+"""Text of other people, made harmless for a terminal."""
 
 import json
 
@@ -11,7 +11,7 @@ from service.cli.terminal import printable
 
 @given(st.text())
 def test_nothing_is_left_that_a_terminal_acts_upon(text: str) -> None:
-    """Whatever the text is."""
+    """No text keeps a character that a terminal acts upon."""
     assert printable(text).isprintable()
 
 

@@ -1,4 +1,4 @@
-"""`sandbox`: a store to put a gateway in front of."""
+"""`sandbox`: a stand-in store for a gateway elsewhere."""
 
 import json
 import re
@@ -26,11 +26,11 @@ class Running:
 
     @property
     def base_url(self) -> str:
-        """Where it says that it is."""
+        """The address in its greeting."""
         return self.greeting.partition(" answers at ")[2].split()[0]
 
     def exports(self, dialect: str) -> dict[str, str]:
-        """Return the settings that it prints for a dialect."""
+        """Return its printed settings for a dialect."""
         found: list[dict[str, str]] = []
         for name, value in re.findall(r"^export (\w+)=(.*)$", self.greeting, re.MULTILINE):
             if name.endswith("BASE_URL"):
@@ -41,7 +41,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Running]:
-    """A running sandbox, and what it printed."""
+    """A running sandbox, and its greeting."""
     with start(["sandbox", "--port", "0"]) as process:
         assert process.stderr is not None
         greeting = ""
@@ -55,7 +55,7 @@ def sandbox() -> Iterator[Running]:
 
 @pytest.mark.parametrize("dialect", ["current", "server-side"])
 def test_its_settings_put_a_gateway_in_front_of_it(sandbox: Running, dialect: str) -> None:
-    """Paste and ask, in either dialect."""
+    """The printed settings make a gateway ask this sandbox, in either dialect."""
     result = run(
         "verify", "--game", "3", "--method", "download_key",
         environ=sandbox.exports(dialect), stdin=seed.OWNER_KEY.encode(),
@@ -66,7 +66,7 @@ def test_its_settings_put_a_gateway_in_front_of_it(sandbox: Running, dialect: st
 
 
 def test_its_fault_line_lets_things_go_wrong(sandbox: Running) -> None:
-    """And the next one lets them be well again."""
+    """The printed fault line throttles the store, and the line after it ends that."""
     put, delete = [shlex.split(line) for line in sandbox.greeting.splitlines() if "/sandbox/faults" in line]
     put_url, put_body = put[4], put[6]
 
@@ -80,20 +80,20 @@ def test_its_fault_line_lets_things_go_wrong(sandbox: Running) -> None:
 
 
 def test_it_shows_what_it_holds(sandbox: Running) -> None:
-    """The printed line leads to examples."""
+    """The printed address shows examples."""
     line = next(line for line in sandbox.greeting.splitlines() if line.endswith("/sandbox"))
 
     assert httpx.get(line.split()[-1]).json()["examples"]
 
 
 def test_it_says_that_nothing_is_real(sandbox: Running) -> None:
-    """Nobody takes it for the store."""
+    """The greeting says that nothing is real."""
     assert "Nothing in it is real." in sandbox.greeting
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_when_told_to(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
-    """With exit code 0, and a log that says sandbox in every line."""
+    """A signal stops it with exit code 0; every line of its log says sandbox."""
     port = free_port()
 
     result = run_until_signal(f"http://127.0.0.1:{port}/sandbox", number, "sandbox", "--port", str(port))
@@ -105,7 +105,7 @@ def test_it_stops_when_told_to(number: signal.Signals, capfd: pytest.CaptureFixt
 
 
 def test_loopback_needs_no_warning() -> None:
-    """Only this machine can reach it."""
+    """A sandbox on loopback prints no warning: only this machine can reach it."""
     port = free_port()
 
     result = run_until_signal(f"http://127.0.0.1:{port}/sandbox", signal.SIGTERM, "sandbox", "--port", str(port))
@@ -114,7 +114,7 @@ def test_loopback_needs_no_warning() -> None:
 
 
 def test_any_other_address_is_warned_about() -> None:
-    """Everybody there may change it."""
+    """A sandbox on another address prints a warning, and the address to ask from here."""
     port = free_port()
 
     result = run_until_signal(
@@ -132,7 +132,7 @@ def test_any_other_address_is_warned_about() -> None:
 
 
 def test_it_listens_on_loopback_of_ipv6() -> None:
-    """Its address is printed with brackets."""
+    """An IPv6 address is printed with brackets."""
     port = free_port()
 
     result = run_until_signal(
@@ -144,7 +144,7 @@ def test_it_listens_on_loopback_of_ipv6() -> None:
 
 
 def test_a_taken_port_is_one_line(sandbox: Running) -> None:
-    """With the exit code of a configuration that cannot be used."""
+    """A taken port is one line, with the exit code of a bad configuration."""
     port = sandbox.base_url.rpartition(":")[2]
 
     result = run("sandbox", "--port", port, real_streams=True)
@@ -154,7 +154,7 @@ def test_a_taken_port_is_one_line(sandbox: Running) -> None:
 
 
 def test_a_seller_key_of_the_gateway_is_no_hindrance() -> None:
-    """In the shell where the printed settings were pasted, it starts again."""
+    """A sandbox starts also in a shell that holds its own printed settings."""
     port = free_port()
 
     result = run_until_signal(

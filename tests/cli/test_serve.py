@@ -55,7 +55,7 @@ def test_with_a_unix_socket_the_questions_go_there(tmp_path: Path) -> None:
 
 
 def test_in_front_of_itch_there_is_nothing_to_paste() -> None:
-    """Whoever serves real players has keys of their own."""
+    """A gateway in front of itch.io prints no questions to paste."""
     port = free_port()
 
     result = run_until_signal(
@@ -78,7 +78,7 @@ def test_a_taken_port_is_one_line() -> None:
 
 
 def test_a_redis_url_is_looked_at_before_the_port() -> None:
-    """Nobody is let in by a gateway that is about to give up."""
+    """A bad Redis URL ends the start before the port is open."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = run(
             "serve", "--sandbox", "--port", str(taken.getsockname()[1]),

@@ -58,7 +58,7 @@ def test_the_answer_is_the_exit_code(method: str, credential: str, reason: str, 
 
 
 def test_the_body_is_that_of_http() -> None:
-    """Whoever reads the one can read the other."""
+    """The printed answer is the body of HTTP's."""
     body = body_of(ask("download_key", seed.OWNER_KEY))
 
     assert list(body) == list(Answer.__struct_fields__)
@@ -154,14 +154,14 @@ def test_nothing_is_known_without_asking() -> None:
 
 
 def test_an_unusable_configuration_is_not_an_answer() -> None:
-    """Without a key nobody can be asked."""
+    """A missing seller key is an error, not an answer."""
     result = run("verify", "--game", "3", "--method", "user", "--user-id", "1")
 
     assert (result.exit_code, result.stdout) == (Exit.CONFIGURATION, "")
 
 
 def test_configured_callers_do_not_matter(write_config: WriteConfig) -> None:
-    """Whoever can read the seller's key may ask everything."""
+    """Configured callers do not limit a person who can read the seller's key."""
     path = write_config(
         f'[games.x-moon]\nid = 3\n[[callers]]\nname = "lobby"\ntoken_sha256 = "{"1" * 64}"\n'
         'games = ["x-moon"]\nrights = ["verify"]\n'
@@ -191,7 +191,7 @@ def test_a_terminal_is_prompted() -> None:
 
 
 def test_what_is_typed_is_not_shown() -> None:
-    """Nobody reads the credential over a shoulder, or in the terminal's history."""
+    """A typed credential is not echoed."""
     terminal, behind = pty.openpty()
     with subprocess.Popen(
         [*COMMAND, "verify", "--sandbox", "--game", "3", "--method", "download_key"],
@@ -215,7 +215,7 @@ def test_what_is_typed_is_not_shown() -> None:
 
 
 def test_no_option_takes_a_credential() -> None:
-    """Everybody on the machine can read the arguments of a process."""
+    """No option takes a credential: other users of the machine can read a process's arguments."""
     verify = main.get_command(None, "verify")  # type: ignore[arg-type]  # the context is not looked at
     assert verify is not None
 
@@ -225,10 +225,10 @@ def test_no_option_takes_a_credential() -> None:
 
 
 class Screen(StringIO):
-    """A standard output at which somebody looks."""
+    """A standard output that is a terminal."""
 
     def isatty(self) -> bool:
-        """Whether somebody looks."""
+        """Return true: it is a terminal."""
         return True
 
 

@@ -1,1 +1,1 @@
-"""The sandbox: whether it answers like itch.io, well and unwell."""
+"""The sandbox answers like itch.io, well and unwell."""

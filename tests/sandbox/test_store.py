@@ -1,4 +1,4 @@
-"""What the store answers about download keys and purchases, in both dialects."""
+"""The store's answers about download keys, purchases and the seller, in both dialects."""
 
 from typing import Any
 
@@ -48,21 +48,21 @@ async def test_a_claimed_key_names_its_owner(seller: httpx.AsyncClient) -> None:
 
 
 async def test_slashes_are_escaped(seller: httpx.AsyncClient) -> None:
-    """JSON comes with escaped slashes."""
+    """Slashes in the store's JSON are escaped."""
     answer = await seller.get("/profile")
 
     assert rb"https:\/\/leafo.itch.io" in answer.content
 
 
 async def test_an_unclaimed_key_has_no_owner(seller: httpx.AsyncClient) -> None:
-    """What is absent is left out."""
+    """A key without an owner lacks the field."""
     _, content = await ask(seller, KEYS, download_key=seed.UNCLAIMED_KEY)
 
     assert "owner" not in content["download_key"]
 
 
 async def test_the_older_dialect_writes_dates_without_a_zone(seller: httpx.AsyncClient) -> None:
-    """The same key, with the other dialect's date."""
+    """Dates of the older dialect have no zone."""
     status, content = await ask(seller, OLD_KEYS, download_key=seed.OWNER_KEY)
 
     assert status == 200
@@ -93,14 +93,14 @@ async def test_one_key_is_shown_of_several(seller: httpx.AsyncClient) -> None:
 )
 @pytest.mark.parametrize(("path", "expected_status"), [(KEYS, 400), (OLD_KEYS, 200)])
 async def test_users_without_a_key(seller: httpx.AsyncClient, user_id: int, path: str, expected_status: int) -> None:
-    """Whoever has no key for this game has none, however they own it."""
+    """Players without a key for this game have none, also if they bought it."""
     status, content = await ask(seller, path, user_id=user_id)
 
     assert (status, content) == (expected_status, {"errors": ["no download key found"]})
 
 
 async def test_a_key_is_found_by_the_address_it_was_sent_to(seller: httpx.AsyncClient) -> None:
-    """Nobody has claimed it, so the address still finds it."""
+    """An address finds a key that no account has claimed."""
     _, content = await ask(seller, KEYS, email=seed.UNCLAIMED_KEY_EMAIL.upper())
 
     assert content["download_key"]["key"] == seed.UNCLAIMED_KEY
@@ -138,7 +138,7 @@ async def test_a_purchase_is_found_by_user(seller: httpx.AsyncClient) -> None:
 
 
 async def test_the_older_dialect_has_no_purchase_type(seller: httpx.AsyncClient) -> None:
-    """The field is absent there."""
+    """Purchases of the older dialect lack `purchase_type`."""
     _, content = await ask(seller, OLD_PURCHASES, user_id=seed.BUYER_ID)
 
     assert "purchase_type" not in content["purchases"][0]
@@ -155,7 +155,7 @@ async def test_a_bundle_lists_its_games(seller: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("user_id", [seed.BUNDLE_BUYER_ID, seed.SUB_PRODUCT_BUYER_ID])
 async def test_the_older_dialect_knows_only_games(seller: httpx.AsyncClient, user_id: int) -> None:
-    """Rows whose kind it cannot tell are not listed there."""
+    """Bundles and sub-products are not listed in the older dialect."""
     _, content = await ask(seller, OLD_PURCHASES, user_id=user_id)
 
     assert content == {"purchases": {}}
@@ -169,7 +169,7 @@ async def test_a_web_purchase_is_a_donation(seller: httpx.AsyncClient) -> None:
 
 
 async def test_a_sub_product_is_listed_as_one(seller: httpx.AsyncClient) -> None:
-    """It has its own kind."""
+    """A sub-product has its own `purchase_type`."""
     _, content = await ask(seller, PURCHASES, user_id=seed.SUB_PRODUCT_BUYER_ID)
 
     assert content["purchases"][0]["purchase_type"] == "sub_product"
@@ -185,7 +185,7 @@ async def test_purchases_follow_linked_addresses(seller: httpx.AsyncClient, emai
 
 @pytest.mark.parametrize("query", [{"user_id": seed.STRANGER_ID}, {"user_id": 77}, {"email": "no@example.com"}])
 async def test_an_empty_list_is_an_empty_object(seller: httpx.AsyncClient, query: dict[str, str | int]) -> None:
-    """Whoever bought nothing gets `{}`."""
+    """An empty list of purchases is `{}`."""
     assert await ask(seller, PURCHASES, **query) == (200, {"purchases": {}})
 
 
@@ -208,7 +208,7 @@ async def test_claimed_keys_have_no_purchase(seller: httpx.AsyncClient) -> None:
 )
 @pytest.mark.parametrize("kind", ["download_keys", "purchases"])
 async def test_games_that_are_not_ours(seller: httpx.AsyncClient, game: str, message: str, kind: str) -> None:
-    """Somebody else's, nobody's, and no game at all."""
+    """Foreign and unknown games, and ids that are no number, each have an error string."""
     assert await ask(seller, f"/games/{game}/{kind}", user_id=1994) == (400, {"errors": [message]})
     assert await ask(seller, f"/api/1/key/game/{game}/{kind}", user_id=1994) == (200, {"errors": [message]})
 
@@ -216,7 +216,7 @@ async def test_games_that_are_not_ours(seller: httpx.AsyncClient, game: str, mes
 @pytest.mark.parametrize("path", [KEYS, PURCHASES])
 @pytest.mark.parametrize("user_id", ["", "amos", "1.5", "1e3", "9" * 5000])
 async def test_a_user_id_is_an_integer(seller: httpx.AsyncClient, path: str, user_id: str) -> None:
-    """Anything else is refused."""
+    """A user id that is no integer is refused."""
     assert await ask(seller, path, user_id=user_id) == (400, {"errors": ["user_id must be an integer"]})
 
 
@@ -252,7 +252,7 @@ async def test_the_sellers_games(seller: httpx.AsyncClient) -> None:
 
 
 async def test_the_sellers_games_in_the_older_dialect(seller: httpx.AsyncClient) -> None:
-    """The other dialect's address, dates and platforms."""
+    """The older dialect has another address, other dates and platform fields."""
     _, content = await ask(seller, "/api/1/key/my-games")
 
     assert content["games"][0]["published_at"] == "2013-03-03 23:02:14"
@@ -261,7 +261,7 @@ async def test_the_sellers_games_in_the_older_dialect(seller: httpx.AsyncClient)
 
 @pytest.mark.parametrize("path", ["/credentials/info", "/api/1/key/credentials/info"])
 async def test_an_unscoped_key_may_do_everything(seller: httpx.AsyncClient, path: str) -> None:
-    """It has no end and the scopes above all that we ask for."""
+    """An unscoped key has no end, and scopes above all that the gateway needs."""
     assert await ask(seller, path) == (200, {"scopes": ["profile", "game"]})
 
 
@@ -270,17 +270,17 @@ async def test_an_unscoped_key_may_do_everything(seller: httpx.AsyncClient, path
     ["/", "/games", "/games/3", "/games/3/uploads", "/games//download_keys", "/api/1/key", "/api/1/key/nothing", "/x"],
 )
 async def test_unknown_addresses(seller: httpx.AsyncClient, path: str) -> None:
-    """There is no such endpoint, with status 404 in both dialects."""
+    """An unknown address is a 404 in both dialects."""
     assert await ask(seller, path) == (404, {"errors": ["invalid api endpoint"]})
 
 
 async def test_unknown_versions(seller: httpx.AsyncClient) -> None:
-    """There is only version 1 of the older API."""
+    """Versions of the older API other than 1 are unknown."""
     assert await ask(seller, "/api/2/key/me") == (404, {"errors": ["invalid api version: 2"]})
 
 
 async def test_only_get_is_known(seller: httpx.AsyncClient) -> None:
-    """No endpoint takes anything else."""
+    """Methods other than GET are unknown."""
     answer = await seller.post("/profile")
 
     assert (answer.status_code, answer.json()) == (404, {"errors": ["invalid api endpoint"]})
@@ -294,7 +294,7 @@ async def test_the_last_of_two_parameters_counts(seller: httpx.AsyncClient) -> N
 
 
 async def test_a_world_with_no_games_lists_an_empty_object(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
-    """Also the list of games is `{}` when it is empty."""
+    """An empty list of games is `{}`."""
     sandbox.world.games.clear()
 
     assert await ask(seller, "/profile/games") == (200, {"games": {}})

@@ -1,4 +1,4 @@
-"""What can change in the world, and what cannot."""
+"""The world: its changes, and the changes that it refuses."""
 
 import pytest
 
@@ -26,14 +26,14 @@ def test_the_seed_has_keys_of_every_length(world: World) -> None:
 
 
 def test_every_address_is_an_example(world: World) -> None:
-    """No mail can reach anybody."""
+    """Every address of the seed is reserved for examples."""
     addresses = [email for account in world.accounts.values() for email in account.emails]
 
     assert all(email.endswith("@example.com") for email in addresses)
 
 
 def test_a_minted_key_works(world: World) -> None:
-    """It can be found at once, and was made now."""
+    """A minted key is found at once, and its date is now."""
     key = world.mint_key(seed.GAME_ID, user_id=seed.STRANGER_ID)
 
     assert world.key_claimed_by(seed.GAME_ID, seed.STRANGER_ID) == key
@@ -65,7 +65,7 @@ def test_a_key_exists_once(world: World) -> None:
 
 
 def test_a_key_needs_a_game_and_a_user_that_exist(world: World) -> None:
-    """Neither is made up on the way."""
+    """A key for an unknown game or user is refused."""
     with pytest.raises(SandboxError, match="no such game"):
         world.mint_key(77)
     with pytest.raises(SandboxError, match="no such user"):
@@ -73,7 +73,7 @@ def test_a_key_needs_a_game_and_a_user_that_exist(world: World) -> None:
 
 
 def test_claiming_gives_a_key_its_owner(world: World) -> None:
-    """From then on the address that it was sent to does not find it."""
+    """A claimed key is not found by the address that it was sent to."""
     world.claim_key(seed.UNCLAIMED_KEY, seed.STRANGER_ID)
 
     found = world.key_named(seed.GAME_ID, seed.UNCLAIMED_KEY)
@@ -98,7 +98,7 @@ def test_what_cannot_be_claimed(world: World, text: str, user_id: int, message: 
 
 
 def test_a_revoked_key_is_gone(world: World) -> None:
-    """However one asks for it."""
+    """A revoked key is found neither by text nor by user."""
     world.revoke_key(seed.OWNER_KEY)
 
     assert world.key_named(seed.GAME_ID, seed.OWNER_KEY) is None
@@ -106,14 +106,14 @@ def test_a_revoked_key_is_gone(world: World) -> None:
 
 
 def test_a_purchase_by_user_goes_to_the_first_address(world: World) -> None:
-    """And is found by it."""
+    """A purchase by a user is listed under the user's first address."""
     purchase = world.buy([seed.GAME_ID], user_id=seed.STRANGER_ID)
 
     assert world.purchases_by(seed.GAME_ID, [seed.STRANGER_EMAIL]) == [purchase]
 
 
 def test_a_purchase_can_bring_a_key_to_an_account(world: World) -> None:
-    """Bought by a known user, the key is claimed."""
+    """A key that comes with a known user's purchase is claimed."""
     purchase = world.buy([seed.GAME_ID], user_id=seed.STRANGER_ID, with_key=True)
 
     key = world.key_claimed_by(seed.GAME_ID, seed.STRANGER_ID)
@@ -122,14 +122,14 @@ def test_a_purchase_can_bring_a_key_to_an_account(world: World) -> None:
 
 
 def test_a_purchase_can_bring_a_key_to_an_address(world: World) -> None:
-    """Bought by an address alone, nobody has claimed it."""
+    """A key that comes with a purchase by address alone is unclaimed."""
     world.buy([seed.GAME_ID], email="new@example.com", with_key=True)
 
     assert world.key_sent_to(seed.GAME_ID, "new@example.com") is not None
 
 
 def test_a_refund_takes_the_purchase_and_its_keys(world: World) -> None:
-    """Neither is reported any more."""
+    """After a refund neither purchase nor key is reported."""
     purchase = world.buy([seed.GAME_ID], user_id=seed.STRANGER_ID, with_key=True)
 
     world.refund(purchase.id)
@@ -139,7 +139,7 @@ def test_a_refund_takes_the_purchase_and_its_keys(world: World) -> None:
 
 
 def test_only_what_was_bought_can_be_refunded(world: World) -> None:
-    """There must be such a purchase."""
+    """A refund needs an existing purchase."""
     with pytest.raises(SandboxError, match="no such purchase"):
         world.refund(1)
 
@@ -159,20 +159,20 @@ def test_what_cannot_be_bought(world: World, game_ids: list[int], kind: Purchase
 
 
 def test_somebody_must_buy(world: World) -> None:
-    """A purchase has an address."""
+    """A purchase without an address is refused."""
     with pytest.raises(SandboxError, match="an email or a user_id"):
         world.buy([seed.GAME_ID])
 
 
 def test_a_bundle_holds_several_games(world: World) -> None:
-    """Each of them is bought."""
+    """A bundle is a purchase of each of its games."""
     world.buy([3, 4], email="new@example.com", kind=PurchaseKind.BUNDLE)
 
     assert len(world.purchases_by(4, ["new@example.com"])) == 1
 
 
 def test_reset_forgets_every_change(world: World) -> None:
-    """The world is as it was seeded."""
+    """A reset restores the seeded world."""
     world.revoke_key(seed.OWNER_KEY)
     world.refund(11561)
     world.mint_key(seed.GAME_ID)
