@@ -1,4 +1,4 @@
-"""A server on a loopback port that writes exactly the bytes it was told, and keeps what it was sent."""
+"""A server on a loopback port that writes prepared bytes, and keeps the requests that it received."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ Serve: TypeAlias = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 class RawServer:
-    """What a server on a loopback port has seen."""
+    """The connections and requests that a server on a loopback port has received."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
@@ -21,9 +21,9 @@ class RawServer:
 
 @asynccontextmanager
 async def raw_server(serve: Serve | bytes, *, greeting: bytes = b"") -> AsyncIterator[RawServer]:
-    """Answer every request with these bytes, or however `serve` does, which may also close the connection.
+    """Answer every request with these bytes, or call `serve`, which may also close the connection.
 
-    A `greeting` is sent before anybody has asked for anything.
+    A `greeting` is sent as soon as a connection opens, before any request.
     """
     handlers: list[asyncio.Task[None]] = []
     writers: set[asyncio.StreamWriter] = set()
@@ -67,6 +67,6 @@ def http_answer(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
 
 
 def closed_port() -> str:
-    """Return an address at which nobody listens."""
+    """Return the address of a port on which no process listens."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return f"http://127.0.0.1:{taken.getsockname()[1]}"

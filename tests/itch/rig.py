@@ -1,4 +1,4 @@
-"""An `ItchSource` with everything that it stands on, and what the outside learns of it."""
+"""An `ItchSource` with all its collaborators, and the events that it reports."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -26,7 +26,7 @@ BASE_PATH: Final = {Dialect.CURRENT: "", Dialect.SERVER_SIDE: "/api/1"}
 
 
 class Observer:
-    """A `StoreObserver` that remembers what it was told."""
+    """A `StoreObserver` that remembers all reports."""
 
     def __init__(self) -> None:
         self.results: list[tuple[Endpoint, str]] = []
@@ -43,7 +43,7 @@ class Observer:
         self.seconds.append(seconds)
 
     def credential(self, *, accepted: bool) -> None:
-        """Remember what the store thinks of the key."""
+        """Remember whether the store accepted the key."""
         self.credentials.append(accepted)
 
     def reachable(self, *, answering: bool) -> None:

@@ -1,4 +1,4 @@
-"""The store over TLS, as a process of its own sees it: whom it trusts is read once, when a process begins to ask."""
+"""The store over TLS, asked by a process of its own: a process reads its trusted certificates only once."""
 
 import asyncio
 import ssl
@@ -14,14 +14,14 @@ from tests.itch.raw_server import http_answer
 
 
 class Store:
-    """A store that speaks TLS, and what it was sent."""
+    """A store that speaks TLS, and the requests that it received."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
         self.requests: list[bytes] = []
 
     async def is_asked(self, *, trusting: Path) -> int:
-        """Have a gateway ask it that trusts what this file says; return how the command ended."""
+        """Have a gateway that trusts the certificates in this file ask the store; return how the command ended."""
         variables = {
             "OWNERSHIP_GATEWAY_ITCH__BASE_URL": self.base_url,
             "OWNERSHIP_GATEWAY_ITCH__API_KEY": "canary-seller-key",
@@ -53,7 +53,7 @@ async def store(directory: Path) -> AsyncIterator[Store]:
 
 
 async def test_a_store_that_somebody_vouches_for_is_asked(tmp_path: Path) -> None:
-    """Otherwise the other tests would prove nothing."""
+    """A control: a trusted certificate works, so the refusals below are due to the certificates."""
     write_certificate(tmp_path, address="127.0.0.1")
     async with store(tmp_path) as shop:
         assert await shop.is_asked(trusting=tmp_path / "certificate.pem") == Exit.OK
@@ -61,7 +61,7 @@ async def test_a_store_that_somebody_vouches_for_is_asked(tmp_path: Path) -> Non
 
 
 async def test_a_store_that_nobody_vouches_for_is_not_asked(tmp_path: Path) -> None:
-    """Its certificate is its own word: it is not shown the key."""
+    """The seller's key is never sent to a store with a self-signed certificate."""
     for name in ("trusted", "other"):
         (tmp_path / name).mkdir()
         write_certificate(tmp_path / name, address="127.0.0.1")
@@ -71,7 +71,7 @@ async def test_a_store_that_nobody_vouches_for_is_not_asked(tmp_path: Path) -> N
 
 
 async def test_a_store_of_another_name_is_not_asked(tmp_path: Path) -> None:
-    """Somebody vouches for it, as somebody else."""
+    """A trusted certificate for another address is refused."""
     write_certificate(tmp_path, address="127.0.0.2")
     async with store(tmp_path) as shop:
         assert await shop.is_asked(trusting=tmp_path / "certificate.pem") == Exit.UNKNOWN
@@ -79,7 +79,7 @@ async def test_a_store_of_another_name_is_not_asked(tmp_path: Path) -> None:
 
 
 async def test_a_store_whose_certificate_has_run_out_is_not_asked(tmp_path: Path) -> None:
-    """However long it was good."""
+    """An expired certificate is refused, even if it is among the trusted ones."""
     write_certificate(tmp_path, address="127.0.0.1", valid_for=timedelta(minutes=-1))
     async with store(tmp_path) as shop:
         assert await shop.is_asked(trusting=tmp_path / "certificate.pem") == Exit.UNKNOWN

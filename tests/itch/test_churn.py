@@ -1,4 +1,4 @@
-"""Calls that are cut off by the hundred must not use up the connections."""
+"""Hundreds of cancelled calls must not use up the connections."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ HANGS: Final = 10
 
 
 async def test_a_clean_call_succeeds_after_hundreds_were_cut_off() -> None:
-    """More callers than connections, most of them gone before the answer; then one who waits.
+    """More callers than connections, most of them cancelled before their answer; then one that waits for its answer.
 
     With httpx's own transport in place of ours (`StoreClient(..., transport=httpx.AsyncHTTPTransport(
     limits=httpx.Limits(max_connections=16)))`) this test fails: its pool never gives the connections of cancelled calls

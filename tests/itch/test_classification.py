@@ -1,4 +1,4 @@
-"""What an HTTP answer of the store amounts to."""
+"""The classification of the store's HTTP answers."""
 
 import traceback
 from datetime import timedelta
@@ -92,7 +92,7 @@ def page(status: int, body: bytes = b"<!DOCTYPE html><title>Just a moment...</ti
 
 
 def outcome(answer: Answer, bearer: Bearer) -> JsonObject | No | type[NoAnswer]:
-    """Return the body, the no, or the type of what was raised."""
+    """Return the body, the refusal, or the type of the exception."""
     try:
         return classify(answer, bearer=bearer, now=START)
     except NoAnswer as error:
@@ -102,33 +102,33 @@ def outcome(answer: Answer, bearer: Bearer) -> JsonObject | No | type[NoAnswer]:
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize(("words", "meaning"), SAID_TO_SELLER.items())
 def test_what_the_store_says_about_the_sellers_question(words: str, meaning: No | type[NoAnswer], status: int) -> None:
-    """Each known string means one thing, whatever the status."""
+    """Each known string has one meaning, with any status."""
     assert outcome(answered({"errors": [words]}, status), Bearer.SELLER) is meaning
 
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize(("words", "meaning"), SAID_TO_PLAYER.items())
 def test_what_the_store_says_about_a_players_jwt(words: str, meaning: No | type[NoAnswer], status: int) -> None:
-    """The same word may be an alarm about the seller's key, and a plain refusal of a player's."""
+    """The same string may be an alarm about the seller's key, and a plain refusal of a player's."""
     assert outcome(answered({"errors": [words]}, status), Bearer.PLAYER) is meaning
 
 
 @pytest.mark.parametrize("words", ["invalid api endpoint", "invalid api version: 2", "expected a key"])
 @pytest.mark.parametrize("bearer", Bearer)
 def test_other_words_are_no_answer(words: str, bearer: Bearer) -> None:
-    """What is not on the list is neither a yes nor a no."""
+    """A string that is not on the list is neither a yes nor a no."""
     assert outcome(answered({"errors": [words]}, 404), bearer) is UnknownWordsError
 
 
 @pytest.mark.parametrize("words", sorted(SAID_TO_PLAYER.keys() - SAID_TO_SELLER.keys()))
 def test_words_about_a_jwt_mean_nothing_where_none_was_sent(words: str) -> None:
-    """Only a request that carried a JWT can hear that it is refused."""
+    """A string about JWTs refuses a JWT only if the request carried one."""
     assert outcome(answered({"errors": [words]}), Bearer.SELLER) is UnknownWordsError
 
 
 @pytest.mark.parametrize("words", ["invalid download key", "no download key found", "invalid game"])
 def test_words_about_keys_mean_nothing_to_a_player(words: str) -> None:
-    """A JWT asks about no key and no game."""
+    """A JWT's request is about no key and no game, so strings about them are no answer to it."""
     assert outcome(answered({"errors": [words]}), Bearer.PLAYER) is UnknownWordsError
 
 
@@ -151,7 +151,7 @@ def test_a_near_miss_of_the_missing_scope_is_unknown(words: str) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 def test_unknown_words_never_refuse_a_player(status: int) -> None:
-    """A firewall that speaks JSON must not turn players away: only the strings on the list do."""
+    """Only the strings on the list refuse a player: a firewall that speaks JSON must turn no players away."""
     assert outcome(answered({"errors": ["Forbidden"]}, status), Bearer.PLAYER) is UnknownWordsError
 
 
@@ -180,7 +180,7 @@ def test_empty_errors_are_none(none: dict[str, object]) -> None:
 @pytest.mark.parametrize("bearer", Bearer)
 @pytest.mark.parametrize("status", [201, 204, 206, 301, 302, 400, 401, 403, 404, 429, 500, 503])
 def test_a_body_counts_only_with_status_200(bearer: Bearer, status: int) -> None:
-    """However good the body looks."""
+    """A good body with another status is no answer."""
     content = {"download_key": {"id": 1, "key": "k", "game_id": 3}}
 
     with pytest.raises(NoAnswer):
@@ -190,19 +190,19 @@ def test_a_body_counts_only_with_status_200(bearer: Bearer, status: int) -> None
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("bearer", Bearer)
 def test_a_redirect_is_a_protocol_error(status: int, bearer: Bearer) -> None:
-    """Wherever it leads, and whatever page comes with it."""
+    """A redirect to any address, with any page, is a protocol error."""
     assert outcome(page(status), bearer) is SourceProtocolError
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 500, 502, 520])
 @pytest.mark.parametrize("bearer", Bearer)
 def test_a_web_page_means_that_the_store_is_unavailable(status: int, bearer: Bearer) -> None:
-    """A challenge page says nothing about anybody's key, with 403 neither."""
+    """A challenge page says nothing about the seller's key, even with status 403."""
     assert outcome(page(status), bearer) is SourceUnavailable
 
 
 def test_a_web_page_is_known_by_its_first_character_too() -> None:
-    """Some pages claim to be JSON."""
+    """A body that begins like HTML is a web page, even if its content type is JSON."""
     answer = Answer(403, "application/json", b"\r\n <html><body>no</body></html>")
 
     assert outcome(answer, Bearer.SELLER) is SourceUnavailable
@@ -242,14 +242,14 @@ def test_throttling_says_when_to_come_back(
 @pytest.mark.parametrize("status", [500, 502, 504, 520, 599])
 @pytest.mark.parametrize("body", [b"", b"{}", b"oops", b'{"errors":["x"]}'])
 def test_a_broken_store_is_unavailable(status: int, body: bytes) -> None:
-    """Every other 5xx."""
+    """Every other 5xx means that the store is unavailable."""
     assert outcome(Answer(status, "application/json", body), Bearer.SELLER) is SourceUnavailable
 
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"errors":["who are you"]}'])
 def test_an_unexplained_refusal_is_about_our_key(status: int, body: bytes) -> None:
-    """Nobody loses anything by it, and somebody looks at the key."""
+    """A 401 or 403 without a known string costs no player anything, and makes an operator look at the key."""
     assert outcome(Answer(status, "application/json", body), Bearer.SELLER) is GatewayCredentialRefused
 
 
@@ -292,7 +292,7 @@ def test_of_two_equal_names_the_last_one_counts() -> None:
 
 
 def test_each_refusal_is_an_exception_of_its_own() -> None:
-    """One that is raised again and again would keep a growing traceback alive."""
+    """Each refusal raises a new exception: one that is raised again and again would keep a growing traceback alive."""
     raised = []
     for _ in range(3):
         with pytest.raises(GatewayCredentialRefused) as caught:
@@ -320,7 +320,7 @@ _header = st.none() | st.text(max_size=30) | st.integers().map(str)
 @given(st.builds(Answer, _status, _content_type, st.binary(max_size=200), _header, _header), st.sampled_from(Bearer))
 @example(Answer(200, "", b"[" * 200_000), Bearer.SELLER)
 def test_any_bytes_are_classified(answer: Answer, bearer: Bearer) -> None:
-    """Nothing but `NoAnswer` is ever raised, and a body comes only from a JSON object with status 200."""
+    """Any answer raises `NoAnswer` at most, and only a JSON object with status 200 yields a body."""
     said = outcome(answer, bearer)
 
     if isinstance(said, dict):

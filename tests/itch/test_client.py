@@ -1,4 +1,4 @@
-"""The client that is opened when the store is first asked: never on the event loop, once, for whoever waits."""
+"""The client that opens at the first request: off the event loop, and once for all requests that wait."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ YES: Final = Answer(status=200, content_type="application/json", body=b"{}", ret
 
 
 class Shop:
-    """A `Client` that says yes, and who opens it: `doors` are the threads in which it was opened."""
+    """A `Client` that says yes; `doors` are the threads in which it was opened."""
 
     def __init__(self, *, failures: int = 0) -> None:
         self.doors: list[int] = []
@@ -45,7 +45,7 @@ class Shop:
 
 @pytest.fixture
 def shop() -> Shop:
-    """Opens when its test lets it."""
+    """A client that opens when its test lets it."""
     return Shop()
 
 
@@ -55,7 +55,7 @@ async def ask(client: OpenedWhenAsked) -> Answer:
 
 
 async def test_opening_leaves_the_event_loop_turning(shop: Shop) -> None:
-    """Importing takes as long as dozens of answers: it happens in a thread, and the loop can do what lets it end."""
+    """Importing takes as long as dozens of answers, so the client opens in a thread while the event loop runs on."""
     client = OpenedWhenAsked(shop.open)
 
     asking = asyncio.create_task(ask(client))
@@ -67,7 +67,7 @@ async def test_opening_leaves_the_event_loop_turning(shop: Shop) -> None:
 
 
 async def test_it_is_opened_once_for_all_who_wait(shop: Shop) -> None:
-    """Whoever comes before it is open waits for the same."""
+    """A hundred requests that come before the client is open share one opening."""
     client = OpenedWhenAsked(shop.open)
 
     asking = [asyncio.create_task(ask(client)) for _ in range(100)]
@@ -79,7 +79,7 @@ async def test_it_is_opened_once_for_all_who_wait(shop: Shop) -> None:
 
 
 async def test_who_gives_up_takes_it_from_nobody(shop: Shop) -> None:
-    """The first to ask is cancelled; the second gets what was opened for the first."""
+    """Cancelling the request that started the opening does not cancel the others."""
     client = OpenedWhenAsked(shop.open)
     first, second = asyncio.create_task(ask(client)), asyncio.create_task(ask(client))
     await until(lambda: shop.doors)
@@ -104,14 +104,14 @@ async def test_what_could_not_be_opened_is_tried_again() -> None:
 
 
 async def test_what_was_never_asked_is_never_opened(shop: Shop) -> None:
-    """Not even to be closed."""
+    """A client that was never asked is not opened in order to be closed."""
     await OpenedWhenAsked(shop.open).close()
 
     assert (shop.doors, shop.closed) == ([], 0)
 
 
 async def test_closing_waits_for_what_is_being_opened(shop: Shop) -> None:
-    """Nobody else would close it: its connections would stay open."""
+    """A client that is still opening is closed once it is open, so that no connection stays open."""
     client = OpenedWhenAsked(shop.open)
     asking = asyncio.create_task(ask(client))
     await until(lambda: shop.doors)
@@ -125,7 +125,7 @@ async def test_closing_waits_for_what_is_being_opened(shop: Shop) -> None:
 
 
 async def test_the_store_is_asked_over_the_network() -> None:
-    """What is opened where nothing stands in the network's place is the real client."""
+    """Without a stand-in for the network, the real client is opened."""
 
     async def serve(writer: asyncio.StreamWriter) -> None:
         writer.write(http_answer(b'{"ok":true}'))

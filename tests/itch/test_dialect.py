@@ -1,4 +1,4 @@
-"""Where things are, and how dates are written, in either dialect."""
+"""The paths and the dates of either dialect."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -29,7 +29,7 @@ from service.ownership import LARGEST_ID, GameId
     ],
 )
 def test_where_things_are(dialect: Dialect, bearer: Bearer, endpoint: Endpoint, path: str) -> None:
-    """As itch.io documents it for each dialect, the credential's place taken by its kind."""
+    """The paths that itch.io documents for each dialect, with the credential's kind in place of the credential."""
     game_id = GameId(3) if endpoint in (Endpoint.DOWNLOAD_KEYS, Endpoint.PURCHASES) else None
 
     assert dialect.path(endpoint, bearer, game_id) == path
@@ -115,7 +115,7 @@ def test_reading_a_date_never_fails(value: object) -> None:
 
 @given(st.datetimes(), st.integers(-14, 14))
 def test_what_either_dialect_writes_is_read_back(at: datetime, hours: int) -> None:
-    """To the microsecond where it is written so, to the second where it is not."""
+    """A date that a dialect writes is read back: to the microsecond or to the second, as it is written."""
     zone = timezone(timedelta(hours=hours))
     in_zone = at.replace(tzinfo=zone)
     plain = f"{at:%H:%M:%S}"

@@ -1,4 +1,4 @@
-"""What each request to the store costs, and what the outside learns of it."""
+"""The cost of each request to the store, and the events that it reports."""
 
 import asyncio
 from datetime import timedelta
@@ -80,7 +80,7 @@ async def test_silence_is_counted(
     result: str,
     answering: bool,  # noqa: FBT001
 ) -> None:
-    """Each kind under its own name."""
+    """Each kind of missing answer is counted under its own name."""
     rig = build(clock=clock, transport=Script(answer).transport)
 
     with pytest.raises(kind):
@@ -92,7 +92,7 @@ async def test_silence_is_counted(
 
 
 async def test_a_players_request_says_nothing_about_the_sellers_key(clock: FakeClock) -> None:
-    """Neither when it is refused, nor when it is accepted."""
+    """A player's request reports nothing about the seller's key, with or without success."""
     rig = build(clock=clock, transport=Script(error("invalid key"), httpx.Response(200, json={"user": {}})).transport)
 
     refused = await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=FOREGROUND, give_up_at=LATE)
@@ -104,7 +104,7 @@ async def test_a_players_request_says_nothing_about_the_sellers_key(clock: FakeC
 
 
 async def test_each_request_costs_one_of_the_budget(clock: FakeClock) -> None:
-    """Whoever asks."""
+    """A seller's request and a player's request cost one token each."""
     rig = build(clock=clock, transport=Script(httpx.Response(200, json={})).transport)
     before = rig.budget.tokens()
 
@@ -149,13 +149,13 @@ async def test_a_spent_budget_sends_nothing(clock: FakeClock) -> None:
 
 
 async def never(_: httpx.Request) -> httpx.Response:
-    """Answer nobody."""
+    """Wait without end."""
     await asyncio.Event().wait()
     raise AssertionError
 
 
 async def test_a_request_whose_time_is_up_is_counted_as_no_answer(clock: FakeClock) -> None:
-    """Nobody answered in the time that there was."""
+    """A request without an answer in its time counts as unavailable."""
     rig = build(clock=clock, transport=httpx.MockTransport(never))
     asking = asyncio.create_task(
         rig.requests.as_seller(Endpoint.GAMES, priority=FOREGROUND, give_up_at=clock.monotonic() + 2)
@@ -210,7 +210,7 @@ async def test_the_stores_clock_is_compared_with_ours(clock: FakeClock, date: st
 
 
 async def test_a_key_that_is_accepted_after_a_refusal_is_alive(clock: FakeClock) -> None:
-    """Two answers may disagree for a moment; the last one counts, and nobody waits five seconds for it."""
+    """Of two answers that disagree about the key the last counts: the next question need not wait five seconds."""
 
     async def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/profile":
@@ -305,7 +305,7 @@ async def test_a_refused_key_gives_way_to_the_next_in_the_same_question(rotating
 
 
 async def test_a_hundred_questions_at_once_survive_the_change(rotating: Rig, store: TwoKeys) -> None:
-    """Whoever was refused with the old key is answered with the new one."""
+    """Every question that is refused with the old key is answered with the new one."""
     store.accepted = {"new"}
 
     answers = await asyncio.gather(*(ask(rotating) for _ in range(100)))
@@ -328,7 +328,7 @@ async def test_a_key_that_comes_back_is_tried_when_the_other_goes(
 
 
 async def test_two_refused_keys_are_one_try_every_five_seconds(rotating: Rig, store: TwoKeys, clock: FakeClock) -> None:
-    """Each in its turn, however much is asked; whoever comes first after the wait tries for all."""
+    """Each key in its turn, for any number of questions; the first question after the wait tries for all."""
     store.accepted = set()
     with pytest.raises(GatewayCredentialRefused):
         await ask(rotating)
@@ -342,7 +342,7 @@ async def test_two_refused_keys_are_one_try_every_five_seconds(rotating: Rig, st
 
 
 async def test_two_dead_keys_are_found_alive_again(rotating: Rig, store: TwoKeys, clock: FakeClock) -> None:
-    """Whichever of them it is, within the second try."""
+    """If either key comes to life again, it is found within the second try."""
     store.accepted = set()
     with pytest.raises(GatewayCredentialRefused):
         await ask(rotating)

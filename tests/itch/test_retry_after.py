@@ -1,4 +1,4 @@
-"""When the store wants to be asked again."""
+"""The `Retry-After` header: the time at which the store may be asked again."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -67,7 +67,7 @@ def test_dates(text: str, seconds: int) -> None:
     ],
 )
 def test_nonsense_says_nothing(text: str | None) -> None:
-    """Then the gateway decides by itself how long to wait."""
+    """A header that makes no sense leaves the length of the wait to the gateway."""
     assert read_retry_after(text, now=NOW) is None
 
 
@@ -85,7 +85,7 @@ _dateish = st.lists(
 
 @given(st.text(max_size=40) | st.text("0123456789+-., :GMT", max_size=40) | _dateish)
 def test_any_text_is_read(text: str) -> None:
-    """Nothing raises, and no wait is negative."""
+    """Any text is read without an exception, and never as a negative wait."""
     wait = read_retry_after(text, now=NOW)
     date = read_http_date(text)
 
@@ -95,7 +95,7 @@ def test_any_text_is_read(text: str) -> None:
 
 @given(st.datetimes(min_value=NOW.replace(tzinfo=None), max_value=NOW.replace(tzinfo=None, year=2200)))
 def test_a_date_is_read_to_the_second(at: datetime) -> None:
-    """What the standard library writes is read back."""
+    """A date as the standard library writes it is read back."""
     at = at.replace(microsecond=0, tzinfo=UTC)
 
     assert read_retry_after(format_datetime(at, usegmt=True), now=NOW) == at - NOW

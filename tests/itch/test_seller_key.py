@@ -19,7 +19,7 @@ A_SECOND: Final = timedelta(seconds=1)
 
 
 class Told:
-    """What a key ring told of."""
+    """The events that a key ring reported."""
 
     def __init__(self) -> None:
         self.reloaded: list[str] = []
@@ -28,11 +28,11 @@ class Told:
 
     @property
     def reloads(self) -> int:
-        """How often another key was read."""
+        """The number of keys that were read anew."""
         return len(self.reloaded)
 
     def ring(self, *slots: KeySlot, clock: FakeClock) -> SellerKeyRing:
-        """Return a key ring that tells of everything."""
+        """Return a key ring that reports everything here."""
         return SellerKeyRing(
             slots,
             clock=clock,
@@ -49,7 +49,7 @@ def slot(file: Path | None = None, *, key: SellerKey = OLD) -> KeySlot:
 
 @pytest.fixture
 def told() -> Told:
-    """What the key ring of the test told of."""
+    """The events that the key ring of the test reported."""
     return Told()
 
 
@@ -68,7 +68,7 @@ def ring(file: Path, clock: FakeClock, told: Told) -> SellerKeyRing:
 
 
 def test_an_unchanged_file_changes_nothing(ring: SellerKeyRing, clock: FakeClock, told: Told) -> None:
-    """Nobody is told anything."""
+    """An unchanged file is no event."""
     clock.jump(A_SECOND)
 
     assert ring.current() == OLD
@@ -76,7 +76,7 @@ def test_an_unchanged_file_changes_nothing(ring: SellerKeyRing, clock: FakeClock
 
 
 def test_a_new_key_is_picked_up_within_a_second(ring: SellerKeyRing, file: Path, clock: FakeClock, told: Told) -> None:
-    """Without a restart, told of once."""
+    """A new key in the file is used without a restart, and reported once."""
     file.write_text("  new-seller-key\n")
     clock.jump(A_SECOND)
 
@@ -86,7 +86,7 @@ def test_a_new_key_is_picked_up_within_a_second(ring: SellerKeyRing, file: Path,
 
 
 def test_the_file_is_not_looked_at_for_every_question(ring: SellerKeyRing, file: Path, clock: FakeClock) -> None:
-    """Once a second is enough."""
+    """The file is looked at once a second at most."""
     file.write_text("new-seller-key")
     clock.jump(A_SECOND * 0.9)
 
@@ -135,7 +135,7 @@ def test_a_key_that_changed_while_the_gateway_started_is_picked_up(file: Path, c
 def test_a_file_without_a_key_keeps_the_old_one(
     *, content: bytes, why: str, ring: SellerKeyRing, file: Path, clock: FakeClock, told: Told
 ) -> None:
-    """Told of once, without what the file holds."""
+    """A file without a key is reported once, without its contents."""
     file.write_bytes(content)
 
     for _ in range(3):
@@ -146,7 +146,7 @@ def test_a_file_without_a_key_keeps_the_old_one(
 
 
 def test_a_file_that_is_gone_keeps_the_old_key(ring: SellerKeyRing, file: Path, clock: FakeClock, told: Told) -> None:
-    """Told of once; when the file is back, its key is used."""
+    """A missing file is reported once; when it is back, its key is used."""
     file.unlink()
     for _ in range(3):
         clock.jump(A_SECOND)
@@ -202,7 +202,7 @@ def test_an_accepted_key_is_tried_again_at_once(ring: SellerKeyRing) -> None:
 
 
 def test_a_new_key_is_tried_at_once(ring: SellerKeyRing, file: Path, clock: FakeClock) -> None:
-    """Whatever happened to the old one."""
+    """A new key is tried at once, even if the old one was refused a moment ago."""
     ring.refused(OLD)
     file.write_text("new-seller-key")
     clock.jump(A_SECOND)
@@ -275,7 +275,7 @@ def test_a_late_answer_to_a_replaced_key_revives_none(ring: SellerKeyRing, file:
 
 
 def test_a_late_answer_to_a_replaced_key_switches_to_none(file: Path, clock: FakeClock, told: Told) -> None:
-    """Nobody knows yet whether the store accepts the one in its place."""
+    """An acceptance of the old key says nothing about the key in its place."""
     ring = told.ring(slot(key=NEXT), slot(file), clock=clock)
     file.write_text("new-seller-key")
     clock.jump(A_SECOND)
@@ -304,18 +304,18 @@ def two(clock: FakeClock, told: Told) -> SellerKeyRing:
 
 
 def test_the_first_key_is_in_use(two: SellerKeyRing) -> None:
-    """Until the store refuses it."""
+    """The first key is used until the store refuses it."""
     assert two.current() == OLD
 
 
 def test_the_other_key_is_to_be_tried_at_once(two: SellerKeyRing) -> None:
-    """By whoever was refused, and by those who come next."""
+    """The question that was refused tries the other key, and so does the next question."""
     assert two.refused(OLD) == NEXT
     assert two.current() == NEXT
 
 
 def test_the_ring_stays_with_the_key_that_works(two: SellerKeyRing, told: Told, clock: FakeClock) -> None:
-    """Told of once; the refused one is left alone for good."""
+    """The switch is reported once, and the refused key is left alone for good."""
     two.refused(OLD)
     two.accepted(NEXT)
     two.accepted(NEXT)

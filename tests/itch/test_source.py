@@ -1,4 +1,4 @@
-"""What the source makes of answers that the real store should never give, and of requests that take too long."""
+"""The source with answers that the real store should never give, and with requests that take too long."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -46,7 +46,7 @@ def key_answer(**changes: Any) -> httpx.Response:
 
 
 def says(words: str, status: int = 200) -> httpx.Response:
-    """Return an error."""
+    """Return an error of the store."""
     return httpx.Response(status, json={"errors": [words]})
 
 
@@ -92,7 +92,7 @@ SECONDS: Final = int(START.timestamp())
 async def test_an_answer_to_another_question_is_no_answer(
     clock: FakeClock, subject: Subject, changes: dict[str, Any]
 ) -> None:
-    """Another game, another key, another player, or nobody."""
+    """An answer about another game, another key, another player or no player is no answer."""
     rig = build(clock=clock, transport=Script(key_answer(**changes)).transport)
 
     with pytest.raises(SourceProtocolError):
@@ -109,7 +109,7 @@ async def test_an_answer_to_this_question_counts(clock: FakeClock, subject: Subj
 
 
 async def test_a_key_by_text_need_not_have_an_owner(clock: FakeClock) -> None:
-    """Nobody has claimed it yet."""
+    """A key that is not claimed yet has no owner."""
     rig = build(clock=clock, transport=Script(key_answer(owner=None)).transport)
 
     assert (await ask(rig, DownloadKey(KEY))).owner is None
@@ -132,7 +132,7 @@ async def test_a_purchase_of_another_game_is_no_answer(clock: FakeClock) -> None
 
 
 async def test_no_key_found_is_a_no_to_purchases_too(clock: FakeClock) -> None:
-    """Where the store says it of an address that has neither."""
+    """An address without keys and purchases gets "no download key found" to both requests, which is a no."""
     rig = build(clock=clock, transport=Script(NO_KEY).transport)
 
     assert await ask(rig, PLAYER) == Evidence(START)
@@ -140,7 +140,7 @@ async def test_no_key_found_is_a_no_to_purchases_too(clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("endpoint", ["identify_seller", "games", "scopes"])
 async def test_a_no_makes_no_sense_about_the_sellers_own_things(clock: FakeClock, endpoint: str) -> None:
-    """There is nothing there to say no to."""
+    """A refusal in place of the seller's account or games is no answer."""
     rig = build(clock=clock, transport=Script(NO_KEY).transport)
 
     with pytest.raises(SourceProtocolError):
@@ -148,7 +148,7 @@ async def test_a_no_makes_no_sense_about_the_sellers_own_things(clock: FakeClock
 
 
 async def test_a_profile_without_a_user_is_no_seller(clock: FakeClock) -> None:
-    """Nobody becomes the seller by it."""
+    """An empty profile raises, and no account is remembered as the seller's."""
     rig = build(clock=clock, transport=Script(httpx.Response(200, json={"user": {}})).transport)
 
     with pytest.raises(SourceProtocolError):
@@ -209,7 +209,7 @@ async def test_keys_that_change_without_end_end_with_the_time(clock: FakeClock) 
 )
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
 async def test_a_refused_jwt(clock: FakeClock, words: str, status: int) -> None:
-    """In each of the words that itch.io has for it, whatever the status."""
+    """A JWT is refused by each string that itch.io has for it, with any status."""
     rig = build(clock=clock, transport=Script(says(words, status)).transport)
 
     refusal = await rig.source.identify(token(exp=SECONDS + 60), priority=FOREGROUND)
@@ -218,7 +218,7 @@ async def test_a_refused_jwt(clock: FakeClock, words: str, status: int) -> None:
 
 
 async def test_a_refused_jwt_that_is_over_has_expired(clock: FakeClock) -> None:
-    """The more helpful of two true reasons."""
+    """Of two true reasons, `expired_jwt` is the more helpful one."""
     rig = build(clock=clock, transport=Script(says("invalid signature")).transport)
 
     refusal = await rig.source.identify(token(exp=SECONDS), priority=FOREGROUND)
@@ -228,7 +228,7 @@ async def test_a_refused_jwt_that_is_over_has_expired(clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403])
 async def test_unknown_words_about_a_jwt_that_is_over_mean_that_it_has_expired(clock: FakeClock, status: int) -> None:
-    """What itch.io says of an expired JWT is not documented."""
+    """itch.io does not document its error for an expired JWT: an unknown error is taken for it once the JWT is over."""
     rig = build(clock=clock, transport=Script(says("token expired", status)).transport)
 
     refusal = await rig.source.identify(token(exp=SECONDS - 1), priority=FOREGROUND)
@@ -238,7 +238,7 @@ async def test_unknown_words_about_a_jwt_that_is_over_mean_that_it_has_expired(c
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404])
 async def test_unknown_words_about_another_jwt_are_no_answer(clock: FakeClock, status: int) -> None:
-    """They may be about anything."""
+    """An unknown error about a JWT that is still valid may mean anything."""
     rig = build(clock=clock, transport=Script(says("token expired", status)).transport)
 
     with pytest.raises(UnknownWordsError):
@@ -276,7 +276,7 @@ async def test_an_accepted_jwt_that_is_over_has_expired() -> None:
 
 
 async def test_a_jwt_that_ends_on_its_way_to_the_store_has_expired(clock: FakeClock) -> None:
-    """The store refuses it in words that nobody knows, and by then it is over."""
+    """A JWT that expires before the store reads it is refused with an unknown string, and has expired."""
 
     def answer(_: httpx.Request) -> httpx.Response:
         clock.jump(timedelta(seconds=2))
@@ -290,7 +290,7 @@ async def test_a_jwt_that_ends_on_its_way_to_the_store_has_expired(clock: FakeCl
 
 
 async def test_a_jwt_that_ends_while_the_store_thinks_has_expired(clock: FakeClock) -> None:
-    """What counts is the time of the answer."""
+    """The expiry of a JWT is compared with the time of the answer."""
 
     def answer(_: httpx.Request) -> httpx.Response:
         clock.jump(timedelta(seconds=2))
@@ -321,7 +321,7 @@ async def test_a_jwt_that_ends_while_the_store_thinks_has_expired(clock: FakeClo
     ],
 )
 async def test_an_accepted_jwt_that_contradicts_the_store_is_refused(clock: FakeClock, claims: dict[str, Any]) -> None:
-    """It names somebody else, or makes no sense."""
+    """A JWT that names another user than the store does, or an unreadable one, is refused."""
     rig = build(clock=clock, transport=Script(profile(1994)).transport)
 
     refusal = await rig.source.identify(token(**claims), priority=FOREGROUND)
@@ -330,7 +330,7 @@ async def test_an_accepted_jwt_that_contradicts_the_store_is_refused(clock: Fake
 
 
 async def test_an_accepted_jwt_may_be_for_one_game_only(clock: FakeClock) -> None:
-    """Its claim goes along, to refuse other games with."""
+    """The JWT's game is kept, so that it is refused for other games."""
     rig = build(clock=clock, transport=Script(profile(1994, press_user=True)).transport)
 
     identity = await rig.source.identify(token(game_id=4), priority=FOREGROUND)
@@ -341,7 +341,7 @@ async def test_an_accepted_jwt_may_be_for_one_game_only(clock: FakeClock) -> Non
 
 @pytest.mark.parametrize("user", [None, {}, {"id": "x"}, {"username": "amos"}])
 async def test_an_accepted_jwt_of_nobody_is_no_answer(clock: FakeClock, user: object) -> None:
-    """Its own claims never stand in for the store's word."""
+    """A JWT's own claims never replace the store's answer."""
     rig = build(clock=clock, transport=Script(httpx.Response(200, json={"user": user})).transport)
 
     with pytest.raises(SourceProtocolError):
@@ -376,7 +376,7 @@ async def test_each_request_carries_one_credential_in_one_place(
 async def test_every_question_ends_with_its_time(
     clock: FakeClock, sandbox: Sandbox, dialect: Dialect, call: str
 ) -> None:
-    """However long the store takes."""
+    """A look-up ends when its time is up, however slow the store is."""
 
     async def never(_: httpx.Request) -> httpx.Response:
         await clock.sleep(timedelta(hours=1))

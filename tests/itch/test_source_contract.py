@@ -1,4 +1,4 @@
-"""What the source finds out, in both dialects: over a fake at the wire, and over a real loopback port."""
+"""The source's look-ups in both dialects: over a fake at the wire, and over a real loopback port."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -71,7 +71,7 @@ async def ask(rig: Rig, subject: Subject, accept: frozenset[ProofKind] = ALL, ga
 
 
 async def test_a_claimed_key(rig: Rig) -> None:
-    """It proves itself, and says whose it is."""
+    """A claimed key proves ownership, and names its owner."""
     assert await ask(rig, DownloadKey(seed.OWNER_KEY)) == Evidence(
         observed_at=START,
         proofs=(Proof(ProofKind.DOWNLOAD_KEY, 124, LATER),),
@@ -81,7 +81,7 @@ async def test_a_claimed_key(rig: Rig) -> None:
 
 
 async def test_an_unclaimed_key(rig: Rig) -> None:
-    """It is nobody's yet."""
+    """An unclaimed key proves ownership, and has no owner yet."""
     evidence = await ask(rig, DownloadKey(seed.UNCLAIMED_KEY))
 
     assert ([proof.id for proof in evidence.proofs], evidence.owner) == ([127], None)
@@ -158,7 +158,7 @@ async def test_an_address_that_has_nothing(rig: Rig, address: str) -> None:
 
 
 async def test_an_address_arrives_as_it_is(rig: Rig, sandbox: Sandbox) -> None:
-    """Whatever is special in a query."""
+    """Characters that are special in a query arrive unchanged."""
     await ask(rig, VerifiedEmail("a+b&user_id=1994%20#?=x@example.com"))
 
     assert [seen.query for seen in sandbox.journal.report().last] == [
@@ -186,21 +186,21 @@ async def test_purchases_are_asked_for_only_where_they_count(
 
 
 async def test_another_game_has_other_owners(rig: Rig) -> None:
-    """The game is part of the question."""
+    """Each game has owners of its own."""
     assert not (await ask(rig, user(seed.OWNER_ID), game_id=GameId(seed.OTHER_GAME_ID))).proofs
     assert (await ask(rig, user(seed.OTHER_GAME_OWNER_ID), game_id=GameId(seed.OTHER_GAME_ID))).proofs
 
 
 @pytest.mark.parametrize("game_id", [seed.FOREIGN_GAME_ID, 999_999])
 async def test_a_game_that_the_key_cannot_see(rig: Rig, game_id: int) -> None:
-    """Somebody else's, or nobody's."""
+    """A game of another seller, or one that does not exist, raises `GameNotAccessible`."""
     with pytest.raises(GameNotAccessible):
         await ask(rig, user(seed.OWNER_ID), game_id=GameId(game_id))
 
 
 @pytest.mark.parametrize("state", [SellerKeyState(revoked=True), SellerKeyState(scopes=("profile",))])
 async def test_a_seller_key_that_may_not(rig: Rig, sandbox: Sandbox, state: SellerKeyState) -> None:
-    """Revoked or without the scope: no owner loses anything by it."""
+    """A seller key that is revoked or lacks its scope is our fault: no owner loses anything by it."""
     sandbox.world.seller_keys[seed.SELLER_KEY] = state
 
     with pytest.raises(GatewayCredentialRefused):
@@ -233,7 +233,7 @@ async def test_evidence_is_as_old_as_the_start_of_the_look_up(rig: Rig, clock: F
 
 
 async def test_whose_a_jwt_is(rig: Rig, sandbox: Sandbox) -> None:
-    """The store says who, the JWT itself until when."""
+    """The store says whose the JWT is; the JWT itself says when it ends."""
     minted = sandbox.mint_jwt(seed.OWNER_ID)
 
     identity = await rig.source.identify(AppJwt(minted.jwt), priority=Priority.FOREGROUND)
@@ -249,7 +249,7 @@ async def test_whose_a_jwt_is(rig: Rig, sandbox: Sandbox) -> None:
 
 
 async def test_a_press_account_is_known_by_its_jwt(rig: Rig, sandbox: Sandbox) -> None:
-    """The store says so of itself."""
+    """The profile of a press account says so."""
     minted = sandbox.mint_jwt(seed.PRESS_ID)
 
     identity = await rig.source.identify(AppJwt(minted.jwt), priority=Priority.FOREGROUND)
@@ -259,7 +259,7 @@ async def test_a_press_account_is_known_by_its_jwt(rig: Rig, sandbox: Sandbox) -
 
 
 async def test_a_jwt_whose_signature_is_wrong(rig: Rig, sandbox: Sandbox) -> None:
-    """It is refused, and the seller's key has nothing to do with it."""
+    """A forged JWT is refused, and the seller's key stays accepted."""
     minted = sandbox.mint_jwt(seed.OWNER_ID)
     head, claims, _ = minted.jwt.split(".")
 
@@ -271,7 +271,7 @@ async def test_a_jwt_whose_signature_is_wrong(rig: Rig, sandbox: Sandbox) -> Non
 
 
 async def test_an_expired_jwt(rig: Rig, sandbox: Sandbox) -> None:
-    """The store refuses it in words that nobody knows; that it is over explains them."""
+    """The store refuses an expired JWT with an unknown string; the JWT's own expiry explains it."""
     minted = sandbox.mint_jwt(seed.OWNER_ID, lifetime=timedelta(seconds=-1))
 
     refusal = await rig.source.identify(AppJwt(minted.jwt), priority=Priority.FOREGROUND)
@@ -280,7 +280,7 @@ async def test_an_expired_jwt(rig: Rig, sandbox: Sandbox) -> None:
 
 
 async def test_whose_the_sellers_key_is(rig: Rig) -> None:
-    """Known without asking from then on, until it is forgotten."""
+    """The seller's account is known without another request until it is forgotten."""
     before = rig.source.known_seller_account()
 
     identity = await rig.source.identify_seller()

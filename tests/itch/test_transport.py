@@ -1,4 +1,4 @@
-"""One HTTP request over a real socket: what is sent, what is read, and what every failure is called."""
+"""One HTTP request over a real socket: the bytes sent, the answer read, and the exception for every failure."""
 
 import asyncio
 import gzip
@@ -45,7 +45,7 @@ async def client_of(base_url: str) -> AsyncIterator[StoreClient]:
 
 
 async def get(client: StoreClient, path: str = "/path", **parameters: str) -> Answer:
-    """Ask, with the secrets that must show up nowhere."""
+    """Ask, with the secrets that must not appear anywhere."""
     async with asyncio.timeout(HANGS):
         return await client.get(path, bearer=SECRET, parameters={"download_key": PLAYERS_KEY, **parameters})
 
@@ -68,7 +68,7 @@ def head(server: RawServer) -> dict[str, str]:
 
 
 async def test_what_is_sent() -> None:
-    """One credential, an honest name, no wish for compression, no cookie."""
+    """A request carries one credential and an honest name, asks for no compression, and has no cookie."""
     async with raw_server(OK) as server, client_of(server.base_url) as client:
         await get(client)
 
@@ -88,7 +88,7 @@ async def test_what_is_sent() -> None:
     "value", ["lin+games@example.com", "a b", "a&b=c#d?e%2B%20/../", "\u00e9", "", "\r\nX: 1", "\x00"]
 )
 async def test_parameters_arrive_as_they_are(value: str) -> None:
-    """Nothing that is special in a query is left special."""
+    """Characters that are special in a query arrive unchanged."""
     async with raw_server(OK) as server, client_of(server.base_url) as client:
         await get(client, email=value)
 
@@ -100,7 +100,7 @@ async def test_parameters_arrive_as_they_are(value: str) -> None:
 
 
 async def test_what_is_read() -> None:
-    """The body whole, and the headers that matter."""
+    """An answer has the whole body, and the headers that matter."""
     answer = http_answer(
         b"slow down",
         "Retry-After: 7",
@@ -137,7 +137,7 @@ async def test_a_body_in_chunks_is_read() -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_past_the_limit_is_refused(chunked: bool) -> None:  # noqa: FBT001
-    """Also when nobody said how long it would be; the next answer is not spoilt by it."""
+    """A body past the limit is refused, also if its length was not announced; the next answer is read as usual."""
     answers = [http_answer(b"x" * (LIMIT + 1)), OK]
     if chunked:
         endless = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
@@ -156,7 +156,7 @@ async def test_a_body_past_the_limit_is_refused(chunked: bool) -> None:  # noqa:
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "zstd", "identity, gzip", "x"])
 async def test_a_compressed_answer_is_refused(encoding: str) -> None:
-    """It was not asked for, and may be a thousand times its size."""
+    """A compressed answer was not asked for, and may be a thousand times its size."""
     bomb = gzip.compress(b"\x00" * 10_000_000)
     async with raw_server(http_answer(bomb, f"Content-Encoding: {encoding}")) as server:
         error = await failure(server.base_url)
@@ -184,7 +184,7 @@ async def test_redirects_are_not_followed(status: str) -> None:
 
 
 async def test_cookies_are_not_kept() -> None:
-    """What the store sets with one player's answer does not travel with the next one's question."""
+    """A cookie that comes with one player's answer is not sent with the next player's question."""
     cookies = http_answer(b"{}", "Set-Cookie: session=abc; Path=/", "Set-Cookie: cf=1; Max-Age=99999")
     async with raw_server(cookies) as server, client_of(server.base_url) as client:
         await get(client)
@@ -284,7 +284,7 @@ async def test_a_broken_connection_is_no_answer(serve: Any) -> None:
     ],
 )
 async def test_a_store_that_cannot_be_reached_is_no_answer(base_url: str) -> None:
-    """Nobody listens, there is no such host, or no such address is possible."""
+    """A refused connection, an unknown host and an impossible address are all no answer."""
     base_url = closed_port() if base_url == "refused" else base_url
 
     error = await failure(base_url)
@@ -334,7 +334,7 @@ async def test_a_credential_that_fits_no_header_is_not_shown() -> None:
     ids=["drip", "latency"],
 )
 async def test_a_slow_store_does_not_stretch_a_look_up(fault: Fault) -> None:
-    """Each byte comes in time, the whole never does."""
+    """A body that arrives byte by byte ends with the look-up's time, though each byte comes in time."""
     clock = SystemClock()
     sandbox = Sandbox(clock=clock)
     sandbox.faults.replace([fault])
@@ -357,9 +357,10 @@ async def test_a_slow_store_does_not_stretch_a_look_up(fault: Fault) -> None:
 
 @pytest.mark.parametrize("apart", [False, True], ids=["in one piece", "a moment later"])
 async def test_a_stray_answer_is_not_taken_for_the_answer_to_the_next_question(*, apart: bool) -> None:
-    """The store, or a proxy before it, sends two answers to the first; an answer by e-mail names nobody.
+    """The store, or a proxy before it, sends two answers to the first question, which is about an e-mail address.
 
-    With connections that are used again (`force_close=False`) the second of them makes the next player an owner.
+    Neither answer names a player. With connections that are used again (`force_close=False`) the second of them makes
+    the next player an owner.
     """
     no = http_answer(b'{"errors":["no download key found"]}')
     yes = http_answer(b'{"download_key":{"id":124,"key":"sandbox-key","game_id":3}}')

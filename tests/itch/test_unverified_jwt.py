@@ -1,4 +1,4 @@
-"""What a JWT says of itself."""
+"""The claims of a JWT that is not verified."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from service.ownership import AppJwt
 
 
 def token_with(claims: object, header: object | None = None) -> str:
-    """Return a token with exactly this JSON in it, and a signature that nobody made."""
+    """Return a token with exactly this JSON in it, and a made-up signature."""
     return raw_token(json.dumps(claims), json.dumps({"alg": "HS256", "typ": "JWT"} if header is None else header))
 
 
@@ -31,38 +31,38 @@ def _part(text: str) -> str:
 
 
 def claims_of(claims: object, header: object | None = None) -> UnverifiedClaims:
-    """Return what a token with these claims says of itself."""
+    """Return the claims of a token with this JSON."""
     token = read_jwt(token_with(claims, header))
     assert isinstance(token, AppJwt)
     return peek(token)
 
 
 def test_the_known_claims() -> None:
-    """When it ends, whose it is, and for which game."""
+    """A token's expiry, user and game are read."""
     claims = {"sub": "1994", "user_id": 1994, "exp": 1_800_000_000, "game_id": "3", "scope": "profile:me"}
 
     assert claims_of(claims) == UnverifiedClaims(datetime(2027, 1, 15, 8, tzinfo=UTC), frozenset({1994}), 3)
 
 
 def test_claims_that_are_not_there_restrict_nothing() -> None:
-    """Which claims there are is not documented."""
+    """A token without known claims restricts nothing: itch.io does not document its claims."""
     assert claims_of({"x": 1}) == UnverifiedClaims()
 
 
 def test_two_users_are_both_reported() -> None:
-    """So that one of them cannot be the right one."""
+    """Two different user ids are both kept, so that neither passes for the only one."""
     assert claims_of({"sub": 1, "user_id": 2}).user_ids == {1, 2}
 
 
 @pytest.mark.parametrize("name", ["amos", "", "-5", "1994.0", " 1994", "auth0|1994", "\u0661"])
 def test_a_subject_may_be_a_name_of_its_issuers(name: str) -> None:
-    """It names nobody whom we could compare with."""
+    """A `sub` that is a name only its issuer understands cannot be compared with a user id."""
     assert claims_of({"sub": name}) == UnverifiedClaims()
 
 
 @pytest.mark.parametrize("claim", ["sub", "user_id", "game_id", "exp"])
 def test_a_claim_of_nothing_restricts_nothing(claim: str) -> None:
-    """As if it were not there."""
+    """A claim of null is as good as absent."""
     assert claims_of({claim: None, "x": 1}) == UnverifiedClaims()
 
 
@@ -88,14 +88,14 @@ ODD: Final[tuple[object, ...]] = (
 @pytest.mark.parametrize("claim", ["sub", "user_id", "game_id"])
 @pytest.mark.parametrize("value", ODD, ids=repr)
 def test_a_claim_that_restricts_and_makes_no_sense(claim: str, value: object) -> None:
-    """Somebody is meant, or some game, and it is not known which: such a token is not to be built on."""
+    """A user or game that cannot be understood makes the whole token unreadable."""
     assert claims_of({claim: value}) == UnverifiedClaims(unreadable=True)
 
 
 @pytest.mark.parametrize("claim", ["user_id", "game_id"])
 @pytest.mark.parametrize("value", ["amos", "", "1995.0", "-5", " 1995", "\u0661"])
 def test_only_a_subject_may_be_a_name(claim: str, value: str) -> None:
-    """Ids of itch.io's are numbers, or their digits."""
+    """Ids of itch.io are numbers, or strings of digits."""
     assert claims_of({claim: value}) == UnverifiedClaims(unreadable=True)
 
 
@@ -190,7 +190,7 @@ _header = st.fixed_dictionaries(
 
 @given(_claims | _json, _header)
 def test_whatever_passes_for_a_token_can_be_read(claims: Any, header: object) -> None:
-    """Nothing is ever raised, and no date leaves the calendar."""
+    """Reading a token's claims never raises, and no date leaves the calendar."""
     token = read_jwt(token_with(claims, header))
 
     if isinstance(token, AppJwt):

@@ -1,4 +1,4 @@
-"""What the store's bodies say."""
+"""The bodies of the store's answers."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -51,7 +51,7 @@ def kinds(*rows: object) -> list[ProofKind]:
 
 
 def test_a_download_key() -> None:
-    """Its text, its game, what it proves and whose it is."""
+    """A download key has its text, its game, its proof and its owner."""
     read = read_download_key(key())
 
     assert read.text == "YWKse5jeAeuZ8w3a5qO2b2PId1sChw2B9b637w6z"
@@ -62,7 +62,7 @@ def test_a_download_key() -> None:
 
 @pytest.mark.parametrize("owner", [None, {}, []])
 def test_a_key_that_nobody_has_claimed(owner: object) -> None:
-    """The owner is left out, or empty in PHP's way."""
+    """An unclaimed key has no `owner`, or an empty one, as PHP writes it."""
     assert read_download_key(key(owner=owner)).owner is None
 
 
@@ -114,7 +114,7 @@ def test_what_proves_nothing_may_be_missing(changes: dict[str, object]) -> None:
     ids=range(25),
 )
 def test_what_is_no_download_key(body: dict[str, object]) -> None:
-    """Neither a yes nor a no."""
+    """A malformed key is neither a yes nor a no."""
     with pytest.raises(SourceProtocolError):
         read_download_key(body)
 
@@ -128,13 +128,13 @@ def test_a_user() -> None:
 
 @pytest.mark.parametrize("press", [None, 1, "true", {}, False])
 def test_press_is_true_or_not(press: object) -> None:
-    """Nothing else lets anybody in."""
+    """Only `true` makes a press account."""
     assert read_user({"id": 1, "press_user": press}).press is False
 
 
 @pytest.mark.parametrize("value", [None, {}, [], "amos", {"id": None}, {"id": True}, {"id": 2**53}, [{"id": 1}]])
 def test_what_is_no_user(value: object) -> None:
-    """Without a usable id it is nobody."""
+    """A user without a usable id is a protocol error."""
     with pytest.raises(SourceProtocolError):
         read_user(value)
 
@@ -147,13 +147,13 @@ def test_no_purchases(empty: object) -> None:
 
 @pytest.mark.parametrize("body", [{}, {"purchases": None}, {"purchases": {"0": {}}}, {"purchases": "none"}])
 def test_what_is_no_list_of_purchases(body: dict[str, object]) -> None:
-    """Its absence is not the absence of purchases."""
+    """A malformed list does not mean that there are no purchases."""
     with pytest.raises(SourceProtocolError):
         read_purchases(body, GAME)
 
 
 def test_a_purchase() -> None:
-    """What it proves, and since when."""
+    """A purchase proves ownership since its date."""
     assert read_purchases({"purchases": [purchase()]}, GAME) == (Proof(ProofKind.PURCHASE, 11561, AT),)
 
 
@@ -222,7 +222,7 @@ def test_a_row_that_cannot_be_understood_is_not_absent(row: object) -> None:
 
 @pytest.mark.parametrize("row", UNCLEAR, ids=range(len(UNCLEAR)))
 def test_one_good_row_is_enough(row: object) -> None:
-    """Whatever stands beside it."""
+    """One row that proves ownership is enough, beside rows that cannot be understood."""
     assert kinds(row, purchase(), row) == [ProofKind.PURCHASE]
 
 
@@ -314,7 +314,7 @@ _json = st.recursive(
 
 @given(_json)
 def test_any_json_is_read_or_is_a_protocol_error(value: object) -> None:
-    """Nothing else is ever raised."""
+    """Any JSON is read or raises `SourceProtocolError`."""
     for read in (
         lambda: read_user(value),
         lambda: read_download_key({"download_key": value}),
