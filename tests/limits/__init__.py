@@ -1,1 +1,1 @@
-"""Tests of how much may be asked."""
+"""Tests of the limits: of requests to the store, and of each caller's questions."""

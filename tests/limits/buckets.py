@@ -1,4 +1,4 @@
-"""Token buckets of one process, and who asks them."""
+"""Token buckets of one process, and callers that wait for them."""
 
 import asyncio
 from datetime import timedelta
@@ -18,7 +18,7 @@ def seconds(number: float) -> timedelta:
 
 
 class Told:
-    """What a bucket told of its pauses."""
+    """The pauses that a bucket reported."""
 
     def __init__(self) -> None:
         self.pauses: list[timedelta] = []
@@ -56,5 +56,5 @@ def ask(bucket: TokenBucket, number: int) -> list[asyncio.Task[None]]:
 
 
 def done(tasks: list[asyncio.Task[None]]) -> list[bool]:
-    """Say which of them have had their turn."""
+    """Return, for each of them, whether it has had its turn."""
     return [task.done() for task in tasks]

@@ -1,4 +1,4 @@
-"""A bucket, its clock, and what it told."""
+"""A bucket, its clock, and the pauses that it reports."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def told() -> Told:
-    """What the bucket of the test told of."""
+    """The pauses that the bucket of the test reported."""
     return Told()
 
 

@@ -1,4 +1,4 @@
-"""How much one caller may ask."""
+"""The limits of one caller."""
 
 from datetime import timedelta
 from math import inf
@@ -27,14 +27,14 @@ def asked(limits: CallerLimits, times: int) -> int:
 
 
 def test_bursts_of_twice_the_rate_are_within_it() -> None:
-    """And not one more."""
+    """A burst is twice the rate, and not one question more."""
     limits = CallerLimits(rate=5, failed_keys_per_minute=10, clock=FakeClock())
 
     assert asked(limits, 20) == 10
 
 
 def test_the_rate_is_given_back_over_time() -> None:
-    """So much a second, and never more than the burst."""
+    """The rate comes back every second, and never more than the burst."""
     clock = FakeClock()
     limits = CallerLimits(rate=5, failed_keys_per_minute=10, clock=clock)
     asked(limits, 20)
@@ -47,7 +47,7 @@ def test_the_rate_is_given_back_over_time() -> None:
 
 
 def test_a_caller_over_its_rate_hears_when_to_come_back() -> None:
-    """When there is one question to be had again, and which limit it is."""
+    """The refusal names the limit, and the time at which one question is allowed again."""
     limits = CallerLimits(rate=4, failed_keys_per_minute=10, clock=FakeClock())
     asked(limits, 8)
 
@@ -58,7 +58,7 @@ def test_a_caller_over_its_rate_hears_when_to_come_back() -> None:
 
 
 def test_a_tiny_rate_still_allows_one() -> None:
-    """Every allowance holds at least one."""
+    """Every bucket holds at least one token."""
     clock = FakeClock()
     limits = CallerLimits(rate=0.1, failed_keys_per_minute=0.1, clock=clock)
 
@@ -70,7 +70,7 @@ def test_a_tiny_rate_still_allows_one() -> None:
 
 
 def test_failed_keys_have_a_budget_of_their_own() -> None:
-    """It is spent by the minute, apart from the rate."""
+    """Failed keys are counted by the minute, apart from the rate."""
     clock = FakeClock()
     limits = CallerLimits(rate=1000, failed_keys_per_minute=3, clock=clock)
 
@@ -83,7 +83,7 @@ def test_failed_keys_have_a_budget_of_their_own() -> None:
 
 
 def test_keys_that_exist_cost_nothing() -> None:
-    """However many."""
+    """Any number of keys that exist leaves the budget for failed keys as it is."""
     limits = CallerLimits(rate=1, failed_keys_per_minute=1, clock=FakeClock())
 
     for _ in range(50):
@@ -92,7 +92,7 @@ def test_keys_that_exist_cost_nothing() -> None:
 
 
 def test_nothing_is_given_back_past_the_burst() -> None:
-    """Not even what was never taken."""
+    """A try that was never spent can be given back without exceeding the burst."""
     allowance = Allowance(rate=1, burst=2, clock=FakeClock())
     allowance.give_back()
 
@@ -104,7 +104,7 @@ _rates = st.floats(0.01, 1000)
 
 @given(_rates, st.floats(1, 100), st.lists(st.floats(0, 50), max_size=60))
 def test_no_window_holds_more_than_burst_and_rate_allow(rate: float, burst: float, pauses: list[float]) -> None:
-    """Whatever the order of asking and waiting."""
+    """Questions and waits in any order stay within burst and rate."""
     clock = FakeClock()
     allowance = Allowance(rate=rate, burst=burst, clock=clock)
     taken: list[float] = []

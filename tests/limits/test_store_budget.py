@@ -1,4 +1,4 @@
-"""How often the store may be asked."""
+"""The budget for requests to the store."""
 
 import asyncio
 from datetime import timedelta
@@ -35,7 +35,7 @@ async def test_time_gives_back_up_to_the_burst(bucket: TokenBucket, clock: FakeC
 
 
 async def test_callers_wait_their_turn_in_the_order_of_asking(bucket: TokenBucket, clock: FakeClock) -> None:
-    """One every half second, first come first served."""
+    """Callers get one turn every half second, in the order of asking."""
     await spend(bucket, 4)
     tasks = ask(bucket, 3)
     await clock.advance(seconds(0))
@@ -68,7 +68,7 @@ async def test_nobody_waits_longer_than_patience_allows(bucket: TokenBucket) -> 
 
 
 async def test_the_background_leaves_half_of_the_burst(bucket: TokenBucket) -> None:
-    """To callers, who wait."""
+    """Half of the burst is kept for callers, who wait for their turn."""
     await bucket.acquire(BACKGROUND)
     await bucket.acquire(BACKGROUND)
 
@@ -92,7 +92,7 @@ async def test_the_background_never_waits(bucket: TokenBucket, clock: FakeClock)
 
 
 async def test_a_burst_of_one_has_a_background_too(clock: FakeClock, told: Told) -> None:
-    """When nobody else wants it; a share of a small budget must not mean that nothing is ever refreshed."""
+    """A burst of one serves the background while no caller wants it; else a small budget would mean no refresh."""
     bucket = make(clock, told, burst=1)
 
     await bucket.acquire(BACKGROUND)
@@ -130,7 +130,7 @@ async def test_a_caller_is_admitted_if_its_turn_comes_in_time(bucket: TokenBucke
 
 
 async def test_no_time_of_the_callers_admits_the_background(bucket: TokenBucket) -> None:
-    """It does not wait, however long it could."""
+    """A background request never waits, however much time it has."""
     await spend(bucket, 3)
 
     with pytest.raises(Overloaded):
@@ -138,7 +138,7 @@ async def test_no_time_of_the_callers_admits_the_background(bucket: TokenBucket)
 
 
 async def test_what_somebody_else_permitted_shrinks_the_burst(bucket: TokenBucket) -> None:
-    """Down to nothing, and no further: nobody has to wait for it."""
+    """Requests that another replica permitted empty the bucket, and lengthen no wait here."""
     left = []
     for _ in range(6):
         bucket.spent(timedelta())
@@ -148,7 +148,7 @@ async def test_what_somebody_else_permitted_shrinks_the_burst(bucket: TokenBucke
 
 
 async def test_what_somebody_else_permitted_lengthens_no_queue(bucket: TokenBucket, clock: FakeClock) -> None:
-    """Who waits here waits as long as before."""
+    """A caller that waits here waits no longer for a request that another replica permitted."""
     await spend(bucket, 4)
     tasks = ask(bucket, 1)
     await clock.advance(seconds(0))

@@ -1,4 +1,4 @@
-"""What the budget does when the store says that it is too much, and when it answers again."""
+"""The budget after the store has refused requests, and after it answers again."""
 
 from datetime import timedelta
 
@@ -136,7 +136,7 @@ async def test_without_a_pause_there_is_nothing_to_resume(bucket: TokenBucket, t
 
 
 async def test_refusals_halve_the_rate_down_to_an_eighth(bucket: TokenBucket, clock: FakeClock) -> None:
-    """Nothing shrinks to nothing."""
+    """The rate never falls below an eighth."""
     gains = []
     for _ in range(5):
         bucket.refused(seconds(0))

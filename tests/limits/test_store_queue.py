@@ -1,4 +1,4 @@
-"""The queue for the store, and those who leave it."""
+"""The queue for the store, and callers that leave it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ async def leave(task: asyncio.Task[None]) -> None:
 
 
 async def test_the_place_of_the_last_who_leaves_is_there_for_the_next(bucket: TokenBucket, clock: FakeClock) -> None:
-    """Who comes then has the turn that the other would have had."""
+    """The next caller gets the turn of the last one in the queue, which left."""
     await spend(bucket, 4)
     tasks = ask(bucket, 2)
     await clock.advance(seconds(0.25))
@@ -33,7 +33,7 @@ async def test_the_place_of_the_last_who_leaves_is_there_for_the_next(bucket: To
 
 
 async def test_who_leaves_the_middle_of_the_queue_moves_nobody(bucket: TokenBucket, clock: FakeClock) -> None:
-    """Two would be sent at the time of the last: its place stays empty, and the next goes behind."""
+    """A place left in the middle stays empty, lest two requests be sent at one time; the next caller goes behind."""
     await spend(bucket, 4)
     tasks = ask(bucket, 3)
     await clock.advance(seconds(0))
@@ -52,7 +52,7 @@ async def test_who_leaves_the_middle_of_the_queue_moves_nobody(bucket: TokenBuck
 async def test_a_queue_that_all_have_left_has_cost_nothing(
     bucket: TokenBucket, clock: FakeClock, order: tuple[int, ...]
 ) -> None:
-    """In whatever order they left."""
+    """Callers that leave, in any order, cost nothing."""
     await spend(bucket, 4)
     tasks = ask(bucket, 3)
     await clock.advance(seconds(0))
@@ -121,7 +121,7 @@ async def test_a_place_from_before_the_rate_changed_is_not_given_back(bucket: To
 
 
 async def test_turns_that_were_given_out_stay_when_the_rate_changes(bucket: TokenBucket, clock: FakeClock) -> None:
-    """Who comes later waits at the new pace, behind them."""
+    """A caller that comes after a change of the rate waits at the new pace, behind the turns given out before."""
     await spend(bucket, 4)
     tasks = ask(bucket, 2)
     await clock.advance(seconds(0))
