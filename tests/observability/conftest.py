@@ -88,7 +88,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def stream() -> Memory:
-    """Where the lines of a test end up."""
+    """The stream that the lines of a test are written to."""
     return Memory()
 
 

@@ -77,7 +77,7 @@ def test_half_written_lines_are_completed() -> None:
 
 
 def test_a_full_queue_drops_and_counts() -> None:
-    """While the stream is stuck, callers go on, and what did not fit is told once it moves again."""
+    """While the stream is stuck callers go on; the number of dropped lines is written once it moves again."""
     stuck, release = Event(), Event()
 
     def hold(data: memoryview) -> int:
@@ -103,7 +103,7 @@ def test_a_full_queue_drops_and_counts() -> None:
 
 
 def test_a_pipe_that_nobody_reads_holds_nobody_up() -> None:
-    """Neither those who log nor those who shut down."""
+    """A full pipe delays neither log calls nor the shutdown."""
     reading, writing = os.pipe()
     with open(reading, "rb"), open(writing, "wb", buffering=0) as stream:  # noqa: PTH123 - these are descriptors
         writer = LineWriter(stream, notice=notice, patience=IMPATIENT)
@@ -135,7 +135,7 @@ class Hesitant(Scripted):
 
 
 def test_a_stream_that_takes_nothing_yet_is_waited_for() -> None:
-    """Then it gets everything."""
+    """Every line is written once the stream takes data again."""
     reading, writing = os.pipe()
     try:
         stream = Hesitant(writing)
@@ -150,7 +150,7 @@ def test_a_stream_that_takes_nothing_yet_is_waited_for() -> None:
 
 
 def test_a_non_blocking_pipe_is_waited_for() -> None:
-    """Somebody who shares our stdout may have made it non-blocking."""
+    """A process that shares our stdout may have made it non-blocking."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     received = bytearray()
@@ -170,7 +170,7 @@ def test_a_non_blocking_pipe_is_waited_for() -> None:
 
 
 def test_a_full_disk_is_counted_and_told() -> None:
-    """What could not be written is lost; that it was is told with the next line."""
+    """Lines that could not be written are lost, and their number is told with the next line."""
     failed = Event()
 
     def fail(data: memoryview) -> int:
@@ -190,7 +190,7 @@ def test_a_full_disk_is_counted_and_told() -> None:
 
 
 def test_half_a_line_is_not_glued_to_the_next() -> None:
-    """After a failure in the middle of a line the next one begins on a line of its own."""
+    """After a failure in the middle of a line the next line begins on a line of its own."""
     failed = Event()
 
     def fail(data: memoryview) -> int:
@@ -345,7 +345,7 @@ writer.close()
 
 
 def test_a_standard_stream_is_bypassed_not_closed(tmp_path: Path) -> None:
-    """What was printed before stays before, and the stream can still be used."""
+    """Text that was printed before stays before, and the stream can still be used."""
     path = tmp_path / "out"
     with path.open("w") as printed:
         printed.write("printed\n")

@@ -53,7 +53,7 @@ def answer(**fields: str) -> VerifiedLine:
 
 
 def test_our_own_events(log: Logging, stream: Memory) -> None:
-    """Time, level and name come first, then what was said."""
+    """Time, level and name come first, then the fields of the event."""
     log.logger.warning("source_paused", seconds=7)
     log.close()
 
@@ -79,7 +79,7 @@ def test_events_of_libraries(log: Logging, stream: Memory) -> None:
 
 @pytest.mark.parametrize("write", [lambda log: log.logger.info("x"), lambda _: logging.getLogger("x").info("x")])
 def test_the_request_is_in_every_line(log: Logging, stream: Memory, write: Callable[[Logging], None]) -> None:
-    """What was bound for a request is part of all that is logged in it."""
+    """The fields bound for a request are part of every line that is logged during it."""
     with bound_contextvars(request_id="r-1", trace_id="t-1"):
         write(log)
     log.close()
@@ -101,7 +101,7 @@ def test_the_sandbox_is_in_every_line(start_logging: Start, stream: Memory, log_
 
 
 def test_events_below_the_level_are_not_logged(start_logging: Start, stream: Memory) -> None:
-    """Neither ours nor others', nor the answers."""
+    """Neither our own events nor those of libraries, nor the answers."""
     log = start_logging("warning")
 
     log.logger.info("x")
@@ -113,7 +113,7 @@ def test_events_below_the_level_are_not_logged(start_logging: Start, stream: Mem
 
 
 def test_the_answer_to_a_question(log: Logging, stream: Memory) -> None:
-    """One line holds all that is needed to tell why."""
+    """The line of an answer holds all that is needed to explain it."""
     log.verified(answer(caller="lobby", trace_id="4bf92f3577b34da6a3ce929d0e0e4736"))
     log.close()
 
@@ -139,7 +139,7 @@ def test_the_answer_to_a_question(log: Logging, stream: Memory) -> None:
 
 
 def test_a_request_id_cannot_smuggle_a_secret(log: Logging, stream: Memory) -> None:
-    """The one field of the answer's line that others choose is looked at."""
+    """The request id, the one field that callers choose, is redacted too."""
     log.verified(answer(request_id=f"ogw_{CANARY}"))
     log.close()
 
@@ -159,7 +159,7 @@ def test_names_that_are_not_utf_8_do_not_fail_an_answer(log: Logging, stream: Me
 def test_the_answer_has_the_time_when_it_was_given(
     start_logging: Start, stream: Memory, clock: FakeClock, log_format: str, request_id: str
 ) -> None:
-    """However late it is written, and whichever way it is made."""
+    """The line of an answer has the time of the answer, however late and by either way it is written."""
     log = start_logging("info", log_format)
 
     log.verified(answer(request_id=request_id))
@@ -183,7 +183,7 @@ def test_the_answer_for_a_person(start_logging: Start, stream: Memory) -> None:
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("secret", SECRETS)
 def test_no_secret_gets_out(start_logging: Start, stream: Memory, secret: str, log_format: str) -> None:
-    """Wherever it is put: in events, fields, arguments, exceptions, and by whomever."""
+    """No secret is logged: not in events, fields, arguments or exceptions, by us or by libraries."""
     log = start_logging("debug", log_format)
 
     log.logger.info(secret, field=secret, nested={secret: [secret]}, bad=ValueError(secret))
@@ -235,7 +235,7 @@ def test_exceptions_are_data(log: Logging, stream: Memory) -> None:
 
 
 def test_only_the_first_line_of_others_is_kept(log: Logging, stream: Memory) -> None:
-    """Asyncio goes on with the repr of a task, which quotes what it raised."""
+    """Further lines of asyncio's messages hold the repr of a task, which quotes its exception."""
     logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: <Task ValueError('x')>")
     log.close()
 
@@ -321,7 +321,7 @@ def test_exceptions_for_a_person(start_logging: Start, stream: Memory) -> None:
 
 
 def test_fields_that_the_console_takes_for_tracebacks(start_logging: Start, stream: Memory) -> None:
-    """Whatever is called `stack` or `exception` does not make a line fail."""
+    """Any value in a field called `stack` or `exception` makes a line."""
     log = start_logging("info", "console")
 
     log.logger.info("x", stack=3, exception={"a": 1})
@@ -380,7 +380,7 @@ def test_unknown_levels_and_formats_are_refused(start_logging: Start, level: str
 
 
 def test_a_process_that_just_ends_has_written_its_lines() -> None:
-    """Nobody needs to close the log for the last words to be written."""
+    """A process that ends without closing the log has written all its lines."""
     program = """
 import sys
 from datetime import UTC, datetime

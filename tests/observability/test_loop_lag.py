@@ -1,4 +1,4 @@
-"""How late the event loop is."""
+"""The lag of the event loop."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from tests.observability.conftest import FakeClock
 
 
 async def measure(clock: FakeClock, lags: list[float]) -> tuple[list[float], list[float]]:
-    """Measure as often as there are lags; return what was reported, and which stalls were told."""
+    """Measure as often as there are lags; return the reported lags and the stalls."""
     clock.lags = list(lags)
     reported: list[float] = []
     stalls: list[float] = []
@@ -20,7 +20,7 @@ async def measure(clock: FakeClock, lags: list[float]) -> tuple[list[float], lis
 
 
 async def test_every_measurement_is_reported(clock: FakeClock) -> None:
-    """The gauge is told how much later than asked the loop woke us."""
+    """The gauge shows the time by which the loop woke us too late."""
     reported, _ = await measure(clock, [0.0, 0.1, 0.4])
 
     assert reported == pytest.approx([0.0, 0.1, 0.4])
@@ -41,7 +41,7 @@ async def test_small_lag_is_no_stall(clock: FakeClock) -> None:
 
 
 async def test_large_lag_is_a_stall(clock: FakeClock) -> None:
-    """Beyond 250 ms somebody should know."""
+    """A lag above 250 ms is a stall that an operator should know about."""
     _, stalls = await measure(clock, [0.3])
 
     assert stalls == pytest.approx([0.3])
@@ -55,7 +55,7 @@ async def test_stalls_do_not_flood(clock: FakeClock) -> None:
 
 
 async def test_later_stalls_are_told_again(clock: FakeClock) -> None:
-    """After a minute a stall is news again."""
+    """A minute after a stall, the next one is reported."""
     _, stalls = await measure(clock, [0.3, 60.0])
 
     assert stalls == pytest.approx([0.3, 60.0])

@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""The metrics that Prometheus scrapes."""
 
 from collections.abc import Iterable
 from itertools import product
@@ -100,7 +100,7 @@ def test_one_game_costs_at_most_500_series(metrics: Metrics) -> None:
 
 
 def test_no_created_series(metrics: Metrics) -> None:
-    """Nobody asked when a series was created."""
+    """Series with creation times are of no use to an operator."""
     assert not [name for name, _ in read(metrics) if name.endswith("_created")]
 
 
@@ -122,7 +122,7 @@ def test_a_decision_is_counted(metrics: Metrics) -> None:
 
 
 def test_a_decision_is_timed(metrics: Metrics) -> None:
-    """By method and by where the evidence came from."""
+    """Decisions are timed by method and by the source of the evidence."""
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.REDIS, seconds=0.003)
 
     assert value(metrics, "decision_seconds_bucket", method="jwt", cache="redis", le="0.002") == 0
@@ -130,7 +130,7 @@ def test_a_decision_is_timed(metrics: Metrics) -> None:
 
 
 def test_stale_evidence_is_counted(metrics: Metrics) -> None:
-    """How many answers rest on the grace is visible for each game."""
+    """The number of answers during the grace period is visible for each game."""
     metrics.decision("x-moon", Method.USER, Reason.PURCHASE, CacheTier.MEMORY, seconds=0, stale=True)
     metrics.decision("x-moon", Method.USER, Reason.PURCHASE, CacheTier.MEMORY, seconds=0)
 
@@ -138,7 +138,7 @@ def test_stale_evidence_is_counted(metrics: Metrics) -> None:
 
 
 def test_an_unknown_game_counts_as_other(metrics: Metrics) -> None:
-    """What a caller makes up as a game never becomes a label."""
+    """A game's name that a caller makes up never becomes a label."""
     metrics.decision("evil", Method.USER, Reason.PURCHASE, CacheTier.NONE, seconds=0, stale=True)
 
     labels = {"game": "other", "method": "user", "outcome": "owned", "reason": "purchase", "cache": "none"}
@@ -172,7 +172,7 @@ def test_those_who_count_the_same_again_get_the_same(metrics: Metrics) -> None:
 
 
 def test_hostile_input_adds_no_series(metrics: Metrics) -> None:
-    """Whatever callers, the store and the caches come up with, the number of series stays."""
+    """The number of series stays the same with any input from callers, the store and the caches."""
     before = read(metrics).keys()
 
     for number, (method, reason, cache) in enumerate(product(Method, Reason, CacheTier)):
@@ -213,7 +213,7 @@ def test_impossible_decisions_have_no_series(method: Method, reason: Reason, cac
 
 
 def test_a_decision_thought_impossible_is_counted_all_the_same(metrics: Metrics) -> None:
-    """If we were wrong about what can happen, the answer still counts."""
+    """A combination that should not occur is counted if it does."""
     for _ in range(2):
         metrics.decision("x-moon", Method.EMAIL, Reason.PRESS, CacheTier.NONE, seconds=0)
 
@@ -231,7 +231,7 @@ def test_a_learned_game_gets_a_label(metrics: Metrics) -> None:
 
 
 def test_answers_given_again_get_the_label_that_was_learned_meanwhile(metrics: Metrics) -> None:
-    """What is counted in advance is counted as anything else."""
+    """A counter that was bound before the game was learned counts for the game afterwards."""
     count_again = metrics.decision_counter("3", Method.USER, Reason.PURCHASE, CacheTier.MEMORY)
     count_again(0.1)
     metrics.learn_game(GameId(3))
@@ -290,12 +290,12 @@ def test_refusals_are_counted(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize("name", ["source_credential_ok", "redis_up", "source_budget_tokens"])
 def test_what_nobody_has_said_is_not_a_number(metrics: Metrics, name: str) -> None:
-    """An alert on 0 does not fire before anything is known, or where there is no Redis."""
+    """A state that is not known yet is not a number, so an alert on 0 does not fire at start or without Redis."""
     assert isnan(value(metrics, name))
 
 
 def test_states_are_shown(metrics: Metrics) -> None:
-    """The last thing said is what is shown."""
+    """A gauge shows the last state."""
     metrics.source_credential(ok=True)
     metrics.redis(up=False)
     metrics.loop_lag(0.25)
@@ -306,7 +306,7 @@ def test_states_are_shown(metrics: Metrics) -> None:
 
 
 def test_some_gauges_are_read_at_the_scrape(metrics: Metrics) -> None:
-    """What changes with every request is not written with every request."""
+    """Values that change with every request are read at the scrape, not written with every request."""
     metrics.read_budget(tokens=lambda: 11.5, paused_seconds=lambda: 7)
     metrics.read_requests_in_flight(lambda: 3)
 
@@ -316,5 +316,5 @@ def test_some_gauges_are_read_at_the_scrape(metrics: Metrics) -> None:
 
 
 def test_the_build_and_the_sandbox_are_named(metrics: Metrics) -> None:
-    """Nobody mistakes a sandbox for the real thing."""
+    """The metrics of a sandbox say so."""
     assert value(metrics, "build_info", version="1.2.3", sandbox="true") == 1

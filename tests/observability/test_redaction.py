@@ -1,4 +1,4 @@
-"""What looks like a secret does not get into a line."""
+"""Text that looks like a secret is not logged."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +22,7 @@ ANYTHING = st.recursive(
 
 
 class Loud:
-    """Something whose repr fails."""
+    """An object that raises in its repr."""
 
     def __repr__(self) -> str:
         raise RuntimeError(CANARY)
@@ -79,7 +79,7 @@ def test_what_is_no_secret_is_left_alone(text: str) -> None:
 @settings(deadline=None)
 @given(ANYTHING)
 def test_anything_becomes_json(value: object) -> None:
-    """Whatever is logged can be encoded, and decoded by others."""
+    """Any value becomes JSON that can be encoded and decoded again."""
     msgspec.json.decode(msgspec.json.encode(cleaned(value)))
 
 
@@ -96,7 +96,7 @@ def test_secrets_show_their_repr() -> None:
 
 
 def test_exceptions_show_their_type() -> None:
-    """What a foreign exception says stays unsaid, as a value too."""
+    """A field whose value is an exception shows its type, not its message."""
     assert cleaned([UnknownGame("x"), ValueError(CANARY)]) == ["UnknownGame", "ValueError"]
 
 

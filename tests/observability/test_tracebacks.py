@@ -71,7 +71,7 @@ def test_operating_system_errors_show_their_symbol() -> None:
 
 
 def test_frames_name_the_code() -> None:
-    """Where it happened, without paths, source lines or values."""
+    """A frame names the function, without paths, source lines or values."""
     (raised,) = caught(lambda: fail(ValueError()))
 
     assert raised.frames[-1].endswith(" in fail")
@@ -88,7 +88,7 @@ def test_deep_tracebacks_are_cut_in_the_middle() -> None:
 
 
 def test_causes_are_told() -> None:
-    """What an exception was raised from follows it."""
+    """The cause of an exception follows it."""
 
     def translate() -> None:
         try:
@@ -100,7 +100,7 @@ def test_causes_are_told() -> None:
 
 
 def test_contexts_are_told() -> None:
-    """So does what was being handled."""
+    """The exception that was being handled follows it too."""
 
     def stumble() -> None:
         try:
@@ -124,7 +124,7 @@ def test_suppressed_contexts_are_not_told() -> None:
 
 
 def test_groups_are_told_with_their_members() -> None:
-    """What several tasks raised together is told together."""
+    """The members of an exception group follow it."""
     found = caught(lambda: fail(ExceptionGroup(CANARY, [ValueError(CANARY), KeyError(CANARY)])))
 
     assert [raised.type for raised in found] == ["ExceptionGroup", "ValueError", "KeyError"]
