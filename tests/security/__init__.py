@@ -1,1 +1,1 @@
-"""Tests of what nobody may see."""
+"""Tests of secrets, and of all that must never be seen."""

@@ -1,4 +1,4 @@
-"""Finds a secret in whatever form it may have got out."""
+"""A search for secrets in every form in which they may have got out."""
 
 import base64
 from collections.abc import Iterator, Mapping

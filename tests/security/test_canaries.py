@@ -1,4 +1,4 @@
-"""Secrets of which nothing may ever be seen, sent through everything that can be asked and everything that can break.
+"""Secrets that must never be seen, sent through every request that there is and every fault that there can be.
 
 Afterwards they are looked for, in every form, in all log lines at `debug`, in the metrics, in every response, in the
 text of every exception, and in all that Redis holds.
@@ -81,7 +81,7 @@ SLOW_FAULTS: Final[list[dict[str, Any]]] = [
 
 
 class Evidence:
-    """Everything that anybody could have seen."""
+    """All that can be seen from outside."""
 
     def __init__(self) -> None:
         self.log = LogLines()
@@ -100,7 +100,7 @@ class Evidence:
         self.exceptions += "\n".join(lines).encode("utf-8", "backslashreplace")
 
     async def dump(self, redis: Redis) -> None:
-        """Keep every key and every value, of whatever type."""
+        """Keep every key and every value, of any type."""
         await redis.config_set("rdbcompression", "no")
         async for key in redis.scan_iter():
             self.redis += key + b"\n" + (await redis.dump(key) or b"") + b"\n"
@@ -319,7 +319,7 @@ async def make_trouble(server: RedisServer, trouble: str) -> None:
 
 
 async def test_bugs_show_no_secret(tmp_path: Path) -> None:
-    """An exception with every secret in its words, raised where nobody expects one."""
+    """A bug raises an exception that quotes every secret, in the middle of a request to the store."""
     seen, clock = Evidence(), FakeClock()
 
     def broken(request: httpx.Request) -> httpx.Response:
@@ -346,7 +346,7 @@ async def test_bugs_show_no_secret(tmp_path: Path) -> None:
 
 
 async def test_exceptions_of_the_store_show_no_secret(tmp_path: Path) -> None:
-    """What the way to the store raises can be printed by anybody, causes and all."""
+    """Exceptions of the store's client can be printed with all their causes."""
     seen, clock = Evidence(), FakeClock()
     jwts = [Sandbox(clock=clock).mint_jwt(OWNER).jwt]
     async with sandbox_alone(clock) as (sandbox, base_url):
