@@ -1,1 +1,1 @@
-"""What the gateway promises when everything around it fails, and variants that break each promise."""
+"""The gateway's promises while everything around it fails, and broken variants that break each promise."""

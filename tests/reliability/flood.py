@@ -1,8 +1,8 @@
-"""A process of its own that asks a gateway about ever new players, and writes down how much it takes.
+"""A process of its own that asks a gateway about ever new players, and prints the memory that it takes.
 
 python -m tests.reliability.flood COUNT REDIS_URL [keep]
 
-Prints one JSON object a sample. With `keep` something stays behind of every request, as it must not.
+Prints one JSON object a sample. With `keep` each request leaves something behind, as it must not.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ def _say(status: int, body: dict[str, object]) -> httpx.Response:
 
 
 def question(number: int) -> tuple[str, dict[str, object]]:
-    """Return where to ask, and what: in every way there is, about somebody nobody has asked about before."""
+    """Return a path and a body: by every method, about a player who has not been asked about before."""
     ways: list[tuple[str, dict[str, object]]] = [
         ("/verify/download-key", {"download_key": f"the-key-number-{number:09}"}),
         ("/verify/download-key", {"download_key": f"another-number-{number:09}"}),
@@ -124,14 +124,14 @@ class Sampler:
 
 
 class Keeping:
-    """Broken: remembers everybody who has ever asked."""
+    """Broken: keeps something of every request."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
         self._kept: list[bytearray] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Remember, and answer."""
+        """Keep something, and answer."""
         self._kept.append(bytearray(KEPT_BYTES))
         await self._app(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""What a gateway may answer, given what the store has said to anybody, and what this gateway has told before.
+"""The answers that a gateway may give, by the store's answers so far and by the gateway's own earlier answers.
 
 This knows nothing of caches, tiers or look-ups: only the promises of the design.
 """
@@ -38,7 +38,7 @@ class Presented(Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        """Where to ask about it."""
+        """The path to ask about it."""
         return f"/verify/{self.method.replace('_', '-')}"
 
 
@@ -72,7 +72,7 @@ class Asked(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """An answer, when it was there, and when at the latest it was decided.
+    """An answer, the time of its arrival, and the latest time of its decision.
 
     The two differ where a test let time leap while the question was under way.
     """
@@ -84,7 +84,7 @@ class Answered(Struct, frozen=True):
 
 
 class Bounds(Struct, frozen=True):
-    """What was told before the question: no answer may be older than that."""
+    """The state of knowledge before a question: no answer may be older than that."""
 
     oldest: datetime | None
     oldest_yes: datetime
@@ -95,8 +95,8 @@ class Bounds(Struct, frozen=True):
 class Ledger:
     """Checks the answers of one gateway from its start to its end. Raises `AssertionError` for one that is wrong.
 
-    `forgotten_anywhere` is shared with the ledgers of other gateways: what one of them was told to forget, others may
-    have heard of, or not.
+    `forgotten_anywhere` is shared with the ledgers of other gateways: an invalidation at one of them may have reached
+    the others, or not.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class Ledger:
         self._forgotten_anywhere = {} if forgotten_anywhere is None else forgotten_anywhere
 
     def forget(self, subject: str, at: datetime) -> None:
-        """An operator had the gateway forget what it knows about the subject."""
+        """Note that an operator invalidated the subject at this gateway."""
         self._forgotten[subject] = self._forgotten_anywhere[subject] = at
 
     def bounds(self, asked: Asked) -> Bounds:
-        """Return what an answer to this question must keep to, by what is known before it is answered."""
+        """Return the limits of an answer to this question, by the state of knowledge before it is answered."""
         subject = asked.presented.subject
         forgotten = self._forgotten.get(subject, datetime.min.replace(tzinfo=asked.at.tzinfo))
         return Bounds(

@@ -37,7 +37,7 @@ async def numbered_store(*, slowest_seconds: float, chance: random.Random) -> As
             writer.write(_answer(asked["path"], int(asked["number"] or 0)))
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # whoever asked has gone
+            pass  # the caller is gone
         finally:
             writers.discard(writer)
             writer.close()

@@ -1,4 +1,4 @@
-"""The sandbox's store at the end of a wire without sockets, and an exact record of what it really said."""
+"""The sandbox's store at the end of a wire without sockets, and an exact record of its answers."""
 
 import json
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ _SUBJECTS: Final = ("download_key", "user_id", "email")
 
 
 class Said(Enum):
-    """What the store said about a subject, in as far as it settles anything."""
+    """The part of a store's answer about a subject that decides something."""
 
     YES = "yes"
     NO_KEY = "no key"

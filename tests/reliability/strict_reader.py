@@ -1,4 +1,4 @@
-"""What an answer of the store says, read as strictly as can be, by code that shares nothing with the gateway's."""
+"""A strict reader of the store's answers that shares no code with the gateway's."""
 
 import json
 from typing import Any, Final
@@ -19,27 +19,27 @@ class Sent(Struct, frozen=True):
 
 
 class Question(Struct, frozen=True):
-    """What is asked about, of somebody nobody has asked about before."""
+    """A question about a player who has not been asked about before."""
 
     method: str
     number: int
 
     @property
     def credential(self) -> str | int:
-        """What the player presents."""
+        """The credential that the player presents."""
         if self.method == "user":
             return self.number
         return f"a-key-{self.number:012}" if self.method == "download_key" else f"player-{self.number}@example.com"
 
     def key(self) -> dict[str, Any]:
-        """Return the answer that proves it, by a key."""
+        """Return an answer that proves ownership by a key."""
         text = self.credential if self.method == "download_key" else "some-other-key"
         owner = {"id": self.number, "username": "amos", "display_name": "Amos"}
         key = {"id": 124, "key": text, "game_id": GAME, "created_at": "2014-02-28 00:25:09", "owner": owner}
         return {"download_key": key}
 
     def purchases(self) -> dict[str, Any]:
-        """Return the answer that proves it, by purchases."""
+        """Return an answer that proves ownership by purchases."""
         row = {"id": 7, "game_id": GAME, "status": "complete", "purchase_type": "game", "donation": False}
         return {"purchases": [{**row, "purchase_type": "sub_product"}, {**row, "created_at": "2014-02-28 00:25:09"}]}
 

@@ -1,4 +1,4 @@
-"""A third of all callers hang up at some moment: nobody else notices, and nothing is left of them."""
+"""A third of all callers hang up at some moment: the others are answered as usual, and nothing stays behind."""
 
 import asyncio
 import gc
@@ -32,7 +32,7 @@ from tests.sizes import CUT_REQUESTS
 
 WORKERS: Final = 40
 EQUAL: Final = 6
-"""How many ask about the same player at the same time, of whom nobody has asked before."""
+"""The number of callers that ask about the same new player at the same time."""
 
 FIRST: Final = 1
 FEW: Final = 200
@@ -40,13 +40,13 @@ FEW: Final = 200
 
 CUT: Final = 0.3
 SLOWEST_SECONDS: Final = 0.01
-"""How long the store may take, and how long a caller who hangs up may wait."""
+"""The longest delay of the store, and of a caller before it hangs up."""
 
 App = Callable[[Any], Any]
 
 
 class Bench(Struct, frozen=True):
-    """A gateway on a port, and what it stands on."""
+    """A gateway on a port, with its store, its Redis and its log."""
 
     gateway: Asker
     server: Served
@@ -57,7 +57,7 @@ class Bench(Struct, frozen=True):
 
 @asynccontextmanager
 async def bench(directory: Path, server: RedisServer, log: LogLines, app: App) -> AsyncIterator[Bench]:
-    """Open a gateway in real time, whose store and whose Redis take theirs."""
+    """Open a gateway in real time, with a store and a Redis that are slow."""
     async with (
         numbered_store(slowest_seconds=SLOWEST_SECONDS, chance=random.Random(1)) as store,
         FaultProxy(server.port) as proxy,
@@ -156,7 +156,7 @@ async def footprint(at: Bench) -> tuple[int, int, int, int, int]:
 
 
 async def settled(at: Bench) -> tuple[int, ...]:
-    """Return what is left once that does not change any more; what is under way has seconds to end."""
+    """Return the footprint once it does not change any more; requests under way have seconds to end."""
     left: list[tuple[int, ...]] = []
     for _ in range(30):
         left.append(await footprint(at))
@@ -217,14 +217,14 @@ class MixedUp:
 
 
 class Attached:
-    """Broken: whoever hangs up is waited for."""
+    """Broken: each caller that hangs up leaves a task that waits without end."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
         self._waiting: list[asyncio.Task[bool]] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer; if nobody wants it, wait."""
+        """Answer; if the caller hangs up, wait without end."""
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
@@ -248,7 +248,7 @@ async def no_task_left() -> AsyncIterator[None]:
 async def test_whoever_stays_is_answered_and_nothing_is_left_of_who_does_not(
     variant: Variant[App], tmp_path: Path, own_redis: RedisServer
 ) -> None:
-    """Every answer is about its question; then tasks, descriptors, connections and claims are as before."""
+    """Every answer is about its question; afterwards tasks, descriptors, connections and claims are as before."""
     log = LogLines()
     count = FEW if variant.broken else CUT_REQUESTS
     async with bench(tmp_path, own_redis, log, variant.make) as at:

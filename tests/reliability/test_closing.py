@@ -1,4 +1,4 @@
-"""A gateway that is told to close does close, whatever its libraries make of that."""
+"""A gateway closes when it is asked to, even if a library loses the cancellation of a task."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -14,7 +14,7 @@ def crashed(error: BaseException) -> None:
 
 
 async def test_work_beside_that_loses_a_cancellation_is_cancelled_again() -> None:
-    """As Python 3.11 does when a command has just been sent to Redis."""
+    """Python 3.11 loses a cancellation that comes when a command has just been sent to Redis."""
     lost: list[str] = []
 
     async def work() -> None:
@@ -32,7 +32,7 @@ async def test_work_beside_that_loses_a_cancellation_is_cancelled_again() -> Non
 
 
 async def test_work_beside_that_has_ended_is_not_waited_for() -> None:
-    """There is nobody to tell."""
+    """Work that ended by itself needs no cancellation."""
     async with AsyncExitStack() as stack:
         await run_beside(stack, asyncio.sleep(0), crashed=crashed)
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""However many strangers ask, a gateway takes no more than at first."""
+"""Any number of strangers may ask: a gateway takes no more memory than at first."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from tests.sizes import FLOOD
 ROOT: Final = Path(__file__).parents[2]
 MEBIBYTE: Final = 1024 * 1024
 ALLOWED: Final = 5 * MEBIBYTE
-"""How much more memory it may take in the end than half-way: what a growing heap is rounded up to."""
+"""The growth allowed between half-way and the end: a heap grows in steps of about that size."""
 
 SHORT: Final = 3_000
 """Requests of which 8 kB each are kept: the second half of them takes 12 MB."""
@@ -30,7 +30,7 @@ def flood(count: int, redis: RedisServer, *arguments: str) -> list[dict[str, Any
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     samples = [json.loads(line) for line in ended.stdout.splitlines()]
-    sys.stdout.write(ended.stdout)  # for whoever runs it with -s: the figures
+    sys.stdout.write(ended.stdout)  # the figures, shown by pytest -s
     return samples
 
 
@@ -50,7 +50,7 @@ def small_redis() -> Any:
 
 
 def test_strangers_cost_nothing_that_lasts(small_redis: RedisServer) -> None:
-    """Neither memory nor descriptors nor tasks, whether they are answered, refused, unknown or not understood."""
+    """Memory, descriptors and tasks stay flat, for answers, refusals, unknown players and malformed questions alike."""
     samples = flood(FLOOD, small_redis)
 
     assert growth(samples, "resident") < ALLOWED
@@ -61,5 +61,5 @@ def test_strangers_cost_nothing_that_lasts(small_redis: RedisServer) -> None:
 
 
 def test_gateway_that_remembers_everybody_is_noticed(small_redis: RedisServer) -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     assert growth(flood(SHORT, small_redis, "keep"), "resident") > ALLOWED

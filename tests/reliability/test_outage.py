@@ -1,4 +1,4 @@
-"""A day without the store: whoever had proven ownership plays on, nobody new gets in, and it ends to the second."""
+"""A day without the store: proven owners play on, no new player gets in, and the grace ends to the second."""
 
 import asyncio
 from collections import Counter
@@ -58,7 +58,7 @@ def _says(body: dict[str, object], *, status: int = 200) -> httpx.Response:
 
 
 class Parts(Struct, frozen=True):
-    """What the gateway is given; a broken one is given something else."""
+    """The parts that a gateway is built from; a broken variant gets other ones."""
 
     transport: Callable[[Shop], httpx.AsyncBaseTransport] = lambda shop: shop
     clock: Callable[[FakeClock], Clock] = lambda clock: clock
@@ -102,7 +102,7 @@ class Day:
         await self._stack.aclose()
 
     async def verify(self) -> None:
-        """Have the owners prove what they own."""
+        """Have each owner's ownership proven."""
         assert self._gateway is not None
         await until_learned(self._gateway.gateway)
         assert await self.ask(self.owners) == ALL_OWN
@@ -112,7 +112,7 @@ class Day:
         self.clock.jump(duration)
 
     async def ask(self, players: range) -> Counter[tuple[int, str]]:
-        """Ask about all of them; return how often which answer came."""
+        """Ask about all of them; return how often each answer came."""
         assert self._gateway is not None
         told: Counter[tuple[int, str]] = Counter()
         for first in range(players.start, players.stop, BATCH):
@@ -128,7 +128,7 @@ class Day:
 
 
 async def nobody_loses_the_day(day: Day) -> None:
-    """Every hour of it, whoever had proven ownership gets in, and nobody else, also after a restart in the middle."""
+    """Every hour of the day, proven owners get in, and no other player does, also after a restart in the middle."""
     day.shop.away = True
     for hour in range(24):
         day.leap(HOUR if hour else 23 * SECOND)
@@ -139,7 +139,7 @@ async def nobody_loses_the_day(day: Day) -> None:
 
 
 async def it_ends_to_the_second(day: Day) -> None:
-    """One second before the end all get in; when it is over, nobody does, and nobody is told that they own nothing."""
+    """One second before the end all owners get in; then none does, and none is told that they own nothing."""
     day.shop.away = True
     day.leap(DAY - SECOND)
     assert await day.ask(day.owners) == ALL_OWN
@@ -151,7 +151,7 @@ async def it_ends_to_the_second(day: Day) -> None:
 
 
 async def a_no_ends_it_at_once(day: Day) -> None:
-    """The store comes back for a moment, has taken the game from half of them, and goes again."""
+    """The store comes back for a moment, says no to half of the owners, and goes away again."""
     day.shop.away = True
     day.leap(3 * HOUR)
     half = range(FIRST, FIRST + OUTAGE_PLAYERS // 2)
@@ -168,7 +168,7 @@ async def a_no_ends_it_at_once(day: Day) -> None:
 
 
 async def it_is_over_when_the_store_is_back(day: Day) -> None:
-    """Five seconds later everybody has an answer of that moment."""
+    """Five seconds after the store is back every player has a fresh answer."""
     day.shop.away = True
     day.leap(20 * HOUR)
     await day.ask(day.owners)
@@ -197,7 +197,7 @@ class Hasty:
 
 
 class Credulous(httpx.AsyncBaseTransport):
-    """Broken: a store that fails is taken to say yes, or no."""
+    """Broken: a failure of the store is read as a yes, or as a no."""
 
     def __init__(self, shop: Shop, *, yes: bool) -> None:
         self._shop = shop
@@ -219,7 +219,7 @@ class Credulous(httpx.AsyncBaseTransport):
 async def test_a_day_without_the_store(
     story: Callable[[Day], Awaitable[None]], tmp_path: Path, empty_redis: Redis
 ) -> None:
-    """Proven owners play on for 24 hours; a newer no, and the end of it, count for everybody."""
+    """Proven owners play on for 24 hours; a newer no, and the end of the grace, hold for all of them."""
     day = Day(Parts(), tmp_path, empty_redis)
     await day.start()
     try:
@@ -244,7 +244,7 @@ BROKEN: Final = {
 async def test_a_gateway_that_is_broken_fails(
     parts: Parts, story: Callable[[Day], Awaitable[None]], tmp_path: Path, empty_redis: Redis
 ) -> None:
-    """So each of the stories above can fail."""
+    """A control: each of the stories above can fail."""
     day = Day(parts, tmp_path, empty_redis)
     await day.start()
     try:

@@ -1,6 +1,6 @@
-"""Redis may only make things faster: all that can be wrong with it, seen from where game servers ask.
+"""Redis may only make answers faster: every fault that it can have, seen by game servers.
 
-One gateway has filled it, another comes fresh; whatever Redis then does or holds, both answer what the store says.
+One gateway has filled Redis, another starts with an empty memory; through any fault, both answer as the store does.
 """
 
 import hashlib
@@ -100,7 +100,7 @@ class Cluster:
 
 
 async def outcome(http: httpx.AsyncClient, presented: Presented, **fields: object) -> str:
-    """Ask; return the outcome, and fail for whatever is no answer."""
+    """Ask; return the outcome, and fail unless there is one."""
     body = {"game": 3, "deadline_ms": 10_000, presented.field: presented.credential, **fields}
     response = await http.post(presented.path, json=body)
     assert response.status_code == 200, response.text
@@ -108,14 +108,14 @@ async def outcome(http: httpx.AsyncClient, presented: Presented, **fields: objec
 
 
 async def all_is_well(http: httpx.AsyncClient) -> None:
-    """Ask everything, of what is remembered and of the store; every answer must be right."""
+    """Ask every question, with cached answers allowed and without; every answer must be right."""
     for presented, expected in QUESTIONS.items():
         assert await outcome(http, presented) == expected, presented
         assert await outcome(http, presented, max_age=0) == expected, presented
 
 
 async def live_through(cluster: Cluster, server: RedisServer, befall: Act) -> None:
-    """Fill Redis, have something happen to it, and ask whoever was there and whoever comes."""
+    """Fill Redis, let the fault happen, and ask the gateway that filled it and the one that starts then."""
     async with Redis.from_url(server.url) as operator, cluster.gateway(server.url) as one:
         await all_is_well(one)
         await befall(operator)
@@ -131,13 +131,13 @@ async def live_through(cluster: Cluster, server: RedisServer, befall: Act) -> No
 
 @pytest.mark.parametrize("befall", BEFALLS.values(), ids=BEFALLS)
 async def test_whatever_befalls_redis(befall: Act, tmp_path: Path, own_redis: RedisServer) -> None:
-    """Nobody is told anything but what the store says, and nobody is left without an answer."""
+    """Every answer agrees with the store, and every question gets one."""
     await live_through(Cluster(tmp_path), own_redis, befall)
 
 
 @pytest.mark.parametrize("mode", [Mode.SLOW, Mode.DRIP, Mode.SWALLOW, Mode.REFUSE])
 async def test_whatever_the_network_does(mode: Mode, tmp_path: Path, own_redis: RedisServer) -> None:
-    """The same on the way there."""
+    """Faults on the way to Redis change no answer."""
     cluster = Cluster(tmp_path)
     async with FaultProxy(own_redis.port) as proxy, cluster.gateway(f"redis://127.0.0.1:{proxy.port}") as one:
         await all_is_well(one)
@@ -153,7 +153,7 @@ async def test_whatever_the_network_does(mode: Mode, tmp_path: Path, own_redis: 
 
 @pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
 async def test_whatever_redis_says(reply: bytes, tmp_path: Path) -> None:
-    """The same for a Redis that says one and the same thing to everybody."""
+    """A Redis that gives the same reply to every command changes no answer."""
     cluster = Cluster(tmp_path)
     async with server_that_says(reply) as url, cluster.gateway(url) as one:
         for _ in range(ROUNDS):
@@ -162,7 +162,7 @@ async def test_whatever_redis_says(reply: bytes, tmp_path: Path) -> None:
 
 
 async def test_wrong_password(tmp_path: Path) -> None:
-    """Who is not let in by Redis goes without it."""
+    """A gateway with a wrong password for Redis works without it."""
     server = RedisServer(arguments=["--requirepass", "right"])
     server.start()
     cluster = Cluster(tmp_path)
@@ -176,18 +176,18 @@ async def test_wrong_password(tmp_path: Path) -> None:
 
 
 async def test_older_entries_do_not_come_back(tmp_path: Path, own_redis: RedisServer) -> None:
-    """A yes that was restored from before a refund is believed by nobody: neither who knows the no, nor who comes."""
+    """A yes from before a refund, restored in Redis, is not used by a gateway that knows the no, nor by a new one."""
     cluster = Cluster(tmp_path)
     stranger = by_user(seed.STRANGER_ID)
     bought = cluster.sandbox.world.buy([seed.GAME_ID], user_id=seed.STRANGER_ID)
     async with Redis.from_url(own_redis.url) as operator, cluster.gateway(own_redis.url) as one:
         assert await outcome(one, stranger) == "owned"
         while not (older := {key: value for key, value in (await entries_of(operator)).items() if b":e:" in key}):
-            continue  # nobody waits for what is written to Redis
+            continue  # the gateway writes to Redis without waiting
         cluster.sandbox.world.refund(bought.id)
         assert await outcome(one, stranger, max_age=0) == "not_owned"
         while not await operator.exists("og:v1:f"):
-            continue  # nor for what is told to the others
+            continue  # and tells the other gateways without waiting
         await put_back(operator, older)
 
         assert await outcome(one, stranger) == "not_owned"
@@ -220,6 +220,6 @@ HARMFUL: Final = ("flipped", "cut", "swapped", "of another type", "nonsense")
 
 @pytest.mark.parametrize("harm", HARMFUL)
 async def test_gateway_that_believes_redis_fails(harm: str, tmp_path: Path, own_redis: RedisServer) -> None:
-    """So the tests above can fail."""
+    """A control: the tests above can fail."""
     with pytest.raises((AssertionError, ValueError)):  # an answer that is no JSON is none
         await live_through(Cluster(tmp_path, Naive), own_redis, BEFALLS[harm])

@@ -1,4 +1,4 @@
-"""Whatever the store sends: a yes only where it says yes, in so many words, about what was asked; and never a crash.
+"""Any answer of the store: a yes needs an explicit yes about exactly this question; and nothing crashes.
 
 Answers are made from true ones by changing bytes, JSON trees, headers and encodings, and judged by a reader of its own
 that shares no code with the gateway's.
@@ -28,11 +28,11 @@ from tests.sizes import SPOILT_ANSWERS
 
 SELLER: Final = 1_000_000_000
 OVER: Final = timedelta(minutes=2)
-"""After this the gateway has got over whatever an answer meant to it."""
+"""After this the gateway has got over the effects of any answer."""
 
 
 class Liar(httpx.AsyncBaseTransport):
-    """A store that answers the next question with what it was told; `heard` is what it sent in answer to it."""
+    """A store that gives a prepared answer to the next question; `heard` are the answers that it sent."""
 
     def __init__(self) -> None:
         self.keys: Sent | None = None
@@ -55,7 +55,7 @@ NO_KEY: Final = Sent(400, JSON_TYPE, b'{"errors": ["no download key found"]}')
 
 
 async def fuzz(gateway: Asker, liar: Liar, clock: FakeClock, count: int) -> dict[str, int]:
-    """Ask so many questions that the store answers badly; return how often which outcome was right."""
+    """Ask so many questions that the store answers badly; return how often each outcome was right."""
     spoiler, chance = Spoiler(count), random.Random(count)
     outcomes: dict[str, int] = {}
     for number in range(1, count + 1):
@@ -85,7 +85,7 @@ async def ask(gateway: Asker, question: Question) -> httpx.Response:
 
 
 def check(question: Question, heard: list[Sent], response: httpx.Response) -> None:
-    """Check an answer against what the store has sent."""
+    """Check an answer against the store's."""
     assert heard, "the store was not asked"
     body = response.json()
     shown = f"{question}: {heard[-1].status} {heard[-1].headers} {heard[-1].body[:300]!r}"
@@ -104,7 +104,7 @@ def check(question: Question, heard: list[Sent], response: httpx.Response) -> No
 
 
 def true_answers(question: Question) -> list[Sent]:
-    """Return answers with which nothing is wrong."""
+    """Return true answers."""
     return [Sent(200, JSON_TYPE, json.dumps(truth).encode()) for truth in (question.key(), question.purchases())]
 
 
@@ -112,7 +112,7 @@ Wrap = Callable[[Liar], httpx.AsyncBaseTransport]
 
 
 def honest(liar: Liar) -> httpx.AsyncBaseTransport:
-    """Hand on what was sent."""
+    """Send the answer as it is."""
     return liar
 
 
@@ -132,7 +132,7 @@ class Lenient(httpx.AsyncBaseTransport):
 
 
 class Generous(Lenient):
-    """Broken: takes a key for a key, whosever it is."""
+    """Broken: accepts a key of any player and any game."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Make it the one that was asked for."""
@@ -147,7 +147,7 @@ class Generous(Lenient):
 
 
 class Fragile(Lenient):
-    """Broken: takes for granted what an answer holds."""
+    """Broken: assumes that an answer has every field."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Look for errors, which may be anything."""
@@ -160,7 +160,7 @@ class Fragile(Lenient):
 
 @variants(honest, lenient=Lenient, generous=Generous, fragile=Fragile)
 async def test_yes_is_a_yes_and_no_is_a_no(variant: Variant[Wrap], tmp_path: Path) -> None:
-    """Everything else that a store can send is no answer, and no bug of ours."""
+    """Every other answer of a store is no answer, and no bug of ours."""
     clock, log, liar = FakeClock(), LogLines(), Liar()
     settings = settings_from(tmp_path, pointing_at(BASE_URL) + X_MOON, sandbox=False)
     async with opened(settings, clock=clock, log=log, level="error", transport=variant.make(liar)) as gateway:
@@ -225,7 +225,7 @@ FRAMES: Final[dict[str, bytes]] = {
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 async def test_badly_framed_answer_is_no_answer(frame: bytes, tmp_path: Path) -> None:
-    """Half a yes is no yes, half a no is no no, and what comes compressed is not unpacked."""
+    """A truncated yes is no yes, a truncated no is no no, and a compressed body is not unpacked."""
     served = await answer_to(frame, tmp_path)
 
     assert (served.status_code, served.json()["outcome"]) == (503, "unknown")
@@ -242,7 +242,7 @@ async def test_badly_framed_answer_is_no_answer(frame: bytes, tmp_path: Path) ->
     ],
 )
 async def test_well_framed_answer_is_one(frame: bytes, outcome: str, tmp_path: Path) -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     served = await answer_to(frame, tmp_path)
 
     assert (served.status_code, served.json()["outcome"]) == (200, outcome)

@@ -1,4 +1,4 @@
-"""What can befall the store and Redis, so that any of it can be named, ordered and taken away again."""
+"""The faults of the store and Redis, so that any of them can be named, ordered and taken away again."""
 
 import itertools
 from collections.abc import Awaitable, Callable
@@ -32,7 +32,7 @@ STORE: Final = {
     "slow": Fault(latency_ms=1000),
     "silent": Fault(latency_ms=8000),
 }
-"""What the store does instead of answering well."""
+"""Faults of the store, in place of a good answer."""
 
 Entries = dict[bytes, bytes]
 Act = Callable[["Redis"], Awaitable[Any]]
@@ -48,7 +48,7 @@ async def entries_of(redis: Redis) -> Entries:
 
 
 async def put_back(redis: Redis, entries: Entries) -> None:
-    """Let Redis have these values once more, whatever has come since."""
+    """Restore these values in Redis, over all newer ones."""
     for key, value in entries.items():
         await redis.set(key, value)
 
@@ -122,7 +122,7 @@ SPOILT: Final[dict[str, Act]] = {
     "nonsense": nonsense,
     "hung up": hang_up,
 }
-"""What may happen to what Redis has. It works as before."""
+"""Changes to the entries in Redis, which works as before."""
 
 
 async def full(redis: Redis) -> None:
@@ -131,7 +131,7 @@ async def full(redis: Redis) -> None:
 
 
 async def evicting(redis: Redis) -> None:
-    """Throw something away for whatever is written."""
+    """Evict an entry for every one that is written."""
     await redis.config_set("maxmemory-policy", "allkeys-random")
     await redis.config_set("maxmemory", "1")
 
@@ -149,4 +149,4 @@ async def heal(redis: Redis) -> None:
 
 
 UNWELL: Final[dict[str, Act]] = {"full": full, "evicting": evicting, "read-only": demote}
-"""What may be wrong with Redis itself, until it is healed."""
+"""Faults of Redis itself, until it is healed."""

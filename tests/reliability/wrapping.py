@@ -16,7 +16,7 @@ async def body_of(receive: Any) -> bytes:
 
 
 async def answer_of(app: Any, scope: Any, body: bytes) -> list[Any]:
-    """Return what the application sends in answer to a request with this body; nobody hangs up meanwhile."""
+    """Return the messages that answer a request with this body; its caller does not hang up meanwhile."""
     given = [{"type": "http.request", "body": body, "more_body": False}]
     sent: list[Any] = []
 
