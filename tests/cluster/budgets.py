@@ -43,7 +43,7 @@ class Bench(Protocol):
         """Let so many seconds pass."""
 
     async def settle(self) -> None:
-        """Let the budget take note of everything."""
+        """Wait until the budget has taken note of everything."""
 
 
 class ProcessBench:
@@ -59,13 +59,13 @@ class ProcessBench:
         await self.clock.advance(seconds(number))
 
     async def settle(self) -> None:
-        """Nothing is told to anybody."""
+        """Do nothing: a single process has no other to tell."""
 
 
 class ClusterBench:
     """Replicas with one Redis; each may spend an equal part of rate and burst without it.
 
-    Redis has a clock of its own: time passes there because what it has written down is moved into the past. With
+    Redis has a clock of its own: time passes there because its timestamps are moved into the past. With
     `keys` the replicas have one each, and so share nothing: broken on purpose.
     """
 
@@ -115,14 +115,14 @@ class ClusterBench:
         self.told = self.tolds[0]
 
     async def pass_time(self, number: float) -> None:
-        """Move everybody's clock."""
+        """Move the clocks of all replicas and of Redis."""
         for key in sorted(set(self.keys)):
             if await self.operator.exists(key):
                 await self.operator.eval(_SHIFT, 1, key, str(round(number * 1000)))
         await self.clock.advance(seconds(number))
 
     async def settle(self) -> None:
-        """Let everything that replicas have noted reach Redis."""
+        """Wait until all notes of the replicas have reached Redis."""
         for budget in self.budgets:
             await budget.close()
 
@@ -134,7 +134,7 @@ class ClusterBench:
 
 
 async def drain(budget: StoreBudget, *, most: int = 10_000) -> int:
-    """Ask until there is nothing that can be had without waiting, and return how often there was."""
+    """Ask until there is no token left without waiting; return the number of tokens."""
     async with asyncio.timeout(_PATIENCE_SECONDS):
         for number in range(most):
             try:

@@ -34,7 +34,7 @@ MakeClaims: TypeAlias = Callable[..., LookUpOnce]
 class SlowStore:
     """Answers one look-up at a time, when the test lets it; counts them all.
 
-    `says` is what it answers next, an observation or what it raises; a look-up is under way from `asked` on.
+    `says` is its next answer, an observation or an exception; a look-up is under way from `asked` on.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -140,46 +140,46 @@ class MakeClaimant(Protocol):
 
 
 def anothers(clock: Clock | None = None) -> str:
-    """Return what stands in a claim that another replica has just made."""
+    """Return the value of a claim that another replica has just made."""
     return ClaimTokens(KEYS.claims, clock=clock or UnhurriedClock(), longest=PATIENCE).make(NAME)
 
 
 async def released(client: Redis, key: str = CLAIM) -> None:
-    """Return once nobody claims it."""
+    """Return once the claim is free."""
     async with asyncio.timeout(10):
         while await client.exists(key):
             continue
 
 
 async def waiting(claimant: Claimant, *, looks: int = 1) -> None:
-    """Return once a replica has looked so often for what others have found."""
+    """Return once a replica has looked so often for the results of others."""
     before = len(claimant.recorder.operations)
     await until(lambda: len(claimant.recorder.operations) >= before + looks)
 
 
 class YesToAll(Alone):
-    """Claims without excluding anybody: broken on purpose."""
+    """Gives every replica the claim: broken on purpose."""
 
     def __init__(self, **collaborators: Any) -> None:
-        """Take what claims need, and need nothing."""
+        """Accept the arguments of real claims, and use none."""
 
 
 class Blind(ClusterClaims):
-    """Claims and never looks whether somebody else has come to an end meanwhile: broken on purpose."""
+    """Claims and never looks whether another replica has finished meanwhile: broken on purpose."""
 
     async def _found(self, *_: object) -> Observation | None:
         return None
 
 
 class Forgetful(ClusterClaims):
-    """Never renews a claim, nor lets go of it: broken on purpose."""
+    """Never renews a claim, and never releases it: broken on purpose."""
 
     async def _hold(self, *_: object) -> None:
         return
 
 
 class Rash(ClusterClaims):
-    """Lets go at once, of whatever claim is there: broken on purpose."""
+    """Releases the claim at once, even that of another replica: broken on purpose."""
 
     def __init__(self, **collaborators: Any) -> None:
         """Keep the client."""

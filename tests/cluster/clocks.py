@@ -12,9 +12,9 @@ _PLENTY: Final = timedelta(seconds=10)
 
 
 class UnhurriedClock(SystemClock):
-    """Real time, in which nobody gives up on Redis because the machine is busy: short time-outs are long.
+    """Real time with long time-outs, so that a busy machine is not taken for a silent Redis.
 
-    So are very short sleeps, in which reads are watched.
+    Very short sleeps, in which reads are watched, are long too.
     """
 
     async def sleep(self, duration: timedelta) -> None:

@@ -1,4 +1,4 @@
-"""A Redis that never hurries anybody, and gateways in front of it."""
+"""A Redis with generous time-outs, and gateways in front of it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -28,7 +28,7 @@ async def patient_redis(redis_url: str, empty_redis: Redis) -> AsyncIterator[Red
 
 @pytest.fixture(scope="session")
 def one_node_cluster_url() -> Iterator[str]:
-    """Where a Redis Cluster is whose one node has every slot."""
+    """The URL of a Redis Cluster with one node, which has every slot."""
     server = RedisServer(arguments=["--cluster-enabled", "yes", "--cluster-port", str(free_port())])
     server.start()
     try:

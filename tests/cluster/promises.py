@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 class Variant(NamedTuple, Generic[T]):
-    """How to make what makes the promise, and whether that is broken on purpose."""
+    """A factory of the object under test, and whether that is broken on purpose."""
 
     make: T
     broken: bool
 
 
 def variants(real: T, **broken: T) -> pytest.MarkDecorator:
-    """Run the test with the real thing, and with those that lack what keeps the promise."""
+    """Run the test with the real factory, and with each of the broken ones."""
     parameters = [pytest.param(Variant(real, broken=False), id="real")]
     parameters += [pytest.param(Variant(make, broken=True), id=f"broken: {name}") for name, make in broken.items()]
     return pytest.mark.parametrize("variant", parameters)
@@ -32,7 +32,7 @@ def variants(real: T, **broken: T) -> pytest.MarkDecorator:
 
 @contextmanager
 def promised(variant: Variant[Any]) -> Iterator[None]:
-    """What is asserted in here holds; for a broken variant the test fails if it does."""
+    """The assertions in this block hold; for a broken variant at least one of them must fail."""
     if not variant.broken:
         yield
         return

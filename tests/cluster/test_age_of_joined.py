@@ -1,4 +1,4 @@
-"""How old the answer may be for those who join a look-up that is content with another replica's."""
+"""The age of the answer for questions that join a look-up which accepted another replica's result."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from tests.core.rig import GAME, KEY, KEY_PROOF, NO_TIME, RULES, SECOND
 
 
 class OtherReplica:
-    """Has begun a look-up a second ago, and finds something in a second. Implements `LookUpOnce`."""
+    """A replica that began a look-up a second ago, and ends it in a second. Implements `LookUpOnce`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -28,13 +28,13 @@ class OtherReplica:
         *,
         good_enough: Callable[[Observation], bool],
     ) -> Observation:
-        """Return what it finds, if that is good enough."""
+        """Return the result, if it is good enough."""
         await self._clock.sleep(SECOND)
         return self._found if good_enough(self._found) else await look_up()
 
 
 async def test_nobody_gets_older_evidence_than_they_accept() -> None:
-    """Two equal questions of one moment share a look-up; only one of them takes what was observed before it."""
+    """Two equal questions of one moment share a look-up; only one of them accepts an observation from before it."""
     clock = FakeClock()
     source = ScriptedSource(clock)
     source.owns(GAME, KEY, KEY_PROOF)

@@ -1,4 +1,4 @@
-"""What every store budget does, be it of one process or of a cluster.
+"""The contract of every store budget, of one process or of a cluster.
 
 Both are slow here, a token takes fifty seconds: the milliseconds that Redis needs are then next to nothing.
 """
@@ -74,7 +74,7 @@ def _asleep(bench: Bench, number: int) -> bool:
 
 
 def done(tasks: list[asyncio.Task[None]]) -> list[bool]:
-    """Say which of them have had their turn."""
+    """Return, for each of them, whether it has had its turn."""
     return [task.done() for task in tasks]
 
 
@@ -107,7 +107,7 @@ async def test_time_gives_back_up_to_the_burst(bench: Bench) -> None:
 
 
 async def test_callers_wait_their_turn_in_the_order_of_asking(bench: Bench) -> None:
-    """One every fifty seconds, first come first served."""
+    """Callers get one turn every fifty seconds, in the order of asking."""
     await spend(bench, BURST)
     tasks = await queue(bench, 3)
 
@@ -135,7 +135,7 @@ async def test_nobody_waits_longer_than_patience_allows(bench: Bench) -> None:
 
 
 async def test_the_background_leaves_half_of_the_burst(bench: Bench) -> None:
-    """To callers, who wait."""
+    """Half of the burst is kept for callers, who wait for their turn."""
     await bench.budget.acquire(BACKGROUND)
     await bench.budget.acquire(BACKGROUND)
 
@@ -176,7 +176,7 @@ async def test_admission_spends_nothing(bench: Bench, priority: Priority, spent:
 
 
 async def test_a_caller_is_admitted_if_its_turn_comes_in_time(bench: Bench) -> None:
-    """Within what it says, whatever our own patience is."""
+    """The caller's own time decides, not the patience of the budget."""
     await spend(bench, BURST)
 
     bench.budget.admit(FOREGROUND, within=seconds(TOKEN + NEXT_TO_NOTHING))
@@ -185,7 +185,7 @@ async def test_a_caller_is_admitted_if_its_turn_comes_in_time(bench: Bench) -> N
 
 
 async def test_no_time_of_the_callers_admits_the_background(bench: Bench) -> None:
-    """It does not wait, however long it could."""
+    """A background request never waits, however much time it has."""
     await spend(bench, 3)
 
     with pytest.raises(Overloaded):
@@ -259,7 +259,7 @@ async def test_refusals_of_one_burst_count_once(bench: Bench) -> None:
 
 
 async def test_refusals_halve_the_rate_down_to_an_eighth(bench: Bench) -> None:
-    """Nothing shrinks to nothing."""
+    """The rate never falls below an eighth."""
     await spend(bench, BURST)
     for _ in range(5):
         bench.budget.refused(timedelta())
@@ -383,7 +383,7 @@ async def drain_now(bench: Bench) -> None:
 
 
 async def test_small_budgets_refresh_in_the_background_too(make_bench: MakeBench) -> None:
-    """A burst of one has nothing to spare, and is spent on it when nobody else wants it."""
+    """A burst of one has nothing to spare for the background, which is served while no caller wants the token."""
     small = make_bench(1, 0)
 
     await small.budget.acquire(BACKGROUND)

@@ -1,4 +1,4 @@
-"""What the replicas' budgets do when Redis fails them: each spends its own part, and nothing is raised."""
+"""The replicas' budgets while Redis is away: each spends its own part, and nothing is raised."""
 
 import asyncio
 import time
@@ -23,58 +23,58 @@ from tests.redis_server import RedisServer, free_port
 
 BURST: Final = 12
 OWN: Final = 4
-"""What each of three replicas may spend of it without Redis."""
+"""The part of it that each of three replicas may spend without Redis."""
 
 Act: TypeAlias = Callable[[RedisServer, Redis], Awaitable[None]]
 
 
 async def kill(server: RedisServer, operator: Redis) -> None:
-    """Nobody listens any more."""
+    """Redis is killed."""
     server.kill()
 
 
 async def start(server: RedisServer, operator: Redis) -> None:
-    """Somebody listens again, who knows nothing."""
+    """Redis starts again, empty."""
     server.start()
 
 
 async def pause(server: RedisServer, operator: Redis) -> None:
-    """It takes everything and answers nothing."""
+    """Redis accepts everything and answers nothing."""
     server.pause()
 
 
 async def resume(server: RedisServer, operator: Redis) -> None:
-    """It answers again."""
+    """Redis answers again."""
     server.resume()
 
 
 async def make_replica(server: RedisServer, operator: Redis) -> None:
-    """It refuses to write."""
+    """Redis refuses to write."""
     await operator.replicaof("127.0.0.1", str(free_port()))
 
 
 async def make_master(server: RedisServer, operator: Redis) -> None:
-    """It writes again."""
+    """Redis writes again."""
     await operator.replicaof("NO", "ONE")
 
 
 async def fill(server: RedisServer, operator: Redis) -> None:
-    """It is full, and evicts nothing."""
+    """Redis is full, and evicts nothing."""
     await operator.config_set("maxmemory", 1)
 
 
 async def empty(server: RedisServer, operator: Redis) -> None:
-    """There is room again."""
+    """Redis has room again."""
     await operator.config_set("maxmemory", 0)
 
 
 async def forbid(server: RedisServer, operator: Redis) -> None:
-    """Scripts may no longer run."""
+    """Scripts are forbidden."""
     await operator.acl_setuser("default", enabled=True, commands=["-evalsha", "-eval"])
 
 
 async def permit(server: RedisServer, operator: Redis) -> None:
-    """They may again."""
+    """Scripts are permitted again."""
     await operator.acl_setuser("default", enabled=True, commands=["+evalsha", "+eval"])
 
 
@@ -107,7 +107,7 @@ async def fail_until_left_alone(budget: ClusterBudget) -> None:
 
 @FAILURES
 async def test_each_spends_its_own_part(own_redis: RedisServer, failing: Act, healing: Act) -> None:
-    """No more than that, in a burst, and without an error."""
+    """Each replica sends its own part in one burst, without an error, and no more."""
     async with replicas(own_redis.url) as bench:
         await failing(own_redis, bench.operator)
 
@@ -119,7 +119,7 @@ async def test_each_spends_its_own_part(own_redis: RedisServer, failing: Act, he
 
 @FAILURES
 async def test_a_healed_redis_is_used_again(own_redis: RedisServer, failing: Act, healing: Act) -> None:
-    """A second later the replicas are one again: what one has spent, the next one misses."""
+    """A second later the replicas share one budget again: a token that one spends is gone for the next."""
     async with replicas(own_redis.url) as bench:
         await failing(own_redis, bench.operator)
         for budget in bench.budgets:
@@ -134,7 +134,7 @@ async def test_a_healed_redis_is_used_again(own_redis: RedisServer, failing: Act
 
 
 async def test_who_is_left_alone_is_asked_once_a_second(own_redis: RedisServer) -> None:
-    """All the others of that second lose no time to it."""
+    """Redis is tried once a second; all other requests of that second lose no time to it."""
     async with replicas(own_redis.url) as bench:
         await drain(bench.budget)
         own_redis.pause()
@@ -166,7 +166,7 @@ async def test_losing_redis_gives_no_second_burst(own_redis: RedisServer) -> Non
 
 
 async def test_losing_redis_sends_nothing_beside_the_turns_that_it_gave(own_redis: RedisServer) -> None:
-    """They are still used: whoever asks then is sent after the last of them, as if the replica had given them."""
+    """The turns that Redis gave are still used: the next caller is sent after the last of them."""
     async with replicas(own_redis.url, rate=3, patience=100) as bench:
         budget, clock = bench.budget, bench.clock
         for _ in range(BURST):
@@ -186,7 +186,7 @@ async def test_losing_redis_sends_nothing_beside_the_turns_that_it_gave(own_redi
 
 
 async def test_a_pause_outlives_redis(own_redis: RedisServer) -> None:
-    """Whoever knew of it keeps to it, also when Redis comes back and knows nothing."""
+    """A replica that knows of the pause keeps to it, also when Redis comes back empty."""
     async with replicas(own_redis.url) as bench:
         one, other, _ = bench.budgets
         one.refused(seconds(20))
@@ -212,7 +212,7 @@ async def test_a_pause_outlives_redis(own_redis: RedisServer) -> None:
 
 
 async def test_a_refusal_that_redis_never_hears_of_is_kept(own_redis: RedisServer) -> None:
-    """By the replica that was refused, with the pauses of its own that get longer."""
+    """The replica that was refused keeps the pause, and makes the next ones longer by itself."""
     async with replicas(own_redis.url) as bench:
         own_redis.kill()
         for _ in range(3):
@@ -224,7 +224,7 @@ async def test_a_refusal_that_redis_never_hears_of_is_kept(own_redis: RedisServe
 
 
 async def test_without_redis_admission_and_tokens_are_its_own(own_redis: RedisServer) -> None:
-    """A caller is told what this replica may spend, not what the cluster had."""
+    """A caller is told the tokens of this replica, not those of the cluster."""
     async with replicas(own_redis.url) as bench:
         own_redis.kill()
         await drain(bench.budget, most=OWN - 1)
@@ -240,7 +240,7 @@ async def test_without_redis_admission_and_tokens_are_its_own(own_redis: RedisSe
 
 
 async def test_who_waits_for_a_turn_from_redis_gets_it_without_redis(own_redis: RedisServer) -> None:
-    """It was given out; nobody needs Redis for it any more."""
+    """A turn that Redis gave out is kept without it."""
     async with replicas(own_redis.url, patience=60) as bench:
         await bench.budget.acquire(FOREGROUND)
         await drain(bench.budgets[1], most=BURST - 1)
@@ -273,7 +273,7 @@ async def test_who_waits_for_a_turn_from_redis_gets_it_without_redis(own_redis: 
     ],
 )
 async def test_whatever_it_says(reply: bytes) -> None:
-    """What is not our script's answer is none: the replica spends its own part."""
+    """A reply that our script would not give counts as none: the replica spends its own part."""
     async with server_that_says(reply) as url, replicas(url) as bench:
         bench.budget.refused(timedelta())
         bench.budget.answered()

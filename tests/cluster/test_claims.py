@@ -37,7 +37,7 @@ from tests.gateways import until
 async def test_ten_replicas_look_up_once(
     variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore
 ) -> None:
-    """All of them know what it found, and nine count that they have joined."""
+    """All ten have the result, and nine count that they have joined."""
     replicas = [make_claimant(variant.make) for _ in range(10)]
     tasks = [replica.asking() for replica in replicas]
     await until(lambda: store.asked)
@@ -55,7 +55,7 @@ async def test_ten_replicas_look_up_once(
 async def test_who_comes_when_all_is_done_looks_up_nothing(
     variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """Its caches were empty when it looked, and the claim was free when it came: what was found is there."""
+    """The replica's caches were empty before, and the claim was free: the result is in Redis."""
     store.open()
     first = await make_claimant().ask()
     await released(patient_redis)
@@ -71,7 +71,7 @@ async def test_who_comes_when_all_is_done_looks_up_nothing(
 async def test_a_claim_is_let_go_of_when_redis_has_what_was_found(
     variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """Also when many writes are before it: nobody finds neither."""
+    """The claim is held until the result is in Redis, behind many other writes, so that no replica sees neither."""
     holder = make_claimant(variant.make)
     task = holder.asking()
     await until(lambda: store.under_way)
@@ -87,7 +87,7 @@ async def test_a_claim_is_let_go_of_when_redis_has_what_was_found(
 
 
 async def test_different_questions_do_not_wait_for_one_another(make_claimant: MakeClaimant, store: SlowStore) -> None:
-    """A claim is for one name."""
+    """Each claim covers one name only."""
     tasks = [make_claimant().asking(name) for name in (NAME, OTHER_NAME)]
 
     await until(lambda: store.under_way == 2)
@@ -135,7 +135,7 @@ async def test_after_a_failure_one_success_is_enough(make_claimant: MakeClaimant
 async def test_what_is_not_good_enough_is_not_taken(
     make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """A caller who wants to know how it is now waits for a look-up that began after that."""
+    """A caller that wants a fresh answer waits for a look-up that began after its question."""
     store.open()
     first = await make_claimant().ask()
     await released(patient_redis)
@@ -151,7 +151,7 @@ async def test_what_is_not_good_enough_is_not_taken(
 async def test_a_killed_holder_costs_the_time_of_its_claim(
     variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """Its claim stays, nobody renews it, and when it has run out one of the others looks up for all."""
+    """The claim of a killed replica expires, and then one of the others looks up for all."""
     await patient_redis.set(CLAIM, anothers(), px=CLAIM_MS)
     store.open()
     replicas = [make_claimant(variant.make) for _ in range(3)]
@@ -169,7 +169,7 @@ async def test_a_killed_holder_costs_the_time_of_its_claim(
 async def test_a_claim_is_renewed_while_the_look_up_takes_its_time(
     variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """Again and again, and so a look-up may take longer than a claim."""
+    """The claim is renewed again and again, so that a look-up may take longer than a claim lasts."""
     clock = FakeClock()
     task = make_claimant(variant.make, clock=clock).asking()
     await until(lambda: store.under_way)
@@ -192,7 +192,7 @@ async def test_a_claim_is_renewed_while_the_look_up_takes_its_time(
 async def test_nobody_lets_go_of_the_claim_of_another(
     variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """Nor renews it: a replica whose claim has run out leaves that of the next one alone."""
+    """A replica whose claim has expired neither releases nor renews that of the next one."""
     clock = FakeClock()
     holder = make_claimant(variant.make, clock=clock)
     task = holder.asking()
@@ -231,7 +231,7 @@ async def test_the_same_replica_can_be_the_next_one(
 
 
 async def waiting_for_releases(replica: Claimant) -> None:
-    """Return once the claims that are no longer held had time to be let go of."""
+    """Return once the claims that are no longer held had time to be released."""
     claims = replica.claims
     assert isinstance(claims, ClusterClaims)
     await until(lambda: len(claims._held) == 1)
@@ -265,7 +265,7 @@ async def test_cancelling_one_hurts_no_other(
 async def test_a_newer_no_is_what_a_waiter_learns(
     make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """What it knew itself to be newer is not overruled by what another replica has found."""
+    """A newer no in the replica's own memory is not overruled by an older yes of another replica."""
     await patient_redis.set(CLAIM, anothers(), px=A_WHILE_MS)
     waiter, other = make_claimant(), make_claimant()
     task = waiter.asking()
@@ -294,7 +294,7 @@ async def test_more_questions_than_connections_are_no_outage(
 
 
 async def test_closing_lets_go(make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis) -> None:
-    """A replica that ends leaves no claim behind, though its look-up was cut."""
+    """A replica that closes releases its claim, though its look-up was cancelled."""
     replica = make_claimant()
     task = replica.asking()
     await until(lambda: store.under_way)
@@ -309,7 +309,7 @@ async def test_closing_lets_go(make_claimant: MakeClaimant, store: SlowStore, pa
 async def test_closing_waits_for_nobody_for_long(
     make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """A look-up that goes on, though it should have been cut, is left behind; its claim runs out."""
+    """A look-up that resists its cancellation is left behind; its claim expires."""
     replica = make_claimant(clock=FakeClock())
     task = replica.asking()
     await until(lambda: store.under_way)
@@ -323,7 +323,7 @@ async def test_closing_waits_for_nobody_for_long(
 
 
 async def test_in_redis_cluster(make_claimant: MakeClaimant, store: SlowStore, one_node_cluster: RedisCluster) -> None:
-    """A claim and what is found are on different nodes there, and need not be on one."""
+    """In a Redis Cluster the claim and the result may be on different nodes."""
     replicas = [make_claimant(client=one_node_cluster) for _ in range(3)]
     tasks = [replica.asking() for replica in replicas]
     await until(lambda: store.under_way)
@@ -337,7 +337,7 @@ async def test_in_redis_cluster(make_claimant: MakeClaimant, store: SlowStore, o
 
 
 async def test_an_entry_is_what_the_others_find(make_claimant: MakeClaimant, patient_redis: Redis) -> None:
-    """Not the claim, but the cache is what they look at."""
+    """Replicas that wait look into the cache, not at the claim."""
     await patient_redis.set(CLAIM, anothers(), px=A_WHILE_MS)
     task = make_claimant().asking()
     found = yes(UnhurriedClock().now())

@@ -29,7 +29,7 @@ from tests.redis_server import RedisServer
 async def test_nobody_waits_longer_than_a_look_up_may_take(
     make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """Somebody seems to renew a claim for ever: then it is ignored."""
+    """A claim that is renewed for ever is ignored after a while."""
     token = anothers()
     await patient_redis.set(CLAIM, token, px=A_WHILE_MS)
     store.open()
@@ -46,7 +46,7 @@ async def test_nobody_waits_longer_than_a_look_up_may_take(
 async def test_nobody_waits_for_a_claim_that_was_planted(
     make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis, planted: str
 ) -> None:
-    """Who may write to Redis can delay no question: neither by words of its own, nor by a claim that was put back."""
+    """A program that may write to Redis can delay no question, neither with a made-up claim nor with an old one."""
     clock = FakeClock()
     token = anothers(clock) if planted == "made long ago" else planted
     clock.jump(PATIENCE + LARGEST_SKEW)
@@ -62,7 +62,7 @@ async def test_nobody_waits_for_a_claim_that_was_planted(
 async def test_a_claim_that_was_waited_for_counts_from_when_it_is_made(
     make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """Whoever waited for another is waited for as long as anybody."""
+    """A claim is stamped with the time at which it is made, not with the start of the wait before it."""
     clock = FakeClock()
     await patient_redis.set(CLAIM, anothers(clock), px=A_WHILE_MS)
     task = make_claimant(clock=clock).asking()
@@ -85,7 +85,7 @@ async def test_a_claim_that_was_waited_for_counts_from_when_it_is_made(
 async def test_what_looks_like_a_claim_and_lasts_too_long_is_cut(
     make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis, lifetime_ms: int | None
 ) -> None:
-    """Planted, or left by something else: it must not keep a question from being asked for ever."""
+    """A claim with a long expiry, planted or left behind, is cut: it must not delay a question for ever."""
     await patient_redis.set(CLAIM, "somebody", px=lifetime_ms)
     task = make_claimant().asking()
 
@@ -124,7 +124,7 @@ class Stuttering(Redis):
 async def test_nobody_waits_for_a_claim_of_its_own(
     make_claimant: MakeClaimant, store: SlowStore, redis_url: str
 ) -> None:
-    """A claim that was made, but whose answer was lost, is ours."""
+    """A claim that was made, but whose reply was lost, is recognised as the replica's own."""
     async with Stuttering.from_url(redis_url) as client:
         replica = make_claimant(client=client)
         task = replica.asking()
@@ -138,7 +138,7 @@ async def test_nobody_waits_for_a_claim_of_its_own(
 
 
 class Hesitant(Redis):
-    """Keeps what a script has answered to itself until it is told to speak."""
+    """Keeps the reply to a script back until the test lets it through."""
 
     ran: asyncio.Event
     speaks: asyncio.Event
@@ -155,7 +155,7 @@ class Hesitant(Redis):
 async def test_a_claim_that_nobody_waits_for_any_more_is_let_go_of(
     make_claimant: MakeClaimant, patient_redis: Redis, redis_url: str, *, another_has_it: bool
 ) -> None:
-    """Whoever is cancelled while it is being made leaves none behind, and takes none away from another."""
+    """A caller that is cancelled while its claim is made leaves none behind, and removes no other's."""
     if another_has_it:
         await patient_redis.set(CLAIM, anothers(), px=A_WHILE_MS)
     async with Hesitant.from_url(redis_url) as client:
@@ -177,7 +177,7 @@ async def test_a_claim_that_nobody_waits_for_any_more_is_let_go_of(
 async def test_redis_dying_while_others_wait_leaves_nobody_waiting(
     make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer
 ) -> None:
-    """Each then looks up for itself, once."""
+    """Each replica that waits looks up for itself, once."""
     async with connect(RedisUrl(own_redis.url)) as client:
         replicas = [make_claimant(client=client) for _ in range(3)]
         tasks = [replica.asking() for replica in replicas]
@@ -197,7 +197,7 @@ async def test_redis_dying_while_others_wait_leaves_nobody_waiting(
 async def test_without_redis_each_replica_looks_up_once(
     make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer, failure: str
 ) -> None:
-    """And none of them fails for it."""
+    """Every replica gets its answer."""
     own_redis.kill() if failure == "killed" else own_redis.pause()
     store.open()
     async with connect(RedisUrl(own_redis.url)) as client:
@@ -214,7 +214,7 @@ async def test_without_redis_each_replica_looks_up_once(
 async def test_redis_that_comes_back_is_used_again(
     make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer
 ) -> None:
-    """Within a second of its coming back."""
+    """Redis is used again within a second of its coming back."""
     clock = FakeClock()
     async with connect(RedisUrl(own_redis.url)) as client:
         replica = make_claimant(client=client, clock=clock)

@@ -27,7 +27,7 @@ SLOW: Final = 1 / 50
 
 ONE_KEY: Final = [KEY] * THREE
 A_BUSY_MACHINE_MS: Final = 20_000
-"""How long it may take until a script runs after what it is to find was written."""
+"""The longest delay between writing a value and the script that reads it."""
 
 A_KEY_EACH: Final = [f"{KEY}:{number}" for number in range(THREE)]
 """As if every replica had the whole budget for itself."""
@@ -87,7 +87,7 @@ async def test_replicas_together_take_what_one_may(
 
 @variants(ONE_KEY, a_budget_each=A_KEY_EACH)
 async def test_hundred_at_once_share_one_burst(variant: Variant[Sequence[str]], make_bench: MakeBench) -> None:
-    """Whatever replica they ask, and however they interleave."""
+    """A hundred questions share one burst, on any replica and in any order."""
     bench = make_bench(keys=variant.make)
 
     granted = await asyncio.gather(*(acquire_now(bench.budgets[number % THREE]) for number in range(100)))
@@ -98,7 +98,7 @@ async def test_hundred_at_once_share_one_burst(variant: Variant[Sequence[str]], 
 
 @variants(ONE_KEY, a_budget_each=A_KEY_EACH)
 async def test_turns_follow_one_another_across_replicas(variant: Variant[Sequence[str]], make_bench: MakeBench) -> None:
-    """One queue: who asks later, elsewhere, goes later."""
+    """There is one queue: a later caller at another replica gets a later turn."""
     bench = make_bench(patience=1000, keys=variant.make)
     for number in range(6):
         await bench.budgets[number % THREE].acquire(FOREGROUND)
@@ -123,7 +123,7 @@ async def test_turns_follow_one_another_across_replicas(variant: Variant[Sequenc
 
 
 async def test_who_leaves_the_queue_leaves_the_others_their_turns(patient_redis: Redis) -> None:
-    """It is asked there whether anybody still wants it; the place stays empty."""
+    """The place of a caller that leaves stays empty, and each wait is entered as `queueing`, and left."""
     entered: list[str] = []
 
     @contextmanager
@@ -176,7 +176,7 @@ async def test_the_background_of_one_leaves_half_to_the_callers_of_all(
 async def test_one_refusal_pauses_all(
     variant: Variant[Sequence[str]], make_bench: MakeBench, retry_after: timedelta | None
 ) -> None:
-    """The others learn of it at their next turn, which they do not get, and tell it their operators once."""
+    """The other replicas learn of the pause at their next request, and report it once."""
     bench = make_bench(keys=variant.make)
     bench.budget.refused(retry_after)
     await bench.settle()
@@ -205,7 +205,7 @@ async def test_refusals_on_all_replicas_are_one(variant: Variant[Sequence[str]],
 
 
 async def test_the_longest_pause_of_any_is_everybodys(make_bench: MakeBench) -> None:
-    """Who was refused for the first time learns that others have been refused before."""
+    """A replica that is refused for the first time counts the refusals of the others too."""
     bench = make_bench()
     one, other, _ = bench.budgets
     for _ in range(2):
@@ -220,7 +220,7 @@ async def test_the_longest_pause_of_any_is_everybodys(make_bench: MakeBench) -> 
 
 
 async def test_answers_on_any_replica_give_the_rate_back_to_all(make_bench: MakeBench) -> None:
-    """A twentieth each, and once it is whole nobody tells Redis any more."""
+    """Each answer gives back a twentieth; once the rate is whole, Redis hears of no more answers."""
     bench = make_bench()
     bench.budget.refused(timedelta())
     await bench.settle()
@@ -240,7 +240,7 @@ async def test_answers_on_any_replica_give_the_rate_back_to_all(make_bench: Make
 
 
 async def test_normal_answers_cost_redis_nothing(make_bench: MakeBench, patient_redis: Redis) -> None:
-    """As long as nobody was refused."""
+    """An answer is written to Redis only after a refusal."""
     bench = make_bench()
     await bench.budget.acquire(FOREGROUND)
     before = (await patient_redis.info("stats"))["total_commands_processed"]
@@ -253,7 +253,7 @@ async def test_normal_answers_cost_redis_nothing(make_bench: MakeBench, patient_
 
 
 async def test_who_is_paused_does_not_ask_redis_either(make_bench: MakeBench, patient_redis: Redis) -> None:
-    """The pause is known; nothing is spent."""
+    """A pause that is known costs no command, and no token."""
     bench = make_bench()
     bench.budget.refused(seconds(20))
     await bench.settle()
@@ -267,7 +267,7 @@ async def test_who_is_paused_does_not_ask_redis_either(make_bench: MakeBench, pa
 
 
 async def test_a_flood_of_refusals_is_told_in_few_words(make_bench: MakeBench, patient_redis: Redis) -> None:
-    """A hundred notes wait for Redis at most; the pause needs one."""
+    """At most a hundred notes wait for Redis; the pause needs one."""
     bench = make_bench()
     await bench.budget.acquire(FOREGROUND)
     before = (await patient_redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
@@ -295,7 +295,7 @@ async def test_more_at_once_than_there_are_connections_is_no_outage(
 
 
 async def test_it_outlives_what_the_cache_keeps(make_bench: MakeBench, patient_redis: Redis) -> None:
-    """A Redis that is full evicts first what expires first: that must not be the budget."""
+    """A full Redis evicts first those keys that expire first: the budget must not be among them."""
     await make_bench().budget.acquire(FOREGROUND)
 
     assert await patient_redis.ttl(KEY) > timedelta(hours=72).total_seconds()
@@ -315,7 +315,7 @@ async def test_tokens_are_what_the_cluster_has_left(make_bench: MakeBench) -> No
 
 
 async def test_an_old_admission_is_corrected_by_redis(make_bench: MakeBench) -> None:
-    """What other replicas have spent shows when the turn is taken, and is answered honestly."""
+    """Tokens that other replicas have spent show when the turn is taken, and the caller gets `Retry-After`."""
     bench = make_bench()
     await drain(bench.budgets[1])
 
@@ -419,7 +419,7 @@ async def test_no_nonsense_in_redis_breaks_the_budget(
 
 @pytest.mark.parametrize("type_", ["string", "list", "set"])
 async def test_something_else_in_its_place_is_put_away(make_bench: MakeBench, patient_redis: Redis, type_: str) -> None:
-    """It is nobody's budget, and would keep all replicas from sharing theirs for ever."""
+    """A value of another type would keep all replicas from sharing their budget for ever."""
     match type_:
         case "string":
             await patient_redis.set(KEY, "x")
@@ -505,7 +505,7 @@ async def test_whatever_happens_the_budget_is_kept(
 
 
 async def test_closing_lets_a_refusal_reach_the_others(make_bench: MakeBench) -> None:
-    """A replica that is told to stop in the very moment of a refusal still tells of it."""
+    """A replica that closes at the moment of a refusal still reports it to the others."""
     bench = make_bench()
     bench.budget.refused(seconds(20))
 
@@ -521,7 +521,7 @@ async def test_closing_has_nothing_to_do_for_who_has_noted_nothing(make_bench: M
 
 
 async def test_in_redis_cluster(one_node_cluster: RedisCluster, operator_of: Callable[[RedisCluster], Redis]) -> None:
-    """Its key is declared, so that it is found where keys are spread over nodes."""
+    """The script names its key, so that it is found in a Redis Cluster."""
     bench = ClusterBench(
         one_node_cluster, operator_of(one_node_cluster), rate=SLOW, burst=6, patience=0, replicas=THREE
     )

@@ -1,4 +1,4 @@
-"""Whole gateways that share a Redis: what one of them is told, or observes, holds for all."""
+"""Whole gateways that share a Redis: an invalidation or an observation at one of them holds for all."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -58,21 +58,21 @@ class Gateways:
         """A client to ask Redis with; None while it is away."""
 
     async def pass_time(self, duration: timedelta = PROMISED) -> None:
-        """Let time pass, and what travels through Redis arrive at every step."""
+        """Let time pass, with the traffic through Redis arriving at every step."""
         for _ in range(duration // STEP):
             await self.rest()
             await self.clock.advance(STEP)
         await self.rest()
 
     async def rest(self) -> None:
-        """Let everybody have their answers of Redis: it answers in the order in which it was asked."""
+        """Wait for all replies of Redis: it answers in the order of the commands."""
         for _ in range(3):
             await self.clock.advance(timedelta())
             if self.redis is not None:
                 await self.redis.ping()
 
     async def outcomes(self, method: Method, credential: str | int) -> list[str]:
-        """Ask each of them, when what the one before has found has arrived in Redis."""
+        """Ask each of them, once the results of the one before have arrived in Redis."""
         found = []
         for member in self.members:
             found.append((await self.ask(member, method, credential)).json()["outcome"])
@@ -116,7 +116,7 @@ STRANGERS: Final = (SECRET, OTHER_SECRET, OTHER_SECRET[1:])
 async def test_a_subject_is_forgotten_by_all(
     variant: Variant[tuple[str, ...]], tmp_path: Path, clock: FakeClock, empty_redis: Redis
 ) -> None:
-    """Within two seconds: a refund that one was told of lets nobody in anywhere."""
+    """Within two seconds of an invalidation at one gateway, a refunded player gets in nowhere."""
     async with gateways(tmp_path, clock, empty_redis, *variant.make) as three:
         three.sandbox.world.buy([3], user_id=seed.STRANGER_ID)
         assert await three.outcomes(Method.USER, seed.STRANGER_ID) == ["owned"] * 3
@@ -130,7 +130,7 @@ async def test_a_subject_is_forgotten_by_all(
 
 
 async def test_a_game_is_forgotten_by_all(tmp_path: Path, clock: FakeClock, empty_redis: Redis) -> None:
-    """Every player of it; during an outage they are unknown, which is not a no."""
+    """All players of the game are forgotten; during an outage they are unknown, which is not a no."""
     async with gateways(tmp_path, clock, empty_redis, *THREE) as three:
         for key in (seed.OWNER_KEY, seed.SHORT_KEY):
             assert await three.outcomes(Method.DOWNLOAD_KEY, key) == ["owned"] * 3
@@ -146,7 +146,7 @@ async def test_a_game_is_forgotten_by_all(tmp_path: Path, clock: FakeClock, empt
 async def test_a_gateway_that_starts_afterwards_does_not_find_it_in_redis(
     tmp_path: Path, clock: FakeClock, empty_redis: Redis
 ) -> None:
-    """What is still there is below the floor."""
+    """The entries are still in Redis, but older than the invalidation."""
     async with gateways(tmp_path, clock, empty_redis, SECRET) as one:
         await one.outcomes(Method.DOWNLOAD_KEY, seed.OWNER_KEY)
         await one.rest()
@@ -165,7 +165,7 @@ async def test_a_gateway_that_starts_afterwards_does_not_find_it_in_redis(
 
 
 async def test_one_look_up_for_all_after_an_invalidation(tmp_path: Path, clock: FakeClock, empty_redis: Redis) -> None:
-    """Each of them finds in Redis what the first of them has looked up since."""
+    """Each of them finds in Redis the result of the first."""
     async with gateways(tmp_path, clock, empty_redis, *THREE) as three:
         await three.outcomes(Method.DOWNLOAD_KEY, seed.OWNER_KEY)
         await three.invalidate(download_key=seed.OWNER_KEY)
@@ -183,7 +183,7 @@ async def test_one_look_up_for_all_after_an_invalidation(tmp_path: Path, clock: 
 async def test_a_no_that_one_observes_ends_the_yes_of_all(
     variant: Variant[tuple[str, ...]], tmp_path: Path, clock: FakeClock, empty_redis: Redis
 ) -> None:
-    """Nobody had to be told: grace ends everywhere, though the others have a yes that is fresh."""
+    """A no at one gateway ends the grace at all of them, though the others have a yes that is fresh."""
     async with gateways(tmp_path, clock, empty_redis, *variant.make) as three:
         three.sandbox.world.buy([3], user_id=seed.STRANGER_ID)
         assert await three.outcomes(Method.USER, seed.STRANGER_ID) == ["owned"] * 3

@@ -1,4 +1,4 @@
-"""Whole gateways with one Redis and one store: what a game server sees of their being several."""
+"""Whole gateways with one Redis and one store, as a game server sees them."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ MakeClient = Callable[[str], Redis | None]
 
 
 class YesRedis(Redis):
-    """Lets everybody have every claim: broken on purpose."""
+    """Gives every replica the claim: broken on purpose."""
 
     async def evalsha(self, sha: str, *arguments: Any) -> Any:
         """Run the script, unless it is the one that takes a claim."""
@@ -81,7 +81,7 @@ class Cluster:
 
     @property
     def looked_up(self) -> int:
-        """How often the store was asked for keys."""
+        """The number of requests to the store about keys."""
         return asked_store(self.sandbox, StoreEndpoint.DOWNLOAD_KEYS)
 
     def ask(self, number: int, **fields: object) -> list[asyncio.Task[httpx.Response]]:
@@ -179,7 +179,7 @@ async def test_cancelling_any_of_them_hurts_no_other(open_cluster: OpenCluster) 
 
 
 async def test_who_wants_to_know_how_it_is_now_asks_once_too(open_cluster: OpenCluster) -> None:
-    """Equal questions that came together share a look-up that began after they came, on whatever replica."""
+    """Equal questions that came together share a look-up that began after they came, on any replica."""
     cluster = await open_cluster()
     before = UnhurriedClock().now()
 
@@ -203,7 +203,7 @@ async def test_a_no_of_the_store_is_one_look_up_too(open_cluster: OpenCluster) -
 async def test_a_failing_store_is_tried_by_each_and_told_honestly(
     open_cluster: OpenCluster, empty_redis: Redis
 ) -> None:
-    """Nobody takes over the failure of another, and no claim is left that would keep the next ones waiting."""
+    """Each replica tries the store for itself, and no claim is left behind that would delay the next questions."""
     cluster = await open_cluster()
     befall(cluster.sandbox, status=500)
 
@@ -215,7 +215,7 @@ async def test_a_failing_store_is_tried_by_each_and_told_honestly(
 
 
 async def test_one_replica_throttled_is_all_replicas_paused(open_cluster: OpenCluster, empty_redis: Redis) -> None:
-    """The others ask the store nothing more, say so, and show it."""
+    """The other replicas send nothing to the store, report the pause, and show it."""
     cluster = await open_cluster()
     befall(cluster.sandbox, status=429, retry_after="20", times=1)
 
@@ -233,7 +233,7 @@ async def test_one_replica_throttled_is_all_replicas_paused(open_cluster: OpenCl
 
 
 async def refusal_is_known(redis: Redis) -> None:
-    """Return once Redis has heard of it; nobody waits for that."""
+    """Return once the refusal is in Redis, which is written in the background."""
     async with asyncio.timeout(10):
         [budget] = await redis.keys("og:v1:b:*")
         while await redis.hget(budget, "refusals") != b"1":
@@ -282,7 +282,7 @@ async def test_a_gateway_that_is_killed_costs_one_look_up_more(
 
 @asynccontextmanager
 async def killable_gateway(log: Path, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a gateway as a process of its own; what it says goes into a file."""
+    """Run a gateway as a process of its own, with its output in a file."""
     environment = {f"OWNERSHIP_GATEWAY_{name}": value for name, value in settings.items()}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(

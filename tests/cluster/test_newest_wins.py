@@ -1,4 +1,4 @@
-"""Two replicas under any interleaving: what is newer wins, and what was invalidated never comes back.
+"""Two replicas under any interleaving: the newer observation wins, and an invalidated one never comes back.
 
 Verification, both tiers, claims and invalidations are real, and so is Redis, from which either replica can be cut off.
 The store is scripted, and the time stands still until a step lets it pass.
@@ -44,17 +44,17 @@ from tests.fault_proxy import FaultProxy, Mode
 from tests.sizes import SOAK
 
 INTERLEAVINGS: Final = 50_000 if SOAK else 60
-"""How many orders of steps are tried."""
+"""The number of orders of steps that are tried."""
 
 TOOK: Final = timedelta(seconds=1)
-"""How long the store takes when it is slow."""
+"""The time that a slow store takes."""
 
 LONG: Final = timedelta(seconds=10)
 REPLICAS: Final = st.integers(0, 1)
 
 
 class Kinds:
-    """What a replica is made of."""
+    """The parts that a replica is built from."""
 
     floors: Callable[..., Invalidations] = Invalidations
     memory: Callable[..., MemoryTier] = MemoryTier
@@ -109,7 +109,7 @@ class Replica:
 
 
 def _ignored(*_: object) -> None:
-    """Nobody needs to know."""
+    """Ignore it."""
 
 
 def _crash(error: BaseException) -> None:
@@ -117,11 +117,11 @@ def _crash(error: BaseException) -> None:
 
 
 class Known:
-    """What a replica must know by now: no answer may be older than the first two, and no yes older than the last."""
+    """The replica's knowledge: no answer may be older than the first two, and no yes older than the last."""
 
     def __init__(self) -> None:
         self.seen = START
-        """What it said last. A newer yes that only another replica has seen is none of its business."""
+        """The time of its last answer's observation. A newer yes that only another replica has seen does not count."""
 
         self.invalidated = START
         self.yes = START
@@ -129,12 +129,12 @@ class Known:
 
     @property
     def oldest(self) -> datetime:
-        """How old an answer may be."""
+        """The oldest observation that an answer may rest on."""
         return max(self.seen, self.invalidated)
 
 
 class Asked:
-    """A question under way, and what its replica knew when it was asked."""
+    """A question under way, and the replica's knowledge when it was asked."""
 
     def __init__(self, task: "asyncio.Task[Verdict]", replica: int, known: Known) -> None:
         self.task = task
@@ -204,7 +204,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @invariant()
     def no_two_steps_at_the_same_instant(self) -> None:
-        """What happens at one instant has no order."""
+        """Events of one instant have no order."""
         self.clock.jump(timedelta(milliseconds=1))
 
     # The world
@@ -253,17 +253,17 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(index=REPLICAS)
     def ask(self, index: int) -> None:
-        """Somebody asks, and waits for the answer."""
+        """A caller asks, and waits for the answer."""
         self.await_(self._ask(index, at_once=False))
 
     @rule(index=REPLICAS)
     def ask_at_once(self, index: int) -> None:
-        """Somebody wants an answer of this very moment."""
+        """A caller accepts only an answer of this very moment."""
         self.await_(self._ask(index, at_once=True))
 
     @rule()
     def ask_everywhere(self) -> None:
-        """Somebody asks one replica after the other."""
+        """A caller asks one replica after the other."""
         for index in range(2):
             self.ask(index)
 
@@ -279,7 +279,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(index=REPLICAS)
     def ask_slowly(self, index: int) -> None:
-        """Somebody asks while the store is slow; other things happen before there is an answer."""
+        """A caller asks while the store is slow; other events come before the answer."""
 
         async def begin() -> None:
             self.source.takes = TOOK
@@ -292,7 +292,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(index=REPLICAS)
     def find_out(self, index: int) -> None:
-        """Both replicas know something; it changes, and one of them finds out."""
+        """Both replicas have an observation; the truth changes, and one of them looks it up."""
         self.ask_everywhere()
         self.trade()
         self.no_two_steps_at_the_same_instant()
@@ -313,7 +313,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(index=REPLICAS)
     def invalidate(self, index: int) -> None:
-        """An operator has a replica forget: at once there, and within two seconds where Redis is reached."""
+        """An operator invalidates at one replica: at once there, and within two seconds wherever Redis is reached."""
 
         async def forget() -> None:
             before = self.replicas[index].verification.invalidate(RULES, KEY)
@@ -323,7 +323,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(index=REPLICAS)
     def restart(self, index: int) -> None:
-        """A replica that reaches Redis starts anew; what was invalidated stays so."""
+        """A replica that reaches Redis starts anew; invalidations outlive that."""
         if self.proxies[index].mode is Mode.PASS:
             self.await_(self._restart(index))
 
@@ -348,7 +348,7 @@ class Interleaving(RuleBasedStateMachine):
         self.under_way.append(Asked(task, index, self.known[index]))
 
     async def _rest(self) -> None:
-        """Let everything arrive that is on its way to or from Redis: it answers in the order of asking."""
+        """Wait for everything on its way to or from Redis, which answers in the order of the commands."""
         for _ in range(3):
             await self.clock.advance(timedelta())
             for client, proxy in zip(self.clients, self.proxies, strict=True):
@@ -381,20 +381,20 @@ class Interleaving(RuleBasedStateMachine):
         known.has_yes = owned
 
     def _true_since(self, since: datetime) -> set[bool]:
-        """What the store may have said to a question that began then."""
+        """Return the answers that the store may have given to a question that began then."""
         before = [owned for at, owned in self.truth if at < since]
         return {before[-1], *(owned for at, owned in self.truth if at >= since)}
 
 
 class Deaf(Invalidations):
-    """Broken: what others have invalidated is not taken over."""
+    """Broken: invalidations of other replicas are ignored."""
 
     def _take_over(self, fields: dict[Fingerprint, bytes]) -> None:
         """Do nothing."""
 
 
 class Fleeting(Invalidations):
-    """Broken: an invalidation is over once it was looked at."""
+    """Broken: an invalidation is forgotten once it has been looked at."""
 
     def __init__(self, **collaborators: Any) -> None:
         """Remember what was looked at."""
@@ -411,17 +411,17 @@ class Fleeting(Invalidations):
 
 
 class LastOneWins(MemoryTier):
-    """Broken: what arrives last is kept, whenever it was observed."""
+    """Broken: the observation that arrives last wins, even if it is older."""
 
     def put(self, name: Fingerprint, kept: Kept) -> Kept:
-        """Forget what was there."""
+        """Forget the entry that was there."""
         self._yes.remove(name)
         self._no.remove(name)
         return super().put(name, kept)
 
 
 def kinds(**parts: Any) -> Kinds:
-    """Return what a replica is made of, with some parts broken."""
+    """Return the parts of a replica, some of them broken."""
     made = Kinds()
     for name, part in parts.items():
         setattr(made, name, part)
@@ -436,7 +436,7 @@ def kinds(**parts: Any) -> Kinds:
     noes_kept_secret=kinds(tells_of_noes=False),
 )
 def test_newer_wins_and_nothing_invalidated_comes_back(variant: Variant[Kinds], redis_url: str) -> None:
-    """On any replica, however questions, look-ups, refunds, outages and partitions interleave."""
+    """This holds on any replica, through any interleaving of questions, look-ups, refunds, outages and partitions."""
 
     class Machine(Interleaving):
         kinds = variant.make

@@ -1,4 +1,4 @@
-"""What the Redis user of several replicas may do: all that is documented, and no more is tried."""
+"""The rights of the Redis user of several replicas: the documented ones are enough, and no other is tried."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -42,7 +42,7 @@ async def replicas(server: RedisServer, rights: Sequence[str]) -> AsyncIterator[
 
 
 async def use(bench: ClusterBench, claimant: Claimant, operator: Redis) -> int:
-    """Do everything that replicas do in Redis, and return how much of the budget there was."""
+    """Use Redis in every way that replicas do; return the tokens of the budget."""
     taken = sum([await drain(budget) for budget in bench.budgets])
     bench.budget.refused(timedelta())
     await bench.settle()
@@ -66,7 +66,7 @@ async def find_claimed(claimant: Claimant, operator: Redis) -> None:
 
 
 async def invalidate(client: RedisClient) -> None:
-    """Tell the other replicas to forget a player, then everybody."""
+    """Tell the other replicas to forget a player, then all players."""
     clock = FakeClock()
     replica = Invalidations(client=client, key=floors_key(), floors_key=KEYS.floors, clock=clock)
     for name in (NAME, EVERYTHING):
@@ -98,7 +98,7 @@ async def test_without_one_of_them_it_is_every_replica_for_itself(own_redis: Red
 
 
 async def test_a_pause_is_kept_by_a_replica_that_may_tell_nobody(own_redis: RedisServer) -> None:
-    """As without Redis."""
+    """A replica without the right to write keeps its pause to itself, as without Redis."""
     async with replicas(own_redis, ["+get", "+client|setname"]) as (bench, _, _):
         bench.budget.refused(seconds(20))
         await bench.settle()
