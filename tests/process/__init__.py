@@ -1,1 +1,1 @@
-"""The process as its surroundings see it: sockets, signals, load, and callers who go away."""
+"""The process seen from outside: sockets, signals, load, and callers that hang up."""

@@ -1,4 +1,4 @@
-"""What the tests of the process share."""
+"""Fixtures that the tests of the process share."""
 
 import pytest
 
@@ -8,11 +8,11 @@ from tests.process.serving import Application
 
 @pytest.fixture
 def log() -> LogLines:
-    """What the gateway logs."""
+    """The lines that the gateway logs."""
     return LogLines()
 
 
 @pytest.fixture
 async def application() -> Application:
-    """What is served where it does not matter what."""
+    """The application served by tests that are about the connection."""
     return Application()

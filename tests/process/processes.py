@@ -84,8 +84,8 @@ async def process(*arguments: str, **environment: str) -> AsyncIterator[Process]
 class Balancer:
     """Sends questions to a gateway for as long as it is ready, on connections that stay and on new ones.
 
-    `looks_every` is in seconds; at infinity it never notices, and goes on until it is told to `stop`.
-    `failed` is what was not answered as it should be.
+    `looks_every` is in seconds; at infinity it never notices, and goes on until `stop` is called.
+    `failed` are the questions without a proper answer.
     """
 
     def __init__(self, base_url: str, *, looks_every: float) -> None:

@@ -37,9 +37,9 @@ async def reply(send: Any, status: int, body: bytes, *headers: tuple[bytes, byte
 
 
 class Application:
-    """Answers every request with its path, once the body is there and `may_answer`; keeps what was asked.
+    """Answers every request with its path, once the body is there and `may_answer`; keeps the requests.
 
-    What begins with `/early` is answered without its body. `left` are those whose answering was cancelled.
+    A path that begins with `/early` is answered without its body. `left` are the requests that were cancelled.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class Wire:
             return int(head.split()[1]), await self.reader.readexactly(int(fields[b"content-length"]))
 
     async def rest(self) -> bytes:
-        """Return what still comes until the server closes the connection, which it must."""
+        """Return the bytes that follow until the server closes the connection, which it must."""
         received = b""
         async with asyncio.timeout(PATIENCE):
             try:
@@ -116,7 +116,7 @@ class Wire:
         return received
 
     async def is_closed_within(self, seconds: float) -> bool:
-        """Whether the server closes the connection; what it says before that does not matter."""
+        """Whether the server closes the connection; bytes that it sends before do not matter."""
         try:
             async with asyncio.timeout(seconds):
                 await self.rest()
@@ -151,7 +151,7 @@ class Served:
 
     @property
     def connections(self) -> int:
-        """How many connections are open, as the server sees it."""
+        """The number of open connections, as the server counts them."""
         return len(self.server.server_state.connections)
 
     async def stop(self) -> None:
@@ -184,7 +184,7 @@ def protocol(
 
 @asynccontextmanager
 async def served(app: Any, http: type[HttpToolsProtocol]) -> AsyncIterator[Served]:
-    """Serve the application; in the end nobody is waited for."""
+    """Serve the application; at the end running requests are cancelled."""
     config = uvicorn.Config(
         app,
         http=http,

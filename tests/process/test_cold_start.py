@@ -1,4 +1,4 @@
-"""What a gateway imports before it answers, and what only afterwards."""
+"""The imports of a gateway before its first answer, and after it."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ uvloop.run(main())
 
 
 def imported_of(*names: str, **environment: str) -> tuple[list[str], list[str]]:
-    """Start a gateway that is asked nothing; return which of these it has imported when it says so, and which later."""
+    """Start a gateway and send it nothing; return those of these modules imported before it is ready, and later."""
     settings = {
         "OWNERSHIP_GATEWAY_PORT": "0",
         "OWNERSHIP_GATEWAY_ITCH__API_KEY": "a-seller-key-of-a-test",
@@ -65,14 +65,14 @@ def imported_of(*names: str, **environment: str) -> tuple[list[str], list[str]]:
 
 
 def test_what_asks_the_store_is_imported_after_the_start() -> None:
-    """Not before it answers that it is ready; then at once, without waiting for the first question."""
+    """The store's client is imported once the gateway is ready, without waiting for the first question."""
     at_start, afterwards = imported_of(*LATER)
 
     assert (at_start, afterwards) == ([], list(LATER))
 
 
 def test_redis_does_not_bring_it_along() -> None:
-    """The same with Redis, which is imported before."""
+    """Redis, which is imported before, does not import the store's client."""
     redis = {"OWNERSHIP_GATEWAY_REDIS__URL": f"redis://127.0.0.1:{free_port()}", "OWNERSHIP_GATEWAY_SECRET": SECRET}
 
     at_start, _ = imported_of("redis", *LATER, **redis)

@@ -1,4 +1,4 @@
-"""Every answer comes within its deadline, whatever drips, hangs or queues."""
+"""Every answer comes within its deadline, however slow the store, Redis or the queue is."""
 
 import asyncio
 import time
@@ -59,7 +59,7 @@ AT_ONCE: Final[dict[str, tuple[dict[str, Any], str]]] = {
 
 
 class NeverOver(FakeClock):
-    """The broken variant: a clock by which no time is ever over."""
+    """Broken: a clock by which no time is ever over."""
 
     def timeout(self, duration: timedelta) -> Any:  # noqa: ARG002 - that is what is broken
         """Wait for ever."""
@@ -73,7 +73,7 @@ def clock() -> FakeClock:
 
 
 def credential(method: Method, sandbox: Sandbox) -> str | int:
-    """Return what a player who owns the game would show."""
+    """Return the credential of a player who owns the game."""
     match method:
         case Method.DOWNLOAD_KEY:
             return seed.OWNER_KEY
@@ -86,7 +86,7 @@ def credential(method: Method, sandbox: Sandbox) -> str | int:
 
 
 async def answer_by_the_deadline(gateway: Asker, clock: FakeClock, method: Method) -> httpx.Response | None:
-    """Ask; return what was answered once the deadline was over, None if nothing was, or before."""
+    """Ask; return the answer if it came exactly at the deadline, else None."""
     asked = credential(method, gateway.sandbox)
     asking = asyncio.create_task(gateway.ask(method, asked, deadline_ms=DEADLINE_MS))
     await until(lambda: store_calls(gateway.sandbox) or asking.done())
@@ -105,7 +105,7 @@ async def answer_by_the_deadline(gateway: Asker, clock: FakeClock, method: Metho
 async def test_store_that_does_not_end_is_not_waited_for(
     tmp_path: Path, clock: FakeClock, log: LogLines, fault: dict[str, Any], method: Method
 ) -> None:
-    """The question waits as long as it said, and no longer."""
+    """A question waits for a store that is too slow until its deadline, and no longer."""
     async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
         befall(gateway.sandbox, **fault)
 
@@ -117,7 +117,7 @@ async def test_store_that_does_not_end_is_not_waited_for(
 
 
 async def test_without_time_outs_it_would_wait(tmp_path: Path, log: LogLines) -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     clock = NeverOver()
     async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
         befall(gateway.sandbox, latency_ms=HANGS_MS)
@@ -130,7 +130,7 @@ async def test_without_time_outs_it_would_wait(tmp_path: Path, log: LogLines) ->
 async def test_store_that_fails_is_not_waited_for(
     tmp_path: Path, clock: FakeClock, log: LogLines, name: str, method: Method
 ) -> None:
-    """The time of this gateway stands still: the answer comes all the same."""
+    """A store that fails at once lets the gateway answer at once: its clock stands still here."""
     fault, reason = AT_ONCE[name]
     async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
         befall(gateway.sandbox, **fault)
@@ -178,7 +178,7 @@ async def test_batch_takes_no_longer_than_its_slowest_item(tmp_path: Path, clock
 async def test_question_that_cannot_have_its_turn_in_time_is_told_at_once(
     tmp_path: Path, clock: FakeClock, log: LogLines
 ) -> None:
-    """And when to come back: it need not wait to find out."""
+    """A question whose turn comes too late gets `Retry-After` at once."""
     settings = settings_from(tmp_path, "[itch]\nrate = 1\nburst = 1\n" + X_MOON, frugal=True)
     async with opened(settings, clock=clock, log=log) as gateway:
         answer = await gateway.key(seed.OWNER_KEY, deadline_ms=DEADLINE_MS)
@@ -188,7 +188,7 @@ async def test_question_that_cannot_have_its_turn_in_time_is_told_at_once(
 
 @asynccontextmanager
 async def behind_proxy(tmp_path: Path, log: LogLines, mode: Mode) -> AsyncIterator[Asker]:
-    """Open a gateway whose way to the store is like that."""
+    """Open a gateway whose way to the store has this fault."""
     async with sandbox_alone(SystemClock()) as (_, base_url), FaultProxy(urlsplit(base_url).port or 0) as proxy:
         settings = settings_from(tmp_path, pointing_at(f"http://127.0.0.1:{proxy.port}") + X_MOON, sandbox=False)
         async with opened(settings, clock=FakeClock(), log=log, real_clock=SystemClock()) as gateway:
@@ -209,7 +209,7 @@ async def behind_proxy(tmp_path: Path, log: LogLines, mode: Mode) -> AsyncIterat
 async def test_network_that_fails_is_not_waited_for(
     tmp_path: Path, log: LogLines, mode: Mode, reasons: set[str]
 ) -> None:
-    """Whatever becomes of the bytes; the look-up itself may take five seconds."""
+    """Any fault of the network ends with the caller's deadline, though the look-up itself may take five seconds."""
     async with behind_proxy(tmp_path, log, mode) as gateway:
         started = time.monotonic()
         answer = await gateway.key(seed.OWNER_KEY, deadline_ms=DEADLINE_MS)
@@ -224,7 +224,7 @@ async def test_network_that_fails_is_not_waited_for(
 async def test_redis_that_fails_is_not_waited_for(
     tmp_path: Path, log: LogLines, redis_url: str, mode: Mode, method: Method
 ) -> None:
-    """The store answers, so there is an answer: no later, and no other."""
+    """The store answers while Redis fails, so the answer is the same, and in time."""
     async with FaultProxy(urlsplit(redis_url).port or 0) as proxy:
         proxy.be(mode)
         settings = settings_from(tmp_path, f'secret = "{SECRET}"\n' + X_MOON)

@@ -1,4 +1,4 @@
-"""One caller's excess is no other's, and nobody can make the gateway remember more, or show more, than it should."""
+"""One caller's excess costs no other caller anything, and no input makes the gateway's memory or metrics grow."""
 
 import asyncio
 import gc
@@ -34,7 +34,7 @@ def clock() -> FakeClock:
 
 
 async def statuses(gateway: Asker, clock: FakeClock, *, noisy: str, quiet: str) -> tuple[list[int], list[int]]:
-    """Ask for ten seconds, one caller at its rate, the other at 20 times that; return what each was told."""
+    """Ask for ten seconds, one caller at its rate, the other at 20 times that; return the statuses that each got."""
     told: tuple[list[int], list[int]] = ([], [])
     for _ in range(10 * RATE):
         asking = [gateway.key(seed.OWNER_KEY, token=noisy) for _ in range(20)]
@@ -57,7 +57,7 @@ async def test_noisy_caller_is_its_own_problem(tmp_path: Path, clock: FakeClock,
 
 
 async def test_one_token_for_both_would_not_do(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     toml = X_MOON + caller_lines("both", NOISY, rate=FIVE)
     async with opened(settings_from(tmp_path, toml), clock=clock, log=log) as gateway:
         _, soft = await statuses(gateway, clock, noisy=NOISY, quiet=NOISY)
@@ -71,7 +71,7 @@ def series(metrics: str) -> set[str]:
 
 
 def hostile(chance: random.Random) -> httpx.Request:
-    """Return a request of somebody who wants to be remembered: no two are alike."""
+    """Return a request that tries to be remembered: no two are alike."""
     word = "".join(chance.choices(string.ascii_lowercase, k=12))
     body: dict[str, object] = {"game": chance.choice([3, 4, chance.randrange(1, 2**53), word])}
     body[chance.choice(["download_key", "jwt", "email", "user_id", word])] = chance.choice([word * 2, 7, f"{word}@a.b"])
@@ -91,7 +91,7 @@ def hostile(chance: random.Random) -> httpx.Request:
 
 
 async def test_hostile_requests_add_no_series(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """Paths, methods, games, callers, reasons: whatever is sent, the metrics only count."""
+    """Any path, method, game or caller leaves the series of the metrics as they are."""
     chance = random.Random(7)
     toml = X_MOON + caller_lines("quiet", QUIET, rate="100000", failed_keys_per_minute="100000")
     async with opened(settings_from(tmp_path, toml), clock=clock, log=log, level="error") as gateway:
@@ -105,7 +105,7 @@ async def test_hostile_requests_add_no_series(tmp_path: Path, clock: FakeClock, 
 
 
 def test_label_from_a_request_would_be_noticed() -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     registry = CollectorRegistry()
     requests = Counter("requests", "by path", ["path"], registry=registry)
     before = series(generate_latest(registry).decode())
@@ -123,7 +123,7 @@ _STRANGERS: Final = [
 
 
 class Strangers:
-    """Asks about ever new players, of whom the store knows nothing, or nothing usable."""
+    """Asks about ever new players, for whom the store has a no, or no usable answer."""
 
     def __init__(self, gateway: Asker) -> None:
         self._gateway = gateway
@@ -144,7 +144,7 @@ class Strangers:
 
 
 def says_no(request: httpx.Request) -> httpx.Response:
-    """Answer as a store that knows nobody, and now and then is broken."""
+    """Answer as a store that has no players, and fails now and then."""
     if request.url.path.endswith("/purchases"):
         return _say(200, b'{"purchases": {}}')
     if zlib.crc32(str(request.url).encode()) % 1000 == 0:
@@ -165,7 +165,7 @@ async def growth(settings_toml: str, directory: Path, clock: FakeClock) -> tuple
     """
     log = LogLines()
     settings = settings_from(directory, '[itch]\napi_key = "a-seller-key-of-a-test"\n' + settings_toml, sandbox=False)
-    # By the machine's clock: the fake one remembers for how long everybody wanted to wait.
+    # By the machine's clock: the fake one remembers every wait.
     transport = httpx.MockTransport(says_no)
     async with opened(
         settings, clock=clock, real_clock=SystemClock(), log=log, level="error", transport=transport
@@ -186,7 +186,7 @@ def footprint() -> tuple[int, int, int]:
 
 
 async def test_strangers_leave_nothing_behind(tmp_path: Path, clock: FakeClock) -> None:
-    """However many come: memory, descriptors and tasks are as before."""
+    """Any number of strangers leaves memory, descriptors and tasks as before."""
     blocks, descriptors, tasks = await growth("[cache]\nmax_entries = 500\n" + X_MOON, tmp_path, clock)
 
     assert blocks < 0.2
@@ -196,7 +196,7 @@ async def test_strangers_leave_nothing_behind(tmp_path: Path, clock: FakeClock) 
 async def test_cache_without_a_bound_would_be_noticed(
     tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     monkeypatch.setattr(sizes, "STRANGERS", 2000)
     blocks, _, _ = await growth("[cache]\nmax_entries = 10000000\n" + X_MOON, tmp_path, clock)
 
@@ -204,7 +204,7 @@ async def test_cache_without_a_bound_would_be_noticed(
 
 
 async def test_stall_of_the_event_loop_is_told_and_shown(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """In a line, and in a gauge that still shows it when the next scrape comes."""
+    """A stall is one line in the log, and in the gauge until the next scrape."""
     async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log, real_clock=SystemClock()) as gateway:
         await asyncio.sleep(0.05)
         time.sleep(0.8)  # noqa: ASYNC251 - this is the stall

@@ -1,4 +1,4 @@
-"""Whoever sends requests without waiting for answers is heard no faster than it is answered."""
+"""A caller that sends requests without waiting for answers is read no faster than it is answered."""
 
 import asyncio
 from typing import Any, Final
@@ -13,13 +13,13 @@ BOUNDS: Final = Bounds()
 
 SMALL: Final = b"GET / HTTP/1.1\r\n\r\n"
 MOST: Final = 16 + 4096 // len(SMALL) + 1
-"""What may be queued: sixteen, and what one piece of 4 KiB holds of the smallest requests."""
+"""The most requests that may be queued: sixteen, and those of the smallest size in one piece of 4 KiB."""
 
 MANY: Final = 2500
 
 
 class Queue:
-    """An application that notes how many requests are queued behind each that it is asked."""
+    """An application that notes how many requests are queued behind each one."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -65,7 +65,7 @@ async def test_a_flood_of_requests_is_queued_in_its_sender(application: Applicat
 
 
 async def test_uvicorn_alone_queues_whatever_was_sent(application: Application) -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     assert await longest_queue(application, UNBOUNDED) > 2 * MOST
 
 
@@ -87,7 +87,7 @@ async def test_no_more_is_read_while_requests_are_queued(application: Applicatio
 
 
 async def test_each_request_of_many_gets_its_own_answer_in_order(application: Application) -> None:
-    """Also those with a body, and those that begin in one piece and end in another."""
+    """Answers come in order, also for requests with a body, and for those that are split over two reads."""
     requests = [
         (post(f"/{number}", b"x" * (number % 700)), (200, b"/%d" % number)) if number % 3 else (get("/g"), (200, b"/g"))
         for number in range(300)
@@ -104,7 +104,7 @@ async def test_each_request_of_many_gets_its_own_answer_in_order(application: Ap
 
 
 async def test_what_is_held_back_is_dropped_when_its_sender_hangs_up(application: Application) -> None:
-    """Nobody is there to be answered."""
+    """Requests that are held back are dropped when their sender hangs up."""
     application.may_answer.clear()
     async with served(application, protocol(bounds=BOUNDS)) as server:
         wire = await server.connect()
@@ -123,7 +123,7 @@ async def test_what_is_held_back_is_dropped_when_its_sender_hangs_up(application
 
 
 async def test_what_is_no_http_is_refused_behind_what_is_held_back(application: Application) -> None:
-    """All before it is answered, nothing after it is executed."""
+    """Requests before a malformed one are answered, and requests after it are not executed."""
     application.may_answer.clear()
     async with served(application, protocol(bounds=BOUNDS)) as server:
         wire = await server.connect()

@@ -24,7 +24,7 @@ IMPATIENT: Final = Bounds(arrival_seconds=0.5, body_seconds=0.05)
 
 @pytest.fixture
 def oracle() -> Oracle:
-    """What knows the answer, and how the question begins."""
+    """The answers, and the beginning of a question."""
     oracle = Oracle()
     oracle.begins = HEAD
     return oracle
@@ -34,7 +34,7 @@ def oracle() -> Oracle:
 async def test_pieces_are_answered_as_the_whole(
     application: Application, oracle: Oracle, pieces: tuple[bytes, ...]
 ) -> None:
-    """Again and again, on the same connection."""
+    """Questions in pieces are answered on the same connection, one after the other."""
     async with served(application, prompt(oracle, bounds=PATIENT)) as server:
         wire = await server.connect()
         answers = []
@@ -77,7 +77,7 @@ async def test_beginning_without_an_end_is_hung_up_on(
 
 
 async def test_late_rest_is_the_parsers(application: Application, oracle: Oracle) -> None:
-    """Whoever reads the body knows how long that may take, and says so when it takes too long."""
+    """A body that comes late is read by the application, within the application's own time."""
     async with served(application, prompt(oracle, bounds=Bounds(arrival_seconds=600, body_seconds=0.05))) as server:
         wire = await server.connect()
         await wire.send(HEAD)
@@ -154,7 +154,7 @@ async def test_stopping_server_answers_a_question_that_has_begun(application: Ap
 async def test_caller_who_leaves_between_the_two_leaves_nothing_behind(
     application: Application, oracle: Oracle
 ) -> None:
-    """Nothing is answered, and no clock runs on."""
+    """A caller that leaves between head and body gets no answer, and no timer stays behind."""
     async with served(application, prompt(oracle, bounds=PATIENT)) as server:
         wire = await server.connect()
         await wire.send(HEAD)

@@ -1,4 +1,4 @@
-"""What is answered at once on a real connection, and that everything else is as if there were no such thing."""
+"""Answers given at once on a real connection; all other requests go to the application."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -38,7 +38,7 @@ class Oracle:
 
 @pytest.fixture
 def oracle() -> Oracle:
-    """What knows the answer."""
+    """A stand-in for the remembered answers."""
     return Oracle()
 
 
@@ -87,7 +87,7 @@ async def test_everything_else_goes_to_the_application(
 
 
 async def test_question_in_unknown_pieces_goes_to_the_application(application: Application, oracle: Oracle) -> None:
-    """Nothing that comes later is added to what was shown; tests/process/test_prompt_pieces.py has the others."""
+    """Later bytes are not joined to a question in unknown pieces; known ones are in test_prompt_pieces.py."""
     async with served(application, prompt(oracle)) as server:
         wire = await server.connect()
         await wire.send(QUESTION[:-3], pause=0.05)
@@ -102,7 +102,7 @@ async def test_question_in_unknown_pieces_goes_to_the_application(application: A
 
 
 async def test_answers_come_in_the_order_of_the_questions(application: Application, oracle: Oracle) -> None:
-    """What is known already does not overtake what is still being answered."""
+    """A remembered answer does not overtake one that is still being worked on."""
     application.may_answer.clear()
     async with served(application, prompt(oracle)) as server:
         wire = await server.connect()

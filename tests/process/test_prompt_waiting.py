@@ -1,4 +1,4 @@
-"""What is answered without the parser but has to be waited for, on a real connection: it is busy like any other."""
+"""Answers that skip the parser and have to be waited for, on a real connection."""
 
 import asyncio
 from functools import partial
@@ -47,7 +47,7 @@ class Desk:
 
 @pytest.fixture
 async def desk() -> Desk:
-    """Who has to think about it."""
+    """An application of answers that take time."""
     return Desk()
 
 
@@ -141,7 +141,7 @@ async def test_what_comes_meanwhile_is_answered_after_it(application: Applicatio
 
 
 async def test_no_more_is_read_meanwhile(application: Application, desk: Desk) -> None:
-    """Whoever sends on without waiting fills its own buffers, not ours."""
+    """A caller that sends on without waiting fills its own buffers, not ours."""
     desk.may_answer.clear()
     async with served(application, waiting(desk)) as server:
         wire = await server.connect()
@@ -160,7 +160,7 @@ async def test_no_more_is_read_meanwhile(application: Application, desk: Desk) -
 
 
 async def test_it_is_cancelled_when_the_caller_hangs_up(application: Application, desk: Desk) -> None:
-    """Nothing is done for callers who are gone, and it is no bug."""
+    """A question is cancelled when its caller hangs up, and that is no bug."""
     desk.may_answer.clear()
     async with served(application, waiting(desk)) as server:
         wire = await server.connect()
@@ -189,7 +189,7 @@ async def test_answer_for_a_caller_who_goes_at_that_moment_is_dropped(applicatio
 
 
 async def test_it_counts_towards_what_is_taken_on(application: Application, desk: Desk) -> None:
-    """What comes on top of that is shed, whoever it comes from."""
+    """A question counts towards the limit, over which requests of any connection are shed."""
     desk.may_answer.clear()
     async with served(application, waiting(desk, max_requests=1)) as server:
         busy = await server.connect()
@@ -264,7 +264,7 @@ async def test_connection_is_closed_when_the_reply_says_so(application: Applicat
 
 
 async def test_server_that_waits_no_longer_hangs_up(application: Application, desk: Desk) -> None:
-    """What is cancelled is not answered, and nobody waits for it."""
+    """A question that is cancelled at the end of the server gets no answer; its connection closes."""
     desk.may_answer.clear()
     async with served(application, waiting(desk)) as server:
         wire = await server.connect()
@@ -277,7 +277,7 @@ async def test_server_that_waits_no_longer_hangs_up(application: Application, de
 
 
 async def test_bug_is_reported_and_its_victim_is_not_left_waiting(application: Application, desk: Desk) -> None:
-    """What must never happen is seen, and no answer is made up."""
+    """A bug is reported and closes the connection: no answer is made up."""
     desk.bug = RuntimeError("a bug of a test")
     reported: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context.get("exception")))

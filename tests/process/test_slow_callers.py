@@ -1,4 +1,4 @@
-"""Whoever sends or reads too slowly is hung up on, and holds up nobody else."""
+"""A caller that sends or reads too slowly is hung up on, and delays no other."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -80,7 +80,7 @@ Behave = Callable[[Wire], Awaitable[None]]
 
 
 async def hangs_up_on(behave: Behave, http: type[HttpToolsProtocol], *, within: float) -> bool:
-    """Whether the server closes the connection of whoever behaves like that."""
+    """Whether the server closes the connection of a caller with this behaviour."""
     async with served(Application(), http) as server:
         wire = await server.connect()
         behaving = asyncio.ensure_future(behave(wire))
@@ -102,12 +102,12 @@ async def _closed(behaving: asyncio.Future[None], wire: Wire, server: Served, wi
 
 @pytest.mark.parametrize("behave", SLOW)
 async def test_slow_sender_is_hung_up_on(behave: Behave) -> None:
-    """Whatever part of a request does not come."""
+    """A caller is hung up on, whichever part of its request is missing."""
     assert await hangs_up_on(behave, protocol(bounds=IMPATIENT), within=MUCH_LONGER)
 
 
 async def test_uvicorn_alone_waits_for_ever() -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     hung_up = await asyncio.gather(*(hangs_up_on(behave, UNBOUNDED, within=MUCH_LONGER) for behave in SLOW))
 
     assert hung_up == [False] * len(SLOW)
@@ -185,12 +185,12 @@ async def reads_on(http: type[HttpToolsProtocol], *, within: float) -> bool:
 
 
 async def test_slow_reader_is_hung_up_on() -> None:
-    """Or its answers would hold up one of the requests that may be under way, for ever."""
+    """A slow reader would hold one of the requests that may be under way, for ever."""
     assert await reads_on(protocol(bounds=IMPATIENT), within=MUCH_LONGER)
 
 
 async def test_uvicorn_alone_waits_for_a_slow_reader() -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     assert not await reads_on(UNBOUNDED, within=MUCH_LONGER)
 
 

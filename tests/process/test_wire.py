@@ -1,4 +1,4 @@
-"""What is no HTTP, or might be read as two things, is refused, and nothing after it is executed."""
+"""Malformed HTTP, and HTTP that can be read in two ways, is refused, and no request after it is executed."""
 
 import asyncio
 from typing import Final
@@ -13,7 +13,7 @@ from tests.process.serving import UNBOUNDED, Application, get, post, protocol, s
 BOUNDS: Final = Bounds()
 
 HIDDEN: Final = get("/hidden")
-"""What must never be executed: it came after, or inside, a request that cannot be trusted."""
+"""A request that must never be executed: it comes after, or inside, one that cannot be trusted."""
 
 HOST: Final = b"Host: gateway\r\n"
 
@@ -49,7 +49,7 @@ AMBIGUOUS: Final = {
 
 @pytest.mark.parametrize("prefix", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
 async def test_ambiguous_request_hides_no_other(application: Application, prefix: bytes) -> None:
-    """It is refused, the connection is closed, and what followed is gone."""
+    """An ambiguous request is refused, the connection is closed, and the requests behind it are dropped."""
     async with served(application, protocol(bounds=BOUNDS)) as server:
         wire = await server.connect()
         await wire.send(prefix + HIDDEN)
@@ -87,7 +87,7 @@ async def test_requests_before_one_that_is_refused_are_answered(application: App
 
 
 async def test_broken_body_of_what_is_answered_already_gets_no_second_answer(application: Application) -> None:
-    """It would be taken for the answer to the next request."""
+    """A second answer would be taken for the answer to the next request."""
     head = b"POST /early HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
     async with served(application, protocol(bounds=BOUNDS)) as server:
         wire = await server.connect()
@@ -101,7 +101,7 @@ async def test_broken_body_of_what_is_answered_already_gets_no_second_answer(app
 
 
 async def test_broken_body_behind_another_request_is_not_answered_in_its_place(application: Application) -> None:
-    """Nobody may take a refusal for the answer to an earlier question."""
+    """A refusal never comes in the place of the answer to an earlier question."""
     application.may_answer.clear()
     async with served(application, protocol(bounds=BOUNDS)) as server:
         wire = await server.connect()
@@ -126,7 +126,7 @@ async def test_broken_body_behind_another_request_is_not_answered_in_its_place(a
 )
 @pytest.mark.parametrize("pieces", [1, 7])
 async def test_header_too_large_is_refused(application: Application, request_bytes: bytes, pieces: int) -> None:
-    """Whether it comes at once or piece by piece, and without reading it to its end."""
+    """A header that is too large is refused before its end, in one piece or many."""
     size = -(-len(request_bytes) // pieces)
     async with served(application, protocol(bounds=BOUNDS)) as server:
         wire = await server.connect()
@@ -140,7 +140,7 @@ async def test_header_too_large_is_refused(application: Application, request_byt
 
 
 async def test_uvicorn_alone_takes_headers_of_any_size(application: Application) -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     async with served(application, UNBOUNDED) as server:
         status, _ = await server.ask(get("/livez", "X: " + "x" * 200_000))
 
@@ -166,13 +166,13 @@ async def test_headers_are_counted_one_by_one(application: Application) -> None:
 
 
 UPGRADE: Final = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
-"""What Java's own HTTP client sends with its first request."""
+"""The fields that Java's own HTTP client sends with its first request."""
 
 
 @pytest.mark.parametrize("body", [b"", b"body", HIDDEN, b"x" * 10_000], ids=["none", "short", "a request", "long"])
 @pytest.mark.parametrize("apart", [True, False])
 async def test_upgrade_is_ignored(application: Application, body: bytes, *, apart: bool) -> None:
-    """The request is answered, with its body; what follows is not guessed at."""
+    """The request is answered, with its body; the bytes behind it are dropped."""
     request = post("/a", body, *UPGRADE)
     head = len(request) - len(body)
     async with served(application, protocol(bounds=BOUNDS)) as server:
@@ -190,7 +190,7 @@ async def test_upgrade_is_ignored(application: Application, body: bytes, *, apar
 
 
 async def test_uvicorn_alone_executes_what_is_hidden_in_the_body_of_an_upgrade(application: Application) -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     request = post("/a", HIDDEN, *UPGRADE)
     head = len(request) - len(HIDDEN)
     async with served(application, UNBOUNDED) as server:
@@ -204,7 +204,7 @@ async def test_uvicorn_alone_executes_what_is_hidden_in_the_body_of_an_upgrade(a
 
 
 async def test_upgrade_with_a_body_in_chunks_is_refused(application: Application) -> None:
-    """Where it ends is not known without parsing what may be another protocol."""
+    """The end of a chunked body is unknown to a server that ignores the upgrade."""
     head = "\r\n".join(["POST /a HTTP/1.1", "Host: gateway", "Transfer-Encoding: chunked", *UPGRADE, "\r\n"]).encode()
     async with served(application, protocol(bounds=BOUNDS)) as server:
         wire = await server.connect()
@@ -216,7 +216,7 @@ async def test_upgrade_with_a_body_in_chunks_is_refused(application: Application
 
 
 async def test_body_of_an_upgrade_that_does_not_come_is_not_waited_for(application: Application) -> None:
-    """It is bounded as every other."""
+    """The time for the body is bounded as for every other request."""
     async with served(application, protocol(bounds=Bounds(arrival_seconds=0.1))) as server:
         wire = await server.connect()
         await wire.send(post("/a", b"x" * 100, *UPGRADE)[:-50])
