@@ -1,1 +1,1 @@
-"""What an operator deploys, really built, started and asked."""
+"""Deployments, really built, started and asked."""

@@ -37,7 +37,7 @@ def fails(*arguments: str) -> tuple[int, str]:
 
 
 class Container:
-    """A gateway in a container, and somebody outside who may ask it."""
+    """A gateway in a container, and a client outside of it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -53,7 +53,7 @@ class Container:
         return podman("exec", self.name, "/opt/ownership-gateway/bin/python", "-c", code).strip()
 
     def inspect(self, template: str) -> str:
-        """Return what podman knows about it."""
+        """Return podman's description of the container."""
         return podman("inspect", "--format", template, self.name).strip()
 
     def events(self, event: str) -> list[dict[str, Any]]:

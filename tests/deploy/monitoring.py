@@ -88,7 +88,7 @@ def _quickened_routes(webhook: str) -> dict[str, Any]:
 
 
 class Webhook:
-    """Whoever is to be told: remembers each alert that arrives, by receiver, name and status."""
+    """A receiver of alerts; remembers each one, by receiver, name and status."""
 
     def __init__(self) -> None:
         told: list[tuple[str, str, str, dict[str, Any]]] = []
@@ -253,7 +253,7 @@ class Scene:
         self.http.request(method, f"{self.url}/sandbox/{path}", json=body).raise_for_status()
 
     def _play(self) -> None:
-        """Ask about everybody in the sandbox, again and again, and now and then past every cache."""
+        """Ask about every player in the sandbox, again and again, and now and then past every cache."""
         with httpx.Client(base_url=self.url, trust_env=False, timeout=10) as http:
             examples: list[dict[str, Any]] = []
             turn = 0

@@ -66,12 +66,12 @@ def _inspect(service: str) -> dict[str, Any]:
 
 
 def _redis(*command: str) -> str:
-    """Return what Redis says to somebody beside it who has no password."""
+    """Return the reply of Redis to a client without a password."""
     return podman("exec", _container("redis"), "redis-cli", *command).strip()
 
 
 def _as_the_gateway(*command: str) -> str:
-    """Return what Redis says to the gateway's own user; nothing while it cannot be reached."""
+    """Return the reply of Redis to the gateway's own user; nothing while it cannot be reached."""
     url = podman("exec", _container("gateway"), "cat", "/run/gateway-secrets/redis-url")
     login = ("--no-auth-warning", "-u", url.replace("@redis:", "@127.0.0.1:"))
     code, said = fails("exec", _container("redis"), "redis-cli", *login, *command)
@@ -98,22 +98,22 @@ def test_answers(token: str) -> None:
 
 
 def test_says_that_it_is_a_sandbox(token: str) -> None:
-    """Nobody can take these answers for real ones."""
+    """The answers of the sandbox carry its caveat."""
     assert _ask(token).json()["caveats"] == ["sandbox"]
 
 
 def test_asks_who_asks() -> None:
-    """Without the token there is no answer."""
+    """A caller without the token gets no answer."""
     assert _ask("ogw_somebody-else").status_code == 401
 
 
 def test_keeps_metrics_to_itself() -> None:
-    """What only Prometheus needs is not on the published port."""
+    """The metrics are not on the published port."""
     assert httpx.get(f"{_GATEWAY}/metrics", trust_env=False).status_code == 404
 
 
 def test_remembers_in_redis(token: str) -> None:
-    """What the store said is stored in Redis, which wants a password for that."""
+    """An observation is stored in Redis, which requires a password."""
     before = _stored_in_redis()
 
     _ask(token, max_age=0)
@@ -187,7 +187,7 @@ def test_is_confined(service: str) -> None:
 
 
 def test_prometheus_scrapes_the_gateway() -> None:
-    """What the gateway counts arrives, and says that Redis is there."""
+    """Prometheus has the gateway's metrics, which say that Redis is there."""
     _until(lambda: _series("ownership_gateway_redis_up") == ["1"])
     _until(lambda: _series('up{job="ownership-gateway"}') == ["1"])
 
@@ -211,7 +211,7 @@ def test_alertmanager_is_ready() -> None:
 
 
 def test_setup_changes_nothing_the_second_time(token: str) -> None:
-    """Who starts it again keeps every password."""
+    """A second run keeps every password."""
     before = podman("exec", _container("gateway"), "cat", "/run/gateway-secrets/redis-url")
     podman("start", "--attach", _container("setup"))
 
@@ -220,7 +220,7 @@ def test_setup_changes_nothing_the_second_time(token: str) -> None:
 
 
 def test_setup_is_over() -> None:
-    """What makes the secrets does not stay, and told nobody."""
+    """The container that makes the secrets has ended, and printed none of them."""
     setup = _container("setup")
 
     assert podman("wait", setup).strip() == "0"

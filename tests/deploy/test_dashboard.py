@@ -60,7 +60,7 @@ def test_has_data(monitored: Scene, expression: str) -> None:
 
 @pytest.mark.parametrize("name", ["job", "instance"])
 def test_variable_has_values(monitored: Scene, name: str) -> None:
-    """What can be chosen from is found where the gateway is scraped."""
+    """Each variable's choices are found where the gateway is scraped."""
     found = re.fullmatch(r"label_values\((.*), (\w+)\)", _VARIABLES[name]["query"]["query"])
 
     assert found is not None
@@ -117,7 +117,7 @@ def test_asks_the_prometheus_that_was_chosen(panel: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("expression", _QUERIES)
 def test_asks_about_the_gateways_that_were_chosen(expression: str) -> None:
-    """Every metric is narrowed by job and instance; alerts are not, for one is about there being no gateway."""
+    """Every metric is narrowed by job and instance, but for alerts: one of them is about there being no gateway."""
     selectors = re.findall(r"\{([^{}]*)\}", expression)
 
     assert selectors

@@ -38,7 +38,7 @@ class Example:
     def lines(
         self, address: str, path: str, question: dict[str, object], *, patience: float = 0, token: str = ""
     ) -> list[str]:
-        """Return what it prints: a line for each wait, then what to do with the player and why."""
+        """Return the lines that it prints: one for each wait, then the decision about the player and its reason."""
         environment = os.environ | {"GATEWAY": address, "CALLER_TOKEN": token}
         command = [*self._command, path, json.dumps(question), str(patience)]
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
@@ -46,7 +46,7 @@ class Example:
         return ran.stdout.splitlines()
 
     def asks(self, address: str, path: str, question: dict[str, object], *, token: str = "") -> tuple[str, str]:
-        """Return what it decides on the first answer, and why."""
+        """Return its decision after the first answer, and the reason."""
         (line,) = self.lines(address, path, question, token=token)
         what, reason = line.split("\t")
         return what, reason
@@ -73,7 +73,7 @@ def example(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a gateway is that knows one game, one grant and one ban."""
+    """The address of a gateway that knows one game, one grant and one ban."""
     file = tmp_path_factory.mktemp("gateway") / "gateway.toml"
     file.write_text(_CONFIGURATION, encoding="utf-8")
     port = free_port()
@@ -83,7 +83,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def fragile() -> Iterator[str]:
-    """Where a gateway of the test's own is, of which it may break the store."""
+    """The address of a gateway of the test's own, whose store it may break."""
     port = free_port()
     with gateway({"PORT": str(port)}):
         yield f"127.0.0.1:{port}"
@@ -103,7 +103,7 @@ def _break_store(address: str, fault: dict[str, object]) -> None:
 
 @contextmanager
 def _somebody_else(reply: bytes | None) -> Iterator[str]:
-    """Serve these bytes to everybody who asks; None takes the connection and never answers."""
+    """Serve these bytes on every connection; None accepts it and never answers."""
 
     def serve() -> None:
         with suppress(OSError), ExitStack() as until_the_end:
@@ -191,7 +191,7 @@ def test_gives_up(example: Example, fragile: str) -> None:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Where a gateway with one slow caller is, and the caller's token."""
+    """The address of a gateway with one slow caller, and the caller's token."""
     made = subprocess.run(
         [sys.executable, "-m", "service", "new-caller", "lobby", "--game", "3", "--right", "verify", "--rate", "0.5"],
         capture_output=True, text=True, check=True,
@@ -206,21 +206,21 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
 
 
 def test_without_token(example: Example, guarded: tuple[str, str]) -> None:
-    """A caller whom the gateway does not know is told to mend its set-up."""
+    """A caller without a token is told to correct its set-up."""
     decided = example.asks(guarded[0], "/verify/download-key", {"game": 3, "download_key": _OWNER})
 
     assert decided == ("misconfigured", "not_authenticated")
 
 
 def test_without_right(example: Example, guarded: tuple[str, str]) -> None:
-    """So is one that may not ask this."""
+    """A caller without the right to ask is told to correct its set-up."""
     decided = example.asks(guarded[0], "/verify/user", {"game": 3, "user_id": 1994}, token=guarded[1])
 
     assert decided == ("misconfigured", "not_permitted")
 
 
 def test_too_many_questions(example: Example, guarded: tuple[str, str]) -> None:
-    """Over its rate, it waits and is answered then."""
+    """A caller over its rate waits, and is then answered."""
     found = []
     for _ in range(12):
         found = example.lines(
@@ -241,7 +241,7 @@ def test_nobody_there(example: Example) -> None:
 
 
 def test_a_frozen_gateway(example: Example) -> None:
-    """So does one that says nothing."""
+    """A server that takes the connection and never answers means later."""
     with _somebody_else(None) as somewhere:
         decided = example.asks(somewhere, "/verify/user", {"game": 3, "user_id": 1})
 
@@ -249,10 +249,10 @@ def test_a_frozen_gateway(example: Example) -> None:
 
 
 def test_a_gateway_that_takes_no_connection(example: Example) -> None:
-    """Nor does it wait for ever to be let in."""
+    """A server that accepts no connection means later, without an endless wait."""
     with ExitStack() as until_the_end:
         listener = until_the_end.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        # The one place there is, is taken; Linux says nothing to whoever comes next.
+        # The only place in the queue is taken; Linux gives the next connection no reply at all.
         until_the_end.enter_context(socket.create_connection(listener.getsockname()))
 
         decided = example.asks(f"127.0.0.1:{listener.getsockname()[1]}", "/verify/user", {"game": 3, "user_id": 1})
@@ -283,7 +283,7 @@ def test_a_gateway_that_takes_no_connection(example: Example) -> None:
     ids=range(16),
 )
 def test_garbage(example: Example, reply: bytes) -> None:
-    """Whatever is not an answer of the gateway's, or contradicts itself, is neither a yes nor a no."""
+    """Garbage, and answers that contradict themselves, are neither a yes nor a no."""
     with _somebody_else(reply) as somewhere:
         decided = example.asks(somewhere, "/verify/user", {"game": 3, "user_id": 1})
 
@@ -302,7 +302,7 @@ def test_yes_with_another_status(example: Example, status: str) -> None:
 
 @pytest.mark.parametrize("seconds", [-5, 0, "soon", None, True, 1e300])
 def test_nonsense_in_retry_after(example: Example, seconds: object) -> None:
-    """However long it is told to wait, it neither hammers nor breaks."""
+    """A `Retry-After` of any length or form neither breaks the example nor makes it hammer the gateway."""
     body = {"allowed": False, "code": "overloaded", "retry_after_seconds": seconds}
     with _somebody_else(_http("503 Service Unavailable", body)) as somewhere:
         found = example.lines(somewhere, "/verify/user", {"game": 3, "user_id": 1}, patience=0.9)

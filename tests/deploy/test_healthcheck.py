@@ -48,7 +48,7 @@ def test_finds_the_gateway(tmp_path: Path, kind: str) -> None:
 
 
 def test_nobody_there() -> None:
-    """Where nobody listens it fails, and says so."""
+    """A refused connection is reported as such."""
     assert _check({"PORT": str(free_port())}) == (1, "no answer (ConnectionRefusedError)")
 
 

@@ -28,7 +28,7 @@ _GATEWAY = "/opt/ownership-gateway"
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    """A gateway in a container, which the tests only ask."""
+    """A gateway in a container, shared by tests that only ask it."""
     with running(tmp_path_factory.mktemp("image")) as container:
         yield container
 
@@ -77,7 +77,7 @@ def test_is_compiled(gateway: Container) -> None:
 
 @pytest.mark.parametrize("name", ["pytest", "mypy", "hypothesis", "faker", "polyfactory", "uv"])
 def test_has_nothing_to_develop_with(gateway: Container, name: str) -> None:
-    """What only tests and builds need is not in it."""
+    """Packages for tests and builds are not in the image."""
     assert gateway.python(f"import importlib.util; print(importlib.util.find_spec('{name}'))") == "None"
 
 
@@ -121,7 +121,7 @@ def test_is_healthy(gateway: Container) -> None:
 
 
 def test_is_unhealthy_when_it_does_not_answer(gateway: Container) -> None:
-    """The health check fails where nobody listens."""
+    """The health check fails if no process listens on the port."""
     code, said = fails(
         "exec", "--env=OWNERSHIP_GATEWAY_PORT=1", gateway.name, f"{_GATEWAY}/bin/python", f"{_GATEWAY}/healthcheck.py"
     )
@@ -143,7 +143,7 @@ def _shells() -> list[str]:
 
 
 def test_listens_on_loopback_unless_told() -> None:
-    """Nobody outside reaches an image that is just run."""
+    """An image that is just run cannot be reached from outside."""
     name = podman("run", "--detach", IMAGE, "serve", "--sandbox").strip()
     try:
         podman("wait", "--condition", "running", name)

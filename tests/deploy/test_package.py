@@ -1,4 +1,4 @@
-"""What `uv build` makes: the wheel works where nothing else is, and the sdist is all that one needs to go on from."""
+"""The wheel and the sdist of `uv build`: the wheel works by itself, and the sdist holds the whole project."""
 
 import os
 import subprocess
@@ -75,7 +75,7 @@ def _below(folder: str) -> set[PurePosixPath]:
 
 @pytest.mark.parametrize("folder", ["service", "tests", "docs", "deploy", "helm", "benchmarks", ".ci", ".github"])
 def test_the_sdist_holds_the_whole_folder(in_sdist: set[PurePosixPath], folder: str) -> None:
-    """Whoever has it can build, test and deploy."""
+    """A copy of the sdist is enough to build, test and deploy."""
     assert _below(folder) - in_sdist == set()
 
 
@@ -87,7 +87,7 @@ def test_the_sdist_holds_the_whole_folder(in_sdist: set[PurePosixPath], folder: 
     ],
 )  # fmt: skip
 def test_the_sdist_holds(in_sdist: set[PurePosixPath], file: str) -> None:
-    """What lies beside the folders is in it too."""
+    """The files beside the folders are in it too."""
     assert PurePosixPath(file) in in_sdist
 
 
@@ -117,7 +117,7 @@ def test_the_command_is_there(installed: Path, tmp_path: Path) -> None:
 
 
 def test_it_answers(installed: Path, tmp_path: Path) -> None:
-    """What was installed can do what the project can: one question, from a credential to an answer."""
+    """The installed package answers a question, from a credential to an answer."""
     asked = _run(
         installed / "ownership-gateway", "verify", "--sandbox", "--game", "3", "--method", "download_key",
         cwd=tmp_path, said=seed.OWNER_KEY,

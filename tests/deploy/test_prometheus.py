@@ -35,7 +35,7 @@ def _heading_of(alert: Alert) -> str:
 
 
 def _checks() -> list[tuple[str, list[Alert]]]:
-    """Return what every case expects of which alert."""
+    """Return each check of every case: an alert's name, and the alerts expected under it."""
     return [
         (check["alertname"], check["exp_alerts"])
         for file in _TESTS
@@ -143,7 +143,7 @@ def test_example_routes_are_valid() -> None:
 
 @pytest.mark.parametrize(("severity", "receiver"), [("critical", "pager"), ("warning", "tickets")])
 def test_example_routes_lead_there(severity: str, receiver: str) -> None:
-    """What is critical wakes somebody, the rest waits for the morning."""
+    """A critical alert goes to the pager, the rest waits for the morning."""
     routed = run(
         "amtool", "config", "routes", "test", f"--config.file={ROUTES}",
         "alertname=OwnershipGatewaySellerKeyRefused", f"severity={severity}",
@@ -154,7 +154,7 @@ def test_example_routes_lead_there(severity: str, receiver: str) -> None:
 
 @pytest.mark.parametrize("file", [RULES, ROUTES, RULES.parent / "prometheus.example.yml"], ids=lambda file: file.name)
 def test_points_at_no_real_host(file: Path) -> None:
-    """Whatever address is in the examples belongs to nobody."""
+    """Every address in the examples is below `.example`, which belongs to no one."""
     hosts = {httpx.URL(url).host for url in re.findall(r"https?://[^\s\"'#]+", file.read_text())}
 
     assert all(host.endswith(".example") for host in hosts)

@@ -13,7 +13,7 @@ from tests.deploy.monitoring import Scene, scene, shipped_rules, until
 _RECORDED: Final = sorted({rule["record"] for rule in shipped_rules() if "record" in rule})
 
 _OF_A_BUSY_MACHINE: Final = {"LatencyBudgetBurning", "EventLoopLag"}
-"""Where tests run side by side, these say something about the machine."""
+"""Alerts that are about the machine, where tests run side by side."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_sandbox_reaches_somebody(monitored: Scene) -> None:
 
 
 def test_a_refused_key_reaches_somebody(monitored: Scene) -> None:
-    """When itch.io refuses the key it arrives where somebody wakes up, with what to do; and so does its end."""
+    """A refused key is a page with the instructions in it; and its end is sent too."""
     monitored.sandbox("PUT", "seller-key", {"revoked": True})
     try:
         _reaches(monitored, "pager", "SellerKeyRefused")
@@ -95,7 +95,7 @@ def test_a_lost_redis_reaches_somebody(monitored: Scene) -> None:
 
 
 def test_a_dead_gateway_reaches_somebody(monitored: Scene) -> None:
-    """When the gateway dies it is noticed that nobody answers the scrapes, and later that there is none left at all."""
+    """A dead gateway is first a failed scrape, and later no gateway at all."""
     monitored.gateway.kill()
     try:
         _reaches(monitored, "tickets", "Down")
@@ -106,7 +106,7 @@ def test_a_dead_gateway_reaches_somebody(monitored: Scene) -> None:
 
 
 def test_a_restarting_gateway_reaches_somebody(monitored: Scene) -> None:
-    """When the gateway starts over and over again it arrives where somebody wakes up."""
+    """A gateway that starts over and over again is a page."""
     for _ in range(3):
         _restart(monitored)
 

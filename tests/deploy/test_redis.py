@@ -122,14 +122,14 @@ async def test_grants_what_the_scripts_need(shipped: Shipped, command: str) -> N
 
 
 def test_grants_nothing_that_the_gateway_does_not_need() -> None:
-    """What the user may do is what the gateway says it needs, and `doctor` tries: not a command more."""
+    """The user's rights are the commands that the gateway lists and `doctor` tries, and no other."""
     granted = re.findall(r"\+([a-z|]+)", (_REDIS / "users.acl.template").read_text())
 
     assert sorted(granted) == sorted(COMMANDS)
 
 
 class Worked(NamedTuple):
-    """What a Redis knows of two gateways that have worked with it for a while."""
+    """The traces in Redis of two gateways that have worked with it for a while."""
 
     refused: list[object]
     used: set[str]
@@ -173,13 +173,13 @@ def _wait_until_invalidations_are_exchanged(operator: BlockingRedis) -> None:
 
 
 def test_refuses_a_working_gateway_nothing(worked: Worked) -> None:
-    """Whatever two gateways do while they answer and the store falters, Redis notes no refusal."""
+    """Two gateways that answer while the store falters are never refused a command by Redis."""
     assert worked.refused == []
 
 
 @pytest.mark.parametrize("command", ["get", "set", "del", "evalsha", "hmget", "hgetall", "hset", "pttl", "time"])
 def test_a_working_gateway_uses_what_it_is_granted(worked: Worked, command: str) -> None:
-    """So that Redis refused nothing means something: cache, claims, budget and invalidations were all in it."""
+    """A control for the test above: cache, claims, budget and invalidations have all used Redis."""
     assert command in worked.used
 
 
@@ -242,14 +242,14 @@ def _ask_all_kinds(port: int) -> None:
     ],
 )
 async def test_refuses(shipped: Shipped, command: tuple[str, ...]) -> None:
-    """Whoever has the gateway's password gets at nobody else's keys, at no list of keys and at no administration."""
+    """The gateway's password opens no other keys, no list of keys and no administration."""
     async with shipped.client() as client:
         with pytest.raises(ResponseError, match=r"no permissions|The user executing the script can't"):
             await _run(client, *command)
 
 
 async def test_refuses_the_default_user(shipped: Shipped) -> None:
-    """Without a name nobody gets in, whatever the password."""
+    """A client that names no user is refused, with any password."""
     async with shipped.client(user="default", password="") as client:
         with pytest.raises(AuthenticationError):
             await client.ping()
@@ -273,7 +273,7 @@ async def test_is_a_cache(shipped: Shipped, setting: str, value: str) -> None:
 
 
 async def test_makes_room_when_it_is_full(shipped: Shipped) -> None:
-    """What is stored beyond its memory displaces what would expire first, and is no error."""
+    """New entries displace those that would expire first, without an error."""
     async with shipped.client(user="operator", password="operator") as operator, shipped.client() as client:
         await operator.config_set("maxmemory", "4mb")
         try:
@@ -345,7 +345,7 @@ async def test_encrypts(by_tls: str, tmp_path: Path) -> None:
 
 
 async def test_answers_only_encrypted(by_tls: str) -> None:
-    """With the TLS configuration nobody is answered in the clear."""
+    """With the TLS configuration Redis refuses plain connections."""
     findings = await examine_redis(RedisUrl(by_tls), clock=SystemClock())
 
     assert _verdicts(findings)["redis"] == Verdict.PROBLEM

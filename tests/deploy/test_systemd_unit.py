@@ -45,12 +45,12 @@ def _run(*command: str) -> str:
 
 
 def _shown(name: str) -> str:
-    """Return what systemd knows about the unit."""
+    """Return a property of the unit."""
     return _run("systemctl", "show", "--property", name, "--value", _UNIT)
 
 
 def _ask(path: str, **question: object) -> Any:
-    """Return the gateway's answer to somebody on the same machine."""
+    """Return the gateway's answer to a program on the same machine."""
     body = json.dumps(question) if question else ""
     return json.loads(_run("/opt/ownership-gateway/bin/python", "-c", _ASK, path, body))
 
@@ -95,7 +95,7 @@ def test_runs_as_nobody_else() -> None:
 
 
 def test_holds_the_key_in_no_environment() -> None:
-    """Whoever may read the process's environment does not read the key."""
+    """The key is not in the process's environment, only the path of its file is."""
     environment = _run("cat", f"/proc/{_shown('MainPID')}/environ")
 
     assert "ITCH__API_KEY_FILE=/run/credentials/" in environment
@@ -139,7 +139,7 @@ def test_stops_in_order() -> None:
 
 
 def test_stays_down_with_an_unusable_configuration() -> None:
-    """What cannot work is not tried again and again."""
+    """An unusable configuration ends the unit without further starts."""
     file = "/etc/ownership-gateway/environment"
     _run("sed", "-i", "s/_PORT=8080/_PORT=none/", file)
     _run("/bin/sh", "-c", f"systemctl restart {_UNIT} || true")
