@@ -1,4 +1,4 @@
-"""What Helm makes of the chart, as plain dictionaries."""
+"""The manifests that Helm renders from the chart, as plain dictionaries."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ SIDECAR: Document = {
 
 
 class RefusedError(Exception):
-    """Helm rendered nothing; the text is what it said."""
+    """Helm rendered nothing; the text is its error."""
 
 
 class Rendered:
@@ -67,7 +67,7 @@ class Rendered:
         return {variable["name"]: variable["value"] for variable in self.gateway()["env"]}
 
     def settings(self, directory: Path) -> Settings:
-        """Return what the gateway reads in that pod. Raises `SettingsError` where it would refuse to start."""
+        """Return the settings of the gateway in that pod. Raises `SettingsError` where it would refuse to start."""
         config = directory / "gateway.toml"
         config.write_text(self.one("ConfigMap", name_ends="gateway")["data"]["gateway.toml"])
         environ = self.env() | {"OWNERSHIP_GATEWAY_CONFIG": str(config)}
@@ -96,7 +96,7 @@ class Helm:
     def render(
         self, values: Mapping[str, Any] | Path = SERVICE, *, chart: Path = CHART, kubernetes: str = "1.33"
     ) -> Rendered:
-        """Render a chart. Raises `RefusedError` with what Helm says."""
+        """Render a chart. Raises `RefusedError` with Helm's error."""
         arguments = ["template", "release", str(chart), "--namespace", "games", "--kube-version", kubernetes]
         if isinstance(values, Path):
             return Rendered(self.run(*arguments, "--values", str(values)))

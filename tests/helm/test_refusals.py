@@ -48,7 +48,7 @@ def test_contradictions(helms: dict[str, Helm], major: str, values: dict[str, An
 
 
 def test_all_contradictions_at_once(helm: Helm) -> None:
-    """Nobody has to find them one by one."""
+    """Helm lists every contradiction in one run."""
     with pytest.raises(RefusedError, match=r"(?s)secrets.sellerKey is not set.*config.callers is empty"):
         helm.render({})
 
@@ -60,7 +60,7 @@ def test_a_native_sidecar_on_an_old_cluster(helm: Helm) -> None:
 
 
 def test_a_plain_container_on_an_old_cluster(helm: Helm) -> None:
-    """That is what it is for."""
+    """The plain container is the form for clusters before 1.29."""
     assert helm.render(merged(SIDECAR, {"sidecar": {"form": "container"}}), kubernetes="1.28").kinds() == {"ConfigMap"}
 
 

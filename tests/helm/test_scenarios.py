@@ -1,4 +1,4 @@
-"""What holds for every scenario in the chart's ci/ folder, and for the manifests made from the chart."""
+"""Rules for every scenario in the chart's ci/ folder, and for the manifests made from the chart."""
 
 import tomllib
 from pathlib import Path
@@ -19,7 +19,7 @@ def _name(path: Path) -> str:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=_name)
 def test_both_helms_render_the_same(helms: dict[str, Helm], scenario: Path) -> None:
-    """It does not matter which Helm an operator has."""
+    """Helm 3 and Helm 4 render the same objects."""
     assert helms["3"].render(scenario).documents == helms["4"].render(scenario).documents
 
 
@@ -33,7 +33,7 @@ def test_the_gateway_starts_with_what_is_rendered(helm: Helm, scenario: Path, tm
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=_name)
 def test_everything_is_in_the_namespace_of_the_release(helm: Helm, scenario: Path) -> None:
-    """Nothing ends up in a namespace that nobody named."""
+    """Every object names the namespace of the release."""
     assert {document["metadata"]["namespace"] for document in helm.render(scenario).documents} == {"games"}
 
 
@@ -86,7 +86,7 @@ def test_the_chart_is_of_the_gateways_version() -> None:
 
 
 def test_the_caller_of_the_manifests_lets_nobody_in() -> None:
-    """Whoever applies the manifests unread has opened nothing: no token is known that hashes to zeros."""
+    """Manifests that are applied unread are closed to all: no token hashes to zeros."""
     config = tomllib.loads(yaml.safe_load((MANIFESTS / "configmap.yaml").read_text())["data"]["gateway.toml"])
 
     assert [caller["token_sha256"] for caller in config["callers"]] == ["0" * 64]

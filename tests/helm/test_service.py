@@ -79,7 +79,7 @@ def test_only_the_gateways_group_reads_secrets(helm: Helm) -> None:
 
 
 def test_of_a_secret_only_the_key_is_mounted(helm: Helm) -> None:
-    """What else is in the Secret stays out of the pod."""
+    """Other keys of the Secret stay out of the pod."""
     (volume,) = [volume for volume in helm.render().pod()["spec"]["volumes"] if "secret" in volume]
 
     assert volume["secret"]["items"] == [{"key": "seller-key", "path": "seller-key"}]
@@ -107,7 +107,7 @@ def test_the_gateway_reads_both_keys_where_they_are_mounted(helm: Helm) -> None:
 
 
 def test_without_another_key_there_is_no_word_of_one(helm: Helm) -> None:
-    """Most of the time there is one key."""
+    """The environment names the file of a second key only when there is one."""
     assert "OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY_FILE" not in helm.render().env()
 
 
@@ -135,7 +135,7 @@ def test_a_new_configuration_restarts_the_pods(helm: Helm) -> None:
 
 
 def test_another_port_of_the_service_restarts_nothing(helm: Helm) -> None:
-    """What says nothing about the configuration leaves its checksum alone."""
+    """A change that leaves the configuration as it is leaves its checksum as it is."""
     before = helm.render().pod()["metadata"]["annotations"]
 
     assert helm.render(merged(SERVICE, {"service": {"port": 80}})).pod()["metadata"]["annotations"] == before
@@ -224,7 +224,7 @@ def test_callers_reach_questions_only(helm: Helm) -> None:
 
 
 def test_an_empty_list_of_callers_means_nobody(helm: Helm) -> None:
-    """A rule without peers would mean everybody, so there is none."""
+    """A rule without peers would allow all pods, so there is no rule."""
     policy = helm.render(merged(SERVICE, {"networkPolicy": {"callers": []}})).one("NetworkPolicy")
 
     assert [rule["ports"] for rule in policy["spec"]["ingress"]] == [[{"port": "operations"}]]
@@ -258,7 +258,7 @@ def test_without_redis_nothing_leads_there(helm: Helm) -> None:
 
 
 def test_a_digest_beats_the_tag(helm: Helm) -> None:
-    """What cannot be moved wins."""
+    """A digest names exactly one image, while a tag can be moved."""
     digest = f"sha256:{'0' * 64}"
     container = helm.render(merged(SERVICE, {"image": {"digest": digest, "tag": "1"}})).gateway()
 

@@ -66,7 +66,7 @@ def test_both_see_the_socket(helm: Helm, game_server: Path) -> None:
 
 
 def test_loopback_needs_no_volume_of_the_game_server(helm: Helm, game_server: Path) -> None:
-    """Nothing of the gateway is mounted into the game server."""
+    """The game server's container mounts nothing of the gateway's."""
     game, *_ = _render(helm, game_server, listen="loopback").pod()["spec"]["containers"]
 
     assert "volumeMounts" not in game
@@ -77,7 +77,7 @@ def test_loopback_needs_no_volume_of_the_game_server(helm: Helm, game_server: Pa
     [("loopback", "http://127.0.0.1:8080"), ("unixSocket", "unix:/run/ownership-gateway/gateway.sock")],
 )
 def test_the_game_server_is_told_where_to_ask(helm: Helm, game_server: Path, listen: str, url: str) -> None:
-    """One template gives the address, whichever way it is."""
+    """One template gives the address, on loopback and on a Unix socket."""
     game, *_ = _render(helm, game_server, listen=listen).pod()["spec"]["containers"]
 
     assert game["env"] == [{"name": "OWNERSHIP_URL", "value": url}]
@@ -122,7 +122,7 @@ def test_the_pod_monitor_names_a_port_of_the_pod(helm: Helm, game_server: Path) 
 
 @pytest.mark.parametrize(("form", "seconds"), [("native", 0), ("container", 5)])
 def test_draining(helm: Helm, game_server: Path, tmp_path: Path, form: str, seconds: int) -> None:
-    """A native sidecar is stopped when nobody is left to ask; a plain container together with those who ask."""
+    """A native sidecar is stopped after the game server; a plain container is stopped together with it."""
     assert _settings(helm, game_server, tmp_path, form=form).drain_seconds == seconds
 
 
@@ -135,7 +135,7 @@ def test_a_new_configuration_restarts_the_pod(helm: Helm, game_server: Path) -> 
 
 
 def test_both_helms_render_the_same(helms: dict[str, Helm], game_server: Path) -> None:
-    """It does not matter which Helm an operator has."""
+    """Helm 3 and Helm 4 render the same objects."""
     assert helms["3"].render({}, chart=game_server).documents == helms["4"].render({}, chart=game_server).documents
 
 
