@@ -1,4 +1,4 @@
-"""`POST /admin/invalidate`: who may, what is forgotten, what is logged about it."""
+"""`POST /admin/invalidate`: the right to it, its effect, and its log line."""
 
 import json
 from datetime import timedelta
@@ -49,7 +49,7 @@ FORGETS_OTHER_GAME: dict[str, Any] = {"game": 4}
 async def test_the_store_is_asked_again_about_a_subject(
     variant: Variant[dict[str, Any]], open_with: Open, method: Method
 ) -> None:
-    """And what it says then is remembered as ever."""
+    """The store is asked again, and its answer is cached as usual."""
     gateway = await open_with(X_MOON + "[games.sun-garden]\nid = 4\n")
     field, credential = SUBJECTS[method]
     await gateway.ask(method, credential)
@@ -64,7 +64,7 @@ async def test_the_store_is_asked_again_about_a_subject(
 
 
 async def test_a_url_names_the_key_in_it(gateway: Asker) -> None:
-    """Support pastes what the player sent."""
+    """Support pastes the URL that the player sent."""
     await gateway.key(seed.OWNER_KEY)
 
     await invalidate(gateway, download_key=f"https://leafo.itch.io/x-moon/download/{seed.OWNER_KEY}")
@@ -73,7 +73,7 @@ async def test_a_url_names_the_key_in_it(gateway: Asker) -> None:
 
 
 async def test_a_slug_names_the_game(gateway: Asker) -> None:
-    """As everywhere."""
+    """The game is named by its slug, as everywhere."""
     await gateway.user(seed.OWNER_ID)
 
     response = await invalidate(gateway, game="x-moon", user_id=seed.OWNER_ID)
@@ -92,7 +92,7 @@ async def test_others_stay_known(gateway: Asker) -> None:
 
 
 async def test_without_a_subject_it_is_the_whole_game(open_with: Open) -> None:
-    """Everybody, by whatever credential; another game stays known."""
+    """All players of the game, by any credential; another game stays known."""
     gateway = await open_with("")
     asked: list[tuple[Method, str | int]] = [
         (Method.DOWNLOAD_KEY, seed.OWNER_KEY),
@@ -110,7 +110,7 @@ async def test_without_a_subject_it_is_the_whole_game(open_with: Open) -> None:
 
 
 async def test_a_refund_shows_at_once(gateway: Asker, clock: FakeClock) -> None:
-    """What it is for."""
+    """A refund shows in the next answer after the invalidation."""
     gateway.sandbox.world.buy([3], user_id=seed.STRANGER_ID)
     await gateway.user(seed.STRANGER_ID)
     gateway.sandbox.world.refund(max(gateway.sandbox.world.purchases))
@@ -123,7 +123,7 @@ async def test_a_refund_shows_at_once(gateway: Asker, clock: FakeClock) -> None:
 
 
 async def test_an_outage_does_not_bring_it_back(gateway: Asker, clock: FakeClock) -> None:
-    """It is unknown, which is not `not_owned`; others keep their grace."""
+    """An invalidated player is unknown during an outage, which is not `not_owned`; others keep their grace."""
     await gateway.key(seed.OWNER_KEY)
     await gateway.key(seed.SHORT_KEY)
     clock.jump(timedelta(hours=2))
@@ -137,14 +137,14 @@ async def test_an_outage_does_not_bring_it_back(gateway: Asker, clock: FakeClock
 
 
 async def test_the_store_is_not_asked_for_it(gateway: Asker) -> None:
-    """Forgetting costs nothing; the next question does."""
+    """Invalidating costs no request to the store; the next question does."""
     await invalidate(gateway, user_id=seed.OWNER_ID)
 
     assert store_calls(gateway.sandbox) == 0
 
 
 async def test_the_answer_says_what_was_forgotten(gateway: Asker) -> None:
-    """The subject by its fingerprint, which stands in the log too, and since when."""
+    """The answer has the subject's fingerprint, as in the log, and the time of the invalidation."""
     response = await invalidate(gateway, user_id=seed.OWNER_ID)
 
     await gateway.user(seed.OWNER_ID)
@@ -158,7 +158,7 @@ async def test_the_answer_says_what_was_forgotten(gateway: Asker) -> None:
 
 
 async def test_the_answer_about_a_game_names_nobody(gateway: Asker) -> None:
-    """There is no subject."""
+    """The answer about a whole game has no subject."""
     assert (await invalidate(gateway)).json()["subject"] is None
 
 
@@ -178,7 +178,7 @@ async def test_the_answer_about_a_game_names_nobody(gateway: Asker) -> None:
 async def test_it_needs_the_right_and_the_game(
     open_with: Open, token: str | None, status: int, code: str | None
 ) -> None:
-    """Both; whoever lacks one changes nothing."""
+    """A caller that lacks the right or the game changes nothing."""
     gateway = await open_with(CALLERS)
     await gateway.user(seed.OWNER_ID, token=LOBBY)
 
@@ -190,7 +190,7 @@ async def test_it_needs_the_right_and_the_game(
 
 
 async def test_it_counts_against_the_callers_rate(open_with: Open) -> None:
-    """A stolen token cannot make the gateway forget without end."""
+    """The rate bounds the harm that a stolen token can do."""
     gateway = await open_with(CALLERS)
 
     answers = [await invalidate(gateway, SLOW, user_id=number) for number in range(1, 4)]
@@ -199,7 +199,7 @@ async def test_it_counts_against_the_callers_rate(open_with: Open) -> None:
 
 
 async def test_the_local_caller_may(gateway: Asker) -> None:
-    """Whoever reaches a gateway without callers sits beside it."""
+    """The caller of a gateway without callers is on the same machine."""
     assert (await invalidate(gateway, user_id=seed.OWNER_ID)).status_code == 200
 
 
@@ -235,7 +235,7 @@ async def test_the_local_caller_may(gateway: Asker) -> None:
 async def test_bad_bodies_change_nothing(
     gateway: Asker, body: object, status: int, code: str, pointer: str | None
 ) -> None:
-    """They are told what is wrong, and where."""
+    """The problem says what is wrong, and where."""
     await gateway.user(seed.OWNER_ID)
 
     response = await gateway.http.post(INVALIDATE_PATH, json=body)
@@ -256,7 +256,7 @@ async def test_bad_bodies_change_nothing(
     ],
 )
 async def test_what_cannot_be_read_is_refused(gateway: Asker, content: bytes, media_type: str, status: int) -> None:
-    """As with questions; above all a body that breaks off is not the whole game."""
+    """A body that breaks off, above all, is not taken for the whole game."""
     response = await gateway.http.post(INVALIDATE_PATH, content=content, headers={"content-type": media_type})
 
     assert response.status_code == status
@@ -275,7 +275,7 @@ async def test_refusals_are_counted(gateway: Asker) -> None:
 
 @pytest.mark.parametrize("method", SUBJECTS)
 async def test_it_leaves_a_line_in_the_log(open_with: Open, method: Method) -> None:
-    """Who, what, in which request; the subject by its fingerprint alone."""
+    """The line has the caller, the request, and the subject, by its fingerprint alone."""
     gateway = await open_with(CALLERS)
     field, credential = SUBJECTS[method]
 
@@ -297,7 +297,7 @@ async def test_it_leaves_a_line_in_the_log(open_with: Open, method: Method) -> N
 
 
 async def test_the_log_says_nothing_of_a_subject_where_there_is_none(gateway: Asker, log: LogLines) -> None:
-    """The whole game was meant."""
+    """The log line about a whole game has no subject."""
     await invalidate(gateway)
 
     assert (await log.line("invalidated")).get("subject") is None
@@ -307,7 +307,7 @@ async def test_the_log_says_nothing_of_a_subject_where_there_is_none(gateway: As
 
 
 async def test_the_description_holds_it(gateway: Asker) -> None:
-    """Every status, and the bodies of both ways."""
+    """The description has every status, and the bodies for a subject and for a whole game."""
     described = (await gateway.http.get("/openapi.json")).json()
     operation: dict[str, Any] = described["paths"][INVALIDATE_PATH]["post"]
 

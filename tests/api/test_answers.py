@@ -1,4 +1,4 @@
-"""What callers are answered, to the last field and header."""
+"""The answers to callers, to the last field and header."""
 
 import re
 from datetime import timedelta
@@ -29,7 +29,7 @@ AMOS = {"id": 1994, "username": "amos", "display_name": "Amos"}
 
 
 def but_for_ids(response: httpx.Response) -> dict[str, Any]:
-    """Return the body without what is different in every answer: the ids, and when a staggered freshness ends."""
+    """Return the body without the parts that differ in every answer: the ids, and the end of a staggered freshness."""
     body: dict[str, Any] = response.json()
     for name in ("decision_id", "fresh_until"):
         body.pop(name)
@@ -57,7 +57,7 @@ async def test_owned_answer_has_exactly_these_fields(gateway: Asker) -> None:
 
 
 async def test_owned_answer_is_fresh_for_an_hour_give_or_take(gateway: Asker) -> None:
-    """Freshness is staggered by ten per cent, so that not everything runs out at once."""
+    """Freshness is staggered by ten per cent, so that not everything expires at once."""
     fresh_until = (await gateway.key(seed.OWNER_KEY)).json()["fresh_until"]
 
     assert "2026-11-20T14:57:11Z" <= fresh_until <= "2026-11-20T15:09:11Z"
@@ -86,7 +86,7 @@ async def test_not_owned_answer_has_exactly_these_fields(gateway: Asker) -> None
 
 
 async def test_rejected_answer_has_exactly_these_fields(gateway: Asker) -> None:
-    """The whole body of a `rejected`: nobody was asked, so nothing was observed."""
+    """The whole body of a `rejected`: the store was not asked, so there is no observation."""
     body = (await gateway.key("no key at all")).json()
 
     body.pop("decision_id")
@@ -135,7 +135,7 @@ async def test_banned_answer_has_exactly_these_fields(open_with: Open) -> None:
 
 
 async def test_word_about_a_jwt_shows_when_its_player_was_found_out(open_with: Open) -> None:
-    """A ban by JWT rests on what the store said about whose JWT it is."""
+    """A ban by JWT rests on the store's answer about whose JWT it is."""
     gateway = await open_with(X_MOON + "ban_user_ids = [1994]\n")
     jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
 
@@ -163,7 +163,7 @@ async def test_operators_word_decides(open_with: Open, toml: str, user_id: int, 
 
 @pytest.mark.parametrize("user_id", [seed.OWNER_ID, seed.STRANGER_ID, seed.SELLER_ID])
 async def test_word_of_the_operator_costs_the_store_nothing(open_with: Open, user_id: int) -> None:
-    """A ban and a grant are known without asking anybody."""
+    """A ban and a grant are known without a request to the store."""
     gateway = await open_with(X_MOON + "grant_user_ids = [2007]\nban_user_ids = [1994]\n")
 
     await gateway.user(user_id)
@@ -230,7 +230,7 @@ async def test_remembered_answer_says_how_old_it_is(gateway: Asker, clock: FakeC
 
 
 async def test_answer_that_nobody_was_asked_for_has_no_age(gateway: Asker) -> None:
-    """There is no observation that it could be as old as."""
+    """An answer without an observation has no age."""
     headers = (await gateway.key("no key at all")).headers
 
     assert "age" not in headers
@@ -249,7 +249,7 @@ async def test_answer_is_json(gateway: Asker) -> None:
 
 @pytest.mark.parametrize("shape", ["not json", "by shape", "operator", "unknown", "owned"])
 async def test_sandbox_elsewhere_is_named_in_every_answer(open_with: Open, clock: FakeClock, shape: str) -> None:
-    """Whoever points the gateway at a sandbox by its address can never take its answers for the store's."""
+    """A gateway that is pointed at a sandbox by its address marks every answer as the sandbox's."""
     async with sandbox_alone(clock) as (_, base_url):
         gateway = await open_with(pointing_at(base_url) + X_MOON + "grant_user_ids = [2007]\n", sandbox=False)
         await until_learned(gateway.gateway)
@@ -266,7 +266,7 @@ async def test_sandbox_elsewhere_is_named_in_every_answer(open_with: Open, clock
 
 
 async def test_one_line_tells_of_each_question(gateway: Asker, log: LogLines) -> None:
-    """The line that support looks for, to the last field."""
+    """The log line of a question, to the last field."""
     response = await gateway.http.post(
         "/verify/download-key",
         json={"game": 3, "download_key": seed.OWNER_KEY},

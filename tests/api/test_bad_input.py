@@ -1,4 +1,4 @@
-"""Whatever is sent, it gets a clear answer, costs the store nothing, and is never repeated."""
+"""Any bad input gets a clear answer that does not repeat it, and costs the store nothing."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ def in_bytes(body: object) -> bytes:
 
 
 def jwt_of(header: object, claims: object, signature: str = "c2ln") -> str:
-    """Return a JWT of anything."""
+    """Return a JWT with this header and these claims."""
     parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (header, claims)]
     return ".".join([*parts, signature])
 
@@ -306,7 +306,7 @@ async def test_only_json_is_taken(gateway: Asker, media_type: str, status: int) 
 
 @pytest.mark.parametrize("path", [*PATHS.values(), "/verify/batch"])
 async def test_body_without_a_media_type_is_refused(gateway: Asker, path: str) -> None:
-    """Nobody guesses what a body is."""
+    """A body of unknown type is not parsed."""
     response = await gateway.http.post(path, content=b"{}")
 
     assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
@@ -347,7 +347,7 @@ async def test_body_may_have_16_kib_and_no_more(gateway: Asker, length: int, sta
 
 
 async def test_key_of_40_kb_is_too_large(gateway: Asker) -> None:
-    """Such a key is refused before anybody looks at it."""
+    """A key of such a size is refused unread."""
     assert (await gateway.key("a" * 40_000)).status_code == 413
 
 

@@ -52,7 +52,7 @@ async def test_every_method_may_be_asked(gateway: Asker) -> None:
 
 
 async def test_bug_in_one_item_is_that_ones_alone(open_with: Open, log: LogLines) -> None:
-    """Also one that shows only once the store was asked: the others have their answers."""
+    """A bug fails one item, even after the store was asked: the others have their answers."""
 
     def broken(request: httpx.Request) -> httpx.Response:
         if "download_key=broken" in str(request.url):
@@ -72,7 +72,7 @@ async def test_bug_in_one_item_is_that_ones_alone(open_with: Open, log: LogLines
 
 
 async def test_results_come_in_the_order_asked(gateway: Asker) -> None:
-    """Whatever takes longer, order and ids stay."""
+    """Order and ids stay, however long each item takes."""
     names = ["z", "7", "a", "Ä", "m/1"]
 
     response = await gateway.batch(*(key_item(name) for name in names))
@@ -138,7 +138,7 @@ async def test_problem_of_an_item_points_into_the_batch(gateway: Asker) -> None:
 
 
 async def test_problem_of_an_address_points_into_the_batch(gateway: Asker) -> None:
-    """So do those found later than by reading."""
+    """A malformed address is found later than other mistakes, and its pointer starts at the body too."""
     response = await gateway.batch({"id": "a", "method": "email", "game": 3, "email": "nobody"})
 
     problem = response.json()["results"][0]["problem"]
@@ -157,7 +157,7 @@ async def test_problem_of_a_silent_store_says_when_to_come_back(gateway: Asker) 
 
 @pytest.mark.parametrize("fields", [{}, {"max_age": 0}])
 async def test_equal_questions_cost_one_look_up(gateway: Asker, fields: dict[str, object]) -> None:
-    """A hundred times the same question: the store is asked once, also by those who accept nothing old."""
+    """A hundred times the same question, even with `max_age=0`: the store is asked once."""
     response = await gateway.batch(*(user_item(str(number), seed.OWNER_ID, **fields) for number in range(100)))
 
     assert set(statuses(response).values()) == {200}
@@ -227,7 +227,7 @@ async def test_batch_that_is_refused_asks_nobody(gateway: Asker) -> None:
 
 
 async def test_deadline_is_each_items_own(gateway: Asker, clock: FakeClock) -> None:
-    """What is known is answered; who gave no time gets no answer."""
+    """A known item is answered; an item that allows no look-up gets no answer."""
     await gateway.key(seed.OWNER_KEY)
     clock.jump(timedelta(seconds=1))
 

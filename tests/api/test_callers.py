@@ -1,4 +1,4 @@
-"""Who may ask what, and how often."""
+"""The rights and limits of callers."""
 
 import asyncio
 from datetime import timedelta
@@ -19,7 +19,7 @@ TWO_GAMES = X_MOON + "\n[games.sun-garden]\nid = 4\n"
 
 
 async def test_lines_name_the_caller(open_with: Open, log: LogLines) -> None:
-    """Support can tell who asked."""
+    """Support can see the caller in every line."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY) + caller_lines("other", OTHER))
 
     await gateway.key(seed.OWNER_KEY, token=OTHER)
@@ -68,7 +68,7 @@ async def test_rate_allows_bursts_of_twice_itself(open_with: Open) -> None:
 
 
 async def test_one_caller_spends_nothing_of_another(open_with: Open) -> None:
-    """Whoever is over its rate keeps nobody else from asking."""
+    """A caller over its rate does not keep others from asking."""
     gateway = await open_with(
         X_MOON + caller_lines("lobby", LOBBY, rate="0.5") + caller_lines("other", OTHER, rate="0.5")
     )
@@ -115,7 +115,7 @@ async def test_guessing_many_keys_at_once_costs_no_more(open_with: Open) -> None
 
 
 async def test_guessing_with_a_deadline_too_short_costs_no_more(open_with: Open) -> None:
-    """Who does not wait for the answer has asked the store all the same."""
+    """A question whose deadline is too short has cost the store a request all the same."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="2"))
     befall(gateway.sandbox, latency_ms=1_000)
     statuses = [await impatient(gateway, f"guessed-key-{number:028}") for number in range(4)]
@@ -125,7 +125,7 @@ async def test_guessing_with_a_deadline_too_short_costs_no_more(open_with: Open)
 
 
 async def impatient(gateway: Asker, key: str, **more: int) -> int:
-    """Ask with a deadline of 50 ms, which then is over; return the status."""
+    """Ask with a deadline of 50 ms, and let it pass; return the status."""
     before = store_calls(gateway.sandbox)
     asking = asyncio.create_task(gateway.key(key, token=LOBBY, deadline_ms=50, **more))
     await until(lambda: asking.done() or store_calls(gateway.sandbox) > before)
@@ -134,7 +134,7 @@ async def impatient(gateway: Asker, key: str, **more: int) -> int:
 
 
 async def test_known_good_key_passes_while_the_budget_is_spent(open_with: Open) -> None:
-    """Players who own the game do not pay for somebody's guessing."""
+    """Players who own the game do not pay for another client's guessing."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
     await gateway.key(seed.OWNER_KEY, token=LOBBY)
     await gateway.key(seed.REVOKED_KEY, token=LOBBY)
@@ -185,7 +185,7 @@ async def test_jwts_that_nobody_signed_cost_no_more_than_the_budget(open_with: O
 
 
 async def test_jwts_that_are_over_cost_no_more_than_the_budget(open_with: Open) -> None:
-    """Or whoever makes them up would name an end in the past."""
+    """An expired JWT counts as well: made-up JWTs could name any expiry."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
     over = [gateway.sandbox.mint_jwt(seed.OWNER_ID, lifetime=timedelta(seconds=-1 - n)).jwt for n in range(2)]
 
@@ -233,7 +233,7 @@ async def test_known_good_jwt_passes_while_the_budget_is_spent(open_with: Open, 
 async def test_proven_owner_keeps_playing_through_an_outage_while_the_budget_is_spent(
     open_with: Open, clock: FakeClock
 ) -> None:
-    """Grace is not taken away by somebody's guessing."""
+    """Guessing takes no player's grace away."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
     await gateway.key(seed.OWNER_KEY, token=LOBBY)
     clock.jump(timedelta(hours=20))
@@ -246,7 +246,7 @@ async def test_proven_owner_keeps_playing_through_an_outage_while_the_budget_is_
 
 
 async def test_key_that_was_good_longer_ago_than_grace_is_a_guess_again(open_with: Open, clock: FakeClock) -> None:
-    """Nothing is known about it any more."""
+    """After the end of its grace a key is no longer known to be good."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
     await gateway.key(seed.OWNER_KEY, token=LOBBY)
     clock.jump(timedelta(hours=25))
@@ -256,7 +256,7 @@ async def test_key_that_was_good_longer_ago_than_grace_is_a_guess_again(open_wit
 
 
 async def test_key_that_was_good_and_is_revoked_is_a_guess_again(open_with: Open, clock: FakeClock) -> None:
-    """The store's last word counts."""
+    """A key counts as good only as long as the store's last answer was a yes."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
     await gateway.key(seed.OWNER_KEY, token=LOBBY)
     befall(gateway.sandbox, body='{"errors": ["invalid download key"]}')
@@ -368,7 +368,7 @@ async def provoke(gateway: Asker, cause: str) -> int:
 
 
 async def test_forwarded_headers_change_nothing(open_with: Open) -> None:
-    """Whom a limit is counted against does not depend on what anybody can send."""
+    """Headers that any client can send do not change the caller whose limits apply."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, rate="0.5"))
     statuses = []
     for header in ("x-forwarded-for", "x_forwarded_for", "forwarded", "x-real-ip"):

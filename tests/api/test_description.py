@@ -1,4 +1,4 @@
-"""What the description of the API says."""
+"""The OpenAPI description."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""How old an answer may be: the tiers, the caller's limits, and what holds while the store is away."""
+"""The age of answers: the tiers, the caller's limits, and the grace while the store is away."""
 
 import asyncio
 from datetime import timedelta
@@ -28,7 +28,7 @@ HOUR = timedelta(hours=1)
 
 
 async def test_second_question_is_answered_from_memory(gateway: Asker) -> None:
-    """The store is asked once."""
+    """The store is asked only once."""
     first = await gateway.key(seed.OWNER_KEY)
     second = await gateway.key(seed.OWNER_KEY)
 
@@ -37,7 +37,7 @@ async def test_second_question_is_answered_from_memory(gateway: Asker) -> None:
 
 
 async def test_hundred_questions_at_once_cost_one_look_up(gateway: Asker) -> None:
-    """Concurrent equal questions share what the store says."""
+    """Equal questions at the same time share one look-up."""
     answers = await asyncio.gather(*(gateway.key(seed.OWNER_KEY) for _ in range(100)))
 
     assert {answer.json()["outcome"] for answer in answers} == {"owned"}
@@ -46,7 +46,7 @@ async def test_hundred_questions_at_once_cost_one_look_up(gateway: Asker) -> Non
 
 
 async def test_other_gateway_answers_from_redis(empty_redis: Redis, open_with: Open, clock: FakeClock) -> None:
-    """What one gateway has learned, another with the same secret knows too."""
+    """Gateways with the same secret share their observations."""
     async with sandbox_alone(clock) as (sandbox, base_url):
         toml = f'secret = "{SECRET}"\n' + pointing_at(base_url) + X_MOON
         one = await open_with(toml, sandbox=False, redis=empty_redis)
@@ -85,7 +85,7 @@ async def until_kept(redis: Redis) -> None:
 
 
 async def test_max_age_of_zero_asks_the_store_now(gateway: Asker, clock: FakeClock) -> None:
-    """Nothing remembered is good enough for such a caller."""
+    """With `max_age=0` no cached observation is fresh enough."""
     await gateway.key(seed.OWNER_KEY)
     clock.jump(timedelta(milliseconds=1))
 
@@ -99,7 +99,7 @@ async def test_max_age_of_zero_asks_the_store_now(gateway: Asker, clock: FakeClo
 async def test_max_age_bounds_how_old_an_answer_may_be(
     gateway: Asker, clock: FakeClock, max_age: int, cache: str
 ) -> None:
-    """Evidence of ten seconds is used by whoever accepts ten."""
+    """Evidence that is ten seconds old serves a question with `max_age=10`, and not one with less."""
     await gateway.key(seed.OWNER_KEY)
     clock.jump(timedelta(seconds=10))
 
@@ -107,7 +107,7 @@ async def test_max_age_bounds_how_old_an_answer_may_be(
 
 
 async def test_max_age_and_only_if_cached_together_ask_nobody(gateway: Asker, clock: FakeClock) -> None:
-    """What is too old is not answered, and the store is not asked either."""
+    """An observation that is too old gives no answer, and the store is not asked either."""
     await gateway.key(seed.OWNER_KEY)
     clock.jump(timedelta(seconds=10))
 
@@ -124,7 +124,7 @@ async def test_only_if_cached_is_answered_from_what_is_known(gateway: Asker) -> 
 
 
 async def test_store_is_asked_again_before_an_answer_runs_out(gateway: Asker, clock: FakeClock) -> None:
-    """Late in its hour an answer is renewed beside the question that used it."""
+    """Late in its hour an observation is renewed in the background of the question that used it."""
     await gateway.key(seed.OWNER_KEY)
     clock.jump(timedelta(minutes=53))
     gateway.sandbox.journal.clear()
@@ -159,7 +159,7 @@ async def test_purchase_shows_once_the_no_has_run_out(gateway: Asker, clock: Fak
 
 @pytest.mark.parametrize("method", list(Method))
 async def test_proven_owner_keeps_playing_through_an_outage(gateway: Asker, clock: FakeClock, method: Method) -> None:
-    """What was proven is used until its grace ends, and says that it is stale."""
+    """A proof is used until its grace ends, and its answer says that it is stale."""
     credential = await proof_of(gateway, method)
     clock.jump(timedelta(hours=23))
     befall(gateway.sandbox, status=500)
@@ -200,7 +200,7 @@ async def proof_of(gateway: Asker, method: Method) -> str | int:
 
 
 async def test_stale_answers_are_counted(gateway: Asker, clock: FakeClock) -> None:
-    """Operators see how many live on grace."""
+    """The number of players who live on grace is a metric."""
     await gateway.key(seed.OWNER_KEY)
     assert await gateway.metric("stale_served_total", game="x-moon") == 0
     clock.jump(timedelta(hours=2))
@@ -212,7 +212,7 @@ async def test_stale_answers_are_counted(gateway: Asker, clock: FakeClock) -> No
 
 
 async def test_a_no_is_not_stretched_by_an_outage(gateway: Asker, clock: FakeClock) -> None:
-    """Only proof has grace: somebody may have bought the game meanwhile."""
+    """Only a proof has grace: a player without one may have bought the game meanwhile."""
     assert (await gateway.user(seed.STRANGER_ID)).json()["outcome"] == "not_owned"
     clock.jump(timedelta(seconds=46))
     befall(gateway.sandbox, status=500)
@@ -243,7 +243,7 @@ async def test_max_age_beats_grace(gateway: Asker, clock: FakeClock) -> None:
 
 
 async def test_jwt_lets_nobody_in_past_its_end(gateway: Asker, clock: FakeClock) -> None:
-    """An expired JWT is no good, whatever is remembered and however silent the store."""
+    """An expired JWT is no good, with any cached observation and any silence of the store."""
     jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID, lifetime=HOUR).jwt
     assert (await gateway.jwt(jwt)).json()["outcome"] == "owned"
     clock.jump(HOUR)
@@ -253,7 +253,7 @@ async def test_jwt_lets_nobody_in_past_its_end(gateway: Asker, clock: FakeClock)
 
 
 async def test_lifetimes_are_those_of_the_game(open_with: Open, clock: FakeClock) -> None:
-    """What the operator set for a game is what its answers say."""
+    """The game's own lifetimes show in its answers."""
     gateway = await open_with(X_MOON + "owned_fresh_seconds = 60\ngrace_seconds = 120\nnot_owned_seconds = 2\n")
 
     owned = (await gateway.key(seed.OWNER_KEY)).json()

@@ -1,4 +1,4 @@
-"""While one of the seller's keys replaces the other, nobody notices but the operator."""
+"""While one of the seller's keys replaces the other, every question is answered, and only the operator is told."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -47,7 +47,7 @@ async def test_the_next_key_takes_over_at_once(open_with: Open, world: tuple[San
 
 
 async def test_without_a_next_key_it_is_nobodys_loss(open_with: Open, world: tuple[Sandbox, str]) -> None:
-    """Who is not known yet is told to come back; that is neither yes nor no."""
+    """A player who is not known yet is told to come back, which is neither yes nor no."""
     sandbox, base_url = world
     gateway = await open_with(pointing_at(base_url) + X_MOON, sandbox=False)
     await until_learned(gateway.gateway)
@@ -61,7 +61,7 @@ async def test_without_a_next_key_it_is_nobodys_loss(open_with: Open, world: tup
 async def test_another_key_in_the_file_is_used_without_a_restart(
     open_with: Open, world: tuple[Sandbox, str], tmp_path: Path, clock: FakeClock, log: LogLines
 ) -> None:
-    """Within a second, and the store is then asked anew whose key it is."""
+    """The new key is used within a second, and the store is asked whose it is."""
     sandbox, base_url = world
     file = tmp_path / "api-key"
     file.write_text(seed.SELLER_KEY)

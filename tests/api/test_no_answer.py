@@ -62,7 +62,7 @@ async def test_once_the_store_is_well_the_question_is_answered(gateway: Asker, c
 
 
 async def test_game_of_somebody_else_is_not_accessible(open_with: Open) -> None:
-    """Our key cannot see it, which says nothing about the player."""
+    """A game that our key cannot see says nothing about the player."""
     gateway = await open_with("")
 
     assert (await gateway.key(NEW_KEY, game=seed.FOREIGN_GAME_ID)).json()["reason"] == "game_not_accessible"

@@ -1,4 +1,4 @@
-"""What operators and orchestrators ask."""
+"""The endpoints for operators and orchestrators."""
 
 from importlib.metadata import version
 
@@ -19,7 +19,7 @@ async def test_livez_says_alive(gateway: Asker) -> None:
 
 
 async def test_readyz_names_its_components(gateway: Asker) -> None:
-    """Health never says just yes or no."""
+    """Health lists the state of each component."""
     response = await gateway.http.get("/readyz")
 
     assert (response.status_code, response.json()) == (
@@ -89,7 +89,7 @@ async def test_metrics_are_prometheus_text(gateway: Asker) -> None:
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/version", "/openapi.json"])
 async def test_operations_need_no_caller(open_with: Open, path: str) -> None:
-    """Probes and scrapers have no token; whoever must not reach them is kept away by a listener of its own."""
+    """Probes and scrapers have no token; a listener of their own keeps other clients away."""
     gateway = await open_with(X_MOON + caller_lines("lobby", "ogw_token-of-a-test"))
 
     assert (await gateway.http.get(path)).status_code == 200
@@ -103,7 +103,7 @@ async def test_sandbox_can_be_told_what_to_do_through_the_gateway(gateway: Asker
 
 
 async def test_gateway_of_the_real_store_has_no_sandbox(open_with: Open) -> None:
-    """Nothing there can be made to fail."""
+    """The faults of a sandbox cannot be set on a gateway of the real store."""
     gateway = await open_with(
         '[itch]\napi_key = "a-seller-key-of-a-test"\nbase_url = "http://127.0.0.1:9"\n' + X_MOON, sandbox=False
     )

@@ -1,4 +1,4 @@
-"""Redis may only make things faster: whatever is wrong with it, the answers are the same."""
+"""Redis may only make things faster: with any fault of Redis, the answers are the same."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -51,7 +51,7 @@ async def test_redis_that_is_not_there_changes_nothing(tmp_path: Path) -> None:
 
 
 async def test_redis_that_is_killed_changes_nothing(tmp_path: Path, own_redis: RedisServer) -> None:
-    """Also not in the middle of it all."""
+    """Redis is killed in the middle of the questions."""
     async with with_redis(tmp_path, own_redis.url) as gateway:
         before = await all_answers(gateway)
         own_redis.kill()
@@ -85,7 +85,7 @@ async def test_lost_redis_is_told_and_counted(tmp_path: Path, own_redis: RedisSe
 
 
 async def test_redis_that_comes_back_is_used_again(tmp_path: Path, own_redis: RedisServer) -> None:
-    """Nobody has to restart anything; a second later it is tried."""
+    """Redis is tried again after a second, without a restart of the gateway."""
     clock = FakeClock()
     settings = settings_from(tmp_path, f'secret = "{SECRET}"\n{X_MOON}\n[redis]\nurl = "{own_redis.url}"\n')
     async with opened(settings, clock=clock, log=LogLines()) as gateway:
@@ -116,7 +116,7 @@ async def test_hundred_questions_through_a_dying_redis_are_all_answered(tmp_path
 
 
 async def test_emptied_redis_costs_look_ups_and_nothing_else(tmp_path: Path, own_redis: RedisServer) -> None:
-    """What it forgot is asked again."""
+    """An observation that Redis has lost costs another request to the store."""
     async with with_redis(tmp_path, own_redis.url) as one:
         await all_answers(one)
         own_redis.kill()

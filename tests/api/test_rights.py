@@ -1,4 +1,4 @@
-"""Who is known, and what each right is good for."""
+"""Authentication, and the use of each right."""
 
 import hashlib
 import json
@@ -110,7 +110,7 @@ async def test_missing_scheme_is_named(gateway: Asker, authorization: str | None
 
 @pytest.mark.parametrize("path", [*PATHS.values(), "/verify/batch"])
 async def test_who_asks_comes_before_what_is_asked(gateway: Asker, path: str) -> None:
-    """Nothing about a body is said to somebody unknown."""
+    """An unknown caller learns nothing about its body."""
     assert (await gateway.http.post(path, content=b"{")).status_code == 401
 
 

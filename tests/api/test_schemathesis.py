@@ -58,14 +58,14 @@ def closed_in_the_end() -> Iterator[None]:
 @schema.parametrize()
 @settings(max_examples=40, deadline=None)
 def test_every_response_is_as_described(case: schemathesis.Case[Any]) -> None:
-    """Whatever the description allows or forbids, the answer is one that it describes."""
+    """Any question, allowed by the description or not, gets an answer that is described."""
     give_ids_of_their_own(case.body)
 
     case.call_and_validate(headers={"Authorization": f"Bearer {TOKEN}"})
 
 
 def give_ids_of_their_own(body: Any) -> None:
-    """Rename items of a batch that have an id twice: that none may is the one rule without words in a schema."""
+    """Rename items of a batch whose id stands twice: that rule alone cannot be said in a schema."""
     items = body.get("items") if isinstance(body, dict) else None
     seen: set[str] = set()
     for item in items if isinstance(items, list) else []:

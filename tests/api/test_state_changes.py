@@ -1,4 +1,4 @@
-"""What happens to the gateway as a whole: one line at each change, never a flood, and a metric that keeps it."""
+"""Changes of the gateway's state: one line for each, never a flood, and a metric that shows the state."""
 
 import math
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ KEYS = [f"some-key-of-a-player-{number}" for number in range(5)]
 
 @pytest.fixture
 def events(clock: FakeClock, log: LogLines) -> Iterator[Events]:
-    """Events that nothing has happened to yet, on a log that nobody closes before the test ends."""
+    """Events that nothing has happened to yet, on a log that stays open for the whole test."""
     with logging_into(log, clock=clock) as logs:
         yield Events(metrics=Metrics(games=[], version="0", sandbox=True), log=logs)
 
@@ -66,7 +66,7 @@ async def test_throttling_is_told_once_and_its_end_too(gateway: Asker, clock: Fa
 
 
 async def test_refused_seller_key_is_an_error_once(gateway: Asker, clock: FakeClock, log: LogLines) -> None:
-    """Somebody must act, so it is an error; and once is enough."""
+    """A refused key needs an operator, so it is an error; and once is enough."""
     gateway.sandbox.world.seller_keys[seed.SELLER_KEY] = SellerKeyState(revoked=True)
     for key in KEYS:
         await gateway.key(key)
@@ -92,7 +92,7 @@ async def test_redis_is_found(empty_redis: Redis, open_with: Open, log: LogLines
 
 
 def test_redis_lost_is_a_warning(events: Events, log: LogLines) -> None:
-    """Answers stay right, so nobody has to get up."""
+    """Answers stay right without Redis, so it is a warning."""
     events.redis(up=True)
     events.redis(up=False)
 
@@ -114,7 +114,7 @@ async def test_first_answer_of_the_store_is_no_news(events: Events, log: LogLine
 
 
 async def test_changed_seller_key_is_told(events: Events, log: LogLines) -> None:
-    """Whoever rotates a key sees that it was taken."""
+    """An operator who rotates a key sees that the new one is in use."""
     events.key_reloaded("itch.api_key")
 
     line = await log.line("credential_reloaded")
@@ -122,7 +122,7 @@ async def test_changed_seller_key_is_told(events: Events, log: LogLines) -> None
 
 
 async def test_unreadable_seller_key_is_told(events: Events, log: LogLines) -> None:
-    """The old key stays in use, and somebody must act before it is revoked."""
+    """The old key stays in use, and an operator must act before it is revoked."""
     events.key_unreadable("itch.api_key", "PermissionError")
 
     line = await log.line("credential_unreadable")
@@ -130,7 +130,7 @@ async def test_unreadable_seller_key_is_told(events: Events, log: LogLines) -> N
 
 
 async def test_key_that_takes_over_is_told(events: Events, log: LogLines) -> None:
-    """Nobody has to get up, and somebody should know that the other key is dead."""
+    """The next key works, so it is a warning; an operator should know that the other one is dead."""
     events.key_switched("itch.next_api_key")
 
     line = await log.line("credential_switched")
@@ -138,14 +138,14 @@ async def test_key_that_takes_over_is_told(events: Events, log: LogLines) -> Non
 
 
 async def test_stall_is_told(events: Events, log: LogLines) -> None:
-    """Whatever holds up the loop holds up every caller."""
+    """A stall of the event loop delays every caller."""
     events.stalled(0.71234)
 
     assert (await log.line("event_loop_stalled"))["seconds"] == 0.712
 
 
 async def test_bug_in_a_look_up_is_told_without_its_words(events: Events, log: LogLines) -> None:
-    """Where it was, not what it said: that may be anybody's secret."""
+    """The line has the place of the bug and not its message, which may hold a secret."""
     events.crashed(RuntimeError("canary-7f3a91"))
 
     line = await log.line("bug")

@@ -1,4 +1,4 @@
-"""Each thing that can be wrong with the store, and what callers are told."""
+"""The faults of the store, and the answers to callers during each."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,7 @@ NEW_KEY = seed.MEDIUM_KEY
 
 @pytest.fixture
 def gateway(shared: Asker) -> Asker:
-    """The gateway of this module, which has got over whatever befell it."""
+    """The gateway of this module, without the faults of the test before."""
     shared.sandbox.reset()
     shared.clock.jump(timedelta(minutes=2))
     return shared
@@ -49,7 +49,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("fault", "reason"), FAULTS)
 async def test_fault_of_the_store_is_neither_yes_nor_no(gateway: Asker, fault: dict[str, Any], reason: str) -> None:
-    """Whatever the store does, somebody new is neither let in nor told that they own nothing."""
+    """A new player is neither let in nor told that they own nothing, during any fault of the store."""
     befall(gateway.sandbox, **fault)
 
     response = await gateway.key(NEW_KEY)
