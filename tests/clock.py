@@ -16,11 +16,11 @@ _PAST: Final = 0.0
 _PLENTY_SECONDS: Final = 10.0
 
 _TURNS: Final = 20
-"""How many turns of the event loop a task gets to react to what woke it, before the clock moves on."""
+"""The turns of the event loop in which a task that was woken may react, before the clock moves on."""
 
 
 class FakeClock:
-    """A `Clock`: `advance` moves both its times and wakes, in order, whoever sleeps until then.
+    """A `Clock`: `advance` moves both its times and wakes, in order, the tasks that sleep until then.
 
     `set_back` moves the wall clock alone, as an operator or NTP does.
     """
@@ -41,7 +41,7 @@ class FakeClock:
 
     @property
     def sleepers(self) -> int:
-        """How many tasks are asleep."""
+        """The number of tasks that are asleep."""
         return sum(not woken.done() for _, _, woken in self._sleepers)
 
     async def sleep(self, duration: timedelta) -> None:
@@ -88,7 +88,7 @@ class FakeClock:
         self._move_to(end)
 
     def jump(self, duration: timedelta) -> None:
-        """Move on without waking anybody: for tests in which nobody sleeps."""
+        """Move on without waking any task: for tests in which none sleeps."""
         self._move_to(self._monotonic + duration.total_seconds())
 
     def set_back(self, duration: timedelta) -> None:

@@ -16,7 +16,7 @@ settings.load_profile("untimed")
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """Where the session's Redis is; whoever uses it directly may find what other tests left."""
+    """The URL of the session's Redis, which may hold entries of other tests."""
     server = RedisServer()
     server.start()
     yield server.url
@@ -25,9 +25,9 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 async def empty_redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A plain client of the session's Redis, in which there is nothing yet.
+    """A plain client of the session's Redis, which is empty.
 
-    Gateways that are given it are to be closed before it: ask for it before whatever opens them.
+    Gateways that use it must close before it: ask for it before the fixture that opens them.
     """
     async with Redis.from_url(redis_url) as client:
         await client.flushall()

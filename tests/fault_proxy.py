@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Mode(Enum):
-    """What happens to bytes on their way."""
+    """The treatment of bytes on their way."""
 
     PASS = "pass"
     """They arrive."""
@@ -38,7 +38,7 @@ class FaultProxy:
 
     @property
     def port(self) -> int:
-        """Where to connect to."""
+        """The port to connect to."""
         assert self._server is not None
         port: int = self._server.sockets[0].getsockname()[1]
         return port

@@ -30,7 +30,7 @@ def redis_binary() -> str:
 
 
 def free_port() -> int:
-    """Return a port of loopback on which nobody listens."""
+    """Return a free port of loopback."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -63,7 +63,7 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where it is, without any password."""
+        """The server's URL, without any password."""
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -98,7 +98,7 @@ class RedisServer:
         self.socket_path.unlink(missing_ok=True)
 
     def pause(self) -> None:
-        """Freeze it: connections stay open, and nobody answers."""
+        """Freeze it: connections stay open, and no command is answered."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:

@@ -1,4 +1,4 @@
-"""How much the tests that push hard push: enough for every run, or as much as `OWNERSHIP_SOAK=1` asks for."""
+"""The sizes of the tests that push hard: enough for every run, or as large as `OWNERSHIP_SOAK=1` asks for."""
 
 import os
 from typing import Final
@@ -10,13 +10,13 @@ STRANGERS: Final = 5_000_000 if SOAK else 20_000
 """Questions about players that were never asked about before."""
 
 HOSTILE_REQUESTS: Final = 1_000_000 if SOAK else 2_000
-"""Requests of somebody who wants to be remembered."""
+"""Requests of a caller that tries to be remembered."""
 
 SLOW_SOCKETS: Final = 1_000 if SOAK else 50
 """Connections that say next to nothing."""
 
 STOPS: Final = 100 if SOAK else 3
-"""How often a gateway is stopped under load."""
+"""The number of times that a gateway is stopped under load."""
 
 INTERLEAVINGS: Final = 50_000 if SOAK else 60
 """Orders in which two replicas are asked, told, cut off and restarted."""
@@ -25,7 +25,7 @@ DECISIONS: Final = 500 if SOAK else 10
 """Orders in which the world changes around two gateways that are asked about it."""
 
 STEPS: Final = 40 if SOAK else 20
-"""How long each of these orders is."""
+"""The number of steps in each of these orders."""
 
 CUT_REQUESTS: Final = 20_000 if SOAK else 800
 """Requests of callers of whom a third hang up."""

@@ -68,7 +68,7 @@ async def test_nobody_wakes_too_early() -> None:
 
 
 async def test_a_cancelled_sleeper_is_forgotten() -> None:
-    """A cancelled sleep does not hold up `advance`."""
+    """A sleeper that is cancelled delays no other."""
     clock = FakeClock()
     task = asyncio.ensure_future(clock.sleep(SECOND))
     await asyncio.sleep(0)

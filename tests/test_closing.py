@@ -1,4 +1,4 @@
-"""A gateway that closes while it asks the store reports no failure of the store."""
+"""A gateway that closes raises no alarm asks the store for the requests that no cuts off."""
 
 import asyncio
 from pathlib import Path
@@ -65,7 +65,7 @@ async def test_look_up_cut_off_by_the_end_is_no_outage(tmp_path: Path, clock: Fa
 async def test_look_up_cut_off_by_the_end_is_no_outage_for_the_cluster_either(
     tmp_path: Path, clock: FakeClock, log: LogLines, empty_redis: Redis
 ) -> None:
-    """Replicas that share Redis do not take an unfinished look-up for a failure of the store."""
+    """The cut-off look-up raises no alarm with Redis and its claims either."""
     assert await alarms_at_the_end(tmp_path, clock, log, empty_redis) == []
 
 
