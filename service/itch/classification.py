@@ -1,4 +1,4 @@
-"""What an HTTP answer of the store amounts to: body first, status second, whole strings only.
+"""The classification of the store's HTTP answers: body first, status second, whole strings only.
 
 Everything that is not on the list here is no answer: an unknown string, a page of HTML, a redirect, half a body.
 """
@@ -75,8 +75,8 @@ _SCOPE_MISSING: Final = re.compile(r"api key does not permit `[a-z0-9:_-]+`", re
 def classify(answer: Answer, *, bearer: Bearer, now: datetime) -> JsonObject | No:
     """Return the body of a normal answer, or the store's no. Raises `NoAnswer` for everything else.
 
-    `bearer` is whose credential was sent: "invalid key" is an alarm about the seller's, and a plain refusal of a
-    player's.
+    `bearer` is the owner of the credential that was sent: "invalid key" is an alarm about the seller's, and a plain
+    refusal of a player's.
     """
     body = _json_object(answer)
     if body is None:

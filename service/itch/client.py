@@ -1,4 +1,4 @@
-"""Who asks the store over HTTP, and how to have one without waiting for its libraries.
+"""The interface of the store's HTTP client, and one that is opened in the background.
 
 httpx, aiohttp and PyJWT take a third of the time to start, most of it to be imported, and nothing needs them before the
 store is asked. The gateway itself is the first to ask, right after it has started.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # a name for the type checker alone: importing it is what is 
     import httpx
 
 Network: TypeAlias = "httpx.AsyncBaseTransport | None"
-"""What stands in the network's place; None is the network itself."""
+"""A stand-in for the network; None is the network itself."""
 
 
 class Client(Protocol):
@@ -32,8 +32,8 @@ class Client(Protocol):
 class OpenedWhenAsked:
     """A client that `open_it` makes for the first request, in a thread of its own: meanwhile the event loop turns.
 
-    Requests that come before it is open share the wait; whoever gives it up takes the client from nobody else. If it
-    cannot be opened, they all learn why, and the next request tries again. What was never asked is never opened.
+    Requests that come before it is open share the wait, and cancelling one of them cancels no other. If the client
+    cannot be opened, all of them fail with the reason, and the next request tries again. Closing opens no client.
     """
 
     def __init__(self, open_it: Callable[[], Client]) -> None:
@@ -41,7 +41,7 @@ class OpenedWhenAsked:
         self._opening: asyncio.Task[Client] | None = None
 
     async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:
-        """Return what the client returns."""
+        """Ask the client, once it is open."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
         client = await asyncio.shield(self._opening)
@@ -62,7 +62,7 @@ class OpenedWhenAsked:
 
 
 def store_client(*, base_url: str, user_agent: str, network: Network) -> Client:
-    """Return a client of the store: at once where something stands in the network's place, else when it is asked."""
+    """Return a client of the store: an open one with a stand-in for the network, else one that opens when asked."""
     open_it = partial(_import_and_open, base_url, user_agent, network)
     return OpenedWhenAsked(open_it) if network is None else open_it()
 

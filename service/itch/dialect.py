@@ -1,4 +1,4 @@
-"""The two forms of one API: where things are, and how dates are written. See docs/itch.md."""
+"""The two forms of one API: its paths and its dates. See docs/itch.md."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from service.ownership import GameId
 
 
 class Endpoint(StrEnum):
-    """What is asked of the store."""
+    """The store's endpoints."""
 
     PROFILE = "profile"
     GAMES = "games"
@@ -20,7 +20,7 @@ class Endpoint(StrEnum):
 
 
 class Bearer(StrEnum):
-    """Whose credential a request carries."""
+    """The owner of the credential that a request carries."""
 
     SELLER = "seller"
     PLAYER = "player"

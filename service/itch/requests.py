@@ -26,7 +26,7 @@ _NOTHING: Final[Mapping[str, str]] = {}
 
 
 class StoreObserver(Protocol):
-    """What the outside learns of the requests."""
+    """A listener for the requests to the store, and for changes that they show."""
 
     def requested(self, endpoint: Endpoint, result: str, seconds: float) -> None:
         """One request ended. `result` is from the closed set that `StoreRequests` names."""
@@ -60,7 +60,7 @@ class StoreRequests:
         self._observer = observer
         self.sandbox_seen = False
         self.clock_skew: timedelta | None = None
-        """How far the store's clock is ahead of ours, by its last answer; None while none has told."""
+        """The lead of the store's clock over ours, by its last answer with a date; None before the first."""
 
     async def as_seller(
         self,
@@ -73,7 +73,7 @@ class StoreRequests:
     ) -> JsonObject | No:
         """Ask with the seller's key, or with the other one if the store refuses it.
 
-        Raises `NoAnswer` when the store says nothing usable until `give_up_at` (monotonic).
+        Raises `NoAnswer` if the store gives no usable answer until `give_up_at` (monotonic).
         """
         path = self._dialect.path(endpoint, Bearer.SELLER, game_id)
         key = self._seller_key.current()
@@ -104,7 +104,7 @@ class StoreRequests:
     ) -> JsonObject | No:
         """Ask with a player's JWT and nothing else.
 
-        Raises `NoAnswer` when the store says nothing usable until `give_up_at` (monotonic).
+        Raises `NoAnswer` if the store gives no usable answer until `give_up_at` (monotonic).
         """
         path = self._dialect.path(endpoint, Bearer.PLAYER)
         return await self._ask(

@@ -11,7 +11,7 @@ from service.secret import SellerKey
 _LOOK_EVERY: Final = 1.0
 _TRY_DEAD_KEY_EVERY: Final = 5.0
 _DEAD_FOR_NOW: Final = 2 * _TRY_DEAD_KEY_EVERY
-"""Whatever was refused longer ago than this is worth a try when the other key fails."""
+"""A key that was refused longer ago than this is worth a try when the other key fails."""
 
 
 class KeySlot:
@@ -80,7 +80,7 @@ class SellerKeyRing:
         if self._next_try_at is not None:
             if now < self._next_try_at:
                 raise GatewayCredentialRefused("itch.io refused the seller's API key a moment ago")
-            # Whoever comes first tries it for all.
+            # The first question after the wait tries it for all.
             self._next_try_at = now + _TRY_DEAD_KEY_EVERY
         return self._best().key
 
@@ -119,7 +119,7 @@ class SellerKeyRing:
         return any(slot.key == key for slot in self._slots)
 
     def _best(self) -> KeySlot:
-        """The one in use, unless it was refused; then one that was not, or whose refusal is longest ago."""
+        """The key in use, unless it was refused; else one that was not, or the one whose refusal is longest ago."""
         return min(self._slots, key=lambda slot: (slot.refused_at or 0.0, slot is not self._in_use))
 
     def _look(self, now: float) -> None:
@@ -138,7 +138,7 @@ class SellerKeyRing:
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:
-    """What changes when the file or who may read it does; a mounted secret is replaced as a whole, through a link."""
+    """A stamp that changes with the file and its permissions; a mounted secret is replaced whole, through a link."""
     try:
         status = file.stat()
     except OSError:

@@ -48,18 +48,18 @@ class ItchSource:
 
     @property
     def sandbox_seen(self) -> bool:
-        """Whether what answers is a sandbox, as far as it has answered."""
+        """Whether the store is a sandbox, by its answers so far."""
         return self._requests.sandbox_seen
 
     @property
     def clock_skew(self) -> timedelta | None:
-        """How far the store's clock is ahead of ours, to the second; None while it has not told the time."""
+        """The lead of the store's clock over ours, in whole seconds; None until an answer has had a date."""
         return self._requests.clock_skew
 
     async def look_up(
         self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
     ) -> Evidence:
-        """Return what the store says about the subject and the game; empty evidence means it said no."""
+        """Return the store's evidence about the subject and the game; empty evidence is a no."""
         observed_at, give_up_at = self._clock.now(), self._give_up_at()
         key = await self._key(game_id, subject, priority, give_up_at)
         proofs: tuple[Proof, ...] = () if key is None else (key.proof,)
@@ -69,7 +69,7 @@ class ItchSource:
         return Evidence(observed_at, proofs, owner, sandbox=self._requests.sandbox_seen)
 
     async def identify(self, jwt: AppJwt, *, priority: Priority) -> Identity | Refusal:
-        """Return whose the JWT is; its own claims, once the store has accepted it, can only restrict that."""
+        """Return the owner of the JWT; its own claims, once the store has accepted it, can only restrict that."""
         observed_at = self._clock.now()
         try:
             body = await self._requests.as_player(
@@ -94,7 +94,7 @@ class ItchSource:
         return Identity(observed_at, user.player, user.press, claims.expires_at, only_game, sandbox)
 
     async def identify_seller(self) -> Identity:
-        """Return whose the seller's key is, as known from then on.
+        """Return the seller's account, which is known without a request from then on.
 
         An answer to a key that was replaced meanwhile is about another account: then the store is asked again.
         """
@@ -112,7 +112,7 @@ class ItchSource:
         return self._seller
 
     def forget_seller(self) -> None:
-        """Another key may belong to another account; what is being asked with the old one counts no more."""
+        """Forget the seller's account, also for requests under way: another key may belong to another account."""
         self._seller = None
         self._key_changes += 1
 

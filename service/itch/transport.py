@@ -1,4 +1,4 @@
-"""One HTTP request to the store: what is sent, what is read, and how every failure is named.
+"""One HTTP request to the store: the request sent, the answer read, and the exception for every failure.
 
 Nothing raised here carries a URL, a header or a body: the driver's exceptions do, and they stop here.
 """
@@ -86,7 +86,7 @@ def _transport() -> AiohttpTransport:
     def open_session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             # A new connection for each request: aiohttp takes bytes that a kept one received while idle for the next
-            # answer, and a no names nobody, so that one stray no would be answered to the wrong player from then on.
+            # answer, and a no names no player, so that one stray no would be the wrong player's answer from then on.
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=_tls(), force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -99,7 +99,7 @@ def _transport() -> AiohttpTransport:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Whom to trust, read once: it takes 15 ms, and both clients trust the same."""
+    """The trusted certificates, read once: it takes 15 ms, and both clients trust the same."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

@@ -1,8 +1,8 @@
-"""What a JWT says of itself. It cannot be verified here: itch.io signs with a secret that only itch.io has.
+"""The claims of a JWT. They cannot be verified here: itch.io signs with a secret that only itch.io has.
 
-So nothing is ever granted from it. Once the store has accepted exactly these bytes, what they say may *restrict* the
-answer: an earlier expiry, another user, another game. A claim that would restrict and cannot be read restricts all: who
-wrote `1995.0` or `[1995]` meant somebody, and to pass over it would let anybody in.
+So nothing is ever granted from them. Once the store has accepted exactly these bytes, they may *restrict* the answer:
+an earlier expiry, another user, another game. A claim that would restrict and cannot be read restricts all: `1995.0` or
+`[1995]` is meant to restrict, and to ignore it would let any player in.
 """
 
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ _LATEST: Final = 253402300799
 
 
 class UnverifiedClaims(Struct, frozen=True):
-    """Claims that nobody has verified. `unreadable` when one that may restrict is there and makes no sense."""
+    """Unverified claims. `unreadable` when one that may restrict is there and makes no sense."""
 
     expires_at: datetime | None = None
     user_ids: frozenset[int] = frozenset()
@@ -26,7 +26,7 @@ class UnverifiedClaims(Struct, frozen=True):
 
 
 def peek(token: AppJwt) -> UnverifiedClaims:
-    """Return what the token says of itself."""
+    """Return the claims of the token."""
     import jwt  # noqa: PLC0415 - takes as long to import as the API does; it comes with the client, see `client`
 
     try:
@@ -58,7 +58,7 @@ def _instant(claim: object) -> datetime | None:
 
 
 def _subject(claim: object) -> int | None:
-    """Return the user whom a `sub` names; it may also be a name that only its issuer understands (RFC 7519 4.1.2)."""
+    """Return the user id in a `sub`, which may also be a name that only its issuer understands (RFC 7519 4.1.2)."""
     return None if isinstance(claim, str) and not _is_digits(claim) else _id(claim)
 
 

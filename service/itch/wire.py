@@ -1,4 +1,4 @@
-"""What the store's bodies say: strict about what proves something, tolerant about the rest.
+"""The bodies of the store's answers, read strictly where they prove something, and tolerantly elsewhere.
 
 Empty lists arrive as `{}` (itchio/itch.io #1301), absent fields are left out, and `game_id` may be a list. A row that
 cannot be understood is never counted as absent: it may be the one that proves ownership.
@@ -22,7 +22,7 @@ class WireUser(Struct, frozen=True):
 
 
 class WireKey(Struct, frozen=True):
-    """A download key as the store shows it; `owner` is None until somebody has claimed it."""
+    """A download key as the store shows it; `owner` is None until it is claimed."""
 
     text: str
     game_id: int
@@ -65,7 +65,7 @@ def read_download_key(body: JsonObject) -> WireKey:
 
 
 def read_purchases(body: JsonObject, game_id: GameId) -> tuple[Proof, ...]:
-    """Return what a `purchases` answer proves for this game.
+    """Return the proofs in a `purchases` answer for this game.
 
     Raises `SourceProtocolError` when nothing proves it and a row cannot be understood, or is about another game.
     """
@@ -105,7 +105,7 @@ _STRENGTH: Final = (ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE, ProofKind.WEB
 
 
 def _proof(row: object, game_id: GameId) -> Proof | None:
-    """Return what one purchase proves, None for one that by its nature proves nothing about the base game."""
+    """Return the proof of one purchase, None for one that by its nature proves nothing about the base game."""
     if not isinstance(row, dict):
         raise SourceProtocolError("a purchase that is no object")
     status = row.get("status", "complete")
