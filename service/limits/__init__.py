@@ -1,1 +1,1 @@
-"""How much may be asked: of the store, and by each caller."""
+"""Limits: of requests to the store, and of each caller's questions."""

@@ -1,4 +1,4 @@
-"""How much one caller may ask: its rate, and a tighter bound on credentials that turn out no good."""
+"""The limits of one caller: its rate, and a tighter bound on credentials that turn out no good."""
 
 from datetime import timedelta
 
@@ -34,11 +34,11 @@ class Allowance:
 
 
 class CallerLimits:
-    """What one caller has left. `rate` is in questions a second, `failed_keys_per_minute` in download keys and JWTs.
+    """The questions and tries that a caller has left. `rate` is in questions a second.
 
-    A game server asks about keys that players really have, and now and then one with a typo. Whoever tries out keys, or
-    spends the store budget on JWTs that nobody signed, sees mostly failures, so those have a budget of their own, and
-    once it is spent no further one is looked at.
+    `failed_keys_per_minute` is in download keys and JWTs. A game server asks about keys that players really have, and
+    now and then one with a typo. A client that tries out keys, or spends the store budget on forged JWTs, sees mostly
+    failures, so those have a budget of their own, and once it is spent no further one is looked at.
     """
 
     def __init__(self, *, rate: float, failed_keys_per_minute: float, clock: Clock) -> None:

@@ -38,7 +38,7 @@ _Milliseconds = Annotated[int, Meta(ge=0, le=10**12)]
 
 
 class _Reply(Struct, frozen=True, array_like=True):
-    """What Redis said, and how the budget stood then."""
+    """A reply of Redis, with the state of the budget at that time."""
 
     said: Literal[-1, 0, 1]
     wait_ms: _Milliseconds
@@ -53,9 +53,10 @@ class _Reply(Struct, frozen=True, array_like=True):
 class ClusterBudget:
     """Implements `StoreBudget` for replicas that share one Redis and one seller key.
 
-    `own` is what this replica may spend while Redis is away. It also keeps the pauses that this replica knows of, so
-    that losing Redis in the middle of one does not end it. Nobody waits while Redis is told of refusals and answers.
-    `queueing` is entered by whoever waits for a turn. One that is left there stays empty: the others have theirs.
+    `own` is the part that this replica may spend while Redis is away. It also keeps the pauses that this replica knows
+    of, so that losing Redis in the middle of one does not end it. Refusals and answers are written to Redis in the
+    background. `queueing` is entered by each caller that waits for a turn. The turn of one that leaves stays unused:
+    the others keep theirs.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class ClusterBudget:
             self._notes.start(self._tell_answered())
 
     async def close(self) -> None:
-        """Let what was noted reach Redis, for a second at most."""
+        """Wait until all notes have reached Redis, for a second at most."""
         await self._notes.close()
         await self._scripts.close()
 
@@ -162,7 +163,7 @@ class ClusterBudget:
         await self._run(_STORE_ANSWERED, repr(RECOVERY))
 
     async def _run(self, script: Script, *arguments: str | int) -> _Reply | None:
-        """Return what Redis said; None while it is away, or where something else than our script answers."""
+        """Return the reply of Redis; None while it is away, or where something else than our script answers."""
         reply = await self._scripts.run(
             script,
             self._key,

@@ -1,4 +1,4 @@
-"""How often the store may be asked: a token bucket that shrinks when the store says it is too much."""
+"""The store budget: a token bucket that shrinks when the store says that it gets too many requests."""
 
 import random
 from asyncio import CancelledError
@@ -25,7 +25,7 @@ BACKGROUND_RESERVE: Final = 0.5
 
 
 class _Place:
-    """A place in the queue, `empty` once somebody left it or had their turn; its cost holds for one `pace`."""
+    """A place in the queue, `empty` once its caller has left or had its turn; its cost holds for one `pace`."""
 
     __slots__ = ("empty", "pace")
 
@@ -37,14 +37,14 @@ class _Place:
 class TokenBucket:
     """This process's share of the store budget: `rate` requests a second, bursts of `burst`.
 
-    Requests of callers wait their turn, up to `patience`; background requests never wait. While the store has told us
-    to stay away nobody asks at all. `paused` is called once with the length of each pause, `resumed` once it ended.
-    `queueing` is entered by whoever waits: being cancelled there costs nothing.
+    Requests of callers wait their turn, up to `patience`; background requests never wait. During a pause, which the
+    store asks for, no request is sent. `paused` is called once with the length of each pause, `resumed` once it ended.
+    `queueing` is entered by each caller that waits: being cancelled there costs nothing.
 
     Its state, which replicas share in Redis under the same names: `tokens` are the requests that may be sent, below
-    zero the turns that are given out; `counted_at` is when that was so; `share`, of the rate, is what the store bears
-    at the moment, from `SMALLEST_SHARE` to 1; until `paused_until` nobody asks; `refusals` counts those in a row.
-    `pace` counts how often the share changed: what a turn has cost is given back only while the pace is the same.
+    zero the turns that are given out; `counted_at` is the time of that count; `share`, of the rate, is what the store
+    bears at the moment, from `SMALLEST_SHARE` to 1; until `paused_until` no request is sent; `refusals` counts those in
+    a row. `pace` counts the changes of the share: the cost of a turn is given back only while the pace is the same.
     """
 
     def __init__(
@@ -122,9 +122,9 @@ class TokenBucket:
             self._paused(pause)
 
     def spent(self, wait: timedelta) -> None:
-        """Take note of a request that somebody else permitted, to be sent after `wait`.
+        """Count a request that another replica permitted, to be sent after `wait`.
 
-        It shrinks the burst. Nobody has to wait for it any longer than it waits itself.
+        It shrinks the burst, and makes no caller wait any longer than it waits itself.
         """
         self._refill()
         latest = -wait.total_seconds() * self._rate * self._share
@@ -133,7 +133,7 @@ class TokenBucket:
     def answered(self) -> None:
         """Give back some of the rate; the first normal answer after a pause ends it for good.
 
-        What arrives during a pause was asked for before it, and counts for nothing.
+        An answer that arrives during a pause is to a request from before it, and counts for nothing.
         """
         if self.pause_left() > timedelta():
             return
@@ -144,7 +144,7 @@ class TokenBucket:
             self._resumed()
 
     async def _queue(self, wait: timedelta) -> None:
-        """Return when it is our turn. Places at the end of the queue that were left are there for the next."""
+        """Return when it is our turn. Places that were left at the end of the queue are free for the next caller."""
         place = _Place(self._pace)
         self._places.append(place)
         try:
@@ -160,7 +160,7 @@ class TokenBucket:
         place.empty, place.pace = True, None
         while self._places and self._places[0].empty:
             if self._places.popleft() is place:
-                break  # one that was left behind it is there for the next as soon as nobody waits behind that one
+                break  # a place left behind it is free for the next caller as soon as no other waits behind it
 
     def _turn(self, priority: Priority, *, within: timedelta) -> timedelta:
         if (left := self.pause_left()) > timedelta():
@@ -168,7 +168,7 @@ class TokenBucket:
         self._refill()
         needed = 1.0
         if priority is Priority.BACKGROUND:
-            # A burst of one has nothing to spare, and is refreshed in the background when nobody wants it.
+            # A burst of one has nothing to spare: the background gets it when no caller wants it.
             needed = min(1.0 + self._burst * BACKGROUND_RESERVE, self._burst)
         wait = timedelta(seconds=max(0.0, needed - self._tokens) / (self._rate * self._share))
         allowed = within if priority is Priority.FOREGROUND else timedelta()
