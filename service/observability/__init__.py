@@ -1,1 +1,1 @@
-"""What operators see: log lines and metrics."""
+"""Observability for operators: log lines and metrics."""

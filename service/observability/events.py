@@ -1,4 +1,4 @@
-"""What happens to the gateway as a whole: each change of state is one log line and one metric, never a flood."""
+"""Changes of the gateway's state: each is one log line and one metric, never a flood."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from service.observability.metrics import Metrics
 
 
 class Events:
-    """Told of every request and every failure; speaks up only when something has changed."""
+    """Receives every request and every failure; reports only changes."""
 
     def __init__(self, *, metrics: Metrics, log: Logging) -> None:
         self._metrics = metrics
@@ -97,7 +97,7 @@ class Events:
         self._metrics.singleflight_joined(JoinScope.CLUSTER)
 
     def crashed(self, error: BaseException, *, where: str = "look-up") -> None:
-        """A look-up, or other work that nobody waits for, ended in a bug of ours."""
+        """A look-up, or other background work, ended in a bug of ours."""
         self._log.logger.error("bug", where=where, exc_info=error)
 
     def stalled(self, seconds: float) -> None:

@@ -15,7 +15,7 @@ OTHER: Final = "other"
 
 
 class SourceEndpoint(StrEnum):
-    """What the store was asked for."""
+    """Endpoints of the store, as labels."""
 
     PROFILE = "profile"
     GAMES = "games"
@@ -25,7 +25,7 @@ class SourceEndpoint(StrEnum):
 
 
 class SourceResult(StrEnum):
-    """What came of asking the store."""
+    """Results of requests to the store, as labels."""
 
     OK = "ok"
     NO = "no"
@@ -41,7 +41,7 @@ class SourceResult(StrEnum):
 
 
 class RefusalCause(StrEnum):
-    """Why a caller was turned away before its question was looked at."""
+    """Causes for turning a caller away before its question was looked at."""
 
     NOT_AUTHENTICATED = "not_authenticated"
     NOT_PERMITTED = "not_permitted"
@@ -53,7 +53,7 @@ class RefusalCause(StrEnum):
 
 
 class JoinScope(StrEnum):
-    """Whose look-up a question joined: this process's, or another replica's."""
+    """The holder of the look-up that a question joined: this process, or another replica."""
 
     PROCESS = "process"
     CLUSTER = "cluster"
@@ -93,7 +93,7 @@ _BY_SHAPE: Final = frozenset(
         Reason.EMAIL_NOT_VERIFIED,
     }
 )
-"""Refused without asking anybody, so no tier had a part in it."""
+"""Refused without a look-up, so no tier had a part in it."""
 
 
 def possible(method: Method, reason: Reason, cache: CacheTier) -> bool:
@@ -124,7 +124,7 @@ def possible_source_requests() -> Iterator[tuple[str, str]]:
 
 
 def possible_cache_operations() -> Iterator[tuple[str, str, str]]:
-    """Yield tier, operation and result of everything that a cache can do."""
+    """Yield tier, operation and result of every cache operation that there can be."""
     yield from product(["memory"], ["get"], ["hit", "miss"])
     yield from product(["memory"], ["put"], ["stored", "superseded"])
     yield from product(["redis"], ["get"], ["hit", "miss", "failed", "skipped", "rejected"])

@@ -1,4 +1,4 @@
-"""Log lines leave the process without anybody waiting for it."""
+"""A thread that writes log lines, so that no caller waits for the reader of the log."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,13 +13,13 @@ CAPACITY: Final = 10_000
 """Lines that may wait: at 1 000 questions a second, a reader may be away for 10 s."""
 
 LINGER: Final = timedelta(milliseconds=20)
-"""How long a line waits for others: waking the thread for each took half of the time of a cached question."""
+"""The time that a line waits for others: waking the thread for each took half of the time of a cached question."""
 
 MANY: Final = 1_000
 """So many lines are not kept waiting for more."""
 
 PATIENCE: Final = timedelta(seconds=2)
-"""How long closing waits for a reader that does not read."""
+"""The time that closing waits for a reader that does not read."""
 
 _BATCH: Final = 256
 _NEWLINE: Final = ord("\n")
@@ -54,8 +54,8 @@ def unbuffered(stream: TextIO) -> ByteStream:
 class LineWriter:
     """Hands lines to a thread that writes them; a line that finds `capacity` others waiting is dropped and counted.
 
-    A line may also be what makes it, which that thread then calls. A line waits for others, `linger` at most, so that
-    they are written together. Once lines pass again after some were dropped, `notice` makes one that says how many.
+    A line may also be a function that makes it, which that thread then calls. A line waits for others, `linger` at
+    most, so that they are written together. After lines were dropped, `notice` makes a line with their number.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class LineWriter:
 
     @property
     def dropped(self) -> int:
-        """How many lines were dropped so far."""
+        """The number of lines dropped so far."""
         return self._dropped
 
     def write(self, line: Line) -> None:
@@ -101,7 +101,7 @@ class LineWriter:
             self._alarm.put(None)
 
     def close(self) -> None:
-        """Write what is waiting, as far as the reader lets us within `patience`; later lines are dropped."""
+        """Write the waiting lines, as far as the reader lets us within `patience`; later lines are dropped."""
         if self._closed:
             return
         self._closed = True
@@ -124,7 +124,7 @@ class LineWriter:
         if not self._closed:
             with suppress(Empty):
                 self._alarm.get(timeout=self._linger.total_seconds())
-        # Before the lines are taken: whoever adds one after that raises the alarm again.
+        # Before the lines are taken: adding one after that raises the alarm again.
         self._alarmed = False
         return self._closed
 

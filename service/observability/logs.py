@@ -1,4 +1,4 @@
-"""Log lines: one per event, in one place, in one form, whoever writes them.
+"""Log lines: one per event, in one place, in one form, from our own code and from libraries.
 
 Everything goes one way: our own events and those of the libraries are merged with the request's context, stripped of
 what looks like a secret, rendered, and handed to a thread that writes them. Nothing that logs ever waits.
@@ -47,7 +47,7 @@ class Logging:
 
     @property
     def lines_dropped(self) -> int:
-        """How many lines were lost because nobody read them, or they could not be written."""
+        """The number of lines lost because the log was not read, or they could not be written."""
         return self._writer.dropped
 
     def verified(self, line: VerifiedLine) -> None:
@@ -61,7 +61,7 @@ class Logging:
             self._writer.write(partial(self._verified.fill_in, form, given))
 
     def close(self) -> None:
-        """Write what is waiting. To be called last.
+        """Write the waiting lines. To be called last.
 
         Lines that come later are lost, not printed: without us the libraries would show messages and local variables.
         """
@@ -71,7 +71,7 @@ class Logging:
 
 
 class _ForeignHandler(logging.Handler):
-    """Takes what libraries log to the same place as our own lines."""
+    """Sends the log records of libraries to the same place as our own lines."""
 
     def __init__(self, *, make_line: LineMaker, writer: LineWriter) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class _ForeignHandler(logging.Handler):
 
 
 class _Sink:
-    """What structlog hands its finished lines to."""
+    """The logger at the end of structlog's chain, which gets the finished lines."""
 
     def __init__(self, writer: LineWriter) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = writer.write
@@ -135,7 +135,7 @@ def _configure_standard_library(threshold: int, handler: logging.Handler) -> Non
 
 
 def _headline(record: logging.LogRecord) -> str:
-    """The first line of what a library says; asyncio's further lines show whole objects with their messages."""
+    """The first line of a library's message; asyncio's further lines show whole objects with their messages."""
     try:
         message = record.getMessage()
     except Exception:  # noqa: BLE001 - the arguments are not ours; logging itself would print them to stderr

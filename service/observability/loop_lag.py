@@ -1,4 +1,4 @@
-"""How late the event loop is: whatever holds it up holds up every caller."""
+"""The lag of the event loop, which delays every caller."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from typing import Final, NoReturn
 from service.interfaces import Clock
 
 EVERY: Final = timedelta(milliseconds=250)
-"""How often the lag is measured."""
+"""The time between two measurements of the lag."""
 
 STALL: Final = timedelta(milliseconds=250)
 """Lag beyond which something is wrong: with a deadline of 3 s, callers begin to feel it."""
 
 RECENTLY: Final = timedelta(minutes=1)
-"""How long a lag is remembered: longer than from one scrape to the next, or a short stall would be seen by nobody."""
+"""The time that a lag is remembered: longer than between two scrapes, or a short stall would never show."""
 
 QUIET: Final = timedelta(minutes=1)
-"""How long no further stall is told of after one; the gauge shows them all the same."""
+"""The time without a further log line after a stall; the gauge shows all stalls."""
 
 
 class LoopLagMonitor:
-    """Measures how late the event loop wakes those who sleep.
+    """Measures by how much the event loop wakes sleeping tasks too late.
 
     `report` is called after every measurement with the worst lag of late, in seconds; `stalled` when it is beyond
     `STALL`, at most once in `QUIET`, so that it may write a log line.

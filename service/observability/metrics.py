@@ -1,4 +1,4 @@
-"""What the gateway counts and measures, for Prometheus to read.
+"""The gateway's counters and measurements, for Prometheus to read.
 
 Labels come from closed sets only: no request can add a series. For one game, and `other` beside it, there are just
 under 500: 2 x 119 for decisions, 170 in histograms, 47 for the store and the caches, 34 for the rest. Every further
@@ -149,9 +149,9 @@ class Metrics:
             self._stale_served[game if game in self._games else OTHER].inc()
 
     def decision_counter(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> Callable[[float], None]:
-        """Return what counts answers of one kind, from fresh evidence; it takes the seconds of each.
+        """Return a function that counts one answer of this kind, from fresh evidence, given its seconds.
 
-        Whoever counts the same gets the same: there are as many who do as there are answers ready to be given again.
+        The same labels get the same function: as many callers keep one as there are answers ready to be given again.
         """
         if game not in self._games:
             # It may be learned meanwhile, and then has a label of its own.
@@ -188,7 +188,7 @@ class Metrics:
             self._source_seconds[SourceEndpoint(endpoint)].observe(seconds)
 
     def cache_operation(self, tier: str, operation: str, result: str) -> None:
-        """Count what a cache tier did."""
+        """Count an operation of a cache tier."""
         self._cache_operations.inc(tier, operation, result)
 
     def singleflight_joined(self, scope: JoinScope) -> None:

@@ -1,6 +1,6 @@
-"""The last resort: what looks like a secret is not written, whoever logged it.
+"""The last resort: text that looks like a secret is not written, from any source.
 
-Secrets are kept out of log lines by their types and by what is chosen to be logged. This catches what others write into
+Secrets are kept out of log lines by their types and by the choice of fields. This catches what libraries write into
 their messages: a URL with a query, a header, an address. It errs on the side of hiding too much.
 """
 
@@ -17,13 +17,13 @@ _MOST_ITEMS: Final = 50
 _DEEPEST: Final = 5
 _LARGEST_INTEGER: Final = 2**63  # no JSON reader has room for more
 
-# What may stand on both sides of the @; wide on purpose, an address need not be a valid one to be somebody's.
+# The characters on both sides of the @; wide on purpose, an address need not be valid to be a person's.
 _MAIL = r"""[^\s@<>"(),:;=\[\]/\\|{}?&]"""
 
 _NAME = r"[\w-]{0,32}(?:key|jwt|token|passw(?:or)?d|secret|e?mail|authorization)"
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"'&,;)}\]]+)"""
 
-# No rule may take quadratic time on text that somebody else chose: each begins at a fixed word or at the start of a
+# No rule may take quadratic time on text from outside: each begins at a fixed word or at the start of a
 # run, or is bounded. A rule is tried only on text that holds its marker.
 _RULES: Final[tuple[tuple[str, re.Pattern[str], str], ...]] = (
     ("bearer", re.compile(r"(?i)\b(bearer\s+)[^\s\"',]+"), rf"\1{REDACTED}"),
@@ -117,5 +117,5 @@ def _shown(value: object) -> str:
         case _:
             try:
                 return repr(value)
-            except Exception:  # noqa: BLE001 - a log line must not fail for what somebody else's repr raises
+            except Exception:  # noqa: BLE001 - a log line must not fail for what a foreign repr raises
                 return f"<{type(value).__qualname__}>"

@@ -17,7 +17,7 @@ Fields = dict[str, object]
 
 _CAUGHT: Final = ExceptionRenderer(describe)
 _BELOW: Final = frozenset({"exception", "stack"})
-"""What structlog writes on lines of its own, and takes for text without asking."""
+"""Fields that structlog writes on lines of their own, and takes for text without a check."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 _POINT: Final = len('"2026-11-20T14:03:11')
@@ -26,8 +26,8 @@ _POINT: Final = len('"2026-11-20T14:03:11')
 class LineMaker:
     """Turns events into lines; the last processor of every chain.
 
-    Every line has `timestamp`, `level` and `event`, and `sandbox` where nothing comes from the real store. Whatever
-    else was logged is redacted, reduced to plain data and bounded. Never raises.
+    Every line has `timestamp`, `level` and `event`, and `sandbox` where nothing comes from the real store. All other
+    fields are redacted, reduced to plain data and bounded. Never raises.
     """
 
     def __init__(self, *, encode: Callable[[Fields], bytes], clock: Clock, sandbox: bool) -> None:
@@ -36,11 +36,11 @@ class LineMaker:
         self._always: Fields = {"sandbox": True} if sandbox else {}
 
     def __call__(self, _logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
-        """Return the line of what happens now, newline included; `event` is used up."""
+        """Return the line of an event that happens now, newline included; `event` is used up."""
         return self.line(method, event, now=self._clock.now())
 
     def line(self, method: str, event: MutableMapping[str, Any], *, now: datetime) -> bytes:
-        """Return the line of what happened then."""
+        """Return the line of an event that happened at `now`."""
         caught = _CAUGHT(None, method, {"exc_info": event.pop("exc_info", None)}).get("exception")
         fields: Fields = {
             "timestamp": timestamp(now).decode("ascii"),
@@ -89,7 +89,7 @@ def _lines_of(value: object) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Text without what moves the cursor, recolours the terminal or begins a line that nobody logged."""
+    """Text without characters that move the cursor, recolour the terminal or begin a forged line."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

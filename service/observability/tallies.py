@@ -16,7 +16,7 @@ from prometheus_client.utils import floatToGoString
 
 
 class Tally:
-    """How often something happened: whoever sees it happen adds one to `count`."""
+    """A count of events: code that sees one adds one to `count`."""
 
     __slots__ = ("count",)
 
@@ -39,7 +39,7 @@ class TallyCounter(Collector):
         return self._tallies.setdefault(values, Tally())
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """Yield what there is now."""
+        """Yield the current counts."""
         family = CounterMetricFamily(self._name, self._text, labels=self._labels)
         for values, tally in list(self._tallies.items()):
             family.add_metric(values, tally.count)
@@ -47,7 +47,7 @@ class TallyCounter(Collector):
 
 
 class Distribution:
-    """How long something took, in buckets; `bounds` are their upper ends, ascending."""
+    """A distribution of durations over buckets; `bounds` are their upper ends, ascending."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -80,7 +80,7 @@ class TallyHistogram(Collector):
         return self._distributions.setdefault(values, Distribution(self._bounds))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield what there is now."""
+        """Yield the current distributions."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
         ends = [*map(floatToGoString, self._bounds), "+Inf"]
         for values, distribution in list(self._distributions.items()):

@@ -26,7 +26,7 @@ Relation = Literal["cause", "context", "member"]
 
 
 class Raised(Struct, frozen=True):
-    """One exception; `relation` says what it was to the one before it."""
+    """One exception; `relation` is its relation to the one before it."""
 
     type: str
     frames: tuple[str, ...]
@@ -91,7 +91,7 @@ def _name_of(kind: type[Any]) -> str:
 
 
 def _errno(error: BaseException) -> str | UnsetType:
-    """The symbol of an operating system error, the one thing its message says that cannot be anybody's secret."""
+    """The symbol of an operating system error: of its whole message, the one part that cannot be a secret."""
     if isinstance(error, OSError) and error.errno is not None:
         return errorcode.get(error.errno, UNSET)
     return UNSET

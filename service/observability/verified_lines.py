@@ -42,14 +42,14 @@ class VerifiedLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class VerifiedAlike(msgspec.Struct, frozen=True):
-    """What the lines of all answers of one kind have in common; `middle` is that of it which stands in their middle."""
+    """The common part of the lines of all answers of one kind; `middle` is the text in their middle."""
 
     line: VerifiedLine
     middle: bytes
 
 
 class LineForm(msgspec.Struct, frozen=True, gc=False):
-    """The line of an answer from a cache, but for what is about whoever gets it, and when."""
+    """The line of an answer from a cache, without the fields about its caller and its time."""
 
     alike: VerifiedAlike
     observed_at: datetime
@@ -57,7 +57,7 @@ class LineForm(msgspec.Struct, frozen=True, gc=False):
 
 
 class Given(msgspec.Struct, frozen=True, gc=False):
-    """To whom an answer was given, and when; `seconds` is how long it took."""
+    """The time and the caller of an answer; `seconds` is how long it took."""
 
     at: datetime
     decision_id: str
@@ -68,7 +68,7 @@ class Given(msgspec.Struct, frozen=True, gc=False):
 
 
 class VerifiedLines:
-    """Makes them; any thread may. `structured` says that they are JSON, else `make_line` makes what a person reads.
+    """Makes the lines of answers, in any thread: as JSON if `structured`, else by `make_line`, for a person.
 
     Only the request id can come from outside.
     """
@@ -125,7 +125,7 @@ class VerifiedLines:
 
 
 def line_form(game: str, decision: Decision, cache: CacheTier, *, subject: str) -> LineForm:
-    """Return what of the line is the same whenever the same answer is given, from the same evidence."""
+    """Return the part of the line that is the same whenever the same answer is given, from the same evidence."""
     if decision.observed_at is None:
         raise AssertionError("what came from a cache was observed at some time")
     # There are as many of them as answers in memory: what is alike, they share.
