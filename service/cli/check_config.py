@@ -16,6 +16,6 @@ def check_config(*, config: Path | None, sandbox: bool | None) -> None:
     """Read the configuration as `serve` would, and show it.
 
     Prints every setting with the value that applies, of a secret only whether it is set; or every mistake in one line
-    each. Nobody is asked anything: whether the key works is for `doctor` to say.
+    each. No other program is asked: whether the key works is for `doctor` to say.
     """
     click.echo(describe(read_settings(config, flags={"sandbox": sandbox})))

@@ -1,4 +1,4 @@
-"""What all commands do before they begin: read the configuration, or say in one line each what is wrong with it."""
+"""The first step of all commands: read the configuration, or print each mistake in it in one line."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What `doctor` finds: one finding a check, for a person or a program."""
+"""The findings of `doctor`: one for each check, for a person or a program."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
@@ -11,7 +11,7 @@ from service.cli.terminal import printable
 
 
 class Verdict(StrEnum):
-    """How a check came out."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """One check's verdict, what was seen, and what to do about it. No secret is ever in it."""
+    """One check's verdict, the facts behind it, and the remedy. No secret is ever in it."""
 
     check: str
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""`games`: what the seller's key can see, and what to call it."""
+"""`games`: the games that the seller's key can see, and names for them."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""What `serve --sandbox` prints: questions to paste into a terminal, and what each yields as it is configured."""
+"""The text that `serve --sandbox` prints: questions to paste into a terminal, each with its outcome as configured."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _UNIX: Final = "unix:"
 
 
 class _Question(Struct, frozen=True):
-    """Who is asked about, and how; what the store would show of it; and a person's words."""
+    """The credential and the method to ask with; the proof that the store would show; and a person's words about it."""
 
     method: Method
     credential: str | int
@@ -36,7 +36,7 @@ class _Question(Struct, frozen=True):
         return {"game": _GAME, "user_id" if self.method is Method.USER else self.method.value: self.credential}
 
     def outcome(self, game: GameSettings) -> Outcome:
-        """Return what becomes of it under the operator's rules."""
+        """Return its outcome under the operator's rules."""
         if self.player_id in game.ban_user_ids:
             return Outcome.BANNED
         if self.player_id in game.grant_user_ids and self.method in {Method.USER, Method.JWT}:
@@ -70,8 +70,8 @@ _UNASKED: Final = _Question(
 def curl_lines(base_url: str, settings: Settings, *, jwt: str) -> str:
     """Return curl commands for the gateway at `base_url`, each below a comment that says what it yields.
 
-    What no caller is permitted is left out, and why is said. `base_url` may be `unix:` and a path; `jwt` is one of the
-    owner, user 1994.
+    Questions that no caller is permitted are left out, with the reason. `base_url` may be `unix:` and a path; `jwt` is
+    one of the owner, user 1994.
     """
     game = next((game for game in settings.games if game.id == _GAME), None)
     if settings.games and game is None:
@@ -102,7 +102,7 @@ def _lines(terminal: "_Terminal", game: GameSettings, jwt: str) -> Iterator[str]
 
 
 class _Terminal:
-    """Where the commands are pasted: how the gateway is reached from there, and as whom."""
+    """The terminal that the commands are pasted into: the gateway's address from there, and the caller's token."""
 
     def __init__(self, base_url: str, settings: Settings) -> None:
         self._settings = settings
@@ -113,7 +113,7 @@ class _Terminal:
             self._curl += ["--unix-socket", base_url.removeprefix(_UNIX)]
 
     def introduction(self) -> Iterator[str]:
-        """Say what has to be done first, where callers have tokens."""
+        """Say which step comes first, where callers have tokens."""
         if self._settings.callers:
             yield "# as a caller: put its token here, which `ownership-gateway new-caller` has printed"
             yield "CALLER_TOKEN=ogw_..."

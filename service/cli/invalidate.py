@@ -17,7 +17,7 @@ from service.cli.secret_input import read_credential
 from service.cli.terminal import printable, show_json
 
 _SUBJECTS: Final = {"download_key": "Download key or URL", "email": "E-mail address"}
-"""What must not stand in the command line, and what a person calls it."""
+"""Fields whose values must not stand in the command line, and their names for a person."""
 
 _UNIX: Final = "unix:"
 _PATIENCE_SECONDS: Final = 10.0
@@ -69,9 +69,9 @@ def invalidate(
 ) -> None:
     """Have a running gateway forget what it knows about a player, or about a whole game.
 
-    For instance after a refund, of which itch.io tells nobody: the next question asks itch.io, and until it has
-    answered nothing older is used, not even during an outage. Name one of --user-id, --subject and --all. What is
-    secret is read from standard input, where a terminal prompts for it without showing it.
+    For instance after a refund, which itch.io does not announce: the next question asks itch.io, and until it has
+    answered nothing older is used, not even during an outage. Name one of --user-id, --subject and --all. Secrets are
+    read from standard input, where a terminal prompts for them without showing them.
     """
     if (user_id is not None) + (subject is not None) + everybody != 1:
         raise click.UsageError("name exactly one of --user-id, --subject and --all")
@@ -97,7 +97,7 @@ def invalidate(
 
 
 def _where(url: str) -> dict[str, Any]:
-    """Return what tells the client where to ask."""
+    """Return the client's arguments for the gateway's address."""
     if url.startswith(_UNIX):
         return {"base_url": "http://gateway", "transport": httpx.HTTPTransport(uds=url.removeprefix(_UNIX))}
     try:

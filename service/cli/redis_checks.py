@@ -1,4 +1,4 @@
-"""What `doctor` does with Redis: what the gateway does, with an entry of its own that it takes away again."""
+"""The checks of `doctor` that use Redis as the gateway does, with an entry of their own that they delete again."""
 
 import secrets
 import statistics
@@ -62,7 +62,7 @@ async def _examine(client: RedisClient, clock: Clock) -> list[Finding]:
 
 
 def _own_key() -> str:
-    """Return the name of an entry that nobody else will ever ask for."""
+    """Return the name of an entry that no question will ever ask for."""
     return redis_key(Fingerprint(secrets.token_bytes(16)))
 
 

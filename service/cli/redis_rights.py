@@ -1,4 +1,4 @@
-"""Which of its rights the gateway's Redis user lacks: each command is tried once, on a key that nobody else has."""
+"""Missing rights of the gateway's Redis user: each command is tried once, on a key that has no other use."""
 
 import re
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from service.redis.failures import REDIS_FAILURES
 from service.redis.rights import COMMANDS, FOR_A_CLUSTER, FOR_A_DATABASE, KEYS, as_rules
 
 SUFFICIENT: Final = f"give its user {as_rules(*COMMANDS)} on ~{KEYS} (see the configuration reference)"
-"""What to do about whichever right it lacks: all of them, so that there is no next time."""
+"""The remedy for any missing right: grant all of them, so that there is no next time."""
 
 _OURS: Final = {*COMMANDS, *FOR_A_DATABASE, *FOR_A_CLUSTER}
 _NAMED: Final = re.compile(r"to run the '([a-z|]+)' command")
 
 
 def refused(refusal: NoPermissionError) -> str:
-    """Say what the user may not do. Of the refusal's own words nothing is repeated but a command of ours."""
+    """Name the right that is missing. Of the refusal's own words nothing is repeated but a command of ours."""
     named = _NAMED.search(str(refusal))
     if named is None:
         return f"use keys that begin with {KEYS.removesuffix('*')}"
@@ -29,9 +29,9 @@ def refused(refusal: NoPermissionError) -> str:
 async def examine_rights(client: RedisClient, key: str) -> Finding:
     """Try every command on this key, which must not exist, and does not exist afterwards.
 
-    Only refusals count. What else may be wrong with this Redis is for other checks to say.
+    Only refusals count. Other faults of this Redis are for other checks to report.
     """
-    # Nobody reads the time, so nothing parses it: what claims to be a Redis may say anything.
+    # The time is not used, so it is not parsed: a server that claims to be a Redis may say anything.
     client.set_response_callback("TIME", _unread)
     lacking: dict[str, None] = {}
     for command in _commands(key):
@@ -54,7 +54,7 @@ def _unread(response: object, **_: object) -> object:
 
 
 def _commands(key: str) -> Iterator[tuple[str, ...]]:
-    """Return a command for each right but those that connecting takes; what they write is gone after the last one."""
+    """Return a command for each right but those that connecting takes; the last one deletes all that they write."""
     yield ("TIME",)
     yield "GET", key
     yield "SET", key, "1", "PX", "1000"

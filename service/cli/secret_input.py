@@ -1,4 +1,4 @@
-"""What must not stand in the command line, where everybody on the machine can read it."""
+"""Credentials from standard input: every user of the machine can read the command line."""
 
 import sys
 
@@ -8,7 +8,7 @@ from service.api.paths import LARGEST_BODY
 
 
 def read_credential(name: str) -> str:
-    """Return what standard input holds, without the end of its line; ask for it, unseen, where somebody sits there."""
+    """Return the text of standard input, without the end of its line; ask for it, unseen, if it is a terminal."""
     text: str = click.prompt(name, hide_input=True, err=True) if sys.stdin.isatty() else _piped(name)
     return text
 

@@ -21,9 +21,9 @@ from service.server import serve as serve_gateway
 from service.settings import LogFormat, Settings
 
 _NAME_LOOK_UPS: Final = ("UV_THREADPOOL_SIZE", "64")
-"""How many host names libuv looks up at once, unless the operator says otherwise. With its own 4, a name server that
-does not answer about Redis also keeps everybody from itch.io: each look-up of a name that it ignores takes a thread for
-as long as the resolver is patient, which is seconds."""
+"""The number of host names that libuv looks up at once, unless the operator says otherwise. With its own 4, a name
+server that does not answer about Redis keeps every caller from itch.io too: each look-up of a name that it ignores
+takes a thread for as long as the resolver waits, which is seconds."""
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""What `doctor` asks the store: whose key it is, what it may, which games it sees, what time it is there."""
+"""The checks of `doctor` that ask the store: the key's account, scopes and games, and the store's clock."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -36,7 +36,7 @@ _NEW_KEY: Final = (
 
 
 async def examine_store(source: ItchSource, settings: Settings) -> list[Finding]:
-    """Return a finding for each check; where the store will not even say whose key it is, the rest is skipped."""
+    """Return a finding for each check; if the store does not even give the key's account, the rest is skipped."""
     seller = await _ask("seller key", settings, source.identify_seller)
     if isinstance(seller, Finding):
         why = "nothing can be asked with this key now"
@@ -54,7 +54,7 @@ async def examine_store(source: ItchSource, settings: Settings) -> list[Finding]
 
 
 async def examine_next_key(source: ItchSource, settings: Settings) -> Finding:
-    """Return whether the key that waits to take over is accepted, and whose it is."""
+    """Return whether the store accepts the next key, and its account."""
     seller = await _ask("next seller key", settings, source.identify_seller)
     return seller if isinstance(seller, Finding) else _seller(seller, check="next seller key")
 
@@ -125,7 +125,7 @@ def _games(games: Sequence[WireGame], settings: Settings) -> Finding:
 async def _questions(
     source: ItchSource, settings: Settings, seller: Identity, games: Sequence[WireGame] | Finding
 ) -> Finding:
-    """Ask what every question asks: what a list of scopes means is for the store to say."""
+    """Ask as every question does: only the store can say what a list of scopes means."""
     visible = [] if isinstance(games, Finding) else [game.id for game in games]
     candidates: list[GameId] = [game.id for game in settings.games if game.id in visible] or visible
     if not candidates:

@@ -1,4 +1,4 @@
-"""What is particular to a person at a terminal: what may be shown, and how little is logged."""
+"""Text and log lines for a person at a terminal: made harmless, and as little as possible."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from service.settings import LogFormat, LogLevel, Settings
 
 
 def printable(text: str) -> str:
-    """Return text of others as a terminal may see it: what it would act upon is escaped as in JSON."""
+    """Return foreign text made harmless for a terminal: control characters are escaped as in JSON."""
     return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 

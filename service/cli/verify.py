@@ -67,8 +67,8 @@ def verify(
     """Ask one question from this terminal.
 
     The credential is read from standard input, where a terminal prompts for it without showing it: arguments can be
-    seen by everybody on this machine. The answer is the JSON that a game server would get; whoever can run this may
-    ask everything, whatever callers are configured.
+    seen by every user of this machine. The answer is the JSON that a game server would get; any user who can run this
+    may ask everything, whichever callers are configured.
     """
     chosen = Method(method)
     if user_id is not None and chosen is not Method.USER:
@@ -92,7 +92,7 @@ def verify(
 
 
 def _credential(method: Method) -> str | int:
-    """Return what standard input holds, as the question wants it."""
+    """Return the credential from standard input, as the question wants it."""
     _, name = _FIELDS[method]
     text = read_credential(name)
     if method is not Method.USER:
