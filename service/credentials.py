@@ -1,4 +1,4 @@
-"""From what a player presented to a credential: by its shape alone, before anybody is asked.
+"""From a player's text to a credential: by its shape alone, before any request.
 
 Nothing here says whether a credential is true; only that it could be one. Text is taken exactly as it is, never
 trimmed or normalised: download keys are case-sensitive, and a key that needs repair is not the key that was sold.
@@ -68,7 +68,7 @@ def read_download_key(text: str) -> DownloadKey | Malformed:
 def read_jwt(text: str) -> AppJwt | Malformed:
     """Accept three base64url parts of which the first names HS256 and the second holds claims.
 
-    A value without dots is somebody's personal API key, all-powerful over their account: it goes no further.
+    A value without dots is a personal API key, all-powerful over its owner's account: it goes no further.
     """
     if _API_KEY.fullmatch(text):
         return Malformed(Method.JWT, Reason.API_KEY_NOT_ACCEPTED)

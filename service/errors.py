@@ -1,8 +1,8 @@
-"""What can go wrong, as types: "they said no" is never among them, it is an observation or a decision.
+"""Failures, as types: "they said no" is never among them, it is an observation or a decision.
 
 GatewayError
 ├── SettingsError               the configuration cannot be used; one line a mistake
-├── NoAnswer                    nobody said anything usable: always the outcome `unknown`
+├── NoAnswer                    there is no usable answer: always the outcome `unknown`
 │   ├── SourceUnavailable       itch.io cannot be reached, is broken, or shows a challenge page
 │   ├── SourceRateLimited       itch.io is throttling us
 │   ├── SourceProtocolError     itch.io answered, but not a thing we may build on
@@ -38,7 +38,7 @@ class SettingsError(GatewayError):
 
 
 class NoAnswer(GatewayError):  # noqa: N818 - it names what happened; the store's silence is no error of ours
-    """Nothing usable was said. `retry_after` is when asking again makes sense, where that is known."""
+    """The store gave no usable answer. `retry_after` is when asking again makes sense, where that is known."""
 
     reason: ClassVar[Reason]
 

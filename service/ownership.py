@@ -1,7 +1,7 @@
-"""The words of the gateway: what is asked, what was seen, what is answered.
+"""The words of the gateway: questions, observations and answers.
 
-What was seen is stored by the order of its fields, without their names: a new field goes to the end, with a default, so
-that what is stored already can still be read.
+An observation is stored by the order of its fields, without their names: a new field goes to the end, with a default,
+so that entries that are stored already can still be read.
 """
 
 from datetime import datetime
@@ -26,7 +26,7 @@ LARGEST_ID: Final = 2**53 - 1
 
 
 class Method(StrEnum):
-    """What kind of credential the player presented."""
+    """The kind of credential that the player presented."""
 
     DOWNLOAD_KEY = "download_key"
     JWT = "jwt"
@@ -35,7 +35,7 @@ class Method(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What the gateway answers."""
+    """The gateway's answer."""
 
     OWNED = "owned"
     """The store proves it."""
@@ -57,7 +57,7 @@ class Outcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why; a stable code, always present. Every reason belongs to one outcome, see `outcome`."""
+    """The reason of an answer: a stable code, always present. Every reason belongs to one outcome, see `outcome`."""
 
     DOWNLOAD_KEY = "download_key"
     PURCHASE = "purchase"
@@ -127,7 +127,7 @@ _OUTCOME_OF: Final = {reason: outcome for outcome, reasons in _REASONS_OF.items(
 
 
 class CacheTier(StrEnum):
-    """Where the evidence of an answer came from."""
+    """The source of the evidence for an answer."""
 
     MEMORY = "memory"
     REDIS = "redis"
@@ -136,7 +136,7 @@ class CacheTier(StrEnum):
 
 
 class Caveat(StrEnum):
-    """What the caller should know about how far an answer can be trusted."""
+    """A warning to the caller about how far an answer can be trusted."""
 
     SANDBOX = "sandbox"
     """The answer came from the sandbox, not from itch.io."""
@@ -147,7 +147,7 @@ class Caveat(StrEnum):
 
 
 class DownloadKey(Secret):
-    """A well-formed download key; whoever has it can download the game."""
+    """A well-formed download key; a person who has it can download the game."""
 
     __slots__ = ()
     method = Method.DOWNLOAD_KEY
@@ -174,12 +174,12 @@ class AssertedUser(Struct, frozen=True):
 
     @property
     def method(self) -> Method:
-        """How the player was named."""
+        """The method by which the player was named."""
         return Method.USER
 
 
 class Malformed(Struct, frozen=True):
-    """What the player presented is no credential by its very shape; nobody needs to be asked."""
+    """The player's credential is malformed, which needs no request to find out."""
 
     method: Method
     reason: Reason
@@ -199,7 +199,7 @@ class Player(Struct, frozen=True, array_like=True):
 
 
 class ProofKind(StrEnum):
-    """What proves ownership; the operator chooses per game which of them count."""
+    """A kind of proof; the operator chooses per game which of them count."""
 
     DOWNLOAD_KEY = "download_key"
     PURCHASE = "purchase"
@@ -216,7 +216,7 @@ class Proof(Struct, frozen=True, array_like=True):
 
 
 class Evidence(Struct, frozen=True, array_like=True, tag="evidence"):
-    """What the source said about one subject and one game: facts, no judgement.
+    """The source's answer about one subject and one game: facts, no judgement.
 
     `observed_at` is when the look-up started, so that the facts are at least that recent. No `proofs` means that
     the store said no. `owner` is the owner of the download key, where it has one.
@@ -229,7 +229,7 @@ class Evidence(Struct, frozen=True, array_like=True, tag="evidence"):
 
 
 class Identity(Struct, frozen=True, array_like=True, tag="identity"):
-    """Who a JWT belongs to, as the source said.
+    """The owner of a JWT, by the source's answer.
 
     Never to be used once `expires_at` has passed, nor for another game than `only_game`, where the JWT names one.
     """
@@ -254,7 +254,7 @@ Observation: TypeAlias = Evidence | Identity | Refusal
 
 
 class Decision(Struct, frozen=True):
-    """What is answered, and on what grounds. Instants are in UTC, None where the store had no part in it."""
+    """An answer and its grounds. Instants are in UTC, None where the store had no part in it."""
 
     reason: Reason
     game_id: GameId
@@ -269,7 +269,7 @@ class Decision(Struct, frozen=True):
 
     @property
     def outcome(self) -> Outcome:
-        """What the reason amounts to."""
+        """The outcome that the reason explains."""
         return self.reason.outcome
 
     @property

@@ -1,10 +1,10 @@
-"""What a caller may do."""
+"""The rights of callers."""
 
 from enum import StrEnum
 
 
 class Right(StrEnum):
-    """What a caller may do; what it was not given it may not."""
+    """A right of a caller; a caller without it may not do that."""
 
     VERIFY = "verify"
     """Ask about a credential that proves itself."""

@@ -62,4 +62,4 @@ class SealingSecret(Secret):
 
 
 class RedisUrl(Secret):
-    """Where Redis is, with its password."""
+    """The URL of Redis, with its password."""
