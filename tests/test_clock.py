@@ -80,7 +80,7 @@ async def test_a_cancelled_sleeper_is_forgotten() -> None:
 
 
 async def test_a_body_that_takes_too_long_is_cut_off() -> None:
-    """A callback runs at its time, not before."""
+    """The body is cut off exactly when its time is over."""
     clock = FakeClock()
 
     async def body() -> None:
@@ -108,7 +108,7 @@ async def test_a_body_that_ends_in_time_is_left_alone() -> None:
 
 
 async def test_sleeping_for_no_time_lets_others_run() -> None:
-    """A sleep of no length returns without an advance."""
+    """Sleeping for no time returns without an advance of the clock."""
     clock = FakeClock()
 
     await clock.sleep(timedelta(0))

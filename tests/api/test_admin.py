@@ -83,7 +83,7 @@ async def test_a_slug_names_the_game(gateway: Asker) -> None:
 
 
 async def test_others_stay_known(gateway: Asker) -> None:
-    """Only the subject is asked about again."""
+    """The store is asked again about the named subject alone."""
     await gateway.key(seed.OWNER_KEY)
 
     await invalidate(gateway, user_id=seed.OWNER_ID)
@@ -264,7 +264,7 @@ async def test_what_cannot_be_read_is_refused(gateway: Asker, content: bytes, me
 
 
 async def test_refusals_are_counted(gateway: Asker) -> None:
-    """Like those of questions."""
+    """Refused invalidations are counted like refused questions."""
     await invalidate(gateway, user_id=0)
 
     assert await gateway.metric("refused_total", cause="bad_question") == 1

@@ -243,7 +243,7 @@ async def test_no_answer_may_be_stored_on_the_way(gateway: Asker) -> None:
 
 
 async def test_answer_is_json(gateway: Asker) -> None:
-    """Callers need not guess."""
+    """The content type of an answer is JSON."""
     assert (await gateway.key(seed.OWNER_KEY)).headers["content-type"] == "application/json"
 
 

@@ -200,7 +200,7 @@ async def test_whole_number_is_an_integer_however_it_is_written(gateway: Asker, 
 
 @pytest.mark.parametrize("number", ["1994.0000001", "1e300", "-0.0", "9007199254740992.0"])
 async def test_other_numbers_are_no_ids(gateway: Asker, number: str) -> None:
-    """Neither a fraction, nor what is out of bounds."""
+    """A fraction is no id, and neither is a number out of bounds."""
     body = '{"game": 3, "user_id": %s}' % number  # noqa: UP031 - braces are JSON's here
 
     response = await gateway.http.post("/verify/user", content=body.encode(), headers=JSON)

@@ -44,7 +44,7 @@ async def test_description_names_every_status(gateway: Asker, path: str) -> None
 
 
 async def test_description_points_only_at_what_it_holds(gateway: Asker) -> None:
-    """Every reference leads somewhere."""
+    """Every reference in the description leads to a part of it."""
     text = (await gateway.http.get("/openapi.json")).text
     described = json.loads(text)
 

@@ -14,7 +14,7 @@ NEW_KEY = seed.MEDIUM_KEY
 
 
 async def test_body_is_a_problem_and_a_decision(gateway: Asker) -> None:
-    """The whole body of a 503."""
+    """The whole body of a 503, which is a problem and a decision in one."""
     befall(gateway.sandbox, status=429, retry_after="7")
 
     response = await gateway.http.post(

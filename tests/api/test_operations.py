@@ -12,7 +12,7 @@ from tests.gateways import X_MOON, Asker, befall, caller_lines, states_of
 
 
 async def test_livez_says_alive(gateway: Asker) -> None:
-    """The event loop turns."""
+    """`/livez` answers as long as the event loop turns."""
     response = await gateway.http.get("/livez")
 
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
@@ -68,7 +68,7 @@ async def test_draining_gateway_is_not_ready(gateway: Asker) -> None:
 
 
 def test_starting_gateway_is_not_ready() -> None:
-    """Before it has started nothing should be sent."""
+    """A gateway that has not started yet should get no questions."""
     assert Readiness({}).report() == (503, {"status": "starting", "components": {}})
 
 
@@ -80,7 +80,7 @@ async def test_version_says_what_runs(gateway: Asker) -> None:
 
 
 async def test_metrics_are_prometheus_text(gateway: Asker) -> None:
-    """In the format that every scraper reads."""
+    """The metrics have the format that every scraper reads."""
     response = await gateway.http.get("/metrics")
 
     assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -100,7 +100,7 @@ def test_redis_lost_is_a_warning(events: Events, log: LogLines) -> None:
 
 
 async def test_nothing_is_known_before_anything_was_asked(events: Events) -> None:
-    """Not having asked is neither good nor bad."""
+    """A state is `unknown` until there is a request, which is neither good nor bad."""
     assert (events.source_state, events.credential_state, events.redis_state) == ("unknown", "unknown", "unknown")
 
 

@@ -86,7 +86,7 @@ async def cancel(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def test_a_burst_goes_at_once(bench: Bench) -> None:
-    """As long as there is something left of it."""
+    """Requests are sent at once until the burst is spent."""
     before = bench.budget.tokens()
 
     await spend(bench, BURST)
@@ -95,7 +95,7 @@ async def test_a_burst_goes_at_once(bench: Bench) -> None:
 
 
 async def test_time_gives_back_up_to_the_burst(bench: Bench) -> None:
-    """At the rate."""
+    """Tokens come back at the rate, and never more than the burst."""
     await spend(bench, BURST)
 
     await bench.pass_time(2 * TOKEN)
@@ -147,7 +147,7 @@ async def test_the_background_leaves_half_of_the_burst(bench: Bench) -> None:
 
 
 async def test_the_background_never_waits(bench: Bench) -> None:
-    """It is told when there would be enough."""
+    """The refusal has the time at which there will be enough tokens."""
     await spend(bench, 2)
 
     with pytest.raises(Overloaded) as raised:
@@ -236,7 +236,7 @@ async def test_now_is_no_pause(bench: Bench, retry_after: timedelta) -> None:
 
 
 async def test_without_a_word_pauses_double_up_to_sixteen_seconds(bench: Bench) -> None:
-    """As in itch.io's own client."""
+    """Pauses double as in itch.io's own client."""
     for _ in range(7):
         bench.budget.refused(None)
         await bench.settle()
@@ -328,7 +328,7 @@ async def test_an_answer_from_before_the_pause_counts_for_nothing(bench: Bench) 
 
 
 async def test_the_first_answer_after_a_pause_ends_it(bench: Bench) -> None:
-    """Told of once."""
+    """The end of a pause is reported once."""
     bench.budget.refused(seconds(5))
     await bench.settle()
     await bench.pass_time(5)

@@ -516,7 +516,7 @@ async def test_closing_lets_a_refusal_reach_the_others(make_bench: MakeBench) ->
 
 
 async def test_closing_has_nothing_to_do_for_who_has_noted_nothing(make_bench: MakeBench) -> None:
-    """It returns at once."""
+    """A replica without notes closes at once."""
     await make_bench().budget.close()
 
 

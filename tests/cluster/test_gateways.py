@@ -150,7 +150,7 @@ async def test_thousand_equal_cold_questions_are_one_look_up(
 
 
 async def test_without_redis_they_are_one_look_up_a_replica(open_cluster: OpenCluster) -> None:
-    """Each shares among its own callers."""
+    """Each replica shares a look-up among its own callers."""
     cluster = await open_cluster(no_redis)
 
     answers = await asyncio.gather(*cluster.ask(1000))

@@ -9,7 +9,7 @@ from tests.clock import START, FakeClock
 
 
 async def test_replicas_of_a_redis_cluster_tell_each_other(one_node_cluster: RedisCluster) -> None:
-    """As through any other Redis."""
+    """An invalidation reaches the other replicas as through any other Redis."""
     clock = FakeClock()
     one, other = [
         Invalidations(client=one_node_cluster, key=floors_key(), floors_key=KEYS.floors, clock=clock) for _ in range(2)

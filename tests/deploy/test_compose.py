@@ -206,7 +206,7 @@ def test_prometheus_knows_the_alertmanager() -> None:
 
 
 def test_alertmanager_is_ready() -> None:
-    """It has taken its configuration."""
+    """Alertmanager accepts its configuration."""
     assert _get(f"{_ALERTMANAGER}/api/v2/status")["config"]["original"]
 
 

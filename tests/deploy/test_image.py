@@ -34,7 +34,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
 
 
 def test_answers(gateway: Container) -> None:
-    """It answers from a read-only root, without capabilities."""
+    """The gateway answers from a read-only root, without capabilities."""
     answer = gateway.ask().json()
 
     assert answer["outcome"] == "owned"

@@ -117,7 +117,7 @@ def test_has_no_capabilities() -> None:
 
 
 def test_comes_back_after_a_crash() -> None:
-    """It is started again when it is killed."""
+    """The gateway is started again when it is killed."""
     before = _shown("MainPID")
 
     _run("kill", "-KILL", before)

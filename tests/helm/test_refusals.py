@@ -42,7 +42,7 @@ _REDIS = {"secrets": {"redisUrl": {"existingSecret": "redis"}, "sealingSecret": 
     ],
 )
 def test_contradictions(helms: dict[str, Helm], major: str, values: dict[str, Any], said: str) -> None:
-    """Each has a line that says what to do."""
+    """Each contradiction has a line that says what to do."""
     with pytest.raises(RefusedError, match=said):
         helms[major].render(values)
 

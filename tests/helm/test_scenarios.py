@@ -19,7 +19,6 @@ def _name(path: Path) -> str:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=_name)
 def test_both_helms_render_the_same(helms: dict[str, Helm], scenario: Path) -> None:
-    """Helm 3 and Helm 4 render the same objects."""
     assert helms["3"].render(scenario).documents == helms["4"].render(scenario).documents
 
 

@@ -185,14 +185,14 @@ def test_selectors_match_the_pod(helm: Helm) -> None:
 
 
 def test_pods_are_spread(helm: Helm) -> None:
-    """Over nodes, then over zones."""
+    """Pods are spread over nodes, then over zones."""
     constraints = helm.render().pod()["spec"]["topologySpreadConstraints"]
 
     assert [one["topologyKey"] for one in constraints] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
 
 
 def test_replicas_share_the_store_budget(helm: Helm) -> None:
-    """Each gateway knows how many there are."""
+    """Each gateway knows the number of replicas."""
     rendered = helm.render(merged(SERVICE, {"replicaCount": 3}))
 
     assert rendered.one("Deployment")["spec"]["replicas"] == 3
@@ -239,7 +239,7 @@ def test_the_store_is_never_inside_the_cluster(helm: Helm, network: str) -> None
 
 
 def test_the_sandbox_reaches_no_store(helm: Helm) -> None:
-    """It has its own."""
+    """The sandbox in the pod takes the place of the store."""
     values = {"config": {**SERVICE["config"], "sandbox": True}}
 
     assert _egress_to(helm.render(values).one("NetworkPolicy"), 443) == []

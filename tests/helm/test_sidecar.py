@@ -135,7 +135,6 @@ def test_a_new_configuration_restarts_the_pod(helm: Helm, game_server: Path) -> 
 
 
 def test_both_helms_render_the_same(helms: dict[str, Helm], game_server: Path) -> None:
-    """Helm 3 and Helm 4 render the same objects."""
     assert helms["3"].render({}, chart=game_server).documents == helms["4"].render({}, chart=game_server).documents
 
 

@@ -183,7 +183,7 @@ async def test_a_request_that_is_cancelled_says_nothing_about_the_store(clock: F
 
 
 async def test_the_sandbox_is_recognised_and_not_forgotten(clock: FakeClock, sandbox: Sandbox) -> None:
-    """By its header, on any answer."""
+    """A header on any answer of the sandbox says so."""
     rig = build(clock=clock, transport=StoreWire(sandbox).transport)
     before = rig.source.sandbox_seen
 
@@ -285,7 +285,6 @@ def rotating(clock: FakeClock, store: TwoKeys) -> Rig:
 
 
 async def test_while_the_first_key_works_the_next_is_not_shown(rotating: Rig, store: TwoKeys) -> None:
-    """It waits."""
     await ask(rotating)
     await ask(rotating)
 

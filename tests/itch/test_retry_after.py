@@ -18,7 +18,7 @@ NOW = START.replace(microsecond=0)
     [("0", 0), ("7", 7), (" 7 ", 7), ("007", 7), ("120", 120), ("999999999", 999_999_999)],
 )
 def test_seconds(text: str, seconds: int) -> None:
-    """The usual form."""
+    """A number of seconds is the usual form."""
     assert read_retry_after(text, now=NOW) == timedelta(seconds=seconds)
 
 
@@ -73,7 +73,7 @@ def test_nonsense_says_nothing(text: str | None) -> None:
 
 @pytest.mark.parametrize("text", [None, "", "soon", "7"])
 def test_what_is_no_date_is_none(text: str | None) -> None:
-    """Seconds are no date."""
+    """A number of seconds is no date."""
     assert read_http_date(text) is None
 
 

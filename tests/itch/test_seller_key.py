@@ -213,7 +213,7 @@ def test_a_new_key_is_tried_at_once(ring: SellerKeyRing, file: Path, clock: Fake
 def test_the_same_key_in_a_changed_file_is_still_dead(
     ring: SellerKeyRing, file: Path, clock: FakeClock, told: Told
 ) -> None:
-    """Only another key is worth trying."""
+    """A refused key is not tried again because its file has another date."""
     ring.refused(OLD)
     file.write_text("old-seller-key ")
     clock.jump(A_SECOND)
@@ -288,7 +288,7 @@ def test_a_late_answer_to_a_replaced_key_switches_to_none(file: Path, clock: Fak
 
 
 def test_what_is_raised_shows_no_key(ring: SellerKeyRing) -> None:
-    """Neither does the ring itself."""
+    """Neither the exception nor the ring shows a key."""
     ring.refused(OLD)
 
     with pytest.raises(GatewayCredentialRefused) as raised:
@@ -326,7 +326,7 @@ def test_the_ring_stays_with_the_key_that_works(two: SellerKeyRing, told: Told, 
 
 
 def test_a_late_answer_to_the_old_key_changes_nothing(two: SellerKeyRing, told: Told) -> None:
-    """It was sent before the key was revoked."""
+    """The request was sent before the key was revoked."""
     two.refused(OLD)
     two.accepted(NEXT)
 
@@ -337,7 +337,6 @@ def test_a_late_answer_to_the_old_key_changes_nothing(two: SellerKeyRing, told: 
 
 
 def test_with_both_refused_there_is_none_to_try(two: SellerKeyRing) -> None:
-    """Not now."""
     two.refused(OLD)
 
     assert two.refused(NEXT) is None
@@ -372,7 +371,7 @@ def test_dead_keys_take_turns(two: SellerKeyRing, clock: FakeClock) -> None:
 
 
 def test_a_new_key_in_either_file_ends_the_wait(file: Path, clock: FakeClock, told: Told) -> None:
-    """And only that one is tried."""
+    """After a change of either file only the new key is tried."""
     ring = told.ring(slot(), KeySlot("itch.next_api_key", NEXT, file=file), clock=clock)
     ring.refused(OLD)
     ring.refused(NEXT)
@@ -393,7 +392,7 @@ def test_two_places_may_hold_the_same_key(clock: FakeClock, told: Told) -> None:
 def test_a_question_refused_with_a_key_that_was_replaced_meanwhile_tries_the_new_one(
     ring: SellerKeyRing, file: Path, clock: FakeClock
 ) -> None:
-    """It was under way while the file changed."""
+    """The file changed while the question was under way."""
     file.write_text("new-seller-key")
     clock.jump(A_SECOND)
     ring.current()

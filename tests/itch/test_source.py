@@ -178,7 +178,7 @@ async def test_an_answer_about_a_key_that_was_replaced_meanwhile_does_not_count(
 
 
 async def test_keys_that_change_without_end_end_with_the_time(clock: FakeClock) -> None:
-    """Then it is not known whose the key is."""
+    """A look-up whose key changes without end leaves the seller's account unknown."""
 
     async def answer(_: httpx.Request) -> httpx.Response:
         await clock.sleep(timedelta(seconds=1))

@@ -118,7 +118,7 @@ async def test_what_a_player_has(rig: Rig, number: int, kind: ProofKind, proof_i
 
 
 async def test_the_buyer_of_a_bundle(rig: Rig, dialect: Dialect) -> None:
-    """Only the current dialect lists bundles."""
+    """Bundles are listed by the current dialect alone."""
     evidence = await ask(rig, user(seed.BUNDLE_BUYER_ID))
 
     expected = [ProofKind.BUNDLE_PURCHASE] if dialect is Dialect.CURRENT else []
@@ -226,7 +226,7 @@ async def test_a_dead_seller_key_is_left_alone_for_a_while(rig: Rig, sandbox: Sa
 
 
 async def test_evidence_is_as_old_as_the_start_of_the_look_up(rig: Rig, clock: FakeClock) -> None:
-    """So that the facts are at least that recent."""
+    """The facts are at least as recent as the start of the look-up."""
     clock.jump(timedelta(minutes=1))
 
     assert (await ask(rig, user(seed.STRANGER_ID))).observed_at == START + timedelta(minutes=1)
@@ -293,7 +293,7 @@ async def test_whose_the_sellers_key_is(rig: Rig) -> None:
 
 
 async def test_the_sellers_games(rig: Rig) -> None:
-    """Only those that the key can see."""
+    """The list holds only the games that the key can see."""
     assert [(game.id, game.slug) for game in await rig.source.games()] == [(3, "x-moon"), (4, "sun-garden")]
 
 

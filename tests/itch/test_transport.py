@@ -123,13 +123,12 @@ async def test_what_is_read() -> None:
 
 @pytest.mark.parametrize("body", [b"", b'{"ok":true}', b"x" * LIMIT])
 async def test_bodies_up_to_the_limit_are_read(body: bytes) -> None:
-    """With a length, however they arrive."""
+    """A body with a length is read, in one piece or many."""
     async with raw_server(http_answer(body)) as server, client_of(server.base_url) as client:
         assert (await get(client)).body == body
 
 
 async def test_a_body_in_chunks_is_read() -> None:
-    """Without a length."""
     chunked = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"o\r\n8\r\nk":true}\r\n0\r\n\r\n'
     async with raw_server(chunked) as server, client_of(server.base_url) as client:
         assert (await get(client)).body == b'{"ok":true}'

@@ -132,7 +132,7 @@ def test_an_expiry_that_is_no_json_number(expires: str) -> None:
 
 @pytest.mark.parametrize("extra", [{"kid": 5}, {"crit": ["x"]}, {"b64": False}])
 def test_a_header_that_the_library_refuses(extra: dict[str, object]) -> None:
-    """Such a token is not to be built on."""
+    """A token whose header the JWT library refuses is unreadable."""
     assert claims_of({"sub": "1994"}, {"alg": "HS256", **extra}) == UnverifiedClaims(unreadable=True)
 
 
@@ -157,7 +157,7 @@ def test_claims_nested_without_end() -> None:
 
 
 def test_a_real_token_is_read() -> None:
-    """As the sandbox and itch.io sign them."""
+    """The claims of a token signed as by the sandbox and itch.io are read."""
     token = jwt.encode({"sub": "1994", "exp": 1_800_000_000}, "k" * 32, algorithm="HS256")
 
     assert peek(AppJwt(token)).user_ids == {1994}
@@ -201,7 +201,7 @@ def test_whatever_passes_for_a_token_can_be_read(claims: Any, header: object) ->
 
 @given(st.binary(max_size=60), st.binary(max_size=60), st.binary(min_size=1, max_size=20))
 def test_any_three_parts_can_be_read(header: bytes, claims: bytes, signature: bytes) -> None:
-    """Also where the shape was not checked."""
+    """Text that is no JWT is read without an exception, even if its shape was not checked."""
     token = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (header, claims, signature))
 
     assert isinstance(peek(AppJwt(token)), UnverifiedClaims)

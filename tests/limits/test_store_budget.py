@@ -15,7 +15,7 @@ from tests.limits.buckets import BACKGROUND, FOREGROUND, Told, ask, done, make, 
 
 
 async def test_a_burst_goes_at_once(bucket: TokenBucket) -> None:
-    """As long as there is something left of it."""
+    """Requests are sent at once until the burst is spent."""
     assert bucket.tokens() == 4
 
     await spend(bucket, 4)
@@ -24,7 +24,7 @@ async def test_a_burst_goes_at_once(bucket: TokenBucket) -> None:
 
 
 async def test_time_gives_back_up_to_the_burst(bucket: TokenBucket, clock: FakeClock) -> None:
-    """At the rate."""
+    """Tokens come back at the rate, and never more than the burst."""
     await spend(bucket, 4)
 
     clock.jump(seconds(1))
@@ -80,7 +80,7 @@ async def test_the_background_leaves_half_of_the_burst(bucket: TokenBucket) -> N
 
 
 async def test_the_background_never_waits(bucket: TokenBucket, clock: FakeClock) -> None:
-    """It is told when there would be enough."""
+    """The refusal has the time at which there will be enough tokens."""
     await spend(bucket, 2)
 
     with pytest.raises(Overloaded) as raised:
@@ -119,7 +119,7 @@ async def test_admission_spends_nothing(bucket: TokenBucket, priority: Priority,
 
 
 async def test_a_caller_is_admitted_if_its_turn_comes_in_time(bucket: TokenBucket) -> None:
-    """To the moment."""
+    """A caller is admitted if its turn comes exactly at the end of its time, and not a moment later."""
     await spend(bucket, 4)
 
     bucket.admit(FOREGROUND, within=seconds(0.5))
@@ -175,7 +175,7 @@ async def test_staying_away_is_a_pause_without_a_refusal(bucket: TokenBucket, cl
 
 
 async def test_a_hundred_callers_at_once_keep_to_the_rate(clock: FakeClock, told: Told) -> None:
-    """Each has its turn, none before it is due."""
+    """A hundred callers at once all get a turn, none of them too early."""
     bucket = make(clock, told, rate=6, burst=12, patience=60)
     turns: list[float] = []
     start = clock.monotonic()

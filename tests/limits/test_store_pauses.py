@@ -13,7 +13,7 @@ from tests.limits.buckets import Told, ask, make, seconds, spend
 
 @pytest.mark.parametrize("priority", Priority)
 async def test_while_paused_nobody_asks(bucket: TokenBucket, clock: FakeClock, priority: Priority) -> None:
-    """For as long as the store said."""
+    """No request is sent for as long as the store said."""
     bucket.refused(seconds(7))
     clock.jump(seconds(6))
 
@@ -53,7 +53,7 @@ async def test_now_is_no_pause(bucket: TokenBucket, told: Told, clock: FakeClock
 async def test_without_a_word_pauses_double_up_to_sixteen_seconds(
     bucket: TokenBucket, told: Told, clock: FakeClock
 ) -> None:
-    """As in itch.io's own client."""
+    """Pauses double as in itch.io's own client."""
     for _ in range(7):
         bucket.refused(None)
         clock.jump(bucket.pause_left())
@@ -107,7 +107,7 @@ async def test_a_longer_wish_extends_a_pause(bucket: TokenBucket, told: Told) ->
 
 
 async def test_the_first_answer_after_a_pause_ends_it(bucket: TokenBucket, told: Told, clock: FakeClock) -> None:
-    """Told of once."""
+    """The end of a pause is reported once."""
     bucket.refused(seconds(5))
     clock.jump(seconds(5))
     before = told.resumed

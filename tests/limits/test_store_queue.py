@@ -137,7 +137,7 @@ async def test_turns_that_were_given_out_stay_when_the_rate_changes(bucket: Toke
 
 
 async def test_only_who_waits_is_queueing(clock: FakeClock, told: Told) -> None:
-    """From the moment of asking to the turn."""
+    """A caller is queueing from its question to its turn."""
     inside: list[int] = [0]
 
     @contextmanager

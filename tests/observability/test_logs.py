@@ -257,7 +257,7 @@ def test_records_that_cannot_be_formatted(
 
 @pytest.mark.parametrize("name", ["aiohttp.client", "httpcore", "httpx", "redis.asyncio", "uvicorn.access"])
 def test_libraries_that_log_urls_are_silent(start_logging: Start, stream: Memory, name: str) -> None:
-    """Below a warning they say nothing, even at debug."""
+    """Libraries that log URLs are heard from warnings upwards, even at `debug`."""
     log = start_logging("debug")
 
     logging.getLogger(name).info("HTTP Request: GET")

@@ -105,7 +105,7 @@ def test_no_created_series(metrics: Metrics) -> None:
 
 
 def test_two_gateways_do_not_share_metrics(metrics: Metrics) -> None:
-    """Each has a registry of its own."""
+    """Each gateway has a registry of its own."""
     other = Metrics(games=[], version="1", sandbox=False)
 
     other.refused(RefusalCause.RATE)
@@ -148,7 +148,7 @@ def test_an_unknown_game_counts_as_other(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize(("asked", "label"), [("x-moon", "x-moon"), ("4711", "other"), ("4712", "other")])
 def test_decisions_that_are_made_again_count_alike(metrics: Metrics, asked: str, label: str) -> None:
-    """For their own game, or for all others together."""
+    """A repeated decision counts for its own game, or for all others together."""
     made = (Method.JWT, Reason.PURCHASE, CacheTier.MEMORY)
     for game in ("x-moon", "4711", "4712"):
         metrics.decision_counter(game, *made)
@@ -252,7 +252,7 @@ def test_learning_ends_at_a_hundred_games(metrics: Metrics) -> None:
 
 
 def test_requests_to_the_store_are_counted_and_timed(metrics: Metrics) -> None:
-    """In plain words or enums alike."""
+    """Endpoints and results may be given as plain words or as enums."""
     metrics.source_request(SourceEndpoint.PURCHASES, SourceResult.NO, seconds=0.2)
     metrics.source_request("purchases", "no", seconds=0.2)
 
@@ -261,7 +261,7 @@ def test_requests_to_the_store_are_counted_and_timed(metrics: Metrics) -> None:
 
 
 def test_cache_operations_are_counted(metrics: Metrics) -> None:
-    """Each tier on its own."""
+    """Each tier has counts of its own."""
     metrics.cache_operation("redis", "get", "rejected")
 
     assert value(metrics, "cache_operations_total", tier="redis", operation="get", result="rejected") == 1
@@ -275,14 +275,14 @@ def test_words_outside_a_closed_set_count_as_other(metrics: Metrics) -> None:
 
 
 def test_joined_look_ups_are_counted(metrics: Metrics) -> None:
-    """By how far away the look-up was."""
+    """Look-ups are counted by the replica that held them: this one or another."""
     metrics.singleflight_joined(JoinScope.CLUSTER)
 
     assert value(metrics, "singleflight_joined_total", scope="cluster") == 1
 
 
 def test_refusals_are_counted(metrics: Metrics) -> None:
-    """By their cause."""
+    """Refusals are counted by their cause."""
     metrics.refused(RefusalCause.FAILED_KEYS)
 
     assert value(metrics, "refused_total", cause="failed_keys") == 1

@@ -129,12 +129,12 @@ def test_long_text_is_cut() -> None:
 
 
 def test_large_containers_are_cut() -> None:
-    """Neither does a list of everything."""
+    """A long list is cut after its first items."""
     assert cleaned(list(range(1_000))) == list(range(50))
 
 
 def test_deep_containers_are_cut() -> None:
-    """Nor a structure that contains itself."""
+    """A structure that contains itself is cut at some depth."""
     endless: list[object] = []
     endless.append(endless)
 

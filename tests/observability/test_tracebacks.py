@@ -50,7 +50,7 @@ def test_notes_are_not_quoted() -> None:
 
 
 def test_our_own_exceptions_are_quoted() -> None:
-    """We chose their words."""
+    """The words of our own exceptions are safe to log."""
     (raised,) = caught(lambda: fail(SourceUnavailable("a challenge page")))
 
     assert str(raised).startswith("service.errors.SourceUnavailable: a challenge page\n")
@@ -146,7 +146,7 @@ def test_circles_end() -> None:
 
 @pytest.mark.parametrize("error", [OSError(), OSError(99999, "no such number")])
 def test_unknown_numbers_have_no_symbol(error: OSError) -> None:
-    """Not every operating system error has one."""
+    """An error number without a symbol is left out."""
     (raised,) = caught(lambda: fail(error))
 
     assert str(raised).startswith("OSError\n")

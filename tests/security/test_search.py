@@ -28,5 +28,5 @@ def test_secret_is_found_in_the_base64_of_a_longer_text(before: int, after: int)
 
 
 def test_what_is_not_there_is_not_found() -> None:
-    """No false alarm."""
+    """A search for a secret that is not there raises no false alarm."""
     assert found({"e-mail": SECRET}, {"the log": PADDING}) == []
