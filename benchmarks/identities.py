@@ -16,8 +16,8 @@ from service.cache.kept import keep
 from service.cache.keys import KeyedFingerprints, derive_keys, redis_key
 from service.cache.sealing import Sealer
 from service.ownership import DownloadKey, Evidence, GameId, Player, PlayerId, Proof, ProofKind
-from service.policy import GameRules, lifetime_of, spread_of
 from service.secret import SealingSecret
+from service.verification.policy import GameRules, lifetime_of, spread_of
 
 GAME: Final = GameRules(GameId(3), "benchmark")
 """The gateways under test are configured with these rules: the defaults."""

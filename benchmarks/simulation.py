@@ -20,8 +20,8 @@ from msgspec import Struct
 
 from benchmarks.plot import lines
 from service.errors import NoAnswer
-from service.interfaces import Priority
 from service.limits.store_budget import TokenBucket
+from service.verification.interfaces import Priority
 
 _PLAYERS: Final = (10_000, 100_000, 1_000_000)
 _KNOWN: Final = (0.0, 0.5, 0.95, 0.99)

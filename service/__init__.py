@@ -1,4 +1,4 @@
 """The ownership gateway: does this player own the game on itch.io?
 
-Read ``verification.py`` first; the rest of the package exists so that it can be short.
+Read ``verification/verify.py`` first; the rest of the package exists so that it can be short.
 """

@@ -34,7 +34,6 @@ from service.assembly.store import open_store as open_way_to_store
 from service.cache.keys import KeyedFingerprints, derive_keys
 from service.clock import SystemClock
 from service.errors import NoAnswer
-from service.interfaces import Clock
 from service.itch.client import Network
 from service.observability.events import Events
 from service.observability.labels import RefusalCause
@@ -46,8 +45,9 @@ from service.redis.connect import RedisClient
 from service.sandbox.control_router import create_control_router
 from service.sandbox.state import Sandbox
 from service.settings import Settings
-from service.singleflight import SingleFlight
-from service.verification import Verification
+from service.verification.interfaces import Clock
+from service.verification.singleflight import SingleFlight
+from service.verification.verify import Verification
 
 _LEARN_AGAIN_AFTER: Final = timedelta(seconds=30)
 

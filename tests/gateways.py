@@ -15,7 +15,6 @@ import structlog
 from msgspec.structs import replace
 
 from service.app import Gateway, open_gateway
-from service.interfaces import Clock
 from service.observability.logs import Logging, configure_logging
 from service.ownership import Method
 from service.redis.connect import RedisClient
@@ -25,6 +24,7 @@ from service.sandbox.seed import SELLER_KEY
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreEndpoint
 from service.settings import Settings, load_settings
+from service.verification.interfaces import Clock
 from tests.clock import FakeClock
 from tests.prompt_client import as_served
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.interfaces import Clock
+from service.verification.interfaces import Clock
 from tests.clock import START, FakeClock
 
 SECOND = timedelta(seconds=1)

@@ -12,10 +12,10 @@ from service.api.questions import BodyReader, GameName, Presented
 from service.api.verify import Asking
 from service.credentials import read_download_key, read_email, read_user_id
 from service.errors import BadQuestion
-from service.interfaces import Fingerprints
 from service.observability.logs import Logging
 from service.ownership import LARGEST_ID, Malformed, Subject
-from service.verification import Verification
+from service.verification.interfaces import Fingerprints
+from service.verification.verify import Verification
 
 
 class Invalidation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ from service.api.answer_bodies import (
 from service.api.problems import MEDIA_TYPE, Reply, problem_type, whole_seconds
 from service.observability.verified_lines import Given
 from service.ownership import CacheTier, Decision, Outcome, Reason
-from service.verdict import Verdict
+from service.verification.question import Verdict
 
 _END: Final = b'"}'
 """What follows the decision's id, the last member of an answer."""

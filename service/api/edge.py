@@ -19,7 +19,7 @@ from service.api.answers import shed_reply
 from service.api.identifiers import request_id_from, trace_id_from
 from service.api.problems import Reply, status_reply
 from service.api.response_bytes import CLOSE, Response, common_headers, response_bytes
-from service.interfaces import Clock
+from service.verification.interfaces import Clock
 
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
 

@@ -26,8 +26,8 @@ from service.api.problems import Reply
 from service.api.questions import QUESTIONS, AnyQuestion, BodyReader
 from service.api.verify import Asking, VerifyDesk
 from service.errors import QuestionRefused
-from service.interfaces import Clock
 from service.ownership import Method
+from service.verification.interfaces import Clock
 
 
 class _Counter:

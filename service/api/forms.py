@@ -9,12 +9,12 @@ from service.api.answers import AnswerWriter
 from service.api.identifiers import make_ulid
 from service.api.prepared import Form, Prepared, PreparedAnswers
 from service.api.verify import Asking, Case
-from service.interfaces import Clock, Fingerprints
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import Given, line_form
 from service.ownership import CacheTier, Malformed
-from service.verdict import Verdict
+from service.verification.interfaces import Clock, Fingerprints
+from service.verification.question import Verdict
 
 # Looking up a member of an enum takes Python 3.11 longer than comparing it.
 _NOT_AT_HAND: Final = CacheTier.NONE

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from service.errors import UnknownGame
 from service.ownership import LARGEST_ID, GameId
-from service.policy import GameRules
+from service.verification.policy import GameRules
 
 
 class GameDirectory:

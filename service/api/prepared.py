@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from service.api.answers import AnswerForm
 from service.api.keyed_digest import KeyedDigest
-from service.grounds import Grounds
 from service.observability.verified_lines import LineForm
 from service.ownership import GameId
+from service.verification.grounds import Grounds
 
 _ENTRY_BYTES: Final = 1_100
 """What a prepared answer takes beside its body: measured objects, on a 64-bit Python 3.11."""

@@ -17,8 +17,8 @@ from service.api.paths import head_length
 from service.api.prepared import PreparedAnswers
 from service.api.verify import Asking
 from service.errors import TooManyQuestions
-from service.interfaces import Clock
-from service.verification import Verification
+from service.verification.interfaces import Clock
+from service.verification.verify import Verification
 
 
 class PromptDesk:

@@ -21,10 +21,10 @@ from service.api.problems import Reply, status_reply
 from service.api.questions import QUESTIONS, BodyReader
 from service.api.verify import Asking, VerifyDesk
 from service.errors import QuestionRefused
-from service.interfaces import Clock
 from service.observability.logs import Logging
 from service.ownership import Method
 from service.rights import Right
+from service.verification.interfaces import Clock
 
 BODY_TIMEOUT: Final = timedelta(seconds=5)
 """The server bounds neither headers nor bodies in time; a caller on the same network needs milliseconds."""

@@ -24,8 +24,8 @@ from service.api.questions import QUESTIONS, AnyQuestion, BodyReader
 from service.api.response_bytes import Response
 from service.api.verify import Asking, VerifyDesk
 from service.errors import QuestionRefused
-from service.interfaces import Clock
-from service.verdict import Verdict
+from service.verification.interfaces import Clock
+from service.verification.question import Verdict
 
 _READERS: Final = {path: BodyReader(QUESTIONS[method]) for method, path in PATHS.items()}
 

@@ -12,15 +12,15 @@ from service.api.identifiers import make_ulid
 from service.api.problems import Reply, cause_of, refusal_reply
 from service.api.questions import AnyQuestion
 from service.errors import QuestionRefused, TooManyQuestions
-from service.hearing import Hearing
-from service.interfaces import Clock, Fingerprints
 from service.limits.caller_limits import CallerLimits
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
 from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Outcome, Reason
-from service.verdict import Question, Verdict
-from service.verification import Verification
+from service.verification.hearing import Hearing
+from service.verification.interfaces import Clock, Fingerprints
+from service.verification.question import Question, Verdict
+from service.verification.verify import Verification
 
 
 class Asking(Struct, frozen=True):

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from service.alone import Alone
 from service.assembly.beside import run_beside
 from service.cache.claims import ClusterClaims
 from service.cache.invalidations import Invalidations
@@ -14,12 +13,13 @@ from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.sealing import Sealer
 from service.cache.tiers import TieredStore
-from service.interfaces import Clock, LookUpOnce
 from service.observability.events import Events
 from service.observability.metrics import Metrics
 from service.ownership import Fingerprint
 from service.redis.connect import RedisClient, connect
 from service.settings import Settings
+from service.verification.interfaces import Clock, LookUpOnce
+from service.verification.no_lease import Alone
 
 _MEBIBYTE: Final = 1024 * 1024
 

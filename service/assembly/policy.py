@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from service.api.callers import Caller, CallerDirectory
-from service.interfaces import Clock
 from service.limits.caller_limits import CallerLimits
-from service.policy import GameRules
 from service.settings import Settings
+from service.verification.interfaces import Clock
+from service.verification.policy import GameRules
 
 
 def game_rules(settings: Settings) -> list[GameRules]:

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Final
 
 from service.cache.keys import Keys, budget_key
-from service.interfaces import Clock
 from service.itch.client import Network, store_client
 from service.itch.dialect import Dialect
 from service.itch.requests import StoreRequests
@@ -23,6 +22,7 @@ from service.sandbox.seed import SELLER_KEY as SANDBOX_SELLER_KEY
 from service.sandbox.state import Sandbox
 from service.secret import SellerKey
 from service.settings import Settings
+from service.verification.interfaces import Clock
 
 VERSION: Final = version("ownership-gateway")
 HOMEPAGE: Final = "https://ownership-gateway.example"

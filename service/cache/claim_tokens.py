@@ -12,8 +12,8 @@ from typing import Final
 
 from service.cache.keys import ClaimsKey
 from service.cache.sealing import stamp
-from service.interfaces import Clock
 from service.ownership import Fingerprint
+from service.verification.interfaces import Clock
 
 LARGEST_SKEW: Final = timedelta(seconds=5)
 """How far the clocks of two replicas may differ. Those that differ by more look up for themselves: nothing is wrong."""

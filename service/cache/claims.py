@@ -8,12 +8,12 @@ from typing import Final
 from service.cache.claim_tokens import ClaimTokens
 from service.cache.keys import ClaimsKey, claim_key
 from service.cache.tiers import TieredStore
-from service.interfaces import Clock
 from service.ownership import Fingerprint, Observation
 from service.redis.connect import RedisClient
 from service.redis.errands import Errands
 from service.redis.runner import ScriptRunner
 from service.redis.script import Script
+from service.verification.interfaces import Clock
 
 CLAIM_FOR: Final = timedelta(seconds=2)
 """How long a claim outlives its replica: a killed one costs the others this, and one look-up more.

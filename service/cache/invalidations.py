@@ -18,11 +18,11 @@ import msgspec
 from service.cache.kept import CLOCK_TOLERANCE, LONGEST_KEPT
 from service.cache.keys import FloorsKey
 from service.cache.sealing import stamp
-from service.interfaces import Clock
 from service.ownership import Fingerprint
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES
 from service.redis.script import Script
+from service.verification.interfaces import Clock
 
 LOOK_EVERY: Final = timedelta(milliseconds=500)
 """How often a replica looks for what others have invalidated; two seconds are promised."""

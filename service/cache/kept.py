@@ -6,7 +6,7 @@ from typing import Final, assert_never
 from msgspec import Struct
 
 from service.ownership import Evidence, Identity, Observation, Refusal
-from service.policy import HARD_MAXIMUM
+from service.verification.policy import HARD_MAXIMUM
 
 LONGEST_KEPT: Final = HARD_MAXIMUM
 """No observation is kept longer than this after it was made, whatever the operator configured."""

@@ -7,8 +7,8 @@ from typing import Final
 import msgspec
 
 from service.cache.kept import LONGEST_KEPT, Kept, may_be_used, says_no
-from service.interfaces import Clock, Imprint, Remembered
 from service.ownership import CacheTier, Fingerprint
+from service.verification.interfaces import Clock, Imprint, Remembered
 
 _SHARE_OF_YES: Final = 0.75
 """Of both budgets. The rest is for refusals: a flood of wrong keys evicts only other refusals."""

@@ -21,13 +21,13 @@ from service.cache.keys import redis_key
 from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cache.sealing import Flaw, Sealer, Unsealable, stamp
-from service.interfaces import Clock
 from service.ownership import CacheTier, Fingerprint
 from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
 from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES
 from service.redis.pipelined_gets import PipelinedGets
+from service.verification.interfaces import Clock
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from service.cache.kept import Kept, keep, says_no
 from service.cache.memory import MemoryTier
 from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.redis_tier import RedisTier
-from service.interfaces import Imprint, Remembered, Unread
 from service.ownership import CacheTier, Fingerprint, Observation
+from service.verification.interfaces import Imprint, Remembered, Unread
 
 MOST_WRITES_WAITING: Final = 1000
 """More writes than this do not wait for Redis: they are lost to it, and this process still remembers."""

@@ -20,13 +20,13 @@ from service.cache.keys import redis_key
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cli.findings import Finding, Verdict
 from service.cli.redis_rights import SUFFICIENT, examine_rights, refused
-from service.interfaces import Clock
 from service.ownership import Fingerprint
 from service.redis.connect import CONNECT_SECONDS, SOCKET_SECONDS, RedisClient, connect
 from service.redis.failures import REDIS_FAILURES
 from service.redis.patience import PATIENCE
 from service.redis.rights import FOR_A_CLUSTER, as_rules
 from service.secret import RedisUrl
+from service.verification.interfaces import Clock
 
 SLOW_MILLISECONDS: Final = 10.0
 """A store's answer takes some 100 ms; a Redis that takes a tenth of that is still worth asking first."""

@@ -12,11 +12,11 @@ from service.errors import (
     SourceProtocolError,
     SourceRateLimited,
 )
-from service.interfaces import Priority
 from service.itch.source import ItchSource
 from service.itch.wire import WireGame
 from service.ownership import AssertedUser, GameId, Identity, ProofKind
 from service.settings import Settings
+from service.verification.interfaces import Priority
 
 T = TypeVar("T")
 

@@ -13,7 +13,6 @@ from service.errors import (
     SourceRateLimited,
     SourceUnavailable,
 )
-from service.interfaces import Clock, Priority, StoreBudget
 from service.itch.classification import Answer, JsonObject, No, classify
 from service.itch.client import Client
 from service.itch.dialect import Bearer, Dialect, Endpoint
@@ -21,6 +20,7 @@ from service.itch.retry_after import read_http_date
 from service.itch.seller_key import SellerKeyRing
 from service.ownership import AppJwt, GameId
 from service.secret import Secret
+from service.verification.interfaces import Clock, Priority, StoreBudget
 
 _NOTHING: Final[Mapping[str, str]] = {}
 

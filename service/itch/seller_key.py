@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import GatewayCredentialRefused
-from service.interfaces import Clock
 from service.secret import SellerKey
+from service.verification.interfaces import Clock
 
 _LOOK_EVERY: Final = 1.0
 _TRY_DEAD_KEY_EVERY: Final = 5.0

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from service.errors import SourceProtocolError
-from service.interfaces import Clock, Priority
 from service.itch.classification import No, UnknownWordsError
 from service.itch.dialect import Endpoint
 from service.itch.requests import StoreRequests
@@ -32,6 +31,7 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
+from service.verification.interfaces import Clock, Priority
 
 _PURCHASE_KINDS: Final = frozenset({ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE, ProofKind.WEB_PURCHASE})
 

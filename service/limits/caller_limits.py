@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from service.errors import TooManyQuestions
-from service.interfaces import Clock
+from service.verification.interfaces import Clock
 
 
 class Allowance:

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import Overloaded, SourceRateLimited
-from service.interfaces import Clock, Priority
 from service.limits.store_budget import (
     BACKGROUND_RESERVE,
     FIRST_PAUSE,
@@ -24,6 +23,7 @@ from service.redis.connect import RedisClient
 from service.redis.errands import Errands
 from service.redis.runner import ScriptRunner
 from service.redis.script import Script
+from service.verification.interfaces import Clock, Priority
 
 _TAKE_TURN: Final = Script("service.limits", "budget.lua", "take_turn.lua")
 _STORE_REFUSED: Final = Script("service.limits", "budget.lua", "store_refused.lua")

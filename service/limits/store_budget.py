@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from service.errors import Overloaded, SourceRateLimited
-from service.interfaces import Clock, Priority
+from service.verification.interfaces import Clock, Priority
 
 LONGEST_PAUSE: Final = timedelta(seconds=60)
 FIRST_PAUSE: Final = timedelta(seconds=1)

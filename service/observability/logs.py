@@ -14,10 +14,10 @@ from structlog.contextvars import merge_contextvars
 from structlog.processors import add_log_level
 from structlog.typing import FilteringBoundLogger
 
-from service.interfaces import Clock
 from service.observability.line_writer import ByteStream, LineWriter
 from service.observability.rendering import ConsoleLine, LineMaker, json_line
 from service.observability.verified_lines import Given, LineForm, VerifiedLine, VerifiedLines
+from service.verification.interfaces import Clock
 
 LEVELS: Final = {
     "debug": logging.DEBUG,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, NoReturn
 
-from service.interfaces import Clock
+from service.verification.interfaces import Clock
 
 EVERY: Final = timedelta(milliseconds=250)
 """The time between two measurements of the lag."""

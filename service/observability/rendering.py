@@ -8,9 +8,9 @@ import msgspec
 from structlog.dev import ConsoleRenderer, plain_traceback
 from structlog.processors import ExceptionRenderer
 
-from service.interfaces import Clock
 from service.observability.redaction import cleaned, cleaned_text
 from service.observability.tracebacks import describe
+from service.verification.interfaces import Clock
 
 Fields = dict[str, object]
 """The fields of one line in their order, plain data but for `exception`, a list of `Raised`."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from service.interfaces import Clock
+from service.verification.interfaces import Clock
 
 FAILURES_TO_OPEN: Final = 3
 PAUSE_SECONDS: Final = 1.0

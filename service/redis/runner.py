@@ -3,13 +3,13 @@
 import asyncio
 from typing import Final
 
-from service.interfaces import Clock
 from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
 from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES
 from service.redis.patience import PATIENCE
 from service.redis.script import Script
+from service.verification.interfaces import Clock
 
 AT_ONCE: Final = 8
 """A quarter of the connections for each purpose. A burst that took them all would look like Redis failing."""

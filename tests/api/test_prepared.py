@@ -8,8 +8,6 @@ import pytest
 
 from service.api.answers import AnswerWriter
 from service.api.prepared import Prepared, PreparedAnswers
-from service.grounds import Ground, Grounds
-from service.interfaces import Imprint
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import line_form
 from service.ownership import (
@@ -24,7 +22,9 @@ from service.ownership import (
     ProofKind,
     Reason,
 )
-from service.verdict import Verdict
+from service.verification.grounds import Ground, Grounds
+from service.verification.interfaces import Imprint
+from service.verification.question import Verdict
 from tests.clock import START
 
 GAME = GameId(3)

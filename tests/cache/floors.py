@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 
 from service.cache.invalidations import LOOK_EVERY, Invalidations
 from service.cache.keys import FloorsKey, floors_key
-from service.interfaces import Clock
 from service.redis.connect import RedisClient
+from service.verification.interfaces import Clock
 from tests.cache.samples import KEYS
 from tests.clock import FakeClock
 from tests.gateways import until

@@ -8,9 +8,9 @@ import pytest
 
 from service.assembly.cache import bytes_for_answers
 from service.cache.memory import MemoryTier
-from service.interfaces import Imprint
 from service.ownership import Evidence, Fingerprint, Observation
 from service.settings import Settings
+from service.verification.interfaces import Imprint
 from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, kept, name_of, no, refusal, yes
 from tests.clock import START, FakeClock
 

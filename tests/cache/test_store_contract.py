@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from service.cache.memory import MemoryTier
 from service.cache.tiers import TieredStore
-from service.interfaces import EvidenceStore
 from service.ownership import CacheTier, Evidence, Observation
+from service.verification.interfaces import EvidenceStore
 from tests.cache.conftest import MakeTier
 from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, Recorder, identity, kept, no, refusal, yes
 from tests.clock import START, FakeClock

@@ -8,10 +8,10 @@ from typing import Final, Protocol, TypeAlias
 from redis.asyncio import Redis
 
 from service.errors import NoAnswer
-from service.interfaces import StoreBudget
 from service.limits.cluster_budget import ClusterBudget
 from service.limits.store_budget import TokenBucket
 from service.redis.connect import RedisClient
+from service.verification.interfaces import StoreBudget
 from tests.clock import FakeClock
 from tests.limits.buckets import FOREGROUND, Told, make, seconds
 

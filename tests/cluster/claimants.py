@@ -7,7 +7,6 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from redis.asyncio import Redis
 
-from service.alone import Alone
 from service.cache.claim_tokens import ClaimTokens
 from service.cache.claims import CLAIM_FOR, ClusterClaims
 from service.cache.keys import claim_key
@@ -15,9 +14,10 @@ from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.tiers import TieredStore
 from service.errors import NoAnswer
-from service.interfaces import Clock, LookUpOnce
 from service.ownership import Evidence, Fingerprint, Observation
 from service.redis.connect import RedisClient
+from service.verification.interfaces import Clock, LookUpOnce
+from service.verification.no_lease import Alone
 from tests.cache.samples import DAY, KEYS, NAME, Recorder, sealer, yes
 from tests.cluster.clocks import UnhurriedClock
 from tests.gateways import until

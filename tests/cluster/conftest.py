@@ -9,9 +9,9 @@ from redis import Redis as SyncRedis
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 
 from service.cache.claims import ClusterClaims
-from service.interfaces import Clock
 from service.redis.connect import MAX_CONNECTIONS, RedisClient, connect
 from service.secret import RedisUrl
+from service.verification.interfaces import Clock
 from tests.cache.conftest import close
 from tests.cluster.claimants import PATIENCE, Claimant, MakeClaimant, MakeClaims, SlowStore
 from tests.cluster.clocks import UnhurriedClock

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from service.interfaces import Clock
 from service.ownership import Fingerprint, Observation
-from service.singleflight import SingleFlight
-from service.verdict import Question
-from service.verification import Verification
+from service.verification.interfaces import Clock
+from service.verification.question import Question
+from service.verification.singleflight import SingleFlight
+from service.verification.verify import Verification
 from tests.cache.samples import yes
 from tests.clock import FakeClock
 from tests.core.fakes import ObedientBudget, PlainFingerprints, PlainFloors, PlainStore, ScriptedSource

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.errors import Overloaded, SourceRateLimited
-from service.interfaces import Priority
+from service.verification.interfaces import Priority
 from tests.cluster.budgets import Bench, ClusterBench, ProcessBench, drain
 from tests.gateways import until
 from tests.limits.buckets import BACKGROUND, FOREGROUND, seconds

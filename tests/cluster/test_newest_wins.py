@@ -29,12 +29,12 @@ from service.cache.redis_tier import RedisTier
 from service.cache.sealing import Sealer
 from service.cache.tiers import TieredStore
 from service.errors import SourceUnavailable
-from service.interfaces import Clock
 from service.ownership import Fingerprint, Observation, Outcome
 from service.redis.connect import MAX_CONNECTIONS
-from service.singleflight import SingleFlight
-from service.verdict import Question, Verdict
-from service.verification import Verification
+from service.verification.interfaces import Clock
+from service.verification.question import Question, Verdict
+from service.verification.singleflight import SingleFlight
+from service.verification.verify import Verification
 from tests.cache.samples import KEYS, fingerprints
 from tests.clock import START, FakeClock
 from tests.cluster.promises import Variant, variants

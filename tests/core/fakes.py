@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 import msgspec
 
 from service.errors import NoAnswer
-from service.interfaces import Clock, Imprint, Priority, Remembered, Unread
 from service.ownership import (
     AppJwt,
     AssertedUser,
@@ -28,6 +27,7 @@ from service.ownership import (
     Refusal,
     Subject,
 )
+from service.verification.interfaces import Clock, Imprint, Priority, Remembered, Unread
 
 _MIDDLE: Final = b"\x80\0\0\0"
 """Names that start like this are staggered by nothing: an hour is an hour."""

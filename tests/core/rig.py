@@ -6,8 +6,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from service.alone import Alone
-from service.interfaces import Floors, Priority
 from service.ownership import (
     AppJwt,
     AssertedUser,
@@ -23,10 +21,12 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
-from service.policy import GameRules
-from service.singleflight import SingleFlight
-from service.verdict import Question, Verdict
-from service.verification import Verification
+from service.verification.interfaces import Floors, Priority
+from service.verification.no_lease import Alone
+from service.verification.policy import GameRules
+from service.verification.question import Question, Verdict
+from service.verification.singleflight import SingleFlight
+from service.verification.verify import Verification
 from tests.clock import FakeClock
 from tests.core.fakes import Call, ObedientBudget, PlainFingerprints, PlainFloors, PlainStore, ScriptedSource
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from service.clock import SystemClock
-from service.interfaces import Clock
+from service.verification.interfaces import Clock
 from tests.clock import FakeClock
 
 T = TypeVar("T")

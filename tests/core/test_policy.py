@@ -19,7 +19,7 @@ from service.ownership import (
     Reason,
     Refusal,
 )
-from service.policy import (
+from service.verification.policy import (
     GameRules,
     Standing,
     counting_proof,

@@ -21,7 +21,7 @@ from service.ownership import (
     Reason,
     Refusal,
 )
-from service.policy import (
+from service.verification.policy import (
     HARD_MAXIMUM,
     GameRules,
     Standing,

@@ -10,7 +10,7 @@ import pytest
 
 from service.errors import SourceUnavailable
 from service.ownership import Fingerprint
-from service.singleflight import SingleFlight
+from service.verification.singleflight import SingleFlight
 from tests.clock import START
 
 NAME = Fingerprint(b"a question")

@@ -30,7 +30,7 @@ from service.ownership import (
     ProofKind,
     Reason,
 )
-from service.policy import GameRules
+from service.verification.policy import GameRules
 from tests.clock import START
 from tests.core.fakes import PlainFingerprints
 from tests.core.rig import (

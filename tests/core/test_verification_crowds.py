@@ -3,8 +3,8 @@
 import pytest
 
 from service.errors import NoAnswer, Overloaded, SourceRateLimited, SourceUnavailable
-from service.interfaces import Priority
 from service.ownership import AssertedUser, Outcome, PlayerId, Reason
+from service.verification.interfaces import Priority
 from tests.clock import START
 from tests.core.rig import (
     AMOS,

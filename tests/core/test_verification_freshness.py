@@ -14,7 +14,6 @@ from service.errors import (
     SourceRateLimited,
     SourceUnavailable,
 )
-from service.interfaces import Priority
 from service.ownership import (
     AssertedUser,
     CacheTier,
@@ -26,6 +25,7 @@ from service.ownership import (
     Proof,
     Reason,
 )
+from service.verification.interfaces import Priority
 from tests.clock import START
 from tests.core.fakes import PlainFingerprints
 from tests.core.rig import (

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from service.errors import SourceUnavailable
-from service.interfaces import Floors
 from service.ownership import CacheTier, Fingerprint, GameId, Outcome, Reason, Subject
-from service.policy import GameRules
+from service.verification.interfaces import Floors
+from service.verification.policy import GameRules
 from tests.clock import START
 from tests.cluster.promises import Variant, promised, variants
 from tests.core.fakes import PlainFingerprints, PlainFloors

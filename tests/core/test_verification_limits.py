@@ -7,7 +7,7 @@ import pytest
 
 from service.errors import SourceUnavailable
 from service.ownership import CacheTier, Credential, Outcome, Reason
-from service.verdict import Question
+from service.verification.question import Question
 from tests.clock import START
 from tests.core.rig import (
     AMOS,

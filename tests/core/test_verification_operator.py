@@ -12,7 +12,7 @@ from service.ownership import (
     PlayerId,
     Reason,
 )
-from service.policy import GameRules
+from service.verification.policy import GameRules
 from tests.clock import START
 from tests.core.fakes import SELLER_CALL
 from tests.core.rig import (

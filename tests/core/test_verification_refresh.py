@@ -8,12 +8,12 @@ from service.errors import (
     Overloaded,
     SourceUnavailable,
 )
-from service.interfaces import Priority
 from service.ownership import (
     CacheTier,
     Credential,
     Reason,
 )
+from service.verification.interfaces import Priority
 from tests.clock import START
 from tests.core.rig import (
     AMOS,

@@ -8,7 +8,6 @@ from typing import Final
 import httpx
 from msgspec import Struct
 
-from service.interfaces import Clock
 from service.itch.dialect import Dialect, Endpoint
 from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
@@ -19,6 +18,7 @@ from service.sandbox import seed
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreRequest
 from service.secret import SellerKey
+from service.verification.interfaces import Clock
 
 TIMEOUT: Final = timedelta(seconds=5)
 PLACES: Final = ("itch.api_key", "itch.next_api_key")

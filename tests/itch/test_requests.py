@@ -17,11 +17,11 @@ from service.errors import (
     SourceRateLimited,
     SourceUnavailable,
 )
-from service.interfaces import Priority
 from service.itch.classification import No
 from service.itch.dialect import Endpoint
 from service.ownership import AppJwt, GameId
 from service.sandbox.state import Sandbox
+from service.verification.interfaces import Priority
 from tests.clock import FakeClock
 from tests.itch.rig import Rig, Script, StoreWire, build, streamed
 

@@ -10,7 +10,6 @@ import jwt
 import pytest
 
 from service.errors import NoAnswer, SourceProtocolError, SourceUnavailable
-from service.interfaces import Priority
 from service.itch.classification import UnknownWordsError
 from service.itch.dialect import Dialect
 from service.ownership import (
@@ -29,6 +28,7 @@ from service.ownership import (
 )
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
+from service.verification.interfaces import Priority
 from tests.clock import START, FakeClock
 from tests.itch.rig import Rig, Script, StoreWire, build, streamed
 

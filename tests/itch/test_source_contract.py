@@ -7,7 +7,6 @@ from typing import Final
 import pytest
 
 from service.errors import GameNotAccessible, GatewayCredentialRefused
-from service.interfaces import Priority
 from service.itch.dialect import Dialect, Endpoint
 from service.ownership import (
     AppJwt,
@@ -29,6 +28,7 @@ from service.sandbox import seed
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.sandbox.world import SellerKeyState
+from service.verification.interfaces import Priority
 from tests.clock import START, FakeClock
 from tests.itch.rig import Rig, StoreWire, build
 

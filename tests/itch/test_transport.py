@@ -14,7 +14,6 @@ import pytest
 
 from service.clock import SystemClock
 from service.errors import NoAnswer, SourceProtocolError, SourceUnavailable
-from service.interfaces import Priority
 from service.itch.classification import Answer
 from service.itch.transport import StoreClient
 from service.ownership import DownloadKey, GameId, Proof, ProofKind, VerifiedEmail
@@ -23,6 +22,7 @@ from service.sandbox.faults import Drip, Fault
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.secret import SellerKey
+from service.verification.interfaces import Priority
 from tests.itch.raw_server import RawServer, closed_port, http_answer, raw_server
 from tests.itch.rig import build
 

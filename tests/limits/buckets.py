@@ -4,8 +4,8 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
-from service.interfaces import Priority
 from service.limits.store_budget import TokenBucket
+from service.verification.interfaces import Priority
 from tests.clock import FakeClock
 
 FOREGROUND: Final = Priority.FOREGROUND

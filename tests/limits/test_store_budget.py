@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import NoAnswer, Overloaded
-from service.interfaces import Priority
 from service.limits.store_budget import TokenBucket
+from service.verification.interfaces import Priority
 from tests.clock import FakeClock
 from tests.limits.buckets import BACKGROUND, FOREGROUND, Told, ask, done, make, seconds, spend
 

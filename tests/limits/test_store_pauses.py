@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from service.errors import SourceRateLimited
-from service.interfaces import Priority
 from service.limits.store_budget import TokenBucket
+from service.verification.interfaces import Priority
 from tests.clock import FakeClock
 from tests.limits.buckets import Told, ask, make, seconds, spend
 

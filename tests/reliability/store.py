@@ -8,7 +8,6 @@ from typing import Final
 import httpx
 from msgspec import Struct
 
-from service.interfaces import Clock
 from service.sandbox.faults import Fault
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreRequest

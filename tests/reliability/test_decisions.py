@@ -27,12 +27,12 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import ReadOnlyError, RedisError
 
 from service.app import open_gateway
-from service.interfaces import Clock
 from service.redis.connect import connect
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
 from service.sandbox.world import SellerKeyState
 from service.secret import RedisUrl
+from service.verification.interfaces import Clock
 from tests.clock import FakeClock
 from tests.cluster.promises import Variant, variants
 from tests.fault_proxy import FaultProxy, Mode

@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from service.interfaces import Clock
+from service.verification.interfaces import Clock
 from tests.clock import FakeClock
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, opened, pointing_at, settings_from, until_learned
 from tests.itch.rig import streamed

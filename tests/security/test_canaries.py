@@ -19,7 +19,6 @@ from redis.asyncio import Redis
 
 from service.app import open_gateway, open_store
 from service.errors import GatewayError, SettingsError
-from service.interfaces import Priority
 from service.itch.transport import StoreClient
 from service.ownership import AppJwt, DownloadKey, GameId, ProofKind, Subject, VerifiedEmail
 from service.redis.connect import connect
@@ -28,6 +27,7 @@ from service.sandbox.state import Sandbox
 from service.sandbox.world import PurchaseKind, SellerKeyState
 from service.secret import RedisUrl, SellerKey
 from service.settings import Settings, load_settings
+from service.verification.interfaces import Priority
 from tests.clock import FakeClock
 from tests.gateways import (
     X_MOON,

@@ -15,14 +15,23 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service import policy
 from service.errors import DeadlineExceeded, NoAnswer, NotCached, Overloaded
-from service.failure_memo import FailureMemo
-from service.grounds import Ground
-from service.interfaces import Clock, EvidenceStore, Floors, LookUpOnce, Priority, Remembered, StoreBudget, Unread
 from service.ownership import CacheTier, Fingerprint, Observation
-from service.policy import Lifetime, Standing
-from service.singleflight import SingleFlight
+from service.verification import policy
+from service.verification.grounds import Ground
+from service.verification.interfaces import (
+    Clock,
+    EvidenceStore,
+    Floors,
+    LookUpOnce,
+    Priority,
+    Remembered,
+    StoreBudget,
+    Unread,
+)
+from service.verification.negative_cache import FailureMemo
+from service.verification.policy import Lifetime, Standing
+from service.verification.singleflight import SingleFlight
 
 _RETRY_SOON: Final = timedelta(seconds=1)
 

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from service.grounds import Grounds
 from service.ownership import CacheTier, Credential, Decision, Malformed
-from service.policy import GameRules
+from service.verification.grounds import Grounds
+from service.verification.policy import GameRules
 
 
 class Question(Struct, frozen=True):

@@ -17,21 +17,7 @@ from typing import Final, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service import policy
 from service.errors import NoAnswer, SourceUnavailable
-from service.grounds import Grounds
-from service.hearing import Hearing, Story
-from service.inquiries import Found, Inquiries, Inquiry, Limits
-from service.interfaces import (
-    Clock,
-    EvidenceStore,
-    Fingerprints,
-    Floors,
-    LookUpOnce,
-    OwnershipSource,
-    Remembered,
-    StoreBudget,
-)
 from service.ownership import (
     AppJwt,
     AssertedUser,
@@ -50,9 +36,23 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
-from service.policy import GameRules
-from service.singleflight import SingleFlight
-from service.verdict import Question, Verdict
+from service.verification import policy
+from service.verification.grounds import Grounds
+from service.verification.hearing import Hearing, Story
+from service.verification.interfaces import (
+    Clock,
+    EvidenceStore,
+    Fingerprints,
+    Floors,
+    LookUpOnce,
+    OwnershipSource,
+    Remembered,
+    StoreBudget,
+)
+from service.verification.lookup import Found, Inquiries, Inquiry, Limits
+from service.verification.policy import GameRules
+from service.verification.question import Question, Verdict
+from service.verification.singleflight import SingleFlight
 
 _RETRY_SOON: Final = timedelta(seconds=1)
 _INSTANT: Final = timedelta(microseconds=1)

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from service.interfaces import Imprint
 from service.ownership import Fingerprint, PlayerId
+from service.verification.interfaces import Imprint
 
 
 class Ground(Struct, frozen=True, gc=False):

@@ -7,8 +7,8 @@ from typing import Final
 from msgspec import Struct
 
 from service.errors import NoAnswer
-from service.interfaces import Clock
 from service.ownership import Fingerprint
+from service.verification.interfaces import Clock
 
 FIRST: Final = timedelta(seconds=1)
 LONGEST: Final = timedelta(seconds=5)

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from service.errors import GameNotAccessible, NoAnswer, SourceRateLimited, SourceUnavailable
-from service.failure_memo import FailureMemo
 from service.ownership import Fingerprint
+from service.verification.negative_cache import FailureMemo
 from tests.clock import FakeClock
 
 SECOND = timedelta(seconds=1)

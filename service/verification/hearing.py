@@ -17,9 +17,9 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from service.errors import NoAnswer
-from service.inquiries import Found, Inquiries, Inquiry, Limits
-from service.interfaces import Remembered, Unread
-from service.verdict import Verdict
+from service.verification.interfaces import Remembered, Unread
+from service.verification.lookup import Found, Inquiries, Inquiry, Limits
+from service.verification.question import Verdict
 
 Story: TypeAlias = Generator[Inquiry, Found, Verdict]
 """Yields what it needs to be told next, and returns the verdict. What it raises is `NoAnswer`.

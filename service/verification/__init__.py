@@ -1,0 +1,1 @@
+"""The core: one question about ownership, from a credential to a verdict. `verify` tells the story."""
