@@ -29,7 +29,7 @@ from service.verification.interfaces import (
     StoreBudget,
     Unread,
 )
-from service.verification.negative_cache import FailureMemo
+from service.verification.negative_cache import NegativeCache
 from service.verification.policy import Lifetime, Standing
 from service.verification.singleflight import SingleFlight
 
@@ -94,8 +94,8 @@ class Inquiries:
         self._clock = clock
         self._once = once
         self._floors = floors
-        self._memo = FailureMemo(clock=clock)
-        self._postponed = FailureMemo(clock=clock)
+        self._memo = NegativeCache(clock=clock)
+        self._postponed = NegativeCache(clock=clock)
 
     async def recall(self, inquiry: Inquiry) -> Remembered | None:
         """Return what any tier remembers, without asking the store."""

@@ -21,7 +21,7 @@ class _Silence(Struct, frozen=True):
     memo: timedelta
 
 
-class FailureMemo:
+class NegativeCache:
     """Remembers for 1 to 5 seconds, longer each time in a row, that a question got no usable answer.
 
     That is no evidence and never leaves the process; it only keeps a crowd from asking a broken store the same

@@ -6,7 +6,7 @@ import pytest
 
 from service.errors import GameNotAccessible, NoAnswer, SourceRateLimited, SourceUnavailable
 from service.ownership import Fingerprint
-from service.verification.negative_cache import FailureMemo
+from service.verification.negative_cache import NegativeCache
 from tests.clock import FakeClock
 
 SECOND = timedelta(seconds=1)
@@ -22,24 +22,24 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def memo(clock: FakeClock) -> FailureMemo:
+def memo(clock: FakeClock) -> NegativeCache:
     """A memo with room for two."""
-    return FailureMemo(clock=clock, most=2)
+    return NegativeCache(clock=clock, most=2)
 
 
-def recalled(memo: FailureMemo, name: Fingerprint = NAME) -> NoAnswer:
+def recalled(memo: NegativeCache, name: Fingerprint = NAME) -> NoAnswer:
     """Return what is recalled; something must be."""
     silence = memo.recall(name)
     assert silence is not None
     return silence
 
 
-def test_nothing_is_recalled_at_first(memo: FailureMemo) -> None:
+def test_nothing_is_recalled_at_first(memo: NegativeCache) -> None:
     """Every question may be asked once."""
     assert memo.recall(NAME) is None
 
 
-def test_each_failure_in_a_row_is_remembered_longer(clock: FakeClock, memo: FailureMemo) -> None:
+def test_each_failure_in_a_row_is_remembered_longer(clock: FakeClock, memo: NegativeCache) -> None:
     """One, two, four and then five seconds, to the instant."""
     lengths = []
     for _ in range(6):
@@ -55,7 +55,7 @@ def test_each_failure_in_a_row_is_remembered_longer(clock: FakeClock, memo: Fail
     assert lengths == [1, 2, 4, 5, 5, 5]
 
 
-def test_an_answer_ends_the_row(memo: FailureMemo) -> None:
+def test_an_answer_ends_the_row(memo: NegativeCache) -> None:
     """Nothing is recalled, and the next failure is a first one."""
     memo.remember(NAME, SourceUnavailable())
     memo.remember(NAME, SourceUnavailable())
@@ -66,7 +66,7 @@ def test_an_answer_ends_the_row(memo: FailureMemo) -> None:
     assert (forgotten, recalled(memo).retry_after) == (None, SECOND)
 
 
-def test_an_answer_to_what_never_failed_changes_nothing(memo: FailureMemo) -> None:
+def test_an_answer_to_what_never_failed_changes_nothing(memo: NegativeCache) -> None:
     """Most answers are such."""
     memo.forget(NAME)
 
@@ -74,7 +74,7 @@ def test_an_answer_to_what_never_failed_changes_nothing(memo: FailureMemo) -> No
 
 
 @pytest.mark.parametrize("kind", [SourceUnavailable, SourceRateLimited, GameNotAccessible])
-def test_the_same_silence_is_recalled(memo: FailureMemo, kind: type[NoAnswer]) -> None:
+def test_the_same_silence_is_recalled(memo: NegativeCache, kind: type[NoAnswer]) -> None:
     """In kind and in words."""
     memo.remember(NAME, kind("the store said so"))
 
@@ -83,7 +83,7 @@ def test_the_same_silence_is_recalled(memo: FailureMemo, kind: type[NoAnswer]) -
     assert (type(silence), silence.detail) == (kind, "the store said so")
 
 
-def test_the_time_left_is_told(clock: FakeClock, memo: FailureMemo) -> None:
+def test_the_time_left_is_told(clock: FakeClock, memo: NegativeCache) -> None:
     """It is when the next try makes sense."""
     memo.remember(NAME, SourceUnavailable())
     clock.jump(SECOND / 4)
@@ -91,14 +91,14 @@ def test_the_time_left_is_told(clock: FakeClock, memo: FailureMemo) -> None:
     assert recalled(memo).retry_after == 0.75 * SECOND
 
 
-def test_a_longer_time_that_the_store_named_is_kept(memo: FailureMemo) -> None:
+def test_a_longer_time_that_the_store_named_is_kept(memo: NegativeCache) -> None:
     """Asking earlier makes no sense."""
     memo.remember(NAME, SourceRateLimited(retry_after=9 * SECOND))
 
     assert recalled(memo).retry_after == 9 * SECOND
 
 
-def test_the_time_that_the_store_named_passes_too(clock: FakeClock, memo: FailureMemo) -> None:
+def test_the_time_that_the_store_named_passes_too(clock: FakeClock, memo: NegativeCache) -> None:
     """Whoever hears of it later waits until the same moment, not longer."""
     memo.remember(NAME, SourceRateLimited(retry_after=9 * SECOND))
     clock.jump(SECOND / 4)
@@ -106,14 +106,14 @@ def test_the_time_that_the_store_named_passes_too(clock: FakeClock, memo: Failur
     assert recalled(memo).retry_after == 8.75 * SECOND
 
 
-def test_a_shorter_time_that_the_store_named_is_not(memo: FailureMemo) -> None:
+def test_a_shorter_time_that_the_store_named_is_not(memo: NegativeCache) -> None:
     """Before, the memo would only repeat itself."""
     memo.remember(NAME, SourceRateLimited(retry_after=SECOND / 2))
 
     assert recalled(memo).retry_after == SECOND
 
 
-def test_each_recall_is_a_new_exception_without_a_past(memo: FailureMemo) -> None:
+def test_each_recall_is_a_new_exception_without_a_past(memo: NegativeCache) -> None:
     """Raising one object again and again would grow its traceback without end, and keep alive all that it refers to."""
     with pytest.raises(SourceUnavailable) as failure:
         raise SourceUnavailable
@@ -125,7 +125,7 @@ def test_each_recall_is_a_new_exception_without_a_past(memo: FailureMemo) -> Non
     assert (first.__traceback__, first.__context__, first.__cause__) == (None, None, None)
 
 
-def test_setting_the_wall_clock_back_changes_nothing(clock: FakeClock, memo: FailureMemo) -> None:
+def test_setting_the_wall_clock_back_changes_nothing(clock: FakeClock, memo: NegativeCache) -> None:
     """A question would be left alone for hours."""
     memo.remember(NAME, SourceUnavailable())
     clock.jump(SECOND)
@@ -134,7 +134,7 @@ def test_setting_the_wall_clock_back_changes_nothing(clock: FakeClock, memo: Fai
     assert memo.recall(NAME) is None
 
 
-def test_questions_do_not_touch_each_other(memo: FailureMemo) -> None:
+def test_questions_do_not_touch_each_other(memo: NegativeCache) -> None:
     """Each has its own row."""
     memo.remember(NAME, SourceUnavailable())
     memo.remember(NAME, SourceUnavailable())
@@ -143,7 +143,7 @@ def test_questions_do_not_touch_each_other(memo: FailureMemo) -> None:
     assert (recalled(memo, NAME).retry_after, recalled(memo, OTHER).retry_after) == (2 * SECOND, SECOND)
 
 
-def test_it_holds_no_more_than_it_may(memo: FailureMemo) -> None:
+def test_it_holds_no_more_than_it_may(memo: NegativeCache) -> None:
     """The one that failed longest ago makes room."""
     memo.remember(NAME, SourceUnavailable())
     memo.remember(OTHER, SourceUnavailable())
