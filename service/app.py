@@ -111,7 +111,7 @@ async def open_gateway(
             sandbox=settings.sandbox,
             sandbox_seen=lambda: store.source.sandbox_seen,
             floors=floors,
-            once=open_claims(settings, stack, keys=keys, cache=cache, clock=clock, events=events, redis=client),
+            lease=open_claims(settings, stack, keys=keys, cache=cache, clock=clock, events=events, redis=client),
         )
         stack.push_async_callback(verification.close)
         games = GameDirectory(game_rules(settings))

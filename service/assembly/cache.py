@@ -18,8 +18,7 @@ from service.observability.metrics import Metrics
 from service.ownership import Fingerprint
 from service.redis.connect import RedisClient, connect
 from service.settings import Settings
-from service.verification.interfaces import Clock, LookUpOnce
-from service.verification.no_lease import Alone
+from service.verification.interfaces import Clock, LookUpLease, NoLease
 
 _MEBIBYTE: Final = 1024 * 1024
 
@@ -94,10 +93,10 @@ def open_claims(
     clock: Clock,
     events: Events,
     redis: RedisClient | None,
-) -> LookUpOnce:
+) -> LookUpLease:
     """Open what keeps look-ups single in the cluster, or in nothing where there is no Redis."""
     if redis is None:
-        return Alone()
+        return NoLease()
     claims = ClusterClaims(
         client=redis,
         claims_key=keys.claims,

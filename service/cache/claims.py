@@ -32,7 +32,7 @@ _OURS: Final = 1
 
 
 class ClusterClaims:
-    """Implements `LookUpOnce` across replicas. Without Redis every replica looks up for itself.
+    """Implements `LookUpLease` across replicas. Without Redis every replica looks up for itself.
 
     A claim that is lost or ignored costs a look-up, never correctness: the newest observation wins wherever it comes
     from. `joined` is called when another replica's look-up answered a question of ours. Nobody waits for others longer

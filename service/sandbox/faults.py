@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from service.interfaces import Clock
 from service.sandbox.store_answers import SandboxAnswer, say
 from service.sandbox.store_endpoints import StoreEndpoint
+from service.verification.interfaces import Clock
 
 HeaderText = Annotated[str, Meta(pattern=r"^[\x20-\x7e]*\Z", max_length=2048)]
 """Goes into a header as it is, so it must fit there."""

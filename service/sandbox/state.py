@@ -6,13 +6,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.interfaces import Clock
 from service.sandbox import jwts, seed
 from service.sandbox.faults import Fault, FaultPlan
 from service.sandbox.jwts import MintedJwt
 from service.sandbox.store_answers import SandboxAnswer
 from service.sandbox.store_endpoints import StandInStore, StoreEndpoint, StoreRequest, find_place
 from service.sandbox.world import SandboxError, World
+from service.verification.interfaces import Clock
 
 
 class Delivery(Struct, frozen=True):

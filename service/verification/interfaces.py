@@ -136,7 +136,7 @@ class EvidenceStore(Protocol):
         """
 
 
-class LookUpOnce(Protocol):
+class LookUpLease(Protocol):
     """Keeps the replicas of a cluster from looking up the same thing at the same time."""
 
     async def look_up_once(
@@ -147,6 +147,20 @@ class LookUpOnce(Protocol):
         good_enough: Callable[[Observation], bool],
     ) -> Observation:
         """Return what `look_up` returns, or what another replica has found meanwhile, if it is `good_enough`."""
+
+
+class NoLease:
+    """The lease of a gateway that shares its look-ups with no other replica: always granted."""
+
+    async def look_up_once(
+        self,
+        name: Fingerprint,  # noqa: ARG002 - no other replica asks
+        look_up: Callable[[], Awaitable[Observation]],
+        *,
+        good_enough: Callable[[Observation], bool],  # noqa: ARG002 - no other replica has found anything
+    ) -> Observation:
+        """Return what `look_up` returns."""
+        return await look_up()
 
 
 class Floors(Protocol):

@@ -23,7 +23,7 @@ from service.verification.interfaces import (
     Clock,
     EvidenceStore,
     Floors,
-    LookUpOnce,
+    LookUpLease,
     Priority,
     Remembered,
     StoreBudget,
@@ -85,14 +85,14 @@ class Inquiries:
         budget: StoreBudget,
         flights: SingleFlight[Observation],
         clock: Clock,
-        once: LookUpOnce,
+        lease: LookUpLease,
         floors: Floors,
     ) -> None:
         self._store = store
         self._budget = budget
         self._flights = flights
         self._clock = clock
-        self._once = once
+        self._lease = lease
         self._floors = floors
         self._memo = NegativeCache(clock=clock)
         self._postponed = NegativeCache(clock=clock)
@@ -222,7 +222,9 @@ class Inquiries:
 
         try:
             if inquiry.shared:
-                observation = await self._once.look_up_once(inquiry.name, look_up_and_remember, good_enough=good_enough)
+                observation = await self._lease.look_up_once(
+                    inquiry.name, look_up_and_remember, good_enough=good_enough
+                )
             else:
                 observation = await look_up()
         except NoAnswer as silence:

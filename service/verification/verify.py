@@ -44,7 +44,7 @@ from service.verification.interfaces import (
     EvidenceStore,
     Fingerprints,
     Floors,
-    LookUpOnce,
+    LookUpLease,
     OwnershipSource,
     Remembered,
     StoreBudget,
@@ -83,7 +83,7 @@ class Verification:
         fingerprints: Fingerprints,
         flights: SingleFlight[Observation],
         clock: Clock,
-        once: LookUpOnce,
+        lease: LookUpLease,
         floors: Floors,
         sandbox: bool,
         sandbox_seen: Callable[[], bool] = lambda: False,
@@ -92,7 +92,9 @@ class Verification:
         self._store = store
         self._fingerprints = fingerprints
         self._floors = floors
-        self._inquiries = Inquiries(store=store, budget=budget, flights=flights, clock=clock, once=once, floors=floors)
+        self._inquiries = Inquiries(
+            store=store, budget=budget, flights=flights, clock=clock, lease=lease, floors=floors
+        )
         self._clock = clock
         self._sandbox = sandbox
         self._sandbox_seen = sandbox_seen

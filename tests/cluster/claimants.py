@@ -16,8 +16,7 @@ from service.cache.tiers import TieredStore
 from service.errors import NoAnswer
 from service.ownership import Evidence, Fingerprint, Observation
 from service.redis.connect import RedisClient
-from service.verification.interfaces import Clock, LookUpOnce
-from service.verification.no_lease import Alone
+from service.verification.interfaces import Clock, LookUpLease, NoLease
 from tests.cache.samples import DAY, KEYS, NAME, Recorder, sealer, yes
 from tests.cluster.clocks import UnhurriedClock
 from tests.gateways import until
@@ -28,7 +27,7 @@ CLAIM_MS: Final = CLAIM_FOR // timedelta(milliseconds=1)
 A_WHILE_MS: Final = 50_000
 """Longer than any claim, so that it shows who has changed it."""
 
-MakeClaims: TypeAlias = Callable[..., LookUpOnce]
+MakeClaims: TypeAlias = Callable[..., LookUpLease]
 
 
 class SlowStore:
@@ -71,7 +70,7 @@ class Claimant:
         store: SlowStore,
         *,
         clock: Clock,
-        claims: Callable[..., LookUpOnce] = ClusterClaims,
+        claims: Callable[..., LookUpLease] = ClusterClaims,
         patience: timedelta = PATIENCE,
     ) -> None:
         self.recorder = Recorder()
@@ -157,7 +156,7 @@ async def waiting(claimant: Claimant, *, looks: int = 1) -> None:
     await until(lambda: len(claimant.recorder.operations) >= before + looks)
 
 
-class YesToAll(Alone):
+class YesToAll(NoLease):
     """Gives every replica the claim: broken on purpose."""
 
     def __init__(self, **collaborators: Any) -> None:

@@ -15,7 +15,7 @@ from tests.core.rig import GAME, KEY, KEY_PROOF, NO_TIME, RULES, SECOND
 
 
 class OtherReplica:
-    """A replica that began a look-up a second ago, and ends it in a second. Implements `LookUpOnce`."""
+    """A replica that began a look-up a second ago, and ends it in a second. Implements `LookUpLease`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -45,7 +45,7 @@ async def test_nobody_gets_older_evidence_than_they_accept() -> None:
         fingerprints=PlainFingerprints(),
         flights=SingleFlight(joined=lambda: None, crashed=lambda _: None),
         clock=clock,
-        once=OtherReplica(clock),
+        lease=OtherReplica(clock),
         floors=PlainFloors(),
         sandbox=False,
     )

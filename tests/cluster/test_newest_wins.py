@@ -92,7 +92,7 @@ class Replica:
             fingerprints=fingerprints(),
             flights=SingleFlight[Observation](joined=_ignored, crashed=_crash),
             clock=clock,
-            once=self.claims,
+            lease=self.claims,
             floors=self.floors,
             sandbox=False,
         )

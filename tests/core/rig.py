@@ -21,8 +21,7 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
-from service.verification.interfaces import Floors, Priority
-from service.verification.no_lease import Alone
+from service.verification.interfaces import Floors, NoLease, Priority
 from service.verification.policy import GameRules
 from service.verification.question import Question, Verdict
 from service.verification.singleflight import SingleFlight
@@ -70,7 +69,7 @@ class Rig:
             fingerprints=PlainFingerprints(),
             flights=flights,
             clock=self.clock,
-            once=Alone(),
+            lease=NoLease(),
             floors=self.floors,
             sandbox=sandbox,
         )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from service.singleflight import SingleFlight
 
 from service.errors import SourceRateLimited
 from service.http_protocol import Bounds
@@ -15,6 +14,8 @@ from service.limits.store_budget import TokenBucket
 from service.ownership import Fingerprint
 from service.sandbox import seed
 from service.sandbox.store_endpoints import StoreEndpoint
+from service.verification.interfaces import Priority
+from service.verification.singleflight import SingleFlight
 from tests.clock import START, FakeClock
 from tests.gateways import X_MOON, LogLines, asked_store, befall, caller_lines, settings_from, until
 from tests.process.ports import OnPort, on_port

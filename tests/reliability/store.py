@@ -11,6 +11,7 @@ from msgspec import Struct
 from service.sandbox.faults import Fault
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreRequest
+from service.verification.interfaces import Clock
 
 BASE_URL: Final = "https://store.example"
 _SUBJECTS: Final = ("download_key", "user_id", "email")
