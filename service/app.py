@@ -103,7 +103,7 @@ async def open_gateway(
         fingerprints = KeyedFingerprints(keys.naming, store.environment)
         verification = Verification(
             source=store.source,
-            store=cache,
+            observations=cache,
             budget=store.budget,
             fingerprints=fingerprints,
             flights=flights,

@@ -12,7 +12,7 @@ from service.cache.keys import Keys, floors_key
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.sealing import Sealer
-from service.cache.tiers import TieredStore
+from service.cache.tiers import TieredCache
 from service.observability.events import Events
 from service.observability.metrics import Metrics
 from service.ownership import Fingerprint
@@ -61,7 +61,7 @@ def open_cache(
     metrics: Metrics,
     redis: RedisClient | None,
     floors: Invalidations,
-) -> TieredStore:
+) -> TieredCache:
     """Open the cache: one tier in memory, and Redis behind it where there is one."""
 
     def overruled(name: Fingerprint, since: datetime) -> None:
@@ -79,7 +79,7 @@ def open_cache(
             on_state=events.redis,
             on_overruled=overruled,
         )
-    cache = TieredStore(memory=memory, redis=tier, on_operation=metrics.cache_operation, on_overruled=overruled)
+    cache = TieredCache(memory=memory, redis=tier, on_operation=metrics.cache_operation, on_overruled=overruled)
     stack.push_async_callback(cache.close)
     return cache
 
@@ -89,7 +89,7 @@ def open_claims(
     stack: AsyncExitStack,
     *,
     keys: Keys,
-    cache: TieredStore,
+    cache: TieredCache,
     clock: Clock,
     events: Events,
     redis: RedisClient | None,

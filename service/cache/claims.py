@@ -7,7 +7,7 @@ from typing import Final
 
 from service.cache.claim_tokens import ClaimTokens
 from service.cache.keys import ClaimsKey, claim_key
-from service.cache.tiers import TieredStore
+from service.cache.tiers import TieredCache
 from service.ownership import Fingerprint, Observation
 from service.redis.connect import RedisClient
 from service.redis.errands import Errands
@@ -45,7 +45,7 @@ class ClusterClaims:
         *,
         client: RedisClient,
         claims_key: ClaimsKey,
-        store: TieredStore,
+        store: TieredCache,
         clock: Clock,
         patience: timedelta,
         joined: Callable[[], None],

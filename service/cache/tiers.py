@@ -24,7 +24,7 @@ _STORED: Final = (CacheTier.MEMORY, CacheOperation.PUT, CacheResult.STORED)
 _SUPERSEDED: Final = (CacheTier.MEMORY, CacheOperation.PUT, CacheResult.SUPERSEDED)
 
 
-class TieredStore:
+class TieredCache:
     """Remembers observations in this process and, where there is one, in Redis. Never fails.
 
     No question waits for a write to Redis. `redis` is None for a gateway without one: nothing else differs.

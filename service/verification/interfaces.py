@@ -105,7 +105,7 @@ Unread: TypeAlias = Any
 """What was read from where replicas share what they remember; only the store that read it knows how to look at it."""
 
 
-class EvidenceStore(Protocol):
+class ObservationCache(Protocol):
     """Remembers observations. Never fails: what cannot be read is not remembered, what cannot be kept is lost."""
 
     def peek(self, name: Fingerprint, *, again: bool = False) -> Remembered | None:

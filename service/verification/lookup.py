@@ -21,9 +21,9 @@ from service.verification import policy
 from service.verification.grounds import Ground
 from service.verification.interfaces import (
     Clock,
-    EvidenceStore,
     Floors,
     LookUpLease,
+    ObservationCache,
     Priority,
     Remembered,
     StoreBudget,
@@ -81,14 +81,14 @@ class Inquiries:
     def __init__(
         self,
         *,
-        store: EvidenceStore,
+        observations: ObservationCache,
         budget: StoreBudget,
         flights: SingleFlight[Observation],
         clock: Clock,
         lease: LookUpLease,
         floors: Floors,
     ) -> None:
-        self._store = store
+        self._observations = observations
         self._budget = budget
         self._flights = flights
         self._clock = clock
@@ -99,19 +99,19 @@ class Inquiries:
 
     async def recall(self, inquiry: Inquiry) -> Remembered | None:
         """Return what any tier remembers, without asking the store."""
-        return await self._store.get(inquiry.name)
+        return await self._observations.get(inquiry.name)
 
     def peek(self, inquiry: Inquiry, *, again: bool = False) -> Remembered | None:
         """Return what this process remembers; whoever has looked before looks `again`."""
-        return self._store.peek(inquiry.name, again=again) if inquiry.shared else None
+        return self._observations.peek(inquiry.name, again=again) if inquiry.shared else None
 
     def read_shared(self, inquiry: Inquiry) -> asyncio.Future[Unread] | None:
         """Begin to read what other replicas have shared; None where there is nothing to read."""
-        return self._store.read_shared(inquiry.name) if inquiry.shared else None
+        return self._observations.read_shared(inquiry.name) if inquiry.shared else None
 
     def take_over(self, inquiry: Inquiry, unread: Unread) -> Remembered | None:
         """Return what was read, or what this process knows to be newer."""
-        return self._store.take_over(inquiry.name, unread)
+        return self._observations.take_over(inquiry.name, unread)
 
     def use(self, inquiry: Inquiry, remembered: Remembered, limits: Limits) -> Found | None:
         """Return what is remembered if that will do, and see to it that it is looked up again when that is due."""
@@ -218,7 +218,7 @@ class Inquiries:
         async def look_up_and_remember() -> Observation:
             observation = await look_up()
             keep_until = inquiry.lifetime(observation).usable_until
-            return self._store.put(inquiry.name, observation, keep_until=keep_until)
+            return self._observations.put(inquiry.name, observation, keep_until=keep_until)
 
         try:
             if inquiry.shared:

@@ -41,10 +41,10 @@ from service.verification.grounds import Grounds
 from service.verification.hearing import Hearing, Story
 from service.verification.interfaces import (
     Clock,
-    EvidenceStore,
     Fingerprints,
     Floors,
     LookUpLease,
+    ObservationCache,
     OwnershipSource,
     Remembered,
     StoreBudget,
@@ -78,7 +78,7 @@ class Verification:
         self,
         *,
         source: OwnershipSource,
-        store: EvidenceStore,
+        observations: ObservationCache,
         budget: StoreBudget,
         fingerprints: Fingerprints,
         flights: SingleFlight[Observation],
@@ -89,11 +89,11 @@ class Verification:
         sandbox_seen: Callable[[], bool] = lambda: False,
     ) -> None:
         self._source = source
-        self._store = store
+        self._observations = observations
         self._fingerprints = fingerprints
         self._floors = floors
         self._inquiries = Inquiries(
-            store=store, budget=budget, flights=flights, clock=clock, lease=lease, floors=floors
+            observations=observations, budget=budget, flights=flights, clock=clock, lease=lease, floors=floors
         )
         self._clock = clock
         self._sandbox = sandbox
@@ -125,14 +125,14 @@ class Verification:
             floor = self._floors.floor(ground.name, *ground.also)
             if floor is not None and ground.imprint.observed_at < floor:
                 return False
-            if not self._store.still_has(ground.name, ground.imprint, now=now):
+            if not self._observations.still_has(ground.name, ground.imprint, now=now):
                 return False
         return True
 
     def repeated(self, grounds: Grounds) -> None:
         """Take note that the verdict with these grounds was given again."""
         for _ in grounds.grounds:
-            self._store.used_again()
+            self._observations.used_again()
 
     def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
         """Forget what is known about a subject and a game, or about a whole game; return from when on it is so.

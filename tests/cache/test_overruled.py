@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from service.cache.memory import MemoryTier
 from service.cache.operations import CacheOperation, CacheResult
 from service.cache.redis_tier import RedisTier
-from service.cache.tiers import TieredStore
+from service.cache.tiers import TieredCache
 from service.ownership import Evidence, Fingerprint, Identity, Refusal
 from tests.cache.samples import DAY, NAME, SECOND, Recorder, identity, kept, no, refusal, sealer, yes
 from tests.clock import START, FakeClock
@@ -49,9 +49,9 @@ async def tier(
 
 
 @pytest.fixture
-def store(memory: MemoryTier, recorder: Recorder, say: Callable[[Fingerprint, datetime], None]) -> TieredStore:
+def store(memory: MemoryTier, recorder: Recorder, say: Callable[[Fingerprint, datetime], None]) -> TieredCache:
     """A store whose Redis is away for good."""
-    return TieredStore(memory=memory, redis=None, on_operation=recorder.operation, on_overruled=say)
+    return TieredCache(memory=memory, redis=None, on_operation=recorder.operation, on_overruled=say)
 
 
 SILENT: Final = [
@@ -102,7 +102,7 @@ async def test_redis_says_that_a_yes_is_overruled(
 
 @pytest.mark.parametrize(("before", "after"), SILENT)
 async def test_memory_says_nothing_of_anything_else(
-    store: TieredStore, overruled: Overruled, before: Evidence | None, after: Evidence
+    store: TieredCache, overruled: Overruled, before: Evidence | None, after: Evidence
 ) -> None:
     """Nobody has anything to drop."""
     if before is not None:
@@ -115,7 +115,7 @@ async def test_memory_says_nothing_of_anything_else(
 
 @pytest.mark.parametrize(("before", "after"), ALOUD)
 async def test_memory_says_that_a_yes_is_overruled(
-    store: TieredStore, overruled: Overruled, before: Evidence | Identity, after: Evidence | Refusal
+    store: TieredCache, overruled: Overruled, before: Evidence | Identity, after: Evidence | Refusal
 ) -> None:
     """Redis may be away, and have the yes when it is back."""
     store.put(NAME, before, keep_until=START + DAY)
@@ -126,7 +126,7 @@ async def test_memory_says_that_a_yes_is_overruled(
 
 
 async def test_a_yes_that_has_run_out_is_overruled_all_the_same(
-    store: TieredStore, overruled: Overruled, clock: FakeClock
+    store: TieredCache, overruled: Overruled, clock: FakeClock
 ) -> None:
     """It may have a longer life elsewhere."""
     store.put(NAME, yes(), keep_until=START + SECOND)
@@ -137,7 +137,7 @@ async def test_a_yes_that_has_run_out_is_overruled_all_the_same(
     assert overruled == [(NAME, clock.now())]
 
 
-async def test_what_is_said_is_said_of_one_name(store: TieredStore, overruled: Overruled) -> None:
+async def test_what_is_said_is_said_of_one_name(store: TieredCache, overruled: Overruled) -> None:
     """Others keep their yes."""
     store.put(Fingerprint(b"another name"), yes(), keep_until=START + DAY)
 

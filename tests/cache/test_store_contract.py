@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from service.cache.memory import MemoryTier
-from service.cache.tiers import TieredStore
+from service.cache.tiers import TieredCache
 from service.ownership import CacheTier, Evidence, Observation
-from service.verification.interfaces import EvidenceStore
+from service.verification.interfaces import ObservationCache
 from tests.cache.conftest import MakeTier
 from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, Recorder, identity, kept, no, refusal, yes
 from tests.clock import START, FakeClock
@@ -18,50 +18,50 @@ from tests.redis_server import free_port
 
 
 @pytest.fixture
-def memory_only(memory: MemoryTier) -> EvidenceStore:
+def memory_only(memory: MemoryTier) -> ObservationCache:
     """A store without Redis."""
-    return TieredStore(memory=memory, redis=None, on_operation=Recorder().operation)
+    return TieredCache(memory=memory, redis=None, on_operation=Recorder().operation)
 
 
 @pytest.fixture
-def with_redis(memory: MemoryTier, make_tier: MakeTier, redis_url: str, empty_redis: Redis) -> EvidenceStore:
+def with_redis(memory: MemoryTier, make_tier: MakeTier, redis_url: str, empty_redis: Redis) -> ObservationCache:
     """A store with a Redis in which there is nothing."""
-    return TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=Recorder().operation)
+    return TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=Recorder().operation)
 
 
 @pytest.fixture
-def with_dead_redis(memory: MemoryTier, make_tier: MakeTier) -> EvidenceStore:
+def with_dead_redis(memory: MemoryTier, make_tier: MakeTier) -> ObservationCache:
     """A store whose Redis is not there."""
     redis = make_tier(f"redis://127.0.0.1:{free_port()}")
-    return TieredStore(memory=memory, redis=redis, on_operation=Recorder().operation)
+    return TieredCache(memory=memory, redis=redis, on_operation=Recorder().operation)
 
 
 @pytest.fixture(params=["memory_only", "with_redis", "with_dead_redis"])
-def store(request: pytest.FixtureRequest) -> EvidenceStore:
+def store(request: pytest.FixtureRequest) -> ObservationCache:
     """Each store in turn."""
-    store: EvidenceStore = request.getfixturevalue(request.param)
+    store: ObservationCache = request.getfixturevalue(request.param)
     return store
 
 
 @pytest.fixture(autouse=True)
-async def _closed(store: EvidenceStore) -> AsyncIterator[None]:
+async def _closed(store: ObservationCache) -> AsyncIterator[None]:
     yield
-    assert isinstance(store, TieredStore)
+    assert isinstance(store, TieredCache)
     await store.close()
 
 
-def put(store: EvidenceStore, observation: Observation, lifetime: timedelta = DAY) -> Observation:
+def put(store: ObservationCache, observation: Observation, lifetime: timedelta = DAY) -> Observation:
     """Remember an observation for a day."""
     return store.put(NAME, observation, keep_until=observation.observed_at + lifetime)
 
 
-async def test_nothing_is_remembered_at_first(store: EvidenceStore) -> None:
+async def test_nothing_is_remembered_at_first(store: ObservationCache) -> None:
     """A name that nobody used leads to nothing."""
     assert (store.peek(NAME), await store.get(NAME)) == (None, None)
 
 
 @pytest.mark.parametrize("observation", [yes(), no(), refusal(), identity()])
-async def test_what_was_put_is_remembered_at_once(store: EvidenceStore, observation: Observation) -> None:
+async def test_what_was_put_is_remembered_at_once(store: ObservationCache, observation: Observation) -> None:
     """Every kind of observation, without waiting, from this process."""
     put(store, observation)
 
@@ -71,21 +71,21 @@ async def test_what_was_put_is_remembered_at_once(store: EvidenceStore, observat
     assert (remembered.observation, remembered.tier) == (observation, CacheTier.MEMORY)
 
 
-async def test_get_returns_what_peek_does(store: EvidenceStore) -> None:
+async def test_get_returns_what_peek_does(store: ObservationCache) -> None:
     """What this process remembers needs no other tier."""
     put(store, yes())
 
     assert await store.get(NAME) == store.peek(NAME)
 
 
-async def test_names_do_not_touch_each_other(store: EvidenceStore) -> None:
+async def test_names_do_not_touch_each_other(store: ObservationCache) -> None:
     """Only the name that was used leads to the observation."""
     put(store, yes())
 
     assert await store.get(OTHER_NAME) is None
 
 
-async def test_put_returns_the_newest(store: EvidenceStore) -> None:
+async def test_put_returns_the_newest(store: ObservationCache) -> None:
     """Whoever comes late with an older answer learns the newer one."""
     newest = no(START)
 
@@ -97,12 +97,12 @@ async def test_put_returns_the_newest(store: EvidenceStore) -> None:
 
 
 @pytest.mark.parametrize("order", [(yes(), no()), (no(), yes())])
-async def test_at_the_same_instant_the_no_wins(store: EvidenceStore, order: tuple[Evidence, Evidence]) -> None:
+async def test_at_the_same_instant_the_no_wins(store: ObservationCache, order: tuple[Evidence, Evidence]) -> None:
     """Whichever is put first."""
     assert [put(store, observation) for observation in order][-1] == no()
 
 
-async def test_nothing_is_remembered_past_its_time(store: EvidenceStore, clock: FakeClock) -> None:
+async def test_nothing_is_remembered_past_its_time(store: ObservationCache, clock: FakeClock) -> None:
     """Not by any tier."""
     put(store, yes(), DAY)
     clock.jump(DAY)
@@ -110,7 +110,7 @@ async def test_nothing_is_remembered_past_its_time(store: EvidenceStore, clock: 
     assert (store.peek(NAME), await store.get(NAME)) == (None, None)
 
 
-async def test_nothing_is_remembered_longer_than_three_days(store: EvidenceStore, clock: FakeClock) -> None:
+async def test_nothing_is_remembered_longer_than_three_days(store: ObservationCache, clock: FakeClock) -> None:
     """However long it was meant to be."""
     put(store, yes(), 30 * DAY)
     clock.jump(3 * DAY)
@@ -118,7 +118,7 @@ async def test_nothing_is_remembered_longer_than_three_days(store: EvidenceStore
     assert await store.get(NAME) is None
 
 
-async def test_an_older_yes_does_not_come_back_when_a_no_has_run_out(store: EvidenceStore, clock: FakeClock) -> None:
+async def test_an_older_yes_does_not_come_back_when_a_no_has_run_out(store: ObservationCache, clock: FakeClock) -> None:
     """A no ends what was known before it, even once it is itself too old to be used."""
     put(store, yes(START - SECOND), DAY)
     put(store, no(), timedelta(seconds=45))
@@ -127,7 +127,7 @@ async def test_an_older_yes_does_not_come_back_when_a_no_has_run_out(store: Evid
     assert await store.get(NAME) is None
 
 
-async def test_of_a_hundred_at_once_the_newest_wins(store: EvidenceStore) -> None:
+async def test_of_a_hundred_at_once_the_newest_wins(store: ObservationCache) -> None:
     """In whatever order they come."""
     observations = [yes(START + (number * 37 % 100) * timedelta(microseconds=1)) for number in range(100)]
 
@@ -141,22 +141,22 @@ async def test_of_a_hundred_at_once_the_newest_wins(store: EvidenceStore) -> Non
     assert remembered.observation == max(observations, key=lambda observation: observation.observed_at)
 
 
-def make_replica(clock: FakeClock, make_tier: MakeTier, url: str) -> TieredStore:
+def make_replica(clock: FakeClock, make_tier: MakeTier, url: str) -> TieredCache:
     """Return the store of one of several gateways that share a Redis."""
     memory = MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
-    return TieredStore(memory=memory, redis=make_tier(url), on_operation=Recorder().operation)
+    return TieredCache(memory=memory, redis=make_tier(url), on_operation=Recorder().operation)
 
 
 @pytest.fixture
 def replicas(
     clock: FakeClock, make_tier: MakeTier, redis_url: str, empty_redis: Redis
-) -> tuple[TieredStore, TieredStore]:
+) -> tuple[TieredCache, TieredCache]:
     """Two gateways that share a Redis."""
     one, other = (make_replica(clock, make_tier, redis_url) for _ in range(2))
     return one, other
 
 
-async def test_what_one_replica_observed_the_other_knows(replicas: tuple[TieredStore, TieredStore]) -> None:
+async def test_what_one_replica_observed_the_other_knows(replicas: tuple[TieredCache, TieredCache]) -> None:
     """It comes from Redis the first time and from memory from then on."""
     one, other = replicas
     put(one, yes())
@@ -171,7 +171,7 @@ async def test_what_one_replica_observed_the_other_knows(replicas: tuple[TieredS
 
 
 async def test_what_came_from_redis_keeps_its_lifetime(
-    replicas: tuple[TieredStore, TieredStore], clock: FakeClock
+    replicas: tuple[TieredCache, TieredCache], clock: FakeClock
 ) -> None:
     """A replica does not use it longer than the one that observed it."""
     one, other = replicas
@@ -184,7 +184,7 @@ async def test_what_came_from_redis_keeps_its_lifetime(
 
 
 async def test_redis_does_not_bring_back_what_this_replica_knows_to_be_over(
-    replicas: tuple[TieredStore, TieredStore], clock: FakeClock
+    replicas: tuple[TieredCache, TieredCache], clock: FakeClock
 ) -> None:
     """A no that never reached Redis still ends the yes that Redis has."""
     one, other = replicas
@@ -198,12 +198,12 @@ async def test_redis_does_not_bring_back_what_this_replica_knows_to_be_over(
 
 
 async def test_what_is_put_while_redis_is_asked_wins(
-    replicas: tuple[TieredStore, TieredStore], memory: MemoryTier, make_tier: MakeTier, redis_url: str
+    replicas: tuple[TieredCache, TieredCache], memory: MemoryTier, make_tier: MakeTier, redis_url: str
 ) -> None:
     """A newer answer that arrives during the round trip is what get returns."""
     put(replicas[0], yes(START - SECOND))
     await replicas[0].close()
-    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=Recorder().operation)
+    store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=Recorder().operation)
 
     asking = asyncio.ensure_future(store.get(NAME))
     await asyncio.sleep(0)
@@ -215,7 +215,7 @@ async def test_what_is_put_while_redis_is_asked_wins(
 
 
 async def test_replicas_agree_on_the_newest(
-    replicas: tuple[TieredStore, TieredStore], clock: FakeClock, make_tier: MakeTier, redis_url: str
+    replicas: tuple[TieredCache, TieredCache], clock: FakeClock, make_tier: MakeTier, redis_url: str
 ) -> None:
     """A hundred writes from two gateways in any order: a third one finds the newest."""
     observations = [yes(START + (number * 37 % 100) * timedelta(microseconds=1)) for number in range(100)]

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from service.cache.memory import MemoryTier
 from service.cache.operations import CacheOperation, CacheResult
-from service.cache.tiers import MOST_WRITES_WAITING, TieredStore
+from service.cache.tiers import MOST_WRITES_WAITING, TieredCache
 from service.ownership import CacheTier
 from tests.cache.conftest import MakeTier
 from tests.cache.samples import DAY, NAME, SECOND, Recorder, name_of, yes
@@ -20,7 +20,7 @@ GET, PUT = CacheOperation.GET, CacheOperation.PUT
 
 async def test_a_question_that_peeks_and_gets_is_one_miss(memory: MemoryTier, recorder: Recorder) -> None:
     """The ratio of hits is about questions, not about calls."""
-    store = TieredStore(memory=memory, redis=None, on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=None, on_operation=recorder.operation)
 
     store.peek(NAME)
     await store.get(NAME)
@@ -30,7 +30,7 @@ async def test_a_question_that_peeks_and_gets_is_one_miss(memory: MemoryTier, re
 
 async def test_what_happens_in_memory_is_counted(memory: MemoryTier, recorder: Recorder) -> None:
     """A put that wins, one that loses, and a hit; not that the same question looked again."""
-    store = TieredStore(memory=memory, redis=None, on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=None, on_operation=recorder.operation)
 
     store.put(NAME, yes(), keep_until=START + DAY)
     store.put(NAME, yes(START - SECOND), keep_until=START + DAY)
@@ -48,7 +48,7 @@ async def test_what_loses_in_memory_is_not_sent_to_redis(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
 ) -> None:
     """An answer that is known to be superseded costs no round trip."""
-    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
 
     store.put(NAME, yes(), keep_until=START + DAY)
     store.put(NAME, yes(START - SECOND), keep_until=START + DAY)
@@ -61,7 +61,7 @@ async def test_closing_lets_writes_arrive(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
 ) -> None:
     """What was learnt in the last moment is in Redis for the next process."""
-    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(100):
         store.put(name_of(number), yes(), keep_until=START + DAY)
 
@@ -74,7 +74,7 @@ async def test_what_is_put_after_closing_is_dropped(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
 ) -> None:
     """Nothing is started that nobody would wait for."""
-    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     await store.close()
 
     store.put(NAME, yes(), keep_until=START + DAY)
@@ -86,7 +86,7 @@ async def test_writes_beyond_the_bound_are_dropped(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
 ) -> None:
     """However many answers come at once, only so many wait for Redis, and each is counted."""
-    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(MOST_WRITES_WAITING + 10):
         store.put(name_of(number), yes(), keep_until=START + DAY)
     dropped = recorder.results(PUT)
@@ -100,7 +100,7 @@ async def test_a_burst_of_writes_does_not_look_like_an_outage(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
 ) -> None:
     """Hundreds of writes at once do not exhaust the connections that reads need."""
-    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     await store.get(NAME)
     for number in range(200):
         store.put(name_of(number), yes(), keep_until=START + DAY)
@@ -113,7 +113,7 @@ async def test_a_burst_of_writes_does_not_look_like_an_outage(
 
 async def test_closing_without_redis_has_nothing_to_do(memory: MemoryTier, recorder: Recorder) -> None:
     """What this process remembers goes with it."""
-    store = TieredStore(memory=memory, redis=None, on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=None, on_operation=recorder.operation)
     store.put(NAME, yes(), keep_until=START + DAY)
 
     await store.close()
@@ -125,7 +125,7 @@ async def test_writes_that_come_too_late_are_dropped(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
 ) -> None:
     """When the patience is over, what is still under way is given up and counted."""
-    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(3):
         store.put(name_of(number), yes(), keep_until=START + DAY)
 
@@ -140,7 +140,7 @@ async def test_writes_under_way_are_counted_once_when_they_come_too_late(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, turns: int
 ) -> None:
     """At whatever moment: what Redis has taken all the same is not dropped as well."""
-    store = TieredStore(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(20):
         store.put(name_of(number), yes(), keep_until=START + DAY)
     for _ in range(turns):
@@ -155,7 +155,7 @@ async def test_closing_does_not_wait_for_ever(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, own_redis: RedisServer
 ) -> None:
     """Every write is counted once, as failed or as dropped, though Redis never answers."""
-    store = TieredStore(memory=memory, redis=make_tier(own_redis.url), on_operation=recorder.operation)
+    store = TieredCache(memory=memory, redis=make_tier(own_redis.url), on_operation=recorder.operation)
     own_redis.pause()
     for number in range(100):
         store.put(name_of(number), yes(), keep_until=START + DAY)

@@ -12,7 +12,7 @@ from service.cache.claims import CLAIM_FOR, ClusterClaims
 from service.cache.keys import claim_key
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
-from service.cache.tiers import TieredStore
+from service.cache.tiers import TieredCache
 from service.errors import NoAnswer
 from service.ownership import Evidence, Fingerprint, Observation
 from service.redis.connect import RedisClient
@@ -77,7 +77,7 @@ class Claimant:
         self.joined = 0
         self.store = store
         self.client = client
-        self.cache = TieredStore(
+        self.cache = TieredCache(
             memory=MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock),
             redis=RedisTier(
                 client=client,

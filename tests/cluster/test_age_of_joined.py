@@ -10,7 +10,7 @@ from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from tests.cache.samples import yes
 from tests.clock import FakeClock
-from tests.core.fakes import ObedientBudget, PlainFingerprints, PlainFloors, PlainStore, ScriptedSource
+from tests.core.fakes import ObedientBudget, PlainCache, PlainFingerprints, PlainFloors, ScriptedSource
 from tests.core.rig import GAME, KEY, KEY_PROOF, NO_TIME, RULES, SECOND
 
 
@@ -40,7 +40,7 @@ async def test_nobody_gets_older_evidence_than_they_accept() -> None:
     source.owns(GAME, KEY, KEY_PROOF)
     verification = Verification(
         source=source,
-        store=PlainStore(clock),
+        observations=PlainCache(clock),
         budget=ObedientBudget(),
         fingerprints=PlainFingerprints(),
         flights=SingleFlight(joined=lambda: None, crashed=lambda _: None),

@@ -27,7 +27,7 @@ from service.cache.keys import floors_key
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.sealing import Sealer
-from service.cache.tiers import TieredStore
+from service.cache.tiers import TieredCache
 from service.errors import SourceUnavailable
 from service.ownership import Fingerprint, Observation, Outcome
 from service.redis.connect import MAX_CONNECTIONS
@@ -76,7 +76,7 @@ class Replica:
             on_overruled=tell,
         )
         memory = kinds.memory(max_entries=100, max_bytes=1_000_000, clock=clock)
-        self.store = TieredStore(memory=memory, redis=tier, on_operation=_ignored, on_overruled=tell)
+        self.store = TieredCache(memory=memory, redis=tier, on_operation=_ignored, on_overruled=tell)
         self.claims = ClusterClaims(
             client=client,
             claims_key=KEYS.claims,
@@ -87,7 +87,7 @@ class Replica:
         )
         self.verification = Verification(
             source=source,
-            store=self.store,
+            observations=self.store,
             budget=ObedientBudget(),
             fingerprints=fingerprints(),
             flights=SingleFlight[Observation](joined=_ignored, crashed=_crash),

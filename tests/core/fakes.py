@@ -139,7 +139,7 @@ def _imprint(kept: _Kept) -> Imprint:
     return Imprint(msgspec.msgpack.encode(kept.observation), kept.observation.observed_at, kept.keep_until)
 
 
-class PlainStore:
+class PlainCache:
     """Two dictionaries: `memory`, which can be peeked at, and `redis`, which can only be waited for.
 
     `forget` empties the first, as a restart does. There is no eviction and no clock skew.

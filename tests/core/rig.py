@@ -27,7 +27,7 @@ from service.verification.question import Question, Verdict
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from tests.clock import FakeClock
-from tests.core.fakes import Call, ObedientBudget, PlainFingerprints, PlainFloors, PlainStore, ScriptedSource
+from tests.core.fakes import Call, ObedientBudget, PlainCache, PlainFingerprints, PlainFloors, ScriptedSource
 
 INSTANT: Final = timedelta(microseconds=1)
 SECOND: Final = timedelta(seconds=1)
@@ -56,7 +56,7 @@ class Rig:
     def __init__(self, *, sandbox: bool = False, floors: Floors | None = None) -> None:
         self.clock = FakeClock()
         self.source = ScriptedSource(self.clock)
-        self.store = PlainStore(self.clock)
+        self.observations = PlainCache(self.clock)
         self.budget = ObedientBudget()
         self.joined = 0
         self.crashes: list[BaseException] = []
@@ -64,7 +64,7 @@ class Rig:
         self.floors = floors or PlainFloors()
         self.verification = Verification(
             source=self.source,
-            store=self.store,
+            observations=self.observations,
             budget=self.budget,
             fingerprints=PlainFingerprints(),
             flights=flights,

@@ -71,7 +71,7 @@ async def test_fresh_proof_is_answered_without_asking(owner: Rig, age: timedelta
 
 async def test_what_only_redis_has_comes_from_there(owner: Rig) -> None:
     """After a restart the store need not be asked."""
-    owner.store.forget()
+    owner.observations.forget()
 
     verdict = await owner.ask(KEY)
 
@@ -252,7 +252,7 @@ async def test_what_became_known_while_waiting_counts(owner: Rig, proofs: tuple[
     task = owner.asking(KEY)
     await owner.settle()
     newer = Evidence(owner.clock.now(), proofs)
-    owner.store.put(NAME_OF_KEY, newer, keep_until=newer.observed_at + MINUTE)
+    owner.observations.put(NAME_OF_KEY, newer, keep_until=newer.observed_at + MINUTE)
 
     await owner.clock.advance(SECOND)
 

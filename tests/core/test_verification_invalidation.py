@@ -286,10 +286,10 @@ class TestWithClocksThatDisagree:
 
     async def test_what_the_other_replica_has_seen_before_does_not_come_back(self, behind: Rig) -> None:
         """Though it is newer by its clock than what we look up by ours."""
-        seen = behind.store.peek(name_of(KEY))
+        seen = behind.observations.peek(name_of(KEY))
         assert seen is not None
         older = replace(seen.observation, observed_at=START + self.AHEAD - SECOND)
-        behind.store.put(name_of(KEY), older, keep_until=START + 24 * HOUR)
+        behind.observations.put(name_of(KEY), older, keep_until=START + 24 * HOUR)
         behind.source.disowns(GAME, KEY)
 
         assert (await behind.ask(KEY)).decision.outcome is Outcome.NOT_OWNED

@@ -59,7 +59,7 @@ CHANGES: dict[str, Callable[[Rig], object]] = {
     "the key is forgotten": lambda rig: rig.invalidate(KEY),
     "the user is forgotten": lambda rig: rig.invalidate(USER),
     "the game is forgotten": lambda rig: rig.invalidate(None),
-    "memory is lost": lambda rig: rig.store.forget(),
+    "memory is lost": lambda rig: rig.observations.forget(),
     "the money is back": refund,
     "the store falls silent": _fall_silent,
 }
@@ -121,7 +121,7 @@ async def test_verdict_of_the_store_may_not_be_repeated(subject: Credential) -> 
     rig = owning(Rig())
 
     first = await rig.ask(subject)
-    rig.store.forget()
+    rig.observations.forget()
     second = await rig.ask(subject)
 
     assert (first.cache, first.grounds) == (CacheTier.NONE, None)
