@@ -96,9 +96,16 @@ async def open_gateway(
             redis=client,
             queueing=flights.queueing,
         )
-        floors = await open_invalidations(stack, keys=keys, clock=clock, events=events, redis=client)
+        invalidations = await open_invalidations(stack, keys=keys, clock=clock, events=events, redis=client)
         cache = open_cache(
-            settings, stack, keys=keys, clock=clock, events=events, metrics=metrics, redis=client, floors=floors
+            settings,
+            stack,
+            keys=keys,
+            clock=clock,
+            events=events,
+            metrics=metrics,
+            redis=client,
+            invalidations=invalidations,
         )
         fingerprints = KeyedFingerprints(keys.naming, store.environment)
         verification = Verification(
@@ -110,7 +117,7 @@ async def open_gateway(
             clock=clock,
             sandbox=settings.sandbox,
             sandbox_seen=lambda: store.source.sandbox_seen,
-            floors=floors,
+            invalidations=invalidations,
             lease=open_claims(settings, stack, keys=keys, cache=cache, clock=clock, events=events, redis=client),
         )
         stack.push_async_callback(verification.close)

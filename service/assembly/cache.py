@@ -7,7 +7,7 @@ from typing import Final
 
 from service.assembly.beside import run_beside
 from service.cache.claims import ClusterClaims
-from service.cache.invalidations import Invalidations
+from service.cache.invalidations import SharedInvalidations
 from service.cache.keys import Keys, floors_key
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
@@ -34,13 +34,13 @@ def open_redis(settings: Settings, stack: AsyncExitStack) -> RedisClient | None:
 
 async def open_invalidations(
     stack: AsyncExitStack, *, keys: Keys, clock: Clock, events: Events, redis: RedisClient | None
-) -> Invalidations:
+) -> SharedInvalidations:
     """Open what was invalidated, and exchange it with the other replicas from now on."""
-    floors = Invalidations(client=redis, key=floors_key(), floors_key=keys.floors, clock=clock)
-    stack.push_async_callback(floors.close)
+    invalidations = SharedInvalidations(client=redis, key=floors_key(), floors_key=keys.floors, clock=clock)
+    stack.push_async_callback(invalidations.close)
     if redis is not None:
-        await run_beside(stack, floors.run(), crashed=partial(events.crashed, where="invalidations"))
-    return floors
+        await run_beside(stack, invalidations.run(), crashed=partial(events.crashed, where="invalidations"))
+    return invalidations
 
 
 def bytes_for_answers(settings: Settings) -> int:
@@ -60,12 +60,12 @@ def open_cache(
     events: Events,
     metrics: Metrics,
     redis: RedisClient | None,
-    floors: Invalidations,
+    invalidations: SharedInvalidations,
 ) -> TieredCache:
     """Open the cache: one tier in memory, and Redis behind it where there is one."""
 
     def overruled(name: Fingerprint, since: datetime) -> None:
-        floors.invalidate(name, before=since)
+        invalidations.invalidate(name, before=since)
 
     max_bytes = settings.cache.max_mebibytes * _MEBIBYTE - bytes_for_answers(settings)
     memory = MemoryTier(max_entries=settings.cache.max_entries, max_bytes=max_bytes, clock=clock)

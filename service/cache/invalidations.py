@@ -54,7 +54,7 @@ _SEAL_BYTES: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Invalidations:
+class SharedInvalidations:
     """The floors that this replica knows; `run` shares them with the others through Redis.
 
     Without Redis, or while it is away, an invalidation holds on the replica that was told, and reaches the others once
@@ -73,7 +73,7 @@ class Invalidations:
         self._unsent: set[Fingerprint] = set()
         self._news = asyncio.Event()
 
-    def floor(self, *names: Fingerprint) -> datetime | None:
+    def invalidated_before(self, *names: Fingerprint) -> datetime | None:
         """Return the instant before which observations under any of these names are not to be used, if there is one."""
         if not self._floors:
             return None
@@ -159,7 +159,7 @@ class Invalidations:
                 self._send(name)
 
     def _raise(self, name: Fingerprint, floor: datetime) -> bool:
-        known = self.floor(name)
+        known = self.invalidated_before(name)
         if known is not None and floor <= known:
             return False
         self._floors[name] = floor

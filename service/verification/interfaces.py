@@ -163,10 +163,10 @@ class NoLease:
         return await look_up()
 
 
-class Floors(Protocol):
+class Invalidations(Protocol):
     """What has been invalidated: nothing observed before a name's floor may be used."""
 
-    def floor(self, *names: Fingerprint) -> datetime | None:
+    def invalidated_before(self, *names: Fingerprint) -> datetime | None:
         """Return the instant before which observations under any of these names are not to be used, if there is one."""
 
     def invalidate(self, name: Fingerprint, *, before: datetime) -> None:

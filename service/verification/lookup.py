@@ -21,7 +21,7 @@ from service.verification import policy
 from service.verification.grounds import Ground
 from service.verification.interfaces import (
     Clock,
-    Floors,
+    Invalidations,
     LookUpLease,
     ObservationCache,
     Priority,
@@ -86,14 +86,14 @@ class Inquiries:
         flights: SingleFlight[Observation],
         clock: Clock,
         lease: LookUpLease,
-        floors: Floors,
+        invalidations: Invalidations,
     ) -> None:
         self._observations = observations
         self._budget = budget
         self._flights = flights
         self._clock = clock
         self._lease = lease
-        self._floors = floors
+        self._invalidations = invalidations
         self._memo = NegativeCache(clock=clock)
         self._postponed = NegativeCache(clock=clock)
 
@@ -240,7 +240,7 @@ class Inquiries:
 
     def _above_floor(self, inquiry: Inquiry, limits: Limits) -> Limits:
         """What has been invalidated is to this caller as if it were older than they accept."""
-        floor = self._floors.floor(inquiry.name, *inquiry.also)
+        floor = self._invalidations.invalidated_before(inquiry.name, *inquiry.also)
         if floor is None or (limits.oldest is not None and limits.oldest >= floor):
             return limits
         return replace(limits, oldest=floor)

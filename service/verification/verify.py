@@ -42,7 +42,7 @@ from service.verification.hearing import Hearing, Story
 from service.verification.interfaces import (
     Clock,
     Fingerprints,
-    Floors,
+    Invalidations,
     LookUpLease,
     ObservationCache,
     OwnershipSource,
@@ -84,16 +84,21 @@ class Verification:
         flights: SingleFlight[Observation],
         clock: Clock,
         lease: LookUpLease,
-        floors: Floors,
+        invalidations: Invalidations,
         sandbox: bool,
         sandbox_seen: Callable[[], bool] = lambda: False,
     ) -> None:
         self._source = source
         self._observations = observations
         self._fingerprints = fingerprints
-        self._floors = floors
+        self._invalidations = invalidations
         self._inquiries = Inquiries(
-            observations=observations, budget=budget, flights=flights, clock=clock, lease=lease, floors=floors
+            observations=observations,
+            budget=budget,
+            flights=flights,
+            clock=clock,
+            lease=lease,
+            invalidations=invalidations,
         )
         self._clock = clock
         self._sandbox = sandbox
@@ -122,7 +127,7 @@ class Verification:
         if grounds.seller_account != self._source.known_seller_account():
             return False
         for ground in grounds.grounds:
-            floor = self._floors.floor(ground.name, *ground.also)
+            floor = self._invalidations.invalidated_before(ground.name, *ground.also)
             if floor is not None and ground.imprint.observed_at < floor:
                 return False
             if not self._observations.still_has(ground.name, ground.imprint, now=now):
@@ -144,7 +149,7 @@ class Verification:
             name = self._fingerprints.of_game(rules.game_id)
         else:
             name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
-        self._floors.invalidate(name, before=before)
+        self._invalidations.invalidate(name, before=before)
         return before
 
     async def vouched_for(self, rules: GameRules, credential: DownloadKey | AppJwt) -> bool:

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
-from service.cache.invalidations import LOOK_EVERY, Invalidations
+from service.cache.invalidations import LOOK_EVERY, SharedInvalidations
 from service.cache.keys import FloorsKey, floors_key
 from service.redis.connect import RedisClient
 from service.verification.interfaces import Clock
@@ -18,12 +18,12 @@ KEY: Final = floors_key()
 INSTANT: Final = timedelta(microseconds=1)
 PROMISED: Final = timedelta(seconds=2)
 
-Make: TypeAlias = Callable[..., Invalidations]
+Make: TypeAlias = Callable[..., SharedInvalidations]
 
 
 def floors(
-    client: RedisClient | None, clock: Clock, key: FloorsKey = KEYS.floors, kind: Make = Invalidations
-) -> Invalidations:
+    client: RedisClient | None, clock: Clock, key: FloorsKey = KEYS.floors, kind: Make = SharedInvalidations
+) -> SharedInvalidations:
     """Return the floors of one replica."""
     return kind(client=client, key=KEY, floors_key=key, clock=clock)
 
@@ -37,8 +37,8 @@ class Cluster:
         self._running = 0
 
     async def join(
-        self, client: RedisClient, *, kind: Make = Invalidations, key: FloorsKey = KEYS.floors
-    ) -> Invalidations:
+        self, client: RedisClient, *, kind: Make = SharedInvalidations, key: FloorsKey = KEYS.floors
+    ) -> SharedInvalidations:
         """Start a replica."""
         replica = floors(client, self._clock, key, kind)
         task = asyncio.create_task(replica.run())

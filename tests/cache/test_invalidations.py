@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.invalidations import EVERYTHING, LOOK_EVERY, MOST_AT_ONCE, MOST_FLOORS, Invalidations
+from service.cache.invalidations import EVERYTHING, LOOK_EVERY, MOST_AT_ONCE, MOST_FLOORS, SharedInvalidations
 from service.ownership import Fingerprint
 from tests.cache.floors import INSTANT, KEY, Cluster, Make, floors
 from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, name_of
@@ -17,7 +17,7 @@ from tests.gateways import until
 
 
 @pytest.fixture
-def alone(clock: FakeClock) -> Invalidations:
+def alone(clock: FakeClock) -> SharedInvalidations:
     """The floors of a gateway without Redis."""
     return floors(None, clock)
 
@@ -25,33 +25,37 @@ def alone(clock: FakeClock) -> Invalidations:
 # One replica
 
 
-def test_at_first_there_is_no_floor(alone: Invalidations) -> None:
+def test_at_first_there_is_no_floor(alone: SharedInvalidations) -> None:
     """Everything that was ever observed may be used."""
-    assert alone.floor(NAME) is None
+    assert alone.invalidated_before(NAME) is None
 
 
-def test_a_name_has_the_floor_that_it_was_given(alone: Invalidations) -> None:
+def test_a_name_has_the_floor_that_it_was_given(alone: SharedInvalidations) -> None:
     """And no other name has."""
     alone.invalidate(NAME, before=START)
 
-    assert (alone.floor(NAME), alone.floor(OTHER_NAME), alone.floor()) == (START, None, None)
+    assert (alone.invalidated_before(NAME), alone.invalidated_before(OTHER_NAME), alone.invalidated_before()) == (
+        START,
+        None,
+        None,
+    )
 
 
-def test_of_several_names_the_highest_floor_counts(alone: Invalidations) -> None:
+def test_of_several_names_the_highest_floor_counts(alone: SharedInvalidations) -> None:
     """A player's and the whole game's."""
     alone.invalidate(NAME, before=START + SECOND)
     alone.invalidate(OTHER_NAME, before=START)
 
-    assert alone.floor(NAME, OTHER_NAME) == alone.floor(OTHER_NAME, NAME) == START + SECOND
+    assert alone.invalidated_before(NAME, OTHER_NAME) == alone.invalidated_before(OTHER_NAME, NAME) == START + SECOND
 
 
-def test_a_floor_is_never_lowered(alone: Invalidations) -> None:
+def test_a_floor_is_never_lowered(alone: SharedInvalidations) -> None:
     """What arrives late is from before."""
     alone.invalidate(NAME, before=START)
 
     alone.invalidate(NAME, before=START - SECOND)
 
-    assert alone.floor(NAME) == START
+    assert alone.invalidated_before(NAME) == START
 
 
 def many(count: int) -> Iterator[tuple[Fingerprint, datetime]]:
@@ -62,36 +66,36 @@ def many(count: int) -> Iterator[tuple[Fingerprint, datetime]]:
 
 
 @pytest.mark.parametrize("rounds", [1, 5])
-def test_too_many_floors_become_higher_never_lower(alone: Invalidations, rounds: int) -> None:
+def test_too_many_floors_become_higher_never_lower(alone: SharedInvalidations, rounds: int) -> None:
     """Each name is asked about again at least as much as before, and memory stays bounded."""
     everyone = list(many(rounds * MOST_FLOORS + 1))
     for name, before in everyone:
         alone.invalidate(name, before=before)
 
-    assert all((alone.floor(name) or START - DAY) >= before for name, before in everyone)
+    assert all((alone.invalidated_before(name) or START - DAY) >= before for name, before in everyone)
     assert len(alone._floors) <= MOST_FLOORS
 
 
-def test_of_too_many_floors_the_newer_half_stay_as_they_are(alone: Invalidations) -> None:
+def test_of_too_many_floors_the_newer_half_stay_as_they_are(alone: SharedInvalidations) -> None:
     """Whoever was not named loses only what is older than the older half."""
     for name, before in many(MOST_FLOORS + 1):
         alone.invalidate(name, before=before)
 
     middle = START + MOST_FLOORS // 2 * INSTANT
-    assert START < (alone.floor(Fingerprint(b"nobody")) or START) <= middle
-    assert alone.floor(name_of(MOST_FLOORS)) == START + MOST_FLOORS * INSTANT
+    assert START < (alone.invalidated_before(Fingerprint(b"nobody")) or START) <= middle
+    assert alone.invalidated_before(name_of(MOST_FLOORS)) == START + MOST_FLOORS * INSTANT
 
 
-def test_what_lies_below_the_floor_of_everything_is_not_kept(alone: Invalidations) -> None:
+def test_what_lies_below_the_floor_of_everything_is_not_kept(alone: SharedInvalidations) -> None:
     """It would say nothing."""
     alone.invalidate(EVERYTHING, before=START)
 
     alone.invalidate(NAME, before=START - SECOND)
 
-    assert (alone.floor(NAME), len(alone._floors)) == (START, 1)
+    assert (alone.invalidated_before(NAME), len(alone._floors)) == (START, 1)
 
 
-async def test_without_redis_there_is_nobody_to_tell(alone: Invalidations) -> None:
+async def test_without_redis_there_is_nobody_to_tell(alone: SharedInvalidations) -> None:
     """Closing takes no time, and nothing waits to be sent."""
     alone.invalidate(NAME, before=START)
 
@@ -103,14 +107,14 @@ async def test_without_redis_there_is_nobody_to_tell(alone: Invalidations) -> No
 # Several replicas
 
 
-class Mute(Invalidations):
+class Mute(SharedInvalidations):
     """Broken: tells nobody."""
 
     def _send(self, name: Fingerprint) -> None:
         """Keep it to itself."""
 
 
-@variants(Invalidations, mute=Mute)
+@variants(SharedInvalidations, mute=Mute)
 async def test_all_replicas_know_within_two_seconds(
     variant: Variant[Make], cluster: Cluster, empty_redis: Redis
 ) -> None:
@@ -122,7 +126,7 @@ async def test_all_replicas_know_within_two_seconds(
     await cluster.pass_time()
 
     with promised(variant):
-        assert [replica.floor(NAME) for replica in others] == [START, START]
+        assert [replica.invalidated_before(NAME) for replica in others] == [START, START]
 
 
 async def test_redis_is_told_at_once(cluster: Cluster, empty_redis: Redis) -> None:
@@ -144,10 +148,10 @@ async def test_a_replica_that_starts_later_knows_too(cluster: Cluster, empty_red
 
     late = await cluster.join(empty_redis)
 
-    assert late.floor(NAME) == START
+    assert late.invalidated_before(NAME) == START
 
 
-class Obedient(Invalidations):
+class Obedient(SharedInvalidations):
     """Broken: the last word counts, not the highest floor."""
 
     def _raise(self, name: Fingerprint, floor: datetime) -> bool:
@@ -156,7 +160,7 @@ class Obedient(Invalidations):
         return True
 
 
-@variants(Invalidations, obedient=Obedient)
+@variants(SharedInvalidations, obedient=Obedient)
 async def test_of_two_replicas_that_were_told_the_later_instant_counts(
     variant: Variant[Make], cluster: Cluster, empty_redis: Redis
 ) -> None:
@@ -165,11 +169,11 @@ async def test_of_two_replicas_that_were_told_the_later_instant_counts(
     one.invalidate(NAME, before=START + SECOND)
     await cluster.pass_time()
     other.invalidate(NAME, before=START)
-    at_once = other.floor(NAME)
+    at_once = other.invalidated_before(NAME)
     await cluster.pass_time()
 
     with promised(variant):
-        assert [at_once, one.floor(NAME), other.floor(NAME)] == [START + SECOND] * 3
+        assert [at_once, one.invalidated_before(NAME), other.invalidated_before(NAME)] == [START + SECOND] * 3
 
 
 async def test_a_floor_may_rise_while_it_is_being_told(cluster: Cluster, empty_redis: Redis) -> None:
@@ -180,7 +184,7 @@ async def test_a_floor_may_rise_while_it_is_being_told(cluster: Cluster, empty_r
         await asyncio.sleep(0)
     await cluster.pass_time()
 
-    assert other.floor(NAME) == START + 49 * INSTANT
+    assert other.invalidated_before(NAME) == START + 49 * INSTANT
 
 
 async def test_many_floors_travel_in_portions(cluster: Cluster, empty_redis: Redis) -> None:
@@ -192,7 +196,7 @@ async def test_many_floors_travel_in_portions(cluster: Cluster, empty_redis: Red
     await until(lambda: not one._unsent)
     await cluster.pass_time(LOOK_EVERY)
 
-    assert all(other.floor(name) == before for name, before in everyone)
+    assert all(other.invalidated_before(name) == before for name, before in everyone)
 
 
 async def test_too_many_floors_are_too_many_for_redis_too(cluster: Cluster, empty_redis: Redis) -> None:
@@ -208,7 +212,7 @@ async def test_too_many_floors_are_too_many_for_redis_too(cluster: Cluster, empt
 
     assert await empty_redis.hlen(KEY) <= MOST_FLOORS // 2 + 3
     assert len(other._floors) == len(one._floors)
-    assert all((other.floor(name) or START - DAY) >= before for name, before in everyone)
+    assert all((other.invalidated_before(name) or START - DAY) >= before for name, before in everyone)
 
 
 async def test_all_of_it_is_one_key_that_ends(cluster: Cluster, empty_redis: Redis) -> None:
@@ -235,4 +239,4 @@ async def test_who_looks_and_finds_nothing_new_changes_nothing(cluster: Cluster,
 
     assert await empty_redis.hgetall(KEY) == before
     assert (await empty_redis.info("commandstats"))["cmdstat_hgetall"]["calls"] == 1
-    assert other.floor(NAME) == START
+    assert other.invalidated_before(NAME) == START

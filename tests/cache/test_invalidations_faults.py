@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.invalidations import Invalidations
+from service.cache.invalidations import SharedInvalidations
 from service.ownership import Fingerprint
 from service.redis.connect import RedisClient
 from tests.cache.floors import KEY, Cluster, Make, floors
@@ -34,10 +34,10 @@ async def test_while_redis_is_away_it_holds_where_it_was_said(
     one.invalidate(NAME, before=START)
     await cluster.pass_time()
 
-    assert one.floor(NAME) == START
+    assert one.invalidated_before(NAME) == START
 
 
-class Resigned(Invalidations):
+class Resigned(SharedInvalidations):
     """Broken: says it once."""
 
     async def _exchange(self) -> None:
@@ -46,7 +46,7 @@ class Resigned(Invalidations):
         self._unsent.clear()
 
 
-@variants(Invalidations, resigned=Resigned)
+@variants(SharedInvalidations, resigned=Resigned)
 async def test_it_reaches_the_others_within_two_seconds_of_healing(
     variant: Variant[Make], cluster: Cluster, own_redis: RedisServer, client: RedisClient
 ) -> None:
@@ -61,10 +61,10 @@ async def test_it_reaches_the_others_within_two_seconds_of_healing(
     await cluster.pass_time()
 
     with promised(variant):
-        assert other.floor(NAME) == START
+        assert other.invalidated_before(NAME) == START
 
 
-class Trusting(Invalidations):
+class Trusting(SharedInvalidations):
     """Broken: what Redis has taken is Redis's business."""
 
     def _take_over(self, fields: dict[Fingerprint, bytes]) -> None:
@@ -73,7 +73,7 @@ class Trusting(Invalidations):
         super()._take_over(fields)
 
 
-@variants(Invalidations, trusting=Trusting)
+@variants(SharedInvalidations, trusting=Trusting)
 async def test_what_redis_has_lost_is_told_again(variant: Variant[Make], cluster: Cluster, empty_redis: Redis) -> None:
     """By whoever knows it: a replica that starts later must know it too."""
     one = await cluster.join(empty_redis, kind=variant.make)
@@ -85,7 +85,7 @@ async def test_what_redis_has_lost_is_told_again(variant: Variant[Make], cluster
     late = await cluster.join(empty_redis)
 
     with promised(variant):
-        assert late.floor(NAME) == START
+        assert late.invalidated_before(NAME) == START
 
 
 async def test_a_floor_that_redis_has_put_back_is_raised_again(cluster: Cluster, empty_redis: Redis) -> None:
@@ -101,7 +101,7 @@ async def test_a_floor_that_redis_has_put_back_is_raised_again(cluster: Cluster,
     await cluster.pass_time()
     late = await cluster.join(empty_redis)
 
-    assert late.floor(NAME) == START + SECOND
+    assert late.invalidated_before(NAME) == START + SECOND
 
 
 async def test_floors_below_everything_that_is_kept_are_not_told_again(
@@ -126,7 +126,7 @@ async def test_a_gateway_that_closes_has_its_last_word(empty_redis: Redis, clock
 
     await one.close()
 
-    assert (await cluster.join(empty_redis)).floor(NAME) == START
+    assert (await cluster.join(empty_redis)).invalidated_before(NAME) == START
 
 
 async def test_a_gateway_can_close_while_redis_is_away(
@@ -140,7 +140,7 @@ async def test_a_gateway_can_close_while_redis_is_away(
     async with asyncio.timeout(5):
         await one.close()
 
-    assert one.floor(NAME) == START
+    assert one.invalidated_before(NAME) == START
 
 
 @pytest.mark.parametrize(
@@ -165,4 +165,4 @@ async def test_what_answers_like_no_gateway_is_not_believed(
 
         await one.close()
 
-    assert (one.floor(NAME), one._unsent) == (START, {NAME})
+    assert (one.invalidated_before(NAME), one._unsent) == (START, {NAME})

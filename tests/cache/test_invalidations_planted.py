@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.invalidations import EVERYTHING, LARGEST_SKEW, LOOK_EVERY, MOST_FIELDS, Invalidations
+from service.cache.invalidations import EVERYTHING, LARGEST_SKEW, LOOK_EVERY, MOST_FIELDS, SharedInvalidations
 from service.cache.keys import derive_keys
 from service.cache.sealing import stamp
 from service.ownership import Fingerprint
@@ -17,7 +17,7 @@ from tests.clock import START, FakeClock
 from tests.cluster.promises import Variant, promised, variants
 
 
-class Gullible(Invalidations):
+class Gullible(SharedInvalidations):
     """Broken: believes whatever stands there."""
 
     def _unseal(self, name: Fingerprint, sealed: bytes) -> datetime | None:
@@ -35,7 +35,7 @@ async def plant(redis: Redis, fields: dict[bytes, Any]) -> None:
         await redis.execute_command("HSET", KEY, name, text)  # type: ignore[no-untyped-call]
 
 
-@variants(Invalidations, gullible=Gullible)
+@variants(SharedInvalidations, gullible=Gullible)
 async def test_nobody_can_make_us_forget_by_writing_to_redis(
     variant: Variant[Make], cluster: Cluster, empty_redis: Redis
 ) -> None:
@@ -45,7 +45,7 @@ async def test_nobody_can_make_us_forget_by_writing_to_redis(
     replica = await cluster.join(empty_redis, kind=variant.make)
 
     with promised(variant):
-        assert replica.floor(NAME) is None
+        assert replica.invalidated_before(NAME) is None
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ async def test_garbage_is_ignored(cluster: Cluster, empty_redis: Redis, text: by
     await plant(empty_redis, {bytes(NAME): text, b"": text, b"\xff\x00 nonsense": text})
     late = await cluster.join(empty_redis)
 
-    assert (late.floor(NAME), late.floor(OTHER_NAME)) == (None, START)
+    assert (late.invalidated_before(NAME), late.invalidated_before(OTHER_NAME)) == (None, START)
 
 
 @pytest.mark.parametrize("text", [b"", b"nonsense", b"\xff" * 32, b"9" * 16, FORGED])
@@ -72,10 +72,10 @@ async def test_garbage_does_not_keep_its_place(cluster: Cluster, empty_redis: Re
     one.invalidate(NAME, before=START + SECOND)
     await cluster.pass_time()
 
-    assert (await cluster.join(empty_redis)).floor(NAME) == START + SECOND
+    assert (await cluster.join(empty_redis)).invalidated_before(NAME) == START + SECOND
 
 
-class Polite(Invalidations):
+class Polite(SharedInvalidations):
     """Broken: does not insist where something else stands."""
 
     def _send(self, name: Fingerprint) -> None:
@@ -85,7 +85,7 @@ class Polite(Invalidations):
 
 
 @pytest.mark.parametrize("noticed", [True, False])
-@variants(Invalidations, polite=Polite)
+@variants(SharedInvalidations, polite=Polite)
 async def test_what_is_no_floor_keeps_none_from_the_others(
     variant: Variant[Make],
     cluster: Cluster,
@@ -105,7 +105,7 @@ async def test_what_is_no_floor_keeps_none_from_the_others(
     await cluster.pass_time()
 
     with promised(variant):
-        assert other.floor(NAME) == START + SECOND
+        assert other.invalidated_before(NAME) == START + SECOND
 
 
 async def test_everything_of_gateways_with_another_secret_stays(cluster: Cluster, empty_redis: Redis) -> None:
@@ -133,7 +133,7 @@ async def test_a_flood_of_fields_is_put_away(cluster: Cluster, empty_redis: Redi
     late = await cluster.join(empty_redis)
 
     assert await empty_redis.hlen(KEY) == 2
-    assert [replica.floor(NAME) for replica in (one, other, late)] == [START] * 3
+    assert [replica.invalidated_before(NAME) for replica in (one, other, late)] == [START] * 3
 
 
 @pytest.mark.parametrize("command", [("SET", KEY, "x"), ("RPUSH", KEY, "x"), ("SADD", KEY, "x")])
@@ -145,7 +145,7 @@ async def test_a_foreign_value_makes_room(cluster: Cluster, empty_redis: Redis, 
     one.invalidate(NAME, before=START)
     await cluster.pass_time()
 
-    assert other.floor(NAME) == START
+    assert other.invalidated_before(NAME) == START
 
 
 async def test_a_floor_cannot_be_copied_to_another_name(cluster: Cluster, empty_redis: Redis) -> None:
@@ -158,7 +158,7 @@ async def test_a_floor_cannot_be_copied_to_another_name(cluster: Cluster, empty_
     await plant(empty_redis, {bytes(EVERYTHING): sealed, bytes(OTHER_NAME): sealed})
     late = await cluster.join(empty_redis)
 
-    assert (late.floor(NAME), late.floor(OTHER_NAME)) == (START, None)
+    assert (late.invalidated_before(NAME), late.invalidated_before(OTHER_NAME)) == (START, None)
 
 
 async def test_gateways_with_another_secret_are_not_believed(cluster: Cluster, empty_redis: Redis) -> None:
@@ -168,7 +168,7 @@ async def test_gateways_with_another_secret_are_not_believed(cluster: Cluster, e
     stranger.invalidate(NAME, before=START)
     await cluster.rest()
 
-    assert (await cluster.join(empty_redis)).floor(NAME) is None
+    assert (await cluster.join(empty_redis)).invalidated_before(NAME) is None
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ async def test_a_clock_that_is_far_ahead_costs_an_hour_at_most(
 
     await cluster.pass_time(LOOK_EVERY)
 
-    assert START + taken <= (replica.floor(NAME) or START) <= clock.now() + taken
+    assert START + taken <= (replica.invalidated_before(NAME) or START) <= clock.now() + taken
 
 
 async def test_floors_show_neither_names_nor_keys(cluster: Cluster, empty_redis: Redis) -> None:

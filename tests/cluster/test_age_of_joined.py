@@ -10,7 +10,7 @@ from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from tests.cache.samples import yes
 from tests.clock import FakeClock
-from tests.core.fakes import ObedientBudget, PlainCache, PlainFingerprints, PlainFloors, ScriptedSource
+from tests.core.fakes import ObedientBudget, PlainCache, PlainFingerprints, PlainInvalidations, ScriptedSource
 from tests.core.rig import GAME, KEY, KEY_PROOF, NO_TIME, RULES, SECOND
 
 
@@ -46,7 +46,7 @@ async def test_nobody_gets_older_evidence_than_they_accept() -> None:
         flights=SingleFlight(joined=lambda: None, crashed=lambda _: None),
         clock=clock,
         lease=OtherReplica(clock),
-        floors=PlainFloors(),
+        invalidations=PlainInvalidations(),
         sandbox=False,
     )
     asked_at = clock.now()

@@ -2,7 +2,7 @@
 
 from redis.asyncio import RedisCluster
 
-from service.cache.invalidations import Invalidations
+from service.cache.invalidations import SharedInvalidations
 from service.cache.keys import floors_key
 from tests.cache.samples import KEYS, NAME
 from tests.clock import START, FakeClock
@@ -12,11 +12,12 @@ async def test_replicas_of_a_redis_cluster_tell_each_other(one_node_cluster: Red
     """An invalidation reaches the other replicas as through any other Redis."""
     clock = FakeClock()
     one, other = [
-        Invalidations(client=one_node_cluster, key=floors_key(), floors_key=KEYS.floors, clock=clock) for _ in range(2)
+        SharedInvalidations(client=one_node_cluster, key=floors_key(), floors_key=KEYS.floors, clock=clock)
+        for _ in range(2)
     ]
 
     one.invalidate(NAME, before=START)
     await one.close()
     await other._exchange()
 
-    assert other.floor(NAME) == START
+    assert other.invalidated_before(NAME) == START

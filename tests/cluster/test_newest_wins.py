@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.cache.claims import ClusterClaims
-from service.cache.invalidations import Invalidations
+from service.cache.invalidations import SharedInvalidations
 from service.cache.kept import Kept
 from service.cache.keys import floors_key
 from service.cache.memory import MemoryTier
@@ -56,7 +56,7 @@ REPLICAS: Final = st.integers(0, 1)
 class Kinds:
     """The parts that a replica is built from."""
 
-    floors: Callable[..., Invalidations] = Invalidations
+    floors: Callable[..., SharedInvalidations] = SharedInvalidations
     memory: Callable[..., MemoryTier] = MemoryTier
     tells_of_noes = True
 
@@ -93,7 +93,7 @@ class Replica:
             flights=SingleFlight[Observation](joined=_ignored, crashed=_crash),
             clock=clock,
             lease=self.claims,
-            floors=self.floors,
+            invalidations=self.floors,
             sandbox=False,
         )
 
@@ -386,14 +386,14 @@ class Interleaving(RuleBasedStateMachine):
         return {before[-1], *(owned for at, owned in self.truth if at >= since)}
 
 
-class Deaf(Invalidations):
+class Deaf(SharedInvalidations):
     """Broken: invalidations of other replicas are ignored."""
 
     def _take_over(self, fields: dict[Fingerprint, bytes]) -> None:
         """Do nothing."""
 
 
-class Fleeting(Invalidations):
+class Fleeting(SharedInvalidations):
     """Broken: an invalidation is forgotten once it has been looked at."""
 
     def __init__(self, **collaborators: Any) -> None:
@@ -401,9 +401,9 @@ class Fleeting(Invalidations):
         super().__init__(**collaborators)
         self._looked_at: set[datetime] = set()
 
-    def floor(self, *names: Fingerprint) -> datetime | None:
+    def invalidated_before(self, *names: Fingerprint) -> datetime | None:
         """Return it once."""
-        found = super().floor(*names)
+        found = super().invalidated_before(*names)
         if found is None or found in self._looked_at:
             return None
         self._looked_at.add(found)

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.invalidations import EVERYTHING, Invalidations
+from service.cache.invalidations import EVERYTHING, SharedInvalidations
 from service.cache.keys import floors_key
 from service.redis import rights as redis_rights
 from service.redis.connect import RedisClient, connect
@@ -68,7 +68,7 @@ async def find_claimed(claimant: Claimant, operator: Redis) -> None:
 async def invalidate(client: RedisClient) -> None:
     """Tell the other replicas to forget a player, then all players."""
     clock = FakeClock()
-    replica = Invalidations(client=client, key=floors_key(), floors_key=KEYS.floors, clock=clock)
+    replica = SharedInvalidations(client=client, key=floors_key(), floors_key=KEYS.floors, clock=clock)
     for name in (NAME, EVERYTHING):
         replica.invalidate(name, before=clock.now())
         await replica.close()

@@ -237,13 +237,13 @@ class PlainFingerprints:
         return _name(_text(credential)).hex()[-16:]
 
 
-class PlainFloors:
-    """Floors in a dictionary."""
+class PlainInvalidations:
+    """Invalidations in a dictionary."""
 
     def __init__(self) -> None:
         self.known: dict[Fingerprint, datetime] = {}
 
-    def floor(self, *names: Fingerprint) -> datetime | None:
+    def invalidated_before(self, *names: Fingerprint) -> datetime | None:
         """Return the highest."""
         return max((self.known[name] for name in names if name in self.known), default=None)
 

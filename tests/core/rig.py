@@ -21,13 +21,13 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
-from service.verification.interfaces import Floors, NoLease, Priority
+from service.verification.interfaces import Invalidations, NoLease, Priority
 from service.verification.policy import GameRules
 from service.verification.question import Question, Verdict
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from tests.clock import FakeClock
-from tests.core.fakes import Call, ObedientBudget, PlainCache, PlainFingerprints, PlainFloors, ScriptedSource
+from tests.core.fakes import Call, ObedientBudget, PlainCache, PlainFingerprints, PlainInvalidations, ScriptedSource
 
 INSTANT: Final = timedelta(microseconds=1)
 SECOND: Final = timedelta(seconds=1)
@@ -53,7 +53,7 @@ WEB_PROOF: Final = Proof(ProofKind.WEB_PURCHASE, 8)
 class Rig:
     """A verification, its surroundings, and short ways to ask it something."""
 
-    def __init__(self, *, sandbox: bool = False, floors: Floors | None = None) -> None:
+    def __init__(self, *, sandbox: bool = False, invalidations: Invalidations | None = None) -> None:
         self.clock = FakeClock()
         self.source = ScriptedSource(self.clock)
         self.observations = PlainCache(self.clock)
@@ -61,7 +61,7 @@ class Rig:
         self.joined = 0
         self.crashes: list[BaseException] = []
         flights: SingleFlight[Observation] = SingleFlight(joined=self._count_joined, crashed=self.crashes.append)
-        self.floors = floors or PlainFloors()
+        self.invalidations = invalidations or PlainInvalidations()
         self.verification = Verification(
             source=self.source,
             observations=self.observations,
@@ -70,7 +70,7 @@ class Rig:
             flights=flights,
             clock=self.clock,
             lease=NoLease(),
-            floors=self.floors,
+            invalidations=self.invalidations,
             sandbox=sandbox,
         )
 

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from service.errors import SourceUnavailable
 from service.ownership import CacheTier, Fingerprint, GameId, Outcome, Reason, Subject
-from service.verification.interfaces import Floors
+from service.verification.interfaces import Invalidations
 from service.verification.policy import GameRules
 from tests.clock import START
 from tests.cluster.promises import Variant, promised, variants
-from tests.core.fakes import PlainFingerprints, PlainFloors
+from tests.core.fakes import PlainFingerprints, PlainInvalidations
 from tests.core.rig import (
     AMOS,
     EMAIL,
@@ -33,23 +33,23 @@ from tests.core.rig import (
     foreground,
 )
 
-MakeFloors: TypeAlias = Callable[[], Floors]
+MakeInvalidations: TypeAlias = Callable[[], Invalidations]
 OTHER_GAME = GameRules(GameId(4), "sun-garden")
 
 
-class DeafFloors(PlainFloors):
+class DeafInvalidations(PlainInvalidations):
     """Broken: what is invalidated stays as it is."""
 
     def invalidate(self, name: Fingerprint, *, before: datetime) -> None:
         """Forget it at once."""
 
 
-class FleetingFloors(PlainFloors):
+class FleetingInvalidations(PlainInvalidations):
     """Broken: like deleting what is there, of which nothing is left for what comes after."""
 
-    def floor(self, *names: Fingerprint) -> datetime | None:
+    def invalidated_before(self, *names: Fingerprint) -> datetime | None:
         """Know of it the first time."""
-        found = super().floor(*names)
+        found = super().invalidated_before(*names)
         self.known.clear()
         return found
 
@@ -65,12 +65,12 @@ async def owning(rig: Rig, *subjects: Subject) -> Rig:
 
 
 @pytest.mark.parametrize("subject", [KEY, EMAIL, USER])
-@variants(PlainFloors, deaf=DeafFloors)
+@variants(PlainInvalidations, deaf=DeafInvalidations)
 async def test_what_was_known_about_a_subject_is_not_used_any_more(
-    variant: Variant[MakeFloors], subject: Subject
+    variant: Variant[MakeInvalidations], subject: Subject
 ) -> None:
     """Not even if it was observed at that very instant: the store is asked."""
-    rig = await owning(Rig(floors=variant.make()), subject)
+    rig = await owning(Rig(invalidations=variant.make()), subject)
     rig.source.disowns(GAME, subject)
 
     rig.invalidate(subject)
@@ -105,10 +105,10 @@ async def test_others_stay_known(rig: Rig) -> None:
     assert ([verdict.cache for verdict in verdicts], rig.calls) == ([CacheTier.MEMORY] * 2, [])
 
 
-@variants(PlainFloors, deaf=DeafFloors)
-async def test_a_whole_game_is_asked_about_again(variant: Variant[MakeFloors]) -> None:
+@variants(PlainInvalidations, deaf=DeafInvalidations)
+async def test_a_whole_game_is_asked_about_again(variant: Variant[MakeInvalidations]) -> None:
     """Every subject, once."""
-    rig = await owning(Rig(floors=variant.make()), KEY, EMAIL, USER)
+    rig = await owning(Rig(invalidations=variant.make()), KEY, EMAIL, USER)
 
     rig.invalidate(None)
 
@@ -138,10 +138,10 @@ async def test_what_the_store_says_afterwards_is_remembered_as_ever(rig: Rig) ->
     assert rig.calls == [foreground(KEY)]
 
 
-@variants(PlainFloors, fleeting=FleetingFloors)
-async def test_a_look_up_under_way_cannot_undo_it(variant: Variant[MakeFloors]) -> None:
+@variants(PlainInvalidations, fleeting=FleetingInvalidations)
+async def test_a_look_up_under_way_cannot_undo_it(variant: Variant[MakeInvalidations]) -> None:
     """Its answer is from before, however late it comes."""
-    rig = Rig(floors=variant.make())
+    rig = Rig(invalidations=variant.make())
     rig.source.owns(GAME, KEY, KEY_PROOF)
     rig.source.takes = 2 * SECOND
     early = rig.asking(KEY)
@@ -174,10 +174,10 @@ async def test_a_look_up_under_way_is_not_joined(rig: Rig) -> None:
     assert late.result().decision.observed_at == START + INSTANT
 
 
-@variants(PlainFloors, deaf=DeafFloors)
-async def test_grace_does_not_bring_it_back(variant: Variant[MakeFloors]) -> None:
+@variants(PlainInvalidations, deaf=DeafInvalidations)
+async def test_grace_does_not_bring_it_back(variant: Variant[MakeInvalidations]) -> None:
     """While the store is away it is unknown, which is neither yes nor no."""
-    rig = await owning(Rig(floors=variant.make()), KEY)
+    rig = await owning(Rig(invalidations=variant.make()), KEY)
     await rig.clock.advance(2 * HOUR)
     rig.source.failing = SourceUnavailable("away")
 
@@ -260,7 +260,7 @@ class TestWithClocksThatDisagree:
     async def behind(self, rig: Rig) -> Rig:
         """A replica that knows an owner, and hears of an invalidation by a clock that is ahead."""
         await owning(rig, KEY)
-        rig.floors.invalidate(name_of(KEY), before=START + self.AHEAD)
+        rig.invalidations.invalidate(name_of(KEY), before=START + self.AHEAD)
         return rig
 
     async def test_what_we_look_up_afterwards_is_used(self, behind: Rig) -> None:
