@@ -128,7 +128,7 @@ class VerifyDesk:
         hearing, question = case.hearing, case.question
         wait = limits.try_key()
         if wait is not None:
-            if not await self._verification.vouched_for(question.rules, credential):
+            if not await self._verification.known_good(question.rules, credential):
                 hearing.ask_nobody()
             verdict = await hearing.conclude()
             if verdict.decision.outcome is Outcome.UNKNOWN and not question.only_if_cached:
@@ -136,7 +136,7 @@ class VerifyDesk:
                 raise TooManyQuestions("failed_keys", retry_after=wait)
             return verdict
         verdict = await hearing.conclude()
-        if not _may_have_failed(verdict) or await self._verification.vouched_for(question.rules, credential):
+        if not _may_have_failed(verdict) or await self._verification.known_good(question.rules, credential):
             limits.key_was_fine()
         return verdict
 

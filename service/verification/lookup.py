@@ -30,7 +30,7 @@ from service.verification.interfaces import (
     Unread,
 )
 from service.verification.negative_cache import NegativeCache
-from service.verification.policy import Lifetime, Standing
+from service.verification.policy import Freshness, Lifetime
 from service.verification.singleflight import SingleFlight
 
 _RETRY_SOON: Final = timedelta(seconds=1)
@@ -67,7 +67,7 @@ class Found(Struct, frozen=True):
 
     observation: Observation
     tier: CacheTier
-    standing: Standing
+    freshness: Freshness
     ground: Ground | None = None
 
 
@@ -151,7 +151,7 @@ class Inquiries:
                 raise
             return _recalled(inquiry, remembered, lifetime, now)
         lifetime = inquiry.lifetime(observation)
-        return Found(observation, CacheTier.NONE, policy.standing_of(observation, lifetime, stale=False))
+        return Found(observation, CacheTier.NONE, policy.freshness_of(observation, lifetime, stale=False))
 
     async def _ask(self, inquiry: Inquiry, limits: Limits) -> Observation:
         """Return what the store says, asked once for all who want to know. Raises `NoAnswer` when it says nothing."""
@@ -248,12 +248,12 @@ class Inquiries:
 
 def _recalled(inquiry: Inquiry, remembered: Remembered, lifetime: Lifetime, now: datetime) -> Found:
     observation, ground = remembered.observation, None
-    standing = policy.standing_of(observation, lifetime, stale=now >= lifetime.fresh_until)
+    freshness = policy.freshness_of(observation, lifetime, stale=now >= lifetime.fresh_until)
     if remembered.imprint is not None:
         until = min(lifetime.fresh_until, lifetime.refresh_from or lifetime.fresh_until)
         if now < until:
             ground = Ground(inquiry.name, remembered.imprint, also=inquiry.also, until=until)
-    return Found(observation, remembered.tier, standing, ground)
+    return Found(observation, remembered.tier, freshness, ground)
 
 
 def _later(one: datetime, other: datetime | None) -> datetime:

@@ -84,7 +84,7 @@ class Lifetime(Struct, frozen=True):
         return self.refresh_from is not None and now >= self.refresh_from
 
 
-def spread_of(name: Fingerprint) -> float:
+def jitter_of(name: Fingerprint) -> float:
     """Return a number from -1 to 1 that differs from question to question, so that they do not all expire at once.
 
     It is one of 1025, so that what follows from it need not be worked out for each question.
@@ -100,8 +100,8 @@ def counting_proof(evidence: Evidence, rules: GameRules) -> Proof | None:
     return None
 
 
-def lifetime_of(observation: Observation, rules: GameRules, *, spread: float) -> Lifetime:
-    """Return how long an observation may be used under these rules; `spread` from -1 to 1 staggers expiry."""
+def lifetime_of(observation: Observation, rules: GameRules, *, jitter: float) -> Lifetime:
+    """Return how long an observation may be used under these rules; `jitter` from -1 to 1 staggers expiry."""
     seen = observation.observed_at
     match observation:
         case Identity():
@@ -111,7 +111,7 @@ def lifetime_of(observation: Observation, rules: GameRules, *, spread: float) ->
         case Evidence():
             if counting_proof(observation, rules) is None:
                 return _short_life(seen + rules.not_owned_fresh)
-            fresh, refresh, revalidate, usable = _spans_of_proof(rules.owned_fresh, rules.grace, spread)
+            fresh, refresh, revalidate, usable = _spans_of_proof(rules.owned_fresh, rules.grace, jitter)
             return Lifetime(
                 fresh_until=seen + fresh,
                 refresh_from=seen + refresh,
@@ -122,7 +122,7 @@ def lifetime_of(observation: Observation, rules: GameRules, *, spread: float) ->
             assert_never(observation)
 
 
-def word_of_operator(
+def operator_override(
     rules: GameRules, player_id: PlayerId, *, seller_account: PlayerId | None, press: bool
 ) -> Reason | None:
     """Return what the operator has said about this player, None if nothing. A ban wins over a grant."""
@@ -137,7 +137,7 @@ def word_of_operator(
     return None
 
 
-class Standing(Struct, frozen=True):
+class Freshness(Struct, frozen=True):
     """How old the grounds of a decision are, and how long it may be used. Instants are in UTC."""
 
     observed_at: datetime
@@ -145,9 +145,9 @@ class Standing(Struct, frozen=True):
     usable_until: datetime
     stale: bool
 
-    def bounded_by(self, other: "Standing") -> "Standing":
-        """Return the standing of a decision that rests on both: as old as the older, usable as long as either."""
-        return Standing(
+    def bounded_by(self, other: "Freshness") -> "Freshness":
+        """Return the freshness of a decision that rests on both: as old as the older, usable as long as either."""
+        return Freshness(
             observed_at=min(self.observed_at, other.observed_at),
             fresh_until=min(self.fresh_until, other.fresh_until),
             usable_until=min(self.usable_until, other.usable_until),
@@ -155,9 +155,9 @@ class Standing(Struct, frozen=True):
         )
 
 
-def standing_of(observation: Observation, lifetime: Lifetime, *, stale: bool) -> Standing:
+def freshness_of(observation: Observation, lifetime: Lifetime, *, stale: bool) -> Freshness:
     """Return how a decision stands that rests on this observation alone."""
-    return Standing(
+    return Freshness(
         observed_at=observation.observed_at,
         fresh_until=lifetime.fresh_until,
         usable_until=lifetime.usable_until,
@@ -166,7 +166,7 @@ def standing_of(observation: Observation, lifetime: Lifetime, *, stale: bool) ->
 
 
 def decide(
-    rules: GameRules, method: Method, evidence: Evidence, *, standing: Standing, player: Player | None = None
+    rules: GameRules, method: Method, evidence: Evidence, *, freshness: Freshness, player: Player | None = None
 ) -> Decision:
     """Turn evidence into a decision; `player` is who asks, where that is established."""
     reason, proof = _judge(rules, method, evidence, player)
@@ -177,36 +177,36 @@ def decide(
         # By e-mail nobody is named: the gateway is no oracle from an address to an account.
         player=None if method is Method.EMAIL else _best_named(player, evidence.owner),
         proof=proof,
-        observed_at=standing.observed_at,
-        fresh_until=standing.fresh_until,
-        usable_until=standing.usable_until,
-        stale=standing.stale,
+        observed_at=freshness.observed_at,
+        fresh_until=freshness.fresh_until,
+        usable_until=freshness.usable_until,
+        stale=freshness.stale,
         caveats=_caveats(reason, method, sandbox=evidence.sandbox),
     )
 
 
-def settle(
+def decide_without_evidence(
     rules: GameRules,
     method: Method,
     reason: Reason,
     *,
     player: Player | None = None,
-    standing: Standing | None = None,
+    freshness: Freshness | None = None,
     sandbox: bool = False,
 ) -> Decision:
     """Decide without evidence of ownership: the operator's word, a credential that is no good, or no answer at all.
 
-    `standing` is that of the identity it rests on, None where nobody was asked.
+    `freshness` is that of the identity it rests on, None where nobody was asked.
     """
     return Decision(
         reason=reason,
         game_id=rules.game_id,
         method=method,
         player=player,
-        observed_at=standing.observed_at if standing else None,
-        fresh_until=standing.fresh_until if standing else None,
-        usable_until=standing.usable_until if standing else None,
-        stale=standing.stale if standing else False,
+        observed_at=freshness.observed_at if freshness else None,
+        fresh_until=freshness.fresh_until if freshness else None,
+        usable_until=freshness.usable_until if freshness else None,
+        stale=freshness.stale if freshness else False,
         caveats=_caveats(reason, method, sandbox=sandbox),
     )
 
@@ -260,10 +260,10 @@ def _lifetime_of_identity(identity: Identity) -> Lifetime:
 
 @lru_cache(maxsize=_SPANS)
 def _spans_of_proof(
-    owned_fresh: timedelta, grace: timedelta, spread: float
+    owned_fresh: timedelta, grace: timedelta, jitter: float
 ) -> tuple[timedelta, timedelta, timedelta, timedelta]:
     """Return for how long proof is fresh, from when on to refresh it, and how long it is revalidated and usable."""
-    fresh = min(owned_fresh * (1 + _JITTER * spread), HARD_MAXIMUM)
+    fresh = min(owned_fresh * (1 + _JITTER * jitter), HARD_MAXIMUM)
     usable = min(max(grace, fresh), HARD_MAXIMUM)
     return fresh, fresh * _REFRESH_FROM, min(fresh + REVALIDATE_FOR, usable), usable
 

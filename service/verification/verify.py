@@ -152,7 +152,7 @@ class Verification:
         self._invalidations.invalidate(name, before=before)
         return before
 
-    async def vouched_for(self, rules: GameRules, credential: DownloadKey | AppJwt) -> bool:
+    async def known_good(self, rules: GameRules, credential: DownloadKey | AppJwt) -> bool:
         """Whether the store found the credential good, and that may still be of use; asks nobody."""
         if isinstance(credential, AppJwt):
             inquiry = self._about_identity(rules, credential)
@@ -171,14 +171,14 @@ class Verification:
     def _verdict_on(self, question: Question, end: Verdict | NoAnswer) -> Verdict:
         if isinstance(end, Verdict):
             return self._marked(end)
-        decision = policy.settle(question.rules, question.credential.method, end.reason)
+        decision = policy.decide_without_evidence(question.rules, question.credential.method, end.reason)
         return self._marked(Verdict(decision, CacheTier.NONE, retry_after=end.retry_after))
 
     def _story(self, question: Question) -> Story:
         rules = question.rules
         match question.credential:
             case Malformed(method, reason):  # step 1
-                return Verdict(policy.settle(rules, method, reason), CacheTier.NONE)
+                return Verdict(policy.decide_without_evidence(rules, method, reason), CacheTier.NONE)
             case AppJwt() as jwt:
                 return (yield from self._verify_jwt(rules, jwt))
             case AssertedUser(player_id):
@@ -186,7 +186,7 @@ class Verification:
             case DownloadKey() | VerifiedEmail() as subject:
                 found = yield self._about_ownership(rules, subject)  # step 4
                 evidence = _evidence_in(found)
-                decision = policy.decide(rules, subject.method, evidence, standing=found.standing)  # step 5
+                decision = policy.decide(rules, subject.method, evidence, freshness=found.freshness)  # step 5
                 return Verdict(decision, found.tier, grounds=self._grounds(found))
             case _:
                 assert_never(question.credential)
@@ -196,19 +196,23 @@ class Verification:
         match found.observation:
             case Identity() as identity:
                 if identity.only_game not in (None, rules.game_id):
-                    decision = policy.settle(
-                        rules, Method.JWT, Reason.REFUSED_JWT, standing=found.standing, sandbox=identity.sandbox
+                    decision = policy.decide_without_evidence(
+                        rules, Method.JWT, Reason.REFUSED_JWT, freshness=found.freshness, sandbox=identity.sandbox
                     )
                     return Verdict(decision, found.tier, grounds=self._grounds(found))
                 claimant = _Claimant(identity.player, Method.JWT, identity, found)
                 verdict = yield from self._verify_player(rules, claimant)
                 if identity.expires_at is not None and identity.expires_at <= self._clock.now():
                     # It may have run out while ownership was looked up; then it speaks for nobody, not even a seller.
-                    decision = policy.settle(rules, Method.JWT, Reason.EXPIRED_JWT, sandbox=identity.sandbox)
+                    decision = policy.decide_without_evidence(
+                        rules, Method.JWT, Reason.EXPIRED_JWT, sandbox=identity.sandbox
+                    )
                     return Verdict(decision, CacheTier.NONE)
                 return verdict
             case Refusal(reason=reason, sandbox=sandbox):
-                decision = policy.settle(rules, Method.JWT, reason, standing=found.standing, sandbox=sandbox)
+                decision = policy.decide_without_evidence(
+                    rules, Method.JWT, reason, freshness=found.freshness, sandbox=sandbox
+                )
                 return Verdict(decision, found.tier, grounds=self._grounds(found))
             case Evidence():
                 raise AssertionError("whose a JWT is was answered with evidence of ownership")
@@ -216,7 +220,7 @@ class Verification:
                 assert_never(found.observation)
 
     def _verify_player(self, rules: GameRules, claimant: _Claimant) -> Story:
-        if (verdict := self._word_of_operator(rules, claimant)) is not None:  # step 3
+        if (verdict := self._operator_override(rules, claimant)) is not None:  # step 3
             return verdict
         found = yield self._about_ownership(rules, AssertedUser(claimant.player.id))  # step 4
         evidence = _evidence_in(found)
@@ -228,13 +232,13 @@ class Verification:
             if self._source.known_seller_account() is None:
                 # The seller's key was replaced just now: this may be the player whose key it is.
                 raise SourceUnavailable("the seller's key has changed", retry_after=_RETRY_SOON)
-            if (verdict := self._word_of_operator(rules, claimant)) is not None:
+            if (verdict := self._operator_override(rules, claimant)) is not None:
                 return verdict
         return self._conclude(rules, claimant, evidence, found)  # step 5
 
-    def _word_of_operator(self, rules: GameRules, claimant: _Claimant) -> Verdict | None:
+    def _operator_override(self, rules: GameRules, claimant: _Claimant) -> Verdict | None:
         identity, found = claimant.identity, claimant.found
-        word = policy.word_of_operator(
+        word = policy.operator_override(
             rules,
             claimant.player.id,
             seller_account=self._source.known_seller_account(),
@@ -242,12 +246,12 @@ class Verification:
         )
         if word is None:
             return None
-        decision = policy.settle(
+        decision = policy.decide_without_evidence(
             rules,
             claimant.method,
             word,
             player=claimant.player,
-            standing=found.standing if found else None,
+            freshness=found.freshness if found else None,
             sandbox=identity is not None and identity.sandbox,
         )
         if found is None:
@@ -255,12 +259,12 @@ class Verification:
         return Verdict(decision, found.tier, grounds=self._grounds(found))
 
     def _conclude(self, rules: GameRules, claimant: _Claimant, evidence: Evidence, found: Found) -> Verdict:
-        standing, tier, grounds = found.standing, found.tier, self._grounds(found)
+        freshness, tier, grounds = found.freshness, found.tier, self._grounds(found)
         if claimant.found is not None:
-            standing = standing.bounded_by(claimant.found.standing)
+            freshness = freshness.bounded_by(claimant.found.freshness)
             tier = _slower(tier, claimant.found.tier)
             grounds = self._grounds(claimant.found, found)
-        decision = policy.decide(rules, claimant.method, evidence, standing=standing, player=claimant.player)
+        decision = policy.decide(rules, claimant.method, evidence, freshness=freshness, player=claimant.player)
         return Verdict(decision, tier, grounds=grounds)
 
     def _grounds(self, *found: Found) -> Grounds | None:
@@ -277,13 +281,13 @@ class Verification:
 
     def _about_ownership(self, rules: GameRules, subject: Subject) -> Inquiry:
         name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
-        spread = policy.spread_of(name)
+        jitter = policy.jitter_of(name)
         return Inquiry(
             name=name,
             look_up=lambda priority: self._source.look_up(
                 rules.game_id, subject, accept=rules.accept, priority=priority
             ),
-            lifetime=lambda observation: policy.lifetime_of(observation, rules, spread=spread),
+            lifetime=lambda observation: policy.lifetime_of(observation, rules, jitter=jitter),
             also=(self._fingerprints.of_game(rules.game_id),),
         )
 
@@ -291,14 +295,14 @@ class Verification:
         return Inquiry(
             name=self._fingerprints.of_jwt(jwt),
             look_up=lambda priority: self._source.identify(jwt, priority=priority),
-            lifetime=lambda observation: policy.lifetime_of(observation, rules, spread=0),
+            lifetime=lambda observation: policy.lifetime_of(observation, rules, jitter=0),
         )
 
     def _about_seller(self, rules: GameRules) -> Inquiry:
         return Inquiry(
             name=_SELLER,
             look_up=lambda _: self._source.identify_seller(),
-            lifetime=lambda observation: policy.lifetime_of(observation, rules, spread=0),
+            lifetime=lambda observation: policy.lifetime_of(observation, rules, jitter=0),
             shared=False,
         )
 

@@ -20,15 +20,15 @@ from service.ownership import (
     Refusal,
 )
 from service.verification.policy import (
+    Freshness,
     GameRules,
-    Standing,
     counting_proof,
     decide,
+    decide_without_evidence,
+    freshness_of,
+    jitter_of,
     lifetime_of,
-    settle,
-    spread_of,
-    standing_of,
-    word_of_operator,
+    operator_override,
 )
 from tests.clock import START
 from tests.core.rig import (
@@ -48,7 +48,7 @@ from tests.core.rig import (
 
 BUNDLE_PROOF = Proof(ProofKind.BUNDLE_PURCHASE, 9)
 LIN = Player(PlayerId(29789), "lin", "Lin")
-STANDING = Standing(START, START + HOUR, START + 24 * HOUR, stale=False)
+FRESHNESS = Freshness(START, START + HOUR, START + 24 * HOUR, stale=False)
 OWNED = Evidence(START, (KEY_PROOF,))
 NOTHING = Evidence(START)
 
@@ -58,9 +58,9 @@ def after_start(*instants: datetime | None) -> list[timedelta | None]:
     return [None if instant is None else instant - START for instant in instants]
 
 
-def lived(observation: Observation, game: GameRules = RULES, *, spread: float = 0) -> list[timedelta | None]:
+def lived(observation: Observation, game: GameRules = RULES, *, jitter: float = 0) -> list[timedelta | None]:
     """Return the four instants of a lifetime: fresh, refreshed, served, usable."""
-    lifetime = lifetime_of(observation, game, spread=spread)
+    lifetime = lifetime_of(observation, game, jitter=jitter)
     return after_start(lifetime.fresh_until, lifetime.refresh_from, lifetime.revalidate_until, lifetime.usable_until)
 
 
@@ -68,11 +68,11 @@ def lived(observation: Observation, game: GameRules = RULES, *, spread: float = 
 
 
 @pytest.mark.parametrize(
-    ("spread", "fresh"), [(-1, 54 * MINUTE), (-0.5, 57 * MINUTE), (0, HOUR), (0.5, 63 * MINUTE), (1, 66 * MINUTE)]
+    ("jitter", "fresh"), [(-1, 54 * MINUTE), (-0.5, 57 * MINUTE), (0, HOUR), (0.5, 63 * MINUTE), (1, 66 * MINUTE)]
 )
-def test_proof_is_fresh_for_an_hour_give_or_take_a_tenth(spread: float, fresh: timedelta) -> None:
+def test_proof_is_fresh_for_an_hour_give_or_take_a_tenth(jitter: float, fresh: timedelta) -> None:
     """Refreshed from 80 % of it, served for ten minutes past it, usable for a day."""
-    assert lived(OWNED, spread=spread) == [fresh, 0.8 * fresh, fresh + 10 * MINUTE, 24 * HOUR]
+    assert lived(OWNED, jitter=jitter) == [fresh, 0.8 * fresh, fresh + 10 * MINUTE, 24 * HOUR]
 
 
 def test_a_game_may_have_its_own_lifetimes() -> None:
@@ -91,7 +91,7 @@ def test_nothing_is_usable_for_more_than_three_days() -> None:
 
 def test_without_grace_proof_is_worth_nothing_once_it_is_stale() -> None:
     """Not even while it is looked up again."""
-    assert lived(OWNED, rules(grace=timedelta()), spread=1) == [66 * MINUTE, 52.8 * MINUTE, 66 * MINUTE, 66 * MINUTE]
+    assert lived(OWNED, rules(grace=timedelta()), jitter=1) == [66 * MINUTE, 52.8 * MINUTE, 66 * MINUTE, 66 * MINUTE]
 
 
 def test_a_short_grace_also_ends_what_is_served_meanwhile() -> None:
@@ -102,7 +102,7 @@ def test_a_short_grace_also_ends_what_is_served_meanwhile() -> None:
 @pytest.mark.parametrize("evidence", [NOTHING, Evidence(START, (WEB_PROOF,))])
 def test_a_no_lives_for_45_seconds_and_has_no_grace(evidence: Evidence) -> None:
     """Also when the store showed something that does not count here."""
-    assert lived(evidence, spread=1) == [45 * SECOND, None, 45 * SECOND, 45 * SECOND]
+    assert lived(evidence, jitter=1) == [45 * SECOND, None, 45 * SECOND, 45 * SECOND]
 
 
 def test_a_game_may_repeat_a_no_for_longer() -> None:
@@ -114,7 +114,7 @@ def test_a_refusal_lives_for_a_minute_and_has_no_grace() -> None:
     """Whatever the rules of the game."""
     refusal = Refusal(START, Reason.REFUSED_JWT)
 
-    assert lived(refusal, rules(grace=72 * HOUR), spread=1) == [MINUTE, None, MINUTE, MINUTE]
+    assert lived(refusal, rules(grace=72 * HOUR), jitter=1) == [MINUTE, None, MINUTE, MINUTE]
 
 
 @pytest.mark.parametrize(
@@ -138,28 +138,28 @@ def test_a_jwt_is_taken_for_its_player_until_shortly_before_it_expires(
     """Ten minutes at most; never once it has expired; never refreshed unasked."""
     identity = Identity(START, AMOS, expires_at=None if expires is None else START + expires)
 
-    assert lived(identity, spread=1) == [fresh, None, fresh, usable]
+    assert lived(identity, jitter=1) == [fresh, None, fresh, usable]
 
 
 @pytest.mark.parametrize(("age", "due"), [(48 * MINUTE - INSTANT, False), (48 * MINUTE, True), (HOUR, True)])
 def test_proof_is_due_from_four_fifths_on(age: timedelta, *, due: bool) -> None:
     """To the instant."""
-    assert lifetime_of(OWNED, RULES, spread=0).due_for_refresh(START + age) is due
+    assert lifetime_of(OWNED, RULES, jitter=0).due_for_refresh(START + age) is due
 
 
 @pytest.mark.parametrize("observation", [NOTHING, Refusal(START, Reason.REFUSED_JWT), Identity(START, AMOS)])
 def test_nothing_else_is_ever_due(observation: Observation) -> None:
     """A no is asked for again by who wants to know."""
-    assert not lifetime_of(observation, RULES, spread=0).due_for_refresh(START + 1000 * HOUR)
+    assert not lifetime_of(observation, RULES, jitter=0).due_for_refresh(START + 1000 * HOUR)
 
 
 @pytest.mark.parametrize(
-    ("name", "spread"),
+    ("name", "jitter"),
     [(b"\0\0\0\0", -1), (b"\xff\xff\xff\xff", 1), (b"\0\0\0\0\xff", -1), (b"\x80\0\0\0", pytest.approx(0, abs=1e-9))],
 )
-def test_questions_are_spread_over_the_whole_range(name: bytes, spread: float) -> None:
+def test_questions_are_spread_over_the_whole_range(name: bytes, jitter: float) -> None:
     """By the first bytes of their names, which are as good as random."""
-    assert spread_of(Fingerprint(name)) == spread
+    assert jitter_of(Fingerprint(name)) == jitter
 
 
 # What counts
@@ -172,7 +172,7 @@ def test_accepted_proof_is_owned_for_the_reason_of_its_kind(kind: ProofKind, met
     proof = Proof(kind, 5)
     evidence = Evidence(START, (proof,))
 
-    decision = decide(rules(accept=frozenset({kind})), method, evidence, standing=STANDING)
+    decision = decide(rules(accept=frozenset({kind})), method, evidence, freshness=FRESHNESS)
 
     assert (decision.outcome, decision.reason, decision.proof) == (Outcome.OWNED, Reason(kind.value), proof)
 
@@ -184,7 +184,7 @@ def test_proof_that_is_not_accepted_is_not_owned(kind: ProofKind, method: Method
     evidence = Evidence(START, (Proof(kind, 5),))
     game = rules(accept=frozenset(ProofKind) - {kind})
 
-    decision = decide(game, method, evidence, standing=STANDING)
+    decision = decide(game, method, evidence, freshness=FRESHNESS)
 
     assert (decision.outcome, decision.reason, decision.proof) == (Outcome.NOT_OWNED, Reason.NO_DOWNLOAD_KEY, None)
 
@@ -193,7 +193,7 @@ def test_a_game_that_accepts_nothing_is_owned_by_nobody() -> None:
     """An empty list never passes."""
     everything = Evidence(START, (KEY_PROOF, PURCHASE_PROOF, BUNDLE_PROOF, WEB_PROOF))
 
-    assert not decide(rules(accept=frozenset()), Method.USER, everything, standing=STANDING).allowed
+    assert not decide(rules(accept=frozenset()), Method.USER, everything, freshness=FRESHNESS).allowed
 
 
 def test_web_purchases_are_opt_in() -> None:
@@ -223,14 +223,14 @@ def test_the_first_proof_that_counts_is_the_one_that_is_shown() -> None:
 )
 def test_a_no_says_how_far_it_can_be_trusted(method: Method, reason: Reason, caveats: tuple[Caveat, ...]) -> None:
     """A key that does not exist is certain; that somebody has none is not."""
-    decision = decide(RULES, method, NOTHING, standing=STANDING)
+    decision = decide(RULES, method, NOTHING, freshness=FRESHNESS)
 
     assert (decision.outcome, decision.reason, decision.caveats) == (Outcome.NOT_OWNED, reason, caveats)
 
 
 def test_a_key_of_a_kind_that_does_not_count_is_no_invalid_key() -> None:
     """It exists; support would look in the wrong place. No bundle could change the answer either."""
-    decision = decide(rules(accept=frozenset({ProofKind.PURCHASE})), Method.DOWNLOAD_KEY, OWNED, standing=STANDING)
+    decision = decide(rules(accept=frozenset({ProofKind.PURCHASE})), Method.DOWNLOAD_KEY, OWNED, freshness=FRESHNESS)
 
     assert (decision.reason, decision.caveats) == (Reason.NO_DOWNLOAD_KEY, ())
 
@@ -238,21 +238,21 @@ def test_a_key_of_a_kind_that_does_not_count_is_no_invalid_key() -> None:
 @pytest.mark.parametrize("method", Method)
 def test_a_yes_carries_no_caveat(method: Method) -> None:
     """The store showed it."""
-    assert decide(RULES, method, OWNED, standing=STANDING).caveats == ()
+    assert decide(RULES, method, OWNED, freshness=FRESHNESS).caveats == ()
 
 
 def test_the_sandbox_caveat_comes_first() -> None:
     """It is the one that matters most."""
-    decision = decide(RULES, Method.USER, Evidence(START, sandbox=True), standing=STANDING)
+    decision = decide(RULES, Method.USER, Evidence(START, sandbox=True), freshness=FRESHNESS)
 
     assert decision.caveats == (Caveat.SANDBOX, Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED)
 
 
 def test_a_decision_says_for_which_game_and_how_it_stands() -> None:
     """All that the caller needs to judge it."""
-    standing = Standing(START - HOUR, START, START + HOUR, stale=True)
+    freshness = Freshness(START - HOUR, START, START + HOUR, stale=True)
 
-    decision = decide(RULES, Method.USER, OWNED, standing=standing)
+    decision = decide(RULES, Method.USER, OWNED, freshness=freshness)
 
     assert (decision.game_id, decision.observed_at, decision.fresh_until) == (GAME, START - HOUR, START)
     assert (decision.usable_until, decision.stale) == (START + HOUR, True)
@@ -277,7 +277,7 @@ def test_the_player_is_who_asks_as_well_named_as_is_known(
     player: Player | None, owner: Player | None, named: Player | None
 ) -> None:
     """Never somebody else."""
-    decision = decide(RULES, Method.JWT, Evidence(START, (KEY_PROOF,), owner), standing=STANDING, player=player)
+    decision = decide(RULES, Method.JWT, Evidence(START, (KEY_PROOF,), owner), freshness=FRESHNESS, player=player)
 
     assert decision.player == named
 
@@ -285,7 +285,7 @@ def test_the_player_is_who_asks_as_well_named_as_is_known(
 @pytest.mark.parametrize("evidence", [Evidence(START, (KEY_PROOF,), AMOS), Evidence(START, (), AMOS)])
 def test_by_email_nobody_is_named(evidence: Evidence) -> None:
     """The gateway is no oracle from an address to an account."""
-    assert decide(RULES, Method.EMAIL, evidence, standing=STANDING, player=AMOS).player is None
+    assert decide(RULES, Method.EMAIL, evidence, freshness=FRESHNESS, player=AMOS).player is None
 
 
 # The operator's word
@@ -314,12 +314,12 @@ EVERYBODY = frozenset({AMOS.id, SELLER})
 )
 def test_a_ban_wins_over_every_grant(game: GameRules, player_id: PlayerId, *, press: bool, word: Reason | None) -> None:
     """And about most players nothing was said."""
-    assert word_of_operator(game, player_id, seller_account=SELLER, press=press) is word
+    assert operator_override(game, player_id, seller_account=SELLER, press=press) is word
 
 
 def test_nobody_is_the_seller_while_the_seller_is_not_known() -> None:
     """Not known is not everybody."""
-    assert word_of_operator(RULES, SELLER, seller_account=None, press=False) is None
+    assert operator_override(RULES, SELLER, seller_account=None, press=False) is None
 
 
 @pytest.mark.parametrize(("player", "owner"), [(AMOS, None), (None, AMOS), (AMOS, LIN), (LIN, AMOS), (AMOS, AMOS)])
@@ -331,7 +331,7 @@ def test_a_ban_wins_over_proof(
     """Whether the banned player asks, or owns the key that was presented."""
     banned = rules(ban_user_ids=frozenset({AMOS.id}))
 
-    decision = decide(banned, method, Evidence(START, proofs, owner), standing=STANDING, player=player)
+    decision = decide(banned, method, Evidence(START, proofs, owner), freshness=FRESHNESS, player=player)
 
     assert (decision.outcome, decision.proof) == (Outcome.BANNED, None)
 
@@ -342,7 +342,7 @@ def test_a_ban_wins_over_proof(
 @pytest.mark.parametrize("reason", [Reason.OPERATOR_BAN, Reason.SOURCE_UNAVAILABLE, Reason.MALFORMED_JWT])
 def test_what_nobody_was_asked_about_has_no_instants(reason: Reason) -> None:
     """The store had no part in it."""
-    decision = settle(RULES, Method.JWT, reason)
+    decision = decide_without_evidence(RULES, Method.JWT, reason)
 
     assert (decision.reason, decision.game_id, decision.method) == (reason, GAME, Method.JWT)
     assert (decision.observed_at, decision.fresh_until, decision.usable_until) == (None, None, None)
@@ -351,9 +351,9 @@ def test_what_nobody_was_asked_about_has_no_instants(reason: Reason) -> None:
 
 def test_what_rests_on_an_identity_stands_as_it_does() -> None:
     """With its player, its age, and its sandbox."""
-    standing = Standing(START, START + MINUTE, START + HOUR, stale=True)
+    freshness = Freshness(START, START + MINUTE, START + HOUR, stale=True)
 
-    decision = settle(RULES, Method.JWT, Reason.PRESS, player=AMOS, standing=standing, sandbox=True)
+    decision = decide_without_evidence(RULES, Method.JWT, Reason.PRESS, player=AMOS, freshness=freshness, sandbox=True)
 
     assert (decision.player, decision.observed_at, decision.fresh_until) == (AMOS, START, START + MINUTE)
     assert (decision.usable_until, decision.stale, decision.caveats) == (START + HOUR, True, (Caveat.SANDBOX,))
@@ -361,14 +361,14 @@ def test_what_rests_on_an_identity_stands_as_it_does() -> None:
 
 def test_a_decision_on_one_observation_stands_as_it_does() -> None:
     """From when it was made to when it may be used."""
-    lifetime = lifetime_of(OWNED, RULES, spread=0)
+    lifetime = lifetime_of(OWNED, RULES, jitter=0)
 
-    assert standing_of(OWNED, lifetime, stale=True) == Standing(START, START + HOUR, START + 24 * HOUR, stale=True)
+    assert freshness_of(OWNED, lifetime, stale=True) == Freshness(START, START + HOUR, START + 24 * HOUR, stale=True)
 
 
 def test_a_decision_on_two_observations_is_as_good_as_the_worse() -> None:
     """In every respect."""
-    one = Standing(START, START + 3 * HOUR, START + 4 * HOUR, stale=True)
-    other = Standing(START + HOUR, START + 2 * HOUR, START + 5 * HOUR, stale=False)
+    one = Freshness(START, START + 3 * HOUR, START + 4 * HOUR, stale=True)
+    other = Freshness(START + HOUR, START + 2 * HOUR, START + 5 * HOUR, stale=False)
 
-    assert one.bounded_by(other) == Standing(START, START + 2 * HOUR, START + 4 * HOUR, stale=True)
+    assert one.bounded_by(other) == Freshness(START, START + 2 * HOUR, START + 4 * HOUR, stale=True)

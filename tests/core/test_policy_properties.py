@@ -23,12 +23,12 @@ from service.ownership import (
 )
 from service.verification.policy import (
     HARD_MAXIMUM,
+    Freshness,
     GameRules,
-    Standing,
     decide,
+    jitter_of,
     lifetime_of,
-    spread_of,
-    word_of_operator,
+    operator_override,
 )
 from tests.clock import START
 from tests.core.rig import GAME
@@ -60,14 +60,14 @@ games = st.builds(
 evidence = st.builds(Evidence, instants, proofs, st.none() | players, st.booleans())
 identities = st.builds(Identity, instants, players, st.booleans(), st.none() | instants)
 refusals = st.builds(Refusal, instants, st.just(Reason.REFUSED_JWT))
-standings = st.builds(Standing, instants, instants, instants, st.booleans())
-STANDING = Standing(START, START + DAY, START + DAY, stale=False)
+standings = st.builds(Freshness, instants, instants, instants, st.booleans())
+FRESHNESS = Freshness(START, START + DAY, START + DAY, stale=False)
 
 
 @given(evidence | identities | refusals, games, spreads)
-def test_lifetimes_are_in_order_and_bounded(observation: Observation, game: GameRules, spread: float) -> None:
+def test_lifetimes_are_in_order_and_bounded(observation: Observation, game: GameRules, jitter: float) -> None:
     """Fresh, then served, then usable; never for more than three days."""
-    lifetime = lifetime_of(observation, game, spread=spread)
+    lifetime = lifetime_of(observation, game, jitter=jitter)
 
     assert lifetime.fresh_until <= lifetime.revalidate_until <= lifetime.usable_until
     assert lifetime.usable_until <= observation.observed_at + HARD_MAXIMUM
@@ -76,17 +76,17 @@ def test_lifetimes_are_in_order_and_bounded(observation: Observation, game: Game
 
 
 @given(identities, games, spreads)
-def test_no_jwt_is_usable_once_it_has_expired(identity: Identity, game: GameRules, spread: float) -> None:
+def test_no_jwt_is_usable_once_it_has_expired(identity: Identity, game: GameRules, jitter: float) -> None:
     """Whatever grace the game has."""
-    lifetime = lifetime_of(identity, game, spread=spread)
+    lifetime = lifetime_of(identity, game, jitter=jitter)
 
     assert identity.expires_at is None or lifetime.usable_until <= identity.expires_at
 
 
 @given(evidence | refusals, games, spreads)
-def test_only_proof_that_counts_has_grace(observation: Evidence | Refusal, game: GameRules, spread: float) -> None:
+def test_only_proof_that_counts_has_grace(observation: Evidence | Refusal, game: GameRules, jitter: float) -> None:
     """A no is worth nothing from the moment it is stale."""
-    lifetime = lifetime_of(observation, game, spread=spread)
+    lifetime = lifetime_of(observation, game, jitter=jitter)
 
     if lifetime.usable_until > lifetime.fresh_until:
         assert isinstance(observation, Evidence)
@@ -96,7 +96,7 @@ def test_only_proof_that_counts_has_grace(observation: Evidence | Refusal, game:
 @given(st.binary(min_size=16, max_size=16))
 def test_no_question_is_spread_further_than_allowed(name: bytes) -> None:
     """A tenth is a tenth."""
-    assert -1 <= spread_of(Fingerprint(name)) <= 1
+    assert -1 <= jitter_of(Fingerprint(name)) <= 1
 
 
 @given(games, methods, evidence, st.none() | players)
@@ -104,7 +104,7 @@ def test_owned_is_what_the_store_shows_and_the_operator_accepts(
     game: GameRules, method: Method, shown: Evidence, player: Player | None
 ) -> None:
     """Nothing else is, and the proof is named."""
-    decision = decide(game, method, shown, standing=STANDING, player=player)
+    decision = decide(game, method, shown, freshness=FRESHNESS, player=player)
 
     if decision.allowed:
         assert decision.outcome is Outcome.OWNED
@@ -124,7 +124,7 @@ def test_nobody_who_is_banned_is_let_in(
     """And nobody else is called so."""
     involved = {person.id for person in (player, shown.owner) if person is not None}
 
-    decision = decide(game, method, shown, standing=STANDING, player=player)
+    decision = decide(game, method, shown, freshness=FRESHNESS, player=player)
 
     assert (decision.outcome is Outcome.BANNED) == bool(involved & game.ban_user_ids)
 
@@ -134,7 +134,7 @@ def test_the_operators_word_never_lets_in_who_is_banned(
     game: GameRules, player_id: PlayerId, seller: PlayerId | None, *, press: bool
 ) -> None:
     """Not as a tester, not as press, not even as the seller."""
-    word = word_of_operator(game, player_id, seller_account=seller, press=press)
+    word = operator_override(game, player_id, seller_account=seller, press=press)
 
     assert (word is Reason.OPERATOR_BAN) == (player_id in game.ban_user_ids)
 
@@ -144,7 +144,7 @@ def test_the_operators_word_is_a_grant_or_a_ban(
     game: GameRules, player_id: PlayerId, seller: PlayerId | None, *, press: bool
 ) -> None:
     """It never says what only the store can say."""
-    word = word_of_operator(game, player_id, seller_account=seller, press=press)
+    word = operator_override(game, player_id, seller_account=seller, press=press)
 
     assert word is None or word.outcome in {Outcome.GRANTED, Outcome.BANNED}
 
@@ -152,13 +152,13 @@ def test_the_operators_word_is_a_grant_or_a_ban(
 @given(games, evidence, st.none() | players)
 def test_an_address_never_names_a_player(game: GameRules, shown: Evidence, player: Player | None) -> None:
     """Owned, not owned or banned."""
-    assert decide(game, Method.EMAIL, shown, standing=STANDING, player=player).player is None
+    assert decide(game, Method.EMAIL, shown, freshness=FRESHNESS, player=player).player is None
 
 
 @given(games, methods, evidence, players)
 def test_nobody_is_taken_for_somebody_else(game: GameRules, method: Method, shown: Evidence, player: Player) -> None:
     """Whoever the store says owns it."""
-    named = decide(game, method, shown, standing=STANDING, player=player).player
+    named = decide(game, method, shown, freshness=FRESHNESS, player=player).player
 
     assert named is None or named.id == player.id
 
@@ -170,8 +170,8 @@ def test_accepting_less_lets_in_nobody_more(
     """A no stays a no."""
     stricter = replace(game, accept=game.accept - taken_off)
 
-    before = decide(game, method, shown, standing=STANDING, player=player)
-    after = decide(stricter, method, shown, standing=STANDING, player=player)
+    before = decide(game, method, shown, freshness=FRESHNESS, player=player)
+    after = decide(stricter, method, shown, freshness=FRESHNESS, player=player)
 
     assert before.allowed >= after.allowed
 
@@ -183,8 +183,8 @@ def test_banning_more_lets_in_nobody_more(
     """A no stays a no."""
     stricter = replace(game, ban_user_ids=game.ban_user_ids | banned)
 
-    before = decide(game, method, shown, standing=STANDING, player=player)
-    after = decide(stricter, method, shown, standing=STANDING, player=player)
+    before = decide(game, method, shown, freshness=FRESHNESS, player=player)
+    after = decide(stricter, method, shown, freshness=FRESHNESS, player=player)
 
     assert before.allowed >= after.allowed
 
@@ -194,9 +194,9 @@ def test_seeing_more_turns_no_yes_into_a_no(
     game: GameRules, method: Method, shown: Evidence, player: Player | None, more: tuple[Proof, ...]
 ) -> None:
     """Wherever in the list it stands."""
-    before = decide(game, method, shown, standing=STANDING, player=player)
+    before = decide(game, method, shown, freshness=FRESHNESS, player=player)
 
-    after = decide(game, method, replace(shown, proofs=more + shown.proofs), standing=STANDING, player=player)
+    after = decide(game, method, replace(shown, proofs=more + shown.proofs), freshness=FRESHNESS, player=player)
 
     assert before.allowed <= after.allowed
 
@@ -204,11 +204,11 @@ def test_seeing_more_turns_no_yes_into_a_no(
 @given(games, methods, evidence)
 def test_what_a_sandbox_showed_is_marked(game: GameRules, method: Method, shown: Evidence) -> None:
     """And nothing else is."""
-    assert (Caveat.SANDBOX in decide(game, method, shown, standing=STANDING).caveats) == shown.sandbox
+    assert (Caveat.SANDBOX in decide(game, method, shown, freshness=FRESHNESS).caveats) == shown.sandbox
 
 
 @given(standings, standings, standings)
-def test_standings_combine_in_any_order(one: Standing, two: Standing, three: Standing) -> None:
+def test_standings_combine_in_any_order(one: Freshness, two: Freshness, three: Freshness) -> None:
     """The worst of each decides."""
     assert one.bounded_by(two) == two.bounded_by(one)
     assert one.bounded_by(two).bounded_by(three) == one.bounded_by(two.bounded_by(three))
@@ -216,11 +216,11 @@ def test_standings_combine_in_any_order(one: Standing, two: Standing, three: Sta
 
 
 @given(standings, standings)
-def test_a_combination_is_never_better_than_either(one: Standing, other: Standing) -> None:
+def test_a_combination_is_never_better_than_either(one: Freshness, other: Freshness) -> None:
     """Not fresher, not longer usable, not less stale."""
 
-    def goodness(standing: Standing) -> tuple[datetime, datetime, datetime, bool]:
-        return standing.observed_at, standing.fresh_until, standing.usable_until, not standing.stale
+    def goodness(freshness: Freshness) -> tuple[datetime, datetime, datetime, bool]:
+        return freshness.observed_at, freshness.fresh_until, freshness.usable_until, not freshness.stale
 
     combined = goodness(one.bounded_by(other))
 
