@@ -19,10 +19,10 @@ from service.errors import SettingsError
 from service.observability.line_writer import unbuffered
 from service.observability.logs import Logging, configure_logging
 from service.sandbox import seed
-from service.sandbox.app import create_sandbox
-from service.sandbox.server import SandboxServer
+from service.sandbox.sandbox_server import SandboxServer
+from service.sandbox.state import Sandbox
 from service.settings import LogFormat
-from service.settings.addresses import is_loopback
+from service.settings.checks import is_loopback
 
 _LARGEST_PORT: Final = 65_535
 _THROTTLING: Final = '{"status":429,"retry_after":"7"}'
@@ -49,7 +49,7 @@ _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - 
 def sandbox(*, config: Path | None, host: str, port: int) -> None:
     """Serve the sandbox alone: a stand-in for itch.io, in both dialects, until SIGTERM or Ctrl-C.
 
-    Nothing in it is real: its players, keys and games are the same each time, and any client that reaches it may
+    Nothing in it is real: its players, keys and games are the same each time, and every program that reaches it may
     change them and let things go wrong. Prints the settings for a gateway in front of it. Of the configuration only
     `log` counts.
     """
@@ -75,7 +75,7 @@ async def _serve(host: str, port: int, log: Logging) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        server = SandboxServer(create_sandbox(clock=SystemClock()), host=host, port=port)
+        server = SandboxServer(Sandbox(clock=SystemClock()), host=host, port=port)
         try:
             await stack.enter_async_context(server)
         except OSError as error:
