@@ -64,20 +64,17 @@ def main() -> None:
     show_default=True,
     help="How often a round is measured whose server shared its core with others.",
 )
-def run(*, out: Path, rounds: int, seconds: float, quick: bool, void_tries: int) -> None:
+@click.option("--only-honest", is_flag=True, help="Leave out the rows with equal heads, and nginx: half the time.")
+def run(*, out: Path, rounds: int, seconds: float, quick: bool, void_tries: int, only_honest: bool) -> None:
     """Compare the gateway with an empty handler, with the peer and, where it can be had, with nginx, Lua and Redis."""
     if quick:
         rounds, seconds = _QUICK_ROUNDS, _QUICK_SECONDS
     with Laboratory() as laboratory:
         floor, peer = open_floor(laboratory), open_peer(laboratory)
         litestar = next(mode.target for mode in floor if mode.name == "litestar")
-        modes = [
-            *open_honest_modes(laboratory, litestar=litestar, peer=peer.target),
-            *floor,
-            *open_gateway_modes(laboratory),
-            peer,
-            *open_far_limit(laboratory, _say),
-        ]
+        modes = open_honest_modes(laboratory, litestar=litestar, peer=peer.target)
+        if not only_honest:
+            modes += [*floor, *open_gateway_modes(laboratory), peer, *open_far_limit(laboratory, _say)]
         measured = measure_rounds(modes, rounds=rounds, seconds=seconds, tell=_say, void_tries=void_tries)
     report = make_report(measured, rounds=rounds, count=count_first_question())
     write(report, out)

@@ -31,7 +31,10 @@ MOST_LATER_MEBIBYTES: Final = 2
 MOST_WAIT_SECONDS: Final = 0.020
 
 _SECONDS: Final = 5.0
+_CONNECT_SECONDS: Final = 1.0
 _MOST_BYTES: Final = 256 * 1024 * 1024
+_LOAD_SECONDS: Final = 20.0
+"""How long the load's process may take in all: to start, on a busy machine, and to send."""
 _LATER_SECONDS: Final = 5.0
 _SETTLE_SECONDS: Final = 3.0
 _EVERY_SECONDS: Final = 0.010
@@ -142,8 +145,10 @@ def _measure(kind: Kind, target: Target) -> Harm:
         load = multiprocessing.get_context("spawn").Process(target=_attack, args=(kind, address, sender), daemon=True)
         load.start()
         waits = []
-        while load.is_alive():
+        kill_at = time.monotonic() + _LOAD_SECONDS
+        while load.is_alive() and time.monotonic() < kill_at:
             waits += _waits(caller, until=time.monotonic() + 0.1)
+        load.kill()
         load.join()
         if not receiver.poll():
             raise BenchmarkError(f"{kind.title}: the load ended without a word")
@@ -229,7 +234,7 @@ def _attack(kind: Kind, address: tuple[str, int], report: Connection) -> None:
     give_up_at = time.monotonic() + _SECONDS
     attack = _Attack(kind, address)
     while time.monotonic() < give_up_at and attack.sent < _MOST_BYTES and attack.goes_on():
-        attack.turn()
+        attack.turn(give_up_at)
     if not kind.endless and not kind.answered_and_reset:
         time.sleep(max(0.0, give_up_at - time.monotonic()))  # silent connections stay
     report.send((attack.sent, attack.closed))
@@ -253,8 +258,10 @@ class _Attack:
     def goes_on(self) -> bool:
         return bool(self._selector.get_map())
 
-    def turn(self) -> None:
+    def turn(self, give_up_at: float) -> None:
         for key, events in self._selector.select(timeout=0.1):
+            if time.monotonic() > give_up_at:
+                return
             connection = key.fileobj
             if not isinstance(connection, socket.socket):
                 raise AssertionError("only sockets are registered")
@@ -268,7 +275,10 @@ class _Attack:
 
     def _open(self) -> None:
         self._to_come -= 1
-        connection = socket.create_connection(self._address, timeout=_SECONDS)
+        try:
+            connection = socket.create_connection(self._address, timeout=_CONNECT_SECONDS)
+        except OSError:
+            return  # the gateway takes no more of them
         connection.settimeout(0)
         self._left[connection] = self._kind.begin
         self._selector.register(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
