@@ -91,7 +91,7 @@ def connect(gateway: Gateway, settings: Settings, transport: Transport) -> async
     """Return the protocol of one connection, made as `service/server.py` makes it; only this knows the server."""
     from uvicorn.server import ServerState  # noqa: PLC0415 - goes with the server
 
-    config = _config(gateway, max_requests=settings.max_requests, bounds=_BOUNDS)
+    config = _config(gateway, settings, bounds=_BOUNDS)
     config.load()
     protocol: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
         config=config, server_state=ServerState(), app_state={}

@@ -17,7 +17,7 @@ from service.cache.keys import KeyedFingerprints, derive_keys, redis_key
 from service.cache.sealing import Sealer
 from service.ownership import DownloadKey, Evidence, GameId, Player, PlayerId, Proof, ProofKind
 from service.secret import SealingSecret
-from service.verification.policy import GameRules, lifetime_of, spread_of
+from service.verification.policy import GameRules, jitter_of, lifetime_of
 
 GAME: Final = GameRules(GameId(3), "benchmark")
 """The gateways under test are configured with these rules: the defaults."""
@@ -64,7 +64,7 @@ def warm_gateways(redis: Redis, numbers: range, *, secret: SealingSecret, enviro
             # Each at an instant of its own, as it would be.
             observation = _evidence(number, now - timedelta(microseconds=7 * (number % 100_000)), owned=owned)
             name = fingerprints.of_question(GAME.game_id, DownloadKey(download_key(number)), GAME.accept)
-            lifetime = lifetime_of(observation, GAME, spread=spread_of(name))
+            lifetime = lifetime_of(observation, GAME, jitter=jitter_of(name))
             blob = sealer.seal(name, keep(observation, lifetime.usable_until))
             yield redis_key(name), blob, lifetime.usable_until - now
 
@@ -93,7 +93,7 @@ def warm_far_limit(redis: Redis, numbers: range) -> None:
     def entries() -> Iterator[tuple[str, bytes, timedelta]]:
         for number in numbers:
             name = f"far-limit:{GAME.game_id}:{download_key(number)}"
-            lifetime = lifetime_of(_evidence(number, now, owned=True), GAME, spread=0)
+            lifetime = lifetime_of(_evidence(number, now, owned=True), GAME, jitter=0)
             entry = FarLimitEntry(
                 owned=True,
                 key_id=number + 1,
