@@ -11,41 +11,40 @@ from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, ControllerRouterHandler
 
-from service.api.admin import AdminDesk
+from service.api.admin import AdminService
 from service.api.answers import AnswerWriter
-from service.api.batch import BatchDesk
-from service.api.edge import Edge
-from service.api.fast_path import FastPath
-from service.api.forms import Forms
+from service.api.batch import BatchService
+from service.api.dispatch import Dispatcher
 from service.api.games import GameDirectory
-from service.api.known_heads import KnownHeads
 from service.api.operations import Readiness, create_operations_router
-from service.api.paths import LARGEST_BODY
-from service.api.prepared import PreparedAnswers
-from service.api.prompt import PromptDesk
-from service.api.routes import crash_reply, create_crash_handler, create_verify_router, refuse_request
-from service.api.soon import SoonDesk
-from service.api.verify import VerifyDesk
+from service.api.problems import LARGEST_BODY
+from service.api.routes import create_crash_handler, create_verify_router, refuse_request
+from service.api.short_way import ShortWay
+from service.api.verify_service import VerifyService
 from service.assembly.beside import run_beside
-from service.assembly.cache import bytes_for_answers, open_cache, open_claims, open_invalidations, open_redis
+from service.assembly.cache import open_cache, open_claims, open_invalidations, open_redis
 from service.assembly.policy import caller_directory, game_rules
 from service.assembly.store import VERSION, Store
 from service.assembly.store import open_store as open_way_to_store
 from service.cache.keys import KeyedFingerprints, derive_keys
 from service.clock import SystemClock
 from service.errors import NoAnswer
+from service.http.connection import Bounds
+from service.http.protocol import HttpServer
 from service.itch.client import Network
+from service.listening import connection_limit
 from service.observability.events import Events
-from service.observability.labels import RefusalCause
 from service.observability.logs import Logging
 from service.observability.loop_lag import LoopLagMonitor
 from service.observability.metrics import Metrics
 from service.ownership import Observation
 from service.redis.connect import RedisClient
+from service.sandbox.control import LARGEST_BODY as SANDBOX_LARGEST_BODY
 from service.sandbox.control_router import create_control_router
 from service.sandbox.state import Sandbox
 from service.settings import Settings
 from service.verification.interfaces import Clock
+from service.verification.lookup import LookUps
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 
@@ -53,10 +52,10 @@ _LEARN_AGAIN_AFTER: Final = timedelta(seconds=30)
 
 
 class Gateway:
-    """A gateway that is open: `asgi` answers until it is closed."""
+    """A gateway that is open: `http` answers until it is closed."""
 
-    def __init__(self, *, asgi: Edge, readiness: Readiness, metrics: Metrics, sandbox: Sandbox | None) -> None:
-        self.asgi = asgi
+    def __init__(self, *, http: HttpServer, readiness: Readiness, metrics: Metrics, sandbox: Sandbox | None) -> None:
+        self.http = http
         self.readiness = readiness
         self.metrics = metrics
         self.sandbox = sandbox
@@ -70,6 +69,7 @@ async def open_gateway(
     clock: Clock | None = None,
     transport: Network = None,
     redis: RedisClient | None = None,
+    bounds: Bounds | None = None,
 ) -> AsyncIterator[Gateway]:
     """Open a gateway, and close on the way out what was opened.
 
@@ -108,25 +108,28 @@ async def open_gateway(
             invalidations=invalidations,
         )
         fingerprints = KeyedFingerprints(keys.naming, store.environment)
-        verification = Verification(
+        look_ups = LookUps(
             source=store.source,
             observations=cache,
             budget=store.budget,
             fingerprints=fingerprints,
             flights=flights,
             clock=clock,
-            sandbox=settings.sandbox,
-            sandbox_seen=lambda: store.source.sandbox_seen,
-            invalidations=invalidations,
             lease=open_claims(settings, stack, keys=keys, cache=cache, clock=clock, events=events, redis=client),
+            invalidations=invalidations,
+        )
+        verification = Verification(
+            look_ups=look_ups,
+            source=store.source,
+            clock=clock,
+            sandbox=lambda: settings.sandbox or store.source.sandbox_seen,
         )
         stack.push_async_callback(verification.close)
         games = GameDirectory(game_rules(settings))
-        crashed = partial(crash_reply, log=log)
-        admin_desk = AdminDesk(verification=verification, games=games, fingerprints=fingerprints, log=log)
+        admin = AdminService(verification=verification, games=games, fingerprints=fingerprints, log=log)
         callers = caller_directory(settings, clock)
         writer = AnswerWriter(jitter=random.random)
-        desk = VerifyDesk(
+        service = VerifyService(
             verification=verification,
             games=games,
             fingerprints=fingerprints,
@@ -145,32 +148,26 @@ async def open_gateway(
         )
         routers: list[ControllerRouterHandler] = [
             create_verify_router(
-                desk=desk,
-                batch_desk=BatchDesk(desk, crashed=crashed),
-                admin_desk=admin_desk,
-                callers=callers,
-                clock=clock,
+                service=service, batch=BatchService(service), admin=admin, callers=callers, clock=clock
             ),
             create_operations_router(readiness=readiness, metrics=metrics, version=VERSION, sandbox=settings.sandbox),
         ]
         if sandbox is not None:
             routers.append(create_control_router(sandbox))
-        heads = KnownHeads(callers)
-        answers = PreparedAnswers(max_bytes=bytes_for_answers(settings))
-        forms = Forms(answers=answers, fingerprints=fingerprints, writer=writer, metrics=metrics, log=log, clock=clock)
-        prompt = PromptDesk(verification=verification, heads=heads, answers=answers, forms=forms, clock=clock)
-        soon = SoonDesk(desk=desk, forms=forms, heads=heads, clock=clock, crashed=crashed)
-        fast_path = FastPath(_framework(routers, log), desk=desk, callers=callers, clock=clock, crashed=crashed)
-        edge = Edge(
-            fast_path,
-            answers_at_once=prompt.answer,
-            answers_soon=soon.answer,
-            is_beginning=heads.is_beginning,
-            soon=lambda: soon.under_way,
+        dispatcher = Dispatcher(
+            short_way=ShortWay(service=service, callers=callers, clock=clock),
+            framework=_framework(routers, service),
+            service=service,
             clock=clock,
-            on_shed=lambda: metrics.refused(RefusalCause.OVERLOADED),
         )
-        metrics.read_requests_in_flight(edge.in_flight)
+        http = HttpServer(
+            dispatcher,
+            bounds=bounds or _bounds(settings),
+            max_requests=settings.max_requests,
+            max_connections=connection_limit(settings),
+            now=clock.now,
+        )
+        metrics.read_requests_in_flight(lambda: http.in_flight)
         metrics.read_budget(
             tokens=store.budget.tokens, paused_seconds=lambda: store.budget.pause_left().total_seconds()
         )
@@ -179,7 +176,7 @@ async def open_gateway(
         monitor = LoopLagMonitor(clock=clock, report=metrics.loop_lag, stalled=events.stalled)
         await run_beside(stack, monitor.run(), crashed=partial(events.crashed, where="loop lag"))
         readiness.ready()
-        yield Gateway(asgi=edge, readiness=readiness, metrics=metrics, sandbox=sandbox)
+        yield Gateway(http=http, readiness=readiness, metrics=metrics, sandbox=sandbox)
 
 
 @asynccontextmanager
@@ -201,10 +198,16 @@ async def open_store(settings: Settings, *, log: Logging) -> AsyncIterator[Store
         )
 
 
-def _framework(routers: list[ControllerRouterHandler], log: Logging) -> ASGIApp:
+def _bounds(settings: Settings) -> Bounds:
+    """Return the bounds of a connection. The sandbox takes whole worlds, which a question never needs."""
+    largest = SANDBOX_LARGEST_BODY if settings.sandbox else LARGEST_BODY
+    return Bounds(body_bytes=largest, idle_seconds=settings.keep_alive_seconds)
+
+
+def _framework(routers: list[ControllerRouterHandler], service: VerifyService) -> ASGIApp:
     return Litestar(
         route_handlers=routers,
-        exception_handlers={HTTPException: refuse_request, Exception: create_crash_handler(log)},
+        exception_handlers={HTTPException: refuse_request, Exception: create_crash_handler(service)},
         request_max_body_size=LARGEST_BODY,
         openapi_config=None,
         logging_config=None,

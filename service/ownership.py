@@ -241,6 +241,10 @@ class Identity(Struct, frozen=True, array_like=True, tag="identity"):
     only_game: GameId | None = None
     sandbox: bool = False
 
+    def expired(self, now: datetime) -> bool:
+        """Whether the JWT has run out, and stands for no player any more."""
+        return self.expires_at is not None and self.expires_at <= now
+
 
 class Refusal(Struct, frozen=True, array_like=True, tag="refusal"):
     """The source refused the player's credential itself."""

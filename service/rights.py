@@ -1,6 +1,10 @@
 """The rights of callers."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
+
+from service.ownership import Method
 
 
 class Right(StrEnum):
@@ -14,3 +18,12 @@ class Right(StrEnum):
     """Name an e-mail address on its own word."""
     ADMIN = "admin"
     """Operate the gateway."""
+
+
+RIGHTS_FOR: Final[Mapping[Method, tuple[Right, ...]]] = {
+    Method.DOWNLOAD_KEY: (Right.VERIFY,),
+    Method.JWT: (Right.VERIFY,),
+    Method.EMAIL: (Right.VERIFY, Right.ASSERT_EMAIL),
+    Method.USER: (Right.ASSERT_USER,),
+}
+"""The rights that a question by each method needs: naming an address or a user on one's own word needs its own."""

@@ -15,6 +15,8 @@ import structlog
 from msgspec.structs import replace
 
 from service.app import Gateway, open_gateway
+from service.http.connection import Bounds
+from service.http.protocol import Listener
 from service.observability.logs import Logging, configure_logging
 from service.ownership import Method
 from service.redis.connect import RedisClient
@@ -26,7 +28,7 @@ from service.sandbox.store_endpoints import StoreEndpoint
 from service.settings import Settings, load_settings
 from service.verification.interfaces import Clock
 from tests.clock import FakeClock
-from tests.prompt_client import as_served
+from tests.http.serving import listening
 
 SECRET: Final = "a secret that two gateways share, of 32 characters and more"
 
@@ -43,6 +45,7 @@ id = 3
 """
 
 _PATIENCE_SECONDS: Final = 10.0
+_NO_LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 _RESTLESS_TURNS: Final = 200
 _REST_SECONDS: Final = 0.001
 _PLENTY: Final = 1_000_000
@@ -60,7 +63,7 @@ async def until(happened: Callable[[], object]) -> None:
 
 
 class LogLines:
-    """The log, as bytes and as lines of JSON."""
+    """What was logged, as bytes and as the lines of JSON that they are."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -75,7 +78,7 @@ class LogLines:
         raise AssertionError("nobody needs to wait for memory")
 
     def isatty(self) -> bool:
-        """Whether the stream is a terminal: it is not."""
+        """Whether a person is looking: nobody is."""
         return False
 
     def lines(self, event: str) -> list[dict[str, Any]]:
@@ -116,7 +119,7 @@ def logging_into(lines: LogLines, *, clock: Clock, level: str = "debug", sandbox
 
 
 class Asker:
-    """An open gateway, and the client that asks it."""
+    """An open gateway and somebody who asks it."""
 
     def __init__(self, *, gateway: Gateway, http: httpx.AsyncClient, clock: FakeClock, log: LogLines) -> None:
         self.gateway = gateway
@@ -218,6 +221,7 @@ async def opened(
     real_clock: Clock | None = None,
     redis: RedisClient | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
+    bounds: Bounds | None = None,
 ) -> AsyncIterator[Asker]:
     """Open a gateway that has already learned whose key it is, and of which the sandbox remembers nothing.
 
@@ -225,7 +229,9 @@ async def opened(
     """
     with logging_into(log, clock=clock, level=level, sandbox=settings.sandbox) as logs:
         async with (
-            open_gateway(settings, log=logs, clock=real_clock or clock, redis=redis, transport=transport) as gateway,
+            open_gateway(
+                settings, log=logs, clock=real_clock or clock, redis=redis, transport=transport, bounds=bounds
+            ) as gateway,
             client_of(gateway) as http,
         ):
             if gateway.sandbox is not None:
@@ -235,11 +241,15 @@ async def opened(
 
 
 @asynccontextmanager
-async def client_of(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
-    """Return a client that calls the gateway as its server does, without a network."""
-    app: Any = as_served(gateway.asgi)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as http:
-        yield http
+async def client_of(gateway: Gateway, listener: Listener = Listener.EVERYTHING) -> AsyncIterator[httpx.AsyncClient]:
+    """Return a client of the gateway, which is served on a loopback port meanwhile."""
+    async with (
+        listening(gateway.http, listener) as server,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=_PATIENCE_SECONDS, limits=_NO_LIMITS
+        ) as client,
+    ):
+        yield client
 
 
 async def until_learned(gateway: Gateway) -> None:

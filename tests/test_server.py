@@ -150,7 +150,7 @@ async def test_question_under_way_is_finished(settings: Settings, log: LogLines,
         assert server.gateway.sandbox is not None
         await http.put(f"{server.base_url}/sandbox/faults", json={"latency_ms": 300})
         asking = asyncio.create_task(server.ask(http))
-        await until(server.gateway.asgi.in_flight)
+        await until(lambda: server.gateway.http.in_flight)
 
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -194,7 +194,7 @@ async def test_stopping_server_makes_room_for_the_next(settings: Settings, log: 
     async with serving(here, log) as server, over(path) as http:
         await http.put("/sandbox/faults", json={"latency_ms": 4000})
         asking = asyncio.create_task(ask_over(path))
-        await until(server.gateway.asgi.in_flight)
+        await until(lambda: server.gateway.http.in_flight)
         os.kill(os.getpid(), signal.SIGINT)
         await until(lambda: not path.exists())
         assert not asking.done()

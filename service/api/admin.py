@@ -7,11 +7,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.api.games import GameDirectory
-from service.api.problems import Reply
 from service.api.questions import BodyReader, GameName, Presented
-from service.api.verify import Asking
+from service.api.verify_service import Asking
 from service.credentials import read_download_key, read_email, read_user_id
 from service.errors import BadQuestion
+from service.http.reply import Reply
 from service.observability.logs import Logging
 from service.ownership import LARGEST_ID, Malformed, Subject
 from service.verification.interfaces import Fingerprints
@@ -39,7 +39,7 @@ _SUBJECTS: Final = ("download_key", "email", "user_id")
 _READ: Final = BodyReader(Invalidation)
 
 
-class AdminDesk:
+class AdminService:
     """Carries out what operators ask for, and leaves a line in the log about it."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Verdicts as callers see them: bodies and headers."""
+"""Answers as callers see them: bodies, the headers that go with them, and how both are made from verdicts."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -7,46 +7,98 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from service.api.answer_bodies import (
-    TITLES,
-    Answer,
-    NoAnswerProblem,
-    ShedProblem,
-    evidence_body,
-    player_body,
-    to_the_second,
-)
-from service.api.problems import MEDIA_TYPE, Reply, problem_type, whole_seconds
-from service.observability.verified_lines import Given
-from service.ownership import CacheTier, Decision, Outcome, Reason
+from service.api.problems import MEDIA_TYPE, common_headers, problem_type, whole_seconds
+from service.http.reply import Reply
+from service.ownership import CacheTier, Caveat, Decision, Method, Outcome, Player, Proof, ProofKind, Reason
 from service.verification.question import Verdict
 
-_END: Final = b'"}'
-"""What follows the decision's id, the last member of an answer."""
-
 _UNKNOWN_WAIT_SECONDS: Final = 1.0
-_UNKNOWN_WAIT_SPREAD_SECONDS: Final = 4.0
-
-_DAY: Final = 86_400
-_RESPONSE: Final = (
-    b"HTTP/1.1 200 OK\r\n%bcontent-type: application/json\r\ncontent-length: %d\r\nage: %d\r\n"
-    b"cache-status: ownership-gateway; hit; ttl=%d; detail=%b\r\nx-request-id: %b\r\ncache-control: no-store\r\n"
-    b"\r\n%b%b%b"
-)
-_TIERS: Final = {tier: tier.encode("ascii") for tier in CacheTier}
+_UNKNOWN_WAIT_JITTER_SECONDS: Final = 4.0
 
 
-class AnswerForm(Struct, frozen=True, gc=False):
-    """An answer from a cache, but for what is about whoever gets it, and when; `body` goes up to the decision's id."""
+class PlayerBody(Struct, frozen=True):
+    """The player, as far as the store has named them."""
 
-    body: bytes
-    observed_at: datetime
-    fresh_until: datetime
-    tier: bytes
+    id: int
+    username: str | None
+    display_name: str | None
+
+
+class EvidenceBody(Struct, frozen=True):
+    """What proves ownership; times are in UTC."""
+
+    kind: ProofKind
+    id: int | None
+    acquired_at: datetime | None
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The answer to a question; act on `allowed` alone, the rest says why. Times are in UTC."""
+
+    allowed: bool
+    outcome: Outcome
+    reason: Reason
+    game_id: int
+    method: Method
+    player: PlayerBody | None
+    evidence: EvidenceBody | None
+    observed_at: datetime | None
+    fresh_until: datetime | None
+    usable_until: datetime | None
+    stale: bool
+    cache: CacheTier
+    caveats: tuple[Caveat, ...]
+    decision_id: str
+
+
+class NoAnswerProblem(Struct, frozen=True, kw_only=True):
+    """No usable answer: a problem and a decision in one, so that either reading of it is right."""
+
+    type: str
+    title: str
+    status: int
+    code: Reason
+    request_id: str
+    retry_after_seconds: int
+    allowed: bool
+    outcome: Outcome
+    reason: Reason
+    game_id: int
+    method: Method
+    player: PlayerBody | None
+    evidence: EvidenceBody | None
+    caveats: tuple[Caveat, ...]
+    decision_id: str
+
+
+class ShedProblem(Struct, frozen=True, kw_only=True):
+    """The gateway has too much to do even to read the question: a problem, and never a yes."""
+
+    type: str
+    title: str
+    status: int
+    code: Reason
+    request_id: str
+    retry_after_seconds: int
+    allowed: bool = False
+    outcome: Outcome = Outcome.UNKNOWN
+    reason: Reason = Reason.OVERLOADED
+
+
+TITLES: Final = {
+    Reason.SOURCE_UNAVAILABLE: "itch.io cannot be reached or is broken",
+    Reason.SOURCE_RATE_LIMITED: "itch.io is throttling us",
+    Reason.SOURCE_PROTOCOL: "itch.io answered in a way that no decision can be built on",
+    Reason.GATEWAY_CREDENTIAL: "itch.io refuses the gateway's own API key",
+    Reason.GAME_NOT_ACCESSIBLE: "The gateway's API key cannot see this game",
+    Reason.NOT_CACHED: "Nothing recent enough is known, and itch.io was not to be asked",
+    Reason.DEADLINE_EXCEEDED: "itch.io had not answered when the time was up",
+    Reason.OVERLOADED: "More is being asked than itch.io may be asked",
+}
 
 
 class AnswerWriter:
-    """Makes replies. `jitter` returns numbers from 0 to 1, so that those who must come back do not come all at once."""
+    """Makes replies. `jitter` returns numbers from 0 to 1: callers that must ask again shall not all ask at once."""
 
     def __init__(self, *, jitter: Callable[[], float]) -> None:
         self._jitter = jitter
@@ -56,40 +108,13 @@ class AnswerWriter:
         """Return 200 for every outcome but `unknown`, which is 503 with `Retry-After`."""
         if verdict.decision.outcome is Outcome.UNKNOWN:
             return self._no_answer(verdict, decision_id, request_id)
-        return self._answer(verdict, now, decision_id)
+        return self._answer(verdict, now, decision_id, request_id)
 
-    def prepare(self, verdict: Verdict) -> AnswerForm:
-        """Return what of the answer to a verdict from a cache is the same for whoever gets it."""
+    def _answer(self, verdict: Verdict, now: datetime, decision_id: str, request_id: str) -> Reply:
         decision = verdict.decision
-        if decision.observed_at is None or decision.fresh_until is None:
-            raise AssertionError("what was observed, was observed at some time")
-        body = self._body(verdict, "").removesuffix(_END)
-        return AnswerForm(body, decision.observed_at, decision.fresh_until, _TIERS[verdict.cache])
-
-    def fill_in(self, form: AnswerForm, given: Given, fields: bytes) -> bytes:
-        """Return the answer as a whole response, with the headers that any has, and these `fields`."""
-        age, left = given.at - form.observed_at, form.fresh_until - given.at
-        return _RESPONSE % (
-            fields,
-            len(form.body) + len(given.decision_id) + len(_END),
-            max(0, age.days * _DAY + age.seconds),
-            left.days * _DAY + left.seconds,
-            form.tier,
-            given.request_id.encode("ascii"),
-            form.body,
-            given.decision_id.encode("ascii"),
-            _END,
-        )
-
-    def _answer(self, verdict: Verdict, now: datetime, decision_id: str) -> Reply:
-        headers = _cache_headers(verdict.decision, verdict.cache, now)
-        return Reply(200, self._body(verdict, decision_id), headers=headers)
-
-    def _body(self, verdict: Verdict, decision_id: str) -> bytes:
-        decision, outcome = verdict.decision, verdict.decision.outcome
         body = Answer(
-            allowed=outcome.allowed,
-            outcome=outcome,
+            allowed=decision.allowed,
+            outcome=decision.outcome,
             reason=decision.reason,
             game_id=decision.game_id,
             method=decision.method,
@@ -103,12 +128,13 @@ class AnswerWriter:
             caveats=decision.caveats,
             decision_id=decision_id,
         )
-        return self._encoder.encode(body)
+        headers = common_headers(request_id) | _cache_headers(decision, verdict.cache, now)
+        return Reply(200, self._encoder.encode(body), headers=headers)
 
     def _no_answer(self, verdict: Verdict, decision_id: str, request_id: str) -> Reply:
         decision = verdict.decision
         wait = verdict.retry_after or timedelta(
-            seconds=_UNKNOWN_WAIT_SECONDS + _UNKNOWN_WAIT_SPREAD_SECONDS * self._jitter()
+            seconds=_UNKNOWN_WAIT_SECONDS + _UNKNOWN_WAIT_JITTER_SECONDS * self._jitter()
         )
         seconds = whole_seconds(wait)
         body = NoAnswerProblem(
@@ -128,11 +154,13 @@ class AnswerWriter:
             caveats=decision.caveats,
             decision_id=decision_id,
         )
-        return Reply(503, self._encoder.encode(body), MEDIA_TYPE, {"retry-after": str(seconds)})
+        return Reply(
+            503, self._encoder.encode(body), MEDIA_TYPE, common_headers(request_id) | {"retry-after": str(seconds)}
+        )
 
 
 def shed_reply(*, request_id: str, retry_after_seconds: int) -> Reply:
-    """Return what is told to whoever comes on top of what can be taken on."""
+    """Return the reply to a request on top of what can be taken on."""
     body = ShedProblem(
         type=problem_type(Reason.OVERLOADED),
         title="The gateway has more to do than it can take on",
@@ -141,7 +169,8 @@ def shed_reply(*, request_id: str, retry_after_seconds: int) -> Reply:
         request_id=request_id,
         retry_after_seconds=retry_after_seconds,
     )
-    return Reply(503, msgspec.json.encode(body), MEDIA_TYPE, {"retry-after": str(retry_after_seconds)})
+    headers = common_headers(request_id) | {"retry-after": str(retry_after_seconds)}
+    return Reply(503, msgspec.json.encode(body), MEDIA_TYPE, headers)
 
 
 def _cache_headers(decision: Decision, cache: CacheTier, now: datetime) -> dict[str, str]:
@@ -153,3 +182,18 @@ def _cache_headers(decision: Decision, cache: CacheTier, now: datetime) -> dict[
         return {"age": str(age), "cache-status": "ownership-gateway; fwd=miss; stored"}
     left = int((decision.fresh_until - now).total_seconds())
     return {"age": str(age), "cache-status": f"ownership-gateway; hit; ttl={left}; detail={cache}"}
+
+
+def player_body(player: Player | None) -> PlayerBody | None:
+    """Return the player as callers see them."""
+    return None if player is None else PlayerBody(player.id, player.username, player.display_name)
+
+
+def evidence_body(proof: Proof | None) -> EvidenceBody | None:
+    """Return the proof as callers see it."""
+    return None if proof is None else EvidenceBody(proof.kind, proof.id, to_the_second(proof.acquired_at))
+
+
+def to_the_second(at: datetime | None) -> datetime | None:
+    """Return the instant without its fraction of a second: no answer is as precise as that."""
+    return at if at is None or not at.microsecond else at - timedelta(0, 0, at.microsecond)

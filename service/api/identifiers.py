@@ -5,10 +5,10 @@ from datetime import datetime
 from os import urandom
 from typing import Final
 
-_SAFE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
+_SAFE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@~-]{1,128}")
 """No quotes, spaces or control characters: the id goes into headers and log lines as it is."""
 
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 """W3C Trace Context, 3.2."""
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -47,19 +47,14 @@ def make_ulid(at: datetime) -> str:
     return _ULIDS.make(at)
 
 
-def request_id_from(header: str | None, *, at: datetime) -> str:
-    """Return the caller's own id for the request where it is safe to repeat, else a new one."""
-    if header is not None and is_request_id(header):
-        return header
+def request_id_from(header: bytes | None, *, at: datetime) -> str:
+    """Return the caller's own id for the request (`X-Request-ID`) where it is safe to repeat, else a new one."""
+    if header is not None and _SAFE_REQUEST_ID.fullmatch(header):
+        return header.decode("ascii")
     return make_ulid(at)
 
 
-def is_request_id(text: str) -> bool:
-    """Whether it is safe to repeat as the id of a request."""
-    return _SAFE_REQUEST_ID.fullmatch(text) is not None
-
-
-def trace_id_from(traceparent: str | None) -> str | None:
-    """Return the trace that the request belongs to, if it says so properly."""
-    match = _TRACEPARENT.fullmatch(traceparent or "")
-    return match["trace_id"] if match and match["trace_id"].strip("0") else None
+def trace_id_from(traceparent: bytes | None) -> str | None:
+    """Return the trace that the request belongs to, if its `traceparent` is well-formed."""
+    match = None if traceparent is None else _TRACEPARENT.fullmatch(traceparent)
+    return match["trace_id"].decode("ascii") if match and match["trace_id"].strip(b"0") else None

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from service.api.admin import Invalidated, Invalidation
-from service.api.answer_bodies import TITLES, Answer, NoAnswerProblem
+from service.api.answers import TITLES, Answer, NoAnswerProblem
 from service.api.batch import BatchAnswer
 from service.api.paths import BATCH_PATH, INVALIDATE_PATH, PATHS
 from service.api.problems import MEDIA_TYPE, Problem

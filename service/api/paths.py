@@ -1,7 +1,10 @@
-"""Where questions are sent, and in what form: known to every way that one can come."""
+"""The paths of the API."""
 
 from typing import Final
 
+from litestar.utils import normalize_path
+
+from service.http.asgi import path_of
 from service.ownership import Method
 
 PATHS: Final = {
@@ -12,24 +15,22 @@ PATHS: Final = {
 }
 BATCH_PATH: Final = "/verify/batch"
 INVALIDATE_PATH: Final = "/admin/invalidate"
+OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
 
-LARGEST_BODY: Final = 16 * 1024
-
-_END_OF_HEAD: Final = b"\r\n\r\n"
-
-
-def head_length(request: bytes) -> int:
-    """Return how long the head of a request is, with the empty line that ends it; 0 if it is not whole."""
-    at = request.find(_END_OF_HEAD)
-    return 0 if at < 0 else at + len(_END_OF_HEAD)
+_METHOD_AT: Final = {path: method for method, path in PATHS.items()}
+_METHOD_AT_TARGET: Final = {path.encode("ascii"): method for path, method in _METHOD_AT.items()}
 
 
-def is_json(content_type: bytes | None) -> bool:
-    """Whether a body of this `Content-Type` is JSON in UTF-8."""
-    media_type, _, parameters = (content_type or b"").partition(b";")
-    charset = parameters.strip().lower()
-    return media_type.strip().lower() == b"application/json" and charset in (
-        b"",
-        b"charset=utf-8",
-        b'charset="utf-8"',
-    )
+def method_at(target: bytes) -> Method | None:
+    """Return the method that a target asks by, in any spelling: with a query, encoded, with a slash at its end."""
+    return _METHOD_AT_TARGET.get(target) or _METHOD_AT.get(_routed(target))
+
+
+def is_operational(target: bytes) -> bool:
+    """Whether a target, in any spelling, is that of an operational endpoint."""
+    return _routed(target) in OPERATIONS
+
+
+def _routed(target: bytes) -> str:
+    # As the router reads it: to it, `/metrics/` is `/metrics` too.
+    return normalize_path(path_of(target))

@@ -16,21 +16,13 @@ from service.errors import (
     TooManyQuestions,
     UnknownGame,
 )
+from service.http.reply import Reply
 from service.observability.labels import RefusalCause
 
 PROBLEM_TYPES: Final = "https://ownership-gateway.example/problems/"
 """Names, not addresses: each ends in the code with hyphens, and is explained in docs/api.md under that code."""
 
 MEDIA_TYPE: Final = "application/problem+json"
-
-
-class Reply(Struct, frozen=True):
-    """What is sent back: status, body, media type and any headers beyond the usual."""
-
-    status: int
-    body: bytes
-    media_type: str = "application/json"
-    headers: dict[str, str] = {}
 
 
 class Mistake(Struct, frozen=True):
@@ -51,6 +43,15 @@ class Problem(Struct, frozen=True, kw_only=True):
     detail: str | UnsetType = UNSET
     errors: list[Mistake] | UnsetType = UNSET
     retry_after_seconds: int | UnsetType = UNSET
+
+
+LARGEST_BODY: Final = 16 * 1024
+"""Of a question or a batch, in bytes; more is 413."""
+
+
+def common_headers(request_id: str) -> dict[str, str]:
+    """Return the headers that every response has."""
+    return {"x-request-id": request_id, "cache-control": "no-store"}
 
 
 def problem_type(code: str) -> str:
@@ -82,7 +83,8 @@ def problem_reply(
         retry_after_seconds=seconds,
     )
     waits = {} if seconds is UNSET else {"retry-after": str(seconds)}
-    return Reply(status, msgspec.json.encode(problem), MEDIA_TYPE, {**waits, **(headers or {})})
+    fields = common_headers(request_id) | waits | (headers or {})
+    return Reply(status, msgspec.json.encode(problem), MEDIA_TYPE, fields)
 
 
 def whole_seconds(wait: timedelta) -> int:
@@ -165,5 +167,6 @@ _HTTP: Final = {
     405: ("method_not_allowed", "This endpoint does not take that method"),
     408: ("request_timeout", "The body did not arrive in time"),
     413: ("body_too_large", "The body is larger than 16 KiB"),
-    415: ("unsupported_media_type", "The body must be sent as application/json"),
+    415: ("unsupported_media_type", "The body must be sent as application/json, and not compressed"),
+    505: ("unsupported_version", "The gateway speaks HTTP/1.1 and HTTP/1.0"),
 }

@@ -43,14 +43,6 @@ async def open_invalidations(
     return invalidations
 
 
-def bytes_for_answers(settings: Settings) -> int:
-    """Return how much of the memory for the cache is for prepared answers: they save time, observations save asking.
-
-    A fifth: the rest of the default holds about as many observations as there may be by default.
-    """
-    return settings.cache.max_mebibytes * _MEBIBYTE // 5
-
-
 def open_cache(
     settings: Settings,
     stack: AsyncExitStack,
@@ -67,7 +59,7 @@ def open_cache(
     def overruled(name: Fingerprint, since: datetime) -> None:
         invalidations.invalidate(name, before=since)
 
-    max_bytes = settings.cache.max_mebibytes * _MEBIBYTE - bytes_for_answers(settings)
+    max_bytes = settings.cache.max_mebibytes * _MEBIBYTE
     memory = MemoryTier(max_entries=settings.cache.max_entries, max_bytes=max_bytes, clock=clock)
     tier = None
     if redis is not None:

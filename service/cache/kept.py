@@ -28,15 +28,6 @@ def says_no(observation: Observation) -> bool:
             assert_never(observation)
 
 
-def may_be_used(observed_at: datetime, keep_until: datetime, *, now: datetime) -> bool:
-    """Whether what was observed then, and is kept until then, may be used now."""
-    return now < keep_until and _believable(observed_at, now)
-
-
-def _believable(observed_at: datetime, now: datetime) -> bool:
-    return observed_at <= now + CLOCK_TOLERANCE
-
-
 class Kept(Struct, frozen=True, array_like=True):
     """An observation and the instant from which it may no longer be used. How it is stored: see `ownership`."""
 
@@ -45,11 +36,11 @@ class Kept(Struct, frozen=True, array_like=True):
 
     def believable(self, now: datetime) -> bool:
         """Whether it was not made in the future: clocks are set back, and those of other replicas may be wrong."""
-        return _believable(self.observation.observed_at, now)
+        return self.observation.observed_at <= now + CLOCK_TOLERANCE
 
     def usable(self, now: datetime) -> bool:
         """Whether it may be used now."""
-        return may_be_used(self.observation.observed_at, self.keep_until, now=now)
+        return now < self.keep_until and self.believable(now)
 
     def supersedes(self, other: "Kept") -> bool:
         """Whether it was made later than the other, or at the same instant and is not a yes against a no."""

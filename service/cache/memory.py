@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from service.cache.kept import LONGEST_KEPT, Kept, may_be_used, says_no
+from service.cache.kept import LONGEST_KEPT, Kept, says_no
 from service.ownership import CacheTier, Fingerprint
-from service.verification.interfaces import Clock, Imprint, Remembered
+from service.verification.interfaces import Clock, Remembered
 
 _SHARE_OF_YES: Final = 0.75
 """Of both budgets. The rest is for refusals: a flood of wrong keys evicts only other refusals."""
@@ -72,26 +72,11 @@ class MemoryTier:
         shelf = self._shelf_with(name)
         if shelf is None:
             return None
-        packed = shelf.entries[name]
-        kept = _unpack(packed)
+        kept = _unpack(shelf.entries[name])
         if not kept.usable(self._clock.now()):
             return None
         shelf.entries.move_to_end(name)
-        observation = kept.observation
-        return Remembered(observation, CacheTier.MEMORY, Imprint(packed, observation.observed_at, kept.keep_until))
-
-    def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
-        """Whether `peek` would return at that moment what left the imprint."""
-        # The hottest lines of the process. Nothing is unpacked: equal bytes say that the imprint is right.
-        entries = self._yes.entries
-        packed = entries.get(name)
-        if packed is None:
-            entries = self._no.entries
-            packed = entries.get(name)
-        if packed != imprint.packed or not may_be_used(imprint.observed_at, imprint.keep_until, now=now):
-            return False
-        entries.move_to_end(name)
-        return True
+        return Remembered(kept.observation, CacheTier.MEMORY)
 
     def put(self, name: Fingerprint, kept: Kept) -> Kept:
         """Remember it unless a newer one is known; return the newest one known, usable or not."""

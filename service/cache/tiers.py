@@ -10,7 +10,7 @@ from service.cache.memory import MemoryTier
 from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.redis_tier import RedisTier
 from service.ownership import CacheTier, Fingerprint, Observation
-from service.verification.interfaces import Imprint, Remembered, Unread
+from service.verification.interfaces import Remembered
 
 MOST_WRITES_WAITING: Final = 1000
 """More writes than this do not wait for Redis: they are lost to it, and this process still remembers."""
@@ -47,52 +47,30 @@ class TieredCache:
         self._writes: dict[asyncio.Task[None], Fingerprint] = {}
         self._closing = False
 
-    def peek(self, name: Fingerprint, *, again: bool = False) -> Remembered | None:
-        """Return what this process remembers, without waiting; a miss is counted by the `read_shared` that follows."""
-        remembered = self._memory.peek(name)
-        if remembered is not None and not again:
-            self._on_operation(*_MEMORY_HIT)
-        return remembered
-
-    def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
-        """Whether this process remembers what left that imprint; counted by `used_again` alone."""
-        return self._memory.still_has(name, imprint, now=now)
-
-    def used_again(self) -> None:
-        """Count as a hit what `still_has` found."""
-        self._on_operation(*_MEMORY_HIT)
-
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what any tier remembers; what only Redis had, this process remembers from now on."""
-        remembered = self.peek(name)
+        remembered = self._memory.peek(name)
         if remembered is not None:
+            self._on_operation(*_MEMORY_HIT)
             return remembered
-        reading = self.read_shared(name)
-        return None if reading is None else self.take_over(name, await reading)
+        self._on_operation(*_MEMORY_MISS)
+        return await self.get_shared(name)
 
     async def get_shared(self, name: Fingerprint) -> Remembered | None:
         """Return what Redis remembers, or what this process knows to be newer."""
         found = None if self._redis is None else await self._redis.get(name)
         return None if found is None else self._newest(name, found)
 
-    def read_shared(self, name: Fingerprint) -> asyncio.Future[Unread] | None:
-        """Begin to read what Redis remembers, where this process has nothing; None if it has no Redis that works."""
-        self._on_operation(*_MEMORY_MISS)
-        return None if self._redis is None else self._redis.read(name)
-
-    def take_over(self, name: Fingerprint, unread: Unread) -> Remembered | None:
-        """Return what was read from Redis, which this process remembers from now on, or what it knows to be newer."""
-        if self._redis is None:
-            raise AssertionError("nothing can have been read")
-        found = self._redis.take(unread)
-        return None if found is None else self._newest(name, found)
+    def peek(self, name: Fingerprint) -> Remembered | None:
+        """Return what this process remembers, without counting it."""
+        return self._memory.peek(name)
 
     def _newest(self, name: Fingerprint, found: Kept) -> Remembered | None:
         if self._put_in_memory(name, found) is found:
             return Remembered(found.observation, CacheTier.REDIS)
         # While Redis was asked, something newer was put here; or what we know to be newer has run out, and then what
         # Redis still has is no answer either: a yes must not outlive the no that came after it.
-        return self.peek(name)
+        return self._memory.peek(name)
 
     def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
         """Remember an observation in both tiers, and return the newest one that this process knows under that name."""

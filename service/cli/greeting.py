@@ -7,10 +7,9 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from service.api.admission import RIGHT_FOR
 from service.api.paths import BATCH_PATH, PATHS
 from service.ownership import GameId, Method, Outcome, PlayerId, ProofKind
-from service.rights import Right
+from service.rights import RIGHTS_FOR, Right
 from service.sandbox import seed
 from service.settings import Settings
 from service.settings.model import GameSettings
@@ -120,12 +119,12 @@ class _Terminal:
 
     def ask(self, comment: str, question: _Question) -> str:
         """Return the command that asks one question."""
-        return self._as_caller(comment, PATHS[question.method], question.body, RIGHT_FOR[question.method])
+        return self._as_caller(comment, PATHS[question.method], question.body, RIGHTS_FOR[question.method])
 
     def ask_both(self, comment: str, one: _Question, other: _Question) -> str:
         """Return the command that asks two questions in a batch."""
         items = [{"id": name, "method": item.method.value} | item.body for name, item in (("a", one), ("b", other))]
-        rights = (Right.VERIFY, *RIGHT_FOR[one.method], *RIGHT_FOR[other.method])
+        rights = (Right.VERIFY, *RIGHTS_FOR[one.method], *RIGHTS_FOR[other.method])
         return self._as_caller(comment, BATCH_PATH, {"items": items}, rights)
 
     def send(self, comment: str, method: str, path: str, body: _Body | None = None, *headers: str) -> str:

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from service.api.paths import LARGEST_BODY
+from service.api.problems import LARGEST_BODY
 
 
 def read_credential(name: str) -> str:

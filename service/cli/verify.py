@@ -2,11 +2,11 @@
 
 import asyncio
 import json
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
-import httpx
 from msgspec import structs
 
 from service.api.paths import PATHS
@@ -15,6 +15,9 @@ from service.cli.configuration import config_option, read_settings, sandbox_opti
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.cli.secret_input import read_credential
 from service.cli.terminal import show_json, terminal_log
+from service.http.connection import Request
+from service.http.protocol import Listener
+from service.http.reply import Reply
 from service.ownership import Method
 from service.settings import Settings
 
@@ -84,7 +87,7 @@ def verify(
     }
     # Callers are for those who come over the network; the operator asks as the gateway's own.
     response = asyncio.run(_ask(structs.replace(settings, callers=()), PATHS[chosen], body))
-    show_json(response.content)
+    show_json(response.body)
     code = _exit_of(response)
     if code is Exit.UNKNOWN:
         click.echo("`ownership-gateway doctor` may know why; OWNERSHIP_GATEWAY_LOG__LEVEL=debug says more.", err=True)
@@ -103,17 +106,21 @@ def _credential(method: Method) -> str | int:
         raise click.UsageError("an itch.io user id is a number") from None
 
 
-async def _ask(settings: Settings, path: str, body: dict[str, object]) -> httpx.Response:
+async def _ask(settings: Settings, path: str, body: dict[str, object]) -> Reply:
     with terminal_log(settings) as log:
         async with open_gateway(settings, log=log) as gateway:
-            app: Any = gateway.asgi
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://terminal") as client:
-                headers = {"Content-Type": "application/json"}
+            request = Request(
+                method=b"POST",
+                target=path.encode("ascii"),
+                headers={b"content-type": b"application/json"},
                 # json, not msgspec: numbers that are too large are for the gateway to refuse.
-                return await client.post(path, content=json.dumps(body), headers=headers)
+                body=json.dumps(body).encode("utf-8"),
+            )
+            answer = gateway.http.application.answer(request, Listener.EVERYTHING)
+            return answer if isinstance(answer, Reply) else await answer
 
 
-def _exit_of(response: httpx.Response) -> Exit:
-    if response.status_code == 200:  # noqa: PLR2004
-        return Exit.OK if response.json()["allowed"] else Exit.NO
-    return Exit.USAGE if response.is_client_error else Exit.UNKNOWN
+def _exit_of(reply: Reply) -> Exit:
+    if reply.status == HTTPStatus.OK:
+        return Exit.OK if json.loads(reply.body)["allowed"] else Exit.NO
+    return Exit.UNKNOWN if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR else Exit.USAGE

@@ -49,6 +49,9 @@ class RefusalCause(StrEnum):
     FAILED_KEYS = "failed_keys"
     OVERLOADED = "overloaded"
     BAD_QUESTION = "bad_question"
+    BAD_REQUEST = "bad_request"
+    """Bytes that are no HTTP request, or one that did not arrive whole in time."""
+    BODY_TOO_LARGE = "body_too_large"
     UNKNOWN_GAME = "unknown_game"
 
 

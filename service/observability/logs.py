@@ -16,7 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.observability.line_writer import ByteStream, LineWriter
 from service.observability.rendering import ConsoleLine, LineMaker, json_line
-from service.observability.verified_lines import Given, LineForm, VerifiedLine, VerifiedLines
+from service.observability.verified_lines import VerifiedLine, VerifiedLines
 from service.verification.interfaces import Clock
 
 LEVELS: Final = {
@@ -54,11 +54,6 @@ class Logging:
         """Log the answer to one question."""
         if self._says_verified:
             self._writer.write(partial(self._verified.make, line, self._clock.now()))
-
-    def verified_by_form(self, form: LineForm, given: Given) -> None:
-        """Log the answer to one question, most of whose line is known already."""
-        if self._says_verified:
-            self._writer.write(partial(self._verified.fill_in, form, given))
 
     def close(self) -> None:
         """Write the waiting lines. To be called last.

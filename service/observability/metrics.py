@@ -75,7 +75,6 @@ class Metrics:
             "decisions_total", "Answers given.", "game", "method", "outcome", "reason", "cache"
         )
         self._decisions: dict[tuple[str, Method, Reason, CacheTier], Tally] = {}
-        self._decisions_again: dict[tuple[str, Method, Reason, CacheTier], Callable[[float], None]] = {}
         self._stale_served_total = self._counter("stale_served_total", "Answers from stale evidence.", "game")
         self._stale_served: dict[str, Counter] = {}
         for game in sorted(self._games):
@@ -147,27 +146,6 @@ class Metrics:
         self._decision_seconds[method, cache].observe(seconds)
         if stale:
             self._stale_served[game if game in self._games else OTHER].inc()
-
-    def decision_counter(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> Callable[[float], None]:
-        """Return a function that counts one answer of this kind, from fresh evidence, given its seconds.
-
-        The same labels get the same function: as many callers keep one as there are answers ready to be given again.
-        """
-        if game not in self._games:
-            # It may be learned meanwhile, and then has a label of its own.
-            return lambda seconds: self.decision(game, method, reason, cache, seconds=seconds)
-        known = self._decisions_again.get((game, method, reason, cache))
-        if known is not None:
-            return known
-        tally = self._bind_decision(game, method, reason, cache)
-        observe = self._decision_seconds[method, cache].observe
-
-        def count_again(seconds: float) -> None:
-            tally.count += 1
-            observe(seconds)
-
-        self._decisions_again[game, method, reason, cache] = count_again
-        return count_again
 
     def learn_game(self, game_id: GameId) -> None:
         """Give a game that the key was found to see a label of its own: its id. Beyond the first 100 it stays `other`.

@@ -1,11 +1,10 @@
-"""What verification needs from the world around it."""
+"""The world around verification, as far as it needs it: store, budget, caches, clock, names."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -26,7 +25,7 @@ from service.ownership import (
 
 
 class Priority(Enum):
-    """Who waits for a look-up: a caller, or nobody yet."""
+    """Whether a caller waits for a look-up, or none does yet."""
 
     FOREGROUND = "foreground"
     BACKGROUND = "background"
@@ -48,16 +47,16 @@ class Clock(Protocol):
         """Cancel the body and raise `TimeoutError` once `duration` has passed."""
 
     def io_timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
-        """Do the same once what the body waits for could have come in for so long, by the time of whoever sends it."""
+        """Do the same once the reply could have arrived for so long, by the time of its sender."""
 
 
 class OwnershipSource(Protocol):
-    """Where evidence comes from. What waits asks the store, and raises `NoAnswer` when it said nothing usable."""
+    """The store that evidence comes from. Coroutines ask it, and raise `NoAnswer` if it gives no usable answer."""
 
     async def look_up(
         self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
     ) -> Evidence:
-        """Return what the store says about the subject and the game; empty evidence means it said no."""
+        """Return the evidence that the store has of the subject and the game; empty evidence means that it said no."""
 
     async def identify(self, jwt: AppJwt, *, priority: Priority) -> Identity | Refusal:
         """Return whose the JWT is, or that the store refused it."""
@@ -70,7 +69,7 @@ class OwnershipSource(Protocol):
 
 
 class StoreBudget(Protocol):
-    """How much may still be asked of the store."""
+    """The requests that may still be sent to the store."""
 
     def admit(self, priority: Priority, *, within: timedelta) -> None:
         """Raise `SourceRateLimited` or `Overloaded` if a request asked for now could not be sent within that time."""
@@ -85,49 +84,21 @@ class StoreBudget(Protocol):
         """Take note that the store answered normally."""
 
 
-class Imprint(Struct, frozen=True, gc=False):
-    """An observation as this process keeps it: what tells it from any other under its name, and how long it is kept."""
-
-    packed: bytes
-    observed_at: datetime
-    keep_until: datetime
-
-
 class Remembered(Struct, frozen=True):
-    """An observation that a tier still had, with its `imprint` if that tier was this process."""
+    """An observation that a tier still had."""
 
     observation: Observation
     tier: CacheTier
-    imprint: Imprint | None = None
-
-
-Unread: TypeAlias = Any
-"""What was read from where replicas share what they remember; only the store that read it knows how to look at it."""
 
 
 class ObservationCache(Protocol):
-    """Remembers observations. Never fails: what cannot be read is not remembered, what cannot be kept is lost."""
-
-    def peek(self, name: Fingerprint, *, again: bool = False) -> Remembered | None:
-        """Return what this process remembers, without waiting; looking `again` for one question counts once."""
-
-    def read_shared(self, name: Fingerprint) -> asyncio.Future[Unread] | None:
-        """Begin to read what other replicas remember, where a `peek` has not helped; None if there is nothing to read.
-
-        It is never cancelled but by whoever waits for it.
-        """
-
-    def take_over(self, name: Fingerprint, unread: Unread) -> Remembered | None:
-        """Return what was read, which this process remembers from now on, or what it knows to be newer."""
-
-    def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
-        """Whether a `peek` at this moment would return what left that imprint; only `used_again` counts as a use."""
-
-    def used_again(self) -> None:
-        """Take note that what `still_has` found was used."""
+    """Remembers observations. Never fails: an unreadable one is not remembered, one that cannot be kept is lost."""
 
     async def get(self, name: Fingerprint) -> Remembered | None:
-        """Return what any tier remembers."""
+        """Return what any tier remembers; does not wait if this process remembers it."""
+
+    def peek(self, name: Fingerprint) -> Remembered | None:
+        """Return what this process remembers, for a second look at the same question: it is not counted."""
 
     def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
         """Remember an observation in every tier, and return the newest one known under that name.
@@ -164,7 +135,7 @@ class NoLease:
 
 
 class Invalidations(Protocol):
-    """What has been invalidated: nothing observed before a name's floor may be used."""
+    """Names and instants: no observation under such a name from before its instant may be used."""
 
     def invalidated_before(self, *names: Fingerprint) -> datetime | None:
         """Return the instant before which observations under any of these names are not to be used, if there is one."""

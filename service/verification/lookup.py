@@ -1,259 +1,348 @@
-"""How one thing is found out: recalled, or looked up once for all who ask.
+"""One look-up: recalled, or asked once for all who want to know.
 
-1. What is remembered is used while it is fresh, and a little longer while it is looked up again in the background:
-   what this process remembers or, where it remembers nothing, what other replicas have shared.
-2. Else the store is asked: by whoever asks first, within the budget, and not again at once after it said nothing.
-3. While the store says nothing, older proof may do. What has been invalidated never does.
+1. An observation that is remembered, in memory or in Redis, is used while it is fresh, and a little longer while it is
+   looked up again in the background.
+2. Else the store is asked: by the first caller who wants to know, within the budget, and not again at once after it
+   gave no usable answer.
+3. While the store gives none, older proof may do. An observation that has been invalidated never does.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service.errors import DeadlineExceeded, NoAnswer, NotCached, Overloaded
-from service.ownership import CacheTier, Fingerprint, Observation
+from service.errors import DeadlineExceeded, NoAnswer, NotCached, Overloaded, SourceUnavailable
+from service.ownership import (
+    AppJwt,
+    CacheTier,
+    DownloadKey,
+    Evidence,
+    Fingerprint,
+    Identity,
+    Observation,
+    PlayerId,
+    Subject,
+)
 from service.verification import policy
-from service.verification.grounds import Ground
 from service.verification.interfaces import (
     Clock,
+    Fingerprints,
     Invalidations,
     LookUpLease,
     ObservationCache,
+    OwnershipSource,
     Priority,
     Remembered,
     StoreBudget,
-    Unread,
 )
 from service.verification.negative_cache import NegativeCache
-from service.verification.policy import Freshness, Lifetime
+from service.verification.policy import Freshness, GameRules, Lifetime
 from service.verification.singleflight import SingleFlight
 
 _RETRY_SOON: Final = timedelta(seconds=1)
+_INSTANT: Final = timedelta(microseconds=1)
+_SELLER: Final = Fingerprint(b"the seller's own account")
+_NEAREST_FIRST: Final = (CacheTier.MEMORY, CacheTier.REDIS, CacheTier.NONE)
+
+Permit: TypeAlias = Callable[[], Awaitable[bool]]
+"""Awaited before the store is asked for a caller; returns whether it may be."""
 
 
-class Limits(Struct, frozen=True):
-    """What the caller will accept: no evidence from before `oldest`, no waiting past `give_up_at` (monotonic)."""
+class Limits(Struct):
+    """The bounds that a caller sets: no evidence from before `oldest`, no waiting past `give_up_at` (monotonic).
+
+    One for all look-ups of a question. It is not frozen, because the `permit` is asked for once, and only if needed.
+    """
 
     oldest: datetime | None
     give_up_at: float
     only_if_cached: bool
+    permit: Permit | None = None
 
-    def accept(self, observation: Observation) -> bool:
-        """Whether the observation is recent enough."""
-        return self.oldest is None or observation.observed_at >= self.oldest
+    async def ask_permit(self) -> None:
+        """Ask for the permit, unless that was done for an earlier look-up; without it, only what is known will do."""
+        permit, self.permit = self.permit, None
+        if permit is not None and not self.only_if_cached and not await permit():
+            self.only_if_cached = True
 
 
-class Inquiry(Struct, frozen=True):
-    """One thing to find out about: its name, how to ask the store, how long an answer may be used.
+class LookUp(Struct, frozen=True):
+    """One thing to know under the `rules` of a game: ownership by a subject, or whose a JWT is.
 
-    What is not `shared` is neither remembered nor taken from another replica.
+    Without `about` it is whose the gateway's own key is. That is neither remembered nor shared with other replicas.
+    `also` holds other names under which it may have been invalidated.
     """
 
     name: Fingerprint
-    look_up: Callable[[Priority], Awaitable[Observation]]
-    lifetime: Callable[[Observation], Lifetime]
-    shared: bool = True
+    rules: GameRules
+    about: Subject | AppJwt | None = None
     also: tuple[Fingerprint, ...] = ()
-    """Under which other names it may have been invalidated."""
+
+    def lifetime(self, observation: Observation) -> Lifetime:
+        """Return how long an observation may be used."""
+        return policy.lifetime_of(observation, self.rules, jitter=policy.jitter_of(self.name))
 
 
-class Found(Struct, frozen=True):
-    """What was found out, from which tier, and how it stands now; `ground` is what of it will do for the next, too."""
+class Result(Struct, frozen=True):
+    """The observation that a look-up came to, the tier it came from, and how fresh it is now."""
 
     observation: Observation
     tier: CacheTier
     freshness: Freshness
-    ground: Ground | None = None
+
+    @property
+    def evidence(self) -> Evidence:
+        """The observation of a look-up of ownership."""
+        if not isinstance(self.observation, Evidence):
+            raise AssertionError("a question about ownership was answered with an identity")
+        return self.observation
+
+    def bounded_by(self, other: "Result") -> "Result":
+        """Return this result as far as it can be trusted if it rests on another one too: as old, and from as far."""
+        tier = max(self.tier, other.tier, key=_NEAREST_FIRST.index)
+        return Result(self.observation, tier, self.freshness.bounded_by(other.freshness))
 
 
 class _GaveWay(Overloaded):
-    """A refresh in the background left the budget to callers who wait; one who has joined it is such a caller."""
+    """A refresh in the background left the budget to callers who wait; a caller who has joined it is one of those."""
 
 
-class Inquiries:
-    """Finds things out. Whoever asks for the same thing at the same time shares one look-up."""
+class LookUps:
+    """All look-ups of this gateway. Callers who want to know the same at the same time share one look-up."""
 
     def __init__(
         self,
         *,
+        source: OwnershipSource,
         observations: ObservationCache,
         budget: StoreBudget,
+        fingerprints: Fingerprints,
         flights: SingleFlight[Observation],
         clock: Clock,
         lease: LookUpLease,
         invalidations: Invalidations,
     ) -> None:
+        self._source = source
         self._observations = observations
         self._budget = budget
+        self._fingerprints = fingerprints
         self._flights = flights
         self._clock = clock
         self._lease = lease
         self._invalidations = invalidations
-        self._memo = NegativeCache(clock=clock)
+        self._failed = NegativeCache(clock=clock)
         self._postponed = NegativeCache(clock=clock)
 
-    async def recall(self, inquiry: Inquiry) -> Remembered | None:
-        """Return what any tier remembers, without asking the store."""
-        return await self._observations.get(inquiry.name)
+    # Things to know. Each raises `NoAnswer` if it is not known and the store gives no usable answer.
 
-    def peek(self, inquiry: Inquiry, *, again: bool = False) -> Remembered | None:
-        """Return what this process remembers; whoever has looked before looks `again`."""
-        return self._observations.peek(inquiry.name, again=again) if inquiry.shared else None
+    async def ownership(self, rules: GameRules, subject: Subject, limits: Limits) -> Result:
+        """Return evidence of ownership."""
+        return await self._find(self._about_ownership(rules, subject), limits)
 
-    def read_shared(self, inquiry: Inquiry) -> asyncio.Future[Unread] | None:
-        """Begin to read what other replicas have shared; None where there is nothing to read."""
-        return self._observations.read_shared(inquiry.name) if inquiry.shared else None
+    async def identity(self, rules: GameRules, jwt: AppJwt, limits: Limits) -> Result:
+        """Return whose a JWT is, or that the store refuses it."""
+        return await self._find(self._about_identity(rules, jwt), limits)
 
-    def take_over(self, inquiry: Inquiry, unread: Unread) -> Remembered | None:
-        """Return what was read, or what this process knows to be newer."""
-        return self._observations.take_over(inquiry.name, unread)
+    async def seller(self, rules: GameRules, limits: Limits) -> PlayerId:
+        """Return whose the gateway's own key is."""
+        if self._source.known_seller_account() is None:
+            await self._find(LookUp(_SELLER, rules), limits)
+        seller = self._source.known_seller_account()
+        if seller is None:
+            # The player who asks may be the one whose key it is now.
+            raise SourceUnavailable("the seller's key has changed just now", retry_after=_RETRY_SOON)
+        return seller
 
-    def use(self, inquiry: Inquiry, remembered: Remembered, limits: Limits) -> Found | None:
-        """Return what is remembered if that will do, and see to it that it is looked up again when that is due."""
-        if not self._above_floor(inquiry, limits).accept(remembered.observation):
-            return None
-        lifetime = inquiry.lifetime(remembered.observation)
-        now = self._clock.now()
-        if now >= lifetime.revalidate_until:
-            return None
-        if not limits.only_if_cached and lifetime.due_for_refresh(now):
-            self._refresh(inquiry, now)
-        return _recalled(inquiry, remembered, lifetime, now)
+    async def known_good(self, rules: GameRules, credential: DownloadKey | AppJwt) -> bool:
+        """Whether the store found the credential good and that may still be of use; never asks the store."""
+        if isinstance(credential, AppJwt):
+            look_up = self._about_identity(rules, credential)
+        else:
+            look_up = self._about_ownership(rules, credential)
+        match await self._observations.get(look_up.name):
+            case Remembered(observation=Identity() | Evidence(proofs=[_, *_]) as good):
+                return self._clock.now() - good.observed_at < look_up.lifetime(good).usable
+            case _:
+                return False
 
-    async def find_out(self, inquiry: Inquiry, remembered: Remembered | None, limits: Limits) -> Found:
-        """Return what the store says or, while it says nothing, what is `remembered`, if that is proof.
+    def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
+        """Forget what is known about a subject and a game, or about a whole game; return from when on it is so.
 
-        Raises `NoAnswer` when there is neither.
+        A look-up that is under way does not count either.
         """
-        if remembered is None and (remembered := self.peek(inquiry)) is not None:
-            # It came while something else was waited for.
-            found = self.use(inquiry, remembered, limits)
-            if found is not None:
-                return found
-        limits = self._above_floor(inquiry, limits)
+        before = self._clock.now() + _INSTANT
+        if subject is None:
+            name = self._fingerprints.of_game(rules.game_id)
+        else:
+            name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
+        self._invalidations.invalidate(name, before=before)
+        return before
+
+    async def close(self) -> None:
+        """Give up the look-ups under way."""
+        await self._flights.close()
+
+    def _about_ownership(self, rules: GameRules, subject: Subject) -> LookUp:
+        name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
+        return LookUp(name, rules, subject, also=(self._fingerprints.of_game(rules.game_id),))
+
+    def _about_identity(self, rules: GameRules, jwt: AppJwt) -> LookUp:
+        return LookUp(self._fingerprints.of_jwt(jwt), rules, jwt)
+
+    # Recalled, or asked
+
+    async def _find(self, look_up: LookUp, limits: Limits) -> Result:
+        known = None if look_up.about is None else await self._observations.get(look_up.name)
+        if known is not None and (result := self._use(look_up, known, limits)) is not None:  # step 1
+            return result
+        # A coroutine that was run by hand so far has become a task when this returns: time-outs need one.
+        await asyncio.sleep(0)
+        await limits.ask_permit()
+        if (latest := self._peek(look_up)) is not None and (result := self._use(look_up, latest, limits)) is not None:
+            return result  # it came meanwhile
         try:
-            observation = await self._ask(inquiry, limits)  # step 2
+            observation = await self._ask(look_up, limits)  # step 2
         except NotCached:
             raise
         except NoAnswer:  # step 3
-            # Grace: what was proven stays proven for a while. A no is never repeated past its short life.
-            remembered = self.peek(inquiry, again=remembered is not None) or remembered
-            # It may have been invalidated while the store was asked.
-            if remembered is None or not self._above_floor(inquiry, limits).accept(remembered.observation):
+            if (result := self._use_in_grace(look_up, self._peek(look_up) or known, limits)) is None:
                 raise
-            lifetime, now = inquiry.lifetime(remembered.observation), self._clock.now()
-            if now >= lifetime.usable_until:
-                raise
-            return _recalled(inquiry, remembered, lifetime, now)
-        lifetime = inquiry.lifetime(observation)
-        return Found(observation, CacheTier.NONE, policy.freshness_of(observation, lifetime, stale=False))
+            return result
+        freshness = policy.freshness_of(observation, look_up.lifetime(observation), stale=False)
+        return Result(observation, CacheTier.NONE, freshness)
 
-    async def _ask(self, inquiry: Inquiry, limits: Limits) -> Observation:
-        """Return what the store says, asked once for all who want to know. Raises `NoAnswer` when it says nothing."""
-        # Also of those who may not ask: it says more than that, and lets older proof do for them too.
-        if (silence := self._memo.recall(inquiry.name)) is not None:
-            raise silence
+    def _peek(self, look_up: LookUp) -> Remembered | None:
+        return None if look_up.about is None else self._observations.peek(look_up.name)
+
+    def _use(self, look_up: LookUp, known: Remembered, limits: Limits) -> Result | None:
+        """Return what is remembered if it is fresh enough for this caller; refresh it in the background when due."""
+        observation, now = known.observation, self._clock.now()
+        not_before = self._not_before(look_up, limits)
+        if not_before is not None and observation.observed_at < not_before:
+            return None
+        age, lifetime = now - observation.observed_at, look_up.lifetime(observation)
+        if age >= lifetime.revalidate:
+            return None
+        if lifetime.refresh_from is not None and age >= lifetime.refresh_from and not limits.only_if_cached:
+            self._refresh(look_up, now)
+        return Result(observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh))
+
+    def _use_in_grace(self, look_up: LookUp, known: Remembered | None, limits: Limits) -> Result | None:
+        """Return older proof, while the store gives no usable answer; a no is never repeated past its short life."""
+        if known is None:
+            return None
+        observation, now = known.observation, self._clock.now()
+        not_before = self._not_before(look_up, limits)  # it may have been invalidated while the store was asked
+        if not_before is not None and observation.observed_at < not_before:
+            return None
+        age, lifetime = now - observation.observed_at, look_up.lifetime(observation)
+        if age >= lifetime.usable:
+            return None
+        return Result(observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh))
+
+    async def _ask(self, look_up: LookUp, limits: Limits) -> Observation:
+        """Return the store's answer, asked for once for all callers. Raises `NoAnswer` if there is no usable one."""
+        # Also for callers who do not let the store be asked: it says more than `NotCached`, and lets them have grace.
+        if (no_answer := self._failed.get(look_up.name)) is not None:
+            raise no_answer
         if limits.only_if_cached:
             raise NotCached
         left = timedelta(seconds=limits.give_up_at - self._clock.monotonic())
         if left <= timedelta():
             raise DeadlineExceeded(retry_after=_RETRY_SOON)
-        if not self._flights.under_way(inquiry.name, not_before=limits.oldest):
+        not_before = self._not_before(look_up, limits)
+        if not self._flights.under_way(look_up.name, not_before=not_before):
             self._budget.admit(Priority.FOREGROUND, within=left)
         try:
             async with self._clock.timeout(left):
-                observation = await self._fly(inquiry, limits)
-                while not limits.accept(observation):
-                    # It was somebody's who accepts more, and who was content with what another replica had found.
-                    # What we look up ourselves is always accepted.
-                    observation = await self._fly(inquiry, limits)
+                observation = await self._join(look_up, not_before)
+                while not_before is not None and observation.observed_at < not_before:
+                    # The look-up was begun by a caller who accepts more, and to whom another replica's result was
+                    # good enough. One that is begun here is always recent enough.
+                    observation = await self._join(look_up, not_before)
                 return observation
         except TimeoutError:
             raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
 
-    async def close(self) -> None:
-        """Give up what is still being looked up."""
-        await self._flights.close()
-
-    async def _fly(self, inquiry: Inquiry, limits: Limits) -> Observation:
+    async def _join(self, look_up: LookUp, not_before: datetime | None) -> Observation:
         while True:
             try:
                 return await self._flights.fly(
-                    inquiry.name,
-                    partial(self._look_up, inquiry, Priority.FOREGROUND, limits.oldest),
-                    now=_later(self._clock.now(), limits.oldest),
-                    not_before=limits.oldest,
+                    look_up.name,
+                    partial(self._look_up, look_up, Priority.FOREGROUND, not_before),
+                    now=_later(self._clock.now(), not_before),
+                    not_before=not_before,
                 )
             except _GaveWay:
                 continue  # now in the foreground
 
-    def _refresh(self, inquiry: Inquiry, now: datetime) -> None:
-        if self._flights.under_way(inquiry.name) or self._memo.recall(inquiry.name) is not None:
-            return
-        if self._postponed.recall(inquiry.name) is not None:
+    def _refresh(self, look_up: LookUp, now: datetime) -> None:
+        name = look_up.name
+        if self._flights.under_way(name) or self._failed.get(name) is not None or self._postponed.get(name) is not None:
             return
         try:
             self._budget.admit(Priority.BACKGROUND, within=timedelta())
         except NoAnswer:
             return  # callers who wait come first; the next question tries again
-        # What is due for it was observed above any floor, and before now: so what comes of it is above the floor too.
-        self._flights.start(inquiry.name, partial(self._look_up, inquiry, Priority.BACKGROUND, None), now=now)
+        # An observation that is due was made after any invalidation, and before now: so is what comes of this.
+        self._flights.start(name, partial(self._look_up, look_up, Priority.BACKGROUND, None), now=now)
 
-    async def _look_up(self, inquiry: Inquiry, priority: Priority, not_before: datetime | None) -> Observation:
-        def good_enough(observation: Observation) -> bool:
-            now, lifetime = self._clock.now(), inquiry.lifetime(observation)
-            recent = not_before is None or observation.observed_at >= not_before
-            return recent and now < lifetime.fresh_until and not lifetime.due_for_refresh(now)
+    # The one who asks, for all
 
-        async def look_up() -> Observation:
-            observation = await inquiry.look_up(priority)
-            # It began after that, whatever the clocks say: ours was set back, or that of who invalidated is ahead.
-            return replace(observation, observed_at=_later(observation.observed_at, not_before))
-
-        async def look_up_and_remember() -> Observation:
-            observation = await look_up()
-            keep_until = inquiry.lifetime(observation).usable_until
-            return self._observations.put(inquiry.name, observation, keep_until=keep_until)
-
+    async def _look_up(self, look_up: LookUp, priority: Priority, not_before: datetime | None) -> Observation:
         try:
-            if inquiry.shared:
-                observation = await self._lease.look_up_once(
-                    inquiry.name, look_up_and_remember, good_enough=good_enough
-                )
-            else:
-                observation = await look_up()
-        except NoAnswer as silence:
-            if priority is Priority.BACKGROUND and isinstance(silence, Overloaded):
+            observation = await self._look_up_under_lease(look_up, priority, not_before)
+        except NoAnswer as no_answer:
+            if priority is Priority.BACKGROUND and isinstance(no_answer, Overloaded):
                 # That says nothing about the store, and must not keep a caller from asking it.
-                self._postponed.remember(inquiry.name, silence)
-                raise _GaveWay(silence.detail, retry_after=silence.retry_after) from None
-            self._memo.remember(inquiry.name, silence)
+                self._postponed.put(look_up.name, no_answer)
+                raise _GaveWay(no_answer.detail, retry_after=no_answer.retry_after) from None
+            self._failed.put(look_up.name, no_answer)
             raise
-        self._memo.forget(inquiry.name)
-        self._postponed.forget(inquiry.name)
+        self._failed.remove(look_up.name)
+        self._postponed.remove(look_up.name)
         return observation
 
-    def _above_floor(self, inquiry: Inquiry, limits: Limits) -> Limits:
-        """What has been invalidated is to this caller as if it were older than they accept."""
-        floor = self._invalidations.invalidated_before(inquiry.name, *inquiry.also)
-        if floor is None or (limits.oldest is not None and limits.oldest >= floor):
-            return limits
-        return replace(limits, oldest=floor)
+    async def _look_up_under_lease(
+        self, look_up: LookUp, priority: Priority, not_before: datetime | None
+    ) -> Observation:
+        def good_enough(observation: Observation) -> bool:
+            age, lifetime = self._clock.now() - observation.observed_at, look_up.lifetime(observation)
+            recent = not_before is None or observation.observed_at >= not_before
+            return recent and age < lifetime.fresh and (lifetime.refresh_from is None or age < lifetime.refresh_from)
 
+        async def ask() -> Observation:
+            observation = await self._ask_source(look_up, priority)
+            # It began after that, although clocks may say otherwise: ours was set back, or the one by which it was
+            # invalidated is ahead.
+            return replace(observation, observed_at=_later(observation.observed_at, not_before))
 
-def _recalled(inquiry: Inquiry, remembered: Remembered, lifetime: Lifetime, now: datetime) -> Found:
-    observation, ground = remembered.observation, None
-    freshness = policy.freshness_of(observation, lifetime, stale=now >= lifetime.fresh_until)
-    if remembered.imprint is not None:
-        until = min(lifetime.fresh_until, lifetime.refresh_from or lifetime.fresh_until)
-        if now < until:
-            ground = Ground(inquiry.name, remembered.imprint, also=inquiry.also, until=until)
-    return Found(observation, remembered.tier, freshness, ground)
+        async def ask_and_remember() -> Observation:
+            observation = await ask()
+            keep_until = observation.observed_at + look_up.lifetime(observation).usable
+            return self._observations.put(look_up.name, observation, keep_until=keep_until)
+
+        if look_up.about is None:
+            return await ask()
+        return await self._lease.look_up_once(look_up.name, ask_and_remember, good_enough=good_enough)
+
+    async def _ask_source(self, look_up: LookUp, priority: Priority) -> Observation:
+        rules, about = look_up.rules, look_up.about
+        if about is None:
+            return await self._source.identify_seller()
+        if isinstance(about, AppJwt):
+            return await self._source.identify(about, priority=priority)
+        return await self._source.look_up(rules.game_id, about, accept=rules.accept, priority=priority)
+
+    def _not_before(self, look_up: LookUp, limits: Limits) -> datetime | None:
+        """Return the instant before which an observation is too old for this caller, or has been invalidated."""
+        invalidated_before = self._invalidations.invalidated_before(look_up.name, *look_up.also)
+        return limits.oldest if invalidated_before is None else _later(invalidated_before, limits.oldest)
 
 
 def _later(one: datetime, other: datetime | None) -> datetime:

@@ -1,4 +1,4 @@
-"""A question that just got no answer is not asked again at once."""
+"""A short memory of failed look-ups: what got no usable answer is not asked again at once."""
 
 from collections import OrderedDict
 from datetime import timedelta
@@ -15,46 +15,46 @@ LONGEST: Final = timedelta(seconds=5)
 """The store gets a moment to recover, a player waits no longer than this for the next try (RFC 9520 does likewise)."""
 
 
-class _Silence(Struct, frozen=True):
+class _Failure(Struct, frozen=True):
     answer: NoAnswer
     until: float
-    memo: timedelta
+    lifetime: timedelta
 
 
 class NegativeCache:
-    """Remembers for 1 to 5 seconds, longer each time in a row, that a question got no usable answer.
+    """Remembers for 1 to 5 seconds, longer each time in a row, that a look-up got no usable answer (RFC 2308, 9520).
 
     That is no evidence and never leaves the process; it only keeps a crowd from asking a broken store the same
-    thing again and again. Holds at most `most` questions, the oldest forgotten first.
+    thing again and again. Holds at most `most` names, the oldest forgotten first.
     """
 
     def __init__(self, *, clock: Clock, most: int = 10_000) -> None:
         self._clock = clock
         self._most = most
-        self._silences: OrderedDict[Fingerprint, _Silence] = OrderedDict()
+        self._failures: OrderedDict[Fingerprint, _Failure] = OrderedDict()
 
-    def recall(self, name: Fingerprint) -> NoAnswer | None:
-        """Return why there was no answer a moment ago, with the time until the next try; None when it may be asked."""
-        silence = self._silences.get(name)
-        if silence is None:
+    def get(self, name: Fingerprint) -> NoAnswer | None:
+        """Return why there was no answer a moment ago, with the time until the next try; None if it may be asked."""
+        failure = self._failures.get(name)
+        if failure is None:
             return None
-        left = timedelta(seconds=silence.until - self._clock.monotonic())
+        left = timedelta(seconds=failure.until - self._clock.monotonic())
         if left <= timedelta():
             return None
-        answer = silence.answer
-        named = left if answer.retry_after is None else answer.retry_after - (silence.memo - left)
+        answer = failure.answer
+        named = left if answer.retry_after is None else answer.retry_after - (failure.lifetime - left)
         # A new one each time: raising a stored exception again would grow its traceback without end.
         return type(answer)(answer.detail, retry_after=max(left, named))
 
-    def remember(self, name: Fingerprint, answer: NoAnswer) -> None:
-        """Take note that the question got no answer."""
-        before = self._silences.pop(name, None)
-        memo = FIRST if before is None else min(before.memo * 2, LONGEST)
+    def put(self, name: Fingerprint, answer: NoAnswer) -> None:
+        """Take note that there was no answer."""
+        before = self._failures.pop(name, None)
+        lifetime = FIRST if before is None else min(before.lifetime * 2, LONGEST)
         bare = type(answer)(answer.detail, retry_after=answer.retry_after)
-        self._silences[name] = _Silence(bare, self._clock.monotonic() + memo.total_seconds(), memo)
-        if len(self._silences) > self._most:
-            self._silences.popitem(last=False)
+        self._failures[name] = _Failure(bare, self._clock.monotonic() + lifetime.total_seconds(), lifetime)
+        if len(self._failures) > self._most:
+            self._failures.popitem(last=False)
 
-    def forget(self, name: Fingerprint) -> None:
-        """Take note that the question got an answer."""
-        self._silences.pop(name, None)
+    def remove(self, name: Fingerprint) -> None:
+        """Take note that there was an answer, which ends the row of failures."""
+        self._failures.pop(name, None)

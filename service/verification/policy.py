@@ -28,31 +28,31 @@ from service.ownership import (
 )
 
 REVALIDATE_FOR: Final = timedelta(minutes=10)
-"""How long past its freshness positive evidence is served while it is looked up again in the background."""
+"""Proof is served so long past its freshness, while it is looked up again in the background."""
 
 REFUSAL_FRESH: Final = timedelta(seconds=60)
-"""How long the store's refusal of a JWT is repeated without asking again."""
+"""A JWT that the store has refused is so long refused without asking again."""
 
 IDENTITY_FRESH: Final = timedelta(minutes=10)
-"""How long a JWT is taken for its player without asking again; itch.io's own app keeps users as long."""
+"""A JWT is so long taken for its player without asking again; itch.io's own app keeps users as long."""
 
 IDENTITY_MARGIN: Final = timedelta(seconds=30)
-"""How long before its expiry a JWT must be shown to the store again: clocks differ."""
+"""So long before its expiry a JWT must be shown to the store again: clocks differ."""
 
 HARD_MAXIMUM: Final = timedelta(hours=72)
-"""No observation is used when it is older, whatever is configured."""
+"""No observation is used when it is older, not even if the configuration says so."""
 
 _REFRESH_FROM: Final = 0.8
 _JITTER: Final = 0.1
 _STEP_BITS: Final = 6
 _ROUNDING: Final = 2 ** (_STEP_BITS - 1)
 _STEPS_TO_ZERO: Final = 2 ** (15 - _STEP_BITS)
-_SPANS: Final = 4 * 1025
-"""For so many spreads, of all games with the same lifetimes together, what follows from them is kept."""
+_LIFETIMES: Final = 4 * 1025
+"""So many are kept: for each jitter, of all games with the same spans together, one."""
 
 
 class GameRules(Struct, frozen=True):
-    """What the operator decided for one game. `label` names the game in logs and metrics."""
+    """The operator's rules for one game. `label` names the game in logs and metrics."""
 
     game_id: GameId
     label: str
@@ -68,20 +68,16 @@ class GameRules(Struct, frozen=True):
 
 
 class Lifetime(Struct, frozen=True):
-    """How long an observation may be used, and how. The instants are in order, except `refresh_from`.
+    """The ages up to which an observation may be used, and how. All but `refresh_from` are in order.
 
-    Before `fresh_until` it is served as it is; from `refresh_from` on it is also looked up again in the background;
-    until `revalidate_until` it is served as stale meanwhile; until `usable_until` only if the store says nothing.
+    Up to `fresh` it is served as it is; from `refresh_from` on it is also looked up again in the background; up to
+    `revalidate` it is served as stale meanwhile; up to `usable` only if the store gives no usable answer.
     """
 
-    fresh_until: datetime
-    refresh_from: datetime | None
-    revalidate_until: datetime
-    usable_until: datetime
-
-    def due_for_refresh(self, now: datetime) -> bool:
-        """Whether it is time to look it up again, although it may still be served."""
-        return self.refresh_from is not None and now >= self.refresh_from
+    fresh: timedelta
+    refresh_from: timedelta | None
+    revalidate: timedelta
+    usable: timedelta
 
 
 def jitter_of(name: Fingerprint) -> float:
@@ -102,22 +98,15 @@ def counting_proof(evidence: Evidence, rules: GameRules) -> Proof | None:
 
 def lifetime_of(observation: Observation, rules: GameRules, *, jitter: float) -> Lifetime:
     """Return how long an observation may be used under these rules; `jitter` from -1 to 1 staggers expiry."""
-    seen = observation.observed_at
     match observation:
+        case Evidence():
+            if counting_proof(observation, rules) is None:
+                return _short_lifetime(rules.not_owned_fresh)
+            return _lifetime_of_proof(rules.owned_fresh, rules.grace, jitter)
         case Identity():
             return _lifetime_of_identity(observation)
         case Refusal():
-            return _short_life(seen + REFUSAL_FRESH)
-        case Evidence():
-            if counting_proof(observation, rules) is None:
-                return _short_life(seen + rules.not_owned_fresh)
-            fresh, refresh, revalidate, usable = _spans_of_proof(rules.owned_fresh, rules.grace, jitter)
-            return Lifetime(
-                fresh_until=seen + fresh,
-                refresh_from=seen + refresh,
-                revalidate_until=seen + revalidate,
-                usable_until=seen + usable,
-            )
+            return _short_lifetime(REFUSAL_FRESH)
         case _:
             assert_never(observation)
 
@@ -125,7 +114,7 @@ def lifetime_of(observation: Observation, rules: GameRules, *, jitter: float) ->
 def operator_override(
     rules: GameRules, player_id: PlayerId, *, seller_account: PlayerId | None, press: bool
 ) -> Reason | None:
-    """Return what the operator has said about this player, None if nothing. A ban wins over a grant."""
+    """Return the operator's word about this player, if there is one. A ban wins over a grant."""
     if player_id in rules.ban_user_ids:
         return Reason.OPERATOR_BAN
     if player_id == seller_account:
@@ -138,7 +127,7 @@ def operator_override(
 
 
 class Freshness(Struct, frozen=True):
-    """How old the grounds of a decision are, and how long it may be used. Instants are in UTC."""
+    """The age of the observations that a decision rests on, and how long it may be used. Instants are in UTC."""
 
     observed_at: datetime
     fresh_until: datetime
@@ -156,17 +145,21 @@ class Freshness(Struct, frozen=True):
 
 
 def freshness_of(observation: Observation, lifetime: Lifetime, *, stale: bool) -> Freshness:
-    """Return how a decision stands that rests on this observation alone."""
+    """Return the freshness of a decision that rests on this observation alone."""
+    seen = observation.observed_at
     return Freshness(
-        observed_at=observation.observed_at,
-        fresh_until=lifetime.fresh_until,
-        usable_until=lifetime.usable_until,
-        stale=stale,
+        observed_at=seen, fresh_until=seen + lifetime.fresh, usable_until=seen + lifetime.usable, stale=stale
     )
 
 
 def decide(
-    rules: GameRules, method: Method, evidence: Evidence, *, freshness: Freshness, player: Player | None = None
+    rules: GameRules,
+    method: Method,
+    evidence: Evidence,
+    *,
+    freshness: Freshness,
+    player: Player | None = None,
+    sandbox: bool = False,
 ) -> Decision:
     """Turn evidence into a decision; `player` is who asks, where that is established."""
     reason, proof = _judge(rules, method, evidence, player)
@@ -174,14 +167,14 @@ def decide(
         reason=reason,
         game_id=rules.game_id,
         method=method,
-        # By e-mail nobody is named: the gateway is no oracle from an address to an account.
+        # By e-mail no player is named: the gateway is no oracle from an address to an account.
         player=None if method is Method.EMAIL else _best_named(player, evidence.owner),
         proof=proof,
         observed_at=freshness.observed_at,
         fresh_until=freshness.fresh_until,
         usable_until=freshness.usable_until,
         stale=freshness.stale,
-        caveats=_caveats(reason, method, sandbox=evidence.sandbox),
+        caveats=_caveats(reason, method, sandbox=sandbox or evidence.sandbox),
     )
 
 
@@ -196,7 +189,7 @@ def decide_without_evidence(
 ) -> Decision:
     """Decide without evidence of ownership: the operator's word, a credential that is no good, or no answer at all.
 
-    `freshness` is that of the identity it rests on, None where nobody was asked.
+    `freshness` is that of the identity it rests on, None if it rests on none.
     """
     return Decision(
         reason=reason,
@@ -227,7 +220,7 @@ _PROVEN_BY: Final = {kind: Reason(kind.value) for kind in ProofKind}
 
 
 def _best_named(player: Player | None, owner: Player | None) -> Player | None:
-    """The store's own naming of the player where the caller gave only an id; nobody is renamed to somebody else."""
+    """Return the player as the store names them if the caller gave only an id; never another player."""
     if player is None:
         return owner
     if owner is not None and owner.id == player.id and player.username is None:
@@ -248,25 +241,25 @@ def _caveats(reason: Reason, method: Method, *, sandbox: bool) -> tuple[Caveat, 
 
 
 def _lifetime_of_identity(identity: Identity) -> Lifetime:
-    fresh_until = identity.observed_at + IDENTITY_FRESH
-    usable_until = fresh_until
+    fresh = usable = IDENTITY_FRESH
     if identity.expires_at is not None:
-        fresh_until = min(fresh_until, identity.expires_at - IDENTITY_MARGIN)
-        usable_until = min(identity.expires_at, identity.observed_at + HARD_MAXIMUM)
+        left = identity.expires_at - identity.observed_at
+        fresh = min(fresh, left - IDENTITY_MARGIN)
+        usable = min(left, HARD_MAXIMUM)
     # A token in its last seconds is fresh for no time at all, but was observed when it was observed.
-    fresh_until = min(max(fresh_until, identity.observed_at), usable_until)
-    return Lifetime(fresh_until=fresh_until, refresh_from=None, revalidate_until=fresh_until, usable_until=usable_until)
+    fresh = min(max(fresh, timedelta()), usable)
+    return Lifetime(fresh=fresh, refresh_from=None, revalidate=fresh, usable=usable)
 
 
-@lru_cache(maxsize=_SPANS)
-def _spans_of_proof(
-    owned_fresh: timedelta, grace: timedelta, jitter: float
-) -> tuple[timedelta, timedelta, timedelta, timedelta]:
-    """Return for how long proof is fresh, from when on to refresh it, and how long it is revalidated and usable."""
+@lru_cache(maxsize=_LIFETIMES)
+def _lifetime_of_proof(owned_fresh: timedelta, grace: timedelta, jitter: float) -> Lifetime:
     fresh = min(owned_fresh * (1 + _JITTER * jitter), HARD_MAXIMUM)
     usable = min(max(grace, fresh), HARD_MAXIMUM)
-    return fresh, fresh * _REFRESH_FROM, min(fresh + REVALIDATE_FOR, usable), usable
+    return Lifetime(
+        fresh=fresh, refresh_from=fresh * _REFRESH_FROM, revalidate=min(fresh + REVALIDATE_FOR, usable), usable=usable
+    )
 
 
-def _short_life(until: datetime) -> Lifetime:
-    return Lifetime(fresh_until=until, refresh_from=None, revalidate_until=until, usable_until=until)
+@lru_cache(maxsize=_LIFETIMES)
+def _short_lifetime(fresh: timedelta) -> Lifetime:
+    return Lifetime(fresh=fresh, refresh_from=None, revalidate=fresh, usable=fresh)

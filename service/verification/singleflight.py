@@ -33,7 +33,7 @@ class SingleFlight(Generic[T]):
     who will ask next, unless it is only `queueing`.
 
     `joined` is called for every caller that finds a look-up under way, `crashed` with what a look-up raised that is not
-    a `NoAnswer`: a bug, which must be seen even if nobody waits any more.
+    a `NoAnswer`: a bug, which must be seen even if no caller waits any more.
     """
 
     def __init__(self, *, joined: Callable[[], None], crashed: Callable[[BaseException], None]) -> None:
@@ -43,16 +43,16 @@ class SingleFlight(Generic[T]):
         self._crashed = crashed
 
     def under_way(self, name: Fingerprint, *, not_before: datetime | None = None) -> bool:
-        """Whether somebody is asking this already, and began no earlier than `not_before`."""
+        """Whether a look-up is under way that began no earlier than `not_before`."""
         flight = self._flights.get(name)
         return flight is not None and (not_before is None or flight.started_at >= not_before)
 
     def start(
         self, name: Fingerprint, look_up: Callable[[], Coroutine[None, None, T]], *, now: datetime
     ) -> asyncio.Task[T]:
-        """Begin a look-up for whoever will join it. Its failure is reported to them, or to nobody.
+        """Begin a look-up that callers may join. Its failure is reported to those who do.
 
-        It is wanted even if nobody joins it.
+        It is wanted even if none joins it.
         """
         return self._begin(name, look_up, now=now, want=1).task
 
@@ -84,7 +84,7 @@ class SingleFlight(Generic[T]):
 
     @contextmanager
     def queueing(self) -> Iterator[None]:
-        """While in here, the look-up that calls this is cancelled as soon as nobody wants it any more.
+        """While in here, the look-up that calls this is cancelled as soon as no caller wants it any more.
 
         For anything but a look-up of ours it does nothing.
         """
@@ -100,7 +100,7 @@ class SingleFlight(Generic[T]):
             flight.queueing = False
 
     async def close(self) -> None:
-        """Cancel what is still under way, and with it the wait of whoever is still there."""
+        """Cancel the look-ups under way, and with them the wait of callers who are still there."""
         tasks = list(self._of_task)
         for task in tasks:
             task.cancel()
@@ -120,7 +120,7 @@ class SingleFlight(Generic[T]):
 
     def _drop_if_unwanted(self, flight: _Flight[T]) -> None:
         if flight.queueing and not flight.want:
-            self._take_off_list(flight)  # whoever asks next must not join what is about to end
+            self._take_off_list(flight)  # the next caller must not join a look-up that is about to end
             flight.task.cancel()
 
     def _take_off_list(self, flight: _Flight[T]) -> None:

@@ -1,331 +1,177 @@
 """The story of one question: does this player own this game?
 
-1. A credential that is no good by its very shape is rejected; nobody is asked.
-2. A JWT is turned into the player it belongs to; the store alone can say who that is.
+1. A credential that is no good by its very shape is rejected without a look-up.
+2. A JWT is turned into the player it belongs to; the store alone can say who that is, or refuse it.
 3. The operator's word about a known player comes before the store and costs it nothing.
-4. Evidence is recalled, or looked up once for all who ask; while the store says nothing, older proof may do.
+4. Evidence is recalled, or looked up once for all who ask; while the store gives no answer, older proof may do.
 5. The rules turn the evidence into a decision.
 
-Whatever happens on the way, "the store said no" is a decision and "the store said nothing" is `unknown`.
+"The store said no" is a decision. If the store said nothing usable, the outcome is `unknown`, which is never a no.
 """
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Final, assert_never
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from service.errors import NoAnswer, SourceUnavailable
+from service.errors import NoAnswer
 from service.ownership import (
     AppJwt,
     AssertedUser,
     CacheTier,
-    Caveat,
     DownloadKey,
-    Evidence,
-    Fingerprint,
     Identity,
     Malformed,
-    Method,
-    Observation,
     Player,
+    PlayerId,
     Reason,
     Refusal,
     Subject,
-    VerifiedEmail,
 )
 from service.verification import policy
-from service.verification.grounds import Grounds
-from service.verification.hearing import Hearing, Story
-from service.verification.interfaces import (
-    Clock,
-    Fingerprints,
-    Invalidations,
-    LookUpLease,
-    ObservationCache,
-    OwnershipSource,
-    Remembered,
-    StoreBudget,
-)
-from service.verification.lookup import Found, Inquiries, Inquiry, Limits
+from service.verification.interfaces import Clock, OwnershipSource
+from service.verification.lookup import Limits, LookUps, Permit, Result
 from service.verification.policy import GameRules
 from service.verification.question import Question, Verdict
-from service.verification.singleflight import SingleFlight
-
-_RETRY_SOON: Final = timedelta(seconds=1)
-_INSTANT: Final = timedelta(microseconds=1)
-_SELLER: Final = Fingerprint(b"the seller's own account")
 
 
 class _Claimant(Struct, frozen=True):
-    """The player who asks, and what says so: a JWT's `identity` with its `found`, or the caller."""
+    """The player who asks, as far as known, and the `subject` that the store can be asked about.
 
-    player: Player
-    method: Method
+    For a JWT, `identity` is the store's word on whose it is, and `identified` the result of that look-up.
+    """
+
+    subject: Subject
+    player: Player | None = None
     identity: Identity | None = None
-    found: Found | None = None
+    identified: Result | None = None
 
 
 class Verification:
-    """Answers questions. `sandbox` marks every answer as not coming from the real store.
-
-    So does `sandbox_seen`, once it returns true: somebody may have pointed the gateway at a sandbox elsewhere.
-    """
+    """Answers questions. While `sandbox` returns true, every answer says that it is not the real store's."""
 
     def __init__(
-        self,
-        *,
-        source: OwnershipSource,
-        observations: ObservationCache,
-        budget: StoreBudget,
-        fingerprints: Fingerprints,
-        flights: SingleFlight[Observation],
-        clock: Clock,
-        lease: LookUpLease,
-        invalidations: Invalidations,
-        sandbox: bool,
-        sandbox_seen: Callable[[], bool] = lambda: False,
+        self, *, look_ups: LookUps, source: OwnershipSource, clock: Clock, sandbox: Callable[[], bool]
     ) -> None:
+        self._look_ups = look_ups
         self._source = source
-        self._observations = observations
-        self._fingerprints = fingerprints
-        self._invalidations = invalidations
-        self._inquiries = Inquiries(
-            observations=observations,
-            budget=budget,
-            flights=flights,
-            clock=clock,
-            lease=lease,
-            invalidations=invalidations,
-        )
         self._clock = clock
         self._sandbox = sandbox
-        self._sandbox_seen = sandbox_seen
 
-    async def verify(self, question: Question) -> Verdict:
-        """Return the verdict; raises nothing for anything that the store, Redis or the player does."""
-        return await self.hear(question).conclude()
+    async def verify(self, question: Question, *, permit: Permit | None = None) -> Verdict:
+        """Return the verdict; raises nothing for anything that the store, Redis or the player does.
 
-    def hear(self, question: Question) -> Hearing:
-        """Return a hearing that ends in the same verdict; what this process remembers may be enough for it."""
-        return Hearing(
-            self._story(question),
-            self._limits(question),
-            inquiries=self._inquiries,
-            ended=partial(self._verdict_on, question),
-        )
-
-    def would_repeat(self, grounds: Grounds, *, now: datetime) -> bool:
-        """Whether `verify` would give the verdict with these grounds again, to the same question without a `max_age`.
-
-        That is so as long as the same observations are still in memory and none is due to be looked up again.
+        `permit` is awaited once, before the store is asked; if it refuses, the verdict comes from what is known. The
+        coroutine needs no task until it first waits, and does not wait for what memory holds.
         """
-        if now >= grounds.until or grounds.sandbox is not self._sandbox_seen():
-            return False
-        if grounds.seller_account != self._source.known_seller_account():
-            return False
-        for ground in grounds.grounds:
-            floor = self._invalidations.invalidated_before(ground.name, *ground.also)
-            if floor is not None and ground.imprint.observed_at < floor:
-                return False
-            if not self._observations.still_has(ground.name, ground.imprint, now=now):
-                return False
-        return True
+        rules, credential = question.rules, question.credential
+        try:
+            # 1. A credential that is no good by its very shape is rejected without a look-up.
+            if isinstance(credential, Malformed):
+                return self._conclude(question, credential.reason)
 
-    def repeated(self, grounds: Grounds) -> None:
-        """Take note that the verdict with these grounds was given again."""
-        for _ in grounds.grounds:
-            self._observations.used_again()
+            # 2. A JWT is turned into the player it belongs to; the store alone can say who that is, or refuse it.
+            limits = self._limits(question, permit)
+            claimant = await self._identify(question, credential, limits)
+            if isinstance(claimant, Verdict):
+                return claimant
 
-    def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
-        """Forget what is known about a subject and a game, or about a whole game; return from when on it is so.
+            # 3. The operator's word about a known player comes before the store and costs it nothing.
+            seller = self._source.known_seller_account()
+            if (verdict := self._without_evidence(question, claimant, seller)) is not None:
+                return verdict
 
-        What is being looked up at this moment does not count either.
-        """
-        before = self._clock.now() + _INSTANT
-        if subject is None:
-            name = self._fingerprints.of_game(rules.game_id)
-        else:
-            name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
-        self._invalidations.invalidate(name, before=before)
-        return before
+            # 4. Evidence is recalled, or looked up once for all who ask.
+            result = await self._look_ups.ownership(rules, claimant.subject, limits)
+            evidence = result.evidence
+            if claimant.player is not None and policy.counting_proof(evidence, rules) is None:
+                # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller.
+                seller = await self._look_ups.seller(rules, limits)
+            if (verdict := self._without_evidence(question, claimant, seller)) is not None:
+                return verdict  # the JWT has expired meanwhile, or this is the seller
+
+            # 5. The rules turn the evidence into a decision.
+            basis = result if claimant.identified is None else result.bounded_by(claimant.identified)
+            decision = policy.decide(
+                rules,
+                credential.method,
+                evidence,
+                player=claimant.player,
+                freshness=basis.freshness,
+                sandbox=self._sandbox(),
+            )
+            return Verdict(decision, basis.tier)
+        except NoAnswer as no_answer:
+            return self._conclude(question, no_answer.reason, retry_after=no_answer.retry_after)
 
     async def known_good(self, rules: GameRules, credential: DownloadKey | AppJwt) -> bool:
-        """Whether the store found the credential good, and that may still be of use; asks nobody."""
-        if isinstance(credential, AppJwt):
-            inquiry = self._about_identity(rules, credential)
-        else:
-            inquiry = self._about_ownership(rules, credential)
-        match await self._inquiries.recall(inquiry):
-            case Remembered(observation=Identity() | Evidence(proofs=[_, *_]) as good):
-                return self._clock.now() < inquiry.lifetime(good).usable_until
-            case _:
-                return False
+        """Whether the store found the credential good and that may still be of use; never asks the store."""
+        return await self._look_ups.known_good(rules, credential)
+
+    def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
+        """Forget what is known about a subject and a game, or about a whole game; return from when on it is so."""
+        return self._look_ups.invalidate(rules, subject)
 
     async def close(self) -> None:
-        """Give up what is still being looked up."""
-        await self._inquiries.close()
+        """Give up the look-ups under way."""
+        await self._look_ups.close()
 
-    def _verdict_on(self, question: Question, end: Verdict | NoAnswer) -> Verdict:
-        if isinstance(end, Verdict):
-            return self._marked(end)
-        decision = policy.decide_without_evidence(question.rules, question.credential.method, end.reason)
-        return self._marked(Verdict(decision, CacheTier.NONE, retry_after=end.retry_after))
-
-    def _story(self, question: Question) -> Story:
-        rules = question.rules
-        match question.credential:
-            case Malformed(method, reason):  # step 1
-                return Verdict(policy.decide_without_evidence(rules, method, reason), CacheTier.NONE)
-            case AppJwt() as jwt:
-                return (yield from self._verify_jwt(rules, jwt))
-            case AssertedUser(player_id):
-                return (yield from self._verify_player(rules, _Claimant(Player(player_id), Method.USER)))
-            case DownloadKey() | VerifiedEmail() as subject:
-                found = yield self._about_ownership(rules, subject)  # step 4
-                evidence = _evidence_in(found)
-                decision = policy.decide(rules, subject.method, evidence, freshness=found.freshness)  # step 5
-                return Verdict(decision, found.tier, grounds=self._grounds(found))
-            case _:
-                assert_never(question.credential)
-
-    def _verify_jwt(self, rules: GameRules, jwt: AppJwt) -> Story:
-        found = yield self._about_identity(rules, jwt)  # step 2
-        match found.observation:
-            case Identity() as identity:
-                if identity.only_game not in (None, rules.game_id):
-                    decision = policy.decide_without_evidence(
-                        rules, Method.JWT, Reason.REFUSED_JWT, freshness=found.freshness, sandbox=identity.sandbox
-                    )
-                    return Verdict(decision, found.tier, grounds=self._grounds(found))
-                claimant = _Claimant(identity.player, Method.JWT, identity, found)
-                verdict = yield from self._verify_player(rules, claimant)
-                if identity.expires_at is not None and identity.expires_at <= self._clock.now():
-                    # It may have run out while ownership was looked up; then it speaks for nobody, not even a seller.
-                    decision = policy.decide_without_evidence(
-                        rules, Method.JWT, Reason.EXPIRED_JWT, sandbox=identity.sandbox
-                    )
-                    return Verdict(decision, CacheTier.NONE)
-                return verdict
-            case Refusal(reason=reason, sandbox=sandbox):
-                decision = policy.decide_without_evidence(
-                    rules, Method.JWT, reason, freshness=found.freshness, sandbox=sandbox
-                )
-                return Verdict(decision, found.tier, grounds=self._grounds(found))
-            case Evidence():
-                raise AssertionError("whose a JWT is was answered with evidence of ownership")
-            case _:
-                assert_never(found.observation)
-
-    def _verify_player(self, rules: GameRules, claimant: _Claimant) -> Story:
-        if (verdict := self._operator_override(rules, claimant)) is not None:  # step 3
-            return verdict
-        found = yield self._about_ownership(rules, AssertedUser(claimant.player.id))  # step 4
-        evidence = _evidence_in(found)
-        if policy.counting_proof(evidence, rules) is None:
-            # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller. That
-            # may also have become known while the store was asked.
-            if self._source.known_seller_account() is None:
-                yield self._about_seller(rules)
-            if self._source.known_seller_account() is None:
-                # The seller's key was replaced just now: this may be the player whose key it is.
-                raise SourceUnavailable("the seller's key has changed", retry_after=_RETRY_SOON)
-            if (verdict := self._operator_override(rules, claimant)) is not None:
-                return verdict
-        return self._conclude(rules, claimant, evidence, found)  # step 5
-
-    def _operator_override(self, rules: GameRules, claimant: _Claimant) -> Verdict | None:
-        identity, found = claimant.identity, claimant.found
-        word = policy.operator_override(
-            rules,
-            claimant.player.id,
-            seller_account=self._source.known_seller_account(),
-            press=identity is not None and identity.press,
-        )
-        if word is None:
-            return None
-        decision = policy.decide_without_evidence(
-            rules,
-            claimant.method,
-            word,
-            player=claimant.player,
-            freshness=found.freshness if found else None,
-            sandbox=identity is not None and identity.sandbox,
-        )
-        if found is None:
-            return Verdict(decision, CacheTier.NONE)
-        return Verdict(decision, found.tier, grounds=self._grounds(found))
-
-    def _conclude(self, rules: GameRules, claimant: _Claimant, evidence: Evidence, found: Found) -> Verdict:
-        freshness, tier, grounds = found.freshness, found.tier, self._grounds(found)
-        if claimant.found is not None:
-            freshness = freshness.bounded_by(claimant.found.freshness)
-            tier = _slower(tier, claimant.found.tier)
-            grounds = self._grounds(claimant.found, found)
-        decision = policy.decide(rules, claimant.method, evidence, freshness=freshness, player=claimant.player)
-        return Verdict(decision, tier, grounds=grounds)
-
-    def _grounds(self, *found: Found) -> Grounds | None:
-        grounds = []
-        for one in found:
-            if one.ground is None:
-                return None
-            grounds.append(one.ground)
-        seller_account = self._source.known_seller_account()
-        if seller_account is None:
-            return None
-        until = min(ground.until for ground in grounds)
-        return Grounds(tuple(grounds), until, seller_account, sandbox=self._sandbox_seen())
-
-    def _about_ownership(self, rules: GameRules, subject: Subject) -> Inquiry:
-        name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
-        jitter = policy.jitter_of(name)
-        return Inquiry(
-            name=name,
-            look_up=lambda priority: self._source.look_up(
-                rules.game_id, subject, accept=rules.accept, priority=priority
-            ),
-            lifetime=lambda observation: policy.lifetime_of(observation, rules, jitter=jitter),
-            also=(self._fingerprints.of_game(rules.game_id),),
-        )
-
-    def _about_identity(self, rules: GameRules, jwt: AppJwt) -> Inquiry:
-        return Inquiry(
-            name=self._fingerprints.of_jwt(jwt),
-            look_up=lambda priority: self._source.identify(jwt, priority=priority),
-            lifetime=lambda observation: policy.lifetime_of(observation, rules, jitter=0),
-        )
-
-    def _about_seller(self, rules: GameRules) -> Inquiry:
-        return Inquiry(
-            name=_SELLER,
-            look_up=lambda _: self._source.identify_seller(),
-            lifetime=lambda observation: policy.lifetime_of(observation, rules, jitter=0),
-            shared=False,
-        )
-
-    def _limits(self, question: Question) -> Limits:
+    def _limits(self, question: Question, permit: Permit | None) -> Limits:
         oldest = None if question.max_age is None else (question.asked_at or self._clock.now()) - question.max_age
         give_up_at = self._clock.monotonic() + question.deadline.total_seconds()
-        return Limits(oldest, give_up_at, question.only_if_cached)
+        return Limits(oldest, give_up_at, question.only_if_cached, permit)
 
-    def _marked(self, verdict: Verdict) -> Verdict:
-        caveats = verdict.decision.caveats
-        if Caveat.SANDBOX in caveats or not (self._sandbox or self._sandbox_seen()):
-            return verdict
-        marked = replace(verdict.decision, caveats=(Caveat.SANDBOX, *caveats))
-        return replace(verdict, decision=marked)
+    async def _identify(self, question: Question, credential: Subject | AppJwt, limits: Limits) -> _Claimant | Verdict:
+        """Return who asks, or the verdict on a JWT that is refused."""
+        if isinstance(credential, AssertedUser):
+            return _Claimant(credential, Player(credential.player_id))
+        if not isinstance(credential, AppJwt):
+            return _Claimant(credential)
+        identified = await self._look_ups.identity(question.rules, credential, limits)
+        match identified.observation:
+            case Identity(player=player, only_game=only_game) as identity if only_game in (
+                None,
+                question.rules.game_id,
+            ):
+                return _Claimant(AssertedUser(player.id), player, identity, identified)
+            case Identity():
+                return self._conclude(question, Reason.REFUSED_JWT, result=identified)
+            case Refusal(reason=reason):
+                return self._conclude(question, reason, result=identified)
+            case _:
+                raise AssertionError("whose a JWT is was answered with evidence of ownership")
 
+    def _without_evidence(self, question: Question, claimant: _Claimant, seller: PlayerId | None) -> Verdict | None:
+        """Return the verdict on a claimant that needs no evidence of ownership, if there is one."""
+        player, identity = claimant.player, claimant.identity
+        if player is None:
+            return None
+        if identity is not None and identity.expired(self._clock.now()):
+            # It stands for no player any more, not even for the seller.
+            return self._conclude(question, Reason.EXPIRED_JWT, sandbox=identity.sandbox)
+        press = identity is not None and identity.press
+        override = policy.operator_override(question.rules, player.id, seller_account=seller, press=press)
+        if override is None:
+            return None
+        return self._conclude(question, override, player=player, result=claimant.identified)
 
-def _evidence_in(found: Found) -> Evidence:
-    if not isinstance(found.observation, Evidence):
-        raise AssertionError("a question about ownership was answered with an identity")
-    return found.observation
-
-
-def _slower(one: CacheTier, other: CacheTier) -> CacheTier:
-    """An answer from two observations came from where the slower of them came from."""
-    order = (CacheTier.MEMORY, CacheTier.REDIS, CacheTier.NONE)
-    return max(one, other, key=order.index)
+    def _conclude(
+        self,
+        question: Question,
+        reason: Reason,
+        *,
+        player: Player | None = None,
+        result: Result | None = None,
+        sandbox: bool = False,
+        retry_after: timedelta | None = None,
+    ) -> Verdict:
+        """Return a verdict without evidence of ownership; `result` is the identity that it rests on, if any."""
+        decision = policy.decide_without_evidence(
+            question.rules,
+            question.credential.method,
+            reason,
+            player=player,
+            freshness=None if result is None else result.freshness,
+            sandbox=sandbox or (result is not None and result.observation.sandbox) or self._sandbox(),
+        )
+        return Verdict(decision, CacheTier.NONE if result is None else result.tier, retry_after)

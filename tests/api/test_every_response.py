@@ -1,6 +1,4 @@
-"""Rules for every response, and the port of each endpoint."""
-
-from typing import Any
+"""What holds for every response, and where each endpoint is to be found."""
 
 import httpx
 import pytest
@@ -14,7 +12,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest.fixture
 def gateway(shared: Asker) -> Asker:
     """The gateway of this module, with one listener."""
-    shared.gateway.asgi.operations_port = None
     return shared
 
 
@@ -40,7 +37,7 @@ async def send(gateway: Asker, method: str, path: str, headers: dict[str, str] |
 
 @pytest.mark.parametrize(("method", "path", "status"), EVERYTHING)
 async def test_every_response_names_its_request(gateway: Asker, method: str, path: str, status: int) -> None:
-    """The caller's own request id comes back in every response."""
+    """The caller's own id comes back, from wherever the answer is."""
     response = await send(gateway, method, path, {"x-request-id": "match-7"})
 
     assert (response.status_code, response.headers["x-request-id"]) == (status, "match-7")
@@ -48,7 +45,7 @@ async def test_every_response_names_its_request(gateway: Asker, method: str, pat
 
 @pytest.mark.parametrize(("method", "path", "status"), EVERYTHING)
 async def test_no_response_may_be_stored(gateway: Asker, method: str, path: str, status: int) -> None:
-    """No proxy or cache on the way may repeat an answer or a problem."""
+    """Neither answers nor problems are repeated by whatever stands between."""
     response = await send(gateway, method, path)
 
     assert response.headers.get_list("cache-control") == ["no-store"]
@@ -59,7 +56,7 @@ async def test_no_response_may_be_stored(gateway: Asker, method: str, path: str,
     ["", "a" * 129, "with space", "\xdcn\xefcode", 'quote"', "line\x0bbreak", "<script>", "a;b", "{}"],
 )
 async def test_unsafe_request_id_is_replaced(gateway: Asker, request_id: str) -> None:
-    """A request id that could break a header or a log line is not repeated."""
+    """What could break a header or a log line is not repeated."""
     response = await gateway.http.get("/livez", headers=[(b"x-request-id", request_id.encode("latin-1"))])
 
     assert ULID.fullmatch(response.headers["x-request-id"])
@@ -67,7 +64,7 @@ async def test_unsafe_request_id_is_replaced(gateway: Asker, request_id: str) ->
 
 @pytest.mark.parametrize("request_id", ["a" * 128, "0", "a.b_c:d/e+f=g@h~i-j"])
 async def test_safe_request_id_is_taken_over(gateway: Asker, request_id: str) -> None:
-    """A request id may have up to 128 safe characters."""
+    """Up to 128 characters that need no care."""
     response = await send(gateway, "GET", "/livez", {"x-request-id": request_id})
 
     assert response.headers["x-request-id"] == request_id
@@ -81,40 +78,7 @@ async def test_requests_without_an_id_get_different_ones(gateway: Asker) -> None
 
 
 async def test_problem_and_header_name_the_same_request(gateway: Asker) -> None:
-    """A caller that keeps only the body can name the request too."""
+    """Whoever reads only the body can name the request too."""
     response = await send(gateway, "GET", "/nothing")
 
     assert response.json()["request_id"] == response.headers["x-request-id"]
-
-
-OPERATIONS = ["/livez", "/readyz", "/metrics", "/version"]
-SPELLINGS = [spelling for path in OPERATIONS for spelling in (path, f"{path}/", f"/{path}", f"{path}//")]
-
-
-@pytest.mark.parametrize("path", SPELLINGS)
-async def test_operations_can_be_kept_from_the_port_of_questions(gateway: Asker, path: str) -> None:
-    """With a listener of their own, operations are not found on the other, in any spelling of the path."""
-    gateway.gateway.asgi.operations_port = 9090
-
-    here = await on_port(gateway, 80, "GET", path)
-    there = await on_port(gateway, 9090, "GET", path)
-
-    assert (here.status_code, there.status_code) == (404, 200)
-    assert here.json()["code"] == "unknown_route"
-
-
-@pytest.mark.parametrize("path", ["/verify/jwt", "/openapi.json", "/sandbox/", "/nothing"])
-async def test_port_of_operations_answers_no_questions(gateway: Asker, path: str) -> None:
-    """A scraper with access to the operations port cannot ask questions."""
-    gateway.gateway.asgi.operations_port = 9090
-
-    response = await on_port(gateway, 9090, "POST" if path.startswith("/verify") else "GET", path)
-
-    assert response.status_code == 404
-
-
-async def on_port(gateway: Asker, port: int, method: str, path: str) -> httpx.Response:
-    """Send a request that came in on a port."""
-    app: Any = gateway.gateway.asgi
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=f"http://gateway:{port}") as http:
-        return await http.send(httpx.Request(method, f"http://gateway:{port}{path}", json={"game": 3, "jwt": ""}))

@@ -106,7 +106,7 @@ async def test_answer_that_came_too_late_is_there_for_the_next_question(gateway:
     await clock.advance(timedelta(milliseconds=50))
     assert (await asking).status_code == 503
     again = asyncio.create_task(gateway.key(NEW_KEY))
-    await until(lambda: gateway.gateway.asgi.in_flight() == 1)
+    await until(lambda: gateway.gateway.http.in_flight == 1)
 
     await clock.advance(timedelta(milliseconds=450))
 

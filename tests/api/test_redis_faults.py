@@ -107,7 +107,7 @@ async def test_hundred_questions_through_a_dying_redis_are_all_answered(tmp_path
     async with with_redis(tmp_path, own_redis.url) as gateway:
         await all_answers(gateway)
         asking = [asyncio.create_task(gateway.key(seed.OWNER_KEY, max_age=0)) for _ in range(100)]
-        await until(lambda: gateway.gateway.asgi.in_flight() > 10)
+        await until(lambda: gateway.gateway.http.in_flight > 10)
 
         own_redis.kill()
 

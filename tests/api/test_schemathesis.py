@@ -11,21 +11,23 @@ import schemathesis
 from hypothesis import settings
 from schemathesis.python.asgi import shutdown_lifespans
 
+from service.http.connection import Bounds, Refusal, Request
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, LogLines, caller_lines, opened, settings_from
+from tests.reliability.wrapping import reply_of
 
 TOKEN: Final = "ogw_token-of-the-schema-reader-00000000"
 
 
 class OpenedByLifespan:
-    """An application that opens a gateway when its server starts it, in the server's own event loop, and closes it."""
+    """An ASGI application in front of a gateway, which is opened and closed with the lifespan, in the same loop."""
 
     def __init__(self) -> None:
-        self._app: Any = None
+        self._application: Any = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
+            await self._answer(scope, receive, send)
             return
         async with AsyncExitStack() as stack:
             await receive()
@@ -34,10 +36,24 @@ class OpenedByLifespan:
             gateway = await stack.enter_async_context(
                 opened(settings_from(Path(directory), toml), clock=FakeClock(), log=LogLines(), level="error")
             )
-            self._app = gateway.gateway.asgi
+            self._application = gateway.gateway.http.application
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer as a connection does, within its bounds."""
+        body = (await receive()).get("body", b"")
+        target = scope.get("raw_path", scope["path"].encode()) + b"?" + scope["query_string"]
+        request = Request(method=scope["method"].encode(), target=target, headers=dict(scope["headers"]), body=body)
+        if len(body) > Bounds().body_bytes:
+            reply = self._application.refuse(Refusal(413))
+        else:
+            reply = await reply_of(self._application, request)
+        headers = {**reply.headers, "content-type": reply.media_type}
+        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": reply.status, "headers": pairs})
+        await send({"type": "http.response.body", "body": reply.body})
 
 
 # A list that is far too long is refused as a body that is too large.

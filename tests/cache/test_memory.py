@@ -1,16 +1,13 @@
 """The first tier stays within its bounds, and the newest observation wins."""
 
 import tracemalloc
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from service.assembly.cache import bytes_for_answers
 from service.cache.memory import MemoryTier
 from service.ownership import Evidence, Fingerprint, Observation
 from service.settings import Settings
-from service.verification.interfaces import Imprint
 from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, kept, name_of, no, refusal, yes
 from tests.clock import START, FakeClock
 
@@ -19,15 +16,6 @@ def seen(memory: MemoryTier, name: Fingerprint) -> Observation | None:
     """Return what is remembered under that name."""
     remembered = memory.peek(name)
     return None if remembered is None else remembered.observation
-
-
-def imprint_of(memory: MemoryTier, observation: Evidence) -> Imprint:
-    """Put it, and return its imprint."""
-    memory.put(NAME, kept(observation))
-    remembered = memory.peek(NAME)
-    assert remembered is not None
-    assert remembered.imprint is not None
-    return remembered.imprint
 
 
 def test_what_was_put_is_remembered(memory: MemoryTier) -> None:
@@ -219,7 +207,7 @@ def test_the_default_bounds_fit_each_other(clock: FakeClock) -> None:
     """A hundredth of the memory that is there by default holds about a hundredth of the entries there may be."""
     settings = Settings(secret=None)
     entries = settings.cache.max_entries // 100
-    max_bytes = (settings.cache.max_mebibytes * 1024 * 1024 - bytes_for_answers(settings)) // 100
+    max_bytes = settings.cache.max_mebibytes * 1024 * 1024 // 100
     memory = MemoryTier(max_entries=entries, max_bytes=max_bytes, clock=clock)
 
     for number in range(entries):
@@ -227,68 +215,3 @@ def test_the_default_bounds_fit_each_other(clock: FakeClock) -> None:
         memory.put(name_of(entries + number), kept(no()))
 
     assert 0.95 * entries < memory.entries <= entries
-
-
-def test_what_is_remembered_still_holds_for_its_imprint(memory: MemoryTier, clock: FakeClock) -> None:
-    """Up to the moment from which it may no longer be used, and not from then on."""
-    imprint = imprint_of(memory, yes())
-
-    held = memory.still_has(NAME, imprint, now=START + DAY - SECOND)
-
-    assert (held, memory.still_has(NAME, imprint, now=START + DAY)) == (True, False)
-
-
-@pytest.mark.parametrize("other", [yes(id=2), no(), refusal(), yes(START + SECOND)])
-def test_an_imprint_is_that_of_one_observation(memory: MemoryTier, other: Observation) -> None:
-    """It does not hold for what was put in its place, though that may have been made at the same instant."""
-    imprint = imprint_of(memory, yes(id=1))
-    memory.put(NAME, kept(other))
-
-    assert not memory.still_has(NAME, imprint, now=START + SECOND)
-
-
-def test_an_imprint_is_that_of_one_lifetime(memory: MemoryTier) -> None:
-    """The same observation kept for longer is not what left it: its imprint would be wrong about that."""
-    imprint = imprint_of(memory, yes())
-    memory.put(NAME, kept(yes(), 2 * DAY))
-
-    assert not memory.still_has(NAME, imprint, now=START)
-
-
-def test_an_imprint_holds_for_one_name(memory: MemoryTier) -> None:
-    """Of others nothing is known."""
-    assert not memory.still_has(OTHER_NAME, imprint_of(memory, yes()), now=START)
-
-
-def test_an_imprint_of_the_future_does_not_hold(memory: MemoryTier) -> None:
-    """After the clock was set back by more than a minute, no more than the observation itself."""
-    imprint = imprint_of(memory, yes())
-
-    held = [memory.still_has(NAME, imprint, now=START - seconds * SECOND) for seconds in (60, 61)]
-
-    assert held == [True, False]
-
-
-def test_what_was_forgotten_holds_again_when_it_is_back(clock: FakeClock) -> None:
-    """Redis gave it again, the same to the microsecond: so the same may be answered from it."""
-    memory = MemoryTier(max_entries=2, max_bytes=1_000_000, clock=clock)
-    imprint = imprint_of(memory, yes())
-    memory.put(OTHER_NAME, kept(yes()))
-    forgotten = memory.still_has(NAME, imprint, now=START)
-
-    memory.put(NAME, kept(yes()))
-
-    assert (forgotten, memory.still_has(NAME, imprint, now=START)) == (False, True)
-
-
-@pytest.mark.parametrize("of", [yes, no])
-def test_an_imprint_that_holds_is_a_use(of: Callable[[], Evidence], clock: FakeClock) -> None:
-    """What is answered again and again does not make room for what is asked once."""
-    memory = MemoryTier(max_entries=8, max_bytes=1_000_000, clock=clock)
-    imprint = imprint_of(memory, of())
-
-    for number in range(1000, 1010):
-        memory.put(name_of(number), kept(of()))
-        memory.still_has(NAME, imprint, now=START)
-
-    assert seen(memory, NAME) == of()

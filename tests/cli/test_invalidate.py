@@ -11,10 +11,10 @@ from click.testing import Result
 
 from service.cli.exits import Exit
 from service.sandbox import seed
+from service.sandbox.sandbox_server import SandboxServer
 from tests.cli.terminals import Terminal, run, run_beside
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, caller_lines, opened, settings_from
-from tests.process.serving import UNBOUNDED, reply, served
 
 ADMIN: Final = "ogw_admin-of-everything"
 LOBBY: Final = "ogw_lobby-that-may-only-ask"
@@ -43,10 +43,8 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Asker]:
 
 async def invalidate(asker: Asker, *arguments: str, **how: Any) -> Result:
     """Run the command against this gateway."""
-    async with served(asker.gateway.asgi, UNBOUNDED) as gateway:
-        return await run_beside(
-            "invalidate", "--game", "3", "--url", f"http://127.0.0.1:{gateway.port}", *arguments, **how
-        )
+    url = str(asker.http.base_url)
+    return await run_beside("invalidate", "--game", "3", "--url", url, *arguments, **how)
 
 
 def token_file(directory: Path, content: bytes) -> str:
@@ -79,7 +77,7 @@ async def test_everybody_is_forgotten(gateway: Asker) -> None:
 
 @pytest.mark.parametrize(("subject", "credential"), [("download_key", seed.OWNER_KEY), ("email", seed.BUYER_EMAIL)])
 async def test_what_is_secret_is_read_from_standard_input(gateway: Asker, subject: str, credential: str) -> None:
-    """A credential is read from standard input: other users of the machine can read the command line."""
+    """The command line is seen by everybody on the machine."""
     ask = gateway.key if subject == "download_key" else gateway.email
     await ask(credential)
 
@@ -119,7 +117,7 @@ async def test_others_are_refused(guarded: Asker, tmp_path: Path, token: str | N
 
 
 async def test_an_unknown_game_is_a_no(gateway: Asker) -> None:
-    """An unknown game is a no, with the answer of HTTP."""
+    """Nothing there could be forgotten."""
     result = await invalidate(gateway, "--all", "--game", "no-such-game")
 
     assert (result.exit_code, json.loads(result.stdout)["status"]) == (Exit.NO, 404)
@@ -153,7 +151,7 @@ async def test_a_gateway_that_does_not_answer_now(guarded: Asker, tmp_path: Path
 
 
 async def test_nobody_there() -> None:
-    """An address without an answer is named in the error."""
+    """It says where nobody was."""
     result = await run_beside("invalidate", "--game", "3", "--all", "--url", "http://127.0.0.1:1")
 
     assert result.exit_code == Exit.UNKNOWN
@@ -162,13 +160,15 @@ async def test_nobody_there() -> None:
 
 @pytest.mark.parametrize("answer", [b"<html>hello</html>", b"\xff\xfe", b'{"status": "ok"}'])
 async def test_somebody_else_there(answer: bytes) -> None:
-    """An answer that is not a gateway's is an error that does not repeat it."""
+    """What answers in another way is no gateway, and what it says is not repeated."""
 
     async def elsewhere(_scope: Any, _receive: Any, send: Any) -> None:
-        await reply(send, 200, answer)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": answer})
 
-    async with served(elsewhere, UNBOUNDED) as stranger:
-        result = await run_beside("invalidate", "--game", "3", "--all", "--url", f"http://127.0.0.1:{stranger.port}")
+    stranger: Any = elsewhere
+    async with SandboxServer(stranger) as server:
+        result = await run_beside("invalidate", "--game", "3", "--all", "--url", server.base_url)
 
     assert result.exit_code == Exit.UNKNOWN
     assert (result.stdout, result.stderr) == ("", "error: what answers there is no gateway\n")
@@ -177,22 +177,12 @@ async def test_somebody_else_there(answer: bytes) -> None:
 async def test_a_unix_socket(gateway: Asker, tmp_path: Path) -> None:
     """As the sidecar has it."""
     path = tmp_path / "gateway.sock"
-    async with served(gateway.gateway.asgi, UNBOUNDED) as server:
-
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            there, back = await asyncio.open_connection("127.0.0.1", server.port)
-            await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
-
-        async with await asyncio.start_unix_server(connected, path):
-            result = await run_beside("invalidate", "--game", "3", "--all", "--url", f"unix:{path}")
+    loop = asyncio.get_running_loop()
+    async with await loop.create_unix_server(gateway.gateway.http.protocol, path):
+        result = await run_beside("invalidate", "--game", "3", "--all", "--url", f"unix:{path}")
+        await gateway.gateway.http.stop(within_seconds=0)
 
     assert result.exit_code == Exit.OK
-
-
-async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    while data := await source.read(65_536):
-        sink.write(data)
-    sink.close()
 
 
 @pytest.mark.parametrize(
@@ -232,7 +222,7 @@ def test_an_address_that_is_none(url: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two words", "schlüssel".encode(), b"ogw_a\x00b", b"\xff\xfe"])
 def test_a_token_file_without_a_token(tmp_path: Path, content: bytes) -> None:
-    """The contents of a bad token file are not repeated: they may be another secret, named by mistake."""
+    """What it holds is not repeated: it may be another secret, named by mistake."""
     result = run("invalidate", "--game", "3", "--all", "--token-file", token_file(tmp_path, content))
 
     assert result.exit_code == Exit.USAGE

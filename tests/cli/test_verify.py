@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from service.api.answer_bodies import Answer
+from service.api.answers import Answer
 from service.cli import main
 from service.cli.exits import Exit
 from service.sandbox import seed

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from service.ownership import Fingerprint, Observation
 from service.verification.interfaces import Clock
+from service.verification.lookup import LookUps
 from service.verification.question import Question
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
@@ -38,7 +39,7 @@ async def test_nobody_gets_older_evidence_than_they_accept() -> None:
     clock = FakeClock()
     source = ScriptedSource(clock)
     source.owns(GAME, KEY, KEY_PROOF)
-    verification = Verification(
+    look_ups = LookUps(
         source=source,
         observations=PlainCache(clock),
         budget=ObedientBudget(),
@@ -47,8 +48,8 @@ async def test_nobody_gets_older_evidence_than_they_accept() -> None:
         clock=clock,
         lease=OtherReplica(clock),
         invalidations=PlainInvalidations(),
-        sandbox=False,
     )
+    verification = Verification(look_ups=look_ups, source=source, clock=clock, sandbox=lambda: False)
     asked_at = clock.now()
     questions = [Question(RULES, KEY, 10 * SECOND, max_age) for max_age in (None, NO_TIME)]
     tasks = [asyncio.ensure_future(verification.verify(question)) for question in questions]

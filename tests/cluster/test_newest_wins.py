@@ -32,6 +32,7 @@ from service.errors import SourceUnavailable
 from service.ownership import Fingerprint, Observation, Outcome
 from service.redis.connect import MAX_CONNECTIONS
 from service.verification.interfaces import Clock
+from service.verification.lookup import LookUps
 from service.verification.question import Question, Verdict
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
@@ -85,7 +86,7 @@ class Replica:
             patience=timedelta(seconds=5),
             joined=_ignored,
         )
-        self.verification = Verification(
+        look_ups = LookUps(
             source=source,
             observations=self.store,
             budget=ObedientBudget(),
@@ -94,8 +95,8 @@ class Replica:
             clock=clock,
             lease=self.claims,
             invalidations=self.floors,
-            sandbox=False,
         )
+        self.verification = Verification(look_ups=look_ups, source=source, clock=clock, sandbox=lambda: False)
 
     def _overruled(self, name: Fingerprint, since: datetime) -> None:
         self.floors.invalidate(name, before=since)

@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-import msgspec
-
 from service.errors import NoAnswer
 from service.ownership import (
     AppJwt,
@@ -27,7 +25,7 @@ from service.ownership import (
     Refusal,
     Subject,
 )
-from service.verification.interfaces import Clock, Imprint, Priority, Remembered, Unread
+from service.verification.interfaces import Clock, Priority, Remembered
 
 _MIDDLE: Final = b"\x80\0\0\0"
 """Names that start like this are staggered by nothing: an hour is an hour."""
@@ -135,10 +133,6 @@ class _Kept(NamedTuple):
     keep_until: datetime
 
 
-def _imprint(kept: _Kept) -> Imprint:
-    return Imprint(msgspec.msgpack.encode(kept.observation), kept.observation.observed_at, kept.keep_until)
-
-
 class PlainCache:
     """Two dictionaries: `memory`, which can be peeked at, and `redis`, which can only be waited for.
 
@@ -150,31 +144,17 @@ class PlainCache:
         self._memory: dict[Fingerprint, _Kept] = {}
         self._redis: dict[Fingerprint, _Kept] = {}
 
-    def peek(self, name: Fingerprint, *, again: bool = False) -> Remembered | None:  # noqa: ARG002 - counts nothing
+    async def get(self, name: Fingerprint) -> Remembered | None:
+        """Return what either has; only Redis takes a turn of the event loop."""
+        remembered = self.peek(name)
+        if remembered is not None:
+            return remembered
+        await asyncio.sleep(0)
+        return self._usable(self._redis.get(name), CacheTier.REDIS)
+
+    def peek(self, name: Fingerprint) -> Remembered | None:
         """Return what memory has."""
         return self._usable(self._memory.get(name), CacheTier.MEMORY)
-
-    def still_has(self, name: Fingerprint, imprint: Imprint, *, now: datetime) -> bool:
-        """Whether memory has that very one."""
-        found = self._memory.get(name)
-        return found is not None and _imprint(found) == imprint and now < found.keep_until
-
-    def used_again(self) -> None:
-        """Count nothing."""
-
-    async def get(self, name: Fingerprint) -> Remembered | None:
-        """Return what either has."""
-        return self.peek(name) or self.take_over(name, await self.read_shared(name))
-
-    def read_shared(self, name: Fingerprint) -> asyncio.Future[Unread]:
-        """Read what Redis has."""
-        reading: asyncio.Future[Unread] = asyncio.get_running_loop().create_future()
-        reading.set_result(self._redis.get(name))
-        return reading
-
-    def take_over(self, name: Fingerprint, unread: Unread) -> Remembered | None:  # noqa: ARG002 - as the interface has it
-        """Return it."""
-        return self._usable(unread, CacheTier.REDIS)
 
     def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
         """Keep the newer one in both."""
@@ -191,7 +171,7 @@ class PlainCache:
     def _usable(self, found: _Kept | None, tier: CacheTier) -> Remembered | None:
         if found is None or self._clock.now() >= found.keep_until:
             return None
-        return Remembered(found.observation, tier, _imprint(found) if tier is CacheTier.MEMORY else None)
+        return Remembered(found.observation, tier)
 
 
 class ObedientBudget:

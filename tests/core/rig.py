@@ -22,6 +22,7 @@ from service.ownership import (
     VerifiedEmail,
 )
 from service.verification.interfaces import Invalidations, NoLease, Priority
+from service.verification.lookup import LookUps
 from service.verification.policy import GameRules
 from service.verification.question import Question, Verdict
 from service.verification.singleflight import SingleFlight
@@ -62,7 +63,7 @@ class Rig:
         self.crashes: list[BaseException] = []
         flights: SingleFlight[Observation] = SingleFlight(joined=self._count_joined, crashed=self.crashes.append)
         self.invalidations = invalidations or PlainInvalidations()
-        self.verification = Verification(
+        look_ups = LookUps(
             source=self.source,
             observations=self.observations,
             budget=self.budget,
@@ -71,7 +72,9 @@ class Rig:
             clock=self.clock,
             lease=NoLease(),
             invalidations=self.invalidations,
-            sandbox=sandbox,
+        )
+        self.verification = Verification(
+            look_ups=look_ups, source=self.source, clock=self.clock, sandbox=lambda: sandbox
         )
 
     @property

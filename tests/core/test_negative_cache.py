@@ -22,132 +22,132 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def memo(clock: FakeClock) -> NegativeCache:
-    """A memo with room for two."""
+def failures(clock: FakeClock) -> NegativeCache:
+    """A cache with room for two."""
     return NegativeCache(clock=clock, most=2)
 
 
-def recalled(memo: NegativeCache, name: Fingerprint = NAME) -> NoAnswer:
+def recalled(failures: NegativeCache, name: Fingerprint = NAME) -> NoAnswer:
     """Return what is recalled; something must be."""
-    silence = memo.recall(name)
-    assert silence is not None
-    return silence
+    failure = failures.get(name)
+    assert failure is not None
+    return failure
 
 
-def test_nothing_is_recalled_at_first(memo: NegativeCache) -> None:
+def test_nothing_is_recalled_at_first(failures: NegativeCache) -> None:
     """Every question may be asked once."""
-    assert memo.recall(NAME) is None
+    assert failures.get(NAME) is None
 
 
-def test_each_failure_in_a_row_is_remembered_longer(clock: FakeClock, memo: NegativeCache) -> None:
+def test_each_failure_in_a_row_is_remembered_longer(clock: FakeClock, failures: NegativeCache) -> None:
     """One, two, four and then five seconds, to the instant."""
     lengths = []
     for _ in range(6):
-        memo.remember(NAME, SourceUnavailable())
-        length = recalled(memo).retry_after
+        failures.put(NAME, SourceUnavailable())
+        length = recalled(failures).retry_after
         assert length is not None
         lengths.append(length / SECOND)
         clock.jump(length - INSTANT)
-        assert memo.recall(NAME) is not None
+        assert failures.get(NAME) is not None
         clock.jump(INSTANT)
-        assert memo.recall(NAME) is None
+        assert failures.get(NAME) is None
 
     assert lengths == [1, 2, 4, 5, 5, 5]
 
 
-def test_an_answer_ends_the_row(memo: NegativeCache) -> None:
+def test_an_answer_ends_the_row(failures: NegativeCache) -> None:
     """Nothing is recalled, and the next failure is a first one."""
-    memo.remember(NAME, SourceUnavailable())
-    memo.remember(NAME, SourceUnavailable())
-    memo.forget(NAME)
-    forgotten = memo.recall(NAME)
-    memo.remember(NAME, SourceUnavailable())
+    failures.put(NAME, SourceUnavailable())
+    failures.put(NAME, SourceUnavailable())
+    failures.remove(NAME)
+    forgotten = failures.get(NAME)
+    failures.put(NAME, SourceUnavailable())
 
-    assert (forgotten, recalled(memo).retry_after) == (None, SECOND)
+    assert (forgotten, recalled(failures).retry_after) == (None, SECOND)
 
 
-def test_an_answer_to_what_never_failed_changes_nothing(memo: NegativeCache) -> None:
+def test_an_answer_to_what_never_failed_changes_nothing(failures: NegativeCache) -> None:
     """Most answers are such."""
-    memo.forget(NAME)
+    failures.remove(NAME)
 
-    assert memo.recall(NAME) is None
+    assert failures.get(NAME) is None
 
 
 @pytest.mark.parametrize("kind", [SourceUnavailable, SourceRateLimited, GameNotAccessible])
-def test_the_same_silence_is_recalled(memo: NegativeCache, kind: type[NoAnswer]) -> None:
+def test_the_same_silence_is_recalled(failures: NegativeCache, kind: type[NoAnswer]) -> None:
     """In kind and in words."""
-    memo.remember(NAME, kind("the store said so"))
+    failures.put(NAME, kind("the store said so"))
 
-    silence = recalled(memo)
+    failure = recalled(failures)
 
-    assert (type(silence), silence.detail) == (kind, "the store said so")
+    assert (type(failure), failure.detail) == (kind, "the store said so")
 
 
-def test_the_time_left_is_told(clock: FakeClock, memo: NegativeCache) -> None:
+def test_the_time_left_is_told(clock: FakeClock, failures: NegativeCache) -> None:
     """It is when the next try makes sense."""
-    memo.remember(NAME, SourceUnavailable())
+    failures.put(NAME, SourceUnavailable())
     clock.jump(SECOND / 4)
 
-    assert recalled(memo).retry_after == 0.75 * SECOND
+    assert recalled(failures).retry_after == 0.75 * SECOND
 
 
-def test_a_longer_time_that_the_store_named_is_kept(memo: NegativeCache) -> None:
+def test_a_longer_time_that_the_store_named_is_kept(failures: NegativeCache) -> None:
     """Asking earlier makes no sense."""
-    memo.remember(NAME, SourceRateLimited(retry_after=9 * SECOND))
+    failures.put(NAME, SourceRateLimited(retry_after=9 * SECOND))
 
-    assert recalled(memo).retry_after == 9 * SECOND
+    assert recalled(failures).retry_after == 9 * SECOND
 
 
-def test_the_time_that_the_store_named_passes_too(clock: FakeClock, memo: NegativeCache) -> None:
+def test_the_time_that_the_store_named_passes_too(clock: FakeClock, failures: NegativeCache) -> None:
     """Whoever hears of it later waits until the same moment, not longer."""
-    memo.remember(NAME, SourceRateLimited(retry_after=9 * SECOND))
+    failures.put(NAME, SourceRateLimited(retry_after=9 * SECOND))
     clock.jump(SECOND / 4)
 
-    assert recalled(memo).retry_after == 8.75 * SECOND
+    assert recalled(failures).retry_after == 8.75 * SECOND
 
 
-def test_a_shorter_time_that_the_store_named_is_not(memo: NegativeCache) -> None:
-    """Before, the memo would only repeat itself."""
-    memo.remember(NAME, SourceRateLimited(retry_after=SECOND / 2))
+def test_a_shorter_time_that_the_store_named_is_not(failures: NegativeCache) -> None:
+    """Before, the failures would only repeat itself."""
+    failures.put(NAME, SourceRateLimited(retry_after=SECOND / 2))
 
-    assert recalled(memo).retry_after == SECOND
+    assert recalled(failures).retry_after == SECOND
 
 
-def test_each_recall_is_a_new_exception_without_a_past(memo: NegativeCache) -> None:
+def test_each_recall_is_a_new_exception_without_a_past(failures: NegativeCache) -> None:
     """Raising one object again and again would grow its traceback without end, and keep alive all that it refers to."""
     with pytest.raises(SourceUnavailable) as failure:
         raise SourceUnavailable
-    memo.remember(NAME, failure.value)
+    failures.put(NAME, failure.value)
 
-    first, second = recalled(memo), recalled(memo)
+    first, second = recalled(failures), recalled(failures)
 
-    assert len({id(silence) for silence in (failure.value, first, second)}) == 3
+    assert len({id(failure) for failure in (failure.value, first, second)}) == 3
     assert (first.__traceback__, first.__context__, first.__cause__) == (None, None, None)
 
 
-def test_setting_the_wall_clock_back_changes_nothing(clock: FakeClock, memo: NegativeCache) -> None:
+def test_setting_the_wall_clock_back_changes_nothing(clock: FakeClock, failures: NegativeCache) -> None:
     """A question would be left alone for hours."""
-    memo.remember(NAME, SourceUnavailable())
+    failures.put(NAME, SourceUnavailable())
     clock.jump(SECOND)
     clock.set_back(3600 * SECOND)
 
-    assert memo.recall(NAME) is None
+    assert failures.get(NAME) is None
 
 
-def test_questions_do_not_touch_each_other(memo: NegativeCache) -> None:
+def test_questions_do_not_touch_each_other(failures: NegativeCache) -> None:
     """Each has its own row."""
-    memo.remember(NAME, SourceUnavailable())
-    memo.remember(NAME, SourceUnavailable())
-    memo.remember(OTHER, SourceUnavailable())
+    failures.put(NAME, SourceUnavailable())
+    failures.put(NAME, SourceUnavailable())
+    failures.put(OTHER, SourceUnavailable())
 
-    assert (recalled(memo, NAME).retry_after, recalled(memo, OTHER).retry_after) == (2 * SECOND, SECOND)
+    assert (recalled(failures, NAME).retry_after, recalled(failures, OTHER).retry_after) == (2 * SECOND, SECOND)
 
 
-def test_it_holds_no_more_than_it_may(memo: NegativeCache) -> None:
+def test_it_holds_no_more_than_it_may(failures: NegativeCache) -> None:
     """The one that failed longest ago makes room."""
-    memo.remember(NAME, SourceUnavailable())
-    memo.remember(OTHER, SourceUnavailable())
-    memo.remember(NAME, SourceUnavailable())
-    memo.remember(Fingerprint(b"a third"), SourceUnavailable())
+    failures.put(NAME, SourceUnavailable())
+    failures.put(OTHER, SourceUnavailable())
+    failures.put(NAME, SourceUnavailable())
+    failures.put(Fingerprint(b"a third"), SourceUnavailable())
 
-    assert (memo.recall(NAME) is None, memo.recall(OTHER) is None) == (False, True)
+    assert (failures.get(NAME) is None, failures.get(OTHER) is None) == (False, True)

@@ -1,4 +1,4 @@
-"""What keeps a crowd from the store: the failure memo, the budget, and one look-up for equal questions."""
+"""What keeps a crowd from the store: the negative cache, the budget, and one look-up for equal questions."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from tests.core.rig import (
     Rig,
 )
 
-# The failure memo
+# The negative cache
 
 
 async def test_a_question_without_an_answer_is_left_alone_for_longer_each_time(rig: Rig) -> None:
@@ -64,7 +64,7 @@ async def test_an_answer_ends_the_row_of_failures(rig: Rig) -> None:
 
 
 async def test_other_questions_are_not_held_up(rig: Rig) -> None:
-    """Each has its own memo."""
+    """Each fails by itself."""
     rig.source.failing = SourceUnavailable()
     await rig.ask(KEY)
     rig.source.failing = None
@@ -72,7 +72,7 @@ async def test_other_questions_are_not_held_up(rig: Rig) -> None:
     assert (await rig.ask(EMAIL)).decision.outcome is Outcome.NOT_OWNED
 
 
-async def test_even_a_max_age_of_zero_waits_for_the_memo(rig: Rig) -> None:
+async def test_even_a_max_age_of_zero_waits_after_a_failure(rig: Rig) -> None:
     """A crowd that insists would hit a broken store all the same."""
     rig.source.failing = SourceUnavailable()
     await rig.ask(KEY)

@@ -141,6 +141,26 @@ async def test_a_seller_who_became_known_meanwhile_is_let_in(rig: Rig) -> None:
     assert rig.calls == [foreground(AssertedUser(SELLER))]
 
 
+@pytest.mark.parametrize("credential", [AssertedUser(SELLER), JWT])
+async def test_a_seller_with_a_key_who_became_known_meanwhile_is_an_owner(rig: Rig, credential: Credential) -> None:
+    """The proof is at hand, and says more than the account: it is shown, with its age."""
+    rig.source.belongs(JWT, Player(SELLER))
+    rig.source.owns(GAME, AssertedUser(SELLER), KEY_PROOF)
+    await rig.ask(JWT, rules(ban_user_ids=frozenset({SELLER})))
+    rig.source.seller = None
+    rig.source.takes = 2 * SECOND
+    task = rig.asking(credential)
+    await rig.clock.advance(SECOND)
+    rig.source.seller = SELLER
+
+    await rig.clock.advance(SECOND)
+    meanwhile = task.result().decision
+    later = (await rig.ask(credential)).decision
+
+    assert (meanwhile.reason, meanwhile.proof, meanwhile.observed_at) == (Reason.DOWNLOAD_KEY, KEY_PROOF, START)
+    assert later.reason is Reason.SELLER_ACCOUNT
+
+
 async def test_a_no_is_unknown_while_the_sellers_key_changes(rig: Rig) -> None:
     """It might be the player whose key is the new one."""
     rig.source.seller = None

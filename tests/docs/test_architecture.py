@@ -34,3 +34,21 @@ def test_every_module_that_is_named_is_there() -> None:
 
 def _module(name: str) -> bool:
     return (ROOT / "service" / f"{name}.py").is_file()
+
+
+def test_the_file_to_read_first_is_short() -> None:
+    """A newcomer reads it at one sitting, so it has at most 200 lines."""
+    assert len(text_of("service/verification/verify.py").splitlines()) <= 200
+
+
+def test_steps_of_a_question_stand_in_order() -> None:
+    """Numbered once above, and once, with the same words, where they are taken: all in one function."""
+    source = text_of("service/verification/verify.py")
+    docstring, code = source.split('"""', 2)[1:]
+
+    told = re.findall(r"^(\d)\. (.+)$", docstring, re.MULTILINE)
+    taken = re.findall(r"^ {12}# (\d)\. (.+)$", code, re.MULTILINE)
+
+    assert [number for number, _ in taken] == ["1", "2", "3", "4", "5"]
+    assert [number for number, _ in told] == [number for number, _ in taken]
+    assert all(above.startswith(here.removesuffix(".")) for (_, above), (_, here) in zip(told, taken, strict=True))

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from msgspec import Struct
 
-from service.api.answer_bodies import Answer, NoAnswerProblem
+from service.api.answers import Answer, NoAnswerProblem
 from service.api.problems import Problem
 from service.cli import main
 from service.cli.greeting import curl_lines

@@ -10,11 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from service.api.admin import Invalidated, Invalidation
-from service.api.admission import RIGHT_FOR
-from service.api.answer_bodies import Answer, NoAnswerProblem
-from service.api.edge import OPERATIONS
+from service.api.answers import Answer, NoAnswerProblem
 from service.api.openapi import describe_api
-from service.api.paths import BATCH_PATH, PATHS
+from service.api.paths import BATCH_PATH, OPERATIONS, PATHS
 from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_reply
 from service.api.questions import QUESTIONS
 from service.cache.operations import CacheOperation, CacheResult
@@ -24,7 +22,7 @@ from service.observability.labels import JoinScope, RefusalCause, SourceEndpoint
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
 from service.ownership import CacheTier, Caveat, Outcome, Reason
-from service.rights import Right
+from service.rights import RIGHTS_FOR, Right
 from service.settings import SettingDoc, documented_settings
 from tests.docs.pages import all_text, blocks, calls, code, codes, section, source_trees, table, tables, text_of
 
@@ -277,7 +275,7 @@ def test_rights_of_endpoints(page: str) -> None:
     """Every way of asking is listed with the rights that it needs."""
     listed = table(page, "The API on one page" if page == "README.md" else "Questions", first="endpoint")
     rights = {code(row[0]): tuple(codes(row[2])) for row in listed.rows if "POST /verify" in row[0]}
-    needed = {f"POST {path}": RIGHT_FOR[method] for method, path in PATHS.items()}
+    needed = {f"POST {path}": RIGHTS_FOR[method] for method, path in PATHS.items()}
 
     assert rights.pop(f"POST {BATCH_PATH}", (Right.VERIFY,)) == (Right.VERIFY,)
     assert rights == needed

@@ -146,31 +146,6 @@ def test_an_unknown_game_counts_as_other(metrics: Metrics) -> None:
     assert value(metrics, "stale_served_total", game="other") == 1
 
 
-@pytest.mark.parametrize(("asked", "label"), [("x-moon", "x-moon"), ("4711", "other"), ("4712", "other")])
-def test_decisions_that_are_made_again_count_alike(metrics: Metrics, asked: str, label: str) -> None:
-    """A repeated decision counts for its own game, or for all others together."""
-    made = (Method.JWT, Reason.PURCHASE, CacheTier.MEMORY)
-    for game in ("x-moon", "4711", "4712"):
-        metrics.decision_counter(game, *made)
-    before = value(
-        metrics, "decisions_total", game=label, method="jwt", outcome="owned", reason="purchase", cache="memory"
-    )
-
-    metrics.decision_counter(asked, *made)(0.001)
-
-    after = value(
-        metrics, "decisions_total", game=label, method="jwt", outcome="owned", reason="purchase", cache="memory"
-    )
-    assert after == before + 1
-
-
-def test_those_who_count_the_same_again_get_the_same(metrics: Metrics) -> None:
-    """There may be as many of them as answers in memory."""
-    made = (Method.JWT, Reason.PURCHASE, CacheTier.MEMORY)
-
-    assert metrics.decision_counter("x-moon", *made) is metrics.decision_counter("x-moon", *made)
-
-
 def test_hostile_input_adds_no_series(metrics: Metrics) -> None:
     """The number of series stays the same with any input from callers, the store and the caches."""
     before = read(metrics).keys()
@@ -228,18 +203,6 @@ def test_a_learned_game_gets_a_label(metrics: Metrics) -> None:
     metrics.decision("3", Method.USER, Reason.PURCHASE, CacheTier.NONE, seconds=0, stale=True)
 
     assert value(metrics, "stale_served_total", game="3") == 1
-
-
-def test_answers_given_again_get_the_label_that_was_learned_meanwhile(metrics: Metrics) -> None:
-    """A counter that was bound before the game was learned counts for the game afterwards."""
-    count_again = metrics.decision_counter("3", Method.USER, Reason.PURCHASE, CacheTier.MEMORY)
-    count_again(0.1)
-    metrics.learn_game(GameId(3))
-
-    count_again(0.1)
-
-    labels = {"method": "user", "outcome": "owned", "reason": "purchase", "cache": "memory"}
-    assert [value(metrics, "decisions_total", game=game, **labels) for game in ("other", "3")] == [1, 1]
 
 
 def test_learning_ends_at_a_hundred_games(metrics: Metrics) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.gateways import LogLines
-from tests.process.serving import Application
+from tests.http.serving import Application
 
 
 @pytest.fixture

@@ -7,14 +7,12 @@ from typing import Any
 
 import httpx
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.http_protocol import Bounds
-from service.prompt_protocol import prompt_protocol
+from service.http.connection import Bounds
 from service.settings import Settings
 from tests.clock import FakeClock
 from tests.gateways import Asker, LogLines, opened
-from tests.process.serving import PATIENCE, Served, Wire, post, protocol, served
+from tests.http.serving import PATIENCE, Served, Wire, listening, post
 
 
 class OnPort:
@@ -48,26 +46,17 @@ class OnPort:
 
 @asynccontextmanager
 async def on_port(
-    settings: Settings, *, clock: FakeClock, log: LogLines, http: type[HttpToolsProtocol] | None = None
+    settings: Settings, *, clock: FakeClock, log: LogLines, bounds: Bounds | None = None
 ) -> AsyncIterator[OnPort]:
-    """Open a gateway and serve it as `service.server` does, or by another protocol."""
-    async with opened(settings, clock=clock, log=log) as gateway:
-        edge = gateway.gateway.asgi
-        bounded: Any = protocol(bounds=Bounds(), max_requests=settings.max_requests, shed=edge.shed, refuse=edge.refuse)
-        own = prompt_protocol(
-            bounded,
-            beginning=b"POST /verify/",
-            answer_at_once=edge.answer_at_once,
-            answer_soon=edge.answer_soon,
-            is_beginning=edge.is_beginning,
-        )
-        async with (
-            served(edge, http or own) as server,
-            httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{server.port}",
-                trust_env=False,
-                timeout=PATIENCE,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-            ) as client,
-        ):
-            yield OnPort(gateway, server, client, clock)
+    """Open a gateway and serve it as `service.server` does."""
+    async with (
+        opened(settings, clock=clock, log=log, bounds=bounds) as gateway,
+        listening(gateway.gateway.http) as server,
+        httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{server.port}",
+            trust_env=False,
+            timeout=PATIENCE,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+        ) as client,
+    ):
+        yield OnPort(gateway, server, client, clock)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from service.sandbox import seed
-from tests.process.serving import Wire, get, post
+from tests.http.serving import Wire, get, post
 
 PATIENCE: Final = 30.0
 QUESTION: Final = {"game": 3, "download_key": seed.OWNER_KEY}

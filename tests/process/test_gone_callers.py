@@ -9,7 +9,6 @@ from typing import Final
 import pytest
 
 from service.errors import SourceRateLimited
-from service.http_protocol import Bounds
 from service.limits.store_budget import TokenBucket
 from service.ownership import Fingerprint
 from service.sandbox import seed
@@ -19,7 +18,6 @@ from service.verification.singleflight import SingleFlight
 from tests.clock import START, FakeClock
 from tests.gateways import X_MOON, LogLines, asked_store, befall, caller_lines, settings_from, until
 from tests.process.ports import OnPort, on_port
-from tests.process.serving import UNBOUNDED, Application, get, post, protocol, served
 
 SECOND: Final = timedelta(seconds=1)
 NAME: Final = Fingerprint(b"a question")
@@ -42,81 +40,13 @@ def asked_keys(gateway: OnPort) -> int:
 
 def answering(gateway: OnPort) -> int:
     """Return how many questions the gateway is answering."""
-    return gateway.gateway.gateway.asgi.in_flight()
-
-
-async def test_answering_stops_when_the_caller_hangs_up(application: Application) -> None:
-    """A request is cancelled when its caller hangs up."""
-    application.may_answer.clear()
-    async with served(application, protocol(bounds=Bounds())) as server:
-        wire = await server.connect()
-        await wire.send(get("/a"))
-        await until(lambda: application.asked)
-        wire.cut()
-        await until(lambda: not server.server.server_state.tasks)
-
-    assert application.left == ["/a"]
-
-
-async def test_uvicorn_alone_goes_on_answering(application: Application) -> None:
-    """A control: the test above can fail."""
-    application.may_answer.clear()
-    async with served(application, UNBOUNDED) as server:
-        wire = await server.connect()
-        await wire.send(get("/a"))
-        await until(lambda: application.asked)
-        wire.cut()
-        await until(lambda: not server.connections)
-        await asyncio.sleep(0.05)
-
-        assert application.left == []
-
-
-async def test_answering_stops_when_the_body_breaks_off(application: Application) -> None:
-    """A request whose body breaks off is cancelled, not waited for."""
-    async with served(application, protocol(bounds=Bounds())) as server:
-        wire = await server.connect()
-        await wire.send(post("/a", b"x" * 100)[:-50])
-        await until(lambda: application.begun)
-        wire.cut()
-        await until(lambda: not server.server.server_state.tasks)
-
-    assert (application.left, application.asked) == (["/a"], [])
-
-
-async def test_pipelined_requests_of_a_caller_who_has_gone_are_not_begun(application: Application) -> None:
-    """The first request is cancelled, and the requests queued behind it are dropped."""
-    application.may_answer.clear()
-    async with served(application, protocol(bounds=Bounds())) as server:
-        wire = await server.connect()
-        await wire.send(get("/a") + get("/b") + get("/c"))
-        await until(lambda: application.asked)
-        wire.cut()
-        await until(lambda: not server.server.server_state.tasks)
-
-    assert (application.begun, application.left) == (["/a"], ["/a"])
-
-
-async def test_request_whose_caller_has_gone_at_once_is_not_begun(application: Application) -> None:
-    """A request that was received just before the connection broke is dropped."""
-    http = protocol(bounds=Bounds())
-    async with served(application, http) as server:
-        wire = await server.connect()
-        await until(lambda: server.connections)
-        connection = next(iter(server.server.server_state.connections))
-        connection.data_received(get("/a"))
-        connection.transport.abort()
-        connection.connection_lost(None)
-        wire.cut()
-        await until(lambda: not server.server.server_state.tasks)
-
-    assert application.begun == []
+    return gateway.gateway.gateway.http.in_flight
 
 
 async def test_leaving_is_no_bug(
     tmp_path: Path, clock: FakeClock, log: LogLines, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Callers hang up all day: nothing is logged, and nothing is left behind."""
+    """It happens all day: nothing is logged, and nothing is left behind."""
     async with on_port(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
         befall(gateway.gateway.sandbox, latency_ms=1000)
         wire = await gateway.caller(seed.OWNER_KEY)
@@ -126,11 +56,11 @@ async def test_leaving_is_no_bug(
         await clock.advance(2 * SECOND)
 
     assert [line["level"] for line in log.lines("bug")] == []
-    assert [record for record in caplog.records if record.name.startswith(("uvicorn", "asyncio"))] == []
+    assert [record for record in caplog.records if record.name.startswith("asyncio")] == []
 
 
 async def test_what_the_store_was_asked_for_is_remembered(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """The request to the store is spent, so its answer serves the next caller."""
+    """The request is spent; who asks next has the answer."""
     async with on_port(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
         befall(gateway.gateway.sandbox, latency_ms=1000)
         wire = await gateway.caller(seed.OWNER_KEY)
@@ -146,7 +76,7 @@ async def test_what_the_store_was_asked_for_is_remembered(tmp_path: Path, clock:
 
 
 async def test_one_of_many_who_leaves_harms_nobody(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """A caller that leaves cancels no other's look-up, even if it was the first to ask."""
+    """Not even the one who asked first."""
     async with on_port(settings_from(tmp_path, FRUGAL, frugal=True), clock=clock, log=log) as gateway:
         first = await gateway.caller(seed.OWNER_KEY)  # it waits for its turn: the gateway has asked whose its key is
         await until(lambda: clock.sleepers and answering(gateway))
@@ -177,16 +107,9 @@ async def asked_after_all_have_left(gateway: OnPort, clock: FakeClock) -> int:
 async def test_store_is_not_asked_for_callers_who_left_before_their_turn(
     tmp_path: Path, clock: FakeClock, log: LogLines
 ) -> None:
-    """The store budget is spent only on callers that are still there."""
+    """The budget is for those who are there."""
     async with on_port(settings_from(tmp_path, FRUGAL, frugal=True), clock=clock, log=log) as gateway:
         assert await asked_after_all_have_left(gateway, clock) == 0
-
-
-async def test_uvicorn_alone_asks_the_store_for_nobody(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """A control: the test above can fail."""
-    settings = settings_from(tmp_path, FRUGAL, frugal=True)
-    async with on_port(settings, clock=clock, log=log, http=UNBOUNDED) as gateway:
-        assert await asked_after_all_have_left(gateway, clock) > 0
 
 
 async def test_who_comes_when_all_have_left_is_answered(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
@@ -205,7 +128,7 @@ async def test_who_comes_when_all_have_left_is_answered(tmp_path: Path, clock: F
 
 
 async def test_guessing_keys_and_hanging_up_is_not_free(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """A caller that hangs up before the answer has spent its try at a key all the same."""
+    """The answers would be there a moment later: a try is spent whether its answer is waited for or not."""
     toml = X_MOON + caller_lines("lobby", TOKEN, failed_keys_per_minute="3")
     async with on_port(settings_from(tmp_path, toml), clock=clock, log=log) as gateway:
         befall(gateway.gateway.sandbox, latency_ms=1000)
@@ -245,14 +168,14 @@ class Queue:
 
 
 async def turn() -> None:
-    """Let every task run that can."""
+    """Let everybody act who can."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 @pytest.fixture
 async def queue() -> Queue:
-    """A queue whose look-ups wait until the test lets them go."""
+    """A queue in which nobody may go yet."""
     return Queue()
 
 
@@ -264,7 +187,7 @@ async def leave(*callers: asyncio.Task[str]) -> None:
 
 
 async def test_look_up_that_queues_is_dropped_with_its_last_caller(queue: Queue) -> None:
-    """A queued look-up is dropped with its last caller, and not with the one before."""
+    """Not with the one before."""
     callers = [queue.fly() for _ in range(3)]
     await turn()
     await leave(*callers[:2])
@@ -277,7 +200,7 @@ async def test_look_up_that_queues_is_dropped_with_its_last_caller(queue: Queue)
 
 
 async def test_look_up_that_has_gone_is_finished_for_nobody(queue: Queue) -> None:
-    """A look-up that has begun has cost a request; its answer is kept for the next caller."""
+    """It has cost something; its answer is for who comes next."""
     queue.may_go.set()
     caller = queue.fly()
     await turn()
@@ -289,7 +212,7 @@ async def test_look_up_that_has_gone_is_finished_for_nobody(queue: Queue) -> Non
 
 
 async def test_look_up_is_dropped_when_it_begins_to_queue_and_nobody_is_left(queue: Queue) -> None:
-    """A look-up whose callers have left is dropped when it begins to queue."""
+    """They left while it was doing something else."""
     caller = queue.fly()
     await leave(caller)
 
@@ -297,7 +220,7 @@ async def test_look_up_is_dropped_when_it_begins_to_queue_and_nobody_is_left(que
 
 
 async def test_refresh_that_queues_is_not_dropped(queue: Queue) -> None:
-    """A refresh without callers stays in the queue; a caller that joins it and leaves changes nothing."""
+    """Nobody waits for it, and it is wanted all the same; who joins it and leaves changes nothing."""
     queue.flights.start(NAME, queue.look_up, now=START)
     caller = queue.fly()
     await turn()
@@ -310,7 +233,7 @@ async def test_refresh_that_queues_is_not_dropped(queue: Queue) -> None:
 
 
 async def test_who_comes_in_the_moment_of_dropping_has_a_look_up_of_its_own(queue: Queue) -> None:
-    """A look-up that is about to end is not joined."""
+    """What is about to end is not joined."""
     first = queue.fly()
     await turn()
     first.cancel()
@@ -323,7 +246,7 @@ async def test_who_comes_in_the_moment_of_dropping_has_a_look_up_of_its_own(queu
 
 
 async def test_queueing_outside_of_any_look_up_is_nothing_special(queue: Queue) -> None:
-    """A look-up that is outside of any single-flight, as of the seller's account, waits in the queue like others."""
+    """Whoever asks whose the key is waits like everybody, and is wanted."""
     queue.may_go.set()
     queue.may_answer.set()
 
@@ -331,7 +254,7 @@ async def test_queueing_outside_of_any_look_up_is_nothing_special(queue: Queue) 
 
 
 def budget(clock: FakeClock) -> TokenBucket:
-    """Return a budget of one request a second, without a burst, whose first token is spent."""
+    """Return a budget of one a second, without a burst, that somebody has spent."""
     return TokenBucket(rate=1, burst=1, patience=20 * SECOND, clock=clock, paused=lambda _: None, resumed=lambda: None)
 
 
@@ -348,7 +271,7 @@ async def take(bucket: TokenBucket, clock: FakeClock, count: int) -> list[asynci
 
 
 async def test_end_of_the_queue_that_was_left_is_there_for_the_next(clock: FakeClock) -> None:
-    """The last places are free again, also if those before the last were left first."""
+    """Also when those before the last left first."""
     bucket = budget(clock)
     start = clock.monotonic()
     first, second, third, fourth = await take(bucket, clock, 4)
@@ -362,7 +285,7 @@ async def test_end_of_the_queue_that_was_left_is_there_for_the_next(clock: FakeC
 
 
 async def test_middle_of_the_queue_that_was_left_is_not_filled(clock: FakeClock) -> None:
-    """A place in the middle stays empty, lest two requests be sent at once; the next caller queues behind the last."""
+    """Two would be sent at once; whoever comes next queues behind the last."""
     bucket = budget(clock)
     start = clock.monotonic()
     first, second, third = await take(bucket, clock, 3)
@@ -391,7 +314,7 @@ async def test_turn_that_has_passed_is_not_given_back(clock: FakeClock) -> None:
 
 
 async def test_places_of_another_pace_are_not_given_back(clock: FakeClock) -> None:
-    """After a change of the pace old places are not given back: a request too late is better than one too many."""
+    """What they cost has changed with it; to be late is better than to ask too much."""
     bucket = budget(clock)
     start = clock.monotonic()
     first, second, third = await take(bucket, clock, 3)
@@ -406,7 +329,7 @@ async def test_places_of_another_pace_are_not_given_back(clock: FakeClock) -> No
 
 @pytest.mark.parametrize("leaves", [lambda task: task.cancel(), None])
 async def test_pause_ends_every_wait(clock: FakeClock, leaves: Callable[[asyncio.Task[float]], object] | None) -> None:
-    """A pause ends the wait of every queued caller, also if others have left the queue."""
+    """Whoever queued before it is told, and whoever left is not missed."""
     bucket = budget(clock)
     _, second, third = await take(bucket, clock, 3)
     if leaves is not None:

@@ -1,4 +1,4 @@
-"""Requests over the limit are turned away at once; health checks and metrics never are."""
+"""More than can be taken on is turned away at once, and never what tells whether the gateway is well."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,6 @@ from service.sandbox import seed
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, LogLines, befall, read_metric, settings_from, store_calls, until
 from tests.process.ports import OnPort, on_port
-from tests.process.serving import UNBOUNDED
 
 CAPACITY: Final = 8
 STORE_TAKES: Final = timedelta(seconds=1)
@@ -30,21 +29,21 @@ async def busy(tmp_path: Path, log: LogLines) -> AsyncIterator[OnPort]:
 
 
 async def fill(gateway: OnPort, count: int) -> list[asyncio.Task[httpx.Response]]:
-    """Ask so many questions that need the store."""
+    """Ask so often what only the store knows."""
     asking = [gateway.asking(seed.OWNER_KEY) for _ in range(count)]
     await until(lambda: store_calls(gateway.gateway.sandbox))
-    await until(lambda: gateway.gateway.gateway.asgi.in_flight() >= min(count, CAPACITY))
+    await until(lambda: gateway.gateway.gateway.http.in_flight >= min(count, CAPACITY))
     return asking
 
 
 async def relieve(gateway: OnPort, asking: list[asyncio.Task[httpx.Response]]) -> list[httpx.Response]:
-    """Let the store answer, and return all responses."""
+    """Let the store answer, and return what all were told."""
     await gateway.clock.advance(STORE_TAKES)
     return await asyncio.gather(*asking)
 
 
 async def shed_at_three_times_capacity(gateway: OnPort) -> list[httpx.Response]:
-    """Return the responses that come before the store has answered anything."""
+    """Return what was answered before the store had answered anything."""
     asking = await fill(gateway, CAPACITY)
     try:
         late = [gateway.asking(seed.OWNER_KEY) for _ in range(2 * CAPACITY)]
@@ -56,7 +55,7 @@ async def shed_at_three_times_capacity(gateway: OnPort) -> list[httpx.Response]:
 
 
 async def test_what_comes_on_top_is_turned_away_at_once(busy: OnPort) -> None:
-    """Requests over the limit get `overloaded` at once, neither a yes nor a no, while earlier ones still wait."""
+    """While those who were there before still wait; in words that nobody can take for a yes, or for a no."""
     turned_away = await shed_at_three_times_capacity(busy)
 
     assert len(turned_away) == 2 * CAPACITY
@@ -71,16 +70,16 @@ async def test_what_comes_on_top_is_turned_away_at_once(busy: OnPort) -> None:
         )
 
 
-async def test_uvicorn_alone_takes_on_everything(tmp_path: Path, log: LogLines) -> None:
-    """A control: the test above can fail."""
-    async with on_port(settings_from(tmp_path, X_MOON), clock=FakeClock(), log=log, http=UNBOUNDED) as gateway:
+async def test_without_a_bound_everything_is_taken_on(tmp_path: Path, log: LogLines) -> None:
+    """So the test above can fail."""
+    async with on_port(settings_from(tmp_path, X_MOON), clock=FakeClock(), log=log) as gateway:
         befall(gateway.gateway.sandbox, latency_ms=STORE_TAKES // timedelta(milliseconds=1))
 
         assert await shed_at_three_times_capacity(gateway) == []
 
 
 async def test_what_was_taken_on_is_answered(busy: OnPort) -> None:
-    """Requests within the limit are answered, however many others are turned away."""
+    """Turning others away costs those who wait nothing."""
     asking = await fill(busy, CAPACITY)
     await busy.ask(seed.OWNER_KEY)
 
@@ -90,7 +89,7 @@ async def test_what_was_taken_on_is_answered(busy: OnPort) -> None:
 
 
 async def test_it_recovers(busy: OnPort) -> None:
-    """New requests are taken as soon as there is room again."""
+    """As soon as there is room again."""
     asking = await fill(busy, CAPACITY)
     before = await busy.ask(seed.OWNER_KEY)
     await relieve(busy, asking)
@@ -111,7 +110,7 @@ async def test_operations_are_never_turned_away(busy: OnPort, path: str) -> None
 
 
 async def test_what_is_turned_away_is_counted(busy: OnPort) -> None:
-    """Every request turned away is counted under a cause of its own."""
+    """Every one, under a cause of its own."""
     asking = await fill(busy, CAPACITY)
     for _ in range(3):
         await busy.ask(seed.OWNER_KEY)
@@ -123,7 +122,7 @@ async def test_what_is_turned_away_is_counted(busy: OnPort) -> None:
 
 
 async def test_callers_find_their_request_id_on_what_is_turned_away(busy: OnPort) -> None:
-    """A request turned away gets its request id back, or a new one, as every response does."""
+    """As on every response; without one, they get one."""
     asking = await fill(busy, CAPACITY)
     named = await busy.http.post("/verify/jwt", headers={"x-request-id": "request-1"})
     unnamed = await busy.http.post("/verify/jwt")
@@ -134,23 +133,13 @@ async def test_callers_find_their_request_id_on_what_is_turned_away(busy: OnPort
 
 
 async def test_draining_gateway_closes_connections_that_it_turns_away(busy: OnPort) -> None:
-    """A draining gateway closes the connection, so that its caller goes elsewhere."""
+    """They should go elsewhere all the more."""
     asking = await fill(busy, CAPACITY)
-    busy.gateway.gateway.asgi.draining = True
+    busy.gateway.gateway.http.draining = True
     turned_away = await busy.ask(seed.OWNER_KEY)
     await relieve(busy, asking)
 
     assert (turned_away.status_code, turned_away.headers["connection"]) == (503, "close")
-
-
-async def test_question_on_the_port_of_operations_is_misplaced_however_busy_it_is(busy: OnPort) -> None:
-    """A question on the operations port gets 404 even under load: coming back later would not help."""
-    asking = await fill(busy, CAPACITY)
-    busy.gateway.gateway.asgi.operations_port = busy.server.port
-    misplaced = await busy.ask(seed.OWNER_KEY)
-    await relieve(busy, asking)
-
-    assert misplaced.status_code == 404
 
 
 async def test_body_of_what_is_turned_away_is_not_taken_for_a_request(busy: OnPort) -> None:

@@ -1,4 +1,4 @@
-"""A start without the store and Redis, a stop without lost questions, and a kill."""
+"""Starting without anybody else, stopping without losing anything, and being killed."""
 
 import asyncio
 import math
@@ -11,12 +11,10 @@ import httpx
 import pytest
 
 from service.clock import SystemClock
-from service.http_protocol import Bounds
 from service.sandbox import seed
 from tests import sizes
 from tests.gateways import SECRET, befall, sandbox_alone, store_calls, until
 from tests.process.processes import PATIENCE, QUESTION, Balancer, process
-from tests.process.serving import UNBOUNDED, Application, get, post, protocol, served
 from tests.redis_server import free_port
 
 
@@ -28,7 +26,7 @@ def silent_port() -> Iterator[int]:
 
 
 async def first_answers(*, store: int, redis: int, deadline_ms: int) -> tuple[int, httpx.Response]:
-    """Start a gateway with this store and this Redis; return its readiness and its answer to a first question."""
+    """Start a gateway between these two; return its readiness and its answer to a question, asked at once."""
     environment = {
         "ITCH__API_KEY": "a-seller-key-of-a-test",
         "ITCH__BASE_URL": f"http://127.0.0.1:{store}",
@@ -44,7 +42,7 @@ async def first_answers(*, store: int, redis: int, deadline_ms: int) -> tuple[in
 
 
 async def test_it_starts_ready_while_redis_and_the_store_are_down() -> None:
-    """The gateway is ready once it says that it has started, and answers `unknown` where it needs the store."""
+    """As soon as it says that it has started; and what it cannot know it says."""
     # The first question also waits for what is imported after the start; it must not run out of time for that.
     ready, answer = await first_answers(store=free_port(), redis=free_port(), deadline_ms=10_000)
 
@@ -52,7 +50,7 @@ async def test_it_starts_ready_while_redis_and_the_store_are_down() -> None:
 
 
 async def test_it_starts_ready_while_redis_and_the_store_are_silent() -> None:
-    """A silent Redis and a silent store delay the start no more than those that are down."""
+    """Silence is worse than being down, and keeps it no longer."""
     with silent_port() as store, silent_port() as redis:
         ready, answer = await first_answers(store=store, redis=redis, deadline_ms=300)
 
@@ -60,7 +58,7 @@ async def test_it_starts_ready_while_redis_and_the_store_are_silent() -> None:
 
 
 async def stopped_under_load(*, drain_seconds: float, looks_every: float) -> tuple[Balancer, int]:
-    """Stop a gateway in the middle of a few hundred questions; return their fate, and the exit code.
+    """Stop a gateway in the middle of a few hundred questions; return how they fared, and the exit code.
 
     A load balancer that never looks sends questions for a moment after the gateway has gone.
     """
@@ -88,7 +86,7 @@ async def test_stopping_under_load_loses_nothing(attempt: int) -> None:
 
 
 async def test_whoever_does_not_look_loses_questions() -> None:
-    """A control: the test above can fail."""
+    """So the test above can fail."""
     balancer, code = await stopped_under_load(drain_seconds=0.0, looks_every=math.inf)
 
     assert (balancer.failed != [], code) == (True, 0)
@@ -121,116 +119,3 @@ async def test_killing_it_leaves_nothing_wrong(redis_url: str) -> None:
 async def ask(http: httpx.AsyncClient, base_url: str, key: str) -> httpx.Response:
     """Ask about a download key."""
     return await http.post(f"{base_url}/verify/download-key", json={"game": 3, "download_key": key})
-
-
-async def test_stopping_server_answers_what_has_begun_to_arrive(application: Application) -> None:
-    """A request is not lost because half of it was still on its way; then the connection is closed."""
-    request = post("/a", b"body")
-    async with served(application, protocol(bounds=Bounds())) as server:
-        wire = await server.connect()
-        await wire.send(request[:20])
-        await until(lambda: server.connections)
-        await asyncio.sleep(0.02)
-        stopping = asyncio.create_task(server.stop())
-        await asyncio.sleep(0.02)
-        await wire.send(request[20:])
-        received = await wire.rest()
-        await stopping
-
-    assert received.startswith(b"HTTP/1.1 200 ")
-    assert b"connection: close" in received
-
-
-async def test_stopping_server_answers_what_was_on_its_way(application: Application) -> None:
-    """An idle connection is kept for a moment: its next request may have been sent already."""
-    async with served(application, protocol(bounds=Bounds())) as server:
-        wire = await server.connect()
-        await wire.send(get("/a"))
-        await wire.answer()
-        stopping = asyncio.create_task(server.stop())
-        await asyncio.sleep(0.02)
-        await wire.send(get("/b"))
-        received = await wire.rest()
-        await stopping
-
-    assert received.startswith(b"HTTP/1.1 200 ")
-
-
-async def test_stopping_server_does_not_cut_off_what_came_late(application: Application) -> None:
-    """Neither what is being answered nor what is still arriving when the moment for idle connections is over."""
-    application.may_answer.clear()
-    async with served(application, protocol(bounds=Bounds())) as server:
-        wires = [await server.connect() for _ in range(2)]
-        await until(lambda: server.connections == 2)
-        stopping = asyncio.create_task(server.stop())
-        await asyncio.sleep(0.02)
-        await wires[0].send(get("/a"))
-        await wires[1].send(get("/b")[:10])
-        await asyncio.sleep(0.2)
-        await wires[1].send(get("/b")[10:])
-        await until(lambda: len(application.asked) == 2)
-        application.may_answer.set()
-        received = [await wire.rest() for wire in wires]
-        await stopping
-
-    assert [answer.startswith(b"HTTP/1.1 200 ") for answer in received] == [True, True]
-
-
-async def test_uvicorn_alone_loses_what_was_on_its_way(application: Application) -> None:
-    """A control: the test above can fail."""
-    async with served(application, UNBOUNDED) as server:
-        wire = await server.connect()
-        await wire.send(get("/a"))
-        await wire.answer()
-        stopping = asyncio.create_task(server.stop())
-        await asyncio.sleep(0.02)
-        await asyncio.gather(wire.send(get("/b")), return_exceptions=True)
-        received = await wire.rest()
-        await stopping
-
-    assert received == b""
-
-
-async def test_stopping_server_finishes_what_it_answers(application: Application) -> None:
-    """The running request is answered, and its connection closed."""
-    application.may_answer.clear()
-    async with served(application, protocol(bounds=Bounds())) as server:
-        wire = await server.connect()
-        await wire.send(get("/a"))
-        await until(lambda: application.asked)
-        stopping = asyncio.create_task(server.stop())
-        await asyncio.sleep(0.02)
-        application.may_answer.set()
-        received = await wire.rest()
-        await stopping
-
-    assert received.startswith(b"HTTP/1.1 200 ")
-
-
-async def test_stopping_server_closes_idle_connections(application: Application) -> None:
-    """An idle connection has no request to wait for."""
-    async with served(application, protocol(bounds=Bounds())) as server:
-        wires = [await server.connect() for _ in range(3)]
-        await wires[0].send(get("/a"))
-        await wires[0].answer()
-        await until(lambda: server.connections == 3)
-        await server.stop()
-
-        assert server.connections == 0
-
-
-async def test_stopping_server_cancels_what_takes_too_long(
-    application: Application, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A request that takes too long gets a 500, as with uvicorn, and the log has the cause."""
-    application.may_answer.clear()
-    async with served(application, protocol(bounds=Bounds())) as server:
-        wire = await server.connect()
-        await wire.send(get("/a"))
-        await until(lambda: application.asked)
-        for task in server.server.server_state.tasks:
-            task.cancel()
-        received = await wire.rest()
-
-    assert received.startswith(b"HTTP/1.1 500 ")
-    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [asyncio.CancelledError]

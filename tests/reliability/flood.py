@@ -1,8 +1,8 @@
-"""A process of its own that asks a gateway about ever new players, and prints the memory that it takes.
+"""A process of its own that asks a gateway about ever new players, and writes down how much it takes.
 
 python -m tests.reliability.flood COUNT REDIS_URL [keep]
 
-Prints one JSON object a sample. With `keep` each request leaves something behind, as it must not.
+Prints one JSON object a sample. With `keep` something stays behind of every request, as it must not.
 """
 
 import asyncio
@@ -13,16 +13,20 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import msgspec
 
 from service.clock import SystemClock
+from service.http.connection import Request
+from service.http.protocol import Application
+from service.http.reply import Reply
 from tests.clock import FakeClock
 from tests.gateways import SECRET, X_MOON, LogLines, opened, pointing_at, settings_from
 from tests.itch.rig import streamed
 from tests.reliability.store import BASE_URL
+from tests.reliability.wrapping import InFront, reply_of
 
 SAMPLES: Final = 20
 WORKERS: Final = 40
@@ -53,7 +57,7 @@ def _say(status: int, body: dict[str, object]) -> httpx.Response:
 
 
 def question(number: int) -> tuple[str, dict[str, object]]:
-    """Return a path and a body: by every method, about a player who has not been asked about before."""
+    """Return where to ask, and what: in every way there is, about somebody nobody has asked about before."""
     ways: list[tuple[str, dict[str, object]]] = [
         ("/verify/download-key", {"download_key": f"the-key-number-{number:09}"}),
         ("/verify/download-key", {"download_key": f"another-number-{number:09}"}),
@@ -68,35 +72,20 @@ def question(number: int) -> tuple[str, dict[str, object]]:
     return path, {"game": 3, **fields}
 
 
-async def ask(app: Any, number: int) -> int:
+async def ask(application: Application, number: int) -> int:
     """Ask without a client between; return the status."""
     path, fields = question(number)
-    given = [{"type": "http.request", "body": msgspec.json.encode(fields), "more_body": False}]
-    statuses: list[int] = []
-
-    async def receive() -> Any:
-        return given.pop() if given else await asyncio.Event().wait()
-
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    headers = [(b"content-type", b"application/json"), (b"x-request-id", b"request-%d" % number)]
-    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "POST"}
-    address = {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2), "scheme": "http", "root_path": ""}
-    await app(
-        {**scope, **address, "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers},
-        receive,
-        send,
-    )
-    return statuses[0]
+    headers = {b"host": b"a", b"content-type": b"application/json", b"x-request-id": b"request-%d" % number}
+    body = msgspec.json.encode(fields)
+    request = Request(method=b"POST", target=path.encode(), headers=headers, body=body)
+    return (await reply_of(application, request)).status
 
 
 class Sampler:
     """Asks, and takes a sample after each part."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, application: Application) -> None:
+        self._application = application
         self._statuses: dict[int, int] = {}
 
     async def run(self, count: int) -> None:
@@ -109,7 +98,7 @@ class Sampler:
 
     async def _work(self, numbers: Iterator[int], upto: int) -> None:
         for number in numbers:
-            status = await ask(self._app, number)
+            status = await ask(self._application, number)
             self._statuses[status] = self._statuses.get(status, 0) + 1
             if number >= upto - WORKERS:
                 return
@@ -123,17 +112,17 @@ class Sampler:
         sys.stdout.flush()
 
 
-class Keeping:
-    """Broken: keeps something of every request."""
+class Keeping(InFront):
+    """Broken: remembers every request that ever came."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, application: Application) -> None:
+        super().__init__(application)
         self._kept: list[bytearray] = []
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Keep something, and answer."""
+    async def reply(self, request: Request) -> Reply:
+        """Remember, and answer."""
         self._kept.append(bytearray(KEPT_BYTES))
-        await self._app(scope, receive, send)
+        return await super().reply(request)
 
 
 async def main(count: int, redis_url: str, *, keep: bool) -> None:
@@ -152,8 +141,8 @@ async def main(count: int, redis_url: str, *, keep: bool) -> None:
             level="error",
             transport=httpx.MockTransport(says),
         ) as gateway:
-            app: Any = gateway.gateway.asgi
-            await Sampler(Keeping(app) if keep else app).run(count)
+            application = gateway.gateway.http.application
+            await Sampler(Keeping(application) if keep else application).run(count)
 
 
 if __name__ == "__main__":

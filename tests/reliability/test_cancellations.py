@@ -1,4 +1,4 @@
-"""A third of all callers hang up at some moment: the others are answered as usual, and nothing stays behind."""
+"""A third of all callers hang up at some moment: nobody else notices, and nothing is left of them."""
 
 import asyncio
 import gc
@@ -7,32 +7,32 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import pytest
 from msgspec import Struct
 from redis.asyncio import Redis
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.clock import SystemClock
-from service.http_protocol import Bounds
+from service.http.connection import Request
+from service.http.protocol import Application
+from service.http.reply import Reply
 from service.redis.connect import connect
 from service.secret import RedisUrl
-from service.server import _config
 from tests.clock import FakeClock
 from tests.cluster.promises import Variant, promised, variants
 from tests.fault_proxy import FaultProxy, Mode
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, opened, pointing_at, settings_from, until
-from tests.process.serving import Served, Wire, post, served
+from tests.http.serving import Served, Wire, listening, post
 from tests.redis_server import RedisServer
 from tests.reliability.numbered_store import GAME, key_of, numbered_store, owns
-from tests.reliability.wrapping import answer_of, body_of
+from tests.reliability.wrapping import InFront
 from tests.sizes import CUT_REQUESTS
 
 WORKERS: Final = 40
 EQUAL: Final = 6
-"""The number of callers that ask about the same new player at the same time."""
+"""How many ask about the same player at the same time, of whom nobody has asked before."""
 
 FIRST: Final = 1
 FEW: Final = 200
@@ -40,13 +40,13 @@ FEW: Final = 200
 
 CUT: Final = 0.3
 SLOWEST_SECONDS: Final = 0.01
-"""The longest delay of the store, and of a caller before it hangs up."""
+"""How long the store may take, and how long a caller who hangs up may wait."""
 
-App = Callable[[Any], Any]
+App = Callable[[Application], Application]
 
 
 class Bench(Struct, frozen=True):
-    """A gateway on a port, with its store, its Redis and its log."""
+    """A gateway on a port, and what it stands on."""
 
     gateway: Asker
     server: Served
@@ -57,7 +57,7 @@ class Bench(Struct, frozen=True):
 
 @asynccontextmanager
 async def bench(directory: Path, server: RedisServer, log: LogLines, app: App) -> AsyncIterator[Bench]:
-    """Open a gateway in real time, with a store and a Redis that are slow."""
+    """Open a gateway in real time, whose store and whose Redis take theirs."""
     async with (
         numbered_store(slowest_seconds=SLOWEST_SECONDS, chance=random.Random(1)) as store,
         FaultProxy(server.port) as proxy,
@@ -74,13 +74,10 @@ async def bench(directory: Path, server: RedisServer, log: LogLines, app: App) -
             Redis.from_url(server.url) as operator,
             opened(settings, clock=FakeClock(), real_clock=clock, log=log, level="warning", redis=client) as gateway,
         ):
-            edge = gateway.gateway.asgi
-            config = _config(gateway.gateway, settings, bounds=Bounds())
-            assert isinstance(config.http, type)
-            assert issubclass(config.http, HttpToolsProtocol)
-            http = config.http if app is whole else type("TheUsualWay", (config.http,), {"beginning": b"\0"})
-            async with served(app(edge), http) as port:
-                yield Bench(gateway, port, client, operator)
+            http = gateway.gateway.http
+            http.application = app(http.application)
+            async with listening(http) as seen:
+                yield Bench(gateway, seen, client, operator)
 
 
 class Callers:
@@ -149,14 +146,14 @@ async def footprint(at: Bench) -> tuple[int, int, int, int, int]:
     return (
         len(asyncio.all_tasks()),
         len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - without a Path for each
-        at.gateway.gateway.asgi.in_flight(),
+        at.gateway.gateway.http.in_flight,
         len(pool._in_use_connections),
         len(claims),
     )
 
 
 async def settled(at: Bench) -> tuple[int, ...]:
-    """Return the footprint once it does not change any more; requests under way have seconds to end."""
+    """Return what is left once that does not change any more; what is under way has seconds to end."""
     left: list[tuple[int, ...]] = []
     for _ in range(30):
         left.append(await footprint(at))
@@ -165,68 +162,63 @@ async def settled(at: Bench) -> tuple[int, ...]:
     return left[-1]
 
 
-def whole(app: Any) -> Any:
+def whole(application: Application) -> Application:
     """Let the application be as it is."""
-    return app
+    return application
 
 
-class OneForAll:
+class OneForAll(InFront):
     """Broken: equal questions share the answer of the first, which is asked for in the first caller's own task."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._first: dict[bytes, asyncio.Future[list[Any]]] = {}
+    def __init__(self, application: Application) -> None:
+        super().__init__(application)
+        self._first: dict[bytes, asyncio.Future[Reply]] = {}
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def reply(self, request: Request) -> Reply:
         """Join the first, or be it."""
-        body = await body_of(receive)
-        if body in self._first:
-            messages = await self._first[body]
-        else:
-            first = self._first[body] = asyncio.get_running_loop().create_future()
-            try:
-                messages = await answer_of(self._app, scope, body)
-                first.set_result(messages)
-            finally:
-                first.cancel()
-                del self._first[body]
-        for message in messages:
-            await send(message)
+        if request.body in self._first:
+            return await self._first[request.body]
+        first = self._first[request.body] = asyncio.get_running_loop().create_future()
+        try:
+            reply = await super().reply(request)
+            first.set_result(reply)
+        finally:
+            first.cancel()
+            del self._first[request.body]
+        return reply
 
 
-class MixedUp:
+class MixedUp(InFront):
     """Broken: the answer that a caller did not wait for is given to the next."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._left: list[asyncio.Task[list[Any]]] = []
+    def __init__(self, application: Application) -> None:
+        super().__init__(application)
+        self._left: list[asyncio.Task[Reply]] = []
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def reply(self, request: Request) -> Reply:
         """Answer with what is left, if anything is."""
-        answering = asyncio.ensure_future(answer_of(self._app, scope, await body_of(receive)))
+        answering = asyncio.ensure_future(super().reply(request))
         if self._left:
             answering, left = self._left.pop(), answering
             self._left.append(left)
         try:
-            messages = await asyncio.shield(answering)
+            return await asyncio.shield(answering)
         except asyncio.CancelledError:
             self._left.append(answering)
             raise
-        for message in messages:
-            await send(message)
 
 
-class Attached:
-    """Broken: each caller that hangs up leaves a task that waits without end."""
+class Attached(InFront):
+    """Broken: a caller that hangs up is waited for."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, application: Application) -> None:
+        super().__init__(application)
         self._waiting: list[asyncio.Task[bool]] = []
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer; if the caller hangs up, wait without end."""
+    async def reply(self, request: Request) -> Reply:
+        """Answer; if nothing wants it, wait."""
         try:
-            await self._app(scope, receive, send)
+            return await super().reply(request)
         except asyncio.CancelledError:
             self._waiting.append(asyncio.ensure_future(asyncio.Event().wait()))
             raise
@@ -248,7 +240,7 @@ async def no_task_left() -> AsyncIterator[None]:
 async def test_whoever_stays_is_answered_and_nothing_is_left_of_who_does_not(
     variant: Variant[App], tmp_path: Path, own_redis: RedisServer
 ) -> None:
-    """Every answer is about its question; afterwards tasks, descriptors, connections and claims are as before."""
+    """Every answer is about its question; then tasks, descriptors, connections and claims are as before."""
     log = LogLines()
     count = FEW if variant.broken else CUT_REQUESTS
     async with bench(tmp_path, own_redis, log, variant.make) as at:

@@ -1,7 +1,7 @@
-"""No wrong decision, through purchases, refunds, bans, outages, restarts, a lying Redis, and time.
+"""No wrong decision, whatever happens: players, purchases, refunds, bans, outages, restarts, a lying Redis, and time.
 
 Two whole gateways as they are in production, spoken to as their server does; a real Redis behind a proxy for each;
-the sandbox for a store. Time is the tests' own. Their answers are checked against the record of the store's.
+the sandbox for a store. Time is the tests' own. What they answer is checked against what the store has said, and when.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Final
@@ -27,6 +26,9 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import ReadOnlyError, RedisError
 
 from service.app import open_gateway
+from service.http.connection import Request
+from service.http.protocol import Application, Listener
+from service.http.reply import Reply
 from service.redis.connect import connect
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
@@ -38,8 +40,6 @@ from tests.cluster.promises import Variant, variants
 from tests.fault_proxy import FaultProxy, Mode
 from tests.gateways import SECRET, X_MOON, LogLines, logging_into, pointing_at, settings_from
 from tests.itch.rig import streamed
-from tests.process.serving import post
-from tests.prompt_client import as_served
 from tests.redis_server import RedisServer
 from tests.reliability.ledger import (
     OVER_IT,
@@ -56,7 +56,7 @@ from tests.reliability.ledger import (
 )
 from tests.reliability.store import BASE_URL, Statement, StoreLine
 from tests.reliability.trouble import SPOILT, STORE, UNWELL, Entries, entries_of, flush, heal, put_back
-from tests.reliability.wrapping import answer_of, body_of
+from tests.reliability.wrapping import InFront, question_to
 from tests.sizes import DECISIONS, STEPS
 
 REPLICAS: Final = st.integers(0, 1)
@@ -71,7 +71,7 @@ does. A deadline is 200 times as long: that must be enough for a busy machine an
 
 SLOW_STEP: Final = timedelta(milliseconds=250)
 SLOW_PATIENCE_SECONDS: Final = 0.01
-"""The same where every caller waits for the store, by the time of the test."""
+"""The same where it is the store that makes everybody wait, by the time of the test."""
 
 OUTCOMES: Final = frozenset({"owned", "not_owned", "granted", "banned", "rejected", "unknown", "at once"})
 
@@ -83,46 +83,35 @@ def client_of(url: str) -> Redis:
     return client
 
 
-def whole(app: Any) -> Any:
+def whole(application: Application) -> Application:
     """Let the application be as it is."""
-    return app
+    return application
 
 
 class Parts(Struct, frozen=True):
-    """The parts that a gateway is built from; a broken variant gets other ones."""
+    """What a gateway is given; a broken one is given something else."""
 
     transport: Callable[[StoreLine], httpx.AsyncBaseTransport] = lambda line: line
     clock: Callable[[FakeClock], Clock] = lambda clock: clock
     redis: Callable[[str], Redis] = client_of
-    app: Callable[[Any], Any] = whole
+    application: Callable[[Application], Application] = whole
     fails: str = ""
-    """The ledger's complaint about it when it is broken."""
-
-
-AtOnce = Callable[[bytes], bytes | None]
-
-
-def never_at_once(_request: bytes) -> None:
-    """Have no answer that needs no waiting."""
+    """What the ledger says of it when it is broken."""
 
 
 class Replica:
     """A gateway, its way to Redis, and the ledger of what it may answer."""
 
-    def __init__(self, *, http: httpx.AsyncClient, at_once: AtOnce, ledger: Ledger, stack: AsyncExitStack) -> None:
-        self.http = http
-        self._at_once = at_once
+    def __init__(self, *, application: Application, ledger: Ledger, stack: AsyncExitStack) -> None:
+        self._application = application
         self.ledger = ledger
         self._stack = stack
 
     async def ask(self, path: str, body: bytes) -> tuple[bool, int, Any]:
-        """Ask as a socket would: at once if that has an answer, else as usual. Say which it was."""
-        written = self._at_once(post(path, body, "Content-Type: application/json"))
-        if written is not None:
-            head, _, content = written.partition(b"\r\n\r\n")
-            return True, int(head.split()[1]), msgspec.json.decode(content)
-        response = await self.http.post(path, content=body, headers={"content-type": "application/json"})
-        return False, response.status_code, response.json()
+        """Ask as a connection does. Say whether it was answered at once, the status, and the body."""
+        answer = self._application.answer(question_to(path, body), Listener.EVERYTHING)
+        reply = answer if isinstance(answer, Reply) else await answer
+        return reply is answer, reply.status, msgspec.json.decode(reply.body)
 
     async def close(self) -> None:
         """Close it."""
@@ -137,11 +126,11 @@ class Under(Struct, frozen=True):
     bounds: Bounds
     ledger: Ledger
     leaps: int
-    """The number of leaps of time before it."""
+    """How often time had leapt before."""
 
 
 class World(RuleBasedStateMachine):
-    """Every event that there can be, in any order."""
+    """Whatever may happen, in any order."""
 
     server: ClassVar[RedisServer]
     parts: ClassVar[Parts]
@@ -200,19 +189,13 @@ class World(RuleBasedStateMachine):
                     redis=redis,
                 )
             )
-            app = self.parts.app(gateway.asgi)
-            at_once: AtOnce = never_at_once
-            if self.parts.app is whole:
-                app = as_served(gateway.asgi)
-                at_once = partial(gateway.asgi.answer_at_once, fields=b"", server=None)
-            transport = httpx.ASGITransport(app)
-            http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
             ledger = Ledger(self.statements, banned=self.banned, forgotten_anywhere=self.forgotten)
-            return Replica(http=http, at_once=at_once, ledger=ledger, stack=stack.pop_all())
+            application = self.parts.application(gateway.http.application)
+            return Replica(application=application, ledger=ledger, stack=stack.pop_all())
         raise AssertionError("it returns above")
 
     def teardown(self) -> None:
-        """Close everything; no bug may have been logged."""
+        """Close what was opened; nothing may have ended in a bug."""
         self.await_(self._close())
         self.runner.close()
         assert not self.log.lines("bug")
@@ -229,7 +212,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def no_two_steps_at_the_same_instant(self) -> None:
-        """Events within one second have no order in messages that carry whole seconds."""
+        """What happens within one second has no order for those who are told seconds."""
         self.clock.jump(SECOND)
 
     # The world
@@ -316,16 +299,16 @@ class World(RuleBasedStateMachine):
         await self._look_after()
 
     async def _let_run_out(self) -> None:
-        """Redis has its own clock, by which no time has passed: end its claims and the pauses of the store budget."""
+        """Redis has a clock of its own, by which no time has passed: end claims, and pauses of the store budget."""
         try:
             async for key in self.operator.scan_iter("og:v1:[lb]:*"):
                 await self.operator.delete(key)
         except ReadOnlyError:
-            self.overdue = True  # a read-only Redis deletes nothing now; once it is healed, they are over
+            self.overdue = True  # nobody can change them now; when it is healed they are over
 
     @rule(index=REPLICAS, ban=st.sampled_from([seed.OWNER_ID, seed.OWNER_ID, seed.STRANGER_ID, None]))
     def restart(self, index: int, ban: int | None) -> None:
-        """A replica is started anew, perhaps with other rules; its memory is lost."""
+        """A replica is started anew, with other rules perhaps; what it knew by itself is lost."""
         self.banned = frozenset() if ban is None else frozenset({ban})
         self.await_(self._restart(index))
 
@@ -355,7 +338,7 @@ class World(RuleBasedStateMachine):
         cached=st.sampled_from([False, False, False, True]),
     )
     def ask(self, index: int, which: int, max_age: int | None, *, cached: bool) -> None:
-        """A caller asks, and waits for the answer."""
+        """Somebody asks, and waits for the answer."""
         self.await_(self._ask([(index, which)], max_age=max_age, cached=cached))
 
     @rule(which=st.lists(st.tuples(REPLICAS, st.integers(0, 7)), min_size=2, max_size=12))
@@ -365,7 +348,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def ask_about_all(self) -> None:
-        """Each gateway is asked about each player, twice."""
+        """Everybody asks everywhere, and asks again."""
         for _ in range(2):
             self.await_(self._ask([(index, which) for index in range(2) for which in range(8)]))
 
@@ -376,7 +359,7 @@ class World(RuleBasedStateMachine):
 
     @rule(index=REPLICAS, number=st.integers(0, 1))
     def ask_until_a_jwt_runs_out(self, index: int, number: int) -> None:
-        """A caller asks with a JWT that is about to expire, and again when it has expired."""
+        """Somebody asks with a JWT that is about to run out, and again when it has."""
 
         async def ask() -> None:
             self._mint([seed.OWNER_ID, seed.STRANGER_ID][number], timedelta(minutes=1))
@@ -388,7 +371,7 @@ class World(RuleBasedStateMachine):
 
     @rule(index=REPLICAS, number=st.integers(0, 1), seconds=st.integers(1, 4))
     def ask_while_a_jwt_runs_out(self, index: int, number: int, seconds: int) -> None:
-        """The store is slow, and a JWT that was valid when it was presented has expired when the answer comes."""
+        """The store is slow, and the JWT that was good when it was shown is not when there is an answer."""
         self.store("slow")
         self._mint([seed.OWNER_ID, seed.STRANGER_ID][number], timedelta(seconds=seconds))
         self.await_(self._ask([(index, 6 + number)]))
@@ -396,7 +379,7 @@ class World(RuleBasedStateMachine):
 
     @rule(index=REPLICAS, which=st.integers(0, 7), leaves=st.booleans())
     def ask_slowly(self, index: int, which: int, *, leaves: bool) -> None:
-        """A caller asks; other events come before the answer, or before the caller hangs up."""
+        """Somebody asks; other things happen before there is an answer, or before nobody waits for it any more."""
 
         async def begin() -> None:
             self._begin(index, which)
@@ -438,8 +421,8 @@ class World(RuleBasedStateMachine):
         async def forget() -> None:
             replica, presented = self.replicas[index], self._presented()[which]
             body = {"game": 3, presented.field: presented.credential}
-            response = await replica.http.post("/admin/invalidate", json=body)
-            assert response.status_code == 200, response.text
+            _, status, answer = await replica.ask("/admin/invalidate", msgspec.json.encode(body))
+            assert status == 200, answer
             replica.ledger.forget(presented.subject, self.clock.now())
 
         self.await_(forget())
@@ -447,7 +430,7 @@ class World(RuleBasedStateMachine):
     # What must hold
 
     async def _finish(self) -> None:
-        """Wait for all questions under way: for real work a moment, for everything else by letting time pass."""
+        """Wait for all who ask: for real work a moment, for everything else by letting time pass."""
         late = self.clock.now() + DEADLINE + 2 * SLOW_STEP
         while self.under_way:
             slow = any(state.fault.latency_ms for state in self.sandbox.faults.state())
@@ -459,7 +442,7 @@ class World(RuleBasedStateMachine):
                 await self.clock.advance(SLOW_STEP if slow else STEP)
 
     async def _look_after(self) -> None:
-        """Check the questions that have been answered."""
+        """Check those that have been answered."""
         done = [under for under in self.under_way if under.task.done()]
         self.under_way = [under for under in self.under_way if not under.task.done()]
         for under in done:
@@ -475,7 +458,7 @@ class World(RuleBasedStateMachine):
 
 
 class Credulous(httpx.AsyncBaseTransport):
-    """Broken: a store's answer that is no answer is read as a yes."""
+    """Broken: what is no answer is read as a yes."""
 
     def __init__(self, line: StoreLine) -> None:
         self._line = line
@@ -492,7 +475,7 @@ class Credulous(httpx.AsyncBaseTransport):
 
 
 class Dismissive(httpx.AsyncBaseTransport):
-    """Broken: a store's answer that is no answer is read as a no."""
+    """Broken: what is no answer is read as a no."""
 
     def __init__(self, line: StoreLine) -> None:
         self._line = line
@@ -525,28 +508,26 @@ class Timeless:
         return getattr(self._clock, name)
 
 
-class Loyal:
-    """Broken: a player who was allowed in once stays allowed, also after a no of the store."""
+class Loyal(InFront):
+    """Broken: whoever was allowed in once stays allowed, whatever the store says later."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
-        self._yes: dict[bytes, list[Any]] = {}
+    def __init__(self, application: Application) -> None:
+        super().__init__(application)
+        self._yes: dict[bytes, Reply] = {}
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def reply(self, request: Request) -> Reply:
         """Answer as before if that was a yes."""
-        body = await body_of(receive)
-        sent = await answer_of(self._app, scope, body)
-        if any(b'"allowed":true' in message.get("body", b"") for message in sent):
-            self._yes.setdefault(body, sent)
-        for message in self._yes.get(body, sent):
-            await send(message)
+        reply = await super().reply(request)
+        if b'"allowed":true' in reply.body:
+            self._yes.setdefault(request.body, reply)
+        return self._yes.get(request.body, reply)
 
 
 class Alarmed(Redis):
-    """Broken: a failure of Redis fails the question."""
+    """Broken: what Redis does wrong is everybody's problem."""
 
     async def execute_command(self, *arguments: Any, **options: Any) -> Any:
-        """Fail with an exception of an unexpected type."""
+        """Fail in a way that nobody expects."""
         try:
             return await super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]  # nor is redis-py's
         except (RedisError, OSError) as error:
@@ -554,7 +535,7 @@ class Alarmed(Redis):
 
 
 def alarmed(url: str) -> Redis:
-    """Make a client like the gateway's whose failures are of an unexpected type."""
+    """Make a client like the gateway's, that fails as nobody expects."""
     made = client_of(url)
     pool = made.connection_pool
     assert isinstance(pool, BlockingConnectionPool)
@@ -578,11 +559,11 @@ TOO_OLD: Final = "its grace is over|past its time|not fresh|could have been aske
     silence_is_a_yes=Parts(transport=Credulous, fails="has not said yes"),
     silence_is_a_no=Parts(transport=Dismissive, fails="has not said no"),
     nothing_grows_old=Parts(clock=Timeless, fails=f"has not said|{TOO_OLD}"),
-    yes_is_for_ever=Parts(app=Loyal, fails=f"has said no since|something newer|{TOO_OLD}"),
+    yes_is_for_ever=Parts(application=Loyal, fails=f"has said no since|something newer|{TOO_OLD}"),
     redis_is_needed=Parts(redis=alarmed, fails="status 500"),
 )
 def test_no_decision_is_wrong(variant: Variant[Parts], server: RedisServer) -> None:
-    """A yes and a no are the store's own, and recent enough; everything else is no answer."""
+    """A yes and a no are what the store has said, recently enough; whatever else there is, is no answer."""
 
     class Machine(World):
         parts = variant.make

@@ -14,17 +14,20 @@ import pytest
 from redis.asyncio import Redis
 
 from service.clock import SystemClock
+from service.http.connection import Request
+from service.http.protocol import Application
+from service.http.reply import Reply
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
 from tests.cache.wire import server_that_says
 from tests.clock import FakeClock
 from tests.fault_proxy import FaultProxy, Mode
-from tests.gateways import SECRET, X_MOON, Asker, LogLines, opened, pointing_at, settings_from, until_learned
+from tests.gateways import SECRET, X_MOON, LogLines, opened, pointing_at, settings_from, until_learned
 from tests.redis_server import RedisServer
 from tests.reliability.ledger import Presented, by_email, by_key, by_user
 from tests.reliability.store import BASE_URL, StoreLine
 from tests.reliability.trouble import SPOILT, UNWELL, Act, entries_of, heal, put_back
-from tests.reliability.wrapping import answer_of, body_of
+from tests.reliability.wrapping import InFront
 
 QUESTIONS: Final[dict[Presented, str]] = {
     by_key(seed.OWNER_KEY): "owned",
@@ -60,12 +63,12 @@ REPLIES: Final = {
     "hanging up": b"",
 }
 
-App = Callable[[Any, Redis], Any]
+App = Callable[[Application, Redis], Application]
 
 
-def whole(app: Any, _redis: Redis) -> Any:
+def whole(application: Application, _redis: Redis) -> Application:
     """Let the application be as it is."""
-    return app
+    return application
 
 
 class Cluster:
@@ -89,14 +92,11 @@ class Cluster:
                 settings, clock=self.clock, real_clock=SystemClock(), log=self.log, level="error", transport=line
             ) as asker,
             Redis.from_url(url) as redis,
-            self._client(asker, redis) as http,
         ):
             await until_learned(asker.gateway)
-            yield http
-
-    def _client(self, asker: Asker, redis: Redis) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(self._app(asker.gateway.asgi, redis), raise_app_exceptions=False)
-        return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+            http = asker.gateway.http
+            http.application = self._app(http.application, redis)
+            yield asker.http
 
 
 async def outcome(http: httpx.AsyncClient, presented: Presented, **fields: object) -> str:
@@ -196,23 +196,21 @@ async def test_older_entries_do_not_come_back(tmp_path: Path, own_redis: RedisSe
                 continue  # it has two seconds to learn what was overruled before it came
 
 
-class Naive:
+class Naive(InFront):
     """Broken: keeps whole answers in Redis, as they are, and cannot do without it."""
 
-    def __init__(self, app: Any, redis: Redis) -> None:
-        self._app = app
+    def __init__(self, application: Application, redis: Redis) -> None:
+        super().__init__(application)
         self._redis = redis
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def reply(self, request: Request) -> Reply:
         """Answer from Redis, or else keep the answer there."""
-        asked = await body_of(receive)
-        key = "og:v1:e:" + hashlib.sha256(asked).hexdigest()
-        body = await self._redis.get(key)
+        key = "og:v1:e:" + hashlib.sha256(request.body).hexdigest()
+        body: Any = await self._redis.get(key)
         if body is None:
-            body = b"".join(message.get("body", b"") for message in await answer_of(self._app, scope, asked))
+            body = (await super().reply(request)).body
             await self._redis.set(key, body)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": body})
+        return Reply(200, body)
 
 
 HARMFUL: Final = ("flipped", "cut", "swapped", "of another type", "nonsense")

@@ -1,32 +1,46 @@
-"""Requests taken in whole and answers held back, for applications that stand in front of the gateway's own."""
+"""Applications that stand in front of the gateway's own: broken variants answer there in ways of their own."""
 
 import asyncio
-from typing import Any
+
+from service.http.connection import Refusal, Request
+from service.http.protocol import Answering, Application, Listener
+from service.http.reply import Reply
 
 
-async def body_of(receive: Any) -> bytes:
-    """Return the whole body of a request."""
-    body = b""
-    while True:
-        message: Any = await receive()
-        piece: bytes = message.get("body", b"")
-        body += piece
-        if not message.get("more_body", False):
-            return body
+async def reply_of(application: Application, request: Request) -> Reply:
+    """Return the reply of an application."""
+    answer = application.answer(request, Listener.EVERYTHING)
+    return answer if isinstance(answer, Reply) else await answer
 
 
-async def answer_of(app: Any, scope: Any, body: bytes) -> list[Any]:
-    """Return the messages that answer a request with this body; its caller does not hang up meanwhile."""
-    given = [{"type": "http.request", "body": body, "more_body": False}]
-    sent: list[Any] = []
+def question_to(path: str, body: bytes) -> Request:
+    """Return a request as a connection reads it."""
+    headers = {b"host": b"gateway", b"content-type": b"application/json"}
+    return Request(method=b"POST", target=path.encode(), headers=headers, body=body)
 
-    async def receive() -> Any:
-        if given:
-            return given.pop()
-        return await asyncio.Event().wait()
 
-    async def keep(message: Any) -> None:
-        sent.append(message)
+class InFront:
+    """Answers as the application behind it; `reply` is what variants change."""
 
-    await app(scope, receive, keep)
-    return sent
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    async def reply(self, request: Request) -> Reply:
+        """Answer one request."""
+        return await reply_of(self.application, request)
+
+    def answer(self, request: Request, _listener: Listener, /) -> Answering:
+        """Answer one request in a task."""
+        return asyncio.get_running_loop().create_task(self.reply(request))
+
+    def shed(self, request: Request, listener: Listener) -> Answering:
+        """Shed as the application does."""
+        return self.application.shed(request, listener)
+
+    def refuse(self, refusal: Refusal) -> Reply:
+        """Refuse as the application does."""
+        return self.application.refuse(refusal)
+
+    def crashed(self, bug: BaseException) -> Reply:
+        """Crash as the application does."""
+        return self.application.crashed(bug)

@@ -1,4 +1,4 @@
-"""Plain questions that Redis can answer: nobody waits for it in a task, and nothing is lost when something fails."""
+"""Questions that wait for Redis or the store: an ordinary task each, and nothing is lost when something fails."""
 
 import asyncio
 import json
@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from service.api.response_bytes import Response
+from service.http.connection import Request
+from service.http.protocol import Listener
+from service.http.reply import Reply
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreEndpoint
 from tests.api.conftest import Open
-from tests.api.test_prompt import request
-from tests.api.test_soon import SERVER, answered
 from tests.clock import FakeClock
 from tests.gateways import (
     SECRET,
@@ -26,7 +26,6 @@ from tests.gateways import (
     pointing_at,
     sandbox_alone,
     store_calls,
-    until,
     until_learned,
 )
 
@@ -70,11 +69,32 @@ def question(user_id: int) -> bytes:
     return b'{"game": 3, "user_id": %d}' % user_id
 
 
-def begin(gateway: Asker, user_id: int) -> asyncio.Future[Response]:
-    """Show the gateway the whole question, which it must take."""
-    response = gateway.gateway.asgi.answer_soon(request(body=question(user_id), path=PATH), SERVER)
-    assert response is not None
-    return response
+def begin(gateway: Asker, user_id: int) -> asyncio.Task[Reply] | Reply:
+    """Ask as a connection does."""
+    request = Request(
+        method=b"POST",
+        target=PATH.encode(),
+        headers={b"host": b"gateway", b"content-type": b"application/json"},
+        body=question(user_id),
+    )
+    return gateway.gateway.http.application.answer(request, Listener.EVERYTHING)
+
+
+def waiting(gateway: Asker, user_id: int) -> asyncio.Task[Reply]:
+    """Ask what is not in memory."""
+    answer = begin(gateway, user_id)
+    assert isinstance(answer, asyncio.Task)
+    return answer
+
+
+async def answered(answer: asyncio.Task[Reply] | Reply) -> Reply:
+    """Return the reply."""
+    return answer if isinstance(answer, Reply) else await answer
+
+
+async def ended(task: asyncio.Task[Reply]) -> None:
+    """Return once it has ended, however."""
+    await asyncio.wait((task,))
 
 
 @asynccontextmanager
@@ -115,36 +135,35 @@ async def test_answer_is_logged_and_counted_as_any_other(
         assert await gateway.metric("decision_seconds_count", cache="redis", method="user") == 1
 
 
-async def test_whoever_goes_meanwhile_leaves_nothing_behind(
+async def test_caller_that_goes_meanwhile_leaves_nothing_behind(
     empty_redis: Redis, open_with: Open, clock: WatchedClock, log: LogLines
 ) -> None:
     """Wherever the answer was on its way; and the next one who asks gets it."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS) as (gateway, sandbox):
         for turns, player in enumerate(PLAYERS):
-            response = begin(gateway, player)
+            response = waiting(gateway, player)
             for _ in range(turns):
                 await asyncio.sleep(0)
             response.cancel()
-            await until(lambda: gateway.gateway.asgi.in_flight() == 0)
+            await ended(response)
             assert json.loads((await answered(begin(gateway, player))).body)["outcome"] == "not_owned"
 
         assert store_calls(sandbox) == 0
         assert not log.lines("bug")
 
 
-async def test_whoever_goes_while_the_store_is_asked_leaves_nothing_behind(gateway: Asker, log: LogLines) -> None:
+async def test_caller_that_goes_while_the_store_is_asked_leaves_nothing_behind(gateway: Asker, log: LogLines) -> None:
     """At whatever moment: also when the answer has come and is not yet on its way."""
     befall(gateway.sandbox, latency_ms=1000)
     for turns, player in enumerate(PLAYERS):
-        response = begin(gateway, player)
+        response = waiting(gateway, player)
         before = asked_store(gateway.sandbox, StoreEndpoint.PURCHASES)
-        await until(lambda: gateway.gateway.asgi.in_flight() == 1)
         advancing = asyncio.ensure_future(_advance_until(gateway, before))
         await asyncio.wait((advancing,))
         for _ in range(turns):
             await asyncio.sleep(0)
         response.cancel()
-        await until(lambda: gateway.gateway.asgi.in_flight() == 0)
+        await ended(response)
 
     assert not log.lines("bug")
 
@@ -170,7 +189,6 @@ async def test_bug_on_the_way_is_a_500_and_a_line(
             await log.line("bug")
 
         assert reply.status == (500 if failed else 200)
-        assert gateway.gateway.asgi.in_flight() == 0
         assert (await answered(begin(gateway, PLAYERS[1]))).status == 200
 
 
@@ -183,33 +201,19 @@ async def test_bug_about_what_memory_knows_is_a_500_and_a_line(
     reply = await answered(begin(gateway, PLAYERS[0]))
     await log.line("bug")
 
-    assert (reply.status, gateway.gateway.asgi.in_flight()) == (500, 0)
+    assert reply.status == 500
 
 
 @pytest.mark.parametrize("readings", range(5))
-async def test_whoever_goes_while_it_is_being_decided_leaves_nothing_behind(
+async def test_caller_that_goes_while_it_is_being_decided_leaves_nothing_behind(
     empty_redis: Redis, open_with: Open, clock: WatchedClock, log: LogLines, readings: int
 ) -> None:
     """The answer is there, and nobody to have it."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS[:1]) as (gateway, _):
-        response = begin(gateway, PLAYERS[0])
+        response = waiting(gateway, PLAYERS[0])
         clock.do_after(readings, response.cancel)
-        await asyncio.wait((response,))
+        await ended(response)
         clock.readings_left = None
-        await until(lambda: gateway.gateway.asgi.in_flight() == 0)
 
         assert (await answered(begin(gateway, PLAYERS[0]))).status == 200
         assert not log.lines("bug")
-
-
-async def test_connection_is_closed_after_what_was_read_when_draining_began(
-    empty_redis: Redis, open_with: Open, clock: WatchedClock
-) -> None:
-    """Its caller is to come back to another gateway; it is said once."""
-    async with behind_another(open_with, empty_redis, clock, PLAYERS[:1]) as (gateway, _):
-        response = begin(gateway, PLAYERS[0])
-        gateway.gateway.asgi.draining = True
-        done = await response
-
-    assert done.closes
-    assert done.write(b"date: today\r\n").count(b"connection: close\r\n") == 1

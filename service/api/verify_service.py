@@ -1,4 +1,4 @@
-"""One question over HTTP: from a body to a reply, counted and logged on the way."""
+"""The service of `/verify`: from a question to a reply, counted and logged in this one place."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,22 +9,23 @@ from service.api.answers import AnswerWriter
 from service.api.callers import Caller
 from service.api.games import GameDirectory
 from service.api.identifiers import make_ulid
-from service.api.problems import Reply, cause_of, refusal_reply
+from service.api.problems import cause_of, refusal_reply, status_reply
 from service.api.questions import AnyQuestion
 from service.errors import QuestionRefused, TooManyQuestions
+from service.http.reply import Reply
 from service.limits.caller_limits import CallerLimits
+from service.observability.labels import RefusalCause
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
 from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Outcome, Reason
-from service.verification.hearing import Hearing
 from service.verification.interfaces import Clock, Fingerprints
 from service.verification.question import Question, Verdict
 from service.verification.verify import Verification
 
 
 class Asking(Struct, frozen=True):
-    """Who asks, in which request, and when it had come in."""
+    """The caller of a question, the request that it came in, and when that had arrived."""
 
     caller: Caller
     request_id: str
@@ -32,17 +33,8 @@ class Asking(Struct, frozen=True):
     asked_at: datetime
 
 
-class Case(Struct, frozen=True):
-    """A question of a caller and the hearing about it; `started` is when that began, in seconds of the clock's own."""
-
-    question: Question
-    asking: Asking
-    hearing: Hearing
-    started: float
-
-
-class VerifyDesk:
-    """Answers one question at a time, whether it came alone or in a batch."""
+class VerifyService:
+    """Answers questions, whether they come alone or in a batch."""
 
     def __init__(
         self,
@@ -70,34 +62,19 @@ class VerifyDesk:
 
         Raises `QuestionRefused` when the caller is at fault.
         """
-        case = self.open(asked, asking, at=at)
-        return self.close(case, await self.conclude(case))
-
-    def open(self, asked: AnyQuestion, asking: Asking, *, at: str = "") -> Case:
-        """Begin to hear a question. Raises `QuestionRefused` when the caller is at fault."""
         started = self._clock.monotonic()
         question = self._question(asked, asking, at)
-        return Case(question, asking, self._verification.hear(question), started)
-
-    async def conclude(self, case: Case) -> Verdict:
-        """Return the verdict once it is known. Raises `QuestionRefused` when that costs more than the caller has left.
-
-        What is in a cache costs nothing but the question itself.
-        """
-        hearing, credential, limits = case.hearing, case.question.credential, case.asking.caller.limits
+        credential, limits = question.credential, asking.caller.limits
         if limits is None or not isinstance(credential, DownloadKey | AppJwt):
-            return await hearing.conclude()
-        verdict = await hearing.read_all_shared()
-        if verdict is not None:
-            return verdict
-        return await self._conclude_limited(case, credential, limits)
-
-    def close(self, case: Case, verdict: Verdict) -> Reply:
-        """Count and log the verdict, and return the answer."""
+            verdict = await self._verification.verify(question)
+        else:
+            verdict = await self._verify_limited(question, credential, limits)
         now = self._clock.now()
         decision_id = make_ulid(now)
-        self._record(case, verdict, now=now, decision_id=decision_id)
-        return self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=case.asking.request_id)
+        self._record(
+            question, asking, verdict, seconds=self._clock.monotonic() - started, now=now, decision_id=decision_id
+        )
+        return self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
 
     def refuse(self, refusal: QuestionRefused, *, request_id: str, caller: Caller | None) -> Reply:
         """Count and log a question that was turned away, and return what its caller is told."""
@@ -106,6 +83,15 @@ class VerifyDesk:
         name = None if caller is None else caller.name
         self._log.logger.info("refused", cause=cause, why=str(refusal), caller=name, request_id=request_id)
         return refusal_reply(refusal, request_id=request_id)
+
+    def count_refused(self, cause: RefusalCause) -> None:
+        """Count a request that was turned away without a line in the log: a flood of lines would make it worse."""
+        self._metrics.refused(cause)
+
+    def crashed(self, bug: BaseException, *, request_id: str) -> Reply:
+        """Log what no question should ever raise, and return what its caller is told."""
+        self._log.logger.error("bug", request_id=request_id, exc_info=bug)
+        return status_reply(500, request_id=request_id)
 
     def _question(self, asked: AnyQuestion, asking: Asking, at: str) -> Question:
         rules = self._games.find(asked.game)
@@ -119,30 +105,38 @@ class VerifyDesk:
             asked_at=asking.asked_at,
         )
 
-    async def _conclude_limited(self, case: Case, credential: DownloadKey | AppJwt, limits: CallerLimits) -> Verdict:
+    async def _verify_limited(
+        self, question: Question, credential: DownloadKey | AppJwt, limits: CallerLimits
+    ) -> Verdict:
         """Let a caller try only so many credentials that turn out no good; those known to be good always pass.
 
-        A try is spent before the answer is known, so that many at once cannot slip through, and given back after.
-        Whoever hangs up before the answer has spent it too: the answer would be there for the next who asks.
+        What is in a cache costs nothing but the question itself. A try is spent before the answer is known, so that
+        many at once cannot slip through, and given back after. Whoever hangs up before the answer has spent it too:
+        the answer would be there for the next who asks.
         """
-        hearing, question = case.hearing, case.question
-        wait = limits.try_key()
-        if wait is not None:
-            if not await self._verification.known_good(question.rules, credential):
-                hearing.ask_nobody()
-            verdict = await hearing.conclude()
-            if verdict.decision.outcome is Outcome.UNKNOWN and not question.only_if_cached:
-                # Whatever keeps the store from being asked: this caller could not have asked it.
-                raise TooManyQuestions("failed_keys", retry_after=wait)
-            return verdict
-        verdict = await hearing.conclude()
-        if not _may_have_failed(verdict) or await self._verification.known_good(question.rules, credential):
+        wait: timedelta | None = None
+        permitted: bool | None = None
+
+        async def try_key() -> bool:
+            nonlocal wait, permitted
+            if permitted is None:
+                wait = limits.try_key()
+                permitted = wait is None or await self._verification.known_good(question.rules, credential)
+            return permitted
+
+        verdict = await self._verification.verify(question, permit=try_key)
+        if wait is not None and verdict.decision.outcome is Outcome.UNKNOWN and not question.only_if_cached:
+            # Whatever keeps the store from being asked: this caller could not have asked it.
+            raise TooManyQuestions("failed_keys", retry_after=wait)
+        tried = permitted is not None and wait is None
+        if tried and (not _may_have_failed(verdict) or await self._verification.known_good(question.rules, credential)):
             limits.key_was_fine()
         return verdict
 
-    def _record(self, case: Case, verdict: Verdict, *, now: datetime, decision_id: str) -> None:
-        question, asking, decision = case.question, case.asking, verdict.decision
-        credential, label, seconds = question.credential, question.rules.label, self._clock.monotonic() - case.started
+    def _record(
+        self, question: Question, asking: Asking, verdict: Verdict, *, seconds: float, now: datetime, decision_id: str
+    ) -> None:
+        decision, credential, label = verdict.decision, question.credential, question.rules.label
         self._metrics.decision(
             label, decision.method, decision.reason, verdict.cache, seconds=seconds, stale=decision.stale
         )

@@ -1,0 +1,19 @@
+"""The form of a body, as RFC 9110 8.3 and 8.4 have it said in headers."""
+
+from collections.abc import Mapping
+from email.message import Message
+from typing import Final
+
+_UTF_8: Final = frozenset({None, "utf-8", "utf8"})
+"""RFC 8259 8.1: JSON is UTF-8, whether or not its content type says so."""
+
+_NOT_ENCODED: Final = frozenset({None, b"identity"})
+
+
+def is_json(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a body with these headers is JSON in UTF-8, not compressed; parameters but `charset` mean nothing."""
+    if b"content-type" not in headers or headers.get(b"content-encoding") not in _NOT_ENCODED:
+        return False
+    message = Message()
+    message["content-type"] = headers[b"content-type"].decode("latin-1")
+    return message.get_content_type() == "application/json" and message.get_content_charset() in _UTF_8

@@ -1,0 +1,86 @@
+"""The short way: `POST /verify/<method>`, from a whole request to a reply, refusals included.
+
+Single questions are answered here and nowhere else; no framework sees them.
+"""
+
+import asyncio
+from typing import Final, TypeAlias
+
+from service.api.callers import Caller, CallerDirectory
+from service.api.content_type import is_json
+from service.api.identifiers import request_id_from, trace_id_from
+from service.api.problems import LARGEST_BODY, status_reply
+from service.api.questions import QUESTIONS, BodyReader
+from service.api.verify_service import Asking, VerifyService
+from service.eager import start
+from service.errors import QuestionRefused
+from service.http.connection import Request
+from service.http.reply import Reply
+from service.observability.labels import RefusalCause
+from service.ownership import Method
+from service.rights import RIGHTS_FOR
+from service.verification.interfaces import Clock
+
+_READERS: Final = {method: BodyReader(question) for method, question in QUESTIONS.items()}
+
+_MOST_KNOWN: Final = 1_000
+"""Heads that are remembered: one for each caller, path and spelling of the content type. Then they are read again."""
+
+
+_Head: TypeAlias = tuple[Method, bytes | None, bytes | None, bytes | None]
+"""The method, `Authorization`, `Content-Type` and `Content-Encoding`: all that the first checks look at."""
+
+
+class ShortWay:
+    """Answers single questions."""
+
+    def __init__(self, *, service: VerifyService, callers: CallerDirectory, clock: Clock) -> None:
+        self._service = service
+        self._callers = callers
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._known: dict[_Head, Caller] = {}
+
+    def answer(self, method: Method, request: Request) -> Reply | asyncio.Task[Reply]:
+        """Return the reply, or the task that will have it where Redis or the store is asked."""
+        return start(self._answer(method, request), self._loop)
+
+    async def _answer(self, method: Method, request: Request) -> Reply:
+        headers, now = request.headers, self._clock.now()
+        request_id = request_id_from(headers.get(b"x-request-id"), at=now)
+        caller: Caller | None = None
+        try:
+            if request.method != b"POST":
+                return status_reply(405, request_id=request_id, headers={"allow": "POST"})
+            head = (
+                method,
+                headers.get(b"authorization"),
+                headers.get(b"content-type"),
+                headers.get(b"content-encoding"),
+            )
+            caller = self._known.get(head)
+            if caller is not None:
+                caller.ask()
+            else:
+                caller = self._callers.identify(headers.get(b"authorization"))
+                caller.require(*RIGHTS_FOR[method])
+                caller.ask()
+                if not is_json(headers):
+                    return status_reply(415, request_id=request_id)
+                self._remember(head, caller)
+            if len(request.body) > LARGEST_BODY:
+                self._service.count_refused(RefusalCause.BODY_TOO_LARGE)
+                return status_reply(413, request_id=request_id)
+            question = _READERS[method].read(request.body)
+            asking = Asking(caller, request_id, trace_id_from(headers.get(b"traceparent")), now)
+            return await self._service.answer(question, asking)
+        except QuestionRefused as refusal:
+            return self._service.refuse(refusal, request_id=request_id, caller=caller)
+        except Exception as bug:  # noqa: BLE001 - 500, and a line in the log
+            return self._service.crashed(bug, request_id=request_id)
+
+    def _remember(self, head: _Head, caller: Caller) -> None:
+        """Remember the caller of such a head, which takes a hash of the token and parsing the content type to tell."""
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[head] = caller
