@@ -264,6 +264,7 @@ def _bounds() -> Iterable[Case]:
     yield refused("H1: one long trailer", streamed(chunks=b"0\r\na: " + b"b" * 8 * K), 413)
     yield taken("4 KiB of trailers", streamed(chunks=b"0\r\na: " + b"b" * (4 * K - 5) + b"\r\n\r\n"), EMPTY_POST)
     yield refused("4 KiB of trailers and a byte", streamed(chunks=b"0\r\na: " + b"b" * (4 * K - 4) + b"\r\n\r\n"), 413)
+    yield refused("refused before the empty line", streamed(chunks=b"0\r\na: " + b"b" * (4 * K - 4) + b"\r\n"), 413)
     full = b"a: " + b"b" * (4 * K - 5) + b"\r\n"
     yield refused("a trailer behind 4 KiB of them", streamed(chunks=b"0\r\n" + full + b"a:\r\n\r\n"), 413)
     yield taken("4 KiB of extensions", streamed(chunks=b"2;" + b"a" * (4 * K - 1) + b"\r\nab\r\n0\r\n\r\n"), POST)

@@ -85,6 +85,15 @@ def test_no_more_is_wanted_once_enough_is_held() -> None:
     assert wanted == [True, True, False, True]
 
 
+def test_line_breaks_between_requests_are_not_kept() -> None:
+    connection = Connection(Bounds(held_bytes=100))
+
+    connection.received(b"\r\n" * 500)
+
+    assert connection.state is State.IDLE
+    assert connection.wants_bytes
+
+
 def test_equal_fields_are_refused_before_they_cost_anything() -> None:
     """8 000 equal fields would be joined 8 000 times. The 129th is refused, so that none behind it is looked at."""
     connection = Connection(Bounds(head_bytes=10_000_000))
