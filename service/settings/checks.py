@@ -92,12 +92,12 @@ def base_url_is_safe(settings: Settings, names: Names) -> Iterator[str]:
     url = settings.itch.base_url
     if url is None:
         return
-    fault = base_url_fault(url, settings.itch.api_key, settings.itch.next_api_key)
+    fault = _base_url_fault(url, settings.itch.api_key, settings.itch.next_api_key)
     if fault is not None:
         yield f"{names.of('itch.base_url')} cannot be used: {fault}"
         return
     for dialect, hosts in _HOSTS_OF.items():
-        if host_of(url) in hosts and dialect is not settings.itch.dialect:
+        if _host_of(url) in hosts and dialect is not settings.itch.dialect:
             yield (
                 f"{names.of('itch.base_url')} belongs to the dialect {dialect.value}, but"
                 f" {names.of('itch.dialect')} is {settings.itch.dialect.value}, which is spoken at"
@@ -226,12 +226,12 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def host_of(url: str) -> str:
-    """Return the host that a URL without `base_url_fault` names, in lower case."""
+def _host_of(url: str) -> str:
+    """Return the host that a URL without `_base_url_fault` names, in lower case."""
     return urlsplit(url).hostname or ""
 
 
-def base_url_fault(url: str, *api_keys: SellerKey | None) -> str | None:
+def _base_url_fault(url: str, *api_keys: SellerKey | None) -> str | None:
     """Return why the seller's keys must not be sent there, or None; the words never repeat the URL."""
     parts = split_url(url)
     if parts is None or parts.scheme not in {"http", "https"} or not _has_host_and_port(parts):
@@ -242,7 +242,7 @@ def base_url_fault(url: str, *api_keys: SellerKey | None) -> str | None:
         return "a query or fragment has no place in it"
     if any(key is not None and (key.reveal() in url or key.reveal() in unquote(url)) for key in api_keys):
         return "the API key has no place in it, URLs end up in logs; the gateway sends the key in a header"
-    if parts.scheme == "http" and not is_loopback(host_of(url)):
+    if parts.scheme == "http" and not is_loopback(_host_of(url)):
         return "plain http would show the API key to everybody on the way; expected https, or a loopback address"
     return None
 

@@ -25,6 +25,8 @@ class RawValue:
     A `textual` value comes from a place that knows text only: there "5" is a number, too.
     """
 
+    # No struct: the repr of one would show secrets.
+
     __slots__ = ("textual", "value", "written")
 
     def __init__(self, value: object, *, written: str, textual: bool) -> None:
@@ -37,9 +39,30 @@ class Misfit(Exception):  # noqa: N818 - it names what the value is
     """A value that does not fit its setting. The text is a whole line for the operator."""
 
 
+class Mistakes:
+    """One readable line for each mistake, and the settings that are unusable because of it.
+
+    A check that builds on an unusable setting would only find the consequences of a mistake already named.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._unusable: set[str] = set()
+
+    def add(self, line: str, *, unusable: str | None = None) -> None:
+        """Add a line, and the key of the setting that has no usable value because of it."""
+        self.lines.append(line)
+        if unusable is not None:
+            self._unusable.add(unusable)
+
+    def leave_usable(self, keys: Iterable[str]) -> bool:
+        """Whether all of these settings have the value that the operator meant."""
+        return self._unusable.isdisjoint(keys)
+
+
 def convert(given: RawValue, kind: object) -> Any:  # noqa: ANN401 - of the kind asked for, which only the caller knows
     """Return the value as that kind. Raises `Misfit`, which never repeats what may be a secret."""
-    plain = without_none(kind)
+    plain = _without_none(kind)
     raw = _as_list(given) if _is_list_or_one(plain) else given.value
     try:
         value = msgspec.convert(raw, plain, strict=not given.textual, dec_hook=_read_custom)
@@ -68,7 +91,7 @@ def _as_list(given: RawValue) -> object:
     return given.value
 
 
-def without_none(kind: object) -> Any:  # noqa: ANN401 - a type, which has no type that msgspec and mypy agree on
+def _without_none(kind: object) -> Any:  # noqa: ANN401 - a type, which has no type that msgspec and mypy agree on
     """Return the type of a field that is set."""
     if get_origin(kind) not in {Union, UnionType}:
         return kind
@@ -77,7 +100,7 @@ def without_none(kind: object) -> Any:  # noqa: ANN401 - a type, which has no ty
 
 def expectation(kind: object) -> str:
     """Complete the sentence "expected ..."."""
-    match inspect.type_info(without_none(kind)):
+    match inspect.type_info(_without_none(kind)):
         case inspect.Metadata(extra={"expected": str(words)}):
             return words
         case inspect.BoolType():
@@ -85,16 +108,16 @@ def expectation(kind: object) -> str:
         case inspect.EnumType(cls=choices):
             return f"one of {', '.join(choice.value for choice in choices)}"
         case inspect.CustomType(cls=cls):
-            return EXPECTED.get(cls, "a path")
+            return _EXPECTED.get(cls, "a path")
         case inspect.IntType() | inspect.FloatType() as number:
             return _range(number)
         case other:
             raise AssertionError(other)
 
 
-def is_quiet(kind: object) -> bool:
+def _is_quiet(kind: object) -> bool:
     """Whether values of the kind must not be repeated: secrets, and settings that secrets are put into by mistake."""
-    match inspect.type_info(without_none(kind)):
+    match inspect.type_info(_without_none(kind)):
         case inspect.Metadata(extra={"quiet": True}) | inspect.CustomType():
             return True
     return False
@@ -128,7 +151,7 @@ def _range(number: inspect.IntType | inspect.FloatType) -> str:
 
 
 def _misfit(given: RawValue, kind: object) -> str:
-    if is_quiet(kind):
+    if _is_quiet(kind):
         return f"{given.written} cannot be used: expected {expectation(kind)}"
     return f"{given.written} is {shown(given.value)}: expected {expectation(kind)}"
 
@@ -140,7 +163,7 @@ def _read_custom(kind: type[Any], value: object) -> object:
     if not isinstance(value, str) or not value:
         raise ValueError
     if issubclass(kind, Secret):
-        if not is_usable(kind, value):
+        if not _is_usable(kind, value):
             raise ValueError
     elif b"\0" in os.fsencode(value):
         raise ValueError
@@ -150,7 +173,7 @@ def _read_custom(kind: type[Any], value: object) -> object:
 # Secrets and URLs.
 
 
-REDIS_SCHEMES: Final = (
+_REDIS_SCHEMES: Final = (
     "redis",
     "rediss",
     "unix",
@@ -165,14 +188,14 @@ _VISIBLE: Final = re.compile(r"[!-\[\]-~]+")
 """Printable ASCII but the backslash: some readers of URLs take it for a slash, and so see another host."""
 
 
-SHORTEST_SEALING_SECRET: Final = 32
+_SHORTEST_SEALING_SECRET: Final = 32
 """128 bits in hexadecimal digits."""
 
 
-EXPECTED: Final[dict[type[Secret], str]] = {
+_EXPECTED: Final[dict[type[Secret], str]] = {
     SellerKey: "printable ASCII without spaces",
-    SealingSecret: f"at least {SHORTEST_SEALING_SECRET} characters of text",
-    RedisUrl: f"a URL that begins with {', '.join(f'{scheme}://' for scheme in REDIS_SCHEMES)}",
+    SealingSecret: f"at least {_SHORTEST_SEALING_SECRET} characters of text",
+    RedisUrl: f"a URL that begins with {', '.join(f'{scheme}://' for scheme in _REDIS_SCHEMES)}",
 }
 """Completes the sentence "expected ..."."""
 
@@ -180,13 +203,13 @@ EXPECTED: Final[dict[type[Secret], str]] = {
 _PRINTABLE: Final = re.compile(r"[!-~]+")
 
 
-def is_usable(kind: type[Secret], text: str) -> bool:
+def _is_usable(kind: type[Secret], text: str) -> bool:
     """Whether the text can be a secret of that kind."""
     if kind is SellerKey:
         return _PRINTABLE.fullmatch(text) is not None
     if kind is SealingSecret:
-        return len(text) >= SHORTEST_SEALING_SECRET and _is_encodable(text)
-    return is_redis_url(text)
+        return len(text) >= _SHORTEST_SEALING_SECRET and _is_encodable(text)
+    return _is_redis_url(text)
 
 
 def _is_encodable(text: str) -> bool:
@@ -198,10 +221,10 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def is_redis_url(text: str) -> bool:
+def _is_redis_url(text: str) -> bool:
     """Whether the text is a URL of one of the forms that the Redis tier understands."""
     parts = split_url(text)
-    if parts is None or parts.scheme not in REDIS_SCHEMES:
+    if parts is None or parts.scheme not in _REDIS_SCHEMES:
         return False
     return bool(parts.path.strip("/")) if parts.scheme == "unix" else bool(parts.netloc.rpartition("@")[2])
 
@@ -214,24 +237,3 @@ def split_url(url: str) -> SplitResult | None:
         return urlsplit(url)
     except ValueError:
         return None
-
-
-class Mistakes:
-    """One readable line for each mistake, and the settings that are unusable because of it.
-
-    A check that builds on an unusable setting would only find the consequences of a mistake already named.
-    """
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self._unusable: set[str] = set()
-
-    def add(self, line: str, *, unusable: str | None = None) -> None:
-        """Add a line, and the key of the setting that has no usable value because of it."""
-        self.lines.append(line)
-        if unusable is not None:
-            self._unusable.add(unusable)
-
-    def leave_usable(self, keys: Iterable[str]) -> bool:
-        """Whether all of these settings have the value that the operator meant."""
-        return self._unusable.isdisjoint(keys)

@@ -74,12 +74,10 @@ def load_settings(
 
     # 4. While the file cannot be read, settings that it may hold must not be reported as missing.
     if file is not None:
-        waived: set[Check] = set()
-        waived |= set() if require_source else {there_is_a_source}
-        waived |= set() if require_callers else {remote_callers_have_tokens}
+        needed: dict[Check, bool] = {there_is_a_source: require_source, remote_callers_have_tokens: require_callers}
         names = Names(given, file_name=file.name)
         for check, needs in CHECKS:
-            if check not in waived and mistakes.leave_usable(needs):
+            if needed.get(check, True) and mistakes.leave_usable(needs):
                 mistakes.lines.extend(check(settings, names))
 
     # 5.

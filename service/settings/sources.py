@@ -13,15 +13,15 @@ from service.settings.model import CALLER, GAME, GROUPS, SECRET_FILES, SINGLE, S
 
 # Environment variables.
 
-PREFIX: Final = "OWNERSHIP_GATEWAY_"
+_PREFIX: Final = "OWNERSHIP_GATEWAY_"
 
-CONFIG: Final = f"{PREFIX}CONFIG"
+CONFIG: Final = f"{_PREFIX}CONFIG"
 """The variable that names the TOML file."""
 
 
 def variable(key: str) -> str:
     """Return the environment variable that sets a dotted key."""
-    return PREFIX + key.replace(".", "__").upper()
+    return _PREFIX + key.replace(".", "__").upper()
 
 
 _KEYS: Final = {variable(key): key for key in SINGLE}
@@ -33,7 +33,7 @@ def read_environment(environ: Mapping[str, str], mistakes: Mistakes) -> dict[str
     """Return the values of variables with our prefix. An empty variable sets nothing, as Compose and Helm expect."""
     given: dict[str, RawValue] = {}
     for name, text in sorted(environ.items()):
-        if not name.upper().startswith(PREFIX) or name == CONFIG or _is_service_link(name, environ):
+        if not name.upper().startswith(_PREFIX) or name == CONFIG or _is_service_link(name, environ):
             continue
         if name not in _KEYS:
             mistakes.add(_unknown(name))
@@ -43,15 +43,15 @@ def read_environment(environ: Mapping[str, str], mistakes: Mistakes) -> dict[str
 
 
 def _unknown(name: str) -> str:
-    first = name.upper().removeprefix(PREFIX).split("__")[0]
+    first = name.upper().removeprefix(_PREFIX).split("__")[0]
     if first in _ONLY_IN_TOML:
         return (
             f"{_printable(name)} cannot be set: {first.lower()} stand in the TOML file only, as {_ONLY_IN_TOML[first]}"
         )
     # Without the prefix: it is so long that every name would resemble every other.
-    known = [known.removeprefix(PREFIX) for known in [*_KEYS, CONFIG]]
-    meant = did_you_mean(name.upper().removeprefix(PREFIX), known)
-    return unknown(_printable(name), PREFIX + meant if meant else None)
+    known = [known.removeprefix(_PREFIX) for known in [*_KEYS, CONFIG]]
+    meant = did_you_mean(name.upper().removeprefix(_PREFIX), known)
+    return unknown(_printable(name), _PREFIX + meant if meant else None)
 
 
 def _printable(name: str) -> str:
