@@ -16,7 +16,7 @@ WORKERS ?= --numprocesses=auto
 .PHONY: help setup setup-dev run test soak test-pythons check format format-check lint types imports coverage clean \
 	bench bench-guard \
 	chart chart-generate sidecar-run image compose-check systemd-check prometheus-check sbom \
-	package redis-check package-check systemd-lint examples-check workflows-check check-shipping check-containers
+	package redis-check package-check systemd-lint examples-check workflows-check check-shipping check-containers check-integrations
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
@@ -131,6 +131,9 @@ check-shipping: workflows-check package-check redis-check systemd-lint chart pro
 	@echo "not in here, and to be run where containers may be: make check-containers examples-check"
 
 check-containers: image compose-check systemd-check sidecar-run  ## what ships, in containers: needs root, or user namespaces
+
+check-integrations: setup-dev  ## clients and proxies that are not ours, really run: Java, Node, curl, nginx; two minutes
+	@deploy/check-integrations.sh
 
 sbom: setup  ## write dist/ownership-gateway.cdx.json
 	@deploy/sbom.sh
