@@ -23,6 +23,6 @@ fi
 make --silent setup-dev
 
 limit=480 # a busy machine needs longer
-[ -z "${INTEGRATIONS_LONG:-}" ] || limit=900
+[ -z "${INTEGRATIONS_LONG:-}" ] || limit=1800
 say "run clients and proxies against the gateway"
-timeout --kill-after=10 "$limit" .venv/bin/pytest --quiet --no-header --tb=short -rN tests/integrations "$@"
+timeout --signal=INT --kill-after=10 "$limit" .venv/bin/pytest --quiet --no-header --tb=short -rN -o faulthandler_timeout="$limit" tests/integrations "$@"
