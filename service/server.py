@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
+from service.accept_queue import empty_accept_queues
 from service.app import Gateway, open_gateway
 from service.http.connection import Bounds
 from service.http.protocol import HttpServer, Listener
@@ -46,6 +47,7 @@ async def serve(
             gateway.http.draining = True
             if listeners.path is not None:
                 listeners.path.remove()
+            await empty_accept_queues([*listeners.questions, *listeners.operations])
             for server in servers:
                 server.close()
             await gateway.http.stop(within_seconds=_FINISH_SECONDS)
