@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from redis.asyncio import Redis
 
-from tests.redis_server import RedisServer, tls_server
+from tests.redis_server import RedisServer, free_port, tls_server
 
 # A busy machine is not a wrong answer.
 settings.register_profile("untimed", deadline=None)
@@ -39,6 +39,20 @@ def own_redis() -> Iterator[RedisServer]:
     """A Redis of the test's own, which it may break."""
     server = RedisServer()
     server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def one_node_cluster() -> AsyncIterator[RedisServer]:
+    """A cluster of the test's own, whose one node has every slot."""
+    server = RedisServer(arguments=["--cluster-enabled", "yes", "--cluster-port", str(free_port())])
+    server.start()
+    async with Redis.from_url(server.url) as operator:
+        await operator.cluster("addslotsrange", "0", "16383")
+        while (await operator.cluster("info"))["cluster_state"] != "ok":
+            # WAIT for a replica that does not exist: the server itself holds us back for 50 ms.
+            await operator.wait(1, 50)
     yield server
     server.stop()
 

@@ -7,15 +7,12 @@ that is full or a replica still answers reads.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeVar
 
-from redis.asyncio import Redis
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ReadOnlyError
 
-from service.cache.joined_reads import JoinedReads
 from service.cache.kept import CLOCK_TOLERANCE, LONGEST_KEPT, Kept
 from service.cache.keys import redis_key
 from service.cache.operations import CacheOperation, CacheResult, OnOperation
@@ -25,14 +22,11 @@ from service.ownership import CacheTier, Fingerprint
 from service.redis.circuit import Circuit
 from service.redis.connect import RedisClient
 from service.redis.errands import Errands
-from service.redis.failures import REDIS_FAILURES
-from service.redis.pipelined_gets import PipelinedGets
+from service.redis.failures import REDIS_FAILURES, concerns_one_key
+from service.redis.reader import open_reader
 from service.verification.interfaces import Clock
 
 T = TypeVar("T")
-
-Reading: TypeAlias = Kept | CacheResult
-"""What was there, or why there is nothing to be had."""
 
 WRITES_AT_ONCE: Final = 8
 _OVERRULED: Final = 2
@@ -68,29 +62,30 @@ class RedisTier:
         self._up: bool | None = None
         self._reading = Circuit(clock)
         self._writing = Circuit(clock)
-        self._gets = PipelinedGets(client)
-        self._reads = JoinedReads(self._read_all, sleep=clock.sleep)
+        self._last_failure: object = None
+        self._reader = open_reader(client, clock=clock)
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
         self._removals = Errands()
 
     async def get(self, name: Fingerprint) -> Kept | None:
         """Return what Redis has under that name, if it is ours and may still be used."""
-        reading = self.read(name)
-        return None if reading is None else self.take(await reading)
+        reply = self.read(name)
+        return None if reply is None else self.take(name, await reply)
 
-    def read(self, name: Fingerprint) -> asyncio.Future[Reading] | None:
+    def read(self, name: Fingerprint) -> asyncio.Future[object] | None:
         """Begin to read what Redis has under that name, for `take` to look at; None while Redis is left alone."""
-        if self._reading.skips:
+        if not self._reading.lets_through():
             self._on_operation(CacheTier.REDIS, CacheOperation.GET, CacheResult.SKIPPED)
             return None
-        return self._reads.read(name)
+        return self._reader.get(redis_key(name))
 
-    def take(self, reading: Reading) -> Kept | None:
-        """Return what was read, if it is ours and may still be used."""
-        if isinstance(reading, Kept):
+    def take(self, name: Fingerprint, reply: object) -> Kept | None:
+        """Return what the reply holds, if it is ours and may still be used."""
+        found = self._look_at(name, reply)
+        if isinstance(found, Kept):
             self._on_operation(*_HIT)
-            return reading
-        self._on_operation(CacheTier.REDIS, CacheOperation.GET, reading)
+            return found
+        self._on_operation(CacheTier.REDIS, CacheOperation.GET, found)
         return None
 
     async def put(self, name: Fingerprint, kept: Kept) -> None:
@@ -101,12 +96,24 @@ class RedisTier:
 
     async def close(self) -> None:
         """Give up reads under way; the client is closed by whoever made it."""
-        await self._reads.close()
+        await self._reader.close()
         await self._removals.close()
-        await self._gets.close()
 
-    def _look_at(self, name: Fingerprint, blob: bytes, *, now: datetime) -> Reading:
-        """Return what an entry holds; what others have put in its place is removed."""
+    def _look_at(self, name: Fingerprint, reply: object) -> Kept | CacheResult:
+        """Return what an entry holds, or why it is of no use."""
+        if isinstance(reply, Exception) and not concerns_one_key(reply):
+            if reply is not self._last_failure:  # reads that fail together are one failure of Redis
+                self._last_failure = reply
+                self._failed(self._reading)
+            return CacheResult.FAILED
+        self._succeeded(self._reading)
+        if isinstance(reply, bytes):
+            return self._unsealed(name, reply)
+        # Of a foreign type, or from what is no Redis at all and may answer anything, even a number.
+        return CacheResult.MISS if reply is None else CacheResult.REJECTED
+
+    def _unsealed(self, name: Fingerprint, blob: bytes) -> Kept | CacheResult:
+        """Return what was sealed; what others have put in its place is removed."""
         try:
             kept = self._sealer.unseal(name, blob)
         except Unsealable as unsealable:
@@ -114,7 +121,7 @@ class RedisTier:
                 return CacheResult.MISS
             self._removals.start(self._remove(name, blob))
             return CacheResult.REJECTED
-        return kept if kept.usable(now) else CacheResult.MISS
+        return kept if kept.usable(self._clock.now()) else CacheResult.MISS
 
     async def _remove(self, name: Fingerprint, blob: bytes) -> None:
         await self._ask(self._writing, lambda: DELETE_SAME.run(self._client, redis_key(name), blob))
@@ -132,68 +139,35 @@ class RedisTier:
             self._on_overruled(name, kept.observation.observed_at)
         return CacheResult.STORED if stored else CacheResult.SUPERSEDED
 
-    async def _read_all(self, names: Sequence[Fingerprint]) -> Sequence[Reading]:
-        replies = await self._ask(self._reading, lambda: self._fetch([redis_key(name) for name in names]))
-        if isinstance(replies, CacheResult):
-            return [replies] * len(names)
-        now = self._clock.now()
-        # All of them here, one after the other: each takes half of what it takes between two steps of a question.
-        return [
-            reply if isinstance(reply, CacheResult) else self._look_at(name, reply, now=now)
-            for name, reply in zip(names, replies, strict=True)
-        ]
-
-    async def _fetch(self, keys: Sequence[str]) -> Sequence[bytes | CacheResult]:
-        replies = await self._gets.get_all(keys)
-        # An entry of a foreign type says nothing about Redis; any other error is Redis failing, for all of them. (What
-        # is no Redis at all may answer anything, even a number.)
-        for reply in replies:
-            if isinstance(reply, Exception) and not _of_foreign_type(reply):
-                self._gets.reconnect()  # it may be this connection's own: not permitted, or to where Redis is loading
-                raise reply
-        return [_entry_in(reply) for reply in replies]
-
     async def _ask(self, circuit: Circuit, command: Callable[[], Awaitable[T]]) -> T | CacheResult:
-        """Return Redis's answer, or why there is none. The one place where its failures stop."""
+        """Return Redis's answer to a script, or why there is none."""
         if not circuit.lets_through():
             return CacheResult.SKIPPED
         try:
             answer = await command()
         except REDIS_FAILURES as failure:
-            circuit.failed()
-            if not circuit.closed:
-                self._tell_state()
-            if isinstance(failure, ReadOnlyError) and isinstance(self._client, Redis):
-                # redis-py keeps its connections to a master that has become a replica, and would for ever. (In a
-                # cluster it is told where the new master is.)
-                await _disconnect_idle(self._client)
-                self._gets.reconnect()
+            self._failed(circuit)
+            if isinstance(failure, ReadOnlyError):
+                await self._reader.reconnect()
             return CacheResult.FAILED
-        circuit.succeeded()
-        self._tell_state()
+        self._succeeded(circuit)
         return answer
+
+    def _failed(self, circuit: Circuit) -> None:
+        circuit.failed()
+        if not circuit.closed:
+            self._tell_state()
+
+    def _succeeded(self, circuit: Circuit) -> None:
+        circuit.succeeded()
+        if not self._up:
+            self._tell_state()
 
     def _tell_state(self) -> None:
         up = self._reading.closed and self._writing.closed
         if up is not self._up:
             self._up = up
             self._on_state(up)
-
-
-async def _disconnect_idle(client: Redis) -> None:
-    # A connection that is too slow even to close is given up all the same.
-    with suppress(*REDIS_FAILURES):
-        await client.connection_pool.disconnect(inuse_connections=False)
-
-
-def _entry_in(reply: object) -> bytes | CacheResult:
-    if isinstance(reply, bytes):
-        return reply
-    return CacheResult.MISS if reply is None else CacheResult.REJECTED
-
-
-def _of_foreign_type(error: Exception) -> bool:
-    return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
 
 
 def _lifetime(wanted: timedelta) -> timedelta:

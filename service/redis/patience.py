@@ -1,10 +1,13 @@
 """How long anybody waits for Redis, and that our own slowness is not taken for Redis's."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
+
+from service.verification.interfaces import Clock
 
 PATIENCE: Final = timedelta(milliseconds=60)
 """The most that anybody waits for one reply; a connection that takes longer is made nevertheless, for the next one."""
@@ -15,6 +18,9 @@ _TURNS: Final = 10
 A loop that has much to do wakes sleepers late, and before it reads from sockets: with 64 callers 0.1 to 3.4 % of all
 replies, with 256 a quarter, were given up although they had long arrived. To an idle loop the turns are nothing.
 """
+
+_SLICES: Final = 4
+"""Of `PATIENCE`: how closely `SharedTimeout` keeps it."""
 
 
 async def let_replies_in(done: Callable[[], bool]) -> None:
@@ -47,3 +53,45 @@ async def patience(duration: timedelta) -> AsyncIterator[None]:
             yield
         finally:
             timer.cancel()
+
+
+class SharedTimeout:
+    """One time limit, and one timer, for many replies.
+
+    A reply that takes longer than `PATIENCE`, or up to a quarter less, gets `TimeoutError` as its result.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._latest: list[asyncio.Future[object]] = []
+        self._watch: asyncio.Task[None] | None = None
+
+    def start(self, reply: asyncio.Future[object]) -> None:
+        """Begin to measure the time of a reply."""
+        self._latest.append(reply)
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self._give_up_in_time())
+
+    async def close(self) -> None:
+        """Measure no time any more."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait((self._watch,))
+
+    async def _give_up_in_time(self) -> None:
+        slices = deque[list[asyncio.Future[object]]]([[]] * (_SLICES - 1))
+        while any(slices) or self._latest:
+            await self._clock.sleep(PATIENCE / _SLICES)
+            slices.append(self._latest)
+            self._latest = []
+            late = [reply for reply in slices.popleft() if not reply.done()]
+            await let_replies_in(lambda: all(reply.done() for reply in late))  # noqa: B023 - called at once
+            fail_all(late, TimeoutError("Redis does not reply in time"))
+        self._watch = None
+
+
+def fail_all(replies: Iterable[asyncio.Future[object]], error: Exception) -> None:
+    """Give the error as their result to all that have none yet."""
+    for reply in replies:
+        if not reply.done():
+            reply.set_result(error)

@@ -230,12 +230,11 @@ async def test_the_documented_rights_are_enough(make_tier: MakeTier, own_redis: 
         b"-ERR unknown command\r\n",
         b"-NOSCRIPT No matching script.\r\n",
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"$999999999\r\nnever complete",
         b"",
     ],
 )
 async def test_whatever_it_says(make_tier: MakeTier, recorder: Recorder, reply: bytes) -> None:
-    """Every error, nonsense, half a reply and a closed connection are failures that nobody sees."""
+    """Error replies, nonsense and closed connections are failures that the caller does not see."""
     async with server_that_says(reply) as url:
         tier = make_tier(url)
 
@@ -243,6 +242,54 @@ async def test_whatever_it_says(make_tier: MakeTier, recorder: Recorder, reply: 
 
         assert await tier.get(NAME) is None
     assert (recorder.results(PUT), recorder.results(GET)) == ([FAILED], [FAILED])
+
+
+async def test_half_a_reply(make_tier: MakeTier, recorder: Recorder, clock: FakeClock) -> None:
+    """A reply that is never complete is given up when its time is over, and three of them open the circuit."""
+    async with server_that_says(b"$99999\r\nnever complete") as url:
+        tier = make_tier(url)
+        for _ in range(4):
+            asking = asyncio.ensure_future(tier.get(NAME))
+            await asyncio.sleep(0)
+            await clock.advance(PATIENCE)
+            assert await asking is None
+
+    assert recorder.results(GET) == [FAILED, FAILED, FAILED, SKIPPED]
+
+
+async def test_slow_replies_open_the_circuit(
+    make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock
+) -> None:
+    """A Redis that answers later than callers wait is left alone, although all its replies arrive in the end."""
+    tier = make_tier(own_redis.url)
+    await tier.put(NAME, kept(yes()))
+    await tier.get(NAME)
+    for _ in range(3):
+        own_redis.pause()
+        asking = asyncio.ensure_future(tier.get(NAME))
+        await asyncio.sleep(0)
+        await clock.advance(PATIENCE)
+        await asking
+        own_redis.resume()
+
+    assert (await tier.get(NAME), recorder.results(GET)) == (None, [HIT, FAILED, FAILED, FAILED, SKIPPED])
+
+
+async def test_reads_that_fail_together_are_one_failure(
+    make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock
+) -> None:
+    """A hundred reads in one short pause of Redis do not open the circuit."""
+    tier = make_tier(own_redis.url)
+    await tier.put(NAME, kept(yes()))
+    await tier.get(NAME)
+    own_redis.pause()
+    asking = asyncio.gather(*(tier.get(NAME) for _ in range(100)))
+    await asyncio.sleep(0)
+    await clock.advance(PATIENCE)
+    await asking
+    own_redis.resume()
+
+    assert (await tier.get(NAME), recorder.results(GET)) == (kept(yes()), [HIT, *[FAILED] * 100, HIT])
 
 
 async def test_connections_that_the_server_closed_cost_nothing(

@@ -8,7 +8,8 @@ from collections.abc import Coroutine
 import pytest
 import uvloop
 
-from service.redis.patience import PATIENCE, let_replies_in, patience
+from service.redis.patience import PATIENCE, SharedTimeout, let_replies_in, patience
+from tests.clock import FakeClock
 
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 
@@ -67,3 +68,42 @@ async def test_replies_are_let_in_no_longer_than_they_need() -> None:
     await let_replies_in(done)
 
     assert turns == 3
+
+
+async def test_replies_that_had_come_are_not_given_up(clock: FakeClock) -> None:
+    """A reply that the event loop reads a little after the time is over, for the loop was busy; the others are late."""
+    shared = SharedTimeout(clock)
+    loop = asyncio.get_running_loop()
+    in_time, late = loop.create_future(), loop.create_future()
+    shared.start(in_time)
+    shared.start(late)
+    await asyncio.sleep(0)
+
+    def arrive(turns: int) -> None:
+        if clock.monotonic() < end or turns:
+            loop.call_soon(arrive, turns if clock.monotonic() < end else turns - 1)
+        else:
+            in_time.set_result(b"")
+
+    end = clock.monotonic() + 0.99 * PATIENCE.total_seconds()
+    arrive(3)
+    await clock.advance(PATIENCE)
+    await shared.close()
+
+    assert (in_time.result(), type(late.result())) == (b"", TimeoutError)
+
+
+async def test_time_is_measured_again_after_a_pause(clock: FakeClock) -> None:
+    """The shared timer ends when nothing waits, and begins again with the next reply."""
+    shared = SharedTimeout(clock)
+    loop = asyncio.get_running_loop()
+    first, second = loop.create_future(), loop.create_future()
+    shared.start(first)
+    await clock.advance(PATIENCE)
+    asleep = clock.sleepers
+    shared.start(second)
+    await clock.advance(PATIENCE)
+    await shared.close()
+
+    assert asleep == 0
+    assert (type(first.result()), type(second.result())) == (TimeoutError, TimeoutError)
