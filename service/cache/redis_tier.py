@@ -19,7 +19,7 @@ from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cache.sealing import Flaw, Sealer, Unsealable, stamp
 from service.ownership import CacheTier, Fingerprint
-from service.redis.circuit import Circuit
+from service.redis.circuit_breaker import CircuitBreaker
 from service.redis.connect import RedisClient
 from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES, concerns_one_key
@@ -60,8 +60,8 @@ class RedisTier:
         self._on_state = on_state
         self._on_overruled = on_overruled
         self._up: bool | None = None
-        self._reading = Circuit(clock)
-        self._writing = Circuit(clock)
+        self._reading = CircuitBreaker(clock)
+        self._writing = CircuitBreaker(clock)
         self._last_failure: object = None
         self._reader = open_reader(client, clock=clock)
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
@@ -139,7 +139,7 @@ class RedisTier:
             self._on_overruled(name, kept.observation.observed_at)
         return CacheResult.STORED if stored else CacheResult.SUPERSEDED
 
-    async def _ask(self, circuit: Circuit, command: Callable[[], Awaitable[T]]) -> T | CacheResult:
+    async def _ask(self, circuit: CircuitBreaker, command: Callable[[], Awaitable[T]]) -> T | CacheResult:
         """Return Redis's answer to a script, or why there is none."""
         if not circuit.lets_through():
             return CacheResult.SKIPPED
@@ -153,12 +153,12 @@ class RedisTier:
         self._succeeded(circuit)
         return answer
 
-    def _failed(self, circuit: Circuit) -> None:
+    def _failed(self, circuit: CircuitBreaker) -> None:
         circuit.failed()
         if not circuit.closed:
             self._tell_state()
 
-    def _succeeded(self, circuit: Circuit) -> None:
+    def _succeeded(self, circuit: CircuitBreaker) -> None:
         circuit.succeeded()
         if not self._up:
             self._tell_state()

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from service.redis.circuit import Circuit
+from service.redis.circuit_breaker import CircuitBreaker
 from service.redis.connect import RedisClient
 from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES
@@ -26,7 +26,7 @@ class ScriptRunner:
     def __init__(self, client: RedisClient, *, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._circuit = Circuit(clock)
+        self._circuit = CircuitBreaker(clock)
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._under_way = Errands()
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from service.errors import Overloaded, SourceRateLimited
 from service.limits.cluster_budget import ClusterBudget
-from service.redis.circuit import PAUSE_SECONDS
+from service.redis.circuit_breaker import PAUSE_SECONDS
 from service.redis.connect import connect
 from service.secret import RedisUrl
 from tests.cache.wire import server_that_says

@@ -8,7 +8,7 @@ FAILURES_TO_OPEN: Final = 3
 PAUSE_SECONDS: Final = 1.0
 
 
-class Circuit:
+class CircuitBreaker:
     """Opens after three failures in a row; while open, one attempt a second is let through, and its success closes it.
 
     A question that finds it open loses no time to Redis at all.
