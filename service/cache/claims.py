@@ -9,8 +9,8 @@ from service.cache.claim_tokens import ClaimTokens
 from service.cache.keys import ClaimsKey, claim_key
 from service.cache.tiers import TieredCache
 from service.ownership import Fingerprint, Observation
+from service.redis.background_tasks import BackgroundTasks
 from service.redis.connect import RedisClient
-from service.redis.errands import Errands
 from service.redis.runner import ScriptRunner
 from service.redis.script import Script
 from service.verification.interfaces import Clock
@@ -56,7 +56,7 @@ class ClusterClaims:
         self._clock = clock
         self._patience = patience
         self._joined = joined
-        self._held = Errands()
+        self._held = BackgroundTasks()
 
     async def look_up_once(
         self,

@@ -19,9 +19,9 @@ from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cache.sealing import Flaw, Sealer, Unsealable, stamp
 from service.ownership import CacheTier, Fingerprint
+from service.redis.background_tasks import BackgroundTasks
 from service.redis.circuit_breaker import CircuitBreaker
 from service.redis.connect import RedisClient
-from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES, concerns_one_key
 from service.redis.reader import open_reader
 from service.verification.interfaces import Clock
@@ -65,7 +65,7 @@ class RedisTier:
         self._last_failure: object = None
         self._reader = open_reader(client, clock=clock)
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
-        self._removals = Errands()
+        self._removals = BackgroundTasks()
 
     async def get(self, name: Fingerprint) -> Kept | None:
         """Return what Redis has under that name, if it is ours and may still be used."""

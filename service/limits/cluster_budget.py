@@ -19,8 +19,8 @@ from service.limits.store_budget import (
     SMALLEST_SHARE,
     TokenBucket,
 )
+from service.redis.background_tasks import BackgroundTasks
 from service.redis.connect import RedisClient
-from service.redis.errands import Errands
 from service.redis.runner import ScriptRunner
 from service.redis.script import Script
 from service.verification.interfaces import Clock, Priority
@@ -81,7 +81,7 @@ class ClusterBudget:
         self._jitter = jitter
         self._queueing = queueing
         self._scripts = ScriptRunner(client, clock=clock)
-        self._notes = Errands()
+        self._notes = BackgroundTasks()
         self._tokens = self._burst
         self._share = 1.0
         self._known_at = clock.monotonic()

@@ -6,7 +6,7 @@ from typing import Final
 from redis.asyncio import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from service.redis.errands import Errands
+from service.redis.background_tasks import BackgroundTasks
 from service.redis.failures import REDIS_FAILURES, closed_under_way
 from service.redis.patience import SharedTimeout, fail_all
 from service.verification.interfaces import Clock
@@ -23,7 +23,7 @@ class ClusterReader:
         self._timeout = SharedTimeout(clock)
         self._unsent: list[tuple[str, asyncio.Future[object]]] = []
         self._send_is_due = False
-        self._under_way = Errands()
+        self._under_way = BackgroundTasks()
         self._closed: Exception | None = None
 
     def get(self, key: str) -> asyncio.Future[object]:

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Final
 
+from service.redis.background_tasks import BackgroundTasks
 from service.redis.circuit_breaker import CircuitBreaker
 from service.redis.connect import RedisClient
-from service.redis.errands import Errands
 from service.redis.failures import REDIS_FAILURES
 from service.redis.patience import PATIENCE
 from service.redis.script import Script
@@ -28,7 +28,7 @@ class ScriptRunner:
         self._clock = clock
         self._circuit = CircuitBreaker(clock)
         self._at_once = asyncio.Semaphore(AT_ONCE)
-        self._under_way = Errands()
+        self._under_way = BackgroundTasks()
 
     @property
     def well(self) -> bool:

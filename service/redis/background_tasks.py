@@ -10,7 +10,7 @@ T = TypeVar("T")
 CLOSING: Final = timedelta(seconds=1)
 
 
-class Errands:
+class BackgroundTasks:
     """Tasks under way. `close` lets them end, for a second at most."""
 
     def __init__(self) -> None:
