@@ -5,7 +5,7 @@ import time
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 
-from service.redis.patience import patience
+from service.redis.timeouts import io_timeout
 
 
 class SystemClock:
@@ -29,4 +29,4 @@ class SystemClock:
 
     def io_timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
         """Do the same once what the body waits for could have come in for so long, however busy we are ourselves."""
-        return patience(duration)
+        return io_timeout(duration)

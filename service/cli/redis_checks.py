@@ -23,8 +23,8 @@ from service.cli.redis_rights import SUFFICIENT, examine_rights, refused
 from service.ownership import Fingerprint
 from service.redis.connect import CONNECT_SECONDS, SOCKET_SECONDS, RedisClient, connect
 from service.redis.failures import REDIS_FAILURES
-from service.redis.patience import PATIENCE
 from service.redis.rights import FOR_A_CLUSTER, as_rules
+from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import RedisUrl
 from service.verification.interfaces import Clock
 
@@ -32,7 +32,7 @@ SLOW_MILLISECONDS: Final = 10.0
 """A store's answer takes some 100 ms; a Redis that takes a tenth of that is still worth asking first."""
 
 _TRIES: Final = 5
-_PATIENCE_MILLISECONDS: Final = PATIENCE // timedelta(milliseconds=1)
+_TIMEOUT_MILLISECONDS: Final = REPLY_TIMEOUT // timedelta(milliseconds=1)
 _LIFETIME_MILLISECONDS: Final = 1_000
 
 
@@ -76,7 +76,7 @@ def _latency(milliseconds: float) -> Finding:
     detail = f"answers in {milliseconds:.1f} ms"
     if milliseconds <= SLOW_MILLISECONDS:
         return Finding("redis", Verdict.OK, detail)
-    hint = f"every question that this process cannot answer waits that long; beyond {_PATIENCE_MILLISECONDS} ms the"
+    hint = f"every question that this process cannot answer waits that long; beyond {_TIMEOUT_MILLISECONDS} ms the"
     return Finding("redis", Verdict.WARNING, detail, f"{hint} gateway goes on without it: put Redis nearer")
 
 
@@ -112,7 +112,7 @@ def _failed(check: str, failure: Exception) -> Finding:
         case RedisTimeoutError() | TimeoutError():
             detail = f"Redis does not answer within {SOCKET_SECONDS * 1000:.0f} ms"
             hint = (
-                f"the gateway waits {_PATIENCE_MILLISECONDS} ms, so it does without; look at Redis's slow log and the "
+                f"the gateway waits {_TIMEOUT_MILLISECONDS} ms, so it does without; look at Redis's slow log and the "
             )
             hint += "network between"
         case RedisClusterException():

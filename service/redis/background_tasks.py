@@ -26,11 +26,11 @@ class BackgroundTasks:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def close(self, *, patience: timedelta = CLOSING) -> None:
+    async def close(self) -> None:
         """Let those under way end; give up what takes longer."""
         if not self._tasks:
             return
-        _, late = await asyncio.wait(self._tasks, timeout=patience.total_seconds())
+        _, late = await asyncio.wait(self._tasks, timeout=CLOSING.total_seconds())
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)

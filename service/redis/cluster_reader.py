@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.redis.background_tasks import BackgroundTasks
 from service.redis.failures import REDIS_FAILURES, closed_under_way
-from service.redis.patience import SharedTimeout, fail_all
+from service.redis.timeouts import SharedTimeout, fail_all
 from service.verification.interfaces import Clock
 
 MOST_UNDER_WAY: Final = 8

@@ -26,7 +26,7 @@ RedisClient: TypeAlias = Redis | RedisCluster
 MAX_CONNECTIONS: Final = 32
 POOL_WAIT_SECONDS: Final = 0.02
 SOCKET_SECONDS: Final = 0.5
-"""When a connection is given up. Nobody waits that long, see `patience`; a busy event loop must not cost any."""
+"""When a connection is given up. Nobody waits that long, see `timeouts`; a busy event loop must not cost any."""
 
 CONNECT_SECONDS: Final = 0.1
 CLIENT_NAME: Final = "ownership-gateway"

@@ -20,7 +20,7 @@ from redis.exceptions import InvalidResponse, ResponseError
 from service.redis.cluster_reader import ClusterReader
 from service.redis.connect import SOCKET_SECONDS, RedisClient
 from service.redis.failures import REDIS_FAILURES, closed_under_way, concerns_one_key
-from service.redis.patience import SharedTimeout, fail_all
+from service.redis.timeouts import SharedTimeout, fail_all
 from service.verification.interfaces import Clock
 
 LARGEST_REPLY: Final = 1_048_576

@@ -7,8 +7,8 @@ from service.redis.background_tasks import BackgroundTasks
 from service.redis.circuit_breaker import CircuitBreaker
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES
-from service.redis.patience import PATIENCE
 from service.redis.script import Script
+from service.redis.timeouts import REPLY_TIMEOUT
 from service.verification.interfaces import Clock
 
 AT_ONCE: Final = 8
@@ -18,7 +18,7 @@ AT_ONCE: Final = 8
 class ScriptRunner:
     """Runs the scripts of one purpose. Nothing that Redis does makes it raise.
 
-    Each runs in a task of its own, until it ends or patience with Redis does, even if whoever wanted it is cancelled
+    Each runs in a task of its own, until it ends or its time does, even if whoever wanted it is cancelled
     meanwhile: cancelling redis-py costs the connection, and before Python 3.12 it may swallow the cancellation, for
     `asyncio.wait_for`, in which it sends, did so when it had just ended (https://github.com/python/cpython/issues/86296).
     """
@@ -52,7 +52,7 @@ class ScriptRunner:
             if not self._circuit.lets_through():
                 return None
             try:
-                async with self._clock.io_timeout(PATIENCE):
+                async with self._clock.io_timeout(REPLY_TIMEOUT):
                     reply = await script.run(self._client, key, *arguments)
             except REDIS_FAILURES:
                 # Old connections to a master that became a replica are closed by the cache, which shares the pool.

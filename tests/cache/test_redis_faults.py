@@ -12,7 +12,7 @@ from service.cache.keys import redis_key
 from service.cache.operations import CacheOperation, CacheResult
 from service.cache.redis_tier import RedisTier
 from service.redis.connect import connect
-from service.redis.patience import PATIENCE
+from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import RedisUrl
 from tests.cache.conftest import MakeTier
 from tests.cache.samples import NAME, SECOND, Recorder, kept, name_of, no, sealer, yes
@@ -88,7 +88,7 @@ async def test_frozen(make_tier: MakeTier, own_redis: RedisServer, recorder: Rec
     assert recorder.results(GET)[-2:] == [SKIPPED, HIT]
 
 
-async def test_nobody_waits_longer_than_the_patience(
+async def test_read_is_given_up_when_its_time_is_over(
     make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock
 ) -> None:
     """However long redis-py would still try, the question goes on without it."""
@@ -96,7 +96,7 @@ async def test_nobody_waits_longer_than_the_patience(
     own_redis.pause()
 
     asking = asyncio.ensure_future(tier.get(NAME))
-    await clock.advance(PATIENCE)
+    await clock.advance(REPLY_TIMEOUT)
     answered = asking.done()
     own_redis.resume()
 
@@ -251,7 +251,7 @@ async def test_half_a_reply(make_tier: MakeTier, recorder: Recorder, clock: Fake
         for _ in range(4):
             asking = asyncio.ensure_future(tier.get(NAME))
             await asyncio.sleep(0)
-            await clock.advance(PATIENCE)
+            await clock.advance(REPLY_TIMEOUT)
             assert await asking is None
 
     assert recorder.results(GET) == [FAILED, FAILED, FAILED, SKIPPED]
@@ -268,7 +268,7 @@ async def test_slow_replies_open_the_circuit(
         own_redis.pause()
         asking = asyncio.ensure_future(tier.get(NAME))
         await asyncio.sleep(0)
-        await clock.advance(PATIENCE)
+        await clock.advance(REPLY_TIMEOUT)
         await asking
         own_redis.resume()
 
@@ -285,7 +285,7 @@ async def test_reads_that_fail_together_are_one_failure(
     own_redis.pause()
     asking = asyncio.gather(*(tier.get(NAME) for _ in range(100)))
     await asyncio.sleep(0)
-    await clock.advance(PATIENCE)
+    await clock.advance(REPLY_TIMEOUT)
     await asking
     own_redis.resume()
 

@@ -12,8 +12,8 @@ from redis.exceptions import ResponseError
 from service.redis.cluster_reader import MOST_UNDER_WAY, ClusterReader
 from service.redis.connect import connect
 from service.redis.failures import REDIS_FAILURES
-from service.redis.patience import PATIENCE
 from service.redis.reader import open_reader
+from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import RedisUrl
 from tests.cache.conftest import close
 from tests.clock import FakeClock
@@ -78,7 +78,7 @@ async def test_read_is_given_up_when_its_time_is_over(one_node_cluster: RedisSer
         one_node_cluster.pause()
         late = reader.get(KEYS[0])
         await asyncio.sleep(0)
-        await clock.advance(PATIENCE)
+        await clock.advance(REPLY_TIMEOUT)
         one_node_cluster.resume()
 
         assert isinstance(await late, TimeoutError)

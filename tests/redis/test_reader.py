@@ -15,8 +15,8 @@ from redis.exceptions import InvalidResponse, ResponseError
 
 from service.redis.connect import SOCKET_SECONDS, connect
 from service.redis.failures import closed_under_way
-from service.redis.patience import PATIENCE
 from service.redis.reader import LARGEST_REPLY, RedisReader
+from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import RedisUrl
 from tests.clock import FakeClock
 from tests.gateways import until
@@ -300,9 +300,9 @@ async def test_read_is_given_up_when_its_time_is_over(clock: FakeClock) -> None:
     async with reading_from(serve, clock) as reader:
         late = reader.get(KEYS[0])
         await asyncio.sleep(0)
-        await clock.advance(PATIENCE * 3 / 4 - timedelta(milliseconds=1))
+        await clock.advance(REPLY_TIMEOUT * 3 / 4 - timedelta(milliseconds=1))
         early = late.done()
-        await clock.advance(PATIENCE / 4 + timedelta(milliseconds=1))
+        await clock.advance(REPLY_TIMEOUT / 4 + timedelta(milliseconds=1))
         failed = await late
         go_on.set()
 

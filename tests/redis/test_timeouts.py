@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 import pytest
 import uvloop
 
-from service.redis.patience import PATIENCE, SharedTimeout, let_replies_in, patience
+from service.redis.timeouts import REPLY_TIMEOUT, SharedTimeout, io_timeout, let_replies_in
 from tests.clock import FakeClock
 
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
@@ -28,7 +28,7 @@ def test_reply_that_came_while_we_were_busy_is_read(new_loop: type[asyncio.Abstr
         reader, writer = await asyncio.open_connection(sock=ours)
         with theirs:
             asyncio.get_running_loop().call_soon(be_busy, theirs)
-            async with patience(PATIENCE):
+            async with io_timeout(REPLY_TIMEOUT):
                 reply = await handed_on(reader.readexactly(2), times=3)
         writer.close()
         await writer.wait_closed()
@@ -36,7 +36,7 @@ def test_reply_that_came_while_we_were_busy_is_read(new_loop: type[asyncio.Abstr
 
     def be_busy(theirs: socket.socket) -> None:
         theirs.sendall(b"ok")
-        until = time.monotonic() + 2 * PATIENCE.total_seconds()
+        until = time.monotonic() + 2 * REPLY_TIMEOUT.total_seconds()
         while time.monotonic() < until:
             pass
 
@@ -49,7 +49,7 @@ def test_silence_is_not_waited_out(new_loop: type[asyncio.AbstractEventLoop]) ->
     """What takes longer is given up."""
 
     async def ask() -> None:
-        async with patience(PATIENCE):
+        async with io_timeout(REPLY_TIMEOUT):
             await asyncio.get_running_loop().create_future()
 
     with asyncio.Runner(loop_factory=new_loop) as runner, pytest.raises(TimeoutError):
@@ -85,9 +85,9 @@ async def test_replies_that_had_come_are_not_given_up(clock: FakeClock) -> None:
         else:
             in_time.set_result(b"")
 
-    end = clock.monotonic() + 0.99 * PATIENCE.total_seconds()
+    end = clock.monotonic() + 0.99 * REPLY_TIMEOUT.total_seconds()
     arrive(3)
-    await clock.advance(PATIENCE)
+    await clock.advance(REPLY_TIMEOUT)
     await shared.close()
 
     assert (in_time.result(), type(late.result())) == (b"", TimeoutError)
@@ -99,10 +99,10 @@ async def test_time_is_measured_again_after_a_pause(clock: FakeClock) -> None:
     loop = asyncio.get_running_loop()
     first, second = loop.create_future(), loop.create_future()
     shared.start(first)
-    await clock.advance(PATIENCE)
+    await clock.advance(REPLY_TIMEOUT)
     asleep = clock.sleepers
     shared.start(second)
-    await clock.advance(PATIENCE)
+    await clock.advance(REPLY_TIMEOUT)
     await shared.close()
 
     assert asleep == 0

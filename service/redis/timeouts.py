@@ -9,7 +9,7 @@ from typing import Final
 
 from service.verification.interfaces import Clock
 
-PATIENCE: Final = timedelta(milliseconds=60)
+REPLY_TIMEOUT: Final = timedelta(milliseconds=60)
 """The most that anybody waits for one reply; a connection that takes longer is made nevertheless, for the next one."""
 
 _TURNS: Final = 10
@@ -20,7 +20,7 @@ replies, with 256 a quarter, were given up although they had long arrived. To an
 """
 
 _SLICES: Final = 4
-"""Of `PATIENCE`: how closely `SharedTimeout` keeps it."""
+"""Of `REPLY_TIMEOUT`: how closely `SharedTimeout` keeps it."""
 
 
 async def let_replies_in(done: Callable[[], bool]) -> None:
@@ -32,7 +32,7 @@ async def let_replies_in(done: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def patience(duration: timedelta) -> AsyncIterator[None]:
+async def io_timeout(duration: timedelta) -> AsyncIterator[None]:
     """Cancel the body and raise `TimeoutError` when replies could come in for `duration`, and the one it needs did not.
 
     That is the machine's own time, in which the driver lives.
@@ -58,7 +58,7 @@ async def patience(duration: timedelta) -> AsyncIterator[None]:
 class SharedTimeout:
     """One time limit, and one timer, for many replies.
 
-    A reply that takes longer than `PATIENCE`, or up to a quarter less, gets `TimeoutError` as its result.
+    A reply that takes longer than `REPLY_TIMEOUT`, or up to a quarter less, gets `TimeoutError` as its result.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -81,7 +81,7 @@ class SharedTimeout:
     async def _give_up_in_time(self) -> None:
         slices = deque[list[asyncio.Future[object]]]([[]] * (_SLICES - 1))
         while any(slices) or self._latest:
-            await self._clock.sleep(PATIENCE / _SLICES)
+            await self._clock.sleep(REPLY_TIMEOUT / _SLICES)
             slices.append(self._latest)
             self._latest = []
             late = [reply for reply in slices.popleft() if not reply.done()]
