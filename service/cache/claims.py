@@ -11,8 +11,7 @@ from service.cache.tiers import TieredCache
 from service.ownership import Fingerprint, Observation
 from service.redis.background_tasks import BackgroundTasks
 from service.redis.connect import RedisClient
-from service.redis.runner import ScriptRunner
-from service.redis.script import Script
+from service.redis.script import Script, ScriptRunner
 from service.verification.interfaces import Clock
 
 CLAIM_FOR: Final = timedelta(seconds=2)

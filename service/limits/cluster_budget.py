@@ -21,8 +21,7 @@ from service.limits.store_budget import (
 )
 from service.redis.background_tasks import BackgroundTasks
 from service.redis.connect import RedisClient
-from service.redis.runner import ScriptRunner
-from service.redis.script import Script
+from service.redis.script import Script, ScriptRunner
 from service.verification.interfaces import Clock, Priority
 
 _TAKE_TURN: Final = Script("service.limits", "budget.lua", "take_turn.lua")

@@ -1,12 +1,21 @@
-"""Lua files as commands: what must happen in Redis in one step."""
+"""Lua scripts: steps that Redis runs as one, and the runner for callers who can do without Redis."""
 
+import asyncio
 import hashlib
 from importlib.resources import files
+from typing import Final
 
 from redis.exceptions import NoScriptError
 
+from service.redis.background_tasks import BackgroundTasks
+from service.redis.circuit_breaker import CircuitBreaker
 from service.redis.connect import RedisClient
-from service.redis.failures import closed_under_way
+from service.redis.failures import REDIS_FAILURES, closed_under_way
+from service.redis.timeouts import REPLY_TIMEOUT
+from service.verification.interfaces import Clock
+
+AT_ONCE: Final = 8
+"""A quarter of the connections for each purpose. A burst that took them all would look like Redis failing."""
 
 
 class Script:
@@ -29,3 +38,50 @@ class Script:
                 return await client.evalsha(self._sha, 1, key, *arguments)
             except NoScriptError:
                 return await client.eval(self._text, 1, key, *arguments)
+
+
+class ScriptRunner:
+    """Runs the scripts of one purpose. Nothing that Redis does makes it raise.
+
+    Each runs in a task of its own, until it ends or its time does, even if whoever wanted it is cancelled
+    meanwhile: cancelling redis-py costs the connection, and before Python 3.12 it may swallow the cancellation, for
+    `asyncio.wait_for`, in which it sends, did so when it had just ended (https://github.com/python/cpython/issues/86296).
+    """
+
+    def __init__(self, client: RedisClient, *, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._circuit = CircuitBreaker(clock)
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._under_way = BackgroundTasks()
+
+    @property
+    def well(self) -> bool:
+        """Whether Redis has answered lately, or was not asked yet."""
+        return self._circuit.closed
+
+    async def run(self, script: Script, key: str, *arguments: str | int) -> object:
+        """Return what Redis answered, None where it failed or is left alone."""
+        return await asyncio.shield(self.start(script, key, *arguments))
+
+    def start(self, script: Script, key: str, *arguments: str | int) -> asyncio.Task[object]:
+        """Begin to run it, for those who want to know what `run` returns even after they were cancelled."""
+        return self._under_way.start(self._run(script, key, *arguments))
+
+    async def close(self) -> None:
+        """Let end what is under way, for a second at most."""
+        await self._under_way.close()
+
+    async def _run(self, script: Script, key: str, *arguments: str | int) -> object:
+        async with self._at_once:
+            if not self._circuit.lets_through():
+                return None
+            try:
+                async with self._clock.io_timeout(REPLY_TIMEOUT):
+                    reply = await script.run(self._client, key, *arguments)
+            except REDIS_FAILURES:
+                # Old connections to a master that became a replica are closed by the cache, which shares the pool.
+                self._circuit.failed()
+                return None
+            self._circuit.succeeded()
+            return reply

@@ -15,7 +15,7 @@ from redis.asyncio import Redis, RedisCluster
 from service.errors import NoAnswer, Overloaded, SourceRateLimited
 from service.limits.cluster_budget import ClusterBudget
 from service.limits.store_budget import LONGEST_PAUSE
-from service.redis.runner import AT_ONCE
+from service.redis.script import AT_ONCE
 from tests.cluster.budgets import KEY, ClusterBench, drain
 from tests.cluster.promises import Variant, promised, variants
 from tests.gateways import until
