@@ -87,7 +87,7 @@ class ClusterBudget:
 
     def tokens(self) -> float:
         """Return how many requests could be sent right now, as far as this replica knows."""
-        if not self._scripts.well:
+        if not self._scripts.healthy:
             return self._own.tokens()
         gained = (self._clock.monotonic() - self._known_at) * self._rate * self._share
         return min(self._burst, self._tokens + gained)
@@ -98,7 +98,7 @@ class ClusterBudget:
 
     def admit(self, priority: Priority, *, within: timedelta) -> None:
         """Raise if a request asked for now could not be sent within that time, as far as this replica knows."""
-        if not self._scripts.well:
+        if not self._scripts.healthy:
             self._own.admit(priority, within=within)
             return
         self._respect_pause()

@@ -1,1 +1,1 @@
-"""Redis itself, whoever uses it: where it is, how it fails, when to leave it alone."""
+"""Redis itself, for all its users: addresses, connections, reads, scripts, and what happens when it fails."""

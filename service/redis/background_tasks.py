@@ -1,4 +1,4 @@
-"""What goes on in Redis even if nobody waits for it any more; only the closing gateway must."""
+"""Tasks that go on when their caller has gone; a closing gateway lets them end."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -19,15 +19,15 @@ class BackgroundTasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, errand: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Begin one, which must not raise; return it for those who want to wait for it after all."""
-        task = asyncio.get_running_loop().create_task(errand)
+    def start(self, body: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task, which must not raise; return it for a caller that waits for it after all."""
+        task = asyncio.get_running_loop().create_task(body)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def close(self) -> None:
-        """Let those under way end; give up what takes longer."""
+        """Let the tasks end; cancel those that take longer than `CLOSING`."""
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=CLOSING.total_seconds())

@@ -26,7 +26,7 @@ RedisClient: TypeAlias = Redis | RedisCluster
 MAX_CONNECTIONS: Final = 32
 POOL_WAIT_SECONDS: Final = 0.02
 SOCKET_SECONDS: Final = 0.5
-"""When a connection is given up. Nobody waits that long, see `timeouts`; a busy event loop must not cost any."""
+"""The silence after which a connection is given up. Callers wait less (`timeouts`); our own slowness must cost none."""
 
 CONNECT_SECONDS: Final = 0.1
 CLIENT_NAME: Final = "ownership-gateway"
@@ -115,7 +115,7 @@ def _clustered(address: RedisAddress) -> RedisCluster:
 
 
 def _settings(username: str | None, password: RedisPassword | None) -> dict[str, Any]:
-    """Return what is the same for every connection, whatever it leads to."""
+    """Return the settings that all connections share."""
     return {
         "username": username,
         "password": password.reveal() if password is not None else None,

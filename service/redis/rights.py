@@ -1,4 +1,4 @@
-"""What the gateway's user in Redis must be permitted, and nothing more. Redis calls a right by its command: `+get`."""
+"""The rights that the gateway's user in Redis needs, and no others. Redis calls a right by its command: `+get`."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ COMMANDS: Final = (
     "hget", "hgetall", "hmget", "hset", "hdel", "pexpire", "pttl", "time",
     "client|setname",
 )  # fmt: skip
-"""What is asked for in any Redis; Redis permits a script no more than its user."""
+"""The commands for any Redis; Redis permits a script no more than its user."""
 
 FOR_A_DATABASE: Final = ("select",)
 """For a database other than 0."""

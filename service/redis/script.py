@@ -41,11 +41,11 @@ class Script:
 
 
 class ScriptRunner:
-    """Runs the scripts of one purpose. Nothing that Redis does makes it raise.
+    """Runs the scripts of one purpose. No failure of Redis makes it raise.
 
-    Each runs in a task of its own, until it ends or its time does, even if whoever wanted it is cancelled
-    meanwhile: cancelling redis-py costs the connection, and before Python 3.12 it may swallow the cancellation, for
-    `asyncio.wait_for`, in which it sends, did so when it had just ended (https://github.com/python/cpython/issues/86296).
+    Each runs in a task of its own, until it ends or its time does, even if its caller is cancelled meanwhile:
+    cancelling redis-py costs the connection, and before Python 3.12 may be swallowed by `asyncio.wait_for`, in which
+    redis-py sends (https://github.com/python/cpython/issues/86296).
     """
 
     def __init__(self, client: RedisClient, *, clock: Clock) -> None:
@@ -56,20 +56,20 @@ class ScriptRunner:
         self._under_way = BackgroundTasks()
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether Redis has answered lately, or was not asked yet."""
         return self._circuit.closed
 
     async def run(self, script: Script, key: str, *arguments: str | int) -> object:
-        """Return what Redis answered, None where it failed or is left alone."""
+        """Return the reply of Redis, None if it failed or is left alone."""
         return await asyncio.shield(self.start(script, key, *arguments))
 
     def start(self, script: Script, key: str, *arguments: str | int) -> asyncio.Task[object]:
-        """Begin to run it, for those who want to know what `run` returns even after they were cancelled."""
+        """Start to run it, for a caller that needs the reply even after its own cancellation."""
         return self._under_way.start(self._run(script, key, *arguments))
 
     async def close(self) -> None:
-        """Let end what is under way, for a second at most."""
+        """Let scripts under way end, for a second at most."""
         await self._under_way.close()
 
     async def _run(self, script: Script, key: str, *arguments: str | int) -> object:

@@ -1,4 +1,4 @@
-"""How long anybody waits for Redis, and that our own slowness is not taken for Redis's."""
+"""Time limits for Redis, in which our own slowness is not taken for Redis's."""
 
 import asyncio
 from collections import deque
@@ -10,10 +10,10 @@ from typing import Final
 from service.verification.interfaces import Clock
 
 REPLY_TIMEOUT: Final = timedelta(milliseconds=60)
-"""The most that anybody waits for one reply; a connection that takes longer is made nevertheless, for the next one."""
+"""The longest wait for one reply. A connection that takes longer is made nevertheless, for the next read."""
 
 _TURNS: Final = 10
-"""From a reply in the socket's buffer to whoever waits for it take about five turns of the event loop.
+"""A reply in the socket's buffer takes about five turns of the event loop to reach its reader.
 
 A loop that has much to do wakes sleepers late, and before it reads from sockets: with 64 callers 0.1 to 3.4 % of all
 replies, with 256 a quarter, were given up although they had long arrived. To an idle loop the turns are nothing.

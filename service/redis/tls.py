@@ -20,7 +20,7 @@ _State: TypeAlias = tuple[int, int, int] | None
 def sharing_trust(kind: type[AnyTlsConnection]) -> type[AnyTlsConnection]:
     """Return that kind of connection, for one client: all share what they trust, and what they show of themselves.
 
-    Files that have changed, the operator's or the machine's, are read again by whoever connects next. That fails while
+    Files that have changed, the operator's or the machine's, are read again by the next connection. That fails while
     they cannot be read; connections that are open notice nothing.
     """
     trust: Final = _Trust()

@@ -1,4 +1,4 @@
-"""Where Redis is, as the operator writes it.
+"""The address of Redis, as the operator writes it.
 
     redis://[user:password@]host[:6379][/db]              rediss:// with TLS
     unix://[user:password@]/path/to/redis.sock[?db=1]
@@ -26,7 +26,7 @@ class RedisPassword(Secret):
 
 
 class Form(Enum):
-    """How Redis is reached."""
+    """The kinds of addresses."""
 
     SERVER = "server"
     SOCKET = "socket"
@@ -35,7 +35,7 @@ class Form(Enum):
 
 
 class RedisAddress(Struct, frozen=True, kw_only=True):
-    """What a Redis URL says."""
+    """A Redis URL, in its parts."""
 
     form: Form
     tls: bool

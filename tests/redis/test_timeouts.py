@@ -46,7 +46,7 @@ def test_reply_that_came_while_we_were_busy_is_read(new_loop: type[asyncio.Abstr
 
 @LOOPS
 def test_silence_is_not_waited_out(new_loop: type[asyncio.AbstractEventLoop]) -> None:
-    """What takes longer is given up."""
+    """A reply that takes longer is given up."""
 
     async def ask() -> None:
         async with io_timeout(REPLY_TIMEOUT):

@@ -1,4 +1,4 @@
-"""What is trusted is read once for all connections of a client, and again when it has changed."""
+"""Trusted certificates are read once for all connections of a client, and again when they have changed."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -100,7 +100,7 @@ async def test_certificates_that_have_gone_are_missed_once_they_are_read_again(
 
 
 async def test_open_connections_do_not_miss_what_they_no_longer_need(tls_redis: RedisServer, tmp_path: Path) -> None:
-    """Nothing is read again before each command."""
+    """No file is read again before each command."""
     async with client_of(f"rediss://127.0.0.1:{tls_redis.port}", tmp_path) as client:
         assert isinstance(client, Redis)
         connection = await connected(client.connection_pool.make_connection(), tls_redis.port)  # type: ignore[no-untyped-call]  # as above

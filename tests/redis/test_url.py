@@ -1,4 +1,4 @@
-"""What a Redis URL may look like, and that a wrong one is never repeated."""
+"""Redis URLs that are accepted, and wrong ones, which no error repeats."""
 
 from pathlib import Path
 
