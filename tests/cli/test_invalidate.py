@@ -10,11 +10,14 @@ import pytest
 from click.testing import Result
 
 from service.cli.exits import Exit
+from service.http.connection import Request
+from service.http.protocol import Listener
+from service.http.reply import Reply
 from service.sandbox import seed
-from service.sandbox.sandbox_server import SandboxServer
 from tests.cli.terminals import Terminal, run, run_beside
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, caller_lines, opened, settings_from
+from tests.http.serving import Application, served
 
 ADMIN: Final = "ogw_admin-of-everything"
 LOBBY: Final = "ogw_lobby-that-may-only-ask"
@@ -161,17 +164,24 @@ async def test_nobody_there() -> None:
 @pytest.mark.parametrize("answer", [b"<html>hello</html>", b"\xff\xfe", b'{"status": "ok"}'])
 async def test_somebody_else_there(answer: bytes) -> None:
     """What answers in another way is no gateway, and what it says is not repeated."""
-
-    async def elsewhere(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": answer})
-
-    stranger: Any = elsewhere
-    async with SandboxServer(stranger) as server:
-        result = await run_beside("invalidate", "--game", "3", "--all", "--url", server.base_url)
+    async with served(Elsewhere(answer)) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        result = await run_beside("invalidate", "--game", "3", "--all", "--url", url)
 
     assert result.exit_code == Exit.UNKNOWN
     assert (result.stdout, result.stderr) == ("", "error: what answers there is no gateway\n")
+
+
+class Elsewhere(Application):
+    """A server that gives one answer to everything."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self._content = content
+
+    def answer(self, _request: Request, _listener: Listener, /) -> Reply:
+        """Give it."""
+        return Reply(200, self._content)
 
 
 async def test_a_unix_socket(gateway: Asker, tmp_path: Path) -> None:
