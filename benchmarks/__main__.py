@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures, on this machine, what the documentation claims."""
+"""`python -m benchmarks`: measures, on this machine, what the documentation leases."""
 
 from pathlib import Path
 from typing import Final

@@ -22,7 +22,7 @@ from service.api.routes import create_crash_handler, create_verify_router, refus
 from service.api.short_way import ShortWay
 from service.api.verify_service import VerifyService
 from service.assembly.beside import run_beside
-from service.assembly.cache import open_cache, open_claims, open_invalidations, open_redis
+from service.assembly.cache import open_cache, open_invalidations, open_leases, open_redis
 from service.assembly.policy import caller_directory, game_rules
 from service.assembly.store import VERSION, Store
 from service.assembly.store import open_store as open_way_to_store
@@ -115,7 +115,7 @@ async def open_gateway(
             fingerprints=fingerprints,
             flights=flights,
             clock=clock,
-            lease=open_claims(settings, stack, keys=keys, cache=cache, clock=clock, events=events, redis=client),
+            lease=open_leases(settings, stack, keys=keys, cache=cache, clock=clock, events=events, redis=client),
             invalidations=invalidations,
         )
         verification = Verification(

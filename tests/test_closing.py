@@ -65,7 +65,7 @@ async def test_look_up_cut_off_by_the_end_is_no_outage(tmp_path: Path, clock: Fa
 async def test_look_up_cut_off_by_the_end_is_no_outage_for_the_cluster_either(
     tmp_path: Path, clock: FakeClock, log: LogLines, empty_redis: Redis
 ) -> None:
-    """The cut-off look-up raises no alarm with Redis and its claims either."""
+    """The cut-off look-up raises no alarm with Redis and its leases either."""
     assert await alarms_at_the_end(tmp_path, clock, log, empty_redis) == []
 
 

@@ -231,7 +231,7 @@ async def ask_over(path: Path) -> httpx.Response:
 
 
 async def test_headers_of_proxies_are_not_believed(settings: Settings, log: LogLines, http: httpx.AsyncClient) -> None:
-    """Nobody comes to the operations' port by claiming to."""
+    """Nobody comes to the operations' port by leasing to."""
     async with serving(replace(settings, operations=OperationsSettings(port=0)), log) as server:
         port = (await log.line("started"))["operations_port"]
         response = await http.get(

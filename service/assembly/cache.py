@@ -1,4 +1,4 @@
-"""What replicas remember and share: both tiers, invalidations, claims, and the client of Redis behind them."""
+"""What replicas remember and share: both tiers, invalidations, leases, and the client of Redis behind them."""
 
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
@@ -6,9 +6,9 @@ from functools import partial
 from typing import Final
 
 from service.assembly.beside import run_beside
-from service.cache.claims import ClusterClaims
 from service.cache.invalidations import SharedInvalidations
 from service.cache.keys import Keys, floors_key
+from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.sealing import Sealer
@@ -76,7 +76,7 @@ def open_cache(
     return cache
 
 
-def open_claims(
+def open_leases(
     settings: Settings,
     stack: AsyncExitStack,
     *,
@@ -89,13 +89,13 @@ def open_claims(
     """Open what keeps look-ups single in the cluster, or in nothing where there is no Redis."""
     if redis is None:
         return NoLease()
-    claims = ClusterClaims(
+    leases = ClusterLeases(
         client=redis,
-        claims_key=keys.claims,
+        leases_key=keys.leases,
         store=cache,
         clock=clock,
         patience=timedelta(seconds=settings.itch.timeout_seconds),
         joined=events.joined_replica,
     )
-    stack.push_async_callback(claims.close)
-    return claims
+    stack.push_async_callback(leases.close)
+    return leases

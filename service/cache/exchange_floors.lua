@@ -9,7 +9,7 @@
 -- ARGV[6…] name, floor, what the replica knows to be no floor, and three more, …
 --
 -- A floor begins with 16 digits, the microseconds since 1970; the rest is its seal. It is never lowered, unless it
--- claims to come from the future or is known to be none. Those that the floor of `everything` has overtaken are dropped.
+-- leases to come from the future or is known to be none. Those that the floor of `everything` has overtaken are dropped.
 --
 -- Returns the version, and all that there is now, field, value, field, value, …, or nil if the replica knows it. What
 -- was sent and is not there now, because something else was in its way, the replica does not know; but `everything`, in

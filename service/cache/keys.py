@@ -51,8 +51,8 @@ class FloorsKey(Secret):
     """The key that seals what was said to be forgotten, in hexadecimal."""
 
 
-class ClaimsKey(Secret):
-    """The key that seals which look-ups a replica has claimed, in hexadecimal."""
+class LeasesKey(Secret):
+    """The key that seals which look-ups a replica has leased, in hexadecimal."""
 
 
 class Keys(Struct, frozen=True):
@@ -61,7 +61,7 @@ class Keys(Struct, frozen=True):
     naming: NamingKey
     sealing: SealingKey
     floors: FloorsKey
-    claims: ClaimsKey
+    leases: LeasesKey
 
 
 def derive_keys(secret: SealingSecret | None) -> Keys:
@@ -76,7 +76,7 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
         naming=NamingKey(_derive(root, b"og naming")),
         sealing=SealingKey(_derive(root, b"og sealing")),
         floors=FloorsKey(_derive(root, b"og floors")),
-        claims=ClaimsKey(_derive(root, b"og claims")),
+        leases=LeasesKey(_derive(root, b"og claims")),
     )
 
 
@@ -89,8 +89,8 @@ def redis_key(name: Fingerprint) -> str:
     return f"og:v{SCHEMA_VERSION}:e:{name.hex()}"
 
 
-def claim_key(name: Fingerprint) -> str:
-    """Return the key under which a replica claims the look-up of that name."""
+def lease_key(name: Fingerprint) -> str:
+    """Return the key under which a replica leases the look-up of that name."""
     return f"og:v{SCHEMA_VERSION}:l:{name.hex()}"
 
 

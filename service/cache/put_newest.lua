@@ -33,7 +33,7 @@ local overruled = false
 if known and #known >= HEADER then
   local class, instant = class_and_instant(ARGV[1])
   local known_class, known_instant = class_and_instant(known)
-  -- What claims to come from the future is garbage, and must not keep its place for ever.
+  -- What leases to come from the future is garbage, and must not keep its place for ever.
   local believable = known_instant <= tonumber(ARGV[3])
   local newer = known_instant > instant
   local stronger = known_instant == instant and known_class == 1 and class ~= 1

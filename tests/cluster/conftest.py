@@ -8,13 +8,13 @@ import pytest
 from redis import Redis as SyncRedis
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 
-from service.cache.claims import ClusterClaims
+from service.cache.leases import ClusterLeases
 from service.redis.connect import MAX_CONNECTIONS, RedisClient, connect
 from service.secret import RedisUrl
 from service.verification.interfaces import Clock
 from tests.cache.conftest import close
-from tests.cluster.claimants import PATIENCE, Claimant, MakeClaimant, MakeClaims, SlowStore
 from tests.cluster.clocks import UnhurriedClock
+from tests.cluster.lease_holders import PATIENCE, LeaseHolder, MakeLeaseHolder, MakeLeases, SlowStore
 from tests.redis_server import RedisServer, free_port
 
 
@@ -74,21 +74,21 @@ def store() -> SlowStore:
 
 
 @pytest.fixture
-async def make_claimant(patient_redis: Redis, store: SlowStore) -> AsyncIterator[MakeClaimant]:
+async def make_lease_holder(patient_redis: Redis, store: SlowStore) -> AsyncIterator[MakeLeaseHolder]:
     """Make replicas."""
     async with AsyncExitStack() as stack:
 
         def make(
-            claims: MakeClaims = ClusterClaims,
+            leases: MakeLeases = ClusterLeases,
             *,
             client: RedisClient | None = None,
             clock: Clock | None = None,
             patience: timedelta = PATIENCE,
-        ) -> Claimant:
-            claimant = Claimant(
-                client or patient_redis, store, clock=clock or UnhurriedClock(), claims=claims, patience=patience
+        ) -> LeaseHolder:
+            lease_holder = LeaseHolder(
+                client or patient_redis, store, clock=clock or UnhurriedClock(), leases=leases, patience=patience
             )
-            stack.push_async_callback(claimant.close)
-            return claimant
+            stack.push_async_callback(lease_holder.close)
+            return lease_holder
 
         yield make

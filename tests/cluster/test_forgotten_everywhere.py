@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.api.paths import INVALIDATE_PATH
-from service.cache.claims import LOOK_EVERY
+from service.cache.leases import LOOK_EVERY
 from service.ownership import Method
 from service.redis.connect import RedisClient, connect
 from service.sandbox import seed

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.claims import _TAKE as TAKE_CLAIM
-from service.cache.claims import CLAIM_FOR
+from service.cache.leases import _TAKE as TAKE_LEASE
+from service.cache.leases import LEASE_FOR
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreEndpoint
@@ -48,11 +48,11 @@ MakeClient = Callable[[str], Redis | None]
 
 
 class YesRedis(Redis):
-    """Gives every replica the claim: broken on purpose."""
+    """Gives every replica the lease: broken on purpose."""
 
     async def evalsha(self, sha: str, *arguments: Any) -> Any:
-        """Run the script, unless it is the one that takes a claim."""
-        if sha == TAKE_CLAIM._sha:
+        """Run the script, unless it is the one that takes a lease."""
+        if sha == TAKE_LEASE._sha:
             return 1
         return await super().evalsha(sha, *arguments)
 
@@ -66,8 +66,8 @@ def no_redis(url: str) -> None:
     """Make none."""
 
 
-def without_claims(url: str) -> Redis:
-    """Make a client for which every claim is free."""
+def without_leases(url: str) -> Redis:
+    """Make a client for which every lease is free."""
     return YesRedis.from_url(url)
 
 
@@ -134,7 +134,7 @@ def outcomes(answers: list[httpx.Response]) -> set[tuple[int, str]]:
     return {(answer.status_code, answer.json()["reason"]) for answer in answers}
 
 
-@variants(one_redis, without_claims=without_claims, without_redis=no_redis)
+@variants(one_redis, without_leases=without_leases, without_redis=no_redis)
 async def test_thousand_equal_cold_questions_are_one_look_up(
     variant: Variant[MakeClient], open_cluster: OpenCluster
 ) -> None:
@@ -203,7 +203,7 @@ async def test_a_no_of_the_store_is_one_look_up_too(open_cluster: OpenCluster) -
 async def test_a_failing_store_is_tried_by_each_and_told_honestly(
     open_cluster: OpenCluster, empty_redis: Redis
 ) -> None:
-    """Each replica tries the store for itself, and no claim is left behind that would delay the next questions."""
+    """Each replica tries the store for itself, and no lease is left behind that would delay the next questions."""
     cluster = await open_cluster()
     befall(cluster.sandbox, status=500)
 
@@ -211,7 +211,7 @@ async def test_a_failing_store_is_tried_by_each_and_told_honestly(
 
     assert outcomes(answers) == {(503, "source_unavailable")}
     assert cluster.looked_up == THREE
-    assert await claims_in(empty_redis) == []
+    assert await leases_in(empty_redis) == []
 
 
 async def test_one_replica_throttled_is_all_replicas_paused(open_cluster: OpenCluster, empty_redis: Redis) -> None:
@@ -240,15 +240,15 @@ async def refusal_is_known(redis: Redis) -> None:
             continue
 
 
-async def claims_in(redis: Redis) -> list[bytes | str]:
-    """Return the claims that are held."""
+async def leases_in(redis: Redis) -> list[bytes | str]:
+    """Return the leases that are held."""
     return await redis.keys("og:v1:l:*")
 
 
 async def test_a_gateway_that_is_killed_costs_one_look_up_more(
     open_cluster: OpenCluster, redis_url: str, empty_redis: Redis, tmp_path: Path
 ) -> None:
-    """A process dies in the middle of a look-up for all: at most two in all, and within the time of its claim."""
+    """A process dies in the middle of a look-up for all: at most two in all, and within the time of its lease."""
     cluster = await open_cluster(replicas=2)
     port = free_port()
     async with (
@@ -267,7 +267,7 @@ async def test_a_gateway_that_is_killed_costs_one_look_up_more(
         body = {"game": 3, "download_key": seed.OWNER_KEY}
         doomed = asyncio.ensure_future(http.post("/verify/download-key", json=body, timeout=60))
         await until(lambda: cluster.looked_up)
-        assert len(await claims_in(empty_redis)) == 1
+        assert len(await leases_in(empty_redis)) == 1
 
         process.kill()
         began = time.monotonic()
@@ -277,7 +277,7 @@ async def test_a_gateway_that_is_killed_costs_one_look_up_more(
 
     assert outcomes(answers) == {(200, "download_key")}
     assert cluster.looked_up <= 2
-    assert took < 2 * CLAIM_FOR
+    assert took < 2 * LEASE_FOR
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Two replicas under any interleaving: the newer observation wins, and an invalidated one never comes back.
 
-Verification, both tiers, claims and invalidations are real, and so is Redis, from which either replica can be cut off.
+Verification, both tiers, leases and invalidations are real, and so is Redis, from which either replica can be cut off.
 The store is scripted, and the time stands still until a step lets it pass.
 """
 
@@ -20,10 +20,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from service.cache.claims import ClusterClaims
 from service.cache.invalidations import SharedInvalidations
 from service.cache.kept import Kept
 from service.cache.keys import floors_key
+from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.sealing import Sealer
@@ -78,9 +78,9 @@ class Replica:
         )
         memory = kinds.memory(max_entries=100, max_bytes=1_000_000, clock=clock)
         self.store = TieredCache(memory=memory, redis=tier, on_operation=_ignored, on_overruled=tell)
-        self.claims = ClusterClaims(
+        self.leases = ClusterLeases(
             client=client,
-            claims_key=KEYS.claims,
+            leases_key=KEYS.leases,
             store=self.store,
             clock=clock,
             patience=timedelta(seconds=5),
@@ -93,7 +93,7 @@ class Replica:
             fingerprints=fingerprints(),
             flights=SingleFlight[Observation](joined=_ignored, crashed=_crash),
             clock=clock,
-            lease=self.claims,
+            lease=self.leases,
             invalidations=self.floors,
         )
         self.verification = Verification(look_ups=look_ups, source=source, clock=clock, sandbox=lambda: False)
@@ -104,7 +104,7 @@ class Replica:
     async def close(self) -> None:
         """Close everything but the client."""
         await self.verification.close()
-        await self.claims.close()
+        await self.leases.close()
         await self.store.close()
         await self.floors.close()
 
@@ -274,7 +274,7 @@ class Interleaving(RuleBasedStateMachine):
         await self._rest()
         for _ in range(3):
             if any(not asked.task.done() for asked in self.under_way):
-                await self.clock.advance(TOOK)  # another replica's claim, or a slow look-up, is in the way
+                await self.clock.advance(TOOK)  # another replica's lease, or a slow look-up, is in the way
                 await self._rest()
         self._check_those_that_are_done()
 

@@ -16,8 +16,8 @@ from service.secret import RedisUrl
 from tests.cache.samples import KEYS, NAME
 from tests.clock import FakeClock
 from tests.cluster.budgets import ClusterBench, drain
-from tests.cluster.claimants import CLAIM, Claimant, SlowStore
 from tests.cluster.clocks import UnhurriedClock
+from tests.cluster.lease_holders import LEASE, LeaseHolder, SlowStore
 from tests.limits.buckets import FOREGROUND, seconds
 from tests.redis_server import RedisServer
 
@@ -25,8 +25,10 @@ RIGHTS: Final = redis_rights.as_rules(*redis_rights.COMMANDS).split()
 
 
 @asynccontextmanager
-async def replicas(server: RedisServer, rights: Sequence[str]) -> AsyncIterator[tuple[ClusterBench, Claimant, Redis]]:
-    """Open the budget and the claims of a user with these rights; the last one is an operator with all."""
+async def replicas(
+    server: RedisServer, rights: Sequence[str]
+) -> AsyncIterator[tuple[ClusterBench, LeaseHolder, Redis]]:
+    """Open the budget and the leases of a user with these rights; the last one is an operator with all."""
     async with Redis.from_url(server.url) as operator:
         await operator.acl_setuser(
             "og", enabled=True, passwords=["+pw"], keys=[redis_rights.KEYS], commands=["-@all", *rights]
@@ -35,33 +37,33 @@ async def replicas(server: RedisServer, rights: Sequence[str]) -> AsyncIterator[
             bench = ClusterBench(client, operator, rate=1 / 50, burst=6, patience=0, replicas=3)
             store = SlowStore(UnhurriedClock())
             store.open()
-            claimant = Claimant(client, store, clock=UnhurriedClock())
-            yield bench, claimant, operator
+            lease_holder = LeaseHolder(client, store, clock=UnhurriedClock())
+            yield bench, lease_holder, operator
             await bench.settle()
-            await claimant.close()
+            await lease_holder.close()
 
 
-async def use(bench: ClusterBench, claimant: Claimant, operator: Redis) -> int:
+async def use(bench: ClusterBench, lease_holder: LeaseHolder, operator: Redis) -> int:
     """Use Redis in every way that replicas do; return the tokens of the budget."""
     taken = sum([await drain(budget) for budget in bench.budgets])
     bench.budget.refused(timedelta())
     await bench.settle()
     bench.budget.answered()
     await bench.settle()
-    await claimant.ask()
-    await claimant.close()
-    await find_claimed(claimant, operator)
-    await invalidate(claimant.client)
+    await lease_holder.ask()
+    await lease_holder.close()
+    await find_leaseed(lease_holder, operator)
+    await invalidate(lease_holder.client)
     return taken
 
 
-async def find_claimed(claimant: Claimant, operator: Redis) -> None:
-    """Wait for a look-up of another replica's, whose claim is too long to be one of ours, until it is gone."""
-    await operator.set(CLAIM, "another replica", px=60_000)
-    asking = claimant.asking()
-    while not asking.done() and await operator.pttl(CLAIM) > 60_000 // 2:
+async def find_leaseed(lease_holder: LeaseHolder, operator: Redis) -> None:
+    """Wait for a look-up of another replica's, whose lease is too long to be one of ours, until it is gone."""
+    await operator.set(LEASE, "another replica", px=60_000)
+    asking = lease_holder.asking()
+    while not asking.done() and await operator.pttl(LEASE) > 60_000 // 2:
         continue
-    await operator.delete(CLAIM)
+    await operator.delete(LEASE)
     await asking
 
 
@@ -76,8 +78,8 @@ async def invalidate(client: RedisClient) -> None:
 
 async def test_the_documented_rights_are_enough(own_redis: RedisServer) -> None:
     """Redis has refused nothing, and the budget was one."""
-    async with replicas(own_redis, RIGHTS) as (bench, claimant, operator):
-        taken = await use(bench, claimant, operator)
+    async with replicas(own_redis, RIGHTS) as (bench, lease_holder, operator):
+        taken = await use(bench, lease_holder, operator)
 
         assert await operator.acl_log() == []
         assert taken == 6
@@ -88,8 +90,8 @@ async def test_the_documented_rights_are_enough(own_redis: RedisServer) -> None:
 async def test_without_one_of_them_it_is_every_replica_for_itself(own_redis: RedisServer, right: str) -> None:
     """Each is needed; the operator sees which in Redis's own log, and no question fails for it."""
     rights = [other for other in RIGHTS if other != right]
-    async with replicas(own_redis, rights) as (bench, claimant, operator):
-        taken = await use(bench, claimant, operator)
+    async with replicas(own_redis, rights) as (bench, lease_holder, operator):
+        taken = await use(bench, lease_holder, operator)
         refused = {str(line["object"]) for line in await operator.acl_log()}
 
     assert right.removeprefix("+") in refused

@@ -179,7 +179,7 @@ def test_refuses_a_working_gateway_nothing(worked: Worked) -> None:
 
 @pytest.mark.parametrize("command", ["get", "set", "del", "evalsha", "hmget", "hgetall", "hset", "pttl", "time"])
 def test_a_working_gateway_uses_what_it_is_granted(worked: Worked, command: str) -> None:
-    """A control for the test above: cache, claims, budget and invalidations have all used Redis."""
+    """A control for the test above: cache, leases, budget and invalidations have all used Redis."""
     assert command in worked.used
 
 

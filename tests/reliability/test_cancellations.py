@@ -136,10 +136,10 @@ class Callers:
 
 
 async def footprint(at: Bench) -> tuple[int, int, int, int, int]:
-    """Return what the callers have left behind: tasks, descriptors, requests, connections of Redis, and claims."""
+    """Return what the callers have left behind: tasks, descriptors, requests, connections of Redis, and leases."""
     await until(lambda: not at.server.connections)
     pool = at.redis.connection_pool
-    claims = [key async for key in at.operator.scan_iter("og:v1:l:*")]
+    leases = [key async for key in at.operator.scan_iter("og:v1:l:*")]
     await pool.disconnect(inuse_connections=False)
     await asyncio.sleep(0.05)  # the proxy's ends of those connections
     gc.collect()
@@ -148,7 +148,7 @@ async def footprint(at: Bench) -> tuple[int, int, int, int, int]:
         len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - without a Path for each
         at.gateway.gateway.http.in_flight,
         len(pool._in_use_connections),
-        len(claims),
+        len(leases),
     )
 
 
@@ -240,7 +240,7 @@ async def no_task_left() -> AsyncIterator[None]:
 async def test_whoever_stays_is_answered_and_nothing_is_left_of_who_does_not(
     variant: Variant[App], tmp_path: Path, own_redis: RedisServer
 ) -> None:
-    """Every answer is about its question; then tasks, descriptors, connections and claims are as before."""
+    """Every answer is about its question; then tasks, descriptors, connections and leases are as before."""
     log = LogLines()
     count = FEW if variant.broken else CUT_REQUESTS
     async with bench(tmp_path, own_redis, log, variant.make) as at:

@@ -62,7 +62,7 @@ from tests.sizes import DECISIONS, STEPS
 REPLICAS: Final = st.integers(0, 1)
 STEP: Final = timedelta(milliseconds=50)
 DEADLINE: Final = timedelta(seconds=10)
-"""Longer than a look-up takes, or another replica's claim: so that only the store can leave a question unanswered."""
+"""Longer than a look-up takes, or another replica's lease: so that only the store can leave a question unanswered."""
 
 WELL: Final = "well"
 PATIENCE_SECONDS: Final = 0.02
@@ -299,7 +299,7 @@ class World(RuleBasedStateMachine):
         await self._look_after()
 
     async def _let_run_out(self) -> None:
-        """Redis has a clock of its own, by which no time has passed: end claims, and pauses of the store budget."""
+        """Redis has a clock of its own, by which no time has passed: end leases, and pauses of the store budget."""
         try:
             async for key in self.operator.scan_iter("og:v1:[lb]:*"):
                 await self.operator.delete(key)

@@ -120,7 +120,7 @@ class Day:
             items = [{"id": str(user), "method": "user", "user_id": user, "game": 3} for user in some]
             asking = asyncio.ensure_future(self._gateway.batch(*items))
             while not (await asyncio.wait([asking], timeout=0.1))[0]:
-                await self.clock.advance(MOMENT)  # what was claimed before is about to be let go of
+                await self.clock.advance(MOMENT)  # what was leased before is about to be let go of
             for result in (await asking).json()["results"]:
                 body: Any = result.get("decision") or result["problem"]
                 told[result["status"], body["outcome"]] += 1

@@ -1,4 +1,4 @@
-"""Replicas that claim look-ups, the store that they ask, and claims that are broken on purpose."""
+"""Replicas that lease look-ups, the store that they ask, and leases that are broken on purpose."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from redis.asyncio import Redis
 
-from service.cache.claim_tokens import ClaimTokens
-from service.cache.claims import CLAIM_FOR, ClusterClaims
-from service.cache.keys import claim_key
+from service.cache.keys import lease_key
+from service.cache.lease_tokens import LeaseTokens
+from service.cache.leases import LEASE_FOR, ClusterLeases
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.tiers import TieredCache
@@ -21,13 +21,13 @@ from tests.cache.samples import DAY, KEYS, NAME, Recorder, sealer, yes
 from tests.cluster.clocks import UnhurriedClock
 from tests.gateways import until
 
-CLAIM: Final = claim_key(NAME)
+LEASE: Final = lease_key(NAME)
 PATIENCE: Final = timedelta(seconds=10)
-CLAIM_MS: Final = CLAIM_FOR // timedelta(milliseconds=1)
+LEASE_MS: Final = LEASE_FOR // timedelta(milliseconds=1)
 A_WHILE_MS: Final = 50_000
-"""Longer than any claim, so that it shows who has changed it."""
+"""Longer than any lease, so that it shows who has changed it."""
 
-MakeClaims: TypeAlias = Callable[..., LookUpLease]
+MakeLeases: TypeAlias = Callable[..., LookUpLease]
 
 
 class SlowStore:
@@ -61,8 +61,8 @@ class SlowStore:
         return yes(observed_at)
 
 
-class Claimant:
-    """One replica: its caches, its claims, and its way to the store."""
+class LeaseHolder:
+    """One replica: its caches, its leases, and its way to the store."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Claimant:
         store: SlowStore,
         *,
         clock: Clock,
-        claims: Callable[..., LookUpLease] = ClusterClaims,
+        leases: Callable[..., LookUpLease] = ClusterLeases,
         patience: timedelta = PATIENCE,
     ) -> None:
         self.recorder = Recorder()
@@ -88,9 +88,9 @@ class Claimant:
             ),
             on_operation=self.recorder.operation,
         )
-        self.claims = claims(
+        self.leases = leases(
             client=client,
-            claims_key=KEYS.claims,
+            leases_key=KEYS.leases,
             store=self.cache,
             clock=clock,
             patience=patience,
@@ -104,7 +104,7 @@ class Claimant:
             observation = await self.store.look_up()
             return self.cache.put(name, observation, keep_until=observation.observed_at + DAY)
 
-        return await self.claims.look_up_once(
+        return await self.leases.look_up_once(
             name,
             look_up_and_remember,
             good_enough=lambda found: not_before is None or found.observed_at >= not_before,
@@ -116,69 +116,69 @@ class Claimant:
 
     async def close(self) -> None:
         """Let everything reach Redis."""
-        if isinstance(self.claims, ClusterClaims):
-            await self.claims.close()
+        if isinstance(self.leases, ClusterLeases):
+            await self.leases.close()
         await self.cache.close()
 
     def _another_has_found(self) -> None:
         self.joined += 1
 
 
-class MakeClaimant(Protocol):
+class MakeLeaseHolder(Protocol):
     """Makes replicas, on the session's Redis and in front of one store unless told otherwise."""
 
     def __call__(
         self,
-        claims: MakeClaims = ClusterClaims,
+        leases: MakeLeases = ClusterLeases,
         *,
         client: RedisClient | None = None,
         clock: Clock | None = None,
         patience: timedelta = PATIENCE,
-    ) -> Claimant:
+    ) -> LeaseHolder:
         """Return one, which is closed after the test."""
 
 
 def anothers(clock: Clock | None = None) -> str:
-    """Return the value of a claim that another replica has just made."""
-    return ClaimTokens(KEYS.claims, clock=clock or UnhurriedClock(), longest=PATIENCE).make(NAME)
+    """Return the value of a lease that another replica has just made."""
+    return LeaseTokens(KEYS.leases, clock=clock or UnhurriedClock(), longest=PATIENCE).make(NAME)
 
 
-async def released(client: Redis, key: str = CLAIM) -> None:
-    """Return once the claim is free."""
+async def released(client: Redis, key: str = LEASE) -> None:
+    """Return once the lease is free."""
     async with asyncio.timeout(10):
         while await client.exists(key):
             continue
 
 
-async def waiting(claimant: Claimant, *, looks: int = 1) -> None:
+async def waiting(lease_holder: LeaseHolder, *, looks: int = 1) -> None:
     """Return once a replica has looked so often for the results of others."""
-    before = len(claimant.recorder.operations)
-    await until(lambda: len(claimant.recorder.operations) >= before + looks)
+    before = len(lease_holder.recorder.operations)
+    await until(lambda: len(lease_holder.recorder.operations) >= before + looks)
 
 
 class YesToAll(NoLease):
-    """Gives every replica the claim: broken on purpose."""
+    """Gives every replica the lease: broken on purpose."""
 
     def __init__(self, **collaborators: Any) -> None:
-        """Accept the arguments of real claims, and use none."""
+        """Accept the arguments of real leases, and use none."""
 
 
-class Blind(ClusterClaims):
-    """Claims and never looks whether another replica has finished meanwhile: broken on purpose."""
+class Blind(ClusterLeases):
+    """Leases and never looks whether another replica has finished meanwhile: broken on purpose."""
 
     async def _found(self, *_: object) -> Observation | None:
         return None
 
 
-class Forgetful(ClusterClaims):
-    """Never renews a claim, and never releases it: broken on purpose."""
+class Forgetful(ClusterLeases):
+    """Never renews a lease, and never releases it: broken on purpose."""
 
     async def _hold(self, *_: object) -> None:
         return
 
 
-class Rash(ClusterClaims):
-    """Releases the claim at once, even that of another replica: broken on purpose."""
+class Rash(ClusterLeases):
+    """Releases the lease at once, even that of another replica: broken on purpose."""
 
     def __init__(self, **collaborators: Any) -> None:
         """Keep the client."""

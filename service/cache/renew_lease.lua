@@ -1,6 +1,6 @@
--- Keeps a claim that is still ours.
+-- Keeps a lease that is still ours.
 --
--- KEYS[1]  the claim
+-- KEYS[1]  the lease
 -- ARGV[1]  our token
 -- ARGV[2]  for how many milliseconds more
 --

@@ -1,4 +1,4 @@
-"""Claims that are planted, lost or left behind, and Redis failing: no question waits for them for long."""
+"""Leases that are planted, lost or left behind, and Redis failing: no question waits for them for long."""
 
 import asyncio
 from datetime import timedelta
@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.claim_tokens import LARGEST_SKEW
-from service.cache.claims import LOOK_EVERY
+from service.cache.lease_tokens import LARGEST_SKEW
+from service.cache.leases import LOOK_EVERY
 from service.cache.sealing import stamp
 from service.redis.connect import connect
 from service.secret import RedisUrl
 from tests.clock import START, FakeClock
-from tests.cluster.claimants import (
+from tests.cluster.lease_holders import (
     A_WHILE_MS,
-    CLAIM,
-    CLAIM_MS,
+    LEASE,
+    LEASE_MS,
     PATIENCE,
-    MakeClaimant,
+    MakeLeaseHolder,
     SlowStore,
     anothers,
 )
@@ -27,87 +27,87 @@ from tests.redis_server import RedisServer
 
 
 async def test_nobody_waits_longer_than_a_look_up_may_take(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """A claim that is renewed for ever is ignored after a while."""
+    """A lease that is renewed for ever is ignored after a while."""
     token = anothers()
-    await patient_redis.set(CLAIM, token, px=A_WHILE_MS)
+    await patient_redis.set(LEASE, token, px=A_WHILE_MS)
     store.open()
 
-    replica = make_claimant(patience=3 * LOOK_EVERY)
+    replica = make_lease_holder(patience=3 * LOOK_EVERY)
     await replica.ask()
     await replica.close()
 
     assert store.asked == 1
-    assert await patient_redis.get(CLAIM) == token.encode()
+    assert await patient_redis.get(LEASE) == token.encode()
 
 
 @pytest.mark.parametrize("planted", ["made by nobody", "made long ago"])
-async def test_nobody_waits_for_a_claim_that_was_planted(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis, planted: str
+async def test_nobody_waits_for_a_lease_that_was_planted(
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis, planted: str
 ) -> None:
-    """A program that may write to Redis can delay no question, neither with a made-up claim nor with an old one."""
+    """A program that may write to Redis can delay no question, neither with a made-up lease nor with an old one."""
     clock = FakeClock()
     token = anothers(clock) if planted == "made long ago" else planted
     clock.jump(PATIENCE + LARGEST_SKEW)
-    await patient_redis.set(CLAIM, token, px=A_WHILE_MS)
+    await patient_redis.set(LEASE, token, px=A_WHILE_MS)
     store.open()
 
     async with asyncio.timeout(10):
-        await make_claimant(clock=clock).ask()
+        await make_lease_holder(clock=clock).ask()
 
     assert store.asked == 1
 
 
-async def test_a_claim_that_was_waited_for_counts_from_when_it_is_made(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+async def test_a_lease_that_was_waited_for_counts_from_when_it_is_made(
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """A claim is stamped with the time at which it is made, not with the start of the wait before it."""
+    """A lease is stamped with the time at which it is made, not with the start of the wait before it."""
     clock = FakeClock()
-    await patient_redis.set(CLAIM, anothers(clock), px=A_WHILE_MS)
-    task = make_claimant(clock=clock).asking()
+    await patient_redis.set(LEASE, anothers(clock), px=A_WHILE_MS)
+    task = make_lease_holder(clock=clock).asking()
     await until(lambda: clock.sleepers)
     await clock.advance(LOOK_EVERY)
-    await patient_redis.delete(CLAIM)
+    await patient_redis.delete(LEASE)
 
     await until(lambda: clock.sleepers)
     await clock.advance(LOOK_EVERY)
     await until(lambda: store.under_way)
 
-    claim = await patient_redis.get(CLAIM)
-    assert claim is not None
-    assert int(claim[:16]) >= stamp(START + LOOK_EVERY)
+    lease = await patient_redis.get(LEASE)
+    assert lease is not None
+    assert int(lease[:16]) >= stamp(START + LOOK_EVERY)
     store.open()
     await task
 
 
 @pytest.mark.parametrize("lifetime_ms", [None, A_WHILE_MS])
-async def test_what_looks_like_a_claim_and_lasts_too_long_is_cut(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis, lifetime_ms: int | None
+async def test_what_looks_like_a_lease_and_lasts_too_long_is_cut(
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis, lifetime_ms: int | None
 ) -> None:
-    """A claim with a long expiry, planted or left behind, is cut: it must not delay a question for ever."""
-    await patient_redis.set(CLAIM, "somebody", px=lifetime_ms)
-    task = make_claimant().asking()
+    """A lease with a long expiry, planted or left behind, is cut: it must not delay a question for ever."""
+    await patient_redis.set(LEASE, "somebody", px=lifetime_ms)
+    task = make_lease_holder().asking()
 
     async with asyncio.timeout(10):
-        while not 0 <= await patient_redis.pttl(CLAIM) <= CLAIM_MS:
+        while not 0 <= await patient_redis.pttl(LEASE) <= LEASE_MS:
             continue
 
-    await patient_redis.delete(CLAIM)
+    await patient_redis.delete(LEASE)
     store.open()
     await task
 
 
-async def test_a_claim_that_is_none_is_replaced(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+async def test_a_lease_that_is_none_is_replaced(
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
     """A value of another type costs nothing."""
-    await patient_redis.rpush(CLAIM, "x")
+    await patient_redis.rpush(LEASE, "x")
 
-    task = make_claimant().asking()
+    task = make_lease_holder().asking()
     await until(lambda: store.under_way)
 
-    assert await patient_redis.type(CLAIM) == b"string"
+    assert await patient_redis.type(LEASE) == b"string"
     store.open()
     await task
 
@@ -121,12 +121,12 @@ class Stuttering(Redis):
         return await super().evalsha(*arguments)
 
 
-async def test_nobody_waits_for_a_claim_of_its_own(
-    make_claimant: MakeClaimant, store: SlowStore, redis_url: str
+async def test_nobody_waits_for_a_lease_of_its_own(
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, redis_url: str
 ) -> None:
-    """A claim that was made, but whose reply was lost, is recognised as the replica's own."""
+    """A lease that was made, but whose reply was lost, is recognised as the replica's own."""
     async with Stuttering.from_url(redis_url) as client:
-        replica = make_claimant(client=client)
+        replica = make_lease_holder(client=client)
         task = replica.asking()
 
         await until(lambda: store.under_way)
@@ -152,34 +152,34 @@ class Hesitant(Redis):
 
 
 @pytest.mark.parametrize("another_has_it", [False, True])
-async def test_a_claim_that_nobody_waits_for_any_more_is_let_go_of(
-    make_claimant: MakeClaimant, patient_redis: Redis, redis_url: str, *, another_has_it: bool
+async def test_a_lease_that_nobody_waits_for_any_more_is_let_go_of(
+    make_lease_holder: MakeLeaseHolder, patient_redis: Redis, redis_url: str, *, another_has_it: bool
 ) -> None:
-    """A caller that is cancelled while its claim is made leaves none behind, and removes no other's."""
+    """A caller that is cancelled while its lease is made leaves none behind, and removes no other's."""
     if another_has_it:
-        await patient_redis.set(CLAIM, anothers(), px=A_WHILE_MS)
+        await patient_redis.set(LEASE, anothers(), px=A_WHILE_MS)
     async with Hesitant.from_url(redis_url) as client:
         assert isinstance(client, Hesitant)
         client.ran, client.speaks = asyncio.Event(), asyncio.Event()
-        replica = make_claimant(client=client)
+        replica = make_lease_holder(client=client)
         task = replica.asking()
         await client.ran.wait()
 
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        left_behind = await patient_redis.exists(CLAIM)
+        left_behind = await patient_redis.exists(LEASE)
         client.speaks.set()
         await replica.close()
 
-    assert (left_behind, await patient_redis.exists(CLAIM)) == (1, another_has_it)
+    assert (left_behind, await patient_redis.exists(LEASE)) == (1, another_has_it)
 
 
 async def test_redis_dying_while_others_wait_leaves_nobody_waiting(
-    make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, own_redis: RedisServer
 ) -> None:
     """Each replica that waits looks up for itself, once."""
     async with connect(RedisUrl(own_redis.url)) as client:
-        replicas = [make_claimant(client=client) for _ in range(3)]
+        replicas = [make_lease_holder(client=client) for _ in range(3)]
         tasks = [replica.asking() for replica in replicas]
         await until(lambda: store.under_way)
 
@@ -195,13 +195,13 @@ async def test_redis_dying_while_others_wait_leaves_nobody_waiting(
 
 @pytest.mark.parametrize("failure", ["killed", "silent"])
 async def test_without_redis_each_replica_looks_up_once(
-    make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer, failure: str
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, own_redis: RedisServer, failure: str
 ) -> None:
     """Every replica gets its answer."""
     own_redis.kill() if failure == "killed" else own_redis.pause()
     store.open()
     async with connect(RedisUrl(own_redis.url)) as client:
-        replicas = [make_claimant(client=client) for _ in range(3)]
+        replicas = [make_lease_holder(client=client) for _ in range(3)]
 
         await asyncio.gather(*(replica.ask() for replica in replicas))
 
@@ -212,12 +212,12 @@ async def test_without_redis_each_replica_looks_up_once(
 
 
 async def test_redis_that_comes_back_is_used_again(
-    make_claimant: MakeClaimant, store: SlowStore, own_redis: RedisServer
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, own_redis: RedisServer
 ) -> None:
     """Redis is used again within a second of its coming back."""
     clock = FakeClock()
     async with connect(RedisUrl(own_redis.url)) as client:
-        replica = make_claimant(client=client, clock=clock)
+        replica = make_lease_holder(client=client, clock=clock)
         store.open()
         own_redis.kill()
         for _ in range(4):
@@ -226,12 +226,12 @@ async def test_redis_that_comes_back_is_used_again(
         clock.jump(timedelta(seconds=1))
 
         async with Redis.from_url(own_redis.url) as operator:
-            await operator.set(CLAIM, anothers(clock), px=A_WHILE_MS)
+            await operator.set(LEASE, anothers(clock), px=A_WHILE_MS)
             task = replica.asking()
             await until(lambda: clock.sleepers)
             assert not task.done()
 
-            await operator.delete(CLAIM)
+            await operator.delete(LEASE)
             await clock.advance(LOOK_EVERY)
             await task
         await replica.close()

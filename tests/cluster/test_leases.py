@@ -7,20 +7,21 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
-from service.cache.claims import CLAIM_FOR, RENEW_EVERY, ClusterClaims
 from service.cache.keys import redis_key
+from service.cache.leases import LEASE_FOR, RENEW_EVERY, ClusterLeases
 from service.errors import SourceUnavailable
 from tests.cache.samples import DAY, NAME, OTHER_NAME, kept, name_of, no, yes
 from tests.clock import FakeClock
-from tests.cluster.claimants import (
+from tests.cluster.clocks import UnhurriedClock
+from tests.cluster.lease_holders import (
     A_WHILE_MS,
-    CLAIM,
-    CLAIM_MS,
+    LEASE,
+    LEASE_MS,
     Blind,
-    Claimant,
     Forgetful,
-    MakeClaimant,
-    MakeClaims,
+    LeaseHolder,
+    MakeLeaseHolder,
+    MakeLeases,
     Rash,
     SlowStore,
     YesToAll,
@@ -28,17 +29,16 @@ from tests.cluster.claimants import (
     released,
     waiting,
 )
-from tests.cluster.clocks import UnhurriedClock
 from tests.cluster.promises import Variant, promised, variants
 from tests.gateways import until
 
 
-@variants(ClusterClaims, yes_to_all=YesToAll)
+@variants(ClusterLeases, yes_to_all=YesToAll)
 async def test_ten_replicas_look_up_once(
-    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore
+    variant: Variant[MakeLeases], make_lease_holder: MakeLeaseHolder, store: SlowStore
 ) -> None:
     """All ten have the result, and nine count that they have joined."""
-    replicas = [make_claimant(variant.make) for _ in range(10)]
+    replicas = [make_lease_holder(variant.make) for _ in range(10)]
     tasks = [replica.asking() for replica in replicas]
     await until(lambda: store.asked)
     store.open()
@@ -51,28 +51,28 @@ async def test_ten_replicas_look_up_once(
         assert sum(replica.joined for replica in replicas) == 9
 
 
-@variants(ClusterClaims, blind=Blind)
+@variants(ClusterLeases, blind=Blind)
 async def test_who_comes_when_all_is_done_looks_up_nothing(
-    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+    variant: Variant[MakeLeases], make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """The replica's caches were empty before, and the claim was free: the result is in Redis."""
+    """The replica's caches were empty before, and the lease was free: the result is in Redis."""
     store.open()
-    first = await make_claimant().ask()
+    first = await make_lease_holder().ask()
     await released(patient_redis)
 
-    late = make_claimant(variant.make)
+    late = make_lease_holder(variant.make)
     found = await late.ask()
 
     with promised(variant):
         assert (store.asked, found, late.joined) == (1, first, 1)
 
 
-@variants(ClusterClaims, rash=Rash)
-async def test_a_claim_is_let_go_of_when_redis_has_what_was_found(
-    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+@variants(ClusterLeases, rash=Rash)
+async def test_a_lease_is_let_go_of_when_redis_has_what_was_found(
+    variant: Variant[MakeLeases], make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """The claim is held until the result is in Redis, behind many other writes, so that no replica sees neither."""
-    holder = make_claimant(variant.make)
+    """The lease is held until the result is in Redis, behind many other writes, so that no replica sees neither."""
+    holder = make_lease_holder(variant.make)
     task = holder.asking()
     await until(lambda: store.under_way)
     for number in range(200):
@@ -86,9 +86,11 @@ async def test_a_claim_is_let_go_of_when_redis_has_what_was_found(
         assert await patient_redis.exists(redis_key(NAME)) == 1
 
 
-async def test_different_questions_do_not_wait_for_one_another(make_claimant: MakeClaimant, store: SlowStore) -> None:
-    """Each claim covers one name only."""
-    tasks = [make_claimant().asking(name) for name in (NAME, OTHER_NAME)]
+async def test_different_questions_do_not_wait_for_one_another(
+    make_lease_holder: MakeLeaseHolder, store: SlowStore
+) -> None:
+    """Each lease covers one name only."""
+    tasks = [make_lease_holder().asking(name) for name in (NAME, OTHER_NAME)]
 
     await until(lambda: store.under_way == 2)
 
@@ -96,12 +98,12 @@ async def test_different_questions_do_not_wait_for_one_another(make_claimant: Ma
     await asyncio.gather(*tasks)
 
 
-@variants(ClusterClaims, forgetful=Forgetful)
+@variants(ClusterLeases, forgetful=Forgetful)
 async def test_after_a_failure_the_others_try_one_by_one(
-    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+    variant: Variant[MakeLeases], make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
     """Each gets an honest answer of its own, at once, and nothing is left behind."""
-    replicas = [make_claimant(variant.make) for _ in range(2)]
+    replicas = [make_lease_holder(variant.make) for _ in range(2)]
     store.says = [SourceUnavailable(f"{number}") for number in range(2)]
     tasks = [replica.asking() for replica in replicas]
     await until(lambda: store.under_way)
@@ -113,14 +115,14 @@ async def test_after_a_failure_the_others_try_one_by_one(
     took = timedelta(seconds=time.monotonic() - began)
     with promised(variant):
         assert sorted(map(str, raised)) == ["0", "1"]
-        assert took < CLAIM_FOR
+        assert took < LEASE_FOR
         await asyncio.gather(*(replica.close() for replica in replicas))
-        assert not await patient_redis.exists(CLAIM)
+        assert not await patient_redis.exists(LEASE)
 
 
-async def test_after_a_failure_one_success_is_enough(make_claimant: MakeClaimant, store: SlowStore) -> None:
+async def test_after_a_failure_one_success_is_enough(make_lease_holder: MakeLeaseHolder, store: SlowStore) -> None:
     """The second one to try finds it for the third too."""
-    replicas = [make_claimant() for _ in range(3)]
+    replicas = [make_lease_holder() for _ in range(3)]
     store.says = [SourceUnavailable("bad luck")]
     tasks = [replica.asking() for replica in replicas]
     await until(lambda: store.under_way)
@@ -133,28 +135,28 @@ async def test_after_a_failure_one_success_is_enough(make_claimant: MakeClaimant
 
 
 async def test_what_is_not_good_enough_is_not_taken(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
     """A caller that wants a fresh answer waits for a look-up that began after its question."""
     store.open()
-    first = await make_claimant().ask()
+    first = await make_lease_holder().ask()
     await released(patient_redis)
 
     now = first.observed_at + timedelta(microseconds=1)
-    found = await make_claimant().ask(not_before=now)
+    found = await make_lease_holder().ask(not_before=now)
 
     assert found.observed_at >= now
     assert store.asked == 2
 
 
-@variants(ClusterClaims, yes_to_all=YesToAll)
-async def test_a_killed_holder_costs_the_time_of_its_claim(
-    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+@variants(ClusterLeases, yes_to_all=YesToAll)
+async def test_a_killed_holder_costs_the_time_of_its_lease(
+    variant: Variant[MakeLeases], make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """The claim of a killed replica expires, and then one of the others looks up for all."""
-    await patient_redis.set(CLAIM, anothers(), px=CLAIM_MS)
+    """The lease of a killed replica expires, and then one of the others looks up for all."""
+    await patient_redis.set(LEASE, anothers(), px=LEASE_MS)
     store.open()
-    replicas = [make_claimant(variant.make) for _ in range(3)]
+    replicas = [make_lease_holder(variant.make) for _ in range(3)]
     began = time.monotonic()
 
     await asyncio.gather(*(replica.ask() for replica in replicas))
@@ -162,23 +164,23 @@ async def test_a_killed_holder_costs_the_time_of_its_claim(
     took = timedelta(seconds=time.monotonic() - began)
     with promised(variant):
         assert store.asked == 1
-        assert CLAIM_FOR / 2 < took < CLAIM_FOR * 3
+        assert LEASE_FOR / 2 < took < LEASE_FOR * 3
 
 
-@variants(ClusterClaims, forgetful=Forgetful)
-async def test_a_claim_is_renewed_while_the_look_up_takes_its_time(
-    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+@variants(ClusterLeases, forgetful=Forgetful)
+async def test_a_lease_is_renewed_while_the_look_up_takes_its_time(
+    variant: Variant[MakeLeases], make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """The claim is renewed again and again, so that a look-up may take longer than a claim lasts."""
+    """The lease is renewed again and again, so that a look-up may take longer than a lease lasts."""
     clock = FakeClock()
-    task = make_claimant(variant.make, clock=clock).asking()
+    task = make_lease_holder(variant.make, clock=clock).asking()
     await until(lambda: store.under_way)
     renewed = 0
     for _ in range(3):
-        await patient_redis.pexpire(CLAIM, A_WHILE_MS)
+        await patient_redis.pexpire(LEASE, A_WHILE_MS)
         await clock.advance(RENEW_EVERY)
         for _ in range(200):
-            if await patient_redis.pttl(CLAIM) <= CLAIM_MS:
+            if await patient_redis.pttl(LEASE) <= LEASE_MS:
                 renewed += 1
                 break
 
@@ -188,35 +190,35 @@ async def test_a_claim_is_renewed_while_the_look_up_takes_its_time(
     await task
 
 
-@variants(ClusterClaims, rash=Rash)
-async def test_nobody_lets_go_of_the_claim_of_another(
-    variant: Variant[MakeClaims], make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+@variants(ClusterLeases, rash=Rash)
+async def test_nobody_lets_go_of_the_lease_of_another(
+    variant: Variant[MakeLeases], make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """A replica whose claim has expired neither releases nor renews that of the next one."""
+    """A replica whose lease has expired neither releases nor renews that of the next one."""
     clock = FakeClock()
-    holder = make_claimant(variant.make, clock=clock)
+    holder = make_lease_holder(variant.make, clock=clock)
     task = holder.asking()
     await until(lambda: store.under_way)
-    await patient_redis.set(CLAIM, "the next one", px=A_WHILE_MS)
+    await patient_redis.set(LEASE, "the next one", px=A_WHILE_MS)
     await clock.advance(RENEW_EVERY)
     store.open()
     await task
     await holder.close()
 
     with promised(variant):
-        assert await patient_redis.get(CLAIM) == b"the next one"
-        assert await patient_redis.pttl(CLAIM) > CLAIM_MS
+        assert await patient_redis.get(LEASE) == b"the next one"
+        assert await patient_redis.pttl(LEASE) > LEASE_MS
 
 
 async def test_the_same_replica_can_be_the_next_one(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """Every claim has a token of its own: an older look-up of ours does not end the claim of a newer one."""
-    replica = make_claimant()
+    """Every lease has a token of its own: an older look-up of ours does not end the lease of a newer one."""
+    replica = make_lease_holder()
     older = replica.asking()
     await until(lambda: store.under_way)
-    first_token = await patient_redis.get(CLAIM)
-    await patient_redis.delete(CLAIM)
+    first_token = await patient_redis.get(LEASE)
+    await patient_redis.delete(LEASE)
     newer = replica.asking()
     await until(lambda: store.under_way == 2)
 
@@ -224,25 +226,25 @@ async def test_the_same_replica_can_be_the_next_one(
     await asyncio.gather(older, return_exceptions=True)
     await waiting_for_releases(replica)
 
-    second_token = await patient_redis.get(CLAIM)
+    second_token = await patient_redis.get(LEASE)
     assert second_token not in (None, first_token)
     store.open()
     await newer
 
 
-async def waiting_for_releases(replica: Claimant) -> None:
-    """Return once the claims that are no longer held had time to be released."""
-    claims = replica.claims
-    assert isinstance(claims, ClusterClaims)
-    await until(lambda: len(claims._held) == 1)
+async def waiting_for_releases(replica: LeaseHolder) -> None:
+    """Return once the leases that are no longer held had time to be released."""
+    leases = replica.leases
+    assert isinstance(leases, ClusterLeases)
+    await until(lambda: len(leases._held) == 1)
 
 
 @pytest.mark.parametrize("cancelled", ["holder", "waiter"])
 async def test_cancelling_one_hurts_no_other(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis, cancelled: str
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis, cancelled: str
 ) -> None:
     """Without the holder the next one looks up, at once; without a waiter nothing changes."""
-    holder, waiter, other = [make_claimant() for _ in range(3)]
+    holder, waiter, other = [make_lease_holder() for _ in range(3)]
     holding = holder.asking()
     await until(lambda: store.under_way)
     tasks = {"holder": holding, "waiter": waiter.asking()}
@@ -259,15 +261,15 @@ async def test_cancelling_one_hurts_no_other(
     assert task.cancelled()
     assert len(set(map(repr, found))) == 1
     assert store.asked == (2 if cancelled == "holder" else 1)
-    assert timedelta(seconds=time.monotonic() - began) < CLAIM_FOR
+    assert timedelta(seconds=time.monotonic() - began) < LEASE_FOR
 
 
 async def test_a_newer_no_is_what_a_waiter_learns(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
     """A newer no in the replica's own memory is not overruled by an older yes of another replica."""
-    await patient_redis.set(CLAIM, anothers(), px=A_WHILE_MS)
-    waiter, other = make_claimant(), make_claimant()
+    await patient_redis.set(LEASE, anothers(), px=A_WHILE_MS)
+    waiter, other = make_lease_holder(), make_lease_holder()
     task = waiter.asking()
     await waiting(waiter)
     newer = no(UnhurriedClock().now())
@@ -279,23 +281,23 @@ async def test_a_newer_no_is_what_a_waiter_learns(
 
 
 async def test_more_questions_than_connections_are_no_outage(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """Two hundred claims at once take few of the connections, and all are made."""
-    replica = make_claimant()
+    """Two hundred leases at once take few of the connections, and all are made."""
+    replica = make_lease_holder()
     tasks = [replica.asking(name_of(number)) for number in range(200)]
 
     await until(lambda: store.under_way == 200)
 
-    claimed = [await patient_redis.exists(CLAIM.replace(NAME.hex(), name_of(number).hex())) for number in range(200)]
-    assert claimed == [1] * 200
+    leased = [await patient_redis.exists(LEASE.replace(NAME.hex(), name_of(number).hex())) for number in range(200)]
+    assert leased == [1] * 200
     store.open()
     await asyncio.gather(*tasks)
 
 
-async def test_closing_lets_go(make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis) -> None:
-    """A replica that closes releases its claim, though its look-up was cancelled."""
-    replica = make_claimant()
+async def test_closing_lets_go(make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis) -> None:
+    """A replica that closes releases its lease, though its look-up was cancelled."""
+    replica = make_lease_holder()
     task = replica.asking()
     await until(lambda: store.under_way)
     task.cancel()
@@ -303,28 +305,30 @@ async def test_closing_lets_go(make_claimant: MakeClaimant, store: SlowStore, pa
 
     await replica.close()
 
-    assert not await patient_redis.exists(CLAIM)
+    assert not await patient_redis.exists(LEASE)
 
 
 async def test_closing_waits_for_nobody_for_long(
-    make_claimant: MakeClaimant, store: SlowStore, patient_redis: Redis
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
-    """A look-up that resists its cancellation is left behind; its claim expires."""
-    replica = make_claimant(clock=FakeClock())
+    """A look-up that resists its cancellation is left behind; its lease expires."""
+    replica = make_lease_holder(clock=FakeClock())
     task = replica.asking()
     await until(lambda: store.under_way)
 
     async with asyncio.timeout(10):
         await replica.close()
 
-    assert 0 < await patient_redis.pttl(CLAIM) <= CLAIM_MS
+    assert 0 < await patient_redis.pttl(LEASE) <= LEASE_MS
     store.open()
     await task
 
 
-async def test_in_redis_cluster(make_claimant: MakeClaimant, store: SlowStore, one_node_cluster: RedisCluster) -> None:
-    """In a Redis Cluster the claim and the result may be on different nodes."""
-    replicas = [make_claimant(client=one_node_cluster) for _ in range(3)]
+async def test_in_redis_cluster(
+    make_lease_holder: MakeLeaseHolder, store: SlowStore, one_node_cluster: RedisCluster
+) -> None:
+    """In a Redis Cluster the lease and the result may be on different nodes."""
+    replicas = [make_lease_holder(client=one_node_cluster) for _ in range(3)]
     tasks = [replica.asking() for replica in replicas]
     await until(lambda: store.under_way)
     store.open()
@@ -336,12 +340,12 @@ async def test_in_redis_cluster(make_claimant: MakeClaimant, store: SlowStore, o
     assert store.asked == 1
 
 
-async def test_an_entry_is_what_the_others_find(make_claimant: MakeClaimant, patient_redis: Redis) -> None:
-    """Replicas that wait look into the cache, not at the claim."""
-    await patient_redis.set(CLAIM, anothers(), px=A_WHILE_MS)
-    task = make_claimant().asking()
+async def test_an_entry_is_what_the_others_find(make_lease_holder: MakeLeaseHolder, patient_redis: Redis) -> None:
+    """Replicas that wait look into the cache, not at the lease."""
+    await patient_redis.set(LEASE, anothers(), px=A_WHILE_MS)
+    task = make_lease_holder().asking()
     found = yes(UnhurriedClock().now())
 
-    await make_claimant().cache._redis.put(NAME, kept(found))  # type: ignore[union-attr]
+    await make_lease_holder().cache._redis.put(NAME, kept(found))  # type: ignore[union-attr]
 
     assert await task == found

@@ -1,6 +1,6 @@
-"""What a claim holds: which look-up it is for, since when, and that a gateway with our secret has made it.
+"""What a lease holds: which look-up it is for, since when, and that a gateway with our secret has made it.
 
-Whoever can write to Redis could otherwise claim every look-up, and nobody would ask the store any more. A token that is
+Whoever can write to Redis could otherwise lease every look-up, and nobody would ask the store any more. A token that is
 put back later is good for as long as a look-up takes, and no longer: so it says when it was made.
 """
 
@@ -10,7 +10,7 @@ from datetime import timedelta
 from hashlib import blake2b
 from typing import Final
 
-from service.cache.keys import ClaimsKey
+from service.cache.keys import LeasesKey
 from service.cache.sealing import stamp
 from service.ownership import Fingerprint
 from service.verification.interfaces import Clock
@@ -23,11 +23,11 @@ _RANDOM_BYTES: Final = 8
 _SEAL_BYTES: Final = 16
 
 
-class ClaimTokens:
+class LeaseTokens:
     """Makes tokens, and recognises those of look-ups that may still be under way: they take at most `longest`."""
 
-    def __init__(self, claims_key: ClaimsKey, *, clock: Clock, longest: timedelta) -> None:
-        self._key = bytes.fromhex(claims_key.reveal())
+    def __init__(self, leases_key: LeasesKey, *, clock: Clock, longest: timedelta) -> None:
+        self._key = bytes.fromhex(leases_key.reveal())
         self._clock = clock
         self._longest = longest
 

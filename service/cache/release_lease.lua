@@ -1,6 +1,6 @@
--- Lets go of a claim that is still ours.
+-- Lets go of a lease that is still ours.
 --
--- KEYS[1]  the claim
+-- KEYS[1]  the lease
 -- ARGV[1]  our token
 --
 -- Returns 1 if it was ours, else 0.

@@ -1,4 +1,4 @@
-"""What a claim holds: nobody without the secret can make one, and none is good for long."""
+"""What a lease holds: nobody without the secret can make one, and none is good for long."""
 
 from datetime import timedelta
 from typing import Final
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.cache.claim_tokens import LARGEST_SKEW, ClaimTokens
 from service.cache.keys import Keys, derive_keys
+from service.cache.lease_tokens import LARGEST_SKEW, LeaseTokens
 from service.secret import SealingSecret
 from tests.cache.samples import KEYS, NAME, OTHER_NAME
 from tests.clock import START, FakeClock
@@ -17,9 +17,9 @@ LONGEST: Final = timedelta(seconds=5)
 INSTANT: Final = timedelta(microseconds=1)
 
 
-def tokens(at: timedelta = timedelta(), keys: Keys = KEYS) -> ClaimTokens:
+def tokens(at: timedelta = timedelta(), keys: Keys = KEYS) -> LeaseTokens:
     """Return the tokens of a replica whose clock shows so much more than the others' did at the start."""
-    return ClaimTokens(keys.claims, clock=FakeClock(START + at), longest=LONGEST)
+    return LeaseTokens(keys.leases, clock=FakeClock(START + at), longest=LONGEST)
 
 
 TOKEN: Final = tokens().make(NAME).encode()
@@ -31,14 +31,14 @@ def test_replicas_with_one_secret_recognise_each_others() -> None:
 
 
 def test_no_two_are_the_same() -> None:
-    """One look-up of ours must not end the claim of the next."""
+    """One look-up of ours must not end the lease of the next."""
     replica = tokens()
 
     assert replica.make(NAME) != replica.make(NAME)
 
 
 def test_one_is_for_one_name() -> None:
-    """It cannot be copied to where another question is claimed."""
+    """It cannot be copied to where another question is leased."""
     assert not tokens().recognise(OTHER_NAME, TOKEN)
 
 
