@@ -7,7 +7,7 @@ from typing import Final
 
 from service.assembly.beside import run_beside
 from service.cache.invalidations import SharedInvalidations
-from service.cache.keys import Keys, floors_key
+from service.cache.keys import Keys, invalidations_key
 from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
@@ -36,7 +36,9 @@ async def open_invalidations(
     stack: AsyncExitStack, *, keys: Keys, clock: Clock, events: Events, redis: RedisClient | None
 ) -> SharedInvalidations:
     """Open what was invalidated, and exchange it with the other replicas from now on."""
-    invalidations = SharedInvalidations(client=redis, key=floors_key(), floors_key=keys.floors, clock=clock)
+    invalidations = SharedInvalidations(
+        client=redis, key=invalidations_key(), invalidations_key=keys.invalidations, clock=clock
+    )
     stack.push_async_callback(invalidations.close)
     if redis is not None:
         await run_beside(stack, invalidations.run(), crashed=partial(events.crashed, where="invalidations"))

@@ -1,8 +1,8 @@
-"""What is no longer to be used, on every replica: observations from before somebody said so.
+"""Invalidations, on every replica: observations from before an instant are no longer to be used.
 
-An invalidation is a floor under a name: what was observed before it is as good as forgotten, wherever it is still kept
-and whoever still looks it up. So nothing has to be found and deleted, and nothing that arrives late can undo it. Floors
-only rise: whichever way they travel, and however often, all replicas end up with the same.
+An invalidation is an instant under a name. An observation from before it counts as forgotten, wherever it is cached and
+even if it is still being looked up. So nothing has to be found and deleted, and nothing that arrives late can undo it.
+The instants only rise: on whichever way they travel, and however often, all replicas end up with the same.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from service.cache.kept import CLOCK_TOLERANCE, LONGEST_KEPT
-from service.cache.keys import FloorsKey
+from service.cache.keys import InvalidationsKey
 from service.cache.sealing import stamp
 from service.ownership import Fingerprint
 from service.redis.connect import RedisClient
@@ -27,26 +27,26 @@ from service.verification.interfaces import Clock
 LOOK_EVERY: Final = timedelta(milliseconds=500)
 """How often a replica looks for what others have invalidated; two seconds are promised."""
 
-MOST_FLOORS: Final = 10_000
-"""Beyond that the older half become one floor under everything: only slower, never wrong."""
+MOST_INVALIDATIONS: Final = 10_000
+"""Beyond that the older half become one instant for everything: only slower, never wrong."""
 
-MOST_FIELDS: Final = 3 * MOST_FLOORS
-"""What there may be in Redis, of replicas with two secrets too; more was put there by somebody else."""
+MOST_FIELDS: Final = 3 * MOST_INVALIDATIONS
+"""The most there can be in Redis, of replicas with two secrets too; more was put there by other programs."""
 
 MOST_AT_ONCE: Final = 500
-"""Told to Redis in one step, which nobody else gets a word in."""
+"""Told to Redis in one step, in which no other client is served."""
 
 LARGEST_SKEW: Final = timedelta(hours=1)
-"""How far ahead of ours a replica's clock may be for its floors to be taken as they are.
+"""How far ahead of ours a replica's clock may be for its invalidations to be taken as they are.
 
-Until our clock has caught up with a floor, the store is asked again for every question about that name: a clock that is
-years ahead must not cost years.
+Until our clock has caught up with such an instant, the store is asked again for every question about that name: a
+clock that is years ahead must not cost years.
 """
 
 EVERYTHING: Final = Fingerprint(b"everything")
 """The name of all there is."""
 
-_EXCHANGE: Final = Script("service.cache", "exchange_floors.lua")
+_EXCHANGE: Final = Script("service.cache", "exchange_invalidations.lua")
 _LIFETIME: Final = LONGEST_KEPT // timedelta(milliseconds=1)
 _VERSION: Final = Fingerprint(b"version")
 _DIGITS: Final = 16
@@ -55,19 +55,21 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SharedInvalidations:
-    """The floors that this replica knows; `run` shares them with the others through Redis.
+    """The invalidations that this replica knows; `run` shares them with the others through Redis.
 
     Without Redis, or while it is away, an invalidation holds on the replica that was told, and reaches the others once
-    Redis is back. If Redis has lost floors, whoever knows them tells it again. Floors that no gateway with our secret
-    has sealed are ignored: Redis may make nobody forget.
+    Redis is back. If Redis has lost invalidations, the replicas that know them tell it again. Those that no gateway
+    with our secret has sealed are ignored: other programs with access to Redis can make no gateway forget.
     """
 
-    def __init__(self, *, client: RedisClient | None, key: str, floors_key: FloorsKey, clock: Clock) -> None:
+    def __init__(
+        self, *, client: RedisClient | None, key: str, invalidations_key: InvalidationsKey, clock: Clock
+    ) -> None:
         self._client = client
         self._key = key
-        self._seal_key = bytes.fromhex(floors_key.reveal())
+        self._seal_key = bytes.fromhex(invalidations_key.reveal())
         self._clock = clock
-        self._floors: dict[Fingerprint, datetime] = {}
+        self._known: dict[Fingerprint, datetime] = {}
         self._in_redis: dict[Fingerprint, bytes] = {}
         self._version = b""
         self._unsent: set[Fingerprint] = set()
@@ -75,9 +77,9 @@ class SharedInvalidations:
 
     def invalidated_before(self, *names: Fingerprint) -> datetime | None:
         """Return the instant before which observations under any of these names are not to be used, if there is one."""
-        if not self._floors:
+        if not self._known:
             return None
-        return max((self._floors[name] for name in (EVERYTHING, *names) if name in self._floors), default=None)
+        return max((self._known[name] for name in (EVERYTHING, *names) if name in self._known), default=None)
 
     def invalidate(self, name: Fingerprint, *, before: datetime) -> None:
         """Use nothing any more that was observed under this name before that instant; on other replicas within 2 s."""
@@ -85,7 +87,7 @@ class SharedInvalidations:
             self._send(name)
 
     async def run(self) -> NoReturn:
-        """Exchange floors with the other replicas until cancelled."""
+        """Exchange invalidations with the other replicas until cancelled."""
         while True:
             self._news.clear()
             await self._exchange()
@@ -105,13 +107,13 @@ class SharedInvalidations:
 
     async def _exchange(self) -> None:
         if self._client is None:
-            raise AssertionError("there is nobody to exchange floors with")
-        sending = {name: self._floors[name] for name in islice(self._unsent, MOST_AT_ONCE)}
-        sealed = {name: self._seal(name, floor) for name, floor in sending.items()}
+            raise AssertionError("there are no other replicas to exchange with")
+        sending = {name: self._known[name] for name in islice(self._unsent, MOST_AT_ONCE)}
+        sealed = {name: self._seal(name, before) for name, before in sending.items()}
         latest = stamp(self._clock.now() + CLOCK_TOLERANCE)
-        arguments = [part for name, floor in sealed.items() for part in (name, floor, self._in_the_way(name))]
+        arguments = [part for name, field in sealed.items() for part in (name, field, self._in_the_way(name))]
         try:
-            # No circuit: nobody waits for this, and asking every half second is what finds Redis again.
+            # No circuit breaker: no question waits for this, and asking every half second is what finds Redis again.
             reply = await _EXCHANGE.run(
                 self._client,
                 self._key,
@@ -130,21 +132,21 @@ class SharedInvalidations:
         self._version = version
         self._in_redis |= sealed
         # What was raised again meanwhile is to be sent again.
-        self._unsent -= {name for name, floor in sending.items() if self._floors.get(name) == floor}
+        self._unsent -= {name for name, before in sending.items() if self._known.get(name) == before}
         if listed is not None:
-            self._take_over({Fingerprint(name): text for name, text in zip(listed[::2], listed[1::2], strict=True)})
+            self._adopt({Fingerprint(name): text for name, text in zip(listed[::2], listed[1::2], strict=True)})
         if self._unsent:
             self._news.set()
 
     def _in_the_way(self, name: Fingerprint) -> bytes:
-        """Return what Redis has in the place of a floor, so that it makes room; else nothing.
+        """Return what Redis holds in the place of an invalidation, so that it makes room; else nothing.
 
         Not for that of everything: gateways with another secret may have one, and each would drive out the other's.
         """
         held = self._in_redis.get(name, b"")
         return b"" if name == EVERYTHING or self._unseal(name, held) is not None else held
 
-    def _take_over(self, fields: dict[Fingerprint, bytes]) -> None:
+    def _adopt(self, fields: dict[Fingerprint, bytes]) -> None:
         fields.pop(_VERSION, None)
         before, self._in_redis = self._in_redis, fields
         now = self._clock.now()
@@ -154,40 +156,40 @@ class SharedInvalidations:
             theirs = self._unseal(name, fields.get(name, b""))
             if theirs is not None:
                 self._raise(name, min(theirs, now + LARGEST_SKEW))
-            ours = self._floors.get(name)
+            ours = self._known.get(name)
             if ours is not None and (theirs is None or theirs < ours) and ours > now - LONGEST_KEPT:
                 self._send(name)
 
-    def _raise(self, name: Fingerprint, floor: datetime) -> bool:
+    def _raise(self, name: Fingerprint, before: datetime) -> bool:
         known = self.invalidated_before(name)
-        if known is not None and floor <= known:
+        if known is not None and before <= known:
             return False
-        self._floors[name] = floor
+        self._known[name] = before
         if name == EVERYTHING:
-            self._drop_overtaken(floor)
-        elif len(self._floors) > MOST_FLOORS:
-            older_half = sorted(self._floors.values())[: len(self._floors) // 2]
+            self._drop_overtaken(before)
+        elif len(self._known) > MOST_INVALIDATIONS:
+            older_half = sorted(self._known.values())[: len(self._known) // 2]
             self.invalidate(EVERYTHING, before=older_half[-1])
         return True
 
     def _drop_overtaken(self, everything: datetime) -> None:
-        overtaken = {name for name, floor in self._floors.items() if floor <= everything and name != EVERYTHING}
+        overtaken = {name for name, before in self._known.items() if before <= everything and name != EVERYTHING}
         self._unsent -= overtaken
         for name in overtaken:
-            del self._floors[name]
+            del self._known[name]
 
     def _send(self, name: Fingerprint) -> None:
-        if self._client is not None and name in self._floors:
+        if self._client is not None and name in self._known:
             self._unsent.add(name)
             self._news.set()
 
-    def _seal(self, name: Fingerprint, floor: datetime) -> bytes:
-        digits = b"%0*d" % (_DIGITS, stamp(floor))
+    def _seal(self, name: Fingerprint, before: datetime) -> bytes:
+        digits = b"%0*d" % (_DIGITS, stamp(before))
         return digits + blake2b(digits + name, key=self._seal_key, person=b"og floor", digest_size=_SEAL_BYTES).digest()
 
     def _unseal(self, name: Fingerprint, sealed: bytes) -> datetime | None:
         digits = sealed[:_DIGITS]
         if not digits.isdigit():
             return None
-        floor = _EPOCH + timedelta(microseconds=int(digits))
-        return floor if hmac.compare_digest(self._seal(name, floor), sealed) else None
+        before = _EPOCH + timedelta(microseconds=int(digits))
+        return before if hmac.compare_digest(self._seal(name, before), sealed) else None

@@ -47,7 +47,7 @@ class SealingKey(Secret):
     """The key that seals what is stored in Redis, in hexadecimal."""
 
 
-class FloorsKey(Secret):
+class InvalidationsKey(Secret):
     """The key that seals what was said to be forgotten, in hexadecimal."""
 
 
@@ -60,7 +60,7 @@ class Keys(Struct, frozen=True):
 
     naming: NamingKey
     sealing: SealingKey
-    floors: FloorsKey
+    invalidations: InvalidationsKey
     leases: LeasesKey
 
 
@@ -75,7 +75,7 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
     return Keys(
         naming=NamingKey(_derive(root, b"og naming")),
         sealing=SealingKey(_derive(root, b"og sealing")),
-        floors=FloorsKey(_derive(root, b"og floors")),
+        invalidations=InvalidationsKey(_derive(root, b"og floors")),
         leases=LeasesKey(_derive(root, b"og claims")),
     )
 
@@ -94,8 +94,8 @@ def lease_key(name: Fingerprint) -> str:
     return f"og:v{SCHEMA_VERSION}:l:{name.hex()}"
 
 
-def floors_key() -> str:
-    """Return the key of the floors under what has been invalidated."""
+def invalidations_key() -> str:
+    """Return the key of the invalidations under what has been invalidated."""
     return f"og:v{SCHEMA_VERSION}:f"
 
 

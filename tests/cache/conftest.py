@@ -11,7 +11,7 @@ from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
-from tests.cache.floors import Cluster
+from tests.cache.invalidated import Cluster
 from tests.cache.samples import Recorder, sealer
 from tests.clock import FakeClock
 

@@ -1,4 +1,4 @@
-"""Floors under what was observed: how they rise, and how they reach every replica through a real Redis."""
+"""Invalidations under what was observed: how they rise, and how they reach every replica through a real Redis."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from datetime import datetime
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.invalidations import EVERYTHING, LOOK_EVERY, MOST_AT_ONCE, MOST_FLOORS, SharedInvalidations
+from service.cache.invalidations import EVERYTHING, LOOK_EVERY, MOST_AT_ONCE, MOST_INVALIDATIONS, SharedInvalidations
 from service.ownership import Fingerprint
-from tests.cache.floors import INSTANT, KEY, Cluster, Make, floors
+from tests.cache.invalidated import INSTANT, KEY, Cluster, Make, invalidations
 from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, name_of
 from tests.clock import START, FakeClock
 from tests.cluster.promises import Variant, promised, variants
@@ -18,14 +18,14 @@ from tests.gateways import until
 
 @pytest.fixture
 def alone(clock: FakeClock) -> SharedInvalidations:
-    """The floors of a gateway without Redis."""
-    return floors(None, clock)
+    """The invalidations of a gateway without Redis."""
+    return invalidations(None, clock)
 
 
 # One replica
 
 
-def test_at_first_there_is_no_floor(alone: SharedInvalidations) -> None:
+def test_at_first_nothing_is_invalidated(alone: SharedInvalidations) -> None:
     """Everything that was ever observed may be used."""
     assert alone.invalidated_before(NAME) is None
 
@@ -59,7 +59,7 @@ def test_a_floor_is_never_lowered(alone: SharedInvalidations) -> None:
 
 
 def many(count: int) -> Iterator[tuple[Fingerprint, datetime]]:
-    """Yield names and floors, in an order that is neither theirs nor random."""
+    """Yield names and invalidations, in an order that is neither theirs nor random."""
     for number in range(count):
         place = number * 7919 % count
         yield name_of(place), START + place * INSTANT
@@ -68,22 +68,22 @@ def many(count: int) -> Iterator[tuple[Fingerprint, datetime]]:
 @pytest.mark.parametrize("rounds", [1, 5])
 def test_too_many_floors_become_higher_never_lower(alone: SharedInvalidations, rounds: int) -> None:
     """Each name is asked about again at least as much as before, and memory stays bounded."""
-    everyone = list(many(rounds * MOST_FLOORS + 1))
+    everyone = list(many(rounds * MOST_INVALIDATIONS + 1))
     for name, before in everyone:
         alone.invalidate(name, before=before)
 
     assert all((alone.invalidated_before(name) or START - DAY) >= before for name, before in everyone)
-    assert len(alone._floors) <= MOST_FLOORS
+    assert len(alone._known) <= MOST_INVALIDATIONS
 
 
 def test_of_too_many_floors_the_newer_half_stay_as_they_are(alone: SharedInvalidations) -> None:
     """Whoever was not named loses only what is older than the older half."""
-    for name, before in many(MOST_FLOORS + 1):
+    for name, before in many(MOST_INVALIDATIONS + 1):
         alone.invalidate(name, before=before)
 
-    middle = START + MOST_FLOORS // 2 * INSTANT
+    middle = START + MOST_INVALIDATIONS // 2 * INSTANT
     assert START < (alone.invalidated_before(Fingerprint(b"nobody")) or START) <= middle
-    assert alone.invalidated_before(name_of(MOST_FLOORS)) == START + MOST_FLOORS * INSTANT
+    assert alone.invalidated_before(name_of(MOST_INVALIDATIONS)) == START + MOST_INVALIDATIONS * INSTANT
 
 
 def test_what_lies_below_the_floor_of_everything_is_not_kept(alone: SharedInvalidations) -> None:
@@ -92,7 +92,7 @@ def test_what_lies_below_the_floor_of_everything_is_not_kept(alone: SharedInvali
 
     alone.invalidate(NAME, before=START - SECOND)
 
-    assert (alone.invalidated_before(NAME), len(alone._floors)) == (START, 1)
+    assert (alone.invalidated_before(NAME), len(alone._known)) == (START, 1)
 
 
 async def test_without_redis_there_is_nobody_to_tell(alone: SharedInvalidations) -> None:
@@ -152,11 +152,11 @@ async def test_a_replica_that_starts_later_knows_too(cluster: Cluster, empty_red
 
 
 class Obedient(SharedInvalidations):
-    """Broken: the last word counts, not the highest floor."""
+    """Broken: the last word counts, not the highest instant."""
 
-    def _raise(self, name: Fingerprint, floor: datetime) -> bool:
+    def _raise(self, name: Fingerprint, invalidated_before: datetime) -> bool:
         """Set it."""
-        self._floors[name] = floor
+        self._known[name] = invalidated_before
         return True
 
 
@@ -200,9 +200,9 @@ async def test_many_floors_travel_in_portions(cluster: Cluster, empty_redis: Red
 
 
 async def test_too_many_floors_are_too_many_for_redis_too(cluster: Cluster, empty_redis: Redis) -> None:
-    """What the floor of everything has overtaken goes, there and on the other replicas."""
+    """Instants that everything has overtaken go, there and on the other replicas."""
     one, other = [await cluster.join(empty_redis) for _ in range(2)]
-    everyone = list(many(MOST_FLOORS + 1))
+    everyone = list(many(MOST_INVALIDATIONS + 1))
     for name, before in everyone[:-1]:
         one.invalidate(name, before=before)
     await until(lambda: not one._unsent)
@@ -210,13 +210,13 @@ async def test_too_many_floors_are_too_many_for_redis_too(cluster: Cluster, empt
     one.invalidate(everyone[-1][0], before=everyone[-1][1])
     await cluster.pass_time()
 
-    assert await empty_redis.hlen(KEY) <= MOST_FLOORS // 2 + 3
-    assert len(other._floors) == len(one._floors)
+    assert await empty_redis.hlen(KEY) <= MOST_INVALIDATIONS // 2 + 3
+    assert len(other._known) == len(one._known)
     assert all((other.invalidated_before(name) or START - DAY) >= before for name, before in everyone)
 
 
 async def test_all_of_it_is_one_key_that_ends(cluster: Cluster, empty_redis: Redis) -> None:
-    """One key, as Redis Cluster wants it; what is older than anything kept needs no floor."""
+    """One key, as Redis Cluster wants it; what is older than anything kept needs no invalidated_before."""
     one = await cluster.join(empty_redis)
 
     one.invalidate(NAME, before=START)

@@ -1,4 +1,4 @@
-"""Floors while Redis fails: nothing that was said is lost."""
+"""Invalidations while Redis fails: nothing that was said is lost."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from service.cache.invalidations import SharedInvalidations
 from service.ownership import Fingerprint
 from service.redis.connect import RedisClient
-from tests.cache.floors import KEY, Cluster, Make, floors
+from tests.cache.invalidated import KEY, Cluster, Make, invalidations
 from tests.cache.samples import DAY, NAME, SECOND
 from tests.cache.wire import server_that_says
 from tests.clock import START, FakeClock
@@ -67,10 +67,10 @@ async def test_it_reaches_the_others_within_two_seconds_of_healing(
 class Trusting(SharedInvalidations):
     """Broken: what Redis has taken is Redis's business."""
 
-    def _take_over(self, fields: dict[Fingerprint, bytes]) -> None:
+    def _adopt(self, fields: dict[Fingerprint, bytes]) -> None:
         """Look at what there is, and not at what there is no more."""
         self._in_redis = {}
-        super()._take_over(fields)
+        super()._adopt(fields)
 
 
 @variants(SharedInvalidations, trusting=Trusting)
@@ -121,7 +121,7 @@ async def test_floors_below_everything_that_is_kept_are_not_told_again(
 
 async def test_a_gateway_that_closes_has_its_last_word(empty_redis: Redis, clock: FakeClock, cluster: Cluster) -> None:
     """What was said a moment before is not lost."""
-    one = floors(empty_redis, clock)
+    one = invalidations(empty_redis, clock)
     one.invalidate(NAME, before=START)
 
     await one.close()
@@ -133,7 +133,7 @@ async def test_a_gateway_can_close_while_redis_is_away(
     own_redis: RedisServer, client: RedisClient, clock: FakeClock
 ) -> None:
     """Nothing is raised, and nobody waits for long."""
-    one = floors(client, clock)
+    one = invalidations(client, clock)
     own_redis.kill()
     one.invalidate(NAME, before=START)
 
@@ -160,7 +160,7 @@ async def test_what_answers_like_no_gateway_is_not_believed(
 ) -> None:
     """It is asked again, and nothing is lost."""
     async with server_that_says(reply) as url:
-        one = floors(connected(url), clock)
+        one = invalidations(connected(url), clock)
         one.invalidate(NAME, before=START)
 
         await one.close()

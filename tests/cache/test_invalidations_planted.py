@@ -1,4 +1,4 @@
-"""Floors and whoever can write to Redis: nobody makes the gateway forget, or remember."""
+"""Invalidations and whoever can write to Redis: nobody makes the gateway forget, or remember."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,7 +11,7 @@ from service.cache.keys import derive_keys
 from service.cache.sealing import stamp
 from service.ownership import Fingerprint
 from service.secret import SealingSecret
-from tests.cache.floors import KEY, Cluster, Make, floors
+from tests.cache.invalidated import KEY, Cluster, Make, invalidations
 from tests.cache.samples import KEYS, NAME, OTHER_NAME, SECOND
 from tests.clock import START, FakeClock
 from tests.cluster.promises import Variant, promised, variants
@@ -52,7 +52,7 @@ async def test_nobody_can_make_us_forget_by_writing_to_redis(
     "text", [b"", b"nonsense", b"-000000000000001", b"\xff" * 32, b"9" * 16, b"9" * 500, b"%016d" % stamp(START)]
 )
 async def test_garbage_is_ignored(cluster: Cluster, empty_redis: Redis, text: bytes) -> None:
-    """In the place of a floor, and beside others that are good."""
+    """A field in the place of an invalidation, and beside others that are good."""
     one = await cluster.join(empty_redis)
     one.invalidate(OTHER_NAME, before=START)
     await cluster.rest()
@@ -110,7 +110,9 @@ async def test_what_is_no_floor_keeps_none_from_the_others(
 
 async def test_everything_of_gateways_with_another_secret_stays(cluster: Cluster, empty_redis: Redis) -> None:
     """While a secret is changed, neither drives out the other's again and again."""
-    stranger = await cluster.join(empty_redis, key=derive_keys(SealingSecret("another secret, long enough")).floors)
+    stranger = await cluster.join(
+        empty_redis, key=derive_keys(SealingSecret("another secret, long enough")).invalidations
+    )
     one = await cluster.join(empty_redis)
     stranger.invalidate(EVERYTHING, before=START + SECOND)
     await cluster.pass_time()
@@ -163,7 +165,9 @@ async def test_a_floor_cannot_be_copied_to_another_name(cluster: Cluster, empty_
 
 async def test_gateways_with_another_secret_are_not_believed(cluster: Cluster, empty_redis: Redis) -> None:
     """They know other names anyway."""
-    stranger = await cluster.join(empty_redis, key=derive_keys(SealingSecret("another secret, long enough")).floors)
+    stranger = await cluster.join(
+        empty_redis, key=derive_keys(SealingSecret("another secret, long enough")).invalidations
+    )
 
     stranger.invalidate(NAME, before=START)
     await cluster.rest()
@@ -180,7 +184,7 @@ async def test_a_clock_that_is_far_ahead_costs_an_hour_at_most(
 ) -> None:
     """Until ours has caught up, the store is asked again for that name: not for a year."""
     replica = await cluster.join(empty_redis)
-    wrong = floors(empty_redis, FakeClock(START + ahead))
+    wrong = invalidations(empty_redis, FakeClock(START + ahead))
     wrong.invalidate(NAME, before=START + ahead)
     await wrong.close()
 
@@ -195,4 +199,4 @@ async def test_floors_show_neither_names_nor_keys(cluster: Cluster, empty_redis:
     one.invalidate(NAME, before=START)
     await cluster.rest()
 
-    assert bytes.fromhex(KEYS.floors.reveal()) not in (await empty_redis.dump(KEY) or b"")
+    assert bytes.fromhex(KEYS.invalidations.reveal()) not in (await empty_redis.dump(KEY) or b"")

@@ -3,7 +3,7 @@
 from redis.asyncio import RedisCluster
 
 from service.cache.invalidations import SharedInvalidations
-from service.cache.keys import floors_key
+from service.cache.keys import invalidations_key
 from tests.cache.samples import KEYS, NAME
 from tests.clock import START, FakeClock
 
@@ -12,7 +12,9 @@ async def test_replicas_of_a_redis_cluster_tell_each_other(one_node_cluster: Red
     """An invalidation reaches the other replicas as through any other Redis."""
     clock = FakeClock()
     one, other = [
-        SharedInvalidations(client=one_node_cluster, key=floors_key(), floors_key=KEYS.floors, clock=clock)
+        SharedInvalidations(
+            client=one_node_cluster, key=invalidations_key(), invalidations_key=KEYS.invalidations, clock=clock
+        )
         for _ in range(2)
     ]
 

@@ -22,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.cache.invalidations import SharedInvalidations
 from service.cache.kept import Kept
-from service.cache.keys import floors_key
+from service.cache.keys import invalidations_key
 from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
@@ -57,7 +57,7 @@ REPLICAS: Final = st.integers(0, 1)
 class Kinds:
     """The parts that a replica is built from."""
 
-    floors: Callable[..., SharedInvalidations] = SharedInvalidations
+    invalidations: Callable[..., SharedInvalidations] = SharedInvalidations
     memory: Callable[..., MemoryTier] = MemoryTier
     tells_of_noes = True
 
@@ -66,7 +66,9 @@ class Replica:
     """One gateway's memory, and its way to Redis."""
 
     def __init__(self, *, kinds: Kinds, client: Redis, clock: Clock, source: ScriptedSource) -> None:
-        self.floors = kinds.floors(client=client, key=floors_key(), floors_key=KEYS.floors, clock=clock)
+        self.invalidations = kinds.invalidations(
+            client=client, key=invalidations_key(), invalidations_key=KEYS.invalidations, clock=clock
+        )
         tell = self._overruled if kinds.tells_of_noes else _ignored
         tier = RedisTier(
             client=client,
@@ -94,19 +96,19 @@ class Replica:
             flights=SingleFlight[Observation](joined=_ignored, crashed=_crash),
             clock=clock,
             lease=self.leases,
-            invalidations=self.floors,
+            invalidations=self.invalidations,
         )
         self.verification = Verification(look_ups=look_ups, source=source, clock=clock, sandbox=lambda: False)
 
     def _overruled(self, name: Fingerprint, since: datetime) -> None:
-        self.floors.invalidate(name, before=since)
+        self.invalidations.invalidate(name, before=since)
 
     async def close(self) -> None:
         """Close everything but the client."""
         await self.verification.close()
         await self.leases.close()
         await self.store.close()
-        await self.floors.close()
+        await self.invalidations.close()
 
 
 def _ignored(*_: object) -> None:
@@ -245,7 +247,7 @@ class Interleaving(RuleBasedStateMachine):
     async def _exchange(self) -> None:
         reach = [index for index in range(2) if self.proxies[index].mode is Mode.PASS]
         for index in [*reach, *reach]:
-            await self.replicas[index].floors._exchange()
+            await self.replicas[index].invalidations._exchange()
         for index in reach:
             self.known[index].invalidated = max(self.known[other].invalidated for other in reach)
             self.known[index].yes = max(self.known[other].yes for other in reach)
@@ -333,7 +335,7 @@ class Interleaving(RuleBasedStateMachine):
         await self._exchange()
         await self.replicas[index].close()
         self.replicas[index] = self._replica(self.clients[index])
-        await self.replicas[index].floors._exchange()
+        await self.replicas[index].invalidations._exchange()
         self.known[index].seen = START
         self.known[index].has_yes = False
 
@@ -390,7 +392,7 @@ class Interleaving(RuleBasedStateMachine):
 class Deaf(SharedInvalidations):
     """Broken: invalidations of other replicas are ignored."""
 
-    def _take_over(self, fields: dict[Fingerprint, bytes]) -> None:
+    def _adopt(self, fields: dict[Fingerprint, bytes]) -> None:
         """Do nothing."""
 
 
@@ -431,8 +433,8 @@ def kinds(**parts: Any) -> Kinds:
 
 @variants(
     kinds(),
-    deaf=kinds(floors=Deaf),
-    fleeting=kinds(floors=Fleeting),
+    deaf=kinds(invalidations=Deaf),
+    fleeting=kinds(invalidations=Fleeting),
     last_one_wins=kinds(memory=LastOneWins),
     noes_kept_secret=kinds(tells_of_noes=False),
 )

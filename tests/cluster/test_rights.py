@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.cache.invalidations import EVERYTHING, SharedInvalidations
-from service.cache.keys import floors_key
+from service.cache.keys import invalidations_key
 from service.redis import rights as redis_rights
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
@@ -70,7 +70,9 @@ async def find_leaseed(lease_holder: LeaseHolder, operator: Redis) -> None:
 async def invalidate(client: RedisClient) -> None:
     """Tell the other replicas to forget a player, then all players."""
     clock = FakeClock()
-    replica = SharedInvalidations(client=client, key=floors_key(), floors_key=KEYS.floors, clock=clock)
+    replica = SharedInvalidations(
+        client=client, key=invalidations_key(), invalidations_key=KEYS.invalidations, clock=clock
+    )
     for name in (NAME, EVERYTHING):
         replica.invalidate(name, before=clock.now())
         await replica.close()

@@ -1,4 +1,4 @@
-"""Replicas that exchange floors through a real Redis."""
+"""Replicas that exchange invalidations through a real Redis."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,25 +7,28 @@ from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 from service.cache.invalidations import LOOK_EVERY, SharedInvalidations
-from service.cache.keys import FloorsKey, floors_key
+from service.cache.keys import InvalidationsKey, invalidations_key
 from service.redis.connect import RedisClient
 from service.verification.interfaces import Clock
 from tests.cache.samples import KEYS
 from tests.clock import FakeClock
 from tests.gateways import until
 
-KEY: Final = floors_key()
+KEY: Final = invalidations_key()
 INSTANT: Final = timedelta(microseconds=1)
 PROMISED: Final = timedelta(seconds=2)
 
 Make: TypeAlias = Callable[..., SharedInvalidations]
 
 
-def floors(
-    client: RedisClient | None, clock: Clock, key: FloorsKey = KEYS.floors, kind: Make = SharedInvalidations
+def invalidations(
+    client: RedisClient | None,
+    clock: Clock,
+    key: InvalidationsKey = KEYS.invalidations,
+    kind: Make = SharedInvalidations,
 ) -> SharedInvalidations:
-    """Return the floors of one replica."""
-    return kind(client=client, key=KEY, floors_key=key, clock=clock)
+    """Return the invalidations of one replica."""
+    return kind(client=client, key=KEY, invalidations_key=key, clock=clock)
 
 
 class Cluster:
@@ -37,10 +40,10 @@ class Cluster:
         self._running = 0
 
     async def join(
-        self, client: RedisClient, *, kind: Make = SharedInvalidations, key: FloorsKey = KEYS.floors
+        self, client: RedisClient, *, kind: Make = SharedInvalidations, key: InvalidationsKey = KEYS.invalidations
     ) -> SharedInvalidations:
         """Start a replica."""
-        replica = floors(client, self._clock, key, kind)
+        replica = invalidations(client, self._clock, key, kind)
         task = asyncio.create_task(replica.run())
         self._stack.push_async_callback(_stop, task)
         self._running += 1
