@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from redis import Redis
 
-from service.cache.kept import keep
+from service.cache.entry import cache_entry
 from service.cache.keys import KeyedFingerprints, derive_keys, redis_key
 from service.cache.sealing import Sealer
 from service.ownership import DownloadKey, Evidence, GameId, Player, PlayerId, Proof, ProofKind
@@ -65,7 +65,7 @@ def warm_gateways(redis: Redis, numbers: range, *, secret: SealingSecret, enviro
             observation = _evidence(number, now - timedelta(microseconds=7 * (number % 100_000)), owned=owned)
             name = fingerprints.of_question(GAME.game_id, DownloadKey(download_key(number)), GAME.accept)
             lifetime = lifetime_of(observation, GAME, jitter=jitter_of(name))
-            blob = sealer.seal(name, keep(observation, lifetime.usable_until))
+            blob = sealer.seal(name, cache_entry(observation, lifetime.usable_until))
             yield redis_key(name), blob, lifetime.usable_until - now
 
     _set_all(redis, entries())

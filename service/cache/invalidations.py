@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from service.cache.kept import CLOCK_TOLERANCE, LONGEST_KEPT
+from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT
 from service.cache.keys import InvalidationsKey
 from service.cache.sealing import stamp
 from service.ownership import Fingerprint

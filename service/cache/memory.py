@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from service.cache.kept import LONGEST_KEPT, Kept, says_no
+from service.cache.entry import LONGEST_KEPT, CacheEntry, says_no
 from service.ownership import CacheTier, Fingerprint
 from service.verification.interfaces import Clock, Remembered
 
@@ -72,23 +72,23 @@ class MemoryTier:
         shelf = self._shelf_with(name)
         if shelf is None:
             return None
-        kept = _unpack(shelf.entries[name])
-        if not kept.usable(self._clock.now()):
+        entry = _unpack(shelf.entries[name])
+        if not entry.usable(self._clock.now()):
             return None
         shelf.entries.move_to_end(name)
-        return Remembered(kept.observation, CacheTier.MEMORY)
+        return Remembered(entry.observation, CacheTier.MEMORY)
 
-    def put(self, name: Fingerprint, kept: Kept) -> Kept:
+    def put(self, name: Fingerprint, entry: CacheEntry) -> CacheEntry:
         """Remember it unless a newer one is known; return the newest one known, usable or not."""
         now = self._clock.now()
         if (shelf := self._shelf_with(name)) is not None:
             known = _unpack(shelf.entries[name])
-            if known.believable(now) and not kept.supersedes(known):
+            if known.believable(now) and not entry.supersedes(known):
                 return known
             shelf.remove(name)
-        shelf = self._no if says_no(kept.observation) else self._yes
-        shelf.put(name, _ENCODER.encode(kept), now)
-        return kept
+        shelf = self._no if says_no(entry.observation) else self._yes
+        shelf.put(name, _ENCODER.encode(entry), now)
+        return entry
 
     def has_yes(self, name: Fingerprint) -> bool:
         """Whether the newest one known is a yes, usable or not."""
@@ -112,11 +112,11 @@ class MemoryTier:
 
 # Entries are kept as bytes: as objects they would take 2.5 times the memory, and the garbage collector's time.
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_unpack: Final = msgspec.msgpack.Decoder(Kept).decode
+_unpack: Final = msgspec.msgpack.Decoder(CacheEntry).decode
 
 
 def _forget_at(packed: bytes) -> datetime:
-    kept = _unpack(packed)
-    if says_no(kept.observation):
-        return max(kept.keep_until, kept.observation.observed_at + LONGEST_KEPT)
-    return kept.keep_until
+    entry = _unpack(packed)
+    if says_no(entry.observation):
+        return max(entry.keep_until, entry.observation.observed_at + LONGEST_KEPT)
+    return entry.keep_until

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from redis.exceptions import ReadOnlyError
 
-from service.cache.kept import CLOCK_TOLERANCE, LONGEST_KEPT, Kept
+from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT, CacheEntry
 from service.cache.keys import redis_key
 from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
@@ -67,7 +67,7 @@ class RedisTier:
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
         self._removals = BackgroundTasks()
 
-    async def get(self, name: Fingerprint) -> Kept | None:
+    async def get(self, name: Fingerprint) -> CacheEntry | None:
         """Return what Redis has under that name, if it is ours and may still be used."""
         reply = self.read(name)
         return None if reply is None else self.take(name, await reply)
@@ -79,19 +79,19 @@ class RedisTier:
             return None
         return self._reader.get(redis_key(name))
 
-    def take(self, name: Fingerprint, reply: object) -> Kept | None:
+    def take(self, name: Fingerprint, reply: object) -> CacheEntry | None:
         """Return what the reply holds, if it is ours and may still be used."""
         found = self._look_at(name, reply)
-        if isinstance(found, Kept):
+        if isinstance(found, CacheEntry):
             self._on_operation(*_HIT)
             return found
         self._on_operation(CacheTier.REDIS, CacheOperation.GET, found)
         return None
 
-    async def put(self, name: Fingerprint, kept: Kept) -> None:
+    async def put(self, name: Fingerprint, entry: CacheEntry) -> None:
         """Store it unless Redis has a newer one; not for the path of a question."""
         async with self._writes:
-            result = await self._put(name, kept)
+            result = await self._put(name, entry)
         self._on_operation(CacheTier.REDIS, CacheOperation.PUT, result)
 
     async def close(self) -> None:
@@ -99,7 +99,7 @@ class RedisTier:
         await self._reader.close()
         await self._removals.close()
 
-    def _look_at(self, name: Fingerprint, reply: object) -> Kept | CacheResult:
+    def _look_at(self, name: Fingerprint, reply: object) -> CacheEntry | CacheResult:
         """Return what an entry holds, or why it is of no use."""
         if isinstance(reply, Exception) and not concerns_one_key(reply):
             if reply is not self._last_failure:  # reads that fail together are one failure of Redis
@@ -112,31 +112,31 @@ class RedisTier:
         # Of a foreign type, or from what is no Redis at all and may answer anything, even a number.
         return CacheResult.MISS if reply is None else CacheResult.REJECTED
 
-    def _unsealed(self, name: Fingerprint, blob: bytes) -> Kept | CacheResult:
+    def _unsealed(self, name: Fingerprint, blob: bytes) -> CacheEntry | CacheResult:
         """Return what was sealed; what others have put in its place is removed."""
         try:
-            kept = self._sealer.unseal(name, blob)
+            entry = self._sealer.unseal(name, blob)
         except Unsealable as unsealable:
             if unsealable.flaw is Flaw.OTHER_VERSION:
                 return CacheResult.MISS
             self._removals.start(self._remove(name, blob))
             return CacheResult.REJECTED
-        return kept if kept.usable(self._clock.now()) else CacheResult.MISS
+        return entry if entry.usable(self._clock.now()) else CacheResult.MISS
 
     async def _remove(self, name: Fingerprint, blob: bytes) -> None:
         await self._ask(self._writing, lambda: DELETE_SAME.run(self._client, redis_key(name), blob))
 
-    async def _put(self, name: Fingerprint, kept: Kept) -> CacheResult:
+    async def _put(self, name: Fingerprint, entry: CacheEntry) -> CacheResult:
         now = self._clock.now()
-        entry = self._sealer.seal(name, kept)
-        lifetime = _lifetime(kept.keep_until - now) // _MILLISECOND
+        sealed = self._sealer.seal(name, entry)
+        lifetime = _lifetime(entry.keep_until - now) // _MILLISECOND
         latest = stamp(now + CLOCK_TOLERANCE)
         key = redis_key(name)
-        stored = await self._ask(self._writing, lambda: PUT_NEWEST.run(self._client, key, entry, lifetime, latest))
+        stored = await self._ask(self._writing, lambda: PUT_NEWEST.run(self._client, key, sealed, lifetime, latest))
         if isinstance(stored, CacheResult):
             return stored
         if stored == _OVERRULED:
-            self._on_overruled(name, kept.observation.observed_at)
+            self._on_overruled(name, entry.observation.observed_at)
         return CacheResult.STORED if stored else CacheResult.SUPERSEDED
 
     async def _ask(self, circuit: CircuitBreaker, command: Callable[[], Awaitable[T]]) -> T | CacheResult:

@@ -6,7 +6,7 @@ A sealed entry is, in this order:
     1 byte    1 if the store said no, else 0
     8 bytes   when it was observed, in microseconds since 1970, big-endian
     12 bytes  nonce
-    the rest  AES-256-GCM over the MessagePack of `Kept`
+    the rest  AES-256-GCM over the MessagePack of `CacheEntry`
 
 The first ten bytes are in clear because Redis itself compares them to let the newest observation win; they mean the
 same in every version. They and the full Redis key are authenticated with the rest: an entry that was changed, cut, or
@@ -26,7 +26,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from service.cache.kept import Kept, says_no
+from service.cache.entry import CacheEntry, says_no
 from service.cache.keys import SealingKey, redis_key
 from service.ownership import Fingerprint, Observation
 
@@ -74,16 +74,16 @@ class Sealer:
     def __init__(self, sealing_key: SealingKey) -> None:
         self._cipher = AESGCM(bytes.fromhex(sealing_key.reveal()))
         self._encoder = msgspec.msgpack.Encoder()
-        self._decoder = msgspec.msgpack.Decoder(Kept)
+        self._decoder = msgspec.msgpack.Decoder(CacheEntry)
 
-    def seal(self, name: Fingerprint, kept: Kept) -> bytes:
+    def seal(self, name: Fingerprint, entry: CacheEntry) -> bytes:
         """Return what Redis may hold under that name."""
-        header = _header_of(kept.observation)
+        header = _header_of(entry.observation)
         nonce = os.urandom(_NONCE_BYTES)
-        body = self._encoder.encode(kept)
+        body = self._encoder.encode(entry)
         return header + nonce + self._cipher.encrypt(nonce, body, _bound_to(name, header))
 
-    def unseal(self, name: Fingerprint, blob: bytes) -> Kept:
+    def unseal(self, name: Fingerprint, blob: bytes) -> CacheEntry:
         """Return what was sealed for that name. Raises `Unsealable` for anything else."""
         if not _BODY_AT + _TAG_BYTES < len(blob) <= _LARGEST:
             raise Unsealable(Flaw.SIZE)
@@ -95,13 +95,13 @@ class Sealer:
         except InvalidTag:
             raise Unsealable(Flaw.FORGED) from None
         try:
-            kept = self._decoder.decode(body)
+            entry = self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
             # The error would name a part of the body.
             raise Unsealable(Flaw.BODY) from None
-        if header != _header_of(kept.observation):
+        if header != _header_of(entry.observation):
             raise Unsealable(Flaw.BODY)
-        return kept
+        return entry
 
 
 def _header_of(observation: Observation) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.cache.kept import Kept, keep, says_no
+from service.cache.entry import CacheEntry, cache_entry, says_no
 from service.cache.memory import MemoryTier
 from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.redis_tier import RedisTier
@@ -65,7 +65,7 @@ class TieredCache:
         """Return what this process remembers, without counting it."""
         return self._memory.peek(name)
 
-    def _newest(self, name: Fingerprint, found: Kept) -> Remembered | None:
+    def _newest(self, name: Fingerprint, found: CacheEntry) -> Remembered | None:
         if self._put_in_memory(name, found) is found:
             return Remembered(found.observation, CacheTier.REDIS)
         # While Redis was asked, something newer was put here; or what we know to be newer has run out, and then what
@@ -74,14 +74,14 @@ class TieredCache:
 
     def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
         """Remember an observation in both tiers, and return the newest one that this process knows under that name."""
-        kept = keep(observation, keep_until)
+        entry = cache_entry(observation, keep_until)
         overrules = says_no(observation) and self._memory.has_yes(name)
-        newest = self._put_in_memory(name, kept)
-        if overrules and newest is kept:
+        newest = self._put_in_memory(name, entry)
+        if overrules and newest is entry:
             # Said here too, and not only when Redis notices: it may be away, and have the yes when it is back.
             self._on_overruled(name, observation.observed_at)
-        if newest is kept and self._redis is not None:
-            self._put_in_redis(self._redis, name, kept)
+        if newest is entry and self._redis is not None:
+            self._put_in_redis(self._redis, name, entry)
         return newest.observation
 
     async def written(self, name: Fingerprint) -> None:
@@ -104,16 +104,16 @@ class TieredCache:
         if self._redis is not None:
             await self._redis.close()
 
-    def _put_in_memory(self, name: Fingerprint, kept: Kept) -> Kept:
-        newest = self._memory.put(name, kept)
-        self._on_operation(*(_STORED if newest is kept else _SUPERSEDED))
+    def _put_in_memory(self, name: Fingerprint, entry: CacheEntry) -> CacheEntry:
+        newest = self._memory.put(name, entry)
+        self._on_operation(*(_STORED if newest is entry else _SUPERSEDED))
         return newest
 
-    def _put_in_redis(self, redis: RedisTier, name: Fingerprint, kept: Kept) -> None:
+    def _put_in_redis(self, redis: RedisTier, name: Fingerprint, entry: CacheEntry) -> None:
         if self._closing or len(self._writes) >= MOST_WRITES_WAITING:
             self._dropped()
             return
-        task = asyncio.get_running_loop().create_task(redis.put(name, kept))
+        task = asyncio.get_running_loop().create_task(redis.put(name, entry))
         self._writes[task] = name
         task.add_done_callback(self._writes.pop)
 

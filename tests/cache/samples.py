@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.cache.kept import Kept
+from service.cache.entry import CacheEntry
 from service.cache.keys import KeyedFingerprints, derive_keys
 from service.cache.operations import CacheOperation, CacheResult
 from service.cache.sealing import Sealer
@@ -66,9 +66,9 @@ def identity(observed_at: datetime = START) -> Identity:
     return Identity(observed_at, Player(PlayerId(1994), "amos"), expires_at=observed_at + DAY)
 
 
-def kept(observation: Evidence | Identity | Refusal, lifetime: timedelta = DAY) -> Kept:
+def entry(observation: Evidence | Identity | Refusal, lifetime: timedelta = DAY) -> CacheEntry:
     """Return what a tier keeps of it."""
-    return Kept(observation, observation.observed_at + lifetime)
+    return CacheEntry(observation, observation.observed_at + lifetime)
 
 
 class Recorder:

@@ -8,7 +8,7 @@ import pytest
 from service.cache.memory import MemoryTier
 from service.ownership import Evidence, Fingerprint, Observation
 from service.settings import Settings
-from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, kept, name_of, no, refusal, yes
+from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, entry, name_of, no, refusal, yes
 from tests.clock import START, FakeClock
 
 
@@ -20,21 +20,21 @@ def seen(memory: MemoryTier, name: Fingerprint) -> Observation | None:
 
 def test_what_was_put_is_remembered(memory: MemoryTier) -> None:
     """A get after a put returns the observation."""
-    memory.put(NAME, kept(yes()))
+    memory.put(NAME, entry(yes()))
 
     assert seen(memory, NAME) == yes()
 
 
 def test_other_names_are_not_touched(memory: MemoryTier) -> None:
     """An observation is remembered under its own name only."""
-    memory.put(NAME, kept(yes()))
+    memory.put(NAME, entry(yes()))
 
     assert seen(memory, OTHER_NAME) is None
 
 
 def test_nothing_is_used_past_its_time(memory: MemoryTier, clock: FakeClock) -> None:
     """At `keep_until` an observation is gone, a moment before it is there."""
-    memory.put(NAME, kept(yes(), DAY))
+    memory.put(NAME, entry(yes(), DAY))
 
     clock.jump(DAY - SECOND)
     before = seen(memory, NAME)
@@ -46,9 +46,9 @@ def test_nothing_is_used_past_its_time(memory: MemoryTier, clock: FakeClock) -> 
 @pytest.mark.parametrize("newer", [yes(START, id=2), no(START), refusal(START)])
 def test_newer_replaces_older(memory: MemoryTier, newer: Observation) -> None:
     """What was observed later wins, yes or no."""
-    memory.put(NAME, kept(yes(START - SECOND, id=1)))
+    memory.put(NAME, entry(yes(START - SECOND, id=1)))
 
-    winner = memory.put(NAME, kept(newer))
+    winner = memory.put(NAME, entry(newer))
 
     assert winner.observation == seen(memory, NAME) == newer
 
@@ -57,9 +57,9 @@ def test_newer_replaces_older(memory: MemoryTier, newer: Observation) -> None:
 @pytest.mark.parametrize("newer", [yes(), no()])
 def test_older_does_not_replace_newer(memory: MemoryTier, older: Evidence, newer: Evidence) -> None:
     """A look-up that was slow does not undo one that began after it."""
-    memory.put(NAME, kept(newer))
+    memory.put(NAME, entry(newer))
 
-    winner = memory.put(NAME, kept(older))
+    winner = memory.put(NAME, entry(older))
 
     assert winner.observation == seen(memory, NAME) == newer
 
@@ -68,44 +68,44 @@ def test_older_does_not_replace_newer(memory: MemoryTier, older: Evidence, newer
 def test_at_the_same_instant_the_no_wins(memory: MemoryTier, order: tuple[Evidence, Evidence]) -> None:
     """Whichever of two comes first, doubt is not in the player's favour."""
     for observation in order:
-        memory.put(NAME, kept(observation))
+        memory.put(NAME, entry(observation))
 
     assert seen(memory, NAME) == no()
 
 
 def test_a_no_still_beats_an_older_yes_when_it_has_run_out(memory: MemoryTier, clock: FakeClock) -> None:
     """A refunded player does not own the game again once the no is no longer fresh."""
-    memory.put(NAME, kept(no(), timedelta(seconds=45)))
+    memory.put(NAME, entry(no(), timedelta(seconds=45)))
     clock.jump(timedelta(seconds=46))
 
-    winner = memory.put(NAME, kept(yes(START - SECOND)))
+    winner = memory.put(NAME, entry(yes(START - SECOND)))
 
     assert (winner.observation, seen(memory, NAME)) == (no(), None)
 
 
 def test_a_no_that_has_run_out_is_not_pushed_out_by_others(memory: MemoryTier, clock: FakeClock) -> None:
     """While there is room, it keeps older yeses away, which another tier may have."""
-    memory.put(NAME, kept(no(), timedelta(seconds=45)))
+    memory.put(NAME, entry(no(), timedelta(seconds=45)))
     clock.jump(timedelta(seconds=46))
-    memory.put(OTHER_NAME, kept(no(clock.now())))
+    memory.put(OTHER_NAME, entry(no(clock.now())))
 
-    winner = memory.put(NAME, kept(yes(START - SECOND)))
+    winner = memory.put(NAME, entry(yes(START - SECOND)))
 
     assert winner.observation == no()
 
 
 def test_a_no_without_any_lifetime_ends_a_yes(memory: MemoryTier) -> None:
     """Even if an operator remembers refusals for no time at all, they purge what came before."""
-    memory.put(NAME, kept(yes(START - SECOND)))
+    memory.put(NAME, entry(yes(START - SECOND)))
 
-    memory.put(NAME, kept(no(), timedelta(0)))
+    memory.put(NAME, entry(no(), timedelta(0)))
 
     assert seen(memory, NAME) is None
 
 
 def test_an_observation_of_the_future_is_not_used(memory: MemoryTier, clock: FakeClock) -> None:
     """After the clock was set back by more than a minute, what was observed before is not believed."""
-    memory.put(NAME, kept(yes()))
+    memory.put(NAME, entry(yes()))
 
     clock.set_back(timedelta(seconds=60))
     tolerated = seen(memory, NAME)
@@ -116,9 +116,9 @@ def test_an_observation_of_the_future_is_not_used(memory: MemoryTier, clock: Fak
 
 def test_an_observation_of_the_future_keeps_nothing_out(memory: MemoryTier) -> None:
     """What is not believed gives way to what is."""
-    memory.put(NAME, kept(no(START + DAY)))
+    memory.put(NAME, entry(no(START + DAY)))
 
-    memory.put(NAME, kept(yes()))
+    memory.put(NAME, entry(yes()))
 
     assert seen(memory, NAME) == yes()
 
@@ -127,10 +127,10 @@ def test_the_least_recently_used_makes_room(clock: FakeClock) -> None:
     """Of four entries with room for three, the one that nobody asked for goes."""
     memory = MemoryTier(max_entries=4, max_bytes=1_000_000, clock=clock)
     for number in range(3):
-        memory.put(name_of(number), kept(yes()))
+        memory.put(name_of(number), entry(yes()))
     memory.peek(name_of(0))
 
-    memory.put(name_of(3), kept(yes()))
+    memory.put(name_of(3), entry(yes()))
 
     assert [seen(memory, name_of(number)) is not None for number in range(4)] == [True, False, True, True]
 
@@ -139,7 +139,7 @@ def test_bytes_are_bounded(clock: FakeClock) -> None:
     """However many entries there may be, their estimated size stays within the budget."""
     memory = MemoryTier(max_entries=1_000_000, max_bytes=100_000, clock=clock)
     for number in range(1000):
-        memory.put(name_of(number), kept(yes()))
+        memory.put(name_of(number), entry(yes()))
 
     assert 0 < memory.bytes <= 100_000
 
@@ -148,10 +148,10 @@ def test_refusals_cannot_evict_owners(clock: FakeClock) -> None:
     """A flood of wrong keys pushes out other wrong keys, and nobody else."""
     memory = MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
     for number in range(75):
-        memory.put(name_of(number), kept(yes()))
+        memory.put(name_of(number), entry(yes()))
 
     for number in range(1000, 11_000):
-        memory.put(name_of(number), kept(no() if number % 2 else refusal()))
+        memory.put(name_of(number), entry(no() if number % 2 else refusal()))
 
     assert all(seen(memory, name_of(number)) for number in range(75))
     assert memory.entries == 100
@@ -161,31 +161,31 @@ def test_room_is_given_back_when_the_answer_changes(clock: FakeClock) -> None:
     """A name takes the room of one entry, whatever was observed under it before."""
     memory = MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
     for second in range(10):
-        memory.put(NAME, kept(yes(START + second * SECOND) if second % 2 else no(START + second * SECOND)))
+        memory.put(NAME, entry(yes(START + second * SECOND) if second % 2 else no(START + second * SECOND)))
 
     once = MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
-    once.put(NAME, kept(yes()))
+    once.put(NAME, entry(yes()))
 
     assert (memory.entries, memory.bytes) == (1, once.bytes)
 
 
 def test_what_has_run_out_does_not_wait_to_be_evicted(memory: MemoryTier, clock: FakeClock) -> None:
     """Old entries go when new ones come, though there is room for both."""
-    memory.put(name_of(1), kept(yes(), DAY))
-    memory.put(name_of(2), kept(yes(), DAY))
+    memory.put(name_of(1), entry(yes(), DAY))
+    memory.put(name_of(2), entry(yes(), DAY))
     clock.jump(DAY)
 
-    memory.put(name_of(3), kept(yes(clock.now())))
+    memory.put(name_of(3), entry(yes(clock.now())))
 
     assert memory.entries == 1
 
 
 def test_a_no_is_forgotten_after_the_longest_time_a_yes_could_last(memory: MemoryTier, clock: FakeClock) -> None:
     """Three days later nothing older can be left anywhere, and the no is needed no more."""
-    memory.put(name_of(1), kept(no(), SECOND))
+    memory.put(name_of(1), entry(no(), SECOND))
     clock.jump(3 * DAY)
 
-    memory.put(name_of(2), kept(no(clock.now()), SECOND))
+    memory.put(name_of(2), entry(no(clock.now()), SECOND))
 
     assert memory.entries == 1
 
@@ -196,7 +196,7 @@ def test_the_estimate_is_about_what_an_entry_takes(clock: FakeClock) -> None:
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for number in range(2000):
-        memory.put(name_of(number), kept(yes(START + number * timedelta(microseconds=1), id=10_000 + number)))
+        memory.put(name_of(number), entry(yes(START + number * timedelta(microseconds=1), id=10_000 + number)))
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -211,7 +211,7 @@ def test_the_default_bounds_fit_each_other(clock: FakeClock) -> None:
     memory = MemoryTier(max_entries=entries, max_bytes=max_bytes, clock=clock)
 
     for number in range(entries):
-        memory.put(name_of(number), kept(yes(id=100_000_000 + number)))
-        memory.put(name_of(entries + number), kept(no()))
+        memory.put(name_of(number), entry(yes(id=100_000_000 + number)))
+        memory.put(name_of(entries + number), entry(no()))
 
     assert 0.95 * entries < memory.entries <= entries

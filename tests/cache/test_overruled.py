@@ -12,7 +12,7 @@ from service.cache.operations import CacheOperation, CacheResult
 from service.cache.redis_tier import RedisTier
 from service.cache.tiers import TieredCache
 from service.ownership import Evidence, Fingerprint, Identity, Refusal
-from tests.cache.samples import DAY, NAME, SECOND, Recorder, identity, kept, no, refusal, sealer, yes
+from tests.cache.samples import DAY, NAME, SECOND, Recorder, entry, identity, no, refusal, sealer, yes
 from tests.clock import START, FakeClock
 
 LATER: Final = START + SECOND
@@ -76,9 +76,9 @@ async def test_redis_says_nothing_of_anything_else(
 ) -> None:
     """Nobody has anything to drop."""
     if before is not None:
-        await tier.put(NAME, kept(before))
+        await tier.put(NAME, entry(before))
 
-    await tier.put(NAME, kept(after))
+    await tier.put(NAME, entry(after))
 
     assert overruled == []
 
@@ -92,9 +92,9 @@ async def test_redis_says_that_a_yes_is_overruled(
     after: Evidence | Refusal,
 ) -> None:
     """Since the no was observed, whoever the yes was from; it counts as stored like any other."""
-    await tier.put(NAME, kept(before))
+    await tier.put(NAME, entry(before))
 
-    await tier.put(NAME, kept(after, _SHORT))
+    await tier.put(NAME, entry(after, _SHORT))
 
     assert overruled == [(NAME, LATER)]
     assert recorder.results(CacheOperation.PUT) == [CacheResult.STORED] * 2

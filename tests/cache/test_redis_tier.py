@@ -22,9 +22,9 @@ from tests.cache.samples import (
     OTHER_NAME,
     SECOND,
     Recorder,
+    entry,
     fingerprints,
     identity,
-    kept,
     name_of,
     no,
     refusal,
@@ -45,15 +45,15 @@ def tier(make_tier: MakeTier, redis_url: str, empty_redis: Redis) -> RedisTier:
 
 async def test_what_was_put_is_found(tier: RedisTier, recorder: Recorder) -> None:
     """An observation and its lifetime come back as they went."""
-    await tier.put(NAME, kept(yes()))
+    await tier.put(NAME, entry(yes()))
 
-    assert await tier.get(NAME) == kept(yes())
+    assert await tier.get(NAME) == entry(yes())
     assert (recorder.results(PUT), recorder.results(GET)) == ([CacheResult.STORED], [CacheResult.HIT])
 
 
 async def test_what_was_not_put_is_a_miss(tier: RedisTier, recorder: Recorder) -> None:
     """Nothing is there under a name that nobody used."""
-    await tier.put(OTHER_NAME, kept(yes()))
+    await tier.put(OTHER_NAME, entry(yes()))
 
     assert await tier.get(NAME) is None
     assert recorder.results(GET) == [CacheResult.MISS]
@@ -61,27 +61,27 @@ async def test_what_was_not_put_is_a_miss(tier: RedisTier, recorder: Recorder) -
 
 async def test_another_replica_finds_it(tier: RedisTier, make_tier: MakeTier, redis_url: str) -> None:
     """What one gateway observed, another with the same secret knows."""
-    await tier.put(NAME, kept(yes()))
+    await tier.put(NAME, entry(yes()))
 
-    assert await make_tier(redis_url).get(NAME) == kept(yes())
+    assert await make_tier(redis_url).get(NAME) == entry(yes())
 
 
 async def test_newer_replaces_older(tier: RedisTier) -> None:
     """A no after a yes is what counts from then on."""
-    await tier.put(NAME, kept(yes()))
+    await tier.put(NAME, entry(yes()))
 
-    await tier.put(NAME, kept(no(START + SECOND)))
+    await tier.put(NAME, entry(no(START + SECOND)))
 
-    assert await tier.get(NAME) == kept(no(START + SECOND))
+    assert await tier.get(NAME) == entry(no(START + SECOND))
 
 
 async def test_older_does_not_replace_newer(tier: RedisTier, recorder: Recorder) -> None:
     """A slow look-up that says yes does not undo a later no, not even by a microsecond."""
-    await tier.put(NAME, kept(no()))
+    await tier.put(NAME, entry(no()))
 
-    await tier.put(NAME, kept(yes(START - timedelta(microseconds=1))))
+    await tier.put(NAME, entry(yes(START - timedelta(microseconds=1))))
 
-    assert await tier.get(NAME) == kept(no())
+    assert await tier.get(NAME) == entry(no())
     assert recorder.results(PUT) == [CacheResult.STORED, CacheResult.SUPERSEDED]
 
 
@@ -89,9 +89,9 @@ async def test_older_does_not_replace_newer(tier: RedisTier, recorder: Recorder)
 async def test_at_the_same_instant_the_no_wins(tier: RedisTier, order: tuple[Evidence, Evidence]) -> None:
     """Whichever of two arrives first."""
     for observation in order:
-        await tier.put(NAME, kept(observation))
+        await tier.put(NAME, entry(observation))
 
-    assert await tier.get(NAME) == kept(no())
+    assert await tier.get(NAME) == entry(no())
 
 
 async def test_of_a_hundred_at_once_the_newest_wins(tier: RedisTier, clock: FakeClock) -> None:
@@ -99,19 +99,19 @@ async def test_of_a_hundred_at_once_the_newest_wins(tier: RedisTier, clock: Fake
     observations = [yes(START + number * timedelta(microseconds=1)) for number in range(100)]
     random.Random(7).shuffle(observations)
 
-    await asyncio.gather(*(tier.put(NAME, kept(observation)) for observation in observations))
+    await asyncio.gather(*(tier.put(NAME, entry(observation)) for observation in observations))
 
-    assert await tier.get(NAME) == kept(yes(START + timedelta(microseconds=99)))
+    assert await tier.get(NAME) == entry(yes(START + timedelta(microseconds=99)))
 
 
 async def test_a_hundred_reads_at_once_get_their_own(tier: RedisTier) -> None:
     """No reply ends up at another's question."""
     for number in range(100):
-        await tier.put(name_of(number), kept(yes(id=number)))
+        await tier.put(name_of(number), entry(yes(id=number)))
 
     found = await asyncio.gather(*(tier.get(name_of(number)) for number in range(100)))
 
-    assert found == [kept(yes(id=number)) for number in range(100)]
+    assert found == [entry(yes(id=number)) for number in range(100)]
 
 
 @pytest.mark.parametrize("lifetime", [timedelta(seconds=45), DAY, 3 * DAY])
@@ -119,7 +119,7 @@ async def test_redis_forgets_it_no_later_than_it_may_be_used(
     tier: RedisTier, empty_redis: Redis, lifetime: timedelta
 ) -> None:
     """Every key ends, a little before its time and never after it."""
-    await tier.put(NAME, kept(yes(), lifetime))
+    await tier.put(NAME, entry(yes(), lifetime))
 
     milliseconds = lifetime // timedelta(milliseconds=1)
     assert 0.98 * milliseconds < await empty_redis.pttl(KEY) <= milliseconds
@@ -127,7 +127,7 @@ async def test_redis_forgets_it_no_later_than_it_may_be_used(
 
 async def test_nothing_is_kept_longer_than_three_days(tier: RedisTier, empty_redis: Redis) -> None:
     """However long it was meant to be kept."""
-    await tier.put(NAME, kept(yes(), 30 * DAY))
+    await tier.put(NAME, entry(yes(), 30 * DAY))
 
     assert await empty_redis.pttl(KEY) <= 3 * DAY // timedelta(milliseconds=1)
 
@@ -135,14 +135,14 @@ async def test_nothing_is_kept_longer_than_three_days(tier: RedisTier, empty_red
 async def test_keys_of_one_moment_do_not_end_together(tier: RedisTier, empty_redis: Redis) -> None:
     """Lifetimes are spread."""
     for number in range(20):
-        await tier.put(name_of(number), kept(yes()))
+        await tier.put(name_of(number), entry(yes()))
 
     assert len({await empty_redis.pexpiretime(redis_key(name_of(number))) // 10 for number in range(20)}) > 10
 
 
 async def test_what_is_past_its_time_is_a_miss(tier: RedisTier, clock: FakeClock, recorder: Recorder) -> None:
     """The sealed lifetime counts, not what Redis makes of it."""
-    await tier.put(NAME, kept(yes(), DAY))
+    await tier.put(NAME, entry(yes(), DAY))
     clock.jump(DAY)
 
     assert await tier.get(NAME) is None
@@ -151,9 +151,9 @@ async def test_what_is_past_its_time_is_a_miss(tier: RedisTier, clock: FakeClock
 
 async def test_what_is_past_its_time_still_keeps_the_older_out(tier: RedisTier) -> None:
     """A refusal that is remembered for no time at all ends the yes before it."""
-    await tier.put(NAME, kept(yes(START - SECOND)))
+    await tier.put(NAME, entry(yes(START - SECOND)))
 
-    await tier.put(NAME, kept(no(), timedelta(0)))
+    await tier.put(NAME, entry(no(), timedelta(0)))
 
     assert await tier.get(NAME) is None
 
@@ -162,7 +162,7 @@ async def test_an_observation_of_the_future_is_a_miss_and_stays(
     tier: RedisTier, clock: FakeClock, empty_redis: Redis
 ) -> None:
     """A replica whose clock is behind does not believe it, and leaves it to the others."""
-    await tier.put(NAME, kept(yes()))
+    await tier.put(NAME, entry(yes()))
     clock.set_back(timedelta(seconds=61))
 
     assert await tier.get(NAME) is None
@@ -175,10 +175,10 @@ GARBAGE = {
     "text": b"hello, this is not an entry at all, but quite long",
     "stamp of 1970": bytes(50),
     "stamp of the future": b"\x01\x01" + b"\xff" * 60,
-    "another name's": sealer().seal(OTHER_NAME, kept(yes())),
-    "another secret's": Sealer(derive_keys(None).sealing).seal(NAME, kept(yes())),
-    "cut": sealer().seal(NAME, kept(yes()))[:-1],
-    "flipped": sealer().seal(NAME, kept(yes()))[:-1] + b"\x00",
+    "another name's": sealer().seal(OTHER_NAME, entry(yes())),
+    "another secret's": Sealer(derive_keys(None).sealing).seal(NAME, entry(yes())),
+    "cut": sealer().seal(NAME, entry(yes()))[:-1],
+    "flipped": sealer().seal(NAME, entry(yes()))[:-1] + b"\x00",
 }
 
 
@@ -201,16 +201,16 @@ async def test_garbage_is_overwritten(tier: RedisTier, empty_redis: Redis, plant
     """No value can hold a key against what was really observed."""
     await empty_redis.set(KEY, planted)
 
-    await tier.put(NAME, kept(yes()))
+    await tier.put(NAME, entry(yes()))
 
-    assert await tier.get(NAME) == kept(yes())
+    assert await tier.get(NAME) == entry(yes())
 
 
 async def test_an_entry_of_another_version_is_a_miss_and_stays(
     tier: RedisTier, empty_redis: Redis, recorder: Recorder
 ) -> None:
     """During an update, either version leaves the other's entries alone."""
-    other_version = b"\x02" + sealer().seal(NAME, kept(yes()))[1:]
+    other_version = b"\x02" + sealer().seal(NAME, entry(yes()))[1:]
     await empty_redis.set(KEY, other_version)
 
     assert await tier.get(NAME) is None
@@ -219,10 +219,10 @@ async def test_an_entry_of_another_version_is_a_miss_and_stays(
 
 async def test_a_newer_entry_of_another_version_is_not_overwritten(tier: RedisTier, empty_redis: Redis) -> None:
     """The newest observation wins across versions too."""
-    other_version = b"\x02" + sealer().seal(NAME, kept(no(START + SECOND)))[1:]
+    other_version = b"\x02" + sealer().seal(NAME, entry(no(START + SECOND)))[1:]
     await empty_redis.set(KEY, other_version)
 
-    await tier.put(NAME, kept(yes()))
+    await tier.put(NAME, entry(yes()))
 
     assert await empty_redis.get(KEY) == other_version
 
@@ -239,21 +239,21 @@ async def test_a_value_of_a_foreign_type_is_rejected(tier: RedisTier, empty_redi
 
 async def test_a_value_of_a_foreign_type_spoils_no_other_read(tier: RedisTier, empty_redis: Redis) -> None:
     """Reads that travel together fail apart."""
-    await tier.put(OTHER_NAME, kept(yes()))
+    await tier.put(OTHER_NAME, entry(yes()))
     await empty_redis.rpush(KEY, "1")
 
     of_foreign_type, good = await asyncio.gather(tier.get(NAME), tier.get(OTHER_NAME))
 
-    assert (of_foreign_type, good) == (None, kept(yes()))
+    assert (of_foreign_type, good) == (None, entry(yes()))
 
 
 async def test_a_value_of_a_foreign_type_is_overwritten(tier: RedisTier, empty_redis: Redis) -> None:
     """A put repairs the key."""
     await empty_redis.rpush(KEY, "1")
 
-    await tier.put(NAME, kept(yes()))
+    await tier.put(NAME, entry(yes()))
 
-    assert await tier.get(NAME) == kept(yes())
+    assert await tier.get(NAME) == entry(yes())
 
 
 async def test_only_the_bytes_that_were_read_are_deleted(redis_url: str, empty_redis: Redis) -> None:
@@ -294,9 +294,9 @@ async def test_nothing_in_redis_can_be_read(tier: RedisTier, empty_redis: Redis)
         names.of_question(game, key, ProofKind),
         names.of_jwt(jwt),
     ):
-        await tier.put(name, kept(yes()))
-    await tier.put(NAME, kept(identity()))
-    await tier.put(OTHER_NAME, kept(refusal()))
+        await tier.put(name, entry(yes()))
+    await tier.put(NAME, entry(identity()))
+    await tier.put(OTHER_NAME, entry(refusal()))
 
     stored = [str(part) for key in await empty_redis.keys() for part in (key, await empty_redis.get(key))]
     in_clear = ("amos", "Amos", "example", "YWKse5", "eyJh", "abcde", "refused", "download")

@@ -12,7 +12,7 @@ from service.cache.tiers import TieredCache
 from service.ownership import CacheTier, Evidence, Observation
 from service.verification.interfaces import ObservationCache
 from tests.cache.conftest import MakeTier
-from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, Recorder, identity, kept, no, refusal, yes
+from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, Recorder, entry, identity, no, refusal, yes
 from tests.clock import START, FakeClock
 from tests.redis_server import free_port
 
@@ -207,7 +207,7 @@ async def test_what_is_put_while_redis_is_asked_wins(
 
     asking = asyncio.ensure_future(store.get(NAME))
     await asyncio.sleep(0)
-    memory.put(NAME, kept(no()))
+    memory.put(NAME, entry(no()))
 
     remembered = await asking
     assert remembered is not None

@@ -10,7 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 from service.cache.keys import redis_key
 from service.cache.leases import LEASE_FOR, RENEW_EVERY, ClusterLeases
 from service.errors import SourceUnavailable
-from tests.cache.samples import DAY, NAME, OTHER_NAME, kept, name_of, no, yes
+from tests.cache.samples import DAY, NAME, OTHER_NAME, entry, name_of, no, yes
 from tests.clock import FakeClock
 from tests.cluster.clocks import UnhurriedClock
 from tests.cluster.lease_holders import (
@@ -346,6 +346,6 @@ async def test_an_entry_is_what_the_others_find(make_lease_holder: MakeLeaseHold
     task = make_lease_holder().asking()
     found = yes(UnhurriedClock().now())
 
-    await make_lease_holder().cache._redis.put(NAME, kept(found))  # type: ignore[union-attr]
+    await make_lease_holder().cache._redis.put(NAME, entry(found))  # type: ignore[union-attr]
 
     assert await task == found

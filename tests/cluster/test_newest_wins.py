@@ -20,8 +20,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from service.cache.entry import CacheEntry
 from service.cache.invalidations import SharedInvalidations
-from service.cache.kept import Kept
 from service.cache.keys import invalidations_key
 from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
@@ -416,11 +416,11 @@ class Fleeting(SharedInvalidations):
 class LastOneWins(MemoryTier):
     """Broken: the observation that arrives last wins, even if it is older."""
 
-    def put(self, name: Fingerprint, kept: Kept) -> Kept:
+    def put(self, name: Fingerprint, entry: CacheEntry) -> CacheEntry:
         """Forget the entry that was there."""
         self._yes.remove(name)
         self._no.remove(name)
-        return super().put(name, kept)
+        return super().put(name, entry)
 
 
 def kinds(**parts: Any) -> Kinds:

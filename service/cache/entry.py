@@ -28,7 +28,7 @@ def says_no(observation: Observation) -> bool:
             assert_never(observation)
 
 
-class Kept(Struct, frozen=True, array_like=True):
+class CacheEntry(Struct, frozen=True, array_like=True):
     """An observation and the instant from which it may no longer be used. How it is stored: see `ownership`."""
 
     observation: Observation
@@ -42,7 +42,7 @@ class Kept(Struct, frozen=True, array_like=True):
         """Whether it may be used now."""
         return now < self.keep_until and self.believable(now)
 
-    def supersedes(self, other: "Kept") -> bool:
+    def supersedes(self, other: "CacheEntry") -> bool:
         """Whether it was made later than the other, or at the same instant and is not a yes against a no."""
         mine, theirs = self.observation, other.observation
         if mine.observed_at != theirs.observed_at:
@@ -50,6 +50,6 @@ class Kept(Struct, frozen=True, array_like=True):
         return says_no(mine) or not says_no(theirs)
 
 
-def keep(observation: Observation, until: datetime) -> Kept:
+def cache_entry(observation: Observation, until: datetime) -> CacheEntry:
     """Return the observation as a tier keeps it: never longer than `LONGEST_KEPT`."""
-    return Kept(observation, min(until, observation.observed_at + LONGEST_KEPT))
+    return CacheEntry(observation, min(until, observation.observed_at + LONGEST_KEPT))
