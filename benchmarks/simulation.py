@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from benchmarks.plot import lines
 from service.errors import NoAnswer
-from service.limits.store_budget import TokenBucket
+from service.limits.store_budget import ProcessBudget
 from service.verification.interfaces import Priority
 
 _PLAYERS: Final = (10_000, 100_000, 1_000_000)
@@ -128,7 +128,7 @@ def simulate_launches() -> tuple[Launch, ...]:
 
 async def _simulate(players: int, known: float) -> Launch:
     clock = _TurnedClock()
-    budget = TokenBucket(
+    budget = ProcessBudget(
         rate=_RATE,
         burst=_BURST,
         patience=_PATIENCE,
@@ -167,7 +167,7 @@ async def _simulate(players: int, known: float) -> Launch:
     )
 
 
-async def _admitted(budget: TokenBucket, wanted: int) -> int:
+async def _admitted(budget: ProcessBudget, wanted: int) -> int:
     """Return how many of the look-ups wanted now the budget lets through, or lets wait their turn."""
     for count in range(wanted):
         try:

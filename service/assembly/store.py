@@ -14,7 +14,7 @@ from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
 from service.limits.cluster_budget import ClusterBudget
-from service.limits.store_budget import TokenBucket
+from service.limits.store_budget import ProcessBudget
 from service.observability.events import Events
 from service.redis.connect import RedisClient
 from service.sandbox.sandbox_server import SandboxServer
@@ -41,7 +41,7 @@ class Store:
         self,
         *,
         source: ItchSource,
-        budget: TokenBucket | ClusterBudget,
+        budget: ProcessBudget | ClusterBudget,
         environment: str,
         other_key: asyncio.Event,
     ) -> None:
@@ -137,9 +137,9 @@ def _open_budget(
     events: Events,
     redis: RedisClient | None,
     queueing: Callable[[], AbstractContextManager[None]],
-) -> TokenBucket | ClusterBudget:
+) -> ProcessBudget | ClusterBudget:
     patience = timedelta(seconds=settings.itch.timeout_seconds) / 2
-    own = TokenBucket(
+    own = ProcessBudget(
         rate=settings.itch.rate / settings.replicas,
         burst=max(1, settings.itch.burst // settings.replicas),
         patience=patience,

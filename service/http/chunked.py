@@ -57,7 +57,7 @@ class ChunkedBody:
             raise Refused(400)
         size = int(match[1], 16)
         # Only what the shortest form would not need is counted, and it is counted over the whole body: a body may come
-        # in chunks of one byte each, but sixteen thousand chunks do not get an allowance each.
+        # in chunks of one byte each, but sixteen thousand chunks do not get a bucket each.
         self._extension_room -= match.end() - len(b"%x\r\n" % size)
         if self._extension_room < 0 or len(self.data) + size > self._body_bytes:
             raise Refused(413)

@@ -6,7 +6,7 @@ from service.errors import TooManyQuestions
 from service.verification.interfaces import Clock
 
 
-class Allowance:
+class TokenBucket:
     """A token bucket: `rate` a second, bursts of `burst`."""
 
     __slots__ = ("_burst", "_clock", "_counted_at", "_rate", "_tokens")
@@ -42,8 +42,8 @@ class CallerLimits:
     """
 
     def __init__(self, *, rate: float, failed_keys_per_minute: float, clock: Clock) -> None:
-        self._questions = Allowance(rate=rate, burst=max(1.0, rate * 2), clock=clock)
-        self._failed_keys = Allowance(
+        self._questions = TokenBucket(rate=rate, burst=max(1.0, rate * 2), clock=clock)
+        self._failed_keys = TokenBucket(
             rate=failed_keys_per_minute / 60, burst=max(1.0, failed_keys_per_minute), clock=clock
         )
 

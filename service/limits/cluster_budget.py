@@ -17,7 +17,7 @@ from service.limits.store_budget import (
     LONGEST_PAUSE,
     RECOVERY,
     SMALLEST_SHARE,
-    TokenBucket,
+    ProcessBudget,
 )
 from service.redis.background_tasks import BackgroundTasks
 from service.redis.connect import RedisClient
@@ -61,7 +61,7 @@ class ClusterBudget:
     def __init__(
         self,
         *,
-        own: TokenBucket,
+        own: ProcessBudget,
         client: RedisClient,
         key: str,
         rate: float,

@@ -34,7 +34,7 @@ class _Place:
         self.pace: int | None = pace
 
 
-class TokenBucket:
+class ProcessBudget:
     """This process's share of the store budget: `rate` requests a second, bursts of `burst`.
 
     Requests of callers wait their turn, up to `patience`; background requests never wait. During a pause, which the

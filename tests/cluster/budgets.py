@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from service.errors import NoAnswer
 from service.limits.cluster_budget import ClusterBudget
-from service.limits.store_budget import TokenBucket
+from service.limits.store_budget import ProcessBudget
 from service.redis.connect import RedisClient
 from service.verification.interfaces import StoreBudget
 from tests.clock import FakeClock
@@ -26,7 +26,7 @@ for _, field in ipairs({'counted_at', 'paused_until'}) do
 end
 """
 
-AnyBudget: TypeAlias = TokenBucket | ClusterBudget
+AnyBudget: TypeAlias = ProcessBudget | ClusterBudget
 
 
 class Bench(Protocol):

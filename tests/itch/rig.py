@@ -13,7 +13,7 @@ from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
 from service.itch.transport import StoreClient
-from service.limits.store_budget import TokenBucket
+from service.limits.store_budget import ProcessBudget
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreRequest
@@ -60,7 +60,7 @@ class Rig(Struct, frozen=True):
 
     source: ItchSource
     requests: StoreRequests
-    budget: TokenBucket
+    budget: ProcessBudget
     observer: Observer
 
 
@@ -77,7 +77,7 @@ def build(
 ) -> Rig:
     """Build a source with the sandbox's seller key, unless others are given; `key_file` is the file of each."""
     observer = Observer()
-    budget = TokenBucket(
+    budget = ProcessBudget(
         rate=1000,
         burst=burst,
         patience=timedelta(seconds=1),

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
-from service.limits.store_budget import TokenBucket
+from service.limits.store_budget import ProcessBudget
 from service.verification.interfaces import Priority
 from tests.clock import FakeClock
 
@@ -31,9 +31,9 @@ class Told:
 
 def make(
     clock: FakeClock, told: Told, *, rate: float = 2, burst: int = 4, patience: float = 3, jitter: float = 1.0
-) -> TokenBucket:
+) -> ProcessBudget:
     """Return a bucket."""
-    return TokenBucket(
+    return ProcessBudget(
         rate=rate,
         burst=burst,
         patience=seconds(patience),
@@ -44,13 +44,13 @@ def make(
     )
 
 
-async def spend(bucket: TokenBucket, number: int) -> None:
+async def spend(bucket: ProcessBudget, number: int) -> None:
     """Ask so many times, without waiting."""
     for _ in range(number):
         await bucket.acquire(FOREGROUND)
 
 
-def ask(bucket: TokenBucket, number: int) -> list[asyncio.Task[None]]:
+def ask(bucket: ProcessBudget, number: int) -> list[asyncio.Task[None]]:
     """Let so many callers ask at once."""
     return [asyncio.create_task(bucket.acquire(FOREGROUND)) for _ in range(number)]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.limits.store_budget import TokenBucket
+from service.limits.store_budget import ProcessBudget
 from tests.clock import FakeClock
 from tests.limits.buckets import Told, make
 
@@ -20,6 +20,6 @@ def told() -> Told:
 
 
 @pytest.fixture
-def bucket(clock: FakeClock, told: Told) -> TokenBucket:
+def bucket(clock: FakeClock, told: Told) -> ProcessBudget:
     """Two requests a second, bursts of four, patience for three seconds, and pauses of their full length."""
     return make(clock, told)

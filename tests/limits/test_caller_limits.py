@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import TooManyQuestions
-from service.limits.caller_limits import Allowance, CallerLimits
+from service.limits.caller_limits import CallerLimits, TokenBucket
 from tests.clock import FakeClock
 
 ROUNDING = timedelta(microseconds=2)
@@ -93,10 +93,10 @@ def test_keys_that_exist_cost_nothing() -> None:
 
 def test_nothing_is_given_back_past_the_burst() -> None:
     """A try that was never spent can be given back without exceeding the burst."""
-    allowance = Allowance(rate=1, burst=2, clock=FakeClock())
-    allowance.give_back()
+    bucket = TokenBucket(rate=1, burst=2, clock=FakeClock())
+    bucket.give_back()
 
-    assert [allowance.take() is None for _ in range(3)] == [True, True, False]
+    assert [bucket.take() is None for _ in range(3)] == [True, True, False]
 
 
 _rates = st.floats(0.01, 1000)
@@ -106,11 +106,11 @@ _rates = st.floats(0.01, 1000)
 def test_no_window_holds_more_than_burst_and_rate_allow(rate: float, burst: float, pauses: list[float]) -> None:
     """Questions and waits in any order stay within burst and rate."""
     clock = FakeClock()
-    allowance = Allowance(rate=rate, burst=burst, clock=clock)
+    bucket = TokenBucket(rate=rate, burst=burst, clock=clock)
     taken: list[float] = []
     for pause in pauses:
         clock.jump(timedelta(seconds=pause / rate))
-        while allowance.take() is None:
+        while bucket.take() is None:
             taken.append(clock.monotonic())
 
     for first, start in enumerate(taken):
@@ -122,15 +122,15 @@ def test_no_window_holds_more_than_burst_and_rate_allow(rate: float, burst: floa
 def test_who_comes_back_when_told_is_let_in(rate: float, burst: float, taken: float) -> None:
     """The wait is long enough, and never longer than it takes to earn one."""
     clock = FakeClock()
-    allowance = Allowance(rate=rate, burst=burst, clock=clock)
+    bucket = TokenBucket(rate=rate, burst=burst, clock=clock)
     wait = None
     for _ in range(int(taken)):
-        wait = allowance.take() or wait
-    wait = allowance.take() or wait
+        wait = bucket.take() or wait
+    wait = bucket.take() or wait
     if wait is None:
         return
 
     clock.jump(wait + ROUNDING)
 
     assert timedelta() < wait <= timedelta(seconds=min(1 / rate, inf)) + ROUNDING
-    assert allowance.take() is None
+    assert bucket.take() is None

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import NoAnswer, Overloaded
-from service.limits.store_budget import TokenBucket
+from service.limits.store_budget import ProcessBudget
 from service.verification.interfaces import Priority
 from tests.clock import FakeClock
 from tests.limits.buckets import BACKGROUND, FOREGROUND, Told, ask, done, make, seconds, spend
 
 
-async def test_a_burst_goes_at_once(bucket: TokenBucket) -> None:
+async def test_a_burst_goes_at_once(bucket: ProcessBudget) -> None:
     """Requests are sent at once until the burst is spent."""
     assert bucket.tokens() == 4
 
@@ -23,7 +23,7 @@ async def test_a_burst_goes_at_once(bucket: TokenBucket) -> None:
     assert bucket.tokens() == 0
 
 
-async def test_time_gives_back_up_to_the_burst(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_time_gives_back_up_to_the_burst(bucket: ProcessBudget, clock: FakeClock) -> None:
     """Tokens come back at the rate, and never more than the burst."""
     await spend(bucket, 4)
 
@@ -34,7 +34,7 @@ async def test_time_gives_back_up_to_the_burst(bucket: TokenBucket, clock: FakeC
     assert (after_a_second, bucket.tokens()) == (2, 4)
 
 
-async def test_callers_wait_their_turn_in_the_order_of_asking(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_callers_wait_their_turn_in_the_order_of_asking(bucket: ProcessBudget, clock: FakeClock) -> None:
     """Callers get one turn every half second, in the order of asking."""
     await spend(bucket, 4)
     tasks = ask(bucket, 3)
@@ -51,7 +51,7 @@ async def test_callers_wait_their_turn_in_the_order_of_asking(bucket: TokenBucke
     await asyncio.gather(*tasks)
 
 
-async def test_nobody_waits_longer_than_patience_allows(bucket: TokenBucket) -> None:
+async def test_nobody_waits_longer_than_patience_allows(bucket: ProcessBudget) -> None:
     """Six in the queue take three seconds; the seventh is told so at once, and spends nothing."""
     await spend(bucket, 4)
     tasks = ask(bucket, 6)
@@ -67,7 +67,7 @@ async def test_nobody_waits_longer_than_patience_allows(bucket: TokenBucket) -> 
         task.cancel()
 
 
-async def test_the_background_leaves_half_of_the_burst(bucket: TokenBucket) -> None:
+async def test_the_background_leaves_half_of_the_burst(bucket: ProcessBudget) -> None:
     """Half of the burst is kept for callers, who wait for their turn."""
     await bucket.acquire(BACKGROUND)
     await bucket.acquire(BACKGROUND)
@@ -79,7 +79,7 @@ async def test_the_background_leaves_half_of_the_burst(bucket: TokenBucket) -> N
     await spend(bucket, 2)
 
 
-async def test_the_background_never_waits(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_the_background_never_waits(bucket: ProcessBudget, clock: FakeClock) -> None:
     """The refusal has the time at which there will be enough tokens."""
     await spend(bucket, 2)
 
@@ -102,7 +102,7 @@ async def test_a_burst_of_one_has_a_background_too(clock: FakeClock, told: Told)
 
 
 @pytest.mark.parametrize(("priority", "spent"), [(FOREGROUND, 5), (BACKGROUND, 2)])
-async def test_admission_spends_nothing(bucket: TokenBucket, priority: Priority, spent: int) -> None:
+async def test_admission_spends_nothing(bucket: ProcessBudget, priority: Priority, spent: int) -> None:
     """Neither when it is given, nor when it is not."""
     bucket.admit(priority, within=seconds(0))
     assert bucket.tokens() == 4
@@ -118,7 +118,7 @@ async def test_admission_spends_nothing(bucket: TokenBucket, priority: Priority,
         task.cancel()
 
 
-async def test_a_caller_is_admitted_if_its_turn_comes_in_time(bucket: TokenBucket) -> None:
+async def test_a_caller_is_admitted_if_its_turn_comes_in_time(bucket: ProcessBudget) -> None:
     """A caller is admitted if its turn comes exactly at the end of its time, and not a moment later."""
     await spend(bucket, 4)
 
@@ -129,7 +129,7 @@ async def test_a_caller_is_admitted_if_its_turn_comes_in_time(bucket: TokenBucke
     assert raised.value.retry_after == seconds(0.5)
 
 
-async def test_no_time_of_the_callers_admits_the_background(bucket: TokenBucket) -> None:
+async def test_no_time_of_the_callers_admits_the_background(bucket: ProcessBudget) -> None:
     """A background request never waits, however much time it has."""
     await spend(bucket, 3)
 
@@ -137,7 +137,7 @@ async def test_no_time_of_the_callers_admits_the_background(bucket: TokenBucket)
         bucket.admit(BACKGROUND, within=seconds(1000))
 
 
-async def test_what_somebody_else_permitted_shrinks_the_burst(bucket: TokenBucket) -> None:
+async def test_what_somebody_else_permitted_shrinks_the_burst(bucket: ProcessBudget) -> None:
     """Requests that another replica permitted empty the bucket, and lengthen no wait here."""
     left = []
     for _ in range(6):
@@ -147,7 +147,7 @@ async def test_what_somebody_else_permitted_shrinks_the_burst(bucket: TokenBucke
     assert left == [3, 2, 1, 0, 0, 0]
 
 
-async def test_what_somebody_else_permitted_lengthens_no_queue(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_what_somebody_else_permitted_lengthens_no_queue(bucket: ProcessBudget, clock: FakeClock) -> None:
     """A caller that waits here waits no longer for a request that another replica permitted."""
     await spend(bucket, 4)
     tasks = ask(bucket, 1)
@@ -160,7 +160,7 @@ async def test_what_somebody_else_permitted_lengthens_no_queue(bucket: TokenBuck
     assert done(tasks) == [True]
 
 
-async def test_staying_away_is_a_pause_without_a_refusal(bucket: TokenBucket, clock: FakeClock, told: Told) -> None:
+async def test_staying_away_is_a_pause_without_a_refusal(bucket: ProcessBudget, clock: FakeClock, told: Told) -> None:
     """As another replica was told: a minute at most, told of once, never cut short, and the rate stays."""
     bucket.stay_away(seconds(5))
     bucket.stay_away(seconds(2))
@@ -263,7 +263,7 @@ async def test_whatever_happens_the_budget_is_kept(
     assert most_above(rate, sent) <= burst + 1e-3
 
 
-async def test_what_somebody_else_permitted_for_later_is_waited_for(bucket: TokenBucket) -> None:
+async def test_what_somebody_else_permitted_for_later_is_waited_for(bucket: ProcessBudget) -> None:
     """No longer than it waits itself, and each of them no longer than its own share of the rate."""
     await spend(bucket, 4)
     rate = 2

@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 
 from service.errors import SourceRateLimited
-from service.limits.store_budget import TokenBucket
+from service.limits.store_budget import ProcessBudget
 from service.verification.interfaces import Priority
 from tests.clock import FakeClock
 from tests.limits.buckets import Told, ask, make, seconds, spend
 
 
 @pytest.mark.parametrize("priority", Priority)
-async def test_while_paused_nobody_asks(bucket: TokenBucket, clock: FakeClock, priority: Priority) -> None:
+async def test_while_paused_nobody_asks(bucket: ProcessBudget, clock: FakeClock, priority: Priority) -> None:
     """No request is sent for as long as the store said."""
     bucket.refused(seconds(7))
     clock.jump(seconds(6))
@@ -31,7 +31,7 @@ async def test_while_paused_nobody_asks(bucket: TokenBucket, clock: FakeClock, p
     ("retry_after", "pause"), [(seconds(60), 60), (seconds(61), 60), (timedelta(days=9999), 60), (seconds(0.5), 0.5)]
 )
 async def test_the_store_says_how_long_up_to_a_minute(
-    bucket: TokenBucket, told: Told, retry_after: timedelta, pause: float
+    bucket: ProcessBudget, told: Told, retry_after: timedelta, pause: float
 ) -> None:
     """A slip of the store's pen must not shut us out for years."""
     bucket.refused(retry_after)
@@ -40,7 +40,7 @@ async def test_the_store_says_how_long_up_to_a_minute(
 
 
 @pytest.mark.parametrize("retry_after", [seconds(0), seconds(-5)])
-async def test_now_is_no_pause(bucket: TokenBucket, told: Told, clock: FakeClock, retry_after: timedelta) -> None:
+async def test_now_is_no_pause(bucket: ProcessBudget, told: Told, clock: FakeClock, retry_after: timedelta) -> None:
     """The store takes more at once, but less than before."""
     bucket.refused(retry_after)
     await spend(bucket, 4)
@@ -51,7 +51,7 @@ async def test_now_is_no_pause(bucket: TokenBucket, told: Told, clock: FakeClock
 
 
 async def test_without_a_word_pauses_double_up_to_sixteen_seconds(
-    bucket: TokenBucket, told: Told, clock: FakeClock
+    bucket: ProcessBudget, told: Told, clock: FakeClock
 ) -> None:
     """Pauses double as in itch.io's own client."""
     for _ in range(7):
@@ -71,7 +71,7 @@ async def test_a_pause_of_our_own_is_between_half_and_all_of_it(
     assert told.pauses == [seconds(pause)]
 
 
-async def test_an_answer_ends_the_doubling(bucket: TokenBucket, told: Told, clock: FakeClock) -> None:
+async def test_an_answer_ends_the_doubling(bucket: ProcessBudget, told: Told, clock: FakeClock) -> None:
     """The next refusal is a first one."""
     for _ in range(3):
         bucket.refused(None)
@@ -83,7 +83,7 @@ async def test_an_answer_ends_the_doubling(bucket: TokenBucket, told: Told, cloc
     assert told.pauses[-1] == seconds(1)
 
 
-async def test_refusals_of_one_burst_count_once(bucket: TokenBucket, told: Told, clock: FakeClock) -> None:
+async def test_refusals_of_one_burst_count_once(bucket: ProcessBudget, told: Told, clock: FakeClock) -> None:
     """Twelve requests that were under way together are one refusal, not a twelvefold one."""
     for _ in range(12):
         bucket.refused(None)
@@ -96,7 +96,7 @@ async def test_refusals_of_one_burst_count_once(bucket: TokenBucket, told: Told,
     assert bucket.tokens() == 1
 
 
-async def test_a_longer_wish_extends_a_pause(bucket: TokenBucket, told: Told) -> None:
+async def test_a_longer_wish_extends_a_pause(bucket: ProcessBudget, told: Told) -> None:
     """And a shorter one does not cut it; it is one pause, told of once."""
     bucket.refused(seconds(5))
     bucket.refused(seconds(9))
@@ -106,7 +106,7 @@ async def test_a_longer_wish_extends_a_pause(bucket: TokenBucket, told: Told) ->
     assert told.pauses == [seconds(5)]
 
 
-async def test_the_first_answer_after_a_pause_ends_it(bucket: TokenBucket, told: Told, clock: FakeClock) -> None:
+async def test_the_first_answer_after_a_pause_ends_it(bucket: ProcessBudget, told: Told, clock: FakeClock) -> None:
     """The end of a pause is reported once."""
     bucket.refused(seconds(5))
     clock.jump(seconds(5))
@@ -118,7 +118,7 @@ async def test_the_first_answer_after_a_pause_ends_it(bucket: TokenBucket, told:
     assert (before, told.resumed) == (0, 1)
 
 
-async def test_a_late_answer_does_not_end_a_pause(bucket: TokenBucket, told: Told) -> None:
+async def test_a_late_answer_does_not_end_a_pause(bucket: ProcessBudget, told: Told) -> None:
     """It was sent before the store asked to be left alone."""
     bucket.refused(seconds(5))
 
@@ -128,14 +128,14 @@ async def test_a_late_answer_does_not_end_a_pause(bucket: TokenBucket, told: Tol
     assert bucket.pause_left() == seconds(5)
 
 
-async def test_without_a_pause_there_is_nothing_to_resume(bucket: TokenBucket, told: Told) -> None:
+async def test_without_a_pause_there_is_nothing_to_resume(bucket: ProcessBudget, told: Told) -> None:
     """Normal answers are no news."""
     bucket.answered()
 
     assert (told.resumed, bucket.pause_left()) == (0, timedelta())
 
 
-async def test_refusals_halve_the_rate_down_to_an_eighth(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_refusals_halve_the_rate_down_to_an_eighth(bucket: ProcessBudget, clock: FakeClock) -> None:
     """The rate never falls below an eighth."""
     gains = []
     for _ in range(5):
@@ -148,7 +148,7 @@ async def test_refusals_halve_the_rate_down_to_an_eighth(bucket: TokenBucket, cl
     assert gains == [1, 0.5, 0.25, 0.25, 0.25]
 
 
-async def test_answers_give_the_rate_back_slowly(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_answers_give_the_rate_back_slowly(bucket: ProcessBudget, clock: FakeClock) -> None:
     """A twentieth each, up to all of it."""
     bucket.refused(seconds(0))
     await spend(bucket, 4)
@@ -164,7 +164,7 @@ async def test_answers_give_the_rate_back_slowly(bucket: TokenBucket, clock: Fak
     assert gains == [0.5, 0.6, 1, 1]
 
 
-async def test_who_waits_when_a_pause_begins_does_not_ask(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_who_waits_when_a_pause_begins_does_not_ask(bucket: ProcessBudget, clock: FakeClock) -> None:
     """Its turn comes while the store wants to be left alone."""
     await spend(bucket, 4)
     tasks = ask(bucket, 2)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.limits.store_budget import TokenBucket
+from service.limits.store_budget import ProcessBudget
 from tests.clock import FakeClock
 from tests.limits.buckets import FOREGROUND, Told, ask, done, make, seconds, spend
 
@@ -18,7 +18,7 @@ async def leave(task: asyncio.Task[None]) -> None:
     await asyncio.wait((task,))
 
 
-async def test_the_place_of_the_last_who_leaves_is_there_for_the_next(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_the_place_of_the_last_who_leaves_is_there_for_the_next(bucket: ProcessBudget, clock: FakeClock) -> None:
     """The next caller gets the turn of the last one in the queue, which left."""
     await spend(bucket, 4)
     tasks = ask(bucket, 2)
@@ -32,7 +32,7 @@ async def test_the_place_of_the_last_who_leaves_is_there_for_the_next(bucket: To
     assert [task.cancelled() for task in tasks] == [False, True, False]
 
 
-async def test_who_leaves_the_middle_of_the_queue_moves_nobody(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_who_leaves_the_middle_of_the_queue_moves_nobody(bucket: ProcessBudget, clock: FakeClock) -> None:
     """A place left in the middle stays empty, lest two requests be sent at one time; the next caller goes behind."""
     await spend(bucket, 4)
     tasks = ask(bucket, 3)
@@ -50,7 +50,7 @@ async def test_who_leaves_the_middle_of_the_queue_moves_nobody(bucket: TokenBuck
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0)])
 async def test_a_queue_that_all_have_left_has_cost_nothing(
-    bucket: TokenBucket, clock: FakeClock, order: tuple[int, ...]
+    bucket: ProcessBudget, clock: FakeClock, order: tuple[int, ...]
 ) -> None:
     """Callers that leave, in any order, cost nothing."""
     await spend(bucket, 4)
@@ -63,7 +63,7 @@ async def test_a_queue_that_all_have_left_has_cost_nothing(
     assert bucket.tokens() == 0
 
 
-async def test_an_empty_place_is_there_once_nobody_waits_behind_it(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_an_empty_place_is_there_once_nobody_waits_behind_it(bucket: ProcessBudget, clock: FakeClock) -> None:
     """The first has had its turn meanwhile, and that is all that was spent."""
     await spend(bucket, 4)
     tasks = ask(bucket, 3)
@@ -108,7 +108,7 @@ async def test_turns_of_one_moment_may_come_in_any_order(told: Told) -> None:
     assert bucket.tokens() == -2
 
 
-async def test_a_place_from_before_the_rate_changed_is_not_given_back(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_a_place_from_before_the_rate_changed_is_not_given_back(bucket: ProcessBudget, clock: FakeClock) -> None:
     """It cost another share of the time; better one request too few than one too many."""
     await spend(bucket, 4)
     [task] = ask(bucket, 1)
@@ -120,7 +120,7 @@ async def test_a_place_from_before_the_rate_changed_is_not_given_back(bucket: To
     assert bucket.tokens() == before == -0.5
 
 
-async def test_turns_that_were_given_out_stay_when_the_rate_changes(bucket: TokenBucket, clock: FakeClock) -> None:
+async def test_turns_that_were_given_out_stay_when_the_rate_changes(bucket: ProcessBudget, clock: FakeClock) -> None:
     """A caller that comes after a change of the rate waits at the new pace, behind the turns given out before."""
     await spend(bucket, 4)
     tasks = ask(bucket, 2)
@@ -146,7 +146,7 @@ async def test_only_who_waits_is_queueing(clock: FakeClock, told: Told) -> None:
         yield
         inside.append(inside[-1] - 1)
 
-    bucket = TokenBucket(
+    bucket = ProcessBudget(
         rate=2,
         burst=1,
         patience=seconds(3),

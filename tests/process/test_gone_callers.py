@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from service.errors import SourceRateLimited
-from service.limits.store_budget import TokenBucket
+from service.limits.store_budget import ProcessBudget
 from service.ownership import Fingerprint
 from service.sandbox import seed
 from service.sandbox.store_endpoints import StoreEndpoint
@@ -253,12 +253,14 @@ async def test_queueing_outside_of_any_look_up_is_nothing_special(queue: Queue) 
     assert await queue.look_up() == "owned"
 
 
-def budget(clock: FakeClock) -> TokenBucket:
+def budget(clock: FakeClock) -> ProcessBudget:
     """Return a budget of one a second, without a burst, that somebody has spent."""
-    return TokenBucket(rate=1, burst=1, patience=20 * SECOND, clock=clock, paused=lambda _: None, resumed=lambda: None)
+    return ProcessBudget(
+        rate=1, burst=1, patience=20 * SECOND, clock=clock, paused=lambda _: None, resumed=lambda: None
+    )
 
 
-async def take(bucket: TokenBucket, clock: FakeClock, count: int) -> list[asyncio.Task[float]]:
+async def take(bucket: ProcessBudget, clock: FakeClock, count: int) -> list[asyncio.Task[float]]:
     """Ask for so many turns; each task returns when it had its own."""
 
     async def wait() -> float:
