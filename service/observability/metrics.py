@@ -32,7 +32,7 @@ from service.observability.labels import (
     possible_decisions,
     possible_source_requests,
 )
-from service.observability.tallies import Tally, TallyCounter, TallyHistogram
+from service.observability.plain_metrics import CounterValue, PlainCounter, PlainHistogram
 from service.ownership import CacheTier, GameId, Method, Reason
 
 __all__ = ["JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
@@ -50,12 +50,12 @@ _SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 class _ClosedCounter:
     """A counter whose series all exist from the start; words it does not know count as `other`, and are not lost."""
 
-    def __init__(self, counter: TallyCounter, possible: Iterable[tuple[str, ...]], *, other: tuple[str, ...]) -> None:
-        self._tallies = {labels: counter.labels(*labels) for labels in possible}
+    def __init__(self, counter: PlainCounter, possible: Iterable[tuple[str, ...]], *, other: tuple[str, ...]) -> None:
+        self._values = {labels: counter.labels(*labels) for labels in possible}
         self._other = counter.labels(*other)
 
     def inc(self, *labels: str) -> None:
-        self._tallies.get(labels, self._other).count += 1
+        self._values.get(labels, self._other).count += 1
 
 
 class Metrics:
@@ -71,17 +71,17 @@ class Metrics:
 
         self._games = {*games, OTHER}
         self._learned_games: set[str] = set()
-        self._decisions_total = self._tally(
+        self._decisions_total = self._plain_counter(
             "decisions_total", "Answers given.", "game", "method", "outcome", "reason", "cache"
         )
-        self._decisions: dict[tuple[str, Method, Reason, CacheTier], Tally] = {}
+        self._decisions: dict[tuple[str, Method, Reason, CacheTier], CounterValue] = {}
         self._stale_served_total = self._counter("stale_served_total", "Answers from stale evidence.", "game")
         self._stale_served: dict[str, Counter] = {}
         for game in sorted(self._games):
             self._stale_served[game] = self._stale_served_total.labels(game)
             for method, reason, cache in possible_decisions():
                 self._bind_decision(game, method, reason, cache)
-        decision_seconds = TallyHistogram(
+        decision_seconds = PlainHistogram(
             f"{_NAMESPACE}_decision_seconds",
             "Time to answer a question.",
             _DECISION_BUCKETS,
@@ -94,14 +94,14 @@ class Metrics:
         }
 
         self._source_requests = _ClosedCounter(
-            self._tally("source_requests_total", "Requests to the store.", "endpoint", "result"),
+            self._plain_counter("source_requests_total", "Requests to the store.", "endpoint", "result"),
             possible_source_requests(),
             other=(OTHER, OTHER),
         )
         source_seconds = self._histogram("source_request_seconds", "Time the store took.", _SOURCE_BUCKETS, "endpoint")
         self._source_seconds = {endpoint: source_seconds.labels(endpoint) for endpoint in SourceEndpoint}
         self._cache_operations = _ClosedCounter(
-            self._tally("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
+            self._plain_counter("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
             possible_cache_operations(),
             other=(OTHER, OTHER, OTHER),
         )
@@ -139,10 +139,10 @@ class Metrics:
         stale: bool = False,
     ) -> None:
         """Count an answer; `game` is its label, and counts as `other` unless it is configured or learned."""
-        tally = self._decisions.get((game, method, reason, cache))
-        if tally is None:
-            tally = self._bind_decision(game, method, reason, cache)
-        tally.count += 1
+        value = self._decisions.get((game, method, reason, cache))
+        if value is None:
+            value = self._bind_decision(game, method, reason, cache)
+        value.count += 1
         self._decision_seconds[method, cache].observe(seconds)
         if stale:
             self._stale_served[game if game in self._games else OTHER].inc()
@@ -202,18 +202,18 @@ class Metrics:
         """Return the metrics in Prometheus' text format, and its content type. May be called from any thread."""
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
-    def _bind_decision(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> Tally:
+    def _bind_decision(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> CounterValue:
         # Unknown games are looked up under `other` and never remembered by name: their number has no bound. Labels of a
         # known game that were not thought possible get their series here, so that no answer goes uncounted.
         key = (game if game in self._games else OTHER, Method(method), Reason(reason), CacheTier(cache))
-        tally = self._decisions.get(key)
-        if tally is None:
-            tally = self._decisions_total.labels(key[0], *map(str, (method, reason.outcome, reason, cache)))
-            self._decisions[key] = tally
-        return tally
+        value = self._decisions.get(key)
+        if value is None:
+            value = self._decisions_total.labels(key[0], *map(str, (method, reason.outcome, reason, cache)))
+            self._decisions[key] = value
+        return value
 
-    def _tally(self, name: str, text: str, *labels: str) -> TallyCounter:
-        return TallyCounter(f"{_NAMESPACE}_{name}", text, labels, registry=self._registry)
+    def _plain_counter(self, name: str, text: str, *labels: str) -> PlainCounter:
+        return PlainCounter(f"{_NAMESPACE}_{name}", text, labels, registry=self._registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace=_NAMESPACE, registry=self._registry)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 
-from service.observability.tallies import TallyCounter, TallyHistogram
+from service.observability.plain_metrics import PlainCounter, PlainHistogram
 
 BOUNDS = (0.0001, 0.5, 2.0)
 
@@ -20,10 +20,10 @@ def registries() -> tuple[CollectorRegistry, CollectorRegistry]:
 def test_counter_reads_as_the_librarys_own(registries: tuple[CollectorRegistry, CollectorRegistry]) -> None:
     """Name, help, type, labels and values, zeros too."""
     ours, theirs = registries
-    tallies = TallyCounter("answers_total", "Answers given.", ("game", "reason"), registry=ours)
+    plain_metrics = PlainCounter("answers_total", "Answers given.", ("game", "reason"), registry=ours)
     counter = Counter("answers_total", "Answers given.", ("game", "reason"), registry=theirs)
     for labels, count in {("x-moon", "purchase"): 3, ('"', "a\nb"): 1, ("none", "none"): 0}.items():
-        tallies.labels(*labels).count += count
+        plain_metrics.labels(*labels).count += count
         counter.labels(*labels).inc(count)
 
     assert generate_latest(ours) == generate_latest(theirs)
@@ -32,13 +32,13 @@ def test_counter_reads_as_the_librarys_own(registries: tuple[CollectorRegistry, 
 def test_histogram_reads_as_the_librarys_own(registries: tuple[CollectorRegistry, CollectorRegistry]) -> None:
     """Cumulative buckets, what is exactly on a bound, count and sum."""
     ours, theirs = registries
-    tallies = TallyHistogram("took_seconds", "How long.", BOUNDS, ("method",), registry=ours)
+    plain_metrics = PlainHistogram("took_seconds", "How long.", BOUNDS, ("method",), registry=ours)
     histogram = Histogram("took_seconds", "How long.", ("method",), buckets=BOUNDS, registry=theirs)
-    observers: list[Callable[[float], None]] = [tallies.labels("jwt").observe, histogram.labels("jwt").observe]
+    observers: list[Callable[[float], None]] = [plain_metrics.labels("jwt").observe, histogram.labels("jwt").observe]
     for observe in observers:
         for seconds in (0.0, 0.0001, 0.00011, 0.5, 1.75, 2.0, 3.0):
             observe(seconds)
-    tallies.labels("user")
+    plain_metrics.labels("user")
     histogram.labels("user")
 
     assert generate_latest(ours) == generate_latest(theirs)
@@ -46,7 +46,7 @@ def test_histogram_reads_as_the_librarys_own(registries: tuple[CollectorRegistry
 
 def test_the_same_labels_share_a_tally(registries: tuple[CollectorRegistry, CollectorRegistry]) -> None:
     """A tally that is asked for again goes on counting."""
-    counter = TallyCounter("answers_total", "Answers given.", ("game",), registry=registries[0])
+    counter = PlainCounter("answers_total", "Answers given.", ("game",), registry=registries[0])
     counter.labels("x-moon").count += 1
     counter.labels("x-moon").count += 1
 

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 
-class Tally:
+class CounterValue:
     """A count of events: code that sees one adds one to `count`."""
 
     __slots__ = ("count",)
@@ -24,29 +24,29 @@ class Tally:
         self.count = 0
 
 
-class TallyCounter(Collector):
+class PlainCounter(Collector):
     """A counter with a tally for each set of labels that was asked for."""
 
     def __init__(self, name: str, text: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
         self._name = name
         self._text = text
         self._labels = labels
-        self._tallies: dict[tuple[str, ...], Tally] = {}
+        self._values: dict[tuple[str, ...], CounterValue] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Tally:
+    def labels(self, *values: str) -> CounterValue:
         """Return the tally with these labels; from now on it is shown, be it zero."""
-        return self._tallies.setdefault(values, Tally())
+        return self._values.setdefault(values, CounterValue())
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Yield the current counts."""
         family = CounterMetricFamily(self._name, self._text, labels=self._labels)
-        for values, tally in list(self._tallies.items()):
-            family.add_metric(values, tally.count)
+        for values, value in list(self._values.items()):
+            family.add_metric(values, value.count)
         yield family
 
 
-class Distribution:
+class HistogramValue:
     """A distribution of durations over buckets; `bounds` are their upper ends, ascending."""
 
     __slots__ = ("bounds", "counts", "total")
@@ -62,7 +62,7 @@ class Distribution:
         self.total += seconds
 
 
-class TallyHistogram(Collector):
+class PlainHistogram(Collector):
     """A histogram with a distribution for each set of labels that was asked for."""
 
     def __init__(
@@ -72,18 +72,18 @@ class TallyHistogram(Collector):
         self._text = text
         self._bounds = bounds
         self._labels = labels
-        self._distributions: dict[tuple[str, ...], Distribution] = {}
+        self._values: dict[tuple[str, ...], HistogramValue] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Distribution:
+    def labels(self, *values: str) -> HistogramValue:
         """Return the distribution with these labels; from now on it is shown, be it empty."""
-        return self._distributions.setdefault(values, Distribution(self._bounds))
+        return self._values.setdefault(values, HistogramValue(self._bounds))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Yield the current distributions."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)
         ends = [*map(floatToGoString, self._bounds), "+Inf"]
-        for values, distribution in list(self._distributions.items()):
-            buckets = list(zip(ends, accumulate(distribution.counts), strict=True))
-            family.add_metric(values, buckets, distribution.total)
+        for values, value in list(self._values.items()):
+            buckets = list(zip(ends, accumulate(value.counts), strict=True))
+            family.add_metric(values, buckets, value.total)
         yield family
