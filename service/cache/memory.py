@@ -17,7 +17,7 @@ _ENTRY_BYTES: Final = 200
 """What an entry takes beside its packed bytes: measured on a 64-bit Python 3.11."""
 
 
-class _Shelf:
+class LruCache:
     """Packed entries in the order in which they were last used, the oldest of which make room for new ones."""
 
     def __init__(self, *, max_entries: int, max_bytes: int) -> None:
@@ -64,30 +64,30 @@ class MemoryTier:
     def __init__(self, *, max_entries: int, max_bytes: int, clock: Clock) -> None:
         self._clock = clock
         yes_entries, yes_bytes = int(max_entries * _SHARE_OF_YES), int(max_bytes * _SHARE_OF_YES)
-        self._yes = _Shelf(max_entries=yes_entries, max_bytes=yes_bytes)
-        self._no = _Shelf(max_entries=max_entries - yes_entries, max_bytes=max_bytes - yes_bytes)
+        self._yes = LruCache(max_entries=yes_entries, max_bytes=yes_bytes)
+        self._no = LruCache(max_entries=max_entries - yes_entries, max_bytes=max_bytes - yes_bytes)
 
     def peek(self, name: Fingerprint) -> Remembered | None:
         """Return what is remembered and may still be used."""
-        shelf = self._shelf_with(name)
-        if shelf is None:
+        cache = self._cache_with(name)
+        if cache is None:
             return None
-        entry = _unpack(shelf.entries[name])
+        entry = _unpack(cache.entries[name])
         if not entry.usable(self._clock.now()):
             return None
-        shelf.entries.move_to_end(name)
+        cache.entries.move_to_end(name)
         return Remembered(entry.observation, CacheTier.MEMORY)
 
     def put(self, name: Fingerprint, entry: CacheEntry) -> CacheEntry:
         """Remember it unless a newer one is known; return the newest one known, usable or not."""
         now = self._clock.now()
-        if (shelf := self._shelf_with(name)) is not None:
-            known = _unpack(shelf.entries[name])
+        if (cache := self._cache_with(name)) is not None:
+            known = _unpack(cache.entries[name])
             if known.believable(now) and not entry.supersedes(known):
                 return known
-            shelf.remove(name)
-        shelf = self._no if says_no(entry.observation) else self._yes
-        shelf.put(name, _ENCODER.encode(entry), now)
+            cache.remove(name)
+        cache = self._no if says_no(entry.observation) else self._yes
+        cache.put(name, _ENCODER.encode(entry), now)
         return entry
 
     def has_yes(self, name: Fingerprint) -> bool:
@@ -104,7 +104,7 @@ class MemoryTier:
         """How much memory that takes, estimated."""
         return self._yes.bytes + self._no.bytes
 
-    def _shelf_with(self, name: Fingerprint) -> _Shelf | None:
+    def _cache_with(self, name: Fingerprint) -> LruCache | None:
         if name in self._yes.entries:
             return self._yes
         return self._no if name in self._no.entries else None
