@@ -54,11 +54,14 @@ async def test_every_reader_gets_its_own_reply(one_node_cluster: RedisServer, cl
 async def test_reads_that_find_many_under_way_travel_together(one_node_cluster: RedisServer, clock: FakeClock) -> None:
     """They are neither lost nor mixed up, and make one pipeline more."""
     async with reading(one_node_cluster.port, clock) as (reader, _):
+        await reader.get(KEYS[0])
+        one_node_cluster.pause()
         replies = []
         for key in KEYS[: MOST_UNDER_WAY + 5]:
             replies.append(reader.get(key))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
+        one_node_cluster.resume()
 
         assert [await reply for reply in replies] == VALUES[: MOST_UNDER_WAY + 5]
 
