@@ -131,7 +131,7 @@ async def _simulate(players: int, known: float) -> Launch:
     budget = ProcessBudget(
         rate=_RATE,
         burst=_BURST,
-        patience=_PATIENCE,
+        timeout=_PATIENCE,
         clock=clock,
         paused=lambda _: None,
         resumed=lambda: None,

@@ -44,7 +44,7 @@ X_MOON: Final = """
 id = 3
 """
 
-_PATIENCE_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 _NO_LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 _RESTLESS_TURNS: Final = 200
 _REST_SECONDS: Final = 0.001
@@ -54,7 +54,7 @@ _PLENTY: Final = 1_000_000
 
 async def until(happened: Callable[[], object]) -> None:
     """Return once it has happened; fail if it never does."""
-    async with asyncio.timeout(_PATIENCE_SECONDS):
+    async with asyncio.timeout(_TIMEOUT_SECONDS):
         for turn in count():
             if happened():
                 return
@@ -246,7 +246,7 @@ async def client_of(gateway: Gateway, listener: Listener = Listener.EVERYTHING) 
     async with (
         listening(gateway.http, listener) as server,
         httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=_PATIENCE_SECONDS, limits=_NO_LIMITS
+            base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=_TIMEOUT_SECONDS, limits=_NO_LIMITS
         ) as client,
     ):
         yield client

@@ -16,7 +16,7 @@ import pytest
 from service.accept_queue import empty_accept_queues, refuse_new_connections
 
 _CLIENTS: Final = 100
-_PATIENCE_SECONDS: Final = 30
+_TIMEOUT_SECONDS: Final = 30
 _SHORT_SECONDS: Final = 0.2
 _SYN: Final = 0x02
 _ACK: Final = 0x10
@@ -57,7 +57,7 @@ def connected(listener: socket.socket, clients: contextlib.ExitStack, number: in
     found = []
     for _ in range(number):
         client = clients.enter_context(socket.socket(listener.family))
-        client.settimeout(_PATIENCE_SECONDS)
+        client.settimeout(_TIMEOUT_SECONDS)
         client.connect(listener.getsockname())
         client.sendall(b"?")
         found.append(client)
@@ -123,11 +123,11 @@ async def fates_of_busy_clients() -> Counter[str]:
             ]
             for thread in threads:
                 thread.start()
-            await asyncio.to_thread(warm.wait, _PATIENCE_SECONDS)
+            await asyncio.to_thread(warm.wait, _TIMEOUT_SECONDS)
             await empty_accept_queues([listener])
             server.close()
             for thread in threads:
-                await asyncio.to_thread(thread.join, _PATIENCE_SECONDS)
+                await asyncio.to_thread(thread.join, _TIMEOUT_SECONDS)
     return fates
 
 
@@ -135,7 +135,7 @@ def ask_until_refused(address: tuple[str, int], fates: Counter[str], warm: threa
     """Connect and ask again and again; `warm` is set once a few have been answered."""
     while True:
         with socket.socket() as client:
-            client.settimeout(_PATIENCE_SECONDS)
+            client.settimeout(_TIMEOUT_SECONDS)
             try:
                 client.connect(address)
             except ConnectionRefusedError:
@@ -156,7 +156,7 @@ async def test_new_client_waits_and_is_refused_when_the_listener_closes(listener
     """No handshake completes any more; the client's second attempt, a second later, finds the port closed."""
     refuse_new_connections(listener)
     with socket.socket() as client:
-        client.settimeout(_PATIENCE_SECONDS)
+        client.settimeout(_TIMEOUT_SECONDS)
         connecting = asyncio.create_task(asyncio.to_thread(client.connect, listener.getsockname()))
         waited, _ = await asyncio.wait([connecting], timeout=_SHORT_SECONDS)
         listener.close()
@@ -182,7 +182,7 @@ def test_filter_tells_a_new_connection_from_a_handshake_under_way(flags: int, *,
     ):
         receiver.bind(("127.0.0.1", 0))
         refuse_new_connections(receiver)
-        receiver.settimeout(_PATIENCE_SECONDS)
+        receiver.settimeout(_TIMEOUT_SECONDS)
         marker = bytes(12)
         packet = bytes([0, 0, 0, 0, 0, flags, 1, 1, 1, 1, 1, 1])
 
@@ -225,5 +225,5 @@ async def test_queue_that_is_never_empty_does_not_keep_a_server_from_closing(lis
     with contextlib.ExitStack() as stack:
         connected(listener, stack, number=1)
 
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             await empty_accept_queues([listener])

@@ -26,7 +26,7 @@ from tests.clock import FakeClock
 from tests.gateways import LogLines, logging_into, until
 
 QUESTION: Final = {"game": 3, "download_key": seed.OWNER_KEY}
-PATIENCE_SECONDS: Final = 30
+TIMEOUT_SECONDS: Final = 30
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ class Serving:
 
     async def ends(self) -> None:
         """Return once it has stopped by itself."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             await self.task
 
 
@@ -90,7 +90,7 @@ def forget_signals() -> None:
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     """A client over the network."""
-    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_SECONDS) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
         yield client
 
 
@@ -221,7 +221,7 @@ async def test_every_address_is_served(
 def over(path: Path) -> httpx.AsyncClient:
     """A client of a Unix socket."""
     transport = httpx.AsyncHTTPTransport(uds=str(path))
-    return httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=PATIENCE_SECONDS)
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=TIMEOUT_SECONDS)
 
 
 async def ask_over(path: Path) -> httpx.Response:
@@ -262,7 +262,7 @@ class Process:
     def end(self, number: signal.Signals) -> int:
         """Send a signal, and return the exit code."""
         self.process.send_signal(number)
-        self.process.communicate(timeout=PATIENCE_SECONDS)
+        self.process.communicate(timeout=TIMEOUT_SECONDS)
         return self.process.returncode
 
 
@@ -314,7 +314,7 @@ def test_process_that_finds_its_port_in_use_says_so_in_one_line() -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         )
 
     assert ended.returncode == 4

@@ -96,7 +96,7 @@ def open_leases(
         leases_key=keys.leases,
         store=cache,
         clock=clock,
-        patience=timedelta(seconds=settings.itch.timeout_seconds),
+        timeout=timedelta(seconds=settings.itch.timeout_seconds),
         joined=events.joined_replica,
     )
     stack.push_async_callback(leases.close)

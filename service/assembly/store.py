@@ -138,11 +138,11 @@ def _open_budget(
     redis: RedisClient | None,
     queueing: Callable[[], AbstractContextManager[None]],
 ) -> ProcessBudget | ClusterBudget:
-    patience = timedelta(seconds=settings.itch.timeout_seconds) / 2
+    timeout = timedelta(seconds=settings.itch.timeout_seconds) / 2
     own = ProcessBudget(
         rate=settings.itch.rate / settings.replicas,
         burst=max(1, settings.itch.burst // settings.replicas),
-        patience=patience,
+        timeout=timeout,
         clock=clock,
         paused=events.paused,
         resumed=events.resumed,
@@ -156,7 +156,7 @@ def _open_budget(
         key=key,
         rate=settings.itch.rate,
         burst=settings.itch.burst,
-        patience=patience,
+        timeout=timeout,
         clock=clock,
         queueing=queueing,
     )

@@ -35,7 +35,7 @@ class ClusterLeases:
 
     A lease that is lost or ignored costs a look-up, never correctness: the newest observation wins wherever it comes
     from. `joined` is called when another replica's look-up answered a question of ours. Nobody waits for others longer
-    than `patience`, the longest that a look-up takes, and nobody for what no gateway with our secret has leased, or
+    than `timeout`, the longest that a look-up takes, and nobody for what no gateway with our secret has leased, or
     has leased longer ago than that.
     """
 
@@ -46,14 +46,14 @@ class ClusterLeases:
         leases_key: LeasesKey,
         store: TieredCache,
         clock: Clock,
-        patience: timedelta,
+        timeout: timedelta,
         joined: Callable[[], None],
     ) -> None:
         self._scripts = ScriptRunner(client, clock=clock)
-        self._tokens = LeaseTokens(leases_key, clock=clock, longest=patience)
+        self._tokens = LeaseTokens(leases_key, clock=clock, longest=timeout)
         self._store = store
         self._clock = clock
-        self._patience = patience
+        self._timeout = timeout
         self._joined = joined
         self._held = BackgroundTasks()
 
@@ -69,7 +69,7 @@ class ClusterLeases:
         What another replica's look-up raises is not shared: each then tries for itself, one after the other.
         """
         key, token = lease_key(name), self._tokens.make(name)
-        give_up_at = self._clock.monotonic() + self._patience.total_seconds()
+        give_up_at = self._clock.monotonic() + self._timeout.total_seconds()
         while (holder := await self._take(key, token)) != _OURS:
             # None where Redis is away.
             if not isinstance(holder, bytes) or not self._tokens.recognise(name, holder):

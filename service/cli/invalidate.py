@@ -20,7 +20,7 @@ _SUBJECTS: Final = {"download_key": "Download key or URL", "email": "E-mail addr
 """Fields whose values must not stand in the command line, and their names for a person."""
 
 _UNIX: Final = "unix:"
-_PATIENCE_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 _LARGEST_TOKEN: Final = 512
 
 _REFUSED: Final = (401, 403, 404)
@@ -83,7 +83,7 @@ def invalidate(
     if subject is not None:
         body[subject] = read_credential(_SUBJECTS[subject])
     try:
-        with httpx.Client(**where, timeout=_PATIENCE_SECONDS, trust_env=False, follow_redirects=False) as client:
+        with httpx.Client(**where, timeout=_TIMEOUT_SECONDS, trust_env=False, follow_redirects=False) as client:
             # json, not msgspec: numbers that are too large are for the gateway to refuse.
             content_type = {"Content-Type": "application/json"}
             response = client.post(INVALIDATE_PATH, content=json.dumps(body), headers=headers | content_type)

@@ -66,7 +66,7 @@ class ClusterBudget:
         key: str,
         rate: float,
         burst: int,
-        patience: timedelta,
+        timeout: timedelta,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
         queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -75,7 +75,7 @@ class ClusterBudget:
         self._key = key
         self._rate = rate
         self._burst = float(burst)
-        self._patience = patience
+        self._timeout = timeout
         self._clock = clock
         self._jitter = jitter
         self._queueing = queueing
@@ -143,8 +143,8 @@ class ClusterBudget:
         await self._scripts.close()
 
     async def _take_turn(self, priority: Priority) -> _Reply | None:
-        patience = _longest_wait(priority, self._patience)
-        return await self._run(_TAKE_TURN, repr(self._reserve(priority)), _milliseconds(patience))
+        timeout = _longest_wait(priority, self._timeout)
+        return await self._run(_TAKE_TURN, repr(self._reserve(priority)), _milliseconds(timeout))
 
     async def _tell_refused(self, retry_after: timedelta | None) -> None:
         reply = await self._run(
@@ -168,7 +168,7 @@ class ClusterBudget:
             self._key,
             repr(self._rate),
             repr(self._burst),
-            _milliseconds(self._patience),
+            _milliseconds(self._timeout),
             repr(SMALLEST_SHARE),
             _milliseconds(LONGEST_PAUSE),
             *arguments,
@@ -191,8 +191,8 @@ class ClusterBudget:
         return min(self._burst * BACKGROUND_RESERVE, self._burst - 1)
 
 
-def _longest_wait(priority: Priority, patience: timedelta) -> timedelta:
-    return patience if priority is Priority.FOREGROUND else timedelta()
+def _longest_wait(priority: Priority, timeout: timedelta) -> timedelta:
+    return timeout if priority is Priority.FOREGROUND else timedelta()
 
 
 def _milliseconds(duration: timedelta) -> int:

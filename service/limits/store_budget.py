@@ -37,7 +37,7 @@ class _Place:
 class ProcessBudget:
     """This process's share of the store budget: `rate` requests a second, bursts of `burst`.
 
-    Requests of callers wait their turn, up to `patience`; background requests never wait. During a pause, which the
+    Requests of callers wait their turn, up to `timeout`; background requests never wait. During a pause, which the
     store asks for, no request is sent. `paused` is called once with the length of each pause, `resumed` once it ended.
     `queueing` is entered by each caller that waits: being cancelled there costs nothing.
 
@@ -52,7 +52,7 @@ class ProcessBudget:
         *,
         rate: float,
         burst: int,
-        patience: timedelta,
+        timeout: timedelta,
         clock: Clock,
         paused: Callable[[timedelta], None],
         resumed: Callable[[], None],
@@ -61,7 +61,7 @@ class ProcessBudget:
     ) -> None:
         self._rate = rate
         self._burst = float(burst)
-        self._patience = patience
+        self._timeout = timeout
         self._clock = clock
         self._paused = paused
         self._resumed = resumed
@@ -92,7 +92,7 @@ class ProcessBudget:
 
     async def acquire(self, priority: Priority) -> None:
         """Return when one request may be sent; the order is that of asking."""
-        wait = self._turn(priority, within=self._patience)
+        wait = self._turn(priority, within=self._timeout)
         self._tokens -= 1
         if wait > timedelta():
             await self._queue(wait)

@@ -18,7 +18,7 @@ LINGER: Final = timedelta(milliseconds=20)
 MANY: Final = 1_000
 """So many lines are not kept waiting for more."""
 
-PATIENCE: Final = timedelta(seconds=2)
+TIMEOUT: Final = timedelta(seconds=2)
 """The time that closing waits for a reader that does not read."""
 
 _BATCH: Final = 256
@@ -64,13 +64,13 @@ class LineWriter:
         *,
         notice: Callable[[int], bytes],
         capacity: int = CAPACITY,
-        patience: timedelta = PATIENCE,
+        timeout: timedelta = TIMEOUT,
         linger: timedelta = LINGER,
     ) -> None:
         self._stream = stream
         self._notice = notice
         self._capacity = capacity
-        self._patience = patience
+        self._timeout = timeout
         self._linger = linger
         self._waiting: deque[Line] = deque()
         # SimpleQueue: its put never waits and may be called again from a signal handler that interrupted it.
@@ -101,12 +101,12 @@ class LineWriter:
             self._alarm.put(None)
 
     def close(self) -> None:
-        """Write the waiting lines, as far as the reader lets us within `patience`; later lines are dropped."""
+        """Write the waiting lines, as far as the reader lets us within `timeout`; later lines are dropped."""
         if self._closed:
             return
         self._closed = True
         self._alarm.put(None)
-        self._thread.join(self._patience.total_seconds())
+        self._thread.join(self._timeout.total_seconds())
 
     def _run(self) -> None:
         closing = False

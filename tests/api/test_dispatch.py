@@ -11,7 +11,7 @@ from service.http.protocol import Application, Listener
 from service.http.reply import Reply
 from tests.api.conftest import Open
 from tests.gateways import X_MOON, Asker, LogLines, client_of
-from tests.http.serving import PATIENCE, listening
+from tests.http.serving import TIMEOUT, listening
 
 OPERATIONS = ["/livez", "/readyz", "/metrics", "/metrics/", "/version", "/m%65trics?x=1"]
 
@@ -66,7 +66,7 @@ async def operations(gateway: Asker) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the listener for operations alone."""
     async with (
         listening(gateway.gateway.http, Listener.OPERATIONS) as server,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=PATIENCE) as http,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=TIMEOUT) as http,
     ):
         yield http
 

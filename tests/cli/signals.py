@@ -11,7 +11,7 @@ from click.testing import Result
 
 from tests.cli.terminals import run
 
-_PATIENCE_SECONDS: Final = 20.0
+_TIMEOUT_SECONDS: Final = 20.0
 
 
 def run_until_signal(url: str, number: signal.Signals, *arguments: str, **how: Any) -> Result:
@@ -22,7 +22,7 @@ def run_until_signal(url: str, number: signal.Signals, *arguments: str, **how: A
     answered: list[int] = []
 
     def stop() -> None:
-        give_up_at = time.monotonic() + _PATIENCE_SECONDS
+        give_up_at = time.monotonic() + _TIMEOUT_SECONDS
         with httpx.Client(trust_env=False) as client:
             while not answered and time.monotonic() < give_up_at:
                 try:

@@ -17,7 +17,7 @@ from tests.limits.buckets import FOREGROUND, Told, make, seconds
 
 KEY: Final = "og:v1:b:test"
 
-_PATIENCE_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 
 _SHIFT: Final = """
 for _, field in ipairs({'counted_at', 'paused_until'}) do
@@ -49,10 +49,10 @@ class Bench(Protocol):
 class ProcessBench:
     """One token bucket."""
 
-    def __init__(self, *, rate: float, burst: int, patience: float, jitter: float = 1.0) -> None:
+    def __init__(self, *, rate: float, burst: int, timeout: float, jitter: float = 1.0) -> None:
         self.clock = FakeClock()
         self.told = Told()
-        self.budget = make(self.clock, self.told, rate=rate, burst=burst, patience=patience, jitter=jitter)
+        self.budget = make(self.clock, self.told, rate=rate, burst=burst, timeout=timeout, jitter=jitter)
 
     async def pass_time(self, number: float) -> None:
         """Move the clock."""
@@ -76,7 +76,7 @@ class ClusterBench:
         *,
         rate: float,
         burst: int,
-        patience: float,
+        timeout: float,
         jitter: float = 1.0,
         replicas: int = 1,
         keys: Sequence[str] = (),
@@ -92,7 +92,7 @@ class ClusterBench:
                 told,
                 rate=rate / len(self.keys),
                 burst=max(1, burst // len(self.keys)),
-                patience=patience,
+                timeout=timeout,
                 jitter=jitter,
             )
             for told in self.tolds
@@ -104,7 +104,7 @@ class ClusterBench:
                 key=key,
                 rate=rate,
                 burst=burst,
-                patience=seconds(patience),
+                timeout=seconds(timeout),
                 clock=self.clock,
                 jitter=lambda: jitter,
                 queueing=queueing,
@@ -135,7 +135,7 @@ class ClusterBench:
 
 async def drain(budget: StoreBudget, *, most: int = 10_000) -> int:
     """Ask until there is no token left without waiting; return the number of tokens."""
-    async with asyncio.timeout(_PATIENCE_SECONDS):
+    async with asyncio.timeout(_TIMEOUT_SECONDS):
         for number in range(most):
             try:
                 await budget.acquire(FOREGROUND)

@@ -14,7 +14,7 @@ from service.secret import RedisUrl
 from service.verification.interfaces import Clock
 from tests.cache.conftest import close
 from tests.cluster.clocks import UnhurriedClock
-from tests.cluster.lease_holders import PATIENCE, LeaseHolder, MakeLeaseHolder, MakeLeases, SlowStore
+from tests.cluster.lease_holders import TIMEOUT, LeaseHolder, MakeLeaseHolder, MakeLeases, SlowStore
 from tests.redis_server import RedisServer, free_port
 
 
@@ -83,10 +83,10 @@ async def make_lease_holder(patient_redis: Redis, store: SlowStore) -> AsyncIter
             *,
             client: RedisClient | None = None,
             clock: Clock | None = None,
-            patience: timedelta = PATIENCE,
+            timeout: timedelta = TIMEOUT,
         ) -> LeaseHolder:
             lease_holder = LeaseHolder(
-                client or patient_redis, store, clock=clock or UnhurriedClock(), leases=leases, patience=patience
+                client or patient_redis, store, clock=clock or UnhurriedClock(), leases=leases, timeout=timeout
             )
             stack.push_async_callback(lease_holder.close)
             return lease_holder

@@ -22,7 +22,7 @@ from tests.cluster.clocks import UnhurriedClock
 from tests.gateways import until
 
 LEASE: Final = lease_key(NAME)
-PATIENCE: Final = timedelta(seconds=10)
+TIMEOUT: Final = timedelta(seconds=10)
 LEASE_MS: Final = LEASE_FOR // timedelta(milliseconds=1)
 A_WHILE_MS: Final = 50_000
 """Longer than any lease, so that it shows who has changed it."""
@@ -71,7 +71,7 @@ class LeaseHolder:
         *,
         clock: Clock,
         leases: Callable[..., LookUpLease] = ClusterLeases,
-        patience: timedelta = PATIENCE,
+        timeout: timedelta = TIMEOUT,
     ) -> None:
         self.recorder = Recorder()
         self.joined = 0
@@ -93,7 +93,7 @@ class LeaseHolder:
             leases_key=KEYS.leases,
             store=self.cache,
             clock=clock,
-            patience=patience,
+            timeout=timeout,
             joined=self._another_has_found,
         )
 
@@ -133,14 +133,14 @@ class MakeLeaseHolder(Protocol):
         *,
         client: RedisClient | None = None,
         clock: Clock | None = None,
-        patience: timedelta = PATIENCE,
+        timeout: timedelta = TIMEOUT,
     ) -> LeaseHolder:
         """Return one, which is closed after the test."""
 
 
 def anothers(clock: Clock | None = None) -> str:
     """Return the value of a lease that another replica has just made."""
-    return LeaseTokens(KEYS.leases, clock=clock or UnhurriedClock(), longest=PATIENCE).make(NAME)
+    return LeaseTokens(KEYS.leases, clock=clock or UnhurriedClock(), longest=TIMEOUT).make(NAME)
 
 
 async def released(client: Redis, key: str = LEASE) -> None:

@@ -21,7 +21,7 @@ from tests.limits.buckets import BACKGROUND, FOREGROUND, seconds
 TOKEN: Final = 50.0
 """Seconds."""
 BURST: Final = 4
-PATIENCE: Final = 3 * TOKEN
+TIMEOUT: Final = 3 * TOKEN
 NEXT_TO_NOTHING: Final = 2.0
 """Seconds, and a twenty-fifth of a token."""
 
@@ -33,15 +33,15 @@ MakeBench: TypeAlias = Callable[[int, float], Bench]
 def make_bench(request: pytest.FixtureRequest) -> MakeBench:
     """Make budgets of a token every fifty seconds and pauses of their full length, with this burst and patience."""
     if request.param == "of a process":
-        return lambda burst, patience: ProcessBench(rate=1 / TOKEN, burst=burst, patience=patience)
+        return lambda burst, timeout: ProcessBench(rate=1 / TOKEN, burst=burst, timeout=timeout)
     client: Redis = request.getfixturevalue("patient_redis")
-    return lambda burst, patience: ClusterBench(client, client, rate=1 / TOKEN, burst=burst, patience=patience)
+    return lambda burst, timeout: ClusterBench(client, client, rate=1 / TOKEN, burst=burst, timeout=timeout)
 
 
 @pytest.fixture
 def bench(make_bench: MakeBench) -> Bench:
     """Bursts of four, and patience for three tokens."""
-    return make_bench(BURST, PATIENCE)
+    return make_bench(BURST, TIMEOUT)
 
 
 def near(number: float) -> object:

@@ -37,7 +37,7 @@ class MakeBench(Protocol):
     """Makes replicas on the session's Redis, three unless told otherwise."""
 
     def __call__(
-        self, *, rate: float = SLOW, burst: int = 6, patience: float = 0, keys: Sequence[str] = ONE_KEY
+        self, *, rate: float = SLOW, burst: int = 6, timeout: float = 0, keys: Sequence[str] = ONE_KEY
     ) -> ClusterBench:
         """Return them."""
 
@@ -46,8 +46,8 @@ class MakeBench(Protocol):
 def make_bench(patient_redis: Redis) -> MakeBench:
     """Make replicas with this budget together."""
 
-    def make(*, rate: float = SLOW, burst: int = 6, patience: float = 0, keys: Sequence[str] = ONE_KEY) -> ClusterBench:
-        return ClusterBench(patient_redis, patient_redis, rate=rate, burst=burst, patience=patience, keys=keys)
+    def make(*, rate: float = SLOW, burst: int = 6, timeout: float = 0, keys: Sequence[str] = ONE_KEY) -> ClusterBench:
+        return ClusterBench(patient_redis, patient_redis, rate=rate, burst=burst, timeout=timeout, keys=keys)
 
     return make
 
@@ -99,7 +99,7 @@ async def test_hundred_at_once_share_one_burst(variant: Variant[Sequence[str]], 
 @variants(ONE_KEY, a_budget_each=A_KEY_EACH)
 async def test_turns_follow_one_another_across_replicas(variant: Variant[Sequence[str]], make_bench: MakeBench) -> None:
     """There is one queue: a later caller at another replica gets a later turn."""
-    bench = make_bench(patience=1000, keys=variant.make)
+    bench = make_bench(timeout=1000, keys=variant.make)
     for number in range(6):
         await bench.budgets[number % THREE].acquire(FOREGROUND)
     turns: list[int] = []
@@ -134,7 +134,7 @@ async def test_who_leaves_the_queue_leaves_the_others_their_turns(patient_redis:
         finally:
             entered.append("out")
 
-    bench = ClusterBench(patient_redis, patient_redis, rate=SLOW, burst=1, patience=1000, queueing=queueing)
+    bench = ClusterBench(patient_redis, patient_redis, rate=SLOW, burst=1, timeout=1000, queueing=queueing)
     await bench.budget.acquire(FOREGROUND)
     tasks = []
     for length in (1, 2):
@@ -358,7 +358,7 @@ async def test_what_cannot_be_true_is_not_believed(
     make_bench: MakeBench, patient_redis: Redis, field: str, value: str
 ) -> None:
     """Nonsense, or a clock that has jumped back by hours: the budget holds, and goes on."""
-    bench = make_bench(rate=1, burst=6, patience=3)
+    bench = make_bench(rate=1, burst=6, timeout=3)
     await bench.budget.acquire(FOREGROUND)
     now = int(time.time() * 1000)
     beyond = now + LONGEST_PAUSE // timedelta(milliseconds=1) + A_BUSY_MACHINE_MS
@@ -458,9 +458,9 @@ async def test_whatever_happens_the_budget_is_kept(
     steps: list[tuple[int, tuple[str, float | None]]],
 ) -> None:
     """No window holds more requests of all replicas than burst and rate allow, and none is sent in a pause."""
-    rate, burst, patience = limits
+    rate, burst, timeout = limits
     await patient_redis.delete(KEY)
-    bench = make_bench(rate=rate, burst=burst, patience=patience)
+    bench = make_bench(rate=rate, burst=burst, timeout=timeout)
     began = time.monotonic()
     sent: list[float] = []
     told_to_wait: list[timedelta | None] = []
@@ -473,7 +473,7 @@ async def test_whatever_happens_the_budget_is_kept(
             told_to_wait.append(error.retry_after)
             return
         assert budget.pause_left() == timedelta()
-        assert bench.clock.monotonic() - asked_at <= (patience if act == "foreground" else 0) + 0.001
+        assert bench.clock.monotonic() - asked_at <= (timeout if act == "foreground" else 0) + 0.001
         sent.append(bench.clock.monotonic())
 
     tasks: list[asyncio.Task[None]] = []
@@ -493,7 +493,7 @@ async def test_whatever_happens_the_budget_is_kept(
             case _:
                 budget.answered()
                 await bench.settle()
-    await bench.pass_time(patience + 1)
+    await bench.pass_time(timeout + 1)
     await asyncio.gather(*tasks)
 
     assert all(wait is not None and wait > timedelta() for wait in told_to_wait)
@@ -522,9 +522,7 @@ async def test_closing_has_nothing_to_do_for_who_has_noted_nothing(make_bench: M
 
 async def test_in_redis_cluster(one_node_cluster: RedisCluster, operator_of: Callable[[RedisCluster], Redis]) -> None:
     """The script names its key, so that it is found in a Redis Cluster."""
-    bench = ClusterBench(
-        one_node_cluster, operator_of(one_node_cluster), rate=SLOW, burst=6, patience=0, replicas=THREE
-    )
+    bench = ClusterBench(one_node_cluster, operator_of(one_node_cluster), rate=SLOW, burst=6, timeout=0, replicas=THREE)
 
     taken = sum([await drain(budget) for budget in bench.budgets])
     bench.budget.refused(seconds(20))

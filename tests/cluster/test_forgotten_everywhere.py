@@ -36,7 +36,7 @@ from tests.gateways import (
 from tests.redis_server import RedisServer
 
 PROMISED: Final = timedelta(seconds=2)
-_PATIENCE_SECONDS: Final = 0.2
+_TIMEOUT_SECONDS: Final = 0.2
 STEP: Final = timedelta(milliseconds=500)
 OTHER_SECRET: Final = SECRET[::-1]
 
@@ -82,7 +82,7 @@ class Gateways:
     async def ask(self, member: Asker, method: Method, credential: str | int, **fields: object) -> httpx.Response:
         """Ask one of them; if it waits for another's look-up, let that time pass."""
         asking = asyncio.create_task(member.ask(method, credential, **fields))
-        while not (await asyncio.wait([asking], timeout=_PATIENCE_SECONDS))[0]:
+        while not (await asyncio.wait([asking], timeout=_TIMEOUT_SECONDS))[0]:
             await self.clock.advance(LOOK_EVERY)
         return asking.result()
 

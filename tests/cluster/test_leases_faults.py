@@ -17,7 +17,7 @@ from tests.cluster.lease_holders import (
     A_WHILE_MS,
     LEASE,
     LEASE_MS,
-    PATIENCE,
+    TIMEOUT,
     MakeLeaseHolder,
     SlowStore,
     anothers,
@@ -34,7 +34,7 @@ async def test_nobody_waits_longer_than_a_look_up_may_take(
     await patient_redis.set(LEASE, token, px=A_WHILE_MS)
     store.open()
 
-    replica = make_lease_holder(patience=3 * LOOK_EVERY)
+    replica = make_lease_holder(timeout=3 * LOOK_EVERY)
     await replica.ask()
     await replica.close()
 
@@ -49,7 +49,7 @@ async def test_nobody_waits_for_a_lease_that_was_planted(
     """A program that may write to Redis can delay no question, neither with a made-up lease nor with an old one."""
     clock = FakeClock()
     token = anothers(clock) if planted == "made long ago" else planted
-    clock.jump(PATIENCE + LARGEST_SKEW)
+    clock.jump(TIMEOUT + LARGEST_SKEW)
     await patient_redis.set(LEASE, token, px=A_WHILE_MS)
     store.open()
 

@@ -85,7 +85,7 @@ class Replica:
             leases_key=KEYS.leases,
             store=self.store,
             clock=clock,
-            patience=timedelta(seconds=5),
+            timeout=timedelta(seconds=5),
             joined=_ignored,
         )
         look_ups = LookUps(

@@ -34,7 +34,7 @@ async def replicas(
             "og", enabled=True, passwords=["+pw"], keys=[redis_rights.KEYS], commands=["-@all", *rights]
         )
         async with connect(RedisUrl(server.url.replace("//", "//og:pw@"))) as client:
-            bench = ClusterBench(client, operator, rate=1 / 50, burst=6, patience=0, replicas=3)
+            bench = ClusterBench(client, operator, rate=1 / 50, burst=6, timeout=0, replicas=3)
             store = SlowStore(UnhurriedClock())
             store.open()
             lease_holder = LeaseHolder(client, store, clock=UnhurriedClock())

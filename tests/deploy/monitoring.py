@@ -27,7 +27,7 @@ ROUTES: Final = ROOT / "deploy" / "alertmanager" / "alertmanager.example.yml"
 
 _GAMES: Final = "[games.x-moon]\nid = 3\n\n[games.sun-garden]\nid = 4\n"
 _START_SECONDS: Final = 30.0
-_PATIENCE_SECONDS: Final = 90.0
+_TIMEOUT_SECONDS: Final = 90.0
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION: Final = re.compile(r"(?<=\[)(\d+)([smhd])(?=[\]:])|(?<=offset )(\d+)([smhd])")
 
@@ -52,7 +52,7 @@ def shipped_rules() -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
 
-def until(happened: Callable[[], object], *, seconds: float = _PATIENCE_SECONDS) -> None:
+def until(happened: Callable[[], object], *, seconds: float = _TIMEOUT_SECONDS) -> None:
     """Return once it has happened; fail if it never does."""
     give_up_at = time.monotonic() + seconds
     while not happened():

@@ -22,7 +22,7 @@ _PROJECT: Final = _COMPOSE[-1]
 _GATEWAY: Final = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}"
 _PROMETHEUS: Final = f"http://127.0.0.1:{os.environ['PROMETHEUS_PORT']}"
 _ALERTMANAGER: Final = f"http://127.0.0.1:{os.environ['ALERTMANAGER_PORT']}"
-_PATIENCE_SECONDS: Final = 60.0
+_TIMEOUT_SECONDS: Final = 60.0
 _SERVICES: Final = ["gateway", "redis", "prometheus", "alertmanager"]
 
 
@@ -44,7 +44,7 @@ def _ask(token: str, **fields: object) -> httpx.Response:
 
 
 def _until(true: Callable[[], object]) -> None:
-    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    give_up_at = time.monotonic() + _TIMEOUT_SECONDS
     while time.monotonic() < give_up_at:
         try:
             if true():

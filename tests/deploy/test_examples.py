@@ -36,11 +36,11 @@ class Example:
         self._command = [*map(str, command)]
 
     def lines(
-        self, address: str, path: str, question: dict[str, object], *, patience: float = 0, token: str = ""
+        self, address: str, path: str, question: dict[str, object], *, timeout: float = 0, token: str = ""
     ) -> list[str]:
         """Return the lines that it prints: one for each wait, then the decision about the player and its reason."""
         environment = os.environ | {"GATEWAY": address, "CALLER_TOKEN": token}
-        command = [*self._command, path, json.dumps(question), str(patience)]
+        command = [*self._command, path, json.dumps(question), str(timeout)]
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
         assert (ran.returncode, ran.stderr) == (0, "")
         return ran.stdout.splitlines()
@@ -175,7 +175,7 @@ def test_keeps_the_player_waiting(example: Example, fragile: str) -> None:
     """The player waits as long as the gateway says, and gets in once the store answers again."""
     _break_store(fragile, {"html_challenge": True, "times": 1, "endpoint": "download_keys"})
 
-    lines = example.lines(fragile, "/verify/download-key", {"game": 3, "download_key": _OWNER}, patience=30)
+    lines = example.lines(fragile, "/verify/download-key", {"game": 3, "download_key": _OWNER}, timeout=30)
 
     assert lines == ["waiting source_unavailable", "in\tdownload_key"]
 
@@ -184,7 +184,7 @@ def test_gives_up(example: Example, fragile: str) -> None:
     """When the patience is over the player is still not granted anything."""
     _break_store(fragile, {"status": 429, "retry_after": "50"})
 
-    lines = example.lines(fragile, "/verify/download-key", {"game": 3, "download_key": _OWNER}, patience=5)
+    lines = example.lines(fragile, "/verify/download-key", {"game": 3, "download_key": _OWNER}, timeout=5)
 
     assert lines == ["later\tsource_rate_limited"]
 
@@ -224,7 +224,7 @@ def test_too_many_questions(example: Example, guarded: tuple[str, str]) -> None:
     found = []
     for _ in range(12):
         found = example.lines(
-            guarded[0], "/verify/download-key", {"game": 3, "download_key": _OWNER}, patience=20, token=guarded[1]
+            guarded[0], "/verify/download-key", {"game": 3, "download_key": _OWNER}, timeout=20, token=guarded[1]
         )
         if len(found) > 1:
             break
@@ -305,6 +305,6 @@ def test_nonsense_in_retry_after(example: Example, seconds: object) -> None:
     """A `Retry-After` of any length or form neither breaks the example nor makes it hammer the gateway."""
     body = {"allowed": False, "code": "overloaded", "retry_after_seconds": seconds}
     with _somebody_else(_http("503 Service Unavailable", body)) as somewhere:
-        found = example.lines(somewhere, "/verify/user", {"game": 3, "user_id": 1}, patience=0.9)
+        found = example.lines(somewhere, "/verify/user", {"game": 3, "user_id": 1}, timeout=0.9)
 
     assert found[0].startswith("later\t")

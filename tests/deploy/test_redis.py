@@ -54,7 +54,7 @@ _ARGUMENTS: Final = {
 
 _TOKEN: Final = "ogw_a-caller-that-may-do-everything"
 _ALL_RIGHTS: Final = '["verify", "assert:user", "admin"]'
-_PATIENCE_SECONDS: Final = 20
+_TIMEOUT_SECONDS: Final = 20
 _OPERATOR: Final = "user operator on >operator +@all ~* &*\n"
 
 
@@ -167,7 +167,7 @@ def _commands_used(operator: BlockingRedis) -> set[str]:
 
 def _wait_until_invalidations_are_exchanged(operator: BlockingRedis) -> None:
     """Return once a gateway has read what the other wrote, as it does every second."""
-    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    give_up_at = time.monotonic() + _TIMEOUT_SECONDS
     while "hgetall" not in _commands_used(operator) and time.monotonic() < give_up_at:
         time.sleep(0.05)
 

@@ -17,7 +17,7 @@ if "SYSTEMD_CONTAINER" not in os.environ:
 
 _MACHINE: Final = os.environ["SYSTEMD_CONTAINER"]
 _UNIT: Final = "ownership-gateway"
-_PATIENCE_SECONDS: Final = 30.0
+_TIMEOUT_SECONDS: Final = 30.0
 _STORE: Final = "http://127.0.0.1:8999"
 
 _INSTALL: Final = f"""
@@ -56,7 +56,7 @@ def _ask(path: str, **question: object) -> Any:
 
 
 def _until(true: Callable[[], object]) -> None:
-    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    give_up_at = time.monotonic() + _TIMEOUT_SECONDS
     while not true():
         if time.monotonic() > give_up_at:
             raise AssertionError(fails("exec", _MACHINE, "journalctl", "--no-pager", "--unit", _UNIT)[1])

@@ -12,7 +12,7 @@ from service.http.connection import Bounds, Refusal, Request
 from service.http.protocol import HttpServer, Listener
 from service.http.reply import Reply
 
-PATIENCE: Final = 10.0
+TIMEOUT: Final = 10.0
 """Seconds after which a test gives up; nothing that works takes nearly as long."""
 
 _ENDLESS: Final = 1_000_000
@@ -108,7 +108,7 @@ class Wire:
 
     async def answer(self) -> tuple[int, bytes]:
         """Return the status and body of the next response."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             head = await self.reader.readuntil(b"\r\n\r\n")
             fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
             self.closing = fields.get(b"connection") == b"close"
@@ -117,7 +117,7 @@ class Wire:
     async def rest(self) -> bytes:
         """Return what still comes until the server closes the connection, which it must."""
         received = b""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             try:
                 while data := await self.reader.read(65536):
                     received += data
@@ -168,7 +168,7 @@ class Served:
     async def stop(self) -> None:
         """Stop as the gateway does: finish, then return."""
         self.listener.close()
-        await self.http.stop(within_seconds=PATIENCE)
+        await self.http.stop(within_seconds=TIMEOUT)
 
     def cut(self) -> None:
         """Hang up on everything."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.integrations.questions import PATH, fate, request, users
 
-_PATIENCE_SECONDS: Final = 20
+_TIMEOUT_SECONDS: Final = 20
 
 
 class Load:
@@ -49,7 +49,7 @@ class Load:
                 await asyncio.sleep(self._every_seconds - asyncio.get_running_loop().time() % self._every_seconds)
             user_id = in_turn[number % len(in_turn)]
             try:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
+                async with asyncio.timeout(_TIMEOUT_SECONDS):
                     wire = wire or await asyncio.open_connection("127.0.0.1", self._port)
                     status, body, kept = await _exchange(*wire, request(user_id, self._token, self._path))
                 self.fates[fate(status, body, user_id)] += 1

@@ -16,7 +16,7 @@ from typing import Final
 
 from tests.deploy.processes import environment
 
-_PATIENCE_SECONDS: Final = 30
+_TIMEOUT_SECONDS: Final = 30
 _START_SECONDS: Final = 90
 """For a start on a machine that is busy with other things."""
 _LASTING_PORTS: Final = range(20_000, 32_000)
@@ -64,14 +64,14 @@ class Gateway:
         """Send it SIGTERM, and return when it has drained and ended."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(_PATIENCE_SECONDS)
+        code = self._process.wait(_TIMEOUT_SECONDS)
         assert code == 0, f"the gateway ended with {code}: {self._log.read_text()[-2000:]}"
 
     def kill(self) -> None:
         """End it, if it still runs."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(_PATIENCE_SECONDS)
+            self._process.wait(_TIMEOUT_SECONDS)
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def until_status(port: int, path: str) -> None:
     """Return once a GET there is answered 200."""
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
         with suppress(OSError, http.client.HTTPException), closing(connection):
             connection.request("GET", path, headers={"Connection": "close"})
             with connection.getresponse() as response:

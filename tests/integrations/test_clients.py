@@ -17,7 +17,7 @@ from tests.integrations.questions import PATH, body, fate, users
 _CLIENTS: Final = Path(__file__).parent / "clients"
 _QUESTIONS: Final = 50
 _FEW_CONNECTIONS: Final = 3
-_PATIENCE_SECONDS: Final = 60
+_TIMEOUT_SECONDS: Final = 60
 
 
 @pytest.mark.parametrize("kind", ["known", "streamed"])
@@ -33,7 +33,7 @@ async def test_default_client(
             *(needed(command), str(_CLIENTS / source), proxy.address, TOKEN, kind, *map(str, asked)),
             stdout=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             printed, _ = await process.communicate()
         connections = proxy.accepted
 
@@ -57,7 +57,7 @@ async def test_http_client_of_python(gateway: Gateway, seen: Callable[[str], Non
 
 def _ask_by_http_client(port: int) -> Counter[str]:
     fates: Counter[str] = Counter()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
     for user in users(_QUESTIONS):
         connection.request("POST", PATH, body(user), headers)

@@ -80,7 +80,7 @@ def build(
     budget = ProcessBudget(
         rate=1000,
         burst=burst,
-        patience=timedelta(seconds=1),
+        timeout=timedelta(seconds=1),
         clock=clock,
         paused=observer.pauses.append,
         resumed=observer.resume,

@@ -30,13 +30,13 @@ class Told:
 
 
 def make(
-    clock: FakeClock, told: Told, *, rate: float = 2, burst: int = 4, patience: float = 3, jitter: float = 1.0
+    clock: FakeClock, told: Told, *, rate: float = 2, burst: int = 4, timeout: float = 3, jitter: float = 1.0
 ) -> ProcessBudget:
     """Return a bucket."""
     return ProcessBudget(
         rate=rate,
         burst=burst,
-        patience=seconds(patience),
+        timeout=seconds(timeout),
         clock=clock,
         paused=told.pauses.append,
         resumed=told.resume,

@@ -176,7 +176,7 @@ async def test_staying_away_is_a_pause_without_a_refusal(bucket: ProcessBudget, 
 
 async def test_a_hundred_callers_at_once_keep_to_the_rate(clock: FakeClock, told: Told) -> None:
     """A hundred callers at once all get a turn, none of them too early."""
-    bucket = make(clock, told, rate=6, burst=12, patience=60)
+    bucket = make(clock, told, rate=6, burst=12, timeout=60)
     turns: list[float] = []
     start = clock.monotonic()
 
@@ -215,11 +215,11 @@ _steps = st.lists(
 @settings(max_examples=200)
 @given(st.floats(0.5, 20), st.integers(1, 15), st.floats(0, 5), _steps)
 async def test_whatever_happens_the_budget_is_kept(
-    rate: float, burst: int, patience: float, steps: list[tuple[str, float | None]]
+    rate: float, burst: int, timeout: float, steps: list[tuple[str, float | None]]
 ) -> None:
     """No window holds more requests than burst and rate allow, none is sent in a pause, the background never waits."""
     clock, told = FakeClock(), Told()
-    bucket = make(clock, told, rate=rate, burst=burst, patience=patience, jitter=0.5)
+    bucket = make(clock, told, rate=rate, burst=burst, timeout=timeout, jitter=0.5)
     sent: list[float] = []
     told_to_wait: list[timedelta | None] = []
     tasks: list[asyncio.Task[None]] = []
@@ -232,7 +232,7 @@ async def test_whatever_happens_the_budget_is_kept(
             told_to_wait.append(error.retry_after)
             return
         assert bucket.pause_left() == timedelta()
-        assert clock.monotonic() - asked_at <= patience + 1e-5
+        assert clock.monotonic() - asked_at <= timeout + 1e-5
         if priority is BACKGROUND:
             assert clock.monotonic() == asked_at
             assert left >= min(1 + burst / 2, burst)
@@ -254,7 +254,7 @@ async def test_whatever_happens_the_budget_is_kept(
                 await clock.advance(seconds(0))
             case _:
                 bucket.answered()
-    await clock.advance(seconds(patience + 1))
+    await clock.advance(seconds(timeout + 1))
     await asyncio.gather(*tasks, return_exceptions=True)
 
     assert all(task.cancelled() or task.exception() is None for task in tasks)

@@ -149,7 +149,7 @@ async def test_only_who_waits_is_queueing(clock: FakeClock, told: Told) -> None:
     bucket = ProcessBudget(
         rate=2,
         burst=1,
-        patience=seconds(3),
+        timeout=seconds(3),
         clock=clock,
         paused=told.pauses.append,
         resumed=told.resume,

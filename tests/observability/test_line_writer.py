@@ -106,7 +106,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up() -> None:
     """A full pipe delays neither log calls nor the shutdown."""
     reading, writing = os.pipe()
     with open(reading, "rb"), open(writing, "wb", buffering=0) as stream:  # noqa: PTH123 - these are descriptors
-        writer = LineWriter(stream, notice=notice, patience=IMPATIENT)
+        writer = LineWriter(stream, notice=notice, timeout=IMPATIENT)
 
         for _ in range(12_000):
             writer.write(b"x" * 200 + b"\n")

@@ -12,7 +12,7 @@ from service.http.connection import Bounds
 from service.settings import Settings
 from tests.clock import FakeClock
 from tests.gateways import Asker, LogLines, opened
-from tests.http.serving import PATIENCE, Served, Wire, listening, post
+from tests.http.serving import TIMEOUT, Served, Wire, listening, post
 
 
 class OnPort:
@@ -55,7 +55,7 @@ async def on_port(
         httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{server.port}",
             trust_env=False,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
         ) as client,
     ):

@@ -17,7 +17,7 @@ import msgspec
 from service.sandbox import seed
 from tests.http.serving import Wire, get, post
 
-PATIENCE: Final = 30.0
+TIMEOUT: Final = 30.0
 QUESTION: Final = {"game": 3, "download_key": seed.OWNER_KEY}
 _REQUEST: Final = post("/verify/download-key", msgspec.json.encode(QUESTION), "Content-Type: application/json")
 
@@ -34,7 +34,7 @@ class Process:
 
     async def line(self, event: str) -> dict[str, Any]:
         """Return the first line of the log with this event."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while True:
                 for line in self.lines:
                     if line["event"] == event:
@@ -49,7 +49,7 @@ class Process:
 
     async def ends(self) -> int:
         """Return its exit code, once it has ended."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await self._reading
             return await self.process.wait()
 

@@ -6,7 +6,7 @@ import sys
 from typing import Final
 
 from tests.gateways import SECRET
-from tests.process.processes import PATIENCE
+from tests.process.processes import TIMEOUT
 from tests.redis_server import free_port
 
 LATER: Final = ("httpx", "httpx_aiohttp", "aiohttp", "jwt")
@@ -59,7 +59,7 @@ def imported_of(*names: str, **environment: str) -> tuple[list[str], list[str]]:
         **environment,
     }
     command = [sys.executable, "-c", _SCRIPT, json.dumps([names, settings])]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE)
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=TIMEOUT)
     at_start, afterwards = json.loads(ended.stdout)
     return at_start, afterwards
 

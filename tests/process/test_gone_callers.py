@@ -255,9 +255,7 @@ async def test_queueing_outside_of_any_look_up_is_nothing_special(queue: Queue) 
 
 def budget(clock: FakeClock) -> ProcessBudget:
     """Return a budget of one a second, without a burst, that somebody has spent."""
-    return ProcessBudget(
-        rate=1, burst=1, patience=20 * SECOND, clock=clock, paused=lambda _: None, resumed=lambda: None
-    )
+    return ProcessBudget(rate=1, burst=1, timeout=20 * SECOND, clock=clock, paused=lambda _: None, resumed=lambda: None)
 
 
 async def take(bucket: ProcessBudget, clock: FakeClock, count: int) -> list[asyncio.Task[float]]:

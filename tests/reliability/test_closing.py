@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from service.assembly.beside import run_beside
 
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 def crashed(error: BaseException) -> None:
@@ -24,7 +24,7 @@ async def test_work_beside_that_loses_a_cancellation_is_cancelled_again() -> Non
             lost.append("the first")
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(PATIENCE_SECONDS), AsyncExitStack() as stack:
+    async with asyncio.timeout(TIMEOUT_SECONDS), AsyncExitStack() as stack:
         await run_beside(stack, work(), crashed=crashed)
         await asyncio.sleep(0)
 

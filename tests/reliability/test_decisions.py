@@ -65,12 +65,12 @@ DEADLINE: Final = timedelta(seconds=10)
 """Longer than a look-up takes, or another replica's lease: so that only the store can leave a question unanswered."""
 
 WELL: Final = "well"
-PATIENCE_SECONDS: Final = 0.02
+TIMEOUT_SECONDS: Final = 0.02
 """Of the machine, for work on real sockets, before a question is taken to wait for time to pass, and a `STEP` of it
 does. A deadline is 200 times as long: that must be enough for a busy machine and a Redis that hangs."""
 
 SLOW_STEP: Final = timedelta(milliseconds=250)
-SLOW_PATIENCE_SECONDS: Final = 0.01
+SLOW_TIMEOUT_SECONDS: Final = 0.01
 """The same where it is the store that makes everybody wait, by the time of the test."""
 
 OUTCOMES: Final = frozenset({"owned", "not_owned", "granted", "banned", "rejected", "unknown", "at once"})
@@ -434,8 +434,8 @@ class World(RuleBasedStateMachine):
         late = self.clock.now() + DEADLINE + 2 * SLOW_STEP
         while self.under_way:
             slow = any(state.fault.latency_ms for state in self.sandbox.faults.state())
-            patience = SLOW_PATIENCE_SECONDS if slow else PATIENCE_SECONDS
-            await asyncio.wait([under.task for under in self.under_way], timeout=patience)
+            timeout = SLOW_TIMEOUT_SECONDS if slow else TIMEOUT_SECONDS
+            await asyncio.wait([under.task for under in self.under_way], timeout=timeout)
             await self._look_after()
             if self.under_way:
                 assert self.clock.now() <= late, "somebody was kept waiting"
