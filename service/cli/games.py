@@ -50,7 +50,7 @@ def games(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_j
     settings = read_settings(config, flags={"sandbox": sandbox}, require_callers=False)
     try:
         found = _named(asyncio.run(_list(settings)))
-    except NoAnswer as silence:
+    except NoAnswer as no_answer:
         click.echo(f"{click.style('error', fg='red', bold=True)}: {silence}; `doctor` says more", err=True)
         ctx.exit(Exit.UNKNOWN)
     if as_json:

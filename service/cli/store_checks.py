@@ -63,26 +63,26 @@ async def _ask(check: str, settings: Settings, question: Callable[[], Awaitable[
     """Return the store's answer, or the finding that there was none."""
     try:
         return await question()
-    except NoAnswer as silence:
-        return _silent(check, settings, silence)
+    except NoAnswer as no_answer:
+        return _without_answer(check, settings, no_answer)
 
 
-def _silent(check: str, settings: Settings, silence: NoAnswer) -> Finding:
+def _without_answer(check: str, settings: Settings, no_answer: NoAnswer) -> Finding:
     where = f"{settings.itch.effective_base_url} ({settings.itch.dialect.value})"
-    match silence:
+    match no_answer:
         case GatewayCredentialRefused():
-            return Finding(check, Verdict.PROBLEM, silence.detail, _NEW_KEY)
+            return Finding(check, Verdict.PROBLEM, no_answer.detail, _NEW_KEY)
         case GameNotAccessible():
             hint = "`ownership-gateway games` lists the games of this key; only their owner's key can ask about them"
-            return Finding(check, Verdict.PROBLEM, silence.detail, hint)
+            return Finding(check, Verdict.PROBLEM, no_answer.detail, hint)
         case SourceRateLimited():
-            return Finding(check, Verdict.PROBLEM, silence.detail, "run it again in a minute")
+            return Finding(check, Verdict.PROBLEM, no_answer.detail, "run it again in a minute")
         case SourceProtocolError():
             hint = f"what answers at {where} does not speak that dialect; check ITCH__BASE_URL and ITCH__DIALECT"
-            return Finding(check, Verdict.PROBLEM, silence.detail, hint)
+            return Finding(check, Verdict.PROBLEM, no_answer.detail, hint)
         case _:
             hint = f"check that this machine reaches {where} without a proxy: name resolution, firewall, certificates"
-            return Finding(check, Verdict.PROBLEM, silence.detail, hint)
+            return Finding(check, Verdict.PROBLEM, no_answer.detail, hint)
 
 
 def _seller(seller: Identity, *, check: str = "seller key") -> Finding:

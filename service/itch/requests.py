@@ -142,11 +142,11 @@ class StoreRequests:
             self._compare_clocks(answer)
             self.sandbox_seen = self.sandbox_seen or answer.sandbox
             body = classify(answer, bearer=bearer, now=self._clock.now())
-        except NoAnswer as silence:
+        except NoAnswer as no_answer:
             # A request that was cancelled comes neither here nor below: that says nothing about the store.
-            self._ended(endpoint, _silence(silence), started)
-            if isinstance(silence, SourceRateLimited):
-                self._budget.refused(silence.retry_after)
+            self._ended(endpoint, _result_of(no_answer), started)
+            if isinstance(no_answer, SourceRateLimited):
+                self._budget.refused(no_answer.retry_after)
             raise
         self._ended(endpoint, _result(body), started)
         self._budget.answered()
@@ -174,8 +174,8 @@ _UNAVAILABLE: Final = "unavailable"
 _RATE_LIMITED: Final = "rate_limited"
 
 
-def _silence(silence: NoAnswer) -> str:
-    match silence:
+def _result_of(no_answer: NoAnswer) -> str:
+    match no_answer:
         case GatewayCredentialRefused():
             return "credential"
         case GameNotAccessible():

@@ -7,7 +7,7 @@
 --
 -- Every script returns how the budget stands after it: {said, wait in ms, tokens * 1000, share * 1000}.
 
-local rate, burst, patience = tonumber(ARGV[1]) / 1000, tonumber(ARGV[2]), tonumber(ARGV[3])
+local rate, burst, longest_wait = tonumber(ARGV[1]) / 1000, tonumber(ARGV[2]), tonumber(ARGV[3])
 local smallest_share, longest_pause = tonumber(ARGV[4]), tonumber(ARGV[5])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -30,7 +30,7 @@ if known.err then
   redis.call('DEL', KEYS[1])
   known = {}
 end
-local tokens = math.max(believe(known[1], -math.huge, burst, burst), -patience * rate)
+local tokens = math.max(believe(known[1], -math.huge, burst, burst), -longest_wait * rate)
 local counted_at = believe(known[2], 0, now, now)
 local share = believe(known[3], smallest_share, 1, 1)
 local paused_until = believe(known[4], 0, now + longest_pause, 0)
