@@ -9,12 +9,12 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from service.app import open_gateway, open_store
-from service.assembly.store import user_agent
+from service.app import open_gateway, open_upstream
 from service.sandbox import seed
 from service.sandbox.store_endpoints import StoreEndpoint
 from service.sandbox.world import SellerKeyState
 from service.settings import Settings
+from service.wiring.upstream import user_agent
 from tests.clock import FakeClock
 from tests.gateways import (
     SECRET,
@@ -211,7 +211,7 @@ async def test_way_to_the_store_can_be_opened_alone(
             tmp_path, "" if sandbox == "its own" else pointing_at(base_url), sandbox=sandbox == "its own"
         )
         with logging_into(log, clock=clock) as logs:
-            async with open_store(settings, log=logs) as store:
+            async with open_upstream(settings, log=logs) as store:
                 identity = await store.source.identify_seller()
 
     assert identity.player.id == seed.SELLER_ID

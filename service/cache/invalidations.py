@@ -86,6 +86,10 @@ class SharedInvalidations:
         if self._raise(name, before):
             self._send(name)
 
+    def overruled(self, name: Fingerprint, since: datetime) -> None:
+        """A no has replaced a yes, which Redis and other replicas may still have; `since` then it is a no."""
+        self.invalidate(name, before=since)
+
     async def run(self) -> NoReturn:
         """Exchange invalidations with the other replicas until cancelled."""
         while True:

@@ -90,11 +90,11 @@ class TieredCache:
         if writes:
             await asyncio.wait(writes)
 
-    async def close(self, *, timeout: timedelta = CLOSING) -> None:
+    async def close(self, *, within: timedelta = CLOSING) -> None:
         """Let writes under way reach Redis, for a second at most. The client stays open."""
         self._closing = True
         if self._writes:
-            _, late = await asyncio.wait(self._writes, timeout=timeout.total_seconds())
+            _, late = await asyncio.wait(self._writes, timeout=within.total_seconds())
             for task in late:
                 task.cancel()
             for ended in await asyncio.gather(*late, return_exceptions=True):

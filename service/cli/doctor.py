@@ -8,7 +8,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from service.app import open_store
+from service.app import open_upstream
 from service.cli.configuration import config_option, load, sandbox_option
 from service.cli.exits import Exit, exit_codes
 from service.cli.findings import Finding, Verdict, lines, report
@@ -64,10 +64,10 @@ def _count(number: int, noun: str) -> str:
 
 async def _examine(settings: Settings) -> list[Finding]:
     with terminal_log(settings) as log:
-        async with open_store(_with_key(settings, settings.itch.api_key), log=log) as store:
+        async with open_upstream(_with_key(settings, settings.itch.api_key), log=log) as store:
             found = await examine_store(store.source, settings)
         if settings.itch.next_api_key is not None:
-            async with open_store(_with_key(settings, settings.itch.next_api_key), log=log) as store:
+            async with open_upstream(_with_key(settings, settings.itch.next_api_key), log=log) as store:
                 found.append(await examine_next_key(store.source, settings))
         return [*found, *await _examine_redis(settings)]
 

@@ -10,7 +10,7 @@ import click
 import msgspec
 from msgspec import Struct
 
-from service.app import open_store
+from service.app import open_upstream
 from service.cli.configuration import config_option, read_settings, sandbox_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.cli.terminal import printable, terminal_log
@@ -51,7 +51,7 @@ def games(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_j
     try:
         found = _named(asyncio.run(_list(settings)))
     except NoAnswer as no_answer:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {silence}; `doctor` says more", err=True)
+        click.echo(f"{click.style('error', fg='red', bold=True)}: {no_answer}; `doctor` says more", err=True)
         ctx.exit(Exit.UNKNOWN)
     if as_json:
         click.echo(msgspec.json.encode(found))
@@ -64,7 +64,7 @@ def games(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_j
 
 async def _list(settings: Settings) -> list[WireGame]:
     with terminal_log(settings) as log:
-        async with open_store(settings, log=log) as store:
+        async with open_upstream(settings, log=log) as store:
             return await store.source.games()
 
 

@@ -1,7 +1,8 @@
 """The interface of the store's HTTP client, and one that is opened in the background.
 
-httpx, aiohttp and PyJWT take a third of the time to start, most of it to be imported, and nothing needs them before the
-store is asked. The gateway itself is the first to ask, right after it has started.
+httpx, aiohttp and PyJWT take a third of the time to start, most of it to be imported. That is done in a thread while
+the rest of the gateway is built; the gateway is ready when it is done, so that its first question for the store waits
+no longer than later ones.
 """
 
 import asyncio
@@ -29,8 +30,8 @@ class Client(Protocol):
         """Close the connections."""
 
 
-class OpenedWhenAsked:
-    """A client that `open_it` makes for the first request, in a thread of its own: meanwhile the event loop turns.
+class OpenedInBackground:
+    """A client that `open_it` makes in a thread of its own, by `open` or for the first request.
 
     Requests that come before it is open share the wait, and cancelling one of them cancels no other. If the client
     cannot be opened, all of them fail with the reason, and the next request tries again. Closing opens no client.
@@ -42,16 +43,23 @@ class OpenedWhenAsked:
 
     async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:
         """Ask the client, once it is open."""
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open())
-        client = await asyncio.shield(self._opening)
+        client = await asyncio.shield(self._begin())
         return await client.get(path, bearer=bearer, parameters=parameters)
+
+    async def open(self) -> None:
+        """Return once it is open; nothing is connected by that."""
+        await asyncio.shield(self._begin())
 
     async def close(self) -> None:
         """Close the client, if there ever was one."""
         if self._opening is not None:
             client = await self._opening
             await client.close()
+
+    def _begin(self) -> asyncio.Task[Client]:
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        return self._opening
 
     async def _open(self) -> Client:
         try:
@@ -61,10 +69,9 @@ class OpenedWhenAsked:
             raise
 
 
-def store_client(*, base_url: str, user_agent: str, network: Network) -> Client:
-    """Return a client of the store: an open one with a stand-in for the network, else one that opens when asked."""
-    open_it = partial(_import_and_open, base_url, user_agent, network)
-    return OpenedWhenAsked(open_it) if network is None else open_it()
+def store_client(*, base_url: str, user_agent: str, network: Network) -> OpenedInBackground:
+    """Return a client of the store."""
+    return OpenedInBackground(partial(_import_and_open, base_url, user_agent, network))
 
 
 def _import_and_open(base_url: str, user_agent: str, network: Network) -> Client:

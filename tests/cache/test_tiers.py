@@ -129,7 +129,7 @@ async def test_writes_that_come_too_late_are_dropped(
     for number in range(3):
         store.put(name_of(number), yes(), keep_until=START + DAY)
 
-    await store.close(timeout=timedelta(0))
+    await store.close(within=timedelta(0))
 
     assert recorder.results(PUT) == [CacheResult.DROPPED] * 3
 
@@ -146,7 +146,7 @@ async def test_writes_under_way_are_counted_once_when_they_come_too_late(
     for _ in range(turns):
         await asyncio.sleep(0)
 
-    await store.close(timeout=timedelta(0))
+    await store.close(within=timedelta(0))
 
     assert len(recorder.results(PUT)) == 20
 

@@ -56,7 +56,7 @@ class DatedSandbox(Sandbox):
         return structs.replace(delivery, answer=answer)
 
 
-class Store:
+class Upstream:
     """A store on a loopback port: the sandbox, which names itself so in a header alone."""
 
     def __init__(self) -> None:
@@ -77,9 +77,9 @@ class Store:
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[Store]:
+async def store() -> AsyncIterator[Upstream]:
     """A store to ask, with the seeded world."""
-    store = Store()
+    store = Upstream()
     async with SandboxServer(store.sandbox) as server:
         store.base_url = server.base_url
         yield store

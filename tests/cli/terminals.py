@@ -52,7 +52,7 @@ def run(
     return runner.invoke(main, arguments, input=given, env=dict(environ or {}), color=color, catch_exceptions=False)
 
 
-async def run_beside(*arguments: str, **how: Any) -> Result:
+async def run_in_background(*arguments: str, **how: Any) -> Result:
     """Run a command while this event loop serves what it asks."""
     return await asyncio.to_thread(run, *arguments, **how)
 

@@ -15,7 +15,7 @@ from service.cli.redis_checks import examine_redis
 from service.redis.rights import COMMANDS, FOR_A_CLUSTER, as_rules
 from service.secret import RedisUrl
 from tests.cache.wire import server_that_says
-from tests.cli.terminals import run, run_beside
+from tests.cli.terminals import run, run_in_background
 from tests.clock import FakeClock
 from tests.redis_server import RedisServer, free_port
 
@@ -56,7 +56,7 @@ def test_a_healthy_redis_is_healthy(own_redis: RedisServer) -> None:
 
 async def test_nothing_of_it_stays(empty_redis: Redis, redis_url: str) -> None:
     """Its entry is deleted at once."""
-    result = await run_beside("doctor", environ=variables(redis_url))
+    result = await run_in_background("doctor", environ=variables(redis_url))
 
     assert "an entry could be written" in result.stdout
     assert await empty_redis.dbsize() == 0
@@ -190,7 +190,7 @@ def test_a_user_without_the_keys_is_a_problem(guard: Callable[..., RedisServer])
 async def test_nothing_stays_of_what_was_tried(guard: Callable[..., RedisServer], lacking: list[str]) -> None:
     """Nor anything without an end, whichever rights there are."""
     server = guard("~og:v1:*", *NEEDED, *lacking)
-    await run_beside("doctor", environ=variables(url_of(server)))
+    await run_in_background("doctor", environ=variables(url_of(server)))
 
     async with Redis.from_url(server.url) as operator:
         assert [key for key in await operator.keys("*") if await operator.pttl(key) < 0] == []
@@ -199,7 +199,7 @@ async def test_nothing_stays_of_what_was_tried(guard: Callable[..., RedisServer]
 async def test_a_refusal_in_other_words_is_not_repeated() -> None:
     """It might tell what was sent."""
     async with server_that_says(b"-NOPERM no permissions to run the 'frobnicate' command\r\n") as url:
-        result = await run_beside("doctor", "--json", environ=variables(url))
+        result = await run_in_background("doctor", "--json", environ=variables(url))
 
     detail = finding(result, "redis")["detail"]
     assert detail == "Redis does not permit its user to run a command that the gateway needs"
@@ -208,7 +208,7 @@ async def test_a_refusal_in_other_words_is_not_repeated() -> None:
 async def test_an_error_without_a_name_is_named_by_its_type() -> None:
     """An error without a name is reported by its type; Redis's own log has the rest."""
     async with server_that_says(b"-ERR max number of clients + 1\r\n") as url:
-        result = await run_beside("doctor", "--json", environ=variables(url))
+        result = await run_in_background("doctor", "--json", environ=variables(url))
 
     assert finding(result, "redis")["detail"] == "Redis answers with an error (ResponseError)"
 
@@ -235,7 +235,7 @@ def test_a_redis_that_takes_no_writes_is_a_problem(arguments: list[str], detail:
 async def test_a_loading_redis_is_a_problem() -> None:
     """It passes."""
     async with server_that_says(b"-LOADING Redis is loading the dataset in memory\r\n") as url:
-        result = await run_beside("doctor", "--json", environ=variables(url))
+        result = await run_in_background("doctor", "--json", environ=variables(url))
 
     assert finding(result, "redis")["hint"] == "run it again in a minute"
 
@@ -243,7 +243,7 @@ async def test_a_loading_redis_is_a_problem() -> None:
 async def test_a_redis_that_keeps_nothing_is_a_problem() -> None:
     """A Redis that loses a key at once is a problem."""
     async with server_that_says(b"$-1\r\n") as url:
-        result = await run_beside("doctor", "--json", environ=variables(url))
+        result = await run_in_background("doctor", "--json", environ=variables(url))
 
     assert finding(result, "redis writes")["detail"] == "an entry was gone as soon as it was written"
 

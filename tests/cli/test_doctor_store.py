@@ -11,15 +11,15 @@ from service.cli.exits import Exit
 from service.sandbox.seed import FOREIGN_GAME_ID, SECOND_SELLER_KEY, SELLER_KEY
 from service.sandbox.store_endpoints import StoreEndpoint
 from service.sandbox.world import Game, SellerKeyState
-from tests.cli.conftest import Store, WriteConfig
-from tests.cli.terminals import run, run_beside
+from tests.cli.conftest import Upstream, WriteConfig
+from tests.cli.terminals import run, run_in_background
 from tests.gateways import caller_lines
 from tests.itch.raw_server import closed_port
 
 
-async def examined(store: Store, *arguments: str) -> Result:
+async def examined(store: Upstream, *arguments: str) -> Result:
     """Let the doctor examine a gateway of this store."""
-    return await run_beside("doctor", "--json", *arguments, environ=store.variables)
+    return await run_in_background("doctor", "--json", *arguments, environ=store.variables)
 
 
 def finding(result: Result, check: str) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def verdicts(result: Result) -> dict[str, str]:
     return {one["check"]: one["verdict"] for one in json.loads(result.stdout)["checks"]}
 
 
-async def test_a_healthy_gateway_is_healthy(store: Store) -> None:
+async def test_a_healthy_gateway_is_healthy(store: Upstream) -> None:
     """Exit code 0, and a verdict for each check."""
     store.sandbox.ahead = timedelta()
 
@@ -52,12 +52,12 @@ async def test_a_healthy_gateway_is_healthy(store: Store) -> None:
     }
 
 
-async def test_it_says_whose_key_it_is(store: Store) -> None:
+async def test_it_says_whose_key_it_is(store: Upstream) -> None:
     """The wrong account is a usual mistake."""
     assert "leafo (user 29789)" in finding(await examined(store), "seller key")["detail"]
 
 
-async def test_a_refused_key_is_a_problem(store: Store) -> None:
+async def test_a_refused_key_is_a_problem(store: Upstream) -> None:
     """With a refused key the other checks are skipped, except for the clock."""
     store.sandbox.ahead = timedelta()
     store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(revoked=True)
@@ -69,7 +69,7 @@ async def test_a_refused_key_is_a_problem(store: Store) -> None:
     assert list(verdicts(result).values())[1:6] == ["problem", "skipped", "skipped", "skipped", "ok"]
 
 
-async def test_an_unscoped_key_may_ask_everything(store: Store) -> None:
+async def test_an_unscoped_key_may_ask_everything(store: Upstream) -> None:
     """An empty list is how that may look."""
     store.befall(endpoint=StoreEndpoint.CREDENTIALS, body='{"scopes":{}}')
 
@@ -87,7 +87,7 @@ async def test_an_unscoped_key_may_ask_everything(store: Store) -> None:
         (("profile:me", "game"), "it seems to lack profile:games"),
     ],
 )
-async def test_a_scope_gives_what_is_below_it(store: Store, scopes: tuple[str, ...], lacking: str | None) -> None:
+async def test_a_scope_gives_what_is_below_it(store: Upstream, scopes: tuple[str, ...], lacking: str | None) -> None:
     """And nothing above or beside it."""
     store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(scopes=scopes)
 
@@ -97,7 +97,7 @@ async def test_a_scope_gives_what_is_below_it(store: Store, scopes: tuple[str, .
     assert lacking is None or lacking in found["detail"]
 
 
-async def test_a_key_that_may_not_ask_about_ownership_is_a_problem(store: Store) -> None:
+async def test_a_key_that_may_not_ask_about_ownership_is_a_problem(store: Upstream) -> None:
     """The store itself is asked about ownership, because only it knows the meaning of scopes."""
     store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(scopes=("profile", "game:view:downloads"))
 
@@ -108,7 +108,7 @@ async def test_a_key_that_may_not_ask_about_ownership_is_a_problem(store: Store)
     assert finding(result, "questions")["detail"] == "the seller's API key lacks a scope"
 
 
-async def test_a_key_that_may_not_list_games_is_a_problem(store: Store) -> None:
+async def test_a_key_that_may_not_list_games_is_a_problem(store: Upstream) -> None:
     """Then there is no game to ask about either."""
     store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(scopes=("profile:me", "game"))
 
@@ -117,7 +117,7 @@ async def test_a_key_that_may_not_list_games_is_a_problem(store: Store) -> None:
     assert (finding(result, "games")["verdict"], finding(result, "questions")["verdict"]) == ("problem", "skipped")
 
 
-async def test_a_configured_game_of_somebody_else_is_a_problem(store: Store, write_config: WriteConfig) -> None:
+async def test_a_configured_game_of_somebody_else_is_a_problem(store: Upstream, write_config: WriteConfig) -> None:
     """It is named as it is configured."""
     path = write_config(f"[games.x-moon]\nid = 3\n[games.far-shore]\nid = {FOREIGN_GAME_ID}\n")
 
@@ -128,7 +128,7 @@ async def test_a_configured_game_of_somebody_else_is_a_problem(store: Store, wri
     assert "ownership-gateway games" in finding(result, "games")["hint"]
 
 
-async def test_configured_games_that_are_the_keys_own_are_fine(store: Store, write_config: WriteConfig) -> None:
+async def test_configured_games_that_are_the_keys_own_are_fine(store: Upstream, write_config: WriteConfig) -> None:
     """A question is asked about one of them."""
     result = await examined(store, "--config", write_config("[games.sun-garden]\nid = 4\n"))
 
@@ -136,7 +136,7 @@ async def test_configured_games_that_are_the_keys_own_are_fine(store: Store, wri
     assert finding(result, "questions")["detail"] == "the store answers questions about game 4"
 
 
-async def test_a_key_without_games_is_a_problem(store: Store) -> None:
+async def test_a_key_without_games_is_a_problem(store: Upstream) -> None:
     """It is probably a player's."""
     store.sandbox.world.games = {}
 
@@ -146,7 +146,7 @@ async def test_a_key_without_games_is_a_problem(store: Store) -> None:
     assert finding(result, "questions")["verdict"] == "skipped"
 
 
-async def test_many_games_are_not_all_named(store: Store) -> None:
+async def test_many_games_are_not_all_named(store: Upstream) -> None:
     """Eight are enough to recognise the account."""
     world = store.sandbox.world
     for number in range(100, 110):
@@ -158,7 +158,7 @@ async def test_many_games_are_not_all_named(store: Store) -> None:
     assert detail.endswith("game-105 (id 105), …")
 
 
-async def test_a_game_that_the_key_may_not_ask_about_is_a_problem(store: Store) -> None:
+async def test_a_game_that_the_key_may_not_ask_about_is_a_problem(store: Upstream) -> None:
     """Seeing a game is not being its owner."""
     store.befall(endpoint=StoreEndpoint.DOWNLOAD_KEYS, body='{"errors":["invalid game"]}')
 
@@ -177,7 +177,7 @@ async def test_a_game_that_the_key_may_not_ask_about_is_a_problem(store: Store) 
         ({"html_challenge": True}, "check that this machine reaches"),
     ],
 )
-async def test_a_store_without_an_answer_is_a_problem(store: Store, fault: dict[str, Any], hint: str) -> None:
+async def test_a_store_without_an_answer_is_a_problem(store: Upstream, fault: dict[str, Any], hint: str) -> None:
     """Each kind with a hint of its own."""
     store.befall(**fault)
 
@@ -208,7 +208,7 @@ def test_a_store_that_is_not_there_is_a_problem() -> None:
         (timedelta(hours=-1), "warning", "s ahead of the store"),
     ],
 )
-async def test_a_clock_that_is_wrong_is_a_warning(store: Store, ahead: timedelta, verdict: str, words: str) -> None:
+async def test_a_clock_that_is_wrong_is_a_warning(store: Upstream, ahead: timedelta, verdict: str, words: str) -> None:
     """Beyond half a minute; nothing fails over it."""
     store.sandbox.ahead = ahead
 
@@ -219,7 +219,7 @@ async def test_a_clock_that_is_wrong_is_a_warning(store: Store, ahead: timedelta
     assert words in finding(result, "clock")["detail"]
 
 
-async def test_a_store_that_tells_no_time_is_not_compared(store: Store) -> None:
+async def test_a_store_that_tells_no_time_is_not_compared(store: Upstream) -> None:
     """That is no problem of the gateway's."""
     assert finding(await examined(store), "clock")["verdict"] == "skipped"
 
@@ -247,21 +247,21 @@ def test_every_mistake_of_the_configuration_is_a_finding() -> None:
     ]
 
 
-async def test_it_logs_nothing_beside_its_findings(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_it_logs_nothing_beside_its_findings(store: Upstream, capfd: pytest.CaptureFixture[str]) -> None:
     """It would say everything twice."""
     store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(revoked=True)
 
-    result = await run_beside("doctor", environ=store.variables, real_streams=True)
+    result = await run_in_background("doctor", environ=store.variables, real_streams=True)
 
     assert result.stderr == ""
     assert capfd.readouterr().err == ""
 
 
-async def test_names_cannot_act_on_the_terminal(store: Store) -> None:
+async def test_names_cannot_act_on_the_terminal(store: Upstream) -> None:
     """A store's names are printed without control characters."""
     store.befall(endpoint=StoreEndpoint.PROFILE, body='{"user":{"id":1,"username":"\\u001b[2J"}}')
 
-    result = await run_beside("doctor", environ=store.variables, color=True)
+    result = await run_in_background("doctor", environ=store.variables, color=True)
 
     assert "\x1b[2J" not in result.stdout
 
@@ -271,21 +271,21 @@ def test_verdicts_are_coloured_on_a_terminal() -> None:
     assert "\x1b[31m\x1b[1mproblem" in run("doctor", color=True).stdout
 
 
-async def test_the_next_key_is_examined_too(store: Store) -> None:
+async def test_the_next_key_is_examined_too(store: Upstream) -> None:
     """Before the old one is revoked, and with it the players' only way in."""
     variables = store.variables | {"OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY": SECOND_SELLER_KEY}
 
-    result = await run_beside("doctor", "--json", environ=variables)
+    result = await run_in_background("doctor", "--json", environ=variables)
 
     assert finding(result, "next seller key")["verdict"] == "ok"
     assert "leafo (user 29789)" in finding(result, "next seller key")["detail"]
 
 
-async def test_a_next_key_that_is_refused_is_a_problem(store: Store) -> None:
+async def test_a_next_key_that_is_refused_is_a_problem(store: Upstream) -> None:
     """The one in use may be as healthy as it likes."""
     variables = store.variables | {"OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY": "a-key-that-is-none"}
 
-    result = await run_beside("doctor", "--json", environ=variables)
+    result = await run_in_background("doctor", "--json", environ=variables)
 
     assert result.exit_code == Exit.NO
     assert (finding(result, "seller key")["verdict"], finding(result, "next seller key")["verdict"]) == (
@@ -294,7 +294,7 @@ async def test_a_next_key_that_is_refused_is_a_problem(store: Store) -> None:
     )
 
 
-async def test_what_is_configured_is_counted(store: Store, write_config: WriteConfig) -> None:
+async def test_what_is_configured_is_counted(store: Upstream, write_config: WriteConfig) -> None:
     """In words: one is no plural."""
     path = write_config("[games.x-moon]\nid = 3\n[games.sun-garden]\nid = 4\n" + caller_lines("lobby", "ogw_token"))
 

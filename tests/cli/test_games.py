@@ -11,11 +11,11 @@ from service.cli.exits import Exit
 from service.sandbox.seed import FOREIGN_SELLER_ID, SELLER_KEY
 from service.sandbox.world import Game
 from service.settings import load_settings
-from tests.cli.conftest import Store
-from tests.cli.terminals import run, run_beside
+from tests.cli.conftest import Upstream
+from tests.cli.terminals import run, run_in_background
 
 
-def add_game(store: Store, number: int, slug: str, title: str) -> None:
+def add_game(store: Upstream, number: int, slug: str, title: str) -> None:
     """Let the seller have one more game."""
     world = store.sandbox.world
     world.games[number] = Game(
@@ -63,7 +63,7 @@ def test_it_speaks_json() -> None:
 
 
 @pytest.mark.parametrize("dialect", ["current", "server-side"])
-async def test_it_asks_the_configured_store(store: Store, dialect: str) -> None:
+async def test_it_asks_the_configured_store(store: Upstream, dialect: str) -> None:
     """In either dialect."""
     base_url = store.base_url + ("/api/1" if dialect == "server-side" else "")
     variables = store.variables | {
@@ -71,27 +71,27 @@ async def test_it_asks_the_configured_store(store: Store, dialect: str) -> None:
         "OWNERSHIP_GATEWAY_ITCH__DIALECT": dialect,
     }
 
-    result = await run_beside("games", environ=variables)
+    result = await run_in_background("games", environ=variables)
 
     assert "x-moon" in result.stdout
 
 
-async def test_titles_cannot_act_on_the_terminal(store: Store) -> None:
+async def test_titles_cannot_act_on_the_terminal(store: Upstream) -> None:
     """A game's title is printed without control characters."""
     add_game(store, 6, "evil", "\x1b[2Jevil\n[games.worse]\nid = 7")
 
-    result = await run_beside("games", environ=store.variables, color=True)
+    result = await run_in_background("games", environ=store.variables, color=True)
 
     assert "\x1b" not in result.stdout
     assert "worse" not in tomllib.loads(toml_of(result.stdout))["games"]
 
 
-async def test_every_game_gets_a_usable_slug_of_its_own(store: Store) -> None:
+async def test_every_game_gets_a_usable_slug_of_its_own(store: Upstream) -> None:
     """Two accounts may call theirs the same, and a number is no slug."""
     add_game(store, 6, "x-moon", "X-Moon, again")
     add_game(store, 7, "2048", "2048")
 
-    result = await run_beside("games", environ=store.variables)
+    result = await run_in_background("games", environ=store.variables)
 
     assert tomllib.loads(toml_of(result.stdout))["games"] == {
         "game-3": {"id": 3},
@@ -101,39 +101,39 @@ async def test_every_game_gets_a_usable_slug_of_its_own(store: Store) -> None:
     }
 
 
-async def test_no_games_are_said_to_be_none(store: Store) -> None:
+async def test_no_games_are_said_to_be_none(store: Upstream) -> None:
     """A seller without games gets an explanation and no configuration to paste."""
     world = store.sandbox.world
     world.games = {game.id: game for game in world.games.values() if game.seller.id == FOREIGN_SELLER_ID}
 
-    result = await run_beside("games", environ=store.variables)
+    result = await run_in_background("games", environ=store.variables)
 
     assert (result.exit_code, result.stdout) == (Exit.OK, "")
     assert "sees no game" in result.stderr
 
 
-async def test_a_silent_store_is_no_answer(store: Store) -> None:
+async def test_a_silent_store_is_no_answer(store: Upstream) -> None:
     """An empty list would be a lie."""
     store.befall(status=503)
 
-    result = await run_beside("games", environ=store.variables)
+    result = await run_in_background("games", environ=store.variables)
 
     assert (result.exit_code, result.stdout) == (Exit.UNKNOWN, "")
     assert result.stderr.startswith("error: itch.io is throttling us")
 
 
-async def test_callers_and_a_public_address_do_not_matter(store: Store) -> None:
+async def test_callers_and_a_public_address_do_not_matter(store: Upstream) -> None:
     """This command does not listen."""
-    result = await run_beside("games", environ=store.variables | {"OWNERSHIP_GATEWAY_HOST": "0.0.0.0"})  # noqa: S104
+    result = await run_in_background("games", environ=store.variables | {"OWNERSHIP_GATEWAY_HOST": "0.0.0.0"})  # noqa: S104
 
     assert result.exit_code == Exit.OK
 
 
-async def test_the_key_is_not_printed(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_the_key_is_not_printed(store: Upstream, capfd: pytest.CaptureFixture[str]) -> None:
     """Not even at debug level."""
     variables = store.variables | {"OWNERSHIP_GATEWAY_LOG__LEVEL": "debug"}
 
-    result = await run_beside("games", environ=variables, real_streams=True)
+    result = await run_in_background("games", environ=variables, real_streams=True)
 
     logged = capfd.readouterr().err
     assert "credential_accepted" in logged

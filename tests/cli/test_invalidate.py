@@ -14,7 +14,7 @@ from service.http.connection import Request
 from service.http.protocol import Listener
 from service.http.reply import Reply
 from service.sandbox import seed
-from tests.cli.terminals import Terminal, run, run_beside
+from tests.cli.terminals import Terminal, run, run_in_background
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, caller_lines, opened, settings_from
 from tests.http.serving import Application, served
@@ -47,7 +47,7 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Asker]:
 async def invalidate(asker: Asker, *arguments: str, **how: Any) -> Result:
     """Run the command against this gateway."""
     url = str(asker.http.base_url)
-    return await run_beside("invalidate", "--game", "3", "--url", url, *arguments, **how)
+    return await run_in_background("invalidate", "--game", "3", "--url", url, *arguments, **how)
 
 
 def token_file(directory: Path, content: bytes) -> str:
@@ -155,7 +155,7 @@ async def test_a_gateway_that_does_not_answer_now(guarded: Asker, tmp_path: Path
 
 async def test_nobody_there() -> None:
     """It says where nobody was."""
-    result = await run_beside("invalidate", "--game", "3", "--all", "--url", "http://127.0.0.1:1")
+    result = await run_in_background("invalidate", "--game", "3", "--all", "--url", "http://127.0.0.1:1")
 
     assert result.exit_code == Exit.UNKNOWN
     assert "error: no answer at http://127.0.0.1:1 (ConnectError)" in result.stderr
@@ -166,7 +166,7 @@ async def test_somebody_else_there(answer: bytes) -> None:
     """What answers in another way is no gateway, and what it says is not repeated."""
     async with served(Elsewhere(answer)) as server:
         url = f"http://127.0.0.1:{server.port}"
-        result = await run_beside("invalidate", "--game", "3", "--all", "--url", url)
+        result = await run_in_background("invalidate", "--game", "3", "--all", "--url", url)
 
     assert result.exit_code == Exit.UNKNOWN
     assert (result.stdout, result.stderr) == ("", "error: what answers there is no gateway\n")
@@ -189,7 +189,7 @@ async def test_a_unix_socket(gateway: Asker, tmp_path: Path) -> None:
     path = tmp_path / "gateway.sock"
     loop = asyncio.get_running_loop()
     async with await loop.create_unix_server(gateway.gateway.http.protocol, path):
-        result = await run_beside("invalidate", "--game", "3", "--all", "--url", f"unix:{path}")
+        result = await run_in_background("invalidate", "--game", "3", "--all", "--url", f"unix:{path}")
         await gateway.gateway.http.stop(within_seconds=0)
 
     assert result.exit_code == Exit.OK

@@ -19,8 +19,8 @@ from service.cli import main
 from service.cli.exits import Exit
 from service.sandbox import seed
 from service.sandbox.store_endpoints import StoreEndpoint
-from tests.cli.conftest import Store, WriteConfig
-from tests.cli.terminals import COMMAND, Terminal, environment, run, run_beside
+from tests.cli.conftest import Upstream, WriteConfig
+from tests.cli.terminals import COMMAND, Terminal, environment, run, run_in_background
 from tests.gateways import until
 
 
@@ -122,11 +122,11 @@ def test_what_the_gateway_refuses_is_a_usage_error(result: Callable[[], Result],
     assert body_of(ended)["code"] == problem
 
 
-async def test_no_answer_is_neither_yes_nor_no(store: Store) -> None:
+async def test_no_answer_is_neither_yes_nor_no(store: Upstream) -> None:
     """A script must not keep a player out because itch.io is down."""
     store.befall(status=503)
 
-    result = await run_beside(
+    result = await run_in_background(
         "verify", "--game", "3", "--method", "user", "--user-id", str(seed.OWNER_ID), environ=store.variables
     )
 
@@ -135,11 +135,11 @@ async def test_no_answer_is_neither_yes_nor_no(store: Store) -> None:
     assert "doctor" in result.stderr
 
 
-async def test_the_seller_is_known_before_the_answer_is_no(store: Store) -> None:
+async def test_the_seller_is_known_before_the_answer_is_no(store: Upstream) -> None:
     """Also when that was learned while ownership was looked up."""
     store.befall(endpoint=StoreEndpoint.DOWNLOAD_KEYS, latency_ms=200)
 
-    result = await run_beside(
+    result = await run_in_background(
         "verify", "--game", "3", "--method", "user", "--user-id", str(seed.SELLER_ID), environ=store.variables
     )
 
@@ -271,7 +271,7 @@ def test_at_debug_level_it_logs_to_stderr(capfd: pytest.CaptureFixture[str]) -> 
     assert body_of(result)["allowed"] is True
 
 
-async def test_ctrl_c_is_quiet_while_the_store_is_asked(store: Store) -> None:
+async def test_ctrl_c_is_quiet_while_the_store_is_asked(store: Upstream) -> None:
     """No traceback, and not the exit code of an answer."""
     store.befall(latency_ms=60_000)
     process = await asyncio.create_subprocess_exec(

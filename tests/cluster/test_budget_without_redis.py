@@ -86,14 +86,14 @@ FAILURES: Final = pytest.mark.parametrize(
 
 
 @asynccontextmanager
-async def replicas(url: str, *, rate: float = 1 / 50, timeout: float = 0) -> AsyncIterator[ClusterBench]:
+async def replicas(url: str, *, rate: float = 1 / 50, longest_wait: float = 0) -> AsyncIterator[ClusterBench]:
     """Open three replicas with the gateway's own client and its time-outs."""
     async with AsyncExitStack() as stack:
         client = connect(RedisUrl(url))
         stack.push_async_callback(client.aclose)
         assert isinstance(client, Redis)
         operator = await stack.enter_async_context(Redis.from_url(url))
-        bench = ClusterBench(client, operator, rate=rate, burst=BURST, timeout=timeout, replicas=3)
+        bench = ClusterBench(client, operator, rate=rate, burst=BURST, timeout=longest_wait, replicas=3)
         stack.push_async_callback(bench.settle)
         yield bench
 
@@ -167,7 +167,7 @@ async def test_losing_redis_gives_no_second_burst(own_redis: RedisServer) -> Non
 
 async def test_losing_redis_sends_nothing_beside_the_turns_that_it_gave(own_redis: RedisServer) -> None:
     """The turns that Redis gave are still used: the next caller is sent after the last of them."""
-    async with replicas(own_redis.url, rate=3, timeout=100) as bench:
+    async with replicas(own_redis.url, rate=3, longest_wait=100) as bench:
         budget, clock = bench.budget, bench.clock
         for _ in range(BURST):
             await budget.acquire(FOREGROUND)
@@ -241,7 +241,7 @@ async def test_without_redis_admission_and_tokens_are_its_own(own_redis: RedisSe
 
 async def test_who_waits_for_a_turn_from_redis_gets_it_without_redis(own_redis: RedisServer) -> None:
     """A turn that Redis gave out is kept without it."""
-    async with replicas(own_redis.url, timeout=60) as bench:
+    async with replicas(own_redis.url, longest_wait=60) as bench:
         await bench.budget.acquire(FOREGROUND)
         await drain(bench.budgets[1], most=BURST - 1)
         waiting = asyncio.create_task(bench.budget.acquire(FOREGROUND))

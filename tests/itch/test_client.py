@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from service.itch.classification import Answer
-from service.itch.client import OpenedWhenAsked, store_client
+from service.itch.client import OpenedInBackground, store_client
 from service.secret import Secret, SellerKey
 from tests.gateways import until
 from tests.itch.raw_server import http_answer, raw_server
@@ -49,14 +49,14 @@ def shop() -> Shop:
     return Shop()
 
 
-async def ask(client: OpenedWhenAsked) -> Answer:
+async def ask(client: OpenedInBackground) -> Answer:
     """Ask it something."""
     return await client.get("/path", bearer=KEY, parameters={})
 
 
 async def test_opening_leaves_the_event_loop_turning(shop: Shop) -> None:
     """Importing takes as long as dozens of answers, so the client opens in a thread while the event loop runs on."""
-    client = OpenedWhenAsked(shop.open)
+    client = OpenedInBackground(shop.open)
 
     asking = asyncio.create_task(ask(client))
     await until(lambda: shop.doors)
@@ -68,7 +68,7 @@ async def test_opening_leaves_the_event_loop_turning(shop: Shop) -> None:
 
 async def test_it_is_opened_once_for_all_who_wait(shop: Shop) -> None:
     """A hundred requests that come before the client is open share one opening."""
-    client = OpenedWhenAsked(shop.open)
+    client = OpenedInBackground(shop.open)
 
     asking = [asyncio.create_task(ask(client)) for _ in range(100)]
     await until(lambda: shop.doors)
@@ -80,7 +80,7 @@ async def test_it_is_opened_once_for_all_who_wait(shop: Shop) -> None:
 
 async def test_who_gives_up_takes_it_from_nobody(shop: Shop) -> None:
     """Cancelling the request that started the opening does not cancel the others."""
-    client = OpenedWhenAsked(shop.open)
+    client = OpenedInBackground(shop.open)
     first, second = asyncio.create_task(ask(client)), asyncio.create_task(ask(client))
     await until(lambda: shop.doors)
 
@@ -96,7 +96,7 @@ async def test_what_could_not_be_opened_is_tried_again() -> None:
     """A machine without a thread to spare at one moment has one at another."""
     shop = Shop(failures=1)
     shop.may_open.set()
-    client = OpenedWhenAsked(shop.open)
+    client = OpenedInBackground(shop.open)
     with pytest.raises(RuntimeError):
         await ask(client)
 
@@ -105,14 +105,14 @@ async def test_what_could_not_be_opened_is_tried_again() -> None:
 
 async def test_what_was_never_asked_is_never_opened(shop: Shop) -> None:
     """A client that was never asked is not opened in order to be closed."""
-    await OpenedWhenAsked(shop.open).close()
+    await OpenedInBackground(shop.open).close()
 
     assert (shop.doors, shop.closed) == ([], 0)
 
 
 async def test_closing_waits_for_what_is_being_opened(shop: Shop) -> None:
     """A client that is still opening is closed once it is open, so that no connection stays open."""
-    client = OpenedWhenAsked(shop.open)
+    client = OpenedInBackground(shop.open)
     asking = asyncio.create_task(ask(client))
     await until(lambda: shop.doors)
 

@@ -215,11 +215,11 @@ _steps = st.lists(
 @settings(max_examples=200)
 @given(st.floats(0.5, 20), st.integers(1, 15), st.floats(0, 5), _steps)
 async def test_whatever_happens_the_budget_is_kept(
-    rate: float, burst: int, timeout: float, steps: list[tuple[str, float | None]]
+    rate: float, burst: int, longest_wait: float, steps: list[tuple[str, float | None]]
 ) -> None:
     """No window holds more requests than burst and rate allow, none is sent in a pause, the background never waits."""
     clock, told = FakeClock(), Told()
-    bucket = make(clock, told, rate=rate, burst=burst, timeout=timeout, jitter=0.5)
+    bucket = make(clock, told, rate=rate, burst=burst, timeout=longest_wait, jitter=0.5)
     sent: list[float] = []
     told_to_wait: list[timedelta | None] = []
     tasks: list[asyncio.Task[None]] = []

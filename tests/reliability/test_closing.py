@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from service.assembly.beside import run_beside
+from service.wiring.background import run_in_background
 
 TIMEOUT_SECONDS = 10.0
 
@@ -25,7 +25,7 @@ async def test_work_beside_that_loses_a_cancellation_is_cancelled_again() -> Non
         await asyncio.Event().wait()
 
     async with asyncio.timeout(TIMEOUT_SECONDS), AsyncExitStack() as stack:
-        await run_beside(stack, work(), crashed=crashed)
+        await run_in_background(stack, work(), crashed=crashed)
         await asyncio.sleep(0)
 
     assert lost == ["the first"]
@@ -34,6 +34,6 @@ async def test_work_beside_that_loses_a_cancellation_is_cancelled_again() -> Non
 async def test_work_beside_that_has_ended_is_not_waited_for() -> None:
     """Work that ended by itself needs no cancellation."""
     async with AsyncExitStack() as stack:
-        await run_beside(stack, asyncio.sleep(0), crashed=crashed)
+        await run_in_background(stack, asyncio.sleep(0), crashed=crashed)
         await asyncio.sleep(0)
         await asyncio.sleep(0)

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from service.app import open_gateway, open_store
+from service.app import open_gateway, open_upstream
 from service.errors import GatewayError, SettingsError
 from service.itch.transport import StoreClient
 from service.ownership import AppJwt, DownloadKey, GameId, ProofKind, Subject, VerifiedEmail
@@ -364,7 +364,7 @@ async def ask_store_directly(settings: Settings, seen: Evidence, jwt: str) -> No
     """Ask by every kind of credential, without a gateway in between."""
     subjects: list[Subject] = [DownloadKey(DOWNLOAD_KEY), VerifiedEmail(EMAIL)]
     with logging_into(seen.log, clock=FakeClock(), sandbox=False) as logs:
-        async with open_store(settings, log=logs) as store:
+        async with open_upstream(settings, log=logs) as store:
             for subject in subjects:
                 try:
                     await store.source.look_up(

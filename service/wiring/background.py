@@ -1,14 +1,14 @@
-"""Work that goes on beside the questions, until the gateway closes."""
+"""Work in the background, until the gateway closes."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Final
 
-_TELL_AGAIN_SECONDS: Final = 0.1
+_CANCEL_AGAIN_SECONDS: Final = 0.1
 
 
-async def run_beside(
+async def run_in_background(
     stack: AsyncExitStack, work: Coroutine[None, None, None], *, crashed: Callable[[BaseException], None]
 ) -> None:
     """Do the work until the gateway closes. `crashed` is called at once with what it should never raise."""
@@ -18,11 +18,11 @@ async def run_beside(
             crashed(error)
 
     async def stop() -> None:
-        # Until it has heard: before Python 3.12 `asyncio.wait_for` may lose a cancellation (python/cpython#86296), and
-        # redis-py sends every command through it. Work that goes on for ever would then keep the gateway from closing.
+        # Again until it ends: before Python 3.12 `asyncio.wait_for` may lose a cancellation (python/cpython#86296), and
+        # redis-py sends every command through it. Endless work would then keep the gateway from closing.
         while not task.done():
             task.cancel()
-            await asyncio.wait([task], timeout=_TELL_AGAIN_SECONDS)
+            await asyncio.wait([task], timeout=_CANCEL_AGAIN_SECONDS)
 
     task = asyncio.create_task(work)
     task.add_done_callback(ended)

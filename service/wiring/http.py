@@ -1,0 +1,82 @@
+"""The HTTP side: the framework's routes, the short way, and the server of all connections."""
+
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, ControllerRouterHandler
+
+from service.api.dispatch import Dispatcher
+from service.api.operations import Readiness, create_operations_router
+from service.api.problems import LARGEST_BODY
+from service.api.routes import create_crash_handler, create_verify_router, refuse_request
+from service.api.short_way import ShortWay
+from service.http.connection import Bounds
+from service.http.protocol import HttpServer
+from service.listening import connection_limit
+from service.redis.connect import RedisClient
+from service.sandbox.control import LARGEST_BODY as SANDBOX_LARGEST_BODY
+from service.sandbox.control_router import create_control_router
+from service.settings import Settings
+from service.wiring.basics import Basics
+from service.wiring.service import Services
+from service.wiring.upstream import Upstream
+from service.wiring.version import VERSION
+
+
+def build_readiness(basics: Basics, upstream: Upstream, redis: RedisClient | None) -> Readiness:
+    """Return the health of the gateway, which names its components."""
+    events = basics.events
+
+    def source() -> str:
+        return "paused" if upstream.budget.pause_left() else events.source_state
+
+    def credential() -> str:
+        return events.credential_state
+
+    def redis_state() -> str:
+        return "disabled" if redis is None else events.redis_state
+
+    return Readiness({"source": source, "credential": credential, "redis": redis_state})
+
+
+def framework(basics: Basics, upstream: Upstream, services: Services, readiness: Readiness) -> ASGIApp:
+    """Return the application for all requests but single questions."""
+    routers: list[ControllerRouterHandler] = [
+        create_verify_router(
+            service=services.verify,
+            batch=services.batch,
+            admin=services.admin,
+            callers=services.callers,
+            clock=basics.clock,
+        ),
+        create_operations_router(
+            readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=basics.settings.sandbox
+        ),
+    ]
+    if upstream.sandbox is not None:
+        routers.append(create_control_router(upstream.sandbox))
+    return Litestar(
+        route_handlers=routers,
+        exception_handlers={HTTPException: refuse_request, Exception: create_crash_handler(services.verify)},
+        request_max_body_size=LARGEST_BODY,
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+
+
+def build_http(basics: Basics, services: Services, application: ASGIApp, *, bounds: Bounds | None) -> HttpServer:
+    """Return the server of all connections; `bounds` replaces those from the settings."""
+    short_way = ShortWay(service=services.verify, callers=services.callers, clock=basics.clock)
+    return HttpServer(
+        Dispatcher(short_way=short_way, framework=application, service=services.verify, clock=basics.clock),
+        bounds=bounds or _bounds(basics.settings),
+        max_requests=basics.settings.max_requests,
+        max_connections=connection_limit(basics.settings),
+        now=basics.clock.now,
+    )
+
+
+def _bounds(settings: Settings) -> Bounds:
+    """Return the bounds of a connection. The sandbox takes whole worlds, which a question never needs."""
+    largest = SANDBOX_LARGEST_BODY if settings.sandbox else LARGEST_BODY
+    return Bounds(body_bytes=largest, idle_seconds=settings.keep_alive_seconds)

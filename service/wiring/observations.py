@@ -1,0 +1,90 @@
+"""The memory of replicas: both cache tiers, invalidations, leases, and the Redis client behind them."""
+
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+
+from service.cache.invalidations import SharedInvalidations
+from service.cache.keys import invalidations_key
+from service.cache.leases import ClusterLeases
+from service.cache.memory import MemoryTier
+from service.cache.redis_tier import RedisTier
+from service.cache.sealing import Sealer
+from service.cache.tiers import TieredCache
+from service.redis.connect import RedisClient, connect
+from service.verification.interfaces import LookUpLease, NoLease
+from service.wiring.background import run_in_background
+from service.wiring.basics import Basics
+
+_MEBIBYTE: Final = 1024 * 1024
+
+
+class Observations(Struct, frozen=True):
+    """The cache, what may no longer be used of it, and the leases that keep look-ups single in a cluster."""
+
+    cache: TieredCache
+    invalidations: SharedInvalidations
+    lease: LookUpLease
+
+
+def open_redis(basics: Basics) -> RedisClient | None:
+    """Return a client that connects when it is first used, or None if no Redis is configured."""
+    url = basics.settings.redis.url
+    if url is None:
+        return None
+    client = connect(url)
+    basics.stack.push_async_callback(client.aclose)
+    return client
+
+
+async def open_observations(basics: Basics, *, redis: RedisClient | None) -> Observations:
+    """Open the cache: one tier in memory, and Redis behind it where there is one."""
+    invalidations = await _open_invalidations(basics, redis)
+    cache = _open_cache(basics, redis, invalidations)
+    return Observations(cache=cache, invalidations=invalidations, lease=_open_leases(basics, redis, cache))
+
+
+async def _open_invalidations(basics: Basics, redis: RedisClient | None) -> SharedInvalidations:
+    invalidations = SharedInvalidations(
+        client=redis, key=invalidations_key(), invalidations_key=basics.keys.invalidations, clock=basics.clock
+    )
+    basics.stack.push_async_callback(invalidations.close)
+    if redis is not None:
+        crashed = partial(basics.events.crashed, where="invalidations")
+        await run_in_background(basics.stack, invalidations.run(), crashed=crashed)
+    return invalidations
+
+
+def _open_cache(basics: Basics, redis: RedisClient | None, invalidations: SharedInvalidations) -> TieredCache:
+    limits, on_operation = basics.settings.cache, basics.metrics.cache_operation
+    memory = MemoryTier(max_entries=limits.max_entries, max_bytes=limits.max_mebibytes * _MEBIBYTE, clock=basics.clock)
+    tier = None
+    if redis is not None:
+        tier = RedisTier(
+            client=redis,
+            sealer=Sealer(basics.keys.sealing),
+            clock=basics.clock,
+            on_operation=on_operation,
+            on_state=basics.events.redis,
+            on_overruled=invalidations.overruled,
+        )
+    cache = TieredCache(memory=memory, redis=tier, on_operation=on_operation, on_overruled=invalidations.overruled)
+    basics.stack.push_async_callback(cache.close)
+    return cache
+
+
+def _open_leases(basics: Basics, redis: RedisClient | None, cache: TieredCache) -> LookUpLease:
+    if redis is None:
+        return NoLease()
+    leases = ClusterLeases(
+        client=redis,
+        leases_key=basics.keys.leases,
+        store=cache,
+        clock=basics.clock,
+        timeout=timedelta(seconds=basics.settings.itch.timeout_seconds),
+        joined=basics.events.joined_replica,
+    )
+    basics.stack.push_async_callback(leases.close)
+    return leases

@@ -1,0 +1,64 @@
+"""The services behind the API: verification, and what counts, logs and answers around it."""
+
+import random
+from datetime import timedelta
+
+from msgspec import Struct
+
+from service.api.admin import AdminService
+from service.api.answers import AnswerWriter
+from service.api.batch import BatchService
+from service.api.callers import CallerDirectory
+from service.api.games import GameDirectory
+from service.api.verify_service import VerifyService
+from service.cache.keys import KeyedFingerprints
+from service.ownership import Observation
+from service.verification.lookup import LookUps
+from service.verification.singleflight import SingleFlight
+from service.verification.verify import Verification
+from service.wiring.basics import Basics
+from service.wiring.observations import Observations
+from service.wiring.rules import caller_directory, game_rules
+from service.wiring.upstream import Upstream
+
+
+class Services(Struct, frozen=True):
+    """One service for each kind of request, and the callers that may use them."""
+
+    verify: VerifyService
+    batch: BatchService
+    admin: AdminService
+    callers: CallerDirectory
+
+
+def build_services(
+    basics: Basics, upstream: Upstream, observations: Observations, flights: SingleFlight[Observation]
+) -> Services:
+    """Return the services; `flights` are the look-ups that equal questions share."""
+    settings, clock = basics.settings, basics.clock
+    fingerprints = KeyedFingerprints(basics.keys.naming, upstream.place.environment)
+    games = GameDirectory(game_rules(settings))
+    look_ups = LookUps(
+        source=upstream.source,
+        observations=observations.cache,
+        budget=upstream.budget,
+        fingerprints=fingerprints,
+        flights=flights,
+        clock=clock,
+        lease=observations.lease,
+        invalidations=observations.invalidations,
+    )
+    verification = Verification(look_ups=look_ups, source=upstream.source, clock=clock, sandbox=upstream.is_sandbox)
+    basics.stack.push_async_callback(verification.close)
+    verify = VerifyService(
+        verification=verification,
+        games=games,
+        fingerprints=fingerprints,
+        writer=AnswerWriter(jitter=random.random),
+        metrics=basics.metrics,
+        log=basics.log,
+        clock=clock,
+        default_deadline=timedelta(milliseconds=settings.deadline_ms),
+    )
+    admin = AdminService(verification=verification, games=games, fingerprints=fingerprints, log=basics.log)
+    return Services(verify=verify, batch=BatchService(verify), admin=admin, callers=caller_directory(settings, clock))
