@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from service.api.games import GameDirectory
+from service.api.game_directory import GameDirectory
 from service.api.questions import BodyReader, GameName, Presented
 from service.api.verify_service import Asking
 from service.credentials import read_download_key, read_email, read_user_id

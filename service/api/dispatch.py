@@ -15,7 +15,7 @@ from service.api.problems import common_headers, status_reply
 from service.api.short_way import ShortWay
 from service.api.verify_service import VerifyService
 from service.http.asgi import reply_of
-from service.http.connection import Refusal, Request
+from service.http.connection import HttpRefusal, Request
 from service.http.protocol import Answering, Listener
 from service.http.reply import Reply
 from service.observability.labels import RefusalCause
@@ -68,7 +68,7 @@ class Dispatcher:
         self._service.count_refused(RefusalCause.OVERLOADED)
         return shed_reply(request_id=self._request_id(request), retry_after_seconds=_SHED_RETRY_SECONDS)
 
-    def refuse(self, refusal: Refusal) -> Reply:
+    def refuse(self, refusal: HttpRefusal) -> Reply:
         """Answer bytes that are no request."""
         cause = RefusalCause.BODY_TOO_LARGE if refusal.status == 413 else RefusalCause.BAD_REQUEST  # noqa: PLR2004
         self._service.count_refused(cause)

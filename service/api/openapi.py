@@ -23,7 +23,7 @@ from service.api.questions import (
     ItemHead,
     JwtQuestion,
     Presented,
-    Question,
+    QuestionBody,
     UserQuestion,
 )
 from service.ownership import Method
@@ -31,7 +31,7 @@ from service.ownership import Method
 _JSON: Final = "application/json"
 _REF: Final = "#/components/schemas/{name}"
 
-_QUESTIONS: Final[Mapping[str, tuple[type[Question], str, str]]] = {
+_QUESTIONS: Final[Mapping[str, tuple[type[QuestionBody], str, str]]] = {
     PATHS[Method.DOWNLOAD_KEY]: (
         DownloadKeyQuestion,
         "Does whoever holds this download key own the game?",
@@ -120,7 +120,7 @@ def _schema_of_custom(kind: type[Any]) -> dict[str, object]:
     raise AssertionError(f"no schema for {kind.__name__}")
 
 
-def _question(path: str, kind: type[Question], summary: str, description: str) -> dict[str, object]:
+def _question(path: str, kind: type[QuestionBody], summary: str, description: str) -> dict[str, object]:
     return {
         "operationId": path.removeprefix("/").replace("/", "_").replace("-", "_"),
         "summary": summary,

@@ -28,7 +28,7 @@ GameName: TypeAlias = (
 )
 
 
-class Question(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class QuestionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all questions have in common."""
 
     game: GameName
@@ -39,7 +39,7 @@ class Question(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deadline_ms: Annotated[int, Meta(ge=50, le=10_000, description="How long the caller waits.")] | None = None
 
 
-class DownloadKeyQuestion(Question, frozen=True, kw_only=True):
+class DownloadKeyQuestion(QuestionBody, frozen=True, kw_only=True):
     """Does whoever holds this download key own the game?"""
 
     download_key: Annotated[Presented, Meta(description="The key, or the whole download URL that a player pasted.")]
@@ -49,7 +49,7 @@ class DownloadKeyQuestion(Question, frozen=True, kw_only=True):
         return read_download_key(self.download_key.reveal())
 
 
-class JwtQuestion(Question, frozen=True, kw_only=True):
+class JwtQuestion(QuestionBody, frozen=True, kw_only=True):
     """Does the player to whom the itch.io app gave this JWT own the game?"""
 
     jwt: Annotated[Presented, Meta(description="`ITCHIO_API_KEY`, as the itch.io app gave it to the game.")]
@@ -59,7 +59,7 @@ class JwtQuestion(Question, frozen=True, kw_only=True):
         return read_jwt(self.jwt.reveal())
 
 
-class EmailQuestion(Question, frozen=True, kw_only=True):
+class EmailQuestion(QuestionBody, frozen=True, kw_only=True):
     """Does the player who controls this address own the game?"""
 
     email: Annotated[
@@ -77,7 +77,7 @@ class EmailQuestion(Question, frozen=True, kw_only=True):
         return read_email(self.email.reveal(), pointer=f"{at}/email")
 
 
-class UserQuestion(Question, frozen=True, kw_only=True):
+class UserQuestion(QuestionBody, frozen=True, kw_only=True):
     """Does this itch.io user own the game?"""
 
     user_id: Annotated[int, Meta(ge=1, le=LARGEST_ID, description="A user whom the caller authenticated itself.")]
@@ -129,9 +129,9 @@ class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     items: Annotated[list[Raw], Meta(min_length=1, max_length=MOST_ITEMS)]
 
 
-AnyQuestion: TypeAlias = DownloadKeyQuestion | JwtQuestion | EmailQuestion | UserQuestion
+AnyQuestionBody: TypeAlias = DownloadKeyQuestion | JwtQuestion | EmailQuestion | UserQuestion
 
-QUESTIONS: Final[Mapping[Method, type[AnyQuestion]]] = {
+QUESTIONS: Final[Mapping[Method, type[AnyQuestionBody]]] = {
     Method.DOWNLOAD_KEY: DownloadKeyQuestion,
     Method.JWT: JwtQuestion,
     Method.EMAIL: EmailQuestion,
@@ -139,7 +139,7 @@ QUESTIONS: Final[Mapping[Method, type[AnyQuestion]]] = {
 }
 
 
-def method_of(question: AnyQuestion) -> Method:
+def method_of(question: AnyQuestionBody) -> Method:
     """Return by which method a question asks."""
     return next(method for method, kind in QUESTIONS.items() if isinstance(question, kind))
 

@@ -7,10 +7,10 @@ from msgspec import Struct
 
 from service.api.answers import AnswerWriter
 from service.api.callers import Caller
-from service.api.games import GameDirectory
+from service.api.game_directory import GameDirectory
 from service.api.identifiers import make_ulid
 from service.api.problems import cause_of, refusal_reply, status_reply
-from service.api.questions import AnyQuestion
+from service.api.questions import AnyQuestionBody
 from service.errors import QuestionRefused, TooManyQuestions
 from service.http.reply import Reply
 from service.limits.caller_limits import CallerLimits
@@ -57,7 +57,7 @@ class VerifyService:
         self._clock = clock
         self._default_deadline = default_deadline
 
-    async def answer(self, asked: AnyQuestion, asking: Asking, *, at: str = "") -> Reply:
+    async def answer(self, asked: AnyQuestionBody, asking: Asking, *, at: str = "") -> Reply:
         """Return the answer to a question whose caller has the right to ask it; `at` points to it in the body.
 
         Raises `QuestionRefused` when the caller is at fault.
@@ -93,7 +93,7 @@ class VerifyService:
         self._log.logger.error("bug", request_id=request_id, exc_info=bug)
         return status_reply(500, request_id=request_id)
 
-    def _question(self, asked: AnyQuestion, asking: Asking, at: str) -> Question:
+    def _question(self, asked: AnyQuestionBody, asking: Asking, at: str) -> Question:
         rules = self._games.find(asked.game)
         asking.caller.require_game(rules.game_id)
         return Question(
@@ -134,7 +134,14 @@ class VerifyService:
         return verdict
 
     def _record(
-        self, question: Question, asking: Asking, verdict: Verdict, *, seconds: float, now: datetime, decision_id: str
+        self,
+        question: Question,
+        asking: Asking,
+        verdict: Verdict,
+        *,
+        seconds: float,
+        now: datetime,
+        decision_id: str,
     ) -> None:
         decision, credential, label = verdict.decision, question.credential, question.rules.label
         self._metrics.decision(

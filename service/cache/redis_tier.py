@@ -15,7 +15,7 @@ from redis.exceptions import ReadOnlyError
 
 from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT, CacheEntry
 from service.cache.keys import redis_key
-from service.cache.operations import CacheOperation, CacheResult, OnOperation
+from service.cache.results import CacheOperation, CacheResult, OnOperation
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cache.sealing import Flaw, Sealer, Unsealable, stamp
 from service.ownership import CacheTier, Fingerprint

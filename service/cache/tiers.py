@@ -7,8 +7,8 @@ from typing import Final
 
 from service.cache.entry import CacheEntry, cache_entry, says_no
 from service.cache.memory import MemoryTier
-from service.cache.operations import CacheOperation, CacheResult, OnOperation
 from service.cache.redis_tier import RedisTier
+from service.cache.results import CacheOperation, CacheResult, OnOperation
 from service.ownership import CacheTier, Fingerprint, Observation
 from service.verification.interfaces import Remembered
 

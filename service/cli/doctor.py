@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from service.app import open_upstream
 from service.cli.configuration import config_option, load, sandbox_option
 from service.cli.exits import Exit, exit_codes
-from service.cli.findings import Finding, Verdict, lines, report
+from service.cli.findings import Finding, FindingLevel, lines, report
 from service.cli.redis_checks import examine_redis
 from service.cli.store_checks import examine_next_key, examine_store
 from service.cli.terminal import terminal_log
@@ -37,7 +37,7 @@ def doctor(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_
     try:
         settings = load(config, flags={"sandbox": sandbox})
     except SettingsError as error:
-        findings = [*_mistakes(error), Finding("everything else", Verdict.SKIPPED, "for want of a configuration")]
+        findings = [*_mistakes(error), Finding("everything else", FindingLevel.SKIPPED, "for want of a configuration")]
     else:
         findings = [_configuration(settings), *asyncio.run(_examine(settings))]
     result = report(findings)
@@ -47,15 +47,15 @@ def doctor(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_
 
 def _mistakes(error: SettingsError) -> Iterator[Finding]:
     for mistake in error.mistakes:
-        yield Finding("configuration", Verdict.PROBLEM, mistake)
+        yield Finding("configuration", FindingLevel.PROBLEM, mistake)
 
 
 def _configuration(settings: Settings) -> Finding:
     detail = f"{_count(len(settings.games), 'game')}, {_count(len(settings.callers), 'caller')}"
     if settings.sandbox:
         hint = "set OWNERSHIP_GATEWAY_ITCH__API_KEY and leave the sandbox out to ask itch.io"
-        return Finding("configuration", Verdict.WARNING, f"{detail}; the sandbox answers, nothing is real", hint)
-    return Finding("configuration", Verdict.OK, detail)
+        return Finding("configuration", FindingLevel.WARNING, f"{detail}; the sandbox answers, nothing is real", hint)
+    return Finding("configuration", FindingLevel.OK, detail)
 
 
 def _count(number: int, noun: str) -> str:
@@ -80,6 +80,6 @@ def _with_key(settings: Settings, key: SellerKey | None) -> Settings:
 
 async def _examine_redis(settings: Settings) -> list[Finding]:
     if settings.redis.url is None:
-        return [Finding("redis", Verdict.SKIPPED, "not configured; each process remembers for itself")]
-    secret = Finding("secret", Verdict.OK, "set; it must be the same on all replicas")
+        return [Finding("redis", FindingLevel.SKIPPED, "not configured; each process remembers for itself")]
+    secret = Finding("secret", FindingLevel.OK, "set; it must be the same on all replicas")
     return [secret, *await examine_redis(settings.redis.url, clock=SystemClock())]

@@ -10,7 +10,7 @@ from msgspec import Struct
 from service.cli.terminal import printable
 
 
-class Verdict(StrEnum):
+class FindingLevel(StrEnum):
     """The result of a check."""
 
     OK = "ok"
@@ -26,7 +26,7 @@ class Finding(Struct, frozen=True):
     """One check's verdict, the facts behind it, and the remedy. No secret is ever in it."""
 
     check: str
-    verdict: Verdict
+    verdict: FindingLevel
     detail: str
     hint: str | None = None
 
@@ -39,16 +39,16 @@ class Report(Struct, frozen=True):
 
 
 _COLORS: Final = {
-    Verdict.OK: "green",
-    Verdict.WARNING: "yellow",
-    Verdict.PROBLEM: "red",
-    Verdict.SKIPPED: "bright_black",
+    FindingLevel.OK: "green",
+    FindingLevel.WARNING: "yellow",
+    FindingLevel.PROBLEM: "red",
+    FindingLevel.SKIPPED: "bright_black",
 }
 
 
 def report(findings: Sequence[Finding]) -> Report:
     """Return the report: it is ok while nothing is a problem."""
-    return Report(all(finding.verdict is not Verdict.PROBLEM for finding in findings), findings)
+    return Report(all(finding.verdict is not FindingLevel.PROBLEM for finding in findings), findings)
 
 
 def lines(findings: Iterable[Finding]) -> Iterator[str]:

@@ -18,12 +18,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.cache.keys import redis_key
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
-from service.cli.findings import Finding, Verdict
+from service.cli.findings import Finding, FindingLevel
 from service.cli.redis_rights import SUFFICIENT, examine_rights, refused
 from service.ownership import Fingerprint
+from service.redis.acl import FOR_A_CLUSTER, as_rules
 from service.redis.connect import CONNECT_SECONDS, SOCKET_SECONDS, RedisClient, connect
 from service.redis.failures import REDIS_FAILURES
-from service.redis.rights import FOR_A_CLUSTER, as_rules
 from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import RedisUrl
 from service.verification.interfaces import Clock
@@ -53,11 +53,11 @@ async def _examine(client: RedisClient, clock: Clock) -> list[Finding]:
         milliseconds = [await _time(client, key, clock) for _ in range(_TRIES)]
     except REDIS_FAILURES as failure:
         why = "Redis did not answer"
-        skipped = [Finding(check, Verdict.SKIPPED, why) for check in ("redis rights", "redis writes")]
+        skipped = [Finding(check, FindingLevel.SKIPPED, why) for check in ("redis rights", "redis writes")]
         return [_failed("redis", failure), *skipped]
     latency, rights = _latency(statistics.median(milliseconds)), await examine_rights(client, _own_key())
-    if rights.verdict is Verdict.PROBLEM:
-        return [latency, rights, Finding("redis writes", Verdict.SKIPPED, "not without the rights")]
+    if rights.verdict is FindingLevel.PROBLEM:
+        return [latency, rights, Finding("redis writes", FindingLevel.SKIPPED, "not without the rights")]
     return [latency, rights, await _try_writing(client, key)]
 
 
@@ -75,9 +75,9 @@ async def _time(client: RedisClient, key: str, clock: Clock) -> float:
 def _latency(milliseconds: float) -> Finding:
     detail = f"answers in {milliseconds:.1f} ms"
     if milliseconds <= SLOW_MILLISECONDS:
-        return Finding("redis", Verdict.OK, detail)
+        return Finding("redis", FindingLevel.OK, detail)
     hint = f"every question that this process cannot answer waits that long; beyond {_TIMEOUT_MILLISECONDS} ms the"
-    return Finding("redis", Verdict.WARNING, detail, f"{hint} gateway goes on without it: put Redis nearer")
+    return Finding("redis", FindingLevel.WARNING, detail, f"{hint} gateway goes on without it: put Redis nearer")
 
 
 async def _try_writing(client: RedisClient, key: str) -> Finding:
@@ -90,8 +90,8 @@ async def _try_writing(client: RedisClient, key: str) -> Finding:
         return _failed("redis writes", failure)
     if kept != entry:
         hint = "is it a replica that lags, or does something evict keys at once?"
-        return Finding("redis writes", Verdict.PROBLEM, "an entry was gone as soon as it was written", hint)
-    return Finding("redis writes", Verdict.OK, "an entry could be written, read and deleted")
+        return Finding("redis writes", FindingLevel.PROBLEM, "an entry was gone as soon as it was written", hint)
+    return Finding("redis writes", FindingLevel.OK, "an entry could be written, read and deleted")
 
 
 def _failed(check: str, failure: Exception) -> Finding:
@@ -126,4 +126,4 @@ def _failed(check: str, failure: Exception) -> Finding:
         case _:
             detail = f"Redis answers with an error ({type(failure).__name__})"
             hint = "look at its own log; the gateway goes on without it"
-    return Finding(check, Verdict.PROBLEM, detail, hint)
+    return Finding(check, FindingLevel.PROBLEM, detail, hint)

@@ -6,10 +6,10 @@ from typing import Final
 
 from redis.exceptions import NoPermissionError
 
-from service.cli.findings import Finding, Verdict
+from service.cli.findings import Finding, FindingLevel
+from service.redis.acl import COMMANDS, FOR_A_CLUSTER, FOR_A_DATABASE, KEYS, as_rules
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES
-from service.redis.rights import COMMANDS, FOR_A_CLUSTER, FOR_A_DATABASE, KEYS, as_rules
 
 SUFFICIENT: Final = f"give its user {as_rules(*COMMANDS)} on ~{KEYS} (see the configuration reference)"
 """The remedy for any missing right: grant all of them, so that there is no next time."""
@@ -45,8 +45,8 @@ async def examine_rights(client: RedisClient, key: str) -> Finding:
         except REDIS_FAILURES:
             continue
     if lacking:
-        return Finding("redis rights", Verdict.PROBLEM, f"its user may not {' or '.join(lacking)}", SUFFICIENT)
-    return Finding("redis rights", Verdict.OK, "its user may do all that the gateway does")
+        return Finding("redis rights", FindingLevel.PROBLEM, f"its user may not {' or '.join(lacking)}", SUFFICIENT)
+    return Finding("redis rights", FindingLevel.OK, "its user may do all that the gateway does")
 
 
 def _unread(response: object, **_: object) -> object:

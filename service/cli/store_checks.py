@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final, TypeVar
 
-from service.cli.findings import Finding, Verdict
+from service.cli.findings import Finding, FindingLevel
 from service.errors import (
     GameNotAccessible,
     GatewayCredentialRefused,
@@ -40,7 +40,7 @@ async def examine_store(source: ItchSource, settings: Settings) -> list[Finding]
     seller = await _ask("seller key", settings, source.identify_seller)
     if isinstance(seller, Finding):
         why = "nothing can be asked with this key now"
-        skipped = [Finding(check, Verdict.SKIPPED, why) for check in ("scopes", "games", "questions")]
+        skipped = [Finding(check, FindingLevel.SKIPPED, why) for check in ("scopes", "games", "questions")]
         return [seller, *skipped, _clock(source)]
     scopes = await _ask("scopes", settings, source.scopes)
     games = await _ask("games", settings, source.games)
@@ -71,34 +71,34 @@ def _without_answer(check: str, settings: Settings, no_answer: NoAnswer) -> Find
     where = f"{settings.itch.effective_base_url} ({settings.itch.dialect.value})"
     match no_answer:
         case GatewayCredentialRefused():
-            return Finding(check, Verdict.PROBLEM, no_answer.detail, _NEW_KEY)
+            return Finding(check, FindingLevel.PROBLEM, no_answer.detail, _NEW_KEY)
         case GameNotAccessible():
             hint = "`ownership-gateway games` lists the games of this key; only their owner's key can ask about them"
-            return Finding(check, Verdict.PROBLEM, no_answer.detail, hint)
+            return Finding(check, FindingLevel.PROBLEM, no_answer.detail, hint)
         case SourceRateLimited():
-            return Finding(check, Verdict.PROBLEM, no_answer.detail, "run it again in a minute")
+            return Finding(check, FindingLevel.PROBLEM, no_answer.detail, "run it again in a minute")
         case SourceProtocolError():
             hint = f"what answers at {where} does not speak that dialect; check ITCH__BASE_URL and ITCH__DIALECT"
-            return Finding(check, Verdict.PROBLEM, no_answer.detail, hint)
+            return Finding(check, FindingLevel.PROBLEM, no_answer.detail, hint)
         case _:
             hint = f"check that this machine reaches {where} without a proxy: name resolution, firewall, certificates"
-            return Finding(check, Verdict.PROBLEM, no_answer.detail, hint)
+            return Finding(check, FindingLevel.PROBLEM, no_answer.detail, hint)
 
 
 def _seller(seller: Identity, *, check: str = "seller key") -> Finding:
     account = f"{seller.player.username or 'an account without a name'} (user {seller.player.id})"
-    return Finding(check, Verdict.OK, f"accepted; it belongs to {account}, who is always let in")
+    return Finding(check, FindingLevel.OK, f"accepted; it belongs to {account}, who is always let in")
 
 
 def _scopes(scopes: Sequence[str]) -> Finding:
     if not scopes:
-        return Finding("scopes", Verdict.OK, "none listed: the key may ask everything")
+        return Finding("scopes", FindingLevel.OK, "none listed: the key may ask everything")
     lacking = [needed for needed in NEEDED_SCOPES if not any(_covers(scope, needed) for scope in scopes)]
     listed = f"the key has {', '.join(scopes)}"
     if not lacking:
-        return Finding("scopes", Verdict.OK, listed)
+        return Finding("scopes", FindingLevel.OK, listed)
     hint = f"{_NEW_KEY}; keys from there have no such limits"
-    return Finding("scopes", Verdict.WARNING, f"{listed}; it seems to lack {', '.join(lacking)}", hint)
+    return Finding("scopes", FindingLevel.WARNING, f"{listed}; it seems to lack {', '.join(lacking)}", hint)
 
 
 def _covers(scope: str, needed: str) -> bool:
@@ -111,15 +111,17 @@ def _games(games: Sequence[WireGame], settings: Settings) -> Finding:
     missing = [f"games.{game.slug} (id {game.id})" for game in settings.games if game.id not in visible]
     if missing:
         hint = "`ownership-gateway games` lists the games of this key; only their owner's key can ask about them"
-        return Finding("games", Verdict.PROBLEM, f"not among the key's games: {', '.join(missing)}", hint)
+        return Finding("games", FindingLevel.PROBLEM, f"not among the key's games: {', '.join(missing)}", hint)
     if not games:
         return Finding(
-            "games", Verdict.PROBLEM, "the key sees no game", "use the key of the account that sells the game"
+            "games", FindingLevel.PROBLEM, "the key sees no game", "use the key of the account that sells the game"
         )
     if settings.games:
-        return Finding("games", Verdict.OK, "every configured game is among the key's")
+        return Finding("games", FindingLevel.OK, "every configured game is among the key's")
     named = [f"{game.slug} (id {game.id})" for game in games[:_LISTED]] + (["…"] if games[_LISTED:] else [])
-    return Finding("games", Verdict.OK, f"none configured, so the key's own can be asked about: {', '.join(named)}")
+    return Finding(
+        "games", FindingLevel.OK, f"none configured, so the key's own can be asked about: {', '.join(named)}"
+    )
 
 
 async def _questions(
@@ -129,7 +131,7 @@ async def _questions(
     visible = [] if isinstance(games, Finding) else [game.id for game in games]
     candidates: list[GameId] = [game.id for game in settings.games if game.id in visible] or visible
     if not candidates:
-        return Finding("questions", Verdict.SKIPPED, "there is no game to ask about")
+        return Finding("questions", FindingLevel.SKIPPED, "there is no game to ask about")
     subject = AssertedUser(seller.player.id)
     evidence = await _ask(
         "questions",
@@ -138,16 +140,16 @@ async def _questions(
     )
     if isinstance(evidence, Finding):
         return evidence
-    return Finding("questions", Verdict.OK, f"the store answers questions about game {candidates[0]}")
+    return Finding("questions", FindingLevel.OK, f"the store answers questions about game {candidates[0]}")
 
 
 def _clock(source: ItchSource) -> Finding:
     skew = source.clock_skew
     if skew is None:
-        return Finding("clock", Verdict.SKIPPED, "the store did not say what time it is")
+        return Finding("clock", FindingLevel.SKIPPED, "the store did not say what time it is")
     seconds = round(abs(skew.total_seconds()))
     if abs(skew) <= LARGEST_SKEW:
-        return Finding("clock", Verdict.OK, f"within {seconds} s of the store's")
+        return Finding("clock", FindingLevel.OK, f"within {seconds} s of the store's")
     direction = "behind" if skew > timedelta() else "ahead of"
     hint = "set up time synchronisation: JWTs are taken for expired too early, or used too long"
-    return Finding("clock", Verdict.WARNING, f"this machine is {seconds} s {direction} the store", hint)
+    return Finding("clock", FindingLevel.WARNING, f"this machine is {seconds} s {direction} the store", hint)

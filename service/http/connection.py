@@ -77,7 +77,7 @@ class Request(Struct, frozen=True, kw_only=True):
     expects_continue: bool = False
 
 
-class Refusal(Struct, frozen=True):
+class HttpRefusal(Struct, frozen=True):
     """The status to be answered to bytes that are no acceptable request; nothing behind them is read."""
 
     status: int
@@ -86,7 +86,7 @@ class Refusal(Struct, frozen=True):
     """Known if the head was whole: a refused HEAD is answered without a body."""
 
 
-Whole: TypeAlias = Request | Refusal
+Whole: TypeAlias = Request | HttpRefusal
 
 
 class Connection:
@@ -170,7 +170,7 @@ class Connection:
     def deadline_passed(self) -> Whole | None:
         """The state has lasted as long as it may."""
         if self.state is State.READING:
-            return self._answer(Refusal(408, method=b"" if self._head is None else self._head.method))
+            return self._answer(HttpRefusal(408, method=b"" if self._head is None else self._head.method))
         self._end(State.CLOSED)
         return None
 
@@ -213,7 +213,7 @@ class Connection:
                 self._begin_body(head)
             body = None if self._parser is not None else self._body(head)
         except Refused as refused:
-            return self._answer(Refusal(refused.status, method=b"" if head is None else head.method))
+            return self._answer(HttpRefusal(refused.status, method=b"" if head is None else head.method))
         if body is None:
             self.state = State.READING
             return None

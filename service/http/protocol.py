@@ -12,7 +12,7 @@ from enum import Enum
 from math import inf
 from typing import Final, Protocol, TypeAlias, cast
 
-from service.http.connection import Bounds, Connection, Refusal, Request, State, Whole
+from service.http.connection import Bounds, Connection, HttpRefusal, Request, State, Whole
 from service.http.reply import Reply, reply_bytes
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -46,7 +46,7 @@ class Application(Protocol):
     def shed(self, request: Request, listener: Listener, /) -> Answering:
         """Answer a request that comes on top of what can be taken on."""
 
-    def refuse(self, refusal: Refusal) -> Reply:
+    def refuse(self, refusal: HttpRefusal) -> Reply:
         """Answer bytes that are no request."""
 
     def crashed(self, bug: BaseException) -> Reply:
@@ -225,7 +225,7 @@ class HttpProtocol(asyncio.Protocol):
         while True:
             self._whole = whole
             try:
-                if isinstance(whole, Refusal):
+                if isinstance(whole, HttpRefusal):
                     answer: Answering = application.refuse(whole)
                 elif len(server.tasks) < server.max_requests:
                     answer = application.answer(whole, self._listener)

@@ -25,7 +25,7 @@ from service.itch.retry_after import read_http_date, read_retry_after
 JsonObject: TypeAlias = dict[str, object]
 
 
-class Answer(Struct, frozen=True):
+class StoreAnswer(Struct, frozen=True):
     """An HTTP answer as it came, its body read whole. `date` and `retry_after` are the headers' text."""
 
     status: int
@@ -72,7 +72,7 @@ _SCOPE_MISSING: Final = re.compile(r"api key does not permit `[a-z0-9:_-]+`", re
 """The one message with a variable part; the scope is spelt as in itch.io's documentation."""
 
 
-def classify(answer: Answer, *, bearer: Bearer, now: datetime) -> JsonObject | No:
+def classify(answer: StoreAnswer, *, bearer: Bearer, now: datetime) -> JsonObject | No:
     """Return the body of a normal answer, or the store's no. Raises `NoAnswer` for everything else.
 
     `bearer` is the owner of the credential that was sent: "invalid key" is an alarm about the seller's, and a plain
@@ -107,7 +107,7 @@ def _by_words(errors: object, bearer: Bearer) -> No | NoAnswer | None:
     return type(said)(said.detail) if isinstance(said, NoAnswer) else said
 
 
-def _by_status(answer: Answer, bearer: Bearer, now: datetime) -> NoAnswer | None:
+def _by_status(answer: StoreAnswer, bearer: Bearer, now: datetime) -> NoAnswer | None:
     status = answer.status
     if 300 <= status < 400:  # noqa: PLR2004
         return SourceProtocolError("the store answered with a redirect, which is never followed")
@@ -124,16 +124,16 @@ def _by_status(answer: Answer, bearer: Bearer, now: datetime) -> NoAnswer | None
     return None
 
 
-def _wait(answer: Answer, now: datetime) -> timedelta | None:
+def _wait(answer: StoreAnswer, now: datetime) -> timedelta | None:
     # A date is by the store's clock, so it counts from the store's own idea of now where that is known.
     return read_retry_after(answer.retry_after, now=read_http_date(answer.date) or now)
 
 
-def _is_html(answer: Answer) -> bool:
+def _is_html(answer: StoreAnswer) -> bool:
     return "html" in answer.content_type.lower() or answer.body.lstrip()[:1] == b"<"
 
 
-def _json_object(answer: Answer) -> JsonObject | None:
+def _json_object(answer: StoreAnswer) -> JsonObject | None:
     try:
         value = msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

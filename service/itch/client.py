@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from service.itch.classification import Answer
+from service.itch.classification import StoreAnswer
 from service.secret import Secret
 
 if TYPE_CHECKING:  # a name for the type checker alone: importing it is what is put off here
@@ -23,7 +23,7 @@ Network: TypeAlias = "httpx.AsyncBaseTransport | None"
 class Client(Protocol):
     """Asks the store over HTTP. It has no credential of its own: each request names the one it carries."""
 
-    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:
+    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> StoreAnswer:
         """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit."""
 
     async def close(self) -> None:
@@ -41,7 +41,7 @@ class OpenedInBackground:
         self._open_it = open_it
         self._opening: asyncio.Task[Client] | None = None
 
-    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:
+    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> StoreAnswer:
         """Ask the client, once it is open."""
         client = await asyncio.shield(self._begin())
         return await client.get(path, bearer=bearer, parameters=parameters)

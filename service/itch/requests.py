@@ -13,7 +13,7 @@ from service.errors import (
     SourceRateLimited,
     SourceUnavailable,
 )
-from service.itch.classification import Answer, JsonObject, No, classify
+from service.itch.classification import JsonObject, No, StoreAnswer, classify
 from service.itch.client import Client
 from service.itch.dialect import Bearer, Dialect, Endpoint
 from service.itch.retry_after import read_http_date
@@ -164,7 +164,7 @@ class StoreRequests:
         self._observer.requested(endpoint, result, self._clock.monotonic() - started)
         self._observer.reachable(answering=result not in (_UNAVAILABLE, _RATE_LIMITED))
 
-    def _compare_clocks(self, answer: Answer) -> None:
+    def _compare_clocks(self, answer: StoreAnswer) -> None:
         said = read_http_date(answer.date)
         if said is not None:
             self.clock_skew = said - self._clock.now()

@@ -14,7 +14,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from service.errors import SourceProtocolError, SourceUnavailable
-from service.itch.classification import Answer
+from service.itch.classification import StoreAnswer
 from service.secret import Secret
 
 _LARGEST_BODY: Final = 256 * 1024
@@ -43,7 +43,7 @@ class StoreClient:
             timeout=None,  # noqa: S113 - httpx bounds each read; the caller bounds the whole, see the source
         )
 
-    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:
+    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> StoreAnswer:
         """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit."""
         try:
             async with self._client.stream(
@@ -62,7 +62,7 @@ class StoreClient:
         await self._client.aclose()
 
 
-async def _read(response: httpx.Response) -> Answer:
+async def _read(response: httpx.Response) -> StoreAnswer:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise SourceProtocolError("the answer is compressed, which was not asked for")
     body = bytearray()
@@ -70,7 +70,7 @@ async def _read(response: httpx.Response) -> Answer:
         body += chunk
         if len(body) > _LARGEST_BODY:
             raise SourceProtocolError("the answer is larger than any that is expected")
-    return Answer(
+    return StoreAnswer(
         status=response.status_code,
         content_type=response.headers.get("content-type", ""),
         body=bytes(body),

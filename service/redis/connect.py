@@ -2,7 +2,7 @@
 
 redis-py's own defaults are made for batch jobs: a GET to a silent server took it 58.8 s (5 s a try, 10 retries).
 
-What its user must be permitted is in `service.redis.rights`.
+What its user must be permitted is in `service.redis.acl`.
 """
 
 from ssl import TLSVersion

@@ -5,8 +5,8 @@ from service.settings.load import load_settings
 from service.settings.model import (
     CacheSettings,
     CallerSettings,
-    Dialect,
     GameSettings,
+    ItchDialect,
     ItchSettings,
     LogFormat,
     LogLevel,
@@ -19,8 +19,8 @@ from service.settings.model import (
 __all__ = [
     "CacheSettings",
     "CallerSettings",
-    "Dialect",
     "GameSettings",
+    "ItchDialect",
     "ItchSettings",
     "LogFormat",
     "LogLevel",

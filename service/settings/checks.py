@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from service.secret import SellerKey
 from service.settings.conversion import RawValue, split_url
-from service.settings.model import DEFAULT_BASE_URLS, CallerSettings, Dialect, GameSettings, Settings
+from service.settings.model import DEFAULT_BASE_URLS, CallerSettings, GameSettings, ItchDialect, Settings
 from service.settings.sources import variable
 
 
@@ -41,8 +41,8 @@ class Names:
 # Contradictions between settings that exist once.
 
 _HOSTS_OF = {
-    Dialect.CURRENT: frozenset({"api.itch.io"}),
-    Dialect.SERVER_SIDE: frozenset({"itch.io", "www.itch.io"}),
+    ItchDialect.CURRENT: frozenset({"api.itch.io"}),
+    ItchDialect.SERVER_SIDE: frozenset({"itch.io", "www.itch.io"}),
 }
 
 

@@ -74,7 +74,7 @@ ContactUrl: TypeAlias = Annotated[
 ]
 
 
-class Dialect(StrEnum):
+class ItchDialect(StrEnum):
     """The two APIs of itch.io."""
 
     CURRENT = "current"
@@ -98,8 +98,8 @@ class LogFormat(StrEnum):
 
 
 DEFAULT_BASE_URLS: Final = {
-    Dialect.CURRENT: "https://api.itch.io",
-    Dialect.SERVER_SIDE: "https://itch.io/api/1",
+    ItchDialect.CURRENT: "https://api.itch.io",
+    ItchDialect.SERVER_SIDE: "https://itch.io/api/1",
 }
 
 
@@ -118,7 +118,7 @@ class ItchSettings(Struct, frozen=True, kw_only=True):
     base_url: BaseUrl | None = None
     """The address of the API, without user name, query and fragment; https, or http on loopback.
     Default: `https://api.itch.io`, with the `server-side` dialect `https://itch.io/api/1`."""
-    dialect: Dialect = Dialect.CURRENT
+    dialect: ItchDialect = ItchDialect.CURRENT
     """The API that is spoken: `current` (api.itch.io) or `server-side` (itch.io/api/1). Default: `current`."""
     rate: Annotated[float, Meta(gt=0, le=8)] = 6.0
     """Requests a second to itch.io, of all replicas together. Default: 6; itch.io's own client stops at 8."""

@@ -88,7 +88,7 @@ class LookUp(Struct, frozen=True):
         return policy.lifetime_of(observation, self.rules, jitter=policy.jitter_of(self.name))
 
 
-class Result(Struct, frozen=True):
+class LookUpResult(Struct, frozen=True):
     """The observation that a look-up came to, the tier it came from, and how fresh it is now."""
 
     observation: Observation
@@ -102,10 +102,10 @@ class Result(Struct, frozen=True):
             raise AssertionError("a question about ownership was answered with an identity")
         return self.observation
 
-    def bounded_by(self, other: "Result") -> "Result":
+    def bounded_by(self, other: "LookUpResult") -> "LookUpResult":
         """Return this result as far as it can be trusted if it rests on another one too: as old, and from as far."""
         tier = max(self.tier, other.tier, key=_NEAREST_FIRST.index)
-        return Result(self.observation, tier, self.freshness.bounded_by(other.freshness))
+        return LookUpResult(self.observation, tier, self.freshness.bounded_by(other.freshness))
 
 
 class _GaveWay(Overloaded):
@@ -140,11 +140,11 @@ class LookUps:
 
     # Things to know. Each raises `NoAnswer` if it is not known and the store gives no usable answer.
 
-    async def ownership(self, rules: GameRules, subject: Subject, limits: Limits) -> Result:
+    async def ownership(self, rules: GameRules, subject: Subject, limits: Limits) -> LookUpResult:
         """Return evidence of ownership."""
         return await self._find(self._about_ownership(rules, subject), limits)
 
-    async def identity(self, rules: GameRules, jwt: AppJwt, limits: Limits) -> Result:
+    async def identity(self, rules: GameRules, jwt: AppJwt, limits: Limits) -> LookUpResult:
         """Return whose a JWT is, or that the store refuses it."""
         return await self._find(self._about_identity(rules, jwt), limits)
 
@@ -196,7 +196,7 @@ class LookUps:
 
     # Recalled, or asked
 
-    async def _find(self, look_up: LookUp, limits: Limits) -> Result:
+    async def _find(self, look_up: LookUp, limits: Limits) -> LookUpResult:
         known = None if look_up.about is None else await self._observations.get(look_up.name)
         if known is not None and (result := self._use(look_up, known, limits)) is not None:  # step 1
             return result
@@ -214,12 +214,12 @@ class LookUps:
                 raise
             return result
         freshness = policy.freshness_of(observation, look_up.lifetime(observation), stale=False)
-        return Result(observation, CacheTier.NONE, freshness)
+        return LookUpResult(observation, CacheTier.NONE, freshness)
 
     def _peek(self, look_up: LookUp) -> Remembered | None:
         return None if look_up.about is None else self._observations.peek(look_up.name)
 
-    def _use(self, look_up: LookUp, known: Remembered, limits: Limits) -> Result | None:
+    def _use(self, look_up: LookUp, known: Remembered, limits: Limits) -> LookUpResult | None:
         """Return what is remembered if it is fresh enough for this caller; refresh it in the background when due."""
         observation, now = known.observation, self._clock.now()
         not_before = self._not_before(look_up, limits)
@@ -230,9 +230,11 @@ class LookUps:
             return None
         if lifetime.refresh_from is not None and age >= lifetime.refresh_from and not limits.only_if_cached:
             self._refresh(look_up, now)
-        return Result(observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh))
+        return LookUpResult(
+            observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh)
+        )
 
-    def _use_in_grace(self, look_up: LookUp, known: Remembered | None, limits: Limits) -> Result | None:
+    def _use_in_grace(self, look_up: LookUp, known: Remembered | None, limits: Limits) -> LookUpResult | None:
         """Return older proof, while the store gives no usable answer; a no is never repeated past its short life."""
         if known is None:
             return None
@@ -243,7 +245,9 @@ class LookUps:
         age, lifetime = now - observation.observed_at, look_up.lifetime(observation)
         if age >= lifetime.usable:
             return None
-        return Result(observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh))
+        return LookUpResult(
+            observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh)
+        )
 
     async def _ask(self, look_up: LookUp, limits: Limits) -> Observation:
         """Return the store's answer, asked for once for all callers. Raises `NoAnswer` if there is no usable one."""

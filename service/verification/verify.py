@@ -30,7 +30,7 @@ from service.ownership import (
 )
 from service.verification import policy
 from service.verification.interfaces import Clock, OwnershipSource
-from service.verification.lookup import Limits, LookUps, Permit, Result
+from service.verification.lookup import Limits, LookUpResult, LookUps, Permit
 from service.verification.policy import GameRules
 from service.verification.question import Question, Verdict
 
@@ -44,7 +44,7 @@ class _Claimant(Struct, frozen=True):
     subject: Subject
     player: Player | None = None
     identity: Identity | None = None
-    identified: Result | None = None
+    identified: LookUpResult | None = None
 
 
 class Verification:
@@ -161,7 +161,7 @@ class Verification:
         reason: Reason,
         *,
         player: Player | None = None,
-        result: Result | None = None,
+        result: LookUpResult | None = None,
         sandbox: bool = False,
         retry_after: timedelta | None = None,
     ) -> Verdict:

@@ -9,7 +9,7 @@ from service.api.admin import AdminService
 from service.api.answers import AnswerWriter
 from service.api.batch import BatchService
 from service.api.callers import CallerDirectory
-from service.api.games import GameDirectory
+from service.api.game_directory import GameDirectory
 from service.api.verify_service import VerifyService
 from service.cache.keys import KeyedFingerprints
 from service.ownership import Observation

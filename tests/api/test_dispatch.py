@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from service.http.connection import Refusal, Request
+from service.http.connection import HttpRefusal, Request
 from service.http.protocol import Application, Listener
 from service.http.reply import Reply
 from tests.api.conftest import Open
@@ -207,7 +207,7 @@ async def test_question_on_the_listener_for_operations_is_misplaced_however_busy
 )
 async def test_bytes_that_are_no_request_get_a_problem(gateway: Asker, status: int, code: str, cause: str) -> None:
     """With an id to talk about, and counted by kind."""
-    reply = gateway.gateway.http.application.refuse(Refusal(status))
+    reply = gateway.gateway.http.application.refuse(HttpRefusal(status))
 
     assert (reply.status, reply.media_type, f'"code":"{code}"' in reply.body.decode()) == (
         status,

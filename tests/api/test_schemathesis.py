@@ -11,7 +11,7 @@ import schemathesis
 from hypothesis import settings
 from schemathesis.python.asgi import shutdown_lifespans
 
-from service.http.connection import Bounds, Refusal, Request
+from service.http.connection import Bounds, HttpRefusal, Request
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, LogLines, caller_lines, opened, settings_from
 from tests.reliability.wrapping import reply_of
@@ -47,7 +47,7 @@ class OpenedByLifespan:
         target = scope.get("raw_path", scope["path"].encode()) + b"?" + scope["query_string"]
         request = Request(method=scope["method"].encode(), target=target, headers=dict(scope["headers"]), body=body)
         if len(body) > Bounds().body_bytes:
-            reply = self._application.refuse(Refusal(413))
+            reply = self._application.refuse(HttpRefusal(413))
         else:
             reply = await reply_of(self._application, request)
         headers = {**reply.headers, "content-type": reply.media_type}

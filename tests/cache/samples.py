@@ -5,7 +5,7 @@ from typing import Final
 
 from service.cache.entry import CacheEntry
 from service.cache.keys import KeyedFingerprints, derive_keys
-from service.cache.operations import CacheOperation, CacheResult
+from service.cache.results import CacheOperation, CacheResult
 from service.cache.sealing import Sealer
 from service.ownership import (
     CacheTier,

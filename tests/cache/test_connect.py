@@ -10,7 +10,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from service.cache.operations import CacheOperation, CacheResult
+from service.cache.results import CacheOperation, CacheResult
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
 from tests.cache.conftest import MakeTier

@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from service.cache.memory import MemoryTier
-from service.cache.operations import CacheOperation, CacheResult
 from service.cache.redis_tier import RedisTier
+from service.cache.results import CacheOperation, CacheResult
 from service.cache.tiers import TieredCache
 from service.ownership import Evidence, Fingerprint, Identity, Refusal
 from tests.cache.samples import DAY, NAME, SECOND, Recorder, entry, identity, no, refusal, sealer, yes

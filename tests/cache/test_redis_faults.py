@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from service.cache.entry import CacheEntry
 from service.cache.keys import redis_key
-from service.cache.operations import CacheOperation, CacheResult
 from service.cache.redis_tier import RedisTier
+from service.cache.results import CacheOperation, CacheResult
 from service.redis.connect import connect
 from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import RedisUrl

@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from service.cache.keys import derive_keys, redis_key
-from service.cache.operations import CacheOperation, CacheResult
 from service.cache.redis_tier import RedisTier
+from service.cache.results import CacheOperation, CacheResult
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cache.sealing import HEADER, Sealer, stamp
 from service.ownership import AppJwt, DownloadKey, Evidence, GameId, ProofKind, VerifiedEmail

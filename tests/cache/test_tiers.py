@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.cache.memory import MemoryTier
-from service.cache.operations import CacheOperation, CacheResult
+from service.cache.results import CacheOperation, CacheResult
 from service.cache.tiers import MOST_WRITES_WAITING, TieredCache
 from service.ownership import CacheTier
 from tests.cache.conftest import MakeTier

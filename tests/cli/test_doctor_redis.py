@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from service.cli.exits import Exit
 from service.cli.redis_checks import examine_redis
-from service.redis.rights import COMMANDS, FOR_A_CLUSTER, as_rules
+from service.redis.acl import COMMANDS, FOR_A_CLUSTER, as_rules
 from service.secret import RedisUrl
 from tests.cache.wire import server_that_says
 from tests.cli.terminals import run, run_in_background

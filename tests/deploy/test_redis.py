@@ -18,10 +18,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, ResponseError
 
-from service.cli.findings import Finding, Verdict
+from service.cli.findings import Finding, FindingLevel
 from service.cli.redis_checks import examine_redis
 from service.clock import SystemClock
-from service.redis.rights import COMMANDS
+from service.redis.acl import COMMANDS
 from service.sandbox import seed
 from service.secret import RedisUrl
 from tests.cache.certificates import write_certificate
@@ -97,7 +97,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
     server.stop()
 
 
-def _verdicts(findings: list[Finding]) -> dict[str, Verdict]:
+def _verdicts(findings: list[Finding]) -> dict[str, FindingLevel]:
     return {finding.check: finding.verdict for finding in findings}
 
 
@@ -109,7 +109,11 @@ async def test_grants_all_that_the_gateway_needs(shipped: Shipped) -> None:
     """The gateway's own client writes, reads and deletes an entry."""
     findings = await examine_redis(RedisUrl(shipped.url), clock=SystemClock())
 
-    assert _verdicts(findings) == {"redis": Verdict.OK, "redis rights": Verdict.OK, "redis writes": Verdict.OK}
+    assert _verdicts(findings) == {
+        "redis": FindingLevel.OK,
+        "redis rights": FindingLevel.OK,
+        "redis writes": FindingLevel.OK,
+    }
 
 
 @pytest.mark.parametrize("command", sorted(_IN_SCRIPTS))
@@ -341,11 +345,15 @@ async def test_encrypts(by_tls: str, tmp_path: Path) -> None:
 
     findings = await examine_redis(RedisUrl(url), clock=SystemClock())
 
-    assert _verdicts(findings) == {"redis": Verdict.OK, "redis rights": Verdict.OK, "redis writes": Verdict.OK}
+    assert _verdicts(findings) == {
+        "redis": FindingLevel.OK,
+        "redis rights": FindingLevel.OK,
+        "redis writes": FindingLevel.OK,
+    }
 
 
 async def test_answers_only_encrypted(by_tls: str) -> None:
     """With the TLS configuration Redis refuses plain connections."""
     findings = await examine_redis(RedisUrl(by_tls), clock=SystemClock())
 
-    assert _verdicts(findings)["redis"] == Verdict.PROBLEM
+    assert _verdicts(findings)["redis"] == FindingLevel.PROBLEM

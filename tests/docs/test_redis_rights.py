@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from service.cache.keys import SCHEMA_VERSION
-from service.redis.rights import COMMANDS, FOR_A_CLUSTER, FOR_A_DATABASE, KEYS, as_rules
+from service.redis.acl import COMMANDS, FOR_A_CLUSTER, FOR_A_DATABASE, KEYS, as_rules
 from tests.docs.pages import ROOT, section, text_of
 
 _BESIDE_SCRIPTS: Final = {"get", "eval", "evalsha", "client|setname"}

@@ -15,7 +15,7 @@ from service.api.openapi import describe_api
 from service.api.paths import BATCH_PATH, OPERATIONS, PATHS
 from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_reply
 from service.api.questions import QUESTIONS
-from service.cache.operations import CacheOperation, CacheResult
+from service.cache.results import CacheOperation, CacheResult
 from service.cli import main
 from service.cli.exits import Exit
 from service.observability.labels import JoinScope, RefusalCause, SourceEndpoint, SourceResult

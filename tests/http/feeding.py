@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from service.http.connection import Bounds, Connection, Refusal, Request, State, Whole
+from service.http.connection import Bounds, Connection, HttpRefusal, Request, State, Whole
 
 
 class Got(Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ def _without(got: Got | int, with_headers: bool) -> Got | int:  # noqa: FBT001 -
 
 def got(whole: Whole) -> Got | int:
     """Return the part of it that is compared."""
-    if isinstance(whole, Refusal):
+    if isinstance(whole, HttpRefusal):
         return whole.status
     return Got(
         method=whole.method.decode("ascii"),

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from service.api.problems import status_reply
 from service.clock import SystemClock
-from service.http.connection import Bounds, Refusal, Request
+from service.http.connection import Bounds, HttpRefusal, Request
 from service.http.protocol import HttpServer, Listener
 from service.http.reply import Reply
 
@@ -65,7 +65,7 @@ class Application:
         """Shed as the gateway does."""
         return Reply(503, b"too much", "text/plain")
 
-    def refuse(self, refusal: Refusal) -> Reply:
+    def refuse(self, refusal: HttpRefusal) -> Reply:
         """Refuse as the gateway does."""
         return status_reply(refusal.status, request_id="1")
 

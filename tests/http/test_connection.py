@@ -6,7 +6,7 @@ import weakref
 import httptools
 import pytest
 
-from service.http.connection import Bounds, Connection, Refusal, Request, State
+from service.http.connection import Bounds, Connection, HttpRefusal, Request, State
 from service.http.head import Head
 from tests.http.corpus import head, post, streamed
 from tests.http.feeding import request_of, state_of
@@ -93,13 +93,13 @@ def test_nothing_is_read_behind_a_last_answer(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("sent", "refusal"),
     [
-        (b"G", Refusal(408)),
-        (head("HEAD / HTTP/1.1")[:-1], Refusal(408)),
-        (post(body=b"ab")[:-1], Refusal(408, method=b"POST")),
-        (streamed(chunks=b"1\r\na"), Refusal(408, method=b"POST")),
+        (b"G", HttpRefusal(408)),
+        (head("HEAD / HTTP/1.1")[:-1], HttpRefusal(408)),
+        (post(body=b"ab")[:-1], HttpRefusal(408, method=b"POST")),
+        (streamed(chunks=b"1\r\na"), HttpRefusal(408, method=b"POST")),
     ],
 )
-def test_half_a_request_is_answered_408_and_ends(connection: Connection, sent: bytes, refusal: Refusal) -> None:
+def test_half_a_request_is_answered_408_and_ends(connection: Connection, sent: bytes, refusal: HttpRefusal) -> None:
     connection.received(sent)
 
     assert connection.deadline_passed() == refusal
@@ -188,16 +188,16 @@ def test_continue_is_not_due_any_more_once_the_body_begins(connection: Connectio
 @pytest.mark.parametrize(
     ("sent", "refusal"),
     [
-        (head("HEAD / HTTP/1.1", host=None), Refusal(400, method=b"HEAD")),
-        (head("HEAD / HTTP/2.0"), Refusal(505, method=b"HEAD")),
-        (head("CONNECT a:1 HTTP/1.1"), Refusal(405, method=b"CONNECT")),
-        (head("POST / HTTP/1.1", "Content-Length: 20000"), Refusal(413, method=b"POST")),
-        (streamed(chunks=b"x\r\n"), Refusal(400, method=b"POST")),
-        (b"\0", Refusal(400)),
+        (head("HEAD / HTTP/1.1", host=None), HttpRefusal(400, method=b"HEAD")),
+        (head("HEAD / HTTP/2.0"), HttpRefusal(505, method=b"HEAD")),
+        (head("CONNECT a:1 HTTP/1.1"), HttpRefusal(405, method=b"CONNECT")),
+        (head("POST / HTTP/1.1", "Content-Length: 20000"), HttpRefusal(413, method=b"POST")),
+        (streamed(chunks=b"x\r\n"), HttpRefusal(400, method=b"POST")),
+        (b"\0", HttpRefusal(400)),
     ],
 )
 def test_a_refusal_is_last_and_knows_the_method_of_a_whole_head(
-    connection: Connection, sent: bytes, refusal: Refusal
+    connection: Connection, sent: bytes, refusal: HttpRefusal
 ) -> None:
     assert connection.received(sent) == refusal
     assert refusal.last

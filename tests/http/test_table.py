@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from service.http import connection as module
-from service.http.connection import Bounds, Connection, Refusal, State, Whole
+from service.http.connection import Bounds, Connection, HttpRefusal, State, Whole
 
 WHOLE: Final = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 HALF: Final = WHOLE[:-2]
@@ -111,7 +111,7 @@ def test_each_deadline_has_its_own_time() -> None:
 
 
 def test_half_a_request_that_is_late_is_answered_408() -> None:
-    assert in_state(State.READING).deadline_passed() == Refusal(408)
+    assert in_state(State.READING).deadline_passed() == HttpRefusal(408)
 
 
 def test_held_bytes_are_read_after_the_answer() -> None:

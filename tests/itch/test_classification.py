@@ -17,7 +17,7 @@ from service.errors import (
     SourceRateLimited,
     SourceUnavailable,
 )
-from service.itch.classification import Answer, JsonObject, No, UnknownWordsError, classify
+from service.itch.classification import JsonObject, No, StoreAnswer, UnknownWordsError, classify
 from service.itch.dialect import Bearer
 from tests.clock import START
 
@@ -81,17 +81,17 @@ NEAR_MISSES: Final[tuple[object, ...]] = (
 )
 
 
-def answered(content: object, status: int = 200, **more: Any) -> Answer:
+def answered(content: object, status: int = 200, **more: Any) -> StoreAnswer:
     """Return an answer with this JSON."""
-    return Answer(status, "application/json", msgspec.json.encode(content), **more)
+    return StoreAnswer(status, "application/json", msgspec.json.encode(content), **more)
 
 
-def page(status: int, body: bytes = b"<!DOCTYPE html><title>Just a moment...</title>", **more: Any) -> Answer:
+def page(status: int, body: bytes = b"<!DOCTYPE html><title>Just a moment...</title>", **more: Any) -> StoreAnswer:
     """Return a web page."""
-    return Answer(status, "text/html; charset=utf-8", body, **more)
+    return StoreAnswer(status, "text/html; charset=utf-8", body, **more)
 
 
-def outcome(answer: Answer, bearer: Bearer) -> JsonObject | No | type[NoAnswer]:
+def outcome(answer: StoreAnswer, bearer: Bearer) -> JsonObject | No | type[NoAnswer]:
     """Return the body, the refusal, or the type of the exception."""
     try:
         return classify(answer, bearer=bearer, now=START)
@@ -203,7 +203,7 @@ def test_a_web_page_means_that_the_store_is_unavailable(status: int, bearer: Bea
 
 def test_a_web_page_is_known_by_its_first_character_too() -> None:
     """A body that begins like HTML is a web page, even if its content type is JSON."""
-    answer = Answer(403, "application/json", b"\r\n <html><body>no</body></html>")
+    answer = StoreAnswer(403, "application/json", b"\r\n <html><body>no</body></html>")
 
     assert outcome(answer, Bearer.SELLER) is SourceUnavailable
 
@@ -215,7 +215,7 @@ def test_both_statuses_of_throttling_are_throttling(body: bytes, status: int, be
     """Also when what throttles, in front of the API, shows a web page."""
     content_type = "text/html" if body.startswith(b"<") else "application/json"
 
-    assert outcome(Answer(status, content_type, body), bearer) is SourceRateLimited
+    assert outcome(StoreAnswer(status, content_type, body), bearer) is SourceRateLimited
 
 
 @pytest.mark.parametrize(
@@ -243,14 +243,14 @@ def test_throttling_says_when_to_come_back(
 @pytest.mark.parametrize("body", [b"", b"{}", b"oops", b'{"errors":["x"]}'])
 def test_a_broken_store_is_unavailable(status: int, body: bytes) -> None:
     """Every other 5xx means that the store is unavailable."""
-    assert outcome(Answer(status, "application/json", body), Bearer.SELLER) is SourceUnavailable
+    assert outcome(StoreAnswer(status, "application/json", body), Bearer.SELLER) is SourceUnavailable
 
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"errors":["who are you"]}'])
 def test_an_unexplained_refusal_is_about_our_key(status: int, body: bytes) -> None:
     """A 401 or 403 without a known string costs no player anything, and makes an operator look at the key."""
-    assert outcome(Answer(status, "application/json", body), Bearer.SELLER) is GatewayCredentialRefused
+    assert outcome(StoreAnswer(status, "application/json", body), Bearer.SELLER) is GatewayCredentialRefused
 
 
 @pytest.mark.parametrize(
@@ -281,12 +281,12 @@ def test_an_unexplained_refusal_is_about_our_key(status: int, body: bytes) -> No
 @pytest.mark.parametrize("bearer", Bearer)
 def test_what_is_no_json_object_is_a_protocol_error(body: bytes, bearer: Bearer) -> None:
     """Cut off, of another encoding, not quite JSON, or nested without end."""
-    assert outcome(Answer(200, "application/json", body), bearer) is SourceProtocolError
+    assert outcome(StoreAnswer(200, "application/json", body), bearer) is SourceProtocolError
 
 
 def test_of_two_equal_names_the_last_one_counts() -> None:
     """One parser reads each answer, so that no two can disagree about it."""
-    answer = Answer(200, "application/json", b'{"errors":["invalid key"],"errors":["invalid download key"]}')
+    answer = StoreAnswer(200, "application/json", b'{"errors":["invalid key"],"errors":["invalid download key"]}')
 
     assert outcome(answer, Bearer.SELLER) is No.NO_SUCH_KEY
 
@@ -317,9 +317,11 @@ _content_type = st.sampled_from(["", "application/json", "text/html", "text/plai
 _header = st.none() | st.text(max_size=30) | st.integers().map(str)
 
 
-@given(st.builds(Answer, _status, _content_type, st.binary(max_size=200), _header, _header), st.sampled_from(Bearer))
-@example(Answer(200, "", b"[" * 200_000), Bearer.SELLER)
-def test_any_bytes_are_classified(answer: Answer, bearer: Bearer) -> None:
+@given(
+    st.builds(StoreAnswer, _status, _content_type, st.binary(max_size=200), _header, _header), st.sampled_from(Bearer)
+)
+@example(StoreAnswer(200, "", b"[" * 200_000), Bearer.SELLER)
+def test_any_bytes_are_classified(answer: StoreAnswer, bearer: Bearer) -> None:
     """Any answer raises `NoAnswer` at most, and only a JSON object with status 200 yields a body."""
     said = outcome(answer, bearer)
 

@@ -7,14 +7,16 @@ from typing import Final
 
 import pytest
 
-from service.itch.classification import Answer
+from service.itch.classification import StoreAnswer
 from service.itch.client import OpenedInBackground, store_client
 from service.secret import Secret, SellerKey
 from tests.gateways import until
 from tests.itch.raw_server import http_answer, raw_server
 
 KEY: Final = SellerKey("k")
-YES: Final = Answer(status=200, content_type="application/json", body=b"{}", retry_after=None, date=None, sandbox=False)
+YES: Final = StoreAnswer(
+    status=200, content_type="application/json", body=b"{}", retry_after=None, date=None, sandbox=False
+)
 
 
 class Shop:
@@ -34,7 +36,7 @@ class Shop:
             raise RuntimeError("can't start new thread")
         return self
 
-    async def get(self, _path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> Answer:  # noqa: ARG002
+    async def get(self, _path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> StoreAnswer:  # noqa: ARG002
         """Say yes."""
         return YES
 
@@ -49,7 +51,7 @@ def shop() -> Shop:
     return Shop()
 
 
-async def ask(client: OpenedInBackground) -> Answer:
+async def ask(client: OpenedInBackground) -> StoreAnswer:
     """Ask it something."""
     return await client.get("/path", bearer=KEY, parameters={})
 

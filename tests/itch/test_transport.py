@@ -14,7 +14,7 @@ import pytest
 
 from service.clock import SystemClock
 from service.errors import NoAnswer, SourceProtocolError, SourceUnavailable
-from service.itch.classification import Answer
+from service.itch.classification import StoreAnswer
 from service.itch.transport import StoreClient
 from service.ownership import DownloadKey, GameId, Proof, ProofKind, VerifiedEmail
 from service.sandbox import seed
@@ -44,7 +44,7 @@ async def client_of(base_url: str) -> AsyncIterator[StoreClient]:
         await client.close()
 
 
-async def get(client: StoreClient, path: str = "/path", **parameters: str) -> Answer:
+async def get(client: StoreClient, path: str = "/path", **parameters: str) -> StoreAnswer:
     """Ask, with the secrets that must not appear anywhere."""
     async with asyncio.timeout(HANGS):
         return await client.get(path, bearer=SECRET, parameters={"download_key": PLAYERS_KEY, **parameters})
@@ -111,7 +111,7 @@ async def test_what_is_read() -> None:
     async with raw_server(answer) as server, client_of(server.base_url) as client:
         read = await get(client)
 
-    assert read == Answer(
+    assert read == StoreAnswer(
         status=429,
         content_type="application/json",
         body=b"slow down",

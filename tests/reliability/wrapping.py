@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.http.connection import Refusal, Request
+from service.http.connection import HttpRefusal, Request
 from service.http.protocol import Answering, Application, Listener
 from service.http.reply import Reply
 
@@ -37,7 +37,7 @@ class InFront:
         """Shed as the application does."""
         return self.application.shed(request, listener)
 
-    def refuse(self, refusal: Refusal) -> Reply:
+    def refuse(self, refusal: HttpRefusal) -> Reply:
         """Refuse as the application does."""
         return self.application.refuse(refusal)
 

@@ -9,7 +9,7 @@ from service.errors import SettingsError
 from service.ownership import GameId, ProofKind
 from service.rights import Right
 from service.secret import RedisUrl, SealingSecret, SellerKey
-from service.settings import Dialect, LogFormat, LogLevel, Settings, load_settings
+from service.settings import ItchDialect, LogFormat, LogLevel, Settings, load_settings
 
 KEY = {"OWNERSHIP_GATEWAY_ITCH__API_KEY": "k3y"}
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -62,7 +62,7 @@ def test_the_whole_file(tmp_path: Path) -> None:
     assert settings.drain_seconds == 2
     assert settings.secret == SealingSecret("s" * 32)
     assert settings.itch.timeout_seconds == 2.5
-    assert settings.itch.dialect is Dialect.SERVER_SIDE
+    assert settings.itch.dialect is ItchDialect.SERVER_SIDE
     assert settings.redis.url == RedisUrl("redis+sentinel://:pw@a:26379,b:26379/mymaster/0")
     assert (settings.operations.host, settings.operations.port) == (("127.0.0.1",), 9090)
     assert (settings.log.level, settings.log.format) == (LogLevel.DEBUG, LogFormat.CONSOLE)
