@@ -36,7 +36,7 @@ def build_services(
 ) -> Services:
     """Return the services; `flights` are the look-ups that equal questions share."""
     settings, clock = basics.settings, basics.clock
-    fingerprints = KeyedFingerprints(basics.keys.naming, upstream.place.environment)
+    fingerprints = KeyedFingerprints(basics.keys.naming, upstream.address.environment)
     games = GameDirectory(game_rules(settings))
     look_ups = LookUps(
         source=upstream.source,

@@ -1,4 +1,4 @@
-"""The way to the store: its clients, the seller's key and the budget, or the sandbox in the store's place."""
+"""The way to the store: its clients, the seller's key and the budget, or the sandbox in the store's address."""
 
 import asyncio
 from collections.abc import Callable
@@ -34,7 +34,7 @@ Queueing = Callable[[], AbstractContextManager[None]]
 """Entered by look-ups while they wait for a turn of the budget: being cancelled there costs nothing."""
 
 
-class Place(Struct, frozen=True):
+class StoreAddress(Struct, frozen=True):
     """The address of the store, in one dialect, and the seller's keys for it."""
 
     dialect: Dialect
@@ -53,7 +53,7 @@ class Place(Struct, frozen=True):
 class Upstream(Struct, frozen=True):
     """The source of evidence, what it may be asked, and the clients behind it."""
 
-    place: Place
+    address: StoreAddress
     source: ItchSource
     budget: ProcessBudget | ClusterBudget
     seller_changed: asyncio.Event
@@ -93,17 +93,17 @@ async def open_upstream(
     """Open the way to the store. It need not be there; `redis` is where replicas share a budget."""
     settings, clock = basics.settings, basics.clock
     sandbox = Sandbox(clock=clock) if settings.sandbox else None
-    place = await _find_place(basics, sandbox)
-    budget = _open_budget(basics, place, redis, queueing)
+    address = await _find_store(basics, sandbox)
+    budget = _open_budget(basics, address, redis, queueing)
     clients = tuple(
-        store_client(base_url=place.base_url, user_agent=user_agent(settings), network=network) for _ in range(2)
+        store_client(base_url=address.base_url, user_agent=user_agent(settings), network=network) for _ in range(2)
     )
     for client in clients:
         basics.stack.push_async_callback(client.close)
     seller_client, player_client = clients
     changes = _SellerChanges(basics)
     key_ring = SellerKeyRing(
-        place.slots,
+        address.slots,
         clock=clock,
         reloaded=changes.reloaded,
         unreadable=basics.events.key_unreadable,
@@ -112,7 +112,7 @@ async def open_upstream(
     requests = StoreRequests(
         seller_client=seller_client,
         player_client=player_client,
-        dialect=place.dialect,
+        dialect=address.dialect,
         seller_key=key_ring,
         budget=budget,
         clock=clock,
@@ -120,7 +120,7 @@ async def open_upstream(
     )
     source = ItchSource(requests=requests, clock=clock, timeout=timedelta(seconds=settings.itch.timeout_seconds))
     changes.attach(source)
-    return Upstream(place, source, budget, changes.event, clients, sandbox)
+    return Upstream(address, source, budget, changes.event, clients, sandbox)
 
 
 def user_agent(settings: Settings) -> str:
@@ -154,18 +154,18 @@ class _SellerChanges:
         self.event.set()
 
 
-async def _find_place(basics: Basics, sandbox: Sandbox | None) -> Place:
+async def _find_store(basics: Basics, sandbox: Sandbox | None) -> StoreAddress:
     itch = basics.settings.itch
     dialect = Dialect(itch.dialect.value)
     if sandbox is not None:
         # A real server on a loopback port: the gateway speaks to it as it speaks to itch.io.
         server = await basics.stack.enter_async_context(SandboxServer(sandbox))
         slot = KeySlot("sandbox", SellerKey(SANDBOX_SELLER_KEY), file=None)
-        return Place(dialect, server.base_url + _SANDBOX_PATH[dialect], [slot])
+        return StoreAddress(dialect, server.base_url + _SANDBOX_PATH[dialect], [slot])
     slots = _key_slots(basics.settings)
     if not slots:
         raise AssertionError("the settings were loaded without a source")
-    return Place(dialect, itch.effective_base_url, slots)
+    return StoreAddress(dialect, itch.effective_base_url, slots)
 
 
 def _key_slots(settings: Settings) -> list[KeySlot]:
@@ -178,7 +178,7 @@ def _key_slots(settings: Settings) -> list[KeySlot]:
 
 
 def _open_budget(
-    basics: Basics, place: Place, redis: RedisClient | None, queueing: Queueing
+    basics: Basics, address: StoreAddress, redis: RedisClient | None, queueing: Queueing
 ) -> ProcessBudget | ClusterBudget:
     itch, replicas = basics.settings.itch, basics.settings.replicas
     timeout = timedelta(seconds=itch.timeout_seconds) / 2
@@ -196,7 +196,7 @@ def _open_budget(
     budget = ClusterBudget(
         own=own,
         client=redis,
-        key=budget_key(basics.keys.naming, place.environment),
+        key=budget_key(basics.keys.naming, address.environment),
         rate=itch.rate,
         burst=itch.burst,
         timeout=timeout,

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from service.cache.invalidations import EVERYTHING, SharedInvalidations
 from service.cache.keys import invalidations_key
-from service.redis import rights as redis_rights
+from service.redis import acl as redis_rights
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
 from tests.cache.samples import KEYS, NAME
