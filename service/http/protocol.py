@@ -110,6 +110,8 @@ class HttpServer:
         for connection in list(self._connections):
             connection.abort()
         await asyncio.gather(*tasks, return_exceptions=True)
+        while self._connections:  # noqa: ASYNC110 - transports say so in their own turns
+            await asyncio.sleep(0)
 
     # --- for the connections ---
 

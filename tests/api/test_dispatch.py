@@ -10,8 +10,8 @@ from service.http.connection import HttpRefusal, Request
 from service.http.protocol import Application, Listener
 from service.http.reply import Reply
 from tests.api.conftest import Open
-from tests.gateways import X_MOON, Asker, LogLines, client_of
-from tests.http.serving import TIMEOUT, listening
+from tests.gateways import X_MOON, Asker, LogLines, client_of, http_client
+from tests.http.serving import listening
 
 OPERATIONS = ["/livez", "/readyz", "/metrics", "/metrics/", "/version", "/m%65trics?x=1"]
 
@@ -66,7 +66,7 @@ async def operations(gateway: Asker) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the listener for operations alone."""
     async with (
         listening(gateway.gateway.http, Listener.OPERATIONS) as server,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=TIMEOUT) as http,
+        http_client(server.port) as http,
     ):
         yield http
 

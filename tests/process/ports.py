@@ -11,8 +11,8 @@ import msgspec
 from service.http.connection import Bounds
 from service.settings import Settings
 from tests.clock import FakeClock
-from tests.gateways import Asker, LogLines, opened
-from tests.http.serving import TIMEOUT, Served, Wire, listening, post
+from tests.gateways import Asker, LogLines, http_client, opened
+from tests.http.serving import Served, Wire, listening, post
 
 
 class OnPort:
@@ -52,11 +52,6 @@ async def on_port(
     async with (
         opened(settings, clock=clock, log=log, bounds=bounds) as gateway,
         listening(gateway.gateway.http) as server,
-        httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{server.port}",
-            trust_env=False,
-            timeout=TIMEOUT,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-        ) as client,
+        http_client(server.port) as client,
     ):
         yield OnPort(gateway, server, client, clock)
