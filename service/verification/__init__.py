@@ -1,1 +1,1 @@
-"""The core: one question about ownership, from a credential to a verdict. `verify` tells the story."""
+"""The core: one question about ownership, from a credential to a verdict. Read `verify` first; it has the steps."""

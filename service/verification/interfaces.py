@@ -47,7 +47,7 @@ class Clock(Protocol):
         """Cancel the body and raise `TimeoutError` once `duration` has passed."""
 
     def io_timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
-        """Do the same once the reply could have arrived for so long, by the time of its sender."""
+        """Do the same, but count only time in which replies could be read, so that a busy event loop costs none."""
 
 
 class OwnershipSource(Protocol):

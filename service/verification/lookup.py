@@ -1,4 +1,4 @@
-"""One look-up: recalled, or asked once for all who want to know.
+"""One look-up: answered from a cache, or by asking the store once for all callers who want to know.
 
 1. An observation that is remembered, in memory or in Redis, is used while it is fresh, and a little longer while it is
    looked up again in the background.
@@ -138,7 +138,7 @@ class LookUps:
         self._failed = NegativeCache(clock=clock)
         self._postponed = NegativeCache(clock=clock)
 
-    # Things to know. Each raises `NoAnswer` if it is not known and the store gives no usable answer.
+    # --- what can be looked up; each raises `NoAnswer` if it is not known and the store gives no usable answer ---
 
     async def ownership(self, rules: GameRules, subject: Subject, limits: Limits) -> LookUpResult:
         """Return evidence of ownership."""
@@ -154,7 +154,7 @@ class LookUps:
             await self._find(LookUp(_SELLER, rules), limits)
         seller = self._source.known_seller_account()
         if seller is None:
-            # The player who asks may be the one whose key it is now.
+            # Another key is in use, and the player who asks may be the one whom it belongs to.
             raise SourceUnavailable("the seller's key has changed just now", retry_after=_RETRY_SOON)
         return seller
 
@@ -171,9 +171,9 @@ class LookUps:
                 return False
 
     def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
-        """Forget what is known about a subject and a game, or about a whole game; return from when on it is so.
+        """Forget what is known about a subject and a game, or about a whole game.
 
-        A look-up that is under way does not count either.
+        Return the instant before which observations are no longer used; nor is the answer of a look-up under way.
         """
         before = self._clock.now() + _INSTANT
         if subject is None:
@@ -184,7 +184,7 @@ class LookUps:
         return before
 
     async def close(self) -> None:
-        """Give up the look-ups under way."""
+        """Give up the look-ups under way; callers who still wait are cancelled."""
         await self._flights.close()
 
     def _about_ownership(self, rules: GameRules, subject: Subject) -> LookUp:
@@ -194,7 +194,7 @@ class LookUps:
     def _about_identity(self, rules: GameRules, jwt: AppJwt) -> LookUp:
         return LookUp(self._fingerprints.of_jwt(jwt), rules, jwt)
 
-    # Recalled, or asked
+    # --- one look-up of one caller: steps 1 to 3 ---
 
     async def _find(self, look_up: LookUp, limits: Limits) -> LookUpResult:
         known = None if look_up.about is None else await self._observations.get(look_up.name)
@@ -204,7 +204,7 @@ class LookUps:
         await asyncio.sleep(0)
         await limits.ask_permit()
         if (latest := self._peek(look_up)) is not None and (result := self._use(look_up, latest, limits)) is not None:
-            return result  # it came meanwhile
+            return result  # an observation came meanwhile
         try:
             observation = await self._ask(look_up, limits)  # step 2
         except NotCached:
@@ -249,9 +249,11 @@ class LookUps:
             observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh)
         )
 
+    # --- step 2: asking, within the limits of this caller ---
+
     async def _ask(self, look_up: LookUp, limits: Limits) -> Observation:
         """Return the store's answer, asked for once for all callers. Raises `NoAnswer` if there is no usable one."""
-        # Also for callers who do not let the store be asked: it says more than `NotCached`, and lets them have grace.
+        # Also for callers who do not let the store be asked: the failure says more than `NotCached` and permits grace.
         if (no_answer := self._failed.get(look_up.name)) is not None:
             raise no_answer
         if limits.only_if_cached:
@@ -283,7 +285,7 @@ class LookUps:
                     not_before=not_before,
                 )
             except _GaveWay:
-                continue  # now in the foreground
+                continue  # ask again, now in the foreground
 
     def _refresh(self, look_up: LookUp, now: datetime) -> None:
         name = look_up.name
@@ -296,14 +298,14 @@ class LookUps:
         # An observation that is due was made after any invalidation, and before now: so is what comes of this.
         self._flights.start(name, partial(self._look_up, look_up, Priority.BACKGROUND, None), now=now)
 
-    # The one who asks, for all
+    # --- the shared look-up: asking the store, once for all callers ---
 
     async def _look_up(self, look_up: LookUp, priority: Priority, not_before: datetime | None) -> Observation:
         try:
             observation = await self._look_up_under_lease(look_up, priority, not_before)
         except NoAnswer as no_answer:
             if priority is Priority.BACKGROUND and isinstance(no_answer, Overloaded):
-                # That says nothing about the store, and must not keep a caller from asking it.
+                # A full budget says nothing about the store: callers who wait may still ask it.
                 self._postponed.put(look_up.name, no_answer)
                 raise _GaveWay(no_answer.detail, retry_after=no_answer.retry_after) from None
             self._failed.put(look_up.name, no_answer)
@@ -322,8 +324,8 @@ class LookUps:
 
         async def ask() -> Observation:
             observation = await self._ask_source(look_up, priority)
-            # It began after that, although clocks may say otherwise: ours was set back, or the one by which it was
-            # invalidated is ahead.
+            # The look-up began after that instant, although clocks may say otherwise: ours was set back, or the clock
+            # of the replica that invalidated is ahead.
             return replace(observation, observed_at=_later(observation.observed_at, not_before))
 
         async def ask_and_remember() -> Observation:

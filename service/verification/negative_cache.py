@@ -1,4 +1,4 @@
-"""A short memory of failed look-ups: what got no usable answer is not asked again at once."""
+"""A short memory of failed look-ups, so that the store is not asked again at once about the same thing."""
 
 from collections import OrderedDict
 from datetime import timedelta
@@ -24,8 +24,8 @@ class _Failure(Struct, frozen=True):
 class NegativeCache:
     """Remembers for 1 to 5 seconds, longer each time in a row, that a look-up got no usable answer (RFC 2308, 9520).
 
-    That is no evidence and never leaves the process; it only keeps a crowd from asking a broken store the same
-    thing again and again. Holds at most `most` names, the oldest forgotten first.
+    A failure is no evidence and never leaves the process; it only stops a crowd from asking a broken store the same
+    thing again and again. At most `most` names are remembered, the oldest forgotten first.
     """
 
     def __init__(self, *, clock: Clock, most: int = 10_000) -> None:

@@ -28,19 +28,19 @@ from service.ownership import (
 )
 
 REVALIDATE_FOR: Final = timedelta(minutes=10)
-"""Proof is served so long past its freshness, while it is looked up again in the background."""
+"""The time for which proof is served past its freshness, while it is looked up again in the background."""
 
 REFUSAL_FRESH: Final = timedelta(seconds=60)
-"""A JWT that the store has refused is so long refused without asking again."""
+"""The time for which a JWT that the store has refused is refused without asking again."""
 
 IDENTITY_FRESH: Final = timedelta(minutes=10)
-"""A JWT is so long taken for its player without asking again; itch.io's own app keeps users as long."""
+"""The time for which a JWT stands for its player without asking again; itch.io's own app caches users as long."""
 
 IDENTITY_MARGIN: Final = timedelta(seconds=30)
-"""So long before its expiry a JWT must be shown to the store again: clocks differ."""
+"""The time before its expiry from which a JWT must be shown to the store again: clocks differ."""
 
 HARD_MAXIMUM: Final = timedelta(hours=72)
-"""No observation is used when it is older, not even if the configuration says so."""
+"""The age from which no observation is used, not even if the configuration says so."""
 
 _REFRESH_FROM: Final = 0.8
 _JITTER: Final = 0.1
@@ -48,7 +48,7 @@ _STEP_BITS: Final = 6
 _ROUNDING: Final = 2 ** (_STEP_BITS - 1)
 _STEPS_TO_ZERO: Final = 2 ** (15 - _STEP_BITS)
 _LIFETIMES: Final = 4 * 1025
-"""So many are kept: for each jitter, of all games with the same spans together, one."""
+"""The most lifetimes that are cached: one for each jitter, shared by all games with the same spans."""
 
 
 class GameRules(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The story of one question: does this player own this game?
+"""The steps of one question: does this player own this game?
 
 1. A credential that is no good by its very shape is rejected without a look-up.
 2. A JWT is turned into the player it belongs to; the store alone can say who that is, or refuse it.
@@ -109,11 +109,11 @@ class Verification:
         return await self._look_ups.known_good(rules, credential)
 
     def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
-        """Forget what is known about a subject and a game, or about a whole game; return from when on it is so."""
+        """Forget what is known about a subject and a game, or a whole game; see `LookUps.invalidate`."""
         return self._look_ups.invalidate(rules, subject)
 
     async def close(self) -> None:
-        """Give up the look-ups under way."""
+        """Give up the look-ups under way; callers who still wait are cancelled."""
         await self._look_ups.close()
 
     def _limits(self, question: Question, permit: Permit | None) -> Limits:
@@ -147,7 +147,7 @@ class Verification:
         if player is None:
             return None
         if identity is not None and identity.expired(self._clock.now()):
-            # It stands for no player any more, not even for the seller.
+            # An expired JWT stands for no player any more, not even for the seller.
             return self._conclude(question, Reason.EXPIRED_JWT, sandbox=identity.sandbox)
         press = identity is not None and identity.press
         override = policy.operator_override(question.rules, player.id, seller_account=seller, press=press)
