@@ -56,7 +56,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     trailer_bytes: int = 4 * 1024
     """Trailers of one body, in total."""
     extension_bytes: int = 4 * 1024
-    """All that the lines before the chunks of one body hold beside their sizes in the shortest form."""
+    """Bytes in the lines before the chunks of one body, in total, without the sizes in their shortest form."""
     held_bytes: int = 64 * 1024
     """Unread bytes at which no more are wanted; what one read of the transport brings may go beyond."""
     idle_seconds: float = 620.0
@@ -175,7 +175,7 @@ class Connection:
         return None
 
     def close(self) -> None:
-        """The connection is lost: keep nothing of it."""
+        """The connection is lost. Drop all state: parser and connection would otherwise hold each other in memory."""
         self._end(State.CLOSED)
 
     # --- changes of state ---

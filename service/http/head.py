@@ -50,7 +50,7 @@ class Head:
     )
 
     is_last: bool
-    """Whether the caller sends no other request, or none that could be told from a body."""
+    """Whether the connection ends with this request: the caller says so, or what follows may be its unread body."""
     length: int | None
     """Of the body that is to be read; None if it comes in chunks."""
     expects_continue: bool
@@ -143,7 +143,7 @@ class Head:
             self.expects_continue = is_newest and headers.get(b"expect", b"").lower() == b"100-continue"
         else:
             # Answered without its body, which may never come (nginx announces it to an auth_request and does not send
-            # it): nothing behind this head can be told from a body.
+            # it). So the bytes behind this head may be the body or the next request, and are not read.
             self.is_last, self.length = True, 0
 
 

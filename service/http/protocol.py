@@ -18,8 +18,8 @@ from service.http.reply import Reply, reply_bytes
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _SECOND: Final = timedelta(seconds=1)
 
-_FAREWELL_SECONDS: Final = 0.1
-"""How long an idle connection is kept when the server stops: a request may be on its way already."""
+_STOP_IDLE_SECONDS: Final = 0.1
+"""The time for which an idle connection stays open when the server stops: a request may be on its way already."""
 
 _STOP_STEP_SECONDS: Final = 0.02
 
@@ -116,7 +116,7 @@ class HttpServer:
     # --- for the connections ---
 
     def opened(self, connection: "HttpProtocol") -> None:
-        """Count a connection in. One too many costs the oldest idle one, else the one whose request is latest."""
+        """Count a connection in. Over the limit, end the oldest idle one, else the one whose request is latest."""
         if len(self._connections) >= self._max_connections:
             oldest = self._oldest(State.IDLE) or self._oldest(State.READING) or connection
             oldest.end()
@@ -263,7 +263,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         bug = task.exception()
         reply = task.result() if bug is None else self._server.application.crashed(bug)
-        # Whatever this connection wrote in earlier turns is written: callbacks run in order.
+        # All that this connection queued in earlier turns has been written by now: callbacks run in order.
         self._transport.write(self._bytes(reply))
         if self._full:
             self._sent_when_drained = True
@@ -361,7 +361,7 @@ class HttpProtocol(asyncio.Protocol):
     def stop(self) -> None:
         """Close once what has begun to arrive, or may be on its way already, is answered."""
         self._connection.stopping = True
-        self._server.loop.call_later(_FAREWELL_SECONDS, self._close_if_idle)
+        self._server.loop.call_later(_STOP_IDLE_SECONDS, self._close_if_idle)
 
     def abort(self) -> None:
         """Close at once, and drop what is not sent."""

@@ -1,4 +1,4 @@
-"""Replies, and how they stand on the wire."""
+"""Replies, and their bytes on the wire."""
 
 from http import HTTPStatus
 from typing import Final
