@@ -1,4 +1,4 @@
-"""What operators do to a running gateway: have it forget, for instance after a refund."""
+"""The operators' requests to a running gateway: to forget what it knows, for instance after a refund."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -19,7 +19,7 @@ from service.verification.verify import Verification
 
 
 class Invalidation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to forget: one subject and a game, or, without a subject, all that is known about the game."""
+    """The request to forget what is known about a subject and a game or, without a subject, about a whole game."""
 
     game: GameName
     download_key: Annotated[Presented, Meta(description="The key, or the URL that it is part of.")] | None = None
@@ -28,7 +28,7 @@ class Invalidation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Invalidated(Struct, frozen=True):
-    """What was forgotten: from `before` on (UTC) only what the store says later counts, on every replica within 2 s."""
+    """The result: answers of the store from before `before` (UTC) are used no more, by every replica within 2 s."""
 
     game_id: int
     subject: str | None

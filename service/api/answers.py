@@ -25,7 +25,7 @@ class PlayerBody(Struct, frozen=True):
 
 
 class EvidenceBody(Struct, frozen=True):
-    """What proves ownership; times are in UTC."""
+    """The proof of ownership; times are in UTC."""
 
     kind: ProofKind
     id: int | None

@@ -40,7 +40,7 @@ class BatchService:
         self._service = service
 
     async def answer(self, body: bytes, asking: Asking) -> Reply:
-        """Return 200 with a result for each item. Raises `BadQuestion` for a body that cannot be told apart into items.
+        """Return 200 with a result for each item. Raises `BadQuestion` for a body that cannot be split into items.
 
         Each item counts against the caller's rate, and a body without items that could be counted as one question.
         """
@@ -50,7 +50,7 @@ class BatchService:
             asking.caller.ask()
             raise
         loop = asyncio.get_running_loop()
-        # What is answered from memory needs no task to wait in.
+        # An item that is answered from memory needs no task.
         begun = [start(self._answer(raw, asking, at=f"/items/{at}"), loop) for at, (_, raw) in enumerate(items)]
         replies = [await one if isinstance(one, asyncio.Task) else one for one in begun]
         results = [_result(key, reply) for (key, _), reply in zip(items, replies, strict=True)]

@@ -1,4 +1,4 @@
-"""Who asks: callers are known by the SHA-256 of their token, and may do what they were given."""
+"""Callers: each is known by the SHA-256 of its token, and has the rights that the operator gave it."""
 
 import hashlib
 import hmac
@@ -47,7 +47,7 @@ class Caller(Struct, frozen=True):
 
 
 LOCAL_CALLER: Final = Caller("local", frozenset(Right))
-"""Whoever can reach a gateway without configured callers: it listens on loopback or a Unix socket only."""
+"""The caller of a gateway without configured callers, which listens on loopback or a Unix socket only."""
 
 
 class CallerDirectory:
@@ -57,7 +57,7 @@ class CallerDirectory:
         self._callers = dict(callers)
 
     def identify(self, authorization: bytes | None) -> Caller:
-        """Return who sent this `Authorization` header. Raises `NotAuthenticated` when nobody known did."""
+        """Return the caller with this `Authorization` header. Raises `NotAuthenticated` if its token is unknown."""
         if not self._callers:
             return LOCAL_CALLER
         if authorization is None or len(authorization) > _LONGEST_HEADER:

@@ -1,6 +1,6 @@
 """Each request's way: single questions go the short way, everything else to the framework.
 
-The operational endpoints can be kept to a listener of their own; elsewhere they are then not to be found.
+The operational endpoints can have a listener of their own; the other listeners then answer 404 for them.
 """
 
 import asyncio

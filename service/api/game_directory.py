@@ -1,4 +1,4 @@
-"""Which games may be asked about, and under which rules."""
+"""The games that may be asked about, and the rules for each."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What operators and orchestrators ask: alive, ready, metrics, version."""
+"""The operational endpoints: alive, ready, metrics, version."""
 
 from collections.abc import Callable, Mapping
 

@@ -26,7 +26,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 
 class Mistake(Struct, frozen=True):
-    """Where in the body a mistake is (RFC 6901), and what kind it is."""
+    """One mistake in a body: a JSON pointer to it (RFC 6901), and its kind."""
 
     pointer: str
     code: str
@@ -93,7 +93,7 @@ def whole_seconds(wait: timedelta) -> int:
 
 
 def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
-    """Return what a caller at fault is told."""
+    """Return the reply to a caller at fault."""
     match refusal:
         case BadQuestion(pointer=pointer, code=code, detail=detail):
             return problem_reply(
@@ -135,7 +135,7 @@ _OVER: Final = {
 
 
 def cause_of(refusal: QuestionRefused) -> RefusalCause:
-    """Return what a refusal is counted as."""
+    """Return the cause under which a refusal is counted."""
     match refusal:
         case BadQuestion():
             return RefusalCause.BAD_QUESTION

@@ -13,11 +13,11 @@ from service.ownership import LARGEST_ID, Credential, Malformed, Method
 from service.secret import Secret
 
 MOST_ITEMS: Final = 100
-"""How many questions a batch may hold."""
+"""The most questions in one batch."""
 
 
 class Presented(Secret):
-    """What the player presented, before anybody has looked at it."""
+    """The credential that the player presented, not yet looked at."""
 
 
 GameName: TypeAlias = (
@@ -29,7 +29,7 @@ GameName: TypeAlias = (
 
 
 class QuestionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all questions have in common."""
+    """The fields that all questions have."""
 
     game: GameName
     max_age: Annotated[int, Meta(ge=0, le=2**31 - 1, description="Never use evidence older than this, in seconds.")] | (
@@ -40,12 +40,12 @@ class QuestionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class DownloadKeyQuestion(QuestionBody, frozen=True, kw_only=True):
-    """Does whoever holds this download key own the game?"""
+    """Does the holder of this download key own the game?"""
 
     download_key: Annotated[Presented, Meta(description="The key, or the whole download URL that a player pasted.")]
 
     def credential(self, at: str) -> Credential | Malformed:  # noqa: ARG002 - a key is the player's, not the caller's
-        """Return the download key, or what it turned out to be."""
+        """Return the download key, or that it is none, and why."""
         return read_download_key(self.download_key.reveal())
 
 
@@ -140,7 +140,7 @@ QUESTIONS: Final[Mapping[Method, type[AnyQuestionBody]]] = {
 
 
 def method_of(question: AnyQuestionBody) -> Method:
-    """Return by which method a question asks."""
+    """Return the method by which a question asks."""
     return next(method for method, kind in QUESTIONS.items() if isinstance(question, kind))
 
 
@@ -175,8 +175,8 @@ class BodyReader:
 _GOT_FLOAT: Final = "got `float`"
 
 
-def _whole(value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """Return the same with whole numbers as integers: to JSON Schema 3.0 is one, and Godot writes all numbers so."""
+def _whole(value: Any) -> Any:  # noqa: ANN401 - any value that JSON has
+    """Return the value with whole numbers as integers: to JSON Schema 3.0 is one, and Godot writes all numbers so."""
     match value:
         case float() if value.is_integer() and abs(value) <= LARGEST_ID:
             return int(value)

@@ -1,4 +1,4 @@
-"""The endpoints. Each converts, asks once, converts back; whatever is raised ends as a problem.
+"""The endpoints of the framework. Each converts, calls a service once, converts back; every error ends as a problem.
 
 Bodies are read raw: the framework's own conversion takes `"3"` for a number and repeats the request in its errors.
 """
@@ -35,7 +35,7 @@ def create_verify_router(
     @post(BATCH_PATH, status_code=200)
     async def verify_batch(request: AnyRequest) -> Response[bytes]:
         """Answer up to 100 questions."""
-        # Each item is counted on its own, and needs the right for its own method besides.
+        # Each item is counted on its own, and also needs the right for its own method.
         return await gate.admit(request, [Right.VERIFY], batch.answer, counted=False)
 
     @post(INVALIDATE_PATH, status_code=200)

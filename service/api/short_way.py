@@ -80,7 +80,7 @@ class ShortWay:
             return self._service.crashed(bug, request_id=request_id)
 
     def _remember(self, head: _Head, caller: Caller) -> None:
-        """Remember the caller of such a head, which takes a hash of the token and parsing the content type to tell."""
+        """Remember the caller of such a head: to identify it takes a hash of the token and parsing the content type."""
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known[head] = caller

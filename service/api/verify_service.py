@@ -77,7 +77,7 @@ class VerifyService:
         return self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
 
     def refuse(self, refusal: QuestionRefused, *, request_id: str, caller: Caller | None) -> Reply:
-        """Count and log a question that was turned away, and return what its caller is told."""
+        """Count and log a question that was turned away, and return the reply to its caller."""
         cause = cause_of(refusal)
         self._metrics.refused(cause)
         name = None if caller is None else caller.name
@@ -89,7 +89,7 @@ class VerifyService:
         self._metrics.refused(cause)
 
     def crashed(self, bug: BaseException, *, request_id: str) -> Reply:
-        """Log what no question should ever raise, and return what its caller is told."""
+        """Log an exception that no question should ever raise, and return the reply to its caller."""
         self._log.logger.error("bug", request_id=request_id, exc_info=bug)
         return status_reply(500, request_id=request_id)
 
@@ -110,9 +110,9 @@ class VerifyService:
     ) -> Verdict:
         """Let a caller try only so many credentials that turn out no good; those known to be good always pass.
 
-        What is in a cache costs nothing but the question itself. A try is spent before the answer is known, so that
-        many at once cannot slip through, and given back after. Whoever hangs up before the answer has spent it too:
-        the answer would be there for the next who asks.
+        An answer from a cache costs no try. A try is spent before the answer is known, so that many at once cannot slip
+        through, and given back after. A caller that hangs up before the answer has spent it too: the answer would be
+        there when it asks again.
         """
         wait: timedelta | None = None
         permitted: bool | None = None
@@ -126,7 +126,7 @@ class VerifyService:
 
         verdict = await self._verification.verify(question, permit=try_key)
         if wait is not None and verdict.decision.outcome is Outcome.UNKNOWN and not question.only_if_cached:
-            # Whatever keeps the store from being asked: this caller could not have asked it.
+            # For any other reason that the store gave no answer: this caller was not permitted to have it asked.
             raise TooManyQuestions("failed_keys", retry_after=wait)
         tried = permitted is not None and wait is None
         if tried and (not _may_have_failed(verdict) or await self._verification.known_good(question.rules, credential)):
@@ -168,8 +168,8 @@ class VerifyService:
 def _may_have_failed(verdict: Verdict) -> bool:
     """Whether the store was asked about a credential and did not say that it is any good.
 
-    Whoever names a deadline that the store cannot meet gets its answer from the cache a moment later, so that one
-    counts too: it would make guessing free.
+    A deadline that the store could not meet counts too: the answer is in the cache a moment later, so that short
+    deadlines would make guessing free.
     """
     return verdict.cache is CacheTier.NONE and verdict.decision.reason in _FAILURES
 
