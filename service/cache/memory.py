@@ -1,4 +1,4 @@
-"""The first tier: what this process remembers, in bounded memory."""
+"""The first tier: observations in the bounded memory of this process."""
 
 from collections import OrderedDict
 from datetime import datetime
@@ -11,10 +11,10 @@ from service.ownership import CacheTier, Fingerprint
 from service.verification.interfaces import Clock, Remembered
 
 _SHARE_OF_YES: Final = 0.75
-"""Of both budgets. The rest is for refusals: a flood of wrong keys evicts only other refusals."""
+"""The share of both budgets for proof. The rest is for refusals: a flood of wrong keys evicts only other refusals."""
 
 _ENTRY_BYTES: Final = 200
-"""What an entry takes beside its packed bytes: measured on a 64-bit Python 3.11."""
+"""The memory that an entry takes beyond its packed bytes: measured on a 64-bit Python 3.11."""
 
 
 class LruCache:
@@ -27,7 +27,7 @@ class LruCache:
         self._max_bytes = max_bytes
 
     def put(self, name: Fingerprint, packed: bytes, now: datetime) -> None:
-        """Add what is not there yet; what makes room for it is what was used longest ago, else what has run out."""
+        """Insert an entry. Over the limits, evict the least recently used; else drop expired ones from the old end."""
         self.entries[name] = packed
         self.bytes += _ENTRY_BYTES + len(packed)
         if self._overfull():
@@ -56,9 +56,9 @@ class LruCache:
 class MemoryTier:
     """Remembers the newest observation under each name; the least recently used ones make room for new ones.
 
-    Three quarters of either budget are for proof and identities, one quarter for refusals, so that nobody can push out
-    the owners by asking about others. A refusal is remembered for its instant long after it may no longer be used:
-    an older yes, which another tier may still have, must not come back.
+    Three quarters of either budget are for proof and identities, one quarter for refusals, so that no flood of wrong
+    keys pushes out the owners. A refusal is remembered for its instant long after it may no longer be used: an older
+    yes, which another tier may still have, must not come back.
     """
 
     def __init__(self, *, max_entries: int, max_bytes: int, clock: Clock) -> None:
@@ -68,7 +68,7 @@ class MemoryTier:
         self._no = LruCache(max_entries=max_entries - yes_entries, max_bytes=max_bytes - yes_bytes)
 
     def peek(self, name: Fingerprint) -> Remembered | None:
-        """Return what is remembered and may still be used."""
+        """Return the observation under a name if it may still be used."""
         cache = self._cache_with(name)
         if cache is None:
             return None
@@ -79,7 +79,7 @@ class MemoryTier:
         return Remembered(entry.observation, CacheTier.MEMORY)
 
     def put(self, name: Fingerprint, entry: CacheEntry) -> CacheEntry:
-        """Remember it unless a newer one is known; return the newest one known, usable or not."""
+        """Remember an entry unless a newer one is known; return the newest one known, usable or not."""
         now = self._clock.now()
         if (cache := self._cache_with(name)) is not None:
             known = _unpack(cache.entries[name])
@@ -91,17 +91,17 @@ class MemoryTier:
         return entry
 
     def has_yes(self, name: Fingerprint) -> bool:
-        """Whether the newest one known is a yes, usable or not."""
+        """Whether the newest observation under a name is a yes, usable or not."""
         return name in self._yes.entries
 
     @property
     def entries(self) -> int:
-        """How many names are remembered."""
+        """The number of names that are remembered."""
         return len(self._yes.entries) + len(self._no.entries)
 
     @property
     def bytes(self) -> int:
-        """How much memory that takes, estimated."""
+        """The memory that they take, estimated."""
         return self._yes.bytes + self._no.bytes
 
     def _cache_with(self, name: Fingerprint) -> LruCache | None:
@@ -110,7 +110,7 @@ class MemoryTier:
         return self._no if name in self._no.entries else None
 
 
-# Entries are kept as bytes: as objects they would take 2.5 times the memory, and the garbage collector's time.
+# Entries are stored as bytes: as objects they would take 2.5 times the memory, and the garbage collector's time.
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _unpack: Final = msgspec.msgpack.Decoder(CacheEntry).decode
 

@@ -1,4 +1,4 @@
-"""The two tiers as one store: this process first, Redis behind it."""
+"""The two tiers as one cache: this process first, Redis behind it."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from service.ownership import CacheTier, Fingerprint, Observation
 from service.verification.interfaces import Remembered
 
 MOST_WRITES_WAITING: Final = 1000
-"""More writes than this do not wait for Redis: they are lost to it, and this process still remembers."""
+"""The most writes to Redis under way. Others are dropped, and Redis never gets them; this process still remembers."""
 
 CLOSING: Final = timedelta(seconds=1)
 
@@ -28,8 +28,8 @@ class TieredCache:
     """Remembers observations in this process and, where there is one, in Redis. Never fails.
 
     No question waits for a write to Redis. `redis` is None for a gateway without one: nothing else differs.
-    `on_overruled` is told when a no has replaced a yes, which Redis and other replicas may still have, and since when
-    it is a no.
+    `on_overruled` is called when a no has replaced a yes, which Redis and other replicas may still have, with the
+    instant since which it is a no.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class TieredCache:
     def _newest(self, name: Fingerprint, found: CacheEntry) -> Remembered | None:
         if self._put_in_memory(name, found) is found:
             return Remembered(found.observation, CacheTier.REDIS)
-        # While Redis was asked, something newer was put here; or what we know to be newer has run out, and then what
-        # Redis still has is no answer either: a yes must not outlive the no that came after it.
+        # While Redis was asked, a newer observation was put here. Or the newer one that we know has expired, and then
+        # the older one in Redis may not be used either: a yes must not outlive the no that came after it.
         return self._memory.peek(name)
 
     def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
@@ -78,7 +78,7 @@ class TieredCache:
         overrules = says_no(observation) and self._memory.has_yes(name)
         newest = self._put_in_memory(name, entry)
         if overrules and newest is entry:
-            # Said here too, and not only when Redis notices: it may be away, and have the yes when it is back.
+            # Reported here too, and not only when Redis notices: it may be away, and have the yes when it is back.
             self._on_overruled(name, observation.observed_at)
         if newest is entry and self._redis is not None:
             self._put_in_redis(self._redis, name, entry)
