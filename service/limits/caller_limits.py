@@ -18,8 +18,8 @@ class TokenBucket:
         self._tokens = burst
         self._counted_at = clock.monotonic()
 
-    def take(self) -> timedelta | None:
-        """Spend one; return None if there was one, else the time until there is."""
+    def spend(self) -> timedelta | None:
+        """Spend a token and return None, or return the time until there is one."""
         now = self._clock.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._counted_at) * self._rate)
         self._counted_at = now
@@ -29,7 +29,7 @@ class TokenBucket:
         return None
 
     def give_back(self) -> None:
-        """Undo a `take`."""
+        """Undo a `spend`."""
         self._tokens = min(self._burst, self._tokens + 1)
 
 
@@ -38,7 +38,7 @@ class CallerLimits:
 
     `failed_keys_per_minute` is in download keys and JWTs. A game server asks about keys that players really have, and
     now and then one with a typo. A client that tries out keys, or spends the store budget on forged JWTs, sees mostly
-    failures, so those have a budget of their own, and once it is spent no further one is looked at.
+    failures. So failures have a budget of their own, and once it is spent no further credential is looked up.
     """
 
     def __init__(self, *, rate: float, failed_keys_per_minute: float, clock: Clock) -> None:
@@ -49,13 +49,13 @@ class CallerLimits:
 
     def ask(self) -> None:
         """Spend one question. Raises `TooManyQuestions` when the caller is over its rate."""
-        wait = self._questions.take()
+        wait = self._questions.spend()
         if wait is not None:
             raise TooManyQuestions("rate", retry_after=wait)
 
     def try_key(self) -> timedelta | None:
-        """Spend one try at a credential; return None if there was one, else the time until there is."""
-        return self._failed_keys.take()
+        """Spend a try at a credential and return None, or return the time until there is one."""
+        return self._failed_keys.spend()
 
     def key_was_fine(self) -> None:
         """Give back the try: the credential is good, the store was not asked, or it could not say."""

@@ -1,4 +1,4 @@
-"""The store budget of all replicas together, kept in Redis; while Redis is away, this replica's own part of it."""
+"""The store budget of all replicas together, in Redis; while Redis is away, this replica's own part of it."""
 
 import random
 from collections.abc import Callable
@@ -52,10 +52,10 @@ class _Reply(Struct, frozen=True, array_like=True):
 class ClusterBudget:
     """Implements `StoreBudget` for replicas that share one Redis and one seller key.
 
-    `own` is the part that this replica may spend while Redis is away. It also keeps the pauses that this replica knows
-    of, so that losing Redis in the middle of one does not end it. Refusals and answers are written to Redis in the
-    background. `queueing` is entered by each caller that waits for a turn. The turn of one that leaves stays unused:
-    the others keep theirs.
+    `own` is the part that this replica may spend while Redis is away. It also remembers the pauses that this replica
+    knows of, so that losing Redis in the middle of one does not end it. Refusals and answers are written to Redis in
+    the background. `queueing` is entered by each caller that waits for a turn. The turn of a caller that leaves stays
+    unused: the turns of the others do not change.
     """
 
     def __init__(
@@ -85,15 +85,17 @@ class ClusterBudget:
         self._share = 1.0
         self._known_at = clock.monotonic()
 
+    # --- the budget as this replica knows it ---
+
     def tokens(self) -> float:
-        """Return how many requests could be sent right now, as far as this replica knows."""
+        """Return the number of requests that could be sent right now, as far as this replica knows."""
         if not self._scripts.healthy:
             return self._own.tokens()
         gained = (self._clock.monotonic() - self._known_at) * self._rate * self._share
         return min(self._burst, self._tokens + gained)
 
     def pause_left(self) -> timedelta:
-        """Return how long the store wants to be left alone."""
+        """Return the time for which the store still wants no requests."""
         return self._own.pause_left()
 
     def admit(self, priority: Priority, *, within: timedelta) -> None:
@@ -106,6 +108,8 @@ class ClusterBudget:
         wait = timedelta(seconds=max(0.0, missing) / (self._rate * self._share))
         if wait > _longest_wait(priority, within):
             raise Overloaded("the store budget is spent", retry_after=wait)
+
+    # --- turns and notes, in Redis ---
 
     async def acquire(self, priority: Priority) -> None:
         """Return when one request may be sent; the order is that of asking, across all replicas."""
@@ -129,24 +133,26 @@ class ClusterBudget:
         """Take note, for all replicas, that the store throttled us."""
         self._own.refused(retry_after)
         if len(self._notes) < _MOST_NOTES_WAITING:  # one note of many is enough to begin a pause
-            self._notes.start(self._tell_refused(retry_after))
+            self._notes.start(self._write_refused(retry_after))
 
     def answered(self) -> None:
         """Take note, for all replicas, that the store answers normally."""
         self._own.answered()
         if self._share < 1 and len(self._notes) < _MOST_NOTES_WAITING:
-            self._notes.start(self._tell_answered())
+            self._notes.start(self._write_answered())
 
     async def close(self) -> None:
         """Wait until all notes have reached Redis, for a second at most."""
         await self._notes.close()
         await self._scripts.close()
 
+    # --- the scripts ---
+
     async def _take_turn(self, priority: Priority) -> _Reply | None:
         timeout = _longest_wait(priority, self._timeout)
         return await self._run(_TAKE_TURN, repr(self._reserve(priority)), _milliseconds(timeout))
 
-    async def _tell_refused(self, retry_after: timedelta | None) -> None:
+    async def _write_refused(self, retry_after: timedelta | None) -> None:
         reply = await self._run(
             _STORE_REFUSED,
             -1 if retry_after is None else _milliseconds(retry_after),
@@ -155,10 +161,10 @@ class ClusterBudget:
             repr(0.5 + self._jitter() / 2),
         )
         if reply is not None:
-            # Others may have been refused more often in a row: then theirs is the longer pause.
+            # Other replicas may have been refused more often in a row: then their pause is the longer one.
             self._own.stay_away(reply.wait)
 
-    async def _tell_answered(self) -> None:
+    async def _write_answered(self) -> None:
         await self._run(_STORE_ANSWERED, repr(RECOVERY))
 
     async def _run(self, script: Script, *arguments: str | int) -> _Reply | None:
@@ -180,6 +186,8 @@ class ClusterBudget:
         self._tokens, self._share = said.tokens_thousandths / 1000, said.share_thousandths / 1000
         self._known_at = self._clock.monotonic()
         return said
+
+    # --- bounds ---
 
     def _respect_pause(self) -> None:
         if (left := self.pause_left()) > timedelta():

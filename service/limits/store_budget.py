@@ -76,12 +76,12 @@ class ProcessBudget:
         self._pace = 0
 
     def tokens(self) -> float:
-        """Return how many requests could be sent right now; negative when callers are queueing."""
+        """Return the number of requests that could be sent right now; negative while callers are queueing."""
         self._refill()
         return self._tokens
 
     def pause_left(self) -> timedelta:
-        """Return how long the store wants to be left alone."""
+        """Return the time for which the store still wants no requests."""
         if self._paused_until is None:
             return timedelta()
         return max(timedelta(), timedelta(seconds=self._paused_until - self._clock.monotonic()))
@@ -99,8 +99,10 @@ class ProcessBudget:
             if (left := self.pause_left()) > timedelta():
                 raise SourceRateLimited("the store asked us to stay away", retry_after=left)
 
+    # --- what the store, and other replicas, let us know ---
+
     def refused(self, retry_after: timedelta | None) -> None:
-        """Halve the rate and stay away: as long as the store said, up to a minute, or longer each time in a row.
+        """Halve the rate, and begin a pause: of the time that the store named, else a longer one each time in a row.
 
         Requests that were under way when the pause began are part of the same refusal: they count once.
         """
@@ -112,7 +114,7 @@ class ProcessBudget:
         self.stay_away(own if retry_after is None else retry_after)
 
     def stay_away(self, pause: timedelta) -> None:
-        """Ask nothing for that long, at most a minute, or for as long as was said before if that is longer."""
+        """Begin a pause of that length, at most a minute; a pause under way that ends later stays."""
         pause = min(pause, LONGEST_PAUSE)
         before = self.pause_left()
         if pause <= before:
@@ -142,6 +144,8 @@ class ProcessBudget:
         if self._paused_until is not None:
             self._paused_until = None
             self._resumed()
+
+    # --- turns ---
 
     async def _queue(self, wait: timedelta) -> None:
         """Return when it is our turn. Places that were left at the end of the queue are free for the next caller."""

@@ -96,7 +96,7 @@ def test_nothing_is_given_back_past_the_burst() -> None:
     bucket = TokenBucket(rate=1, burst=2, clock=FakeClock())
     bucket.give_back()
 
-    assert [bucket.take() is None for _ in range(3)] == [True, True, False]
+    assert [bucket.spend() is None for _ in range(3)] == [True, True, False]
 
 
 _rates = st.floats(0.01, 1000)
@@ -110,7 +110,7 @@ def test_no_window_holds_more_than_burst_and_rate_allow(rate: float, burst: floa
     taken: list[float] = []
     for pause in pauses:
         clock.jump(timedelta(seconds=pause / rate))
-        while bucket.take() is None:
+        while bucket.spend() is None:
             taken.append(clock.monotonic())
 
     for first, start in enumerate(taken):
@@ -125,12 +125,12 @@ def test_who_comes_back_when_told_is_let_in(rate: float, burst: float, taken: fl
     bucket = TokenBucket(rate=rate, burst=burst, clock=clock)
     wait = None
     for _ in range(int(taken)):
-        wait = bucket.take() or wait
-    wait = bucket.take() or wait
+        wait = bucket.spend() or wait
+    wait = bucket.spend() or wait
     if wait is None:
         return
 
     clock.jump(wait + ROUNDING)
 
     assert timedelta() < wait <= timedelta(seconds=min(1 / rate, inf)) + ROUNDING
-    assert bucket.take() is None
+    assert bucket.spend() is None
