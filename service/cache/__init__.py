@@ -1,1 +1,1 @@
-"""What has been observed, remembered in two tiers: this process and Redis behind it."""
+"""Observations, remembered in two tiers: this process and Redis behind it."""

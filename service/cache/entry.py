@@ -1,4 +1,4 @@
-"""What a tier keeps of an observation, and which of two observations wins."""
+"""Cache entries: observations as the tiers store them, and the rule for which of two wins."""
 
 from datetime import datetime, timedelta
 from typing import Final, assert_never
@@ -9,10 +9,10 @@ from service.ownership import Evidence, Identity, Observation, Refusal
 from service.verification.policy import HARD_MAXIMUM
 
 LONGEST_KEPT: Final = HARD_MAXIMUM
-"""No observation is kept longer than this after it was made, whatever the operator configured."""
+"""The longest time after an observation for which it is stored, even if the operator configured more."""
 
 CLOCK_TOLERANCE: Final = timedelta(seconds=60)
-"""How far the clocks of two replicas may differ; what was observed later than that is not believed."""
+"""The most by which the clocks of two replicas may differ: observations from further ahead are not believed."""
 
 
 def says_no(observation: Observation) -> bool:
@@ -29,7 +29,7 @@ def says_no(observation: Observation) -> bool:
 
 
 class CacheEntry(Struct, frozen=True, array_like=True):
-    """An observation and the instant from which it may no longer be used. How it is stored: see `ownership`."""
+    """An observation and the instant from which it may no longer be used. `ownership` says how it is stored."""
 
     observation: Observation
     keep_until: datetime
@@ -51,5 +51,5 @@ class CacheEntry(Struct, frozen=True, array_like=True):
 
 
 def cache_entry(observation: Observation, until: datetime) -> CacheEntry:
-    """Return the observation as a tier keeps it: never longer than `LONGEST_KEPT`."""
+    """Return the entry for an observation, which expires after `LONGEST_KEPT` at the latest."""
     return CacheEntry(observation, min(until, observation.observed_at + LONGEST_KEPT))

@@ -2,7 +2,7 @@
 
 An invalidation is an instant under a name. An observation from before it counts as forgotten, wherever it is cached and
 even if it is still being looked up. So nothing has to be found and deleted, and nothing that arrives late can undo it.
-The instants only rise: on whichever way they travel, and however often, all replicas end up with the same.
+The instants only rise: by any route and in any order, all replicas end up with the same.
 """
 
 import asyncio
@@ -25,26 +25,26 @@ from service.redis.script import Script
 from service.verification.interfaces import Clock
 
 LOOK_EVERY: Final = timedelta(milliseconds=500)
-"""How often a replica looks for what others have invalidated; two seconds are promised."""
+"""The time between a replica's looks at what others have invalidated; two seconds are promised."""
 
 MOST_INVALIDATIONS: Final = 10_000
-"""Beyond that the older half become one instant for everything: only slower, never wrong."""
+"""The most under single names. Over it, the older half become one instant for everything: slower, never wrong."""
 
 MOST_FIELDS: Final = 3 * MOST_INVALIDATIONS
-"""The most there can be in Redis, of replicas with two secrets too; more was put there by other programs."""
+"""The most that replicas can have in Redis, even those of two secrets; more was put there by other programs."""
 
 MOST_AT_ONCE: Final = 500
-"""Told to Redis in one step, in which no other client is served."""
+"""The most sent to Redis in one step, during which it serves no other client."""
 
 LARGEST_SKEW: Final = timedelta(hours=1)
-"""How far ahead of ours a replica's clock may be for its invalidations to be taken as they are.
+"""The most by which a replica's clock may be ahead of ours for its invalidations to count as they are.
 
 Until our clock has caught up with such an instant, the store is asked again for every question about that name: a
 clock that is years ahead must not cost years.
 """
 
 EVERYTHING: Final = Fingerprint(b"everything")
-"""The name of all there is."""
+"""The name under which an invalidation holds for all names."""
 
 _EXCHANGE: Final = Script("service.cache", "exchange_invalidations.lua")
 _LIFETIME: Final = LONGEST_KEPT // timedelta(milliseconds=1)
@@ -57,9 +57,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class SharedInvalidations:
     """The invalidations that this replica knows; `run` shares them with the others through Redis.
 
-    Without Redis, or while it is away, an invalidation holds on the replica that was told, and reaches the others once
-    Redis is back. If Redis has lost invalidations, the replicas that know them tell it again. Those that no gateway
-    with our secret has sealed are ignored: other programs with access to Redis can make no gateway forget.
+    Without Redis, or while it is away, an invalidation holds on the replica that it was made on, and reaches the others
+    once Redis is back. If Redis has lost invalidations, the replicas that know them send them again. Those that no
+    gateway with our secret has sealed are ignored: other programs with access to Redis can make no gateway forget.
     """
 
     def __init__(
@@ -87,8 +87,10 @@ class SharedInvalidations:
             self._send(name)
 
     def overruled(self, name: Fingerprint, since: datetime) -> None:
-        """A no has replaced a yes, which Redis and other replicas may still have; `since` then it is a no."""
+        """Invalidate the yes that a no has replaced `since` then: Redis and other replicas may still have it."""
         self.invalidate(name, before=since)
+
+    # --- sharing through Redis ---
 
     async def run(self) -> NoReturn:
         """Exchange invalidations with the other replicas until cancelled."""
@@ -98,7 +100,7 @@ class SharedInvalidations:
             await self._pause()
 
     async def close(self) -> None:
-        """Tell the others what they have not been told yet, if Redis takes it at once."""
+        """Send the invalidations that the other replicas do not have yet, if Redis takes them at once."""
         if self._unsent:
             await self._exchange()
 
@@ -132,10 +134,10 @@ class SharedInvalidations:
         except (*REDIS_FAILURES, msgspec.ValidationError):
             return
         if listed is not None and len(listed) % 2:
-            return  # no script of ours said that
+            return  # our script always lists pairs
         self._version = version
         self._in_redis |= sealed
-        # What was raised again meanwhile is to be sent again.
+        # An instant that was raised meanwhile is to be sent again.
         self._unsent -= {name for name, before in sending.items() if self._known.get(name) == before}
         if listed is not None:
             self._adopt({Fingerprint(name): text for name, text in zip(listed[::2], listed[1::2], strict=True)})
@@ -143,9 +145,9 @@ class SharedInvalidations:
             self._news.set()
 
     def _in_the_way(self, name: Fingerprint) -> bytes:
-        """Return what Redis holds in the place of an invalidation, so that it makes room; else nothing.
+        """Return the foreign value in the place of an invalidation, which the script replaces; else nothing.
 
-        Not for that of everything: gateways with another secret may have one, and each would drive out the other's.
+        Never for `EVERYTHING`: gateways with another secret may have one there, and the two would replace each other.
         """
         held = self._in_redis.get(name, b"")
         return b"" if name == EVERYTHING or self._unseal(name, held) is not None else held
@@ -163,6 +165,8 @@ class SharedInvalidations:
             ours = self._known.get(name)
             if ours is not None and (theirs is None or theirs < ours) and ours > now - LONGEST_KEPT:
                 self._send(name)
+
+    # --- the instants that this replica knows ---
 
     def _raise(self, name: Fingerprint, before: datetime) -> bool:
         known = self.invalidated_before(name)
@@ -186,6 +190,8 @@ class SharedInvalidations:
         if self._client is not None and name in self._known:
             self._unsent.add(name)
             self._news.set()
+
+    # --- the form in Redis ---
 
     def _seal(self, name: Fingerprint, before: datetime) -> bytes:
         digits = b"%0*d" % (_DIGITS, stamp(before))

@@ -36,7 +36,7 @@ _LENGTH_BYTES: Final = 4
 _ID_BYTES: Final = 8
 
 _GAMES: Final = 1024
-"""For so many games the beginning of all their names is kept, hashed."""
+"""The most games for which the hash of the beginning that all their names have is cached."""
 
 
 class NamingKey(Secret):
@@ -48,11 +48,11 @@ class SealingKey(Secret):
 
 
 class InvalidationsKey(Secret):
-    """The key that seals what was said to be forgotten, in hexadecimal."""
+    """The key that seals invalidations, in hexadecimal."""
 
 
 class LeasesKey(Secret):
-    """The key that seals which look-ups a replica has leased, in hexadecimal."""
+    """The key that seals the leases of look-ups, in hexadecimal."""
 
 
 class Keys(Struct, frozen=True):
@@ -95,7 +95,7 @@ def lease_key(name: Fingerprint) -> str:
 
 
 def invalidations_key() -> str:
-    """Return the key of the invalidations under what has been invalidated."""
+    """Return the key of the invalidations."""
     return f"og:v{SCHEMA_VERSION}:f"
 
 
@@ -107,7 +107,7 @@ def budget_key(naming_key: NamingKey, environment: str) -> str:
 
 
 def encode_fields(fields: Sequence[bytes]) -> bytes:
-    """Return the fields as one string of bytes from which they can be told apart again."""
+    """Return the fields as one string of bytes from which `decode_fields` gets the same fields."""
     return b"".join([len(field).to_bytes(_LENGTH_BYTES, "big") + field for field in fields])
 
 
@@ -125,10 +125,10 @@ def decode_fields(encoded: bytes) -> tuple[bytes, ...]:
 
 
 class KeyedFingerprints:
-    """Names that nobody can make, or turn back, without the naming key.
+    """Names that cannot be made, or turned back, without the naming key.
 
-    `environment` says whose answers these are: the store's base URL, its dialect, and whether it is the sandbox. It is
-    part of every question's name, so that no answer of the sandbox can be taken for one of the real store.
+    `environment` says which store the answers come from: its base URL, its dialect, and whether it is the sandbox. It
+    is part of every question's name, so that no answer of the sandbox can be taken for one of the real store.
     """
 
     def __init__(self, naming_key: NamingKey, environment: str) -> None:
@@ -184,7 +184,7 @@ _USER: Final = encode_fields((Method.USER.encode(),))
 
 
 def _encode_credential(credential: Credential) -> bytes:
-    """Return the method and what was presented as two fields, as `encode_fields` would; its first half is at hand."""
+    """Return two fields, the method and the credential, as `encode_fields` would; the first is encoded already."""
     if isinstance(credential, AssertedUser):
         return _USER + encode_fields((credential.player_id.to_bytes(_ID_BYTES, "big"),))
     # Lone surrogates cannot come from JSON, but a name must not fail on any text.

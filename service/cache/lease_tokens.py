@@ -1,7 +1,7 @@
-"""What a lease holds: which look-up it is for, since when, and that a gateway with our secret has made it.
+"""The value of a lease: a token that proves which look-up it is for, since when, and that one of our gateways made it.
 
-Whoever can write to Redis could otherwise lease every look-up, and nobody would ask the store any more. A token that is
-put back later is good for as long as a look-up takes, and no longer: so it says when it was made.
+Otherwise any program with access to Redis could lease every look-up, and no replica would ask the store any more. Such
+a program may also put an old token back: a token says when it was made, and is good only as long as a look-up takes.
 """
 
 import hmac
@@ -16,7 +16,7 @@ from service.ownership import Fingerprint
 from service.verification.interfaces import Clock
 
 LARGEST_SKEW: Final = timedelta(seconds=5)
-"""How far the clocks of two replicas may differ. Those that differ by more look up for themselves: nothing is wrong."""
+"""The most by which the clocks of two replicas may differ. With a larger difference each looks up for itself."""
 
 _DIGITS: Final = 16
 _RANDOM_BYTES: Final = 8
@@ -37,7 +37,7 @@ class LeaseTokens:
         return unsealed + self._seal(name, unsealed.encode())
 
     def recognise(self, name: Fingerprint, token: bytes) -> bool:
-        """Whether it was made for a look-up of that name which may still be under way."""
+        """Whether the token was made for a look-up of that name which may still be under way."""
         unsealed, seal = token[: _DIGITS + 2 * _RANDOM_BYTES], token[_DIGITS + 2 * _RANDOM_BYTES :]
         if not hmac.compare_digest(self._seal(name, unsealed).encode(), seal):
             return False

@@ -15,9 +15,9 @@ from service.redis.script import Script, ScriptRunner
 from service.verification.interfaces import Clock
 
 LEASE_FOR: Final = timedelta(seconds=2)
-"""How long a lease outlives its replica: a killed one costs the others this, and one look-up more.
+"""The time by which a lease outlives its replica: a killed one costs the others this, and one look-up more.
 
-Shorter than the time that callers have by default, so that even they still get their answer.
+It is shorter than the time that callers have by default, so that those who wait still get their answer.
 """
 
 RENEW_EVERY: Final = timedelta(milliseconds=500)
@@ -34,9 +34,9 @@ class ClusterLeases:
     """Implements `LookUpLease` across replicas. Without Redis every replica looks up for itself.
 
     A lease that is lost or ignored costs a look-up, never correctness: the newest observation wins wherever it comes
-    from. `joined` is called when another replica's look-up answered a question of ours. Nobody waits for others longer
-    than `timeout`, the longest that a look-up takes, and nobody for what no gateway with our secret has leased, or
-    has leased longer ago than that.
+    from. `joined` is called when another replica's look-up answered a question of ours. A replica waits for another one
+    no longer than `timeout`, the longest that a look-up takes, and only for a lease that a gateway with our secret has
+    made within that time.
     """
 
     def __init__(
@@ -66,12 +66,13 @@ class ClusterLeases:
     ) -> Observation:
         """Return what `look_up` returns, or what another replica has found meanwhile, if it is `good_enough`.
 
-        What another replica's look-up raises is not shared: each then tries for itself, one after the other.
+        An exception of another replica's look-up is not shared: each then tries for itself, one after the other.
         """
+        # 1. Acquire the lease, or wait for the replica that has it.
         key, token = lease_key(name), self._tokens.make(name)
         give_up_at = self._clock.monotonic() + self._timeout.total_seconds()
-        while (holder := await self._take(key, token)) != _OURS:
-            # None where Redis is away.
+        while (holder := await self._acquire(key, token)) != _OURS:
+            # The holder is None if Redis is away, and is not recognised if another program planted it.
             if not isinstance(holder, bytes) or not self._tokens.recognise(name, holder):
                 return await look_up()
             if self._clock.monotonic() >= give_up_at:
@@ -79,11 +80,12 @@ class ClusterLeases:
             await self._clock.sleep(LOOK_EVERY)
             if (found := await self._found(name, good_enough)) is not None:
                 return found
-            token = self._tokens.make(name)  # a lease counts from when it is made
+            token = self._tokens.make(name)  # a lease counts from the instant in its token
+        # 2. Look up, and renew the lease meanwhile.
         done = asyncio.Event()
         self._held.start(self._hold(name, key, token, done))
         try:
-            # Between our last look and our lease, another replica may have come to its end.
+            # Between our last look into the cache and our lease, another replica may have finished.
             if (found := await self._found(name, good_enough)) is not None:
                 return found
             return await look_up()
@@ -91,22 +93,11 @@ class ClusterLeases:
             done.set()
 
     async def close(self) -> None:
-        """Let go of what is still leased, for a second at most; what is not let go of runs out by itself."""
+        """Release the leases that are still held, for a second at most; the others expire by themselves."""
         await self._held.close()
         await self._scripts.close()
 
-    async def _take(self, key: str, token: str) -> object:
-        """Return what became of our lease. If nobody waits for that any more, it is let go of."""
-        taking = self._scripts.start(_TAKE, key, token, _LIFETIME)
-        try:
-            return await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            self._held.start(self._let_go(taking, key, token))
-            raise
-
-    async def _let_go(self, taking: asyncio.Task[object], key: str, token: str) -> None:
-        if await taking == _OURS:
-            await self._scripts.run(_RELEASE, key, token)
+    # --- the result of another replica ---
 
     async def _found(self, name: Fingerprint, good_enough: Callable[[Observation], bool]) -> Observation | None:
         found = await self._store.get_shared(name)
@@ -115,8 +106,26 @@ class ClusterLeases:
         self._joined()
         return found.observation
 
+    # --- the life of our lease ---
+
+    async def _acquire(self, key: str, token: str) -> object:
+        """Return `_OURS`, or the token of the holder. A caller that is cancelled meanwhile holds no lease."""
+        acquiring = self._scripts.start(_TAKE, key, token, _LIFETIME)
+        try:
+            return await asyncio.shield(acquiring)
+        except asyncio.CancelledError:
+            self._held.start(self._release_acquired(acquiring, key, token))
+            raise
+
+    async def _release_acquired(self, acquiring: asyncio.Task[object], key: str, token: str) -> None:
+        if await acquiring == _OURS:
+            await self._scripts.run(_RELEASE, key, token)
+
     async def _hold(self, name: Fingerprint, key: str, token: str, done: asyncio.Event) -> None:
-        """Keep the lease until it is done, and let go of it when what was found is in Redis: nobody finds neither."""
+        """Renew the lease until the look-up is `done`; release it only after the result is in Redis.
+
+        So no replica finds neither the lease nor the result.
+        """
         while not done.is_set():
             try:
                 async with self._clock.timeout(RENEW_EVERY):

@@ -1,8 +1,8 @@
-"""The second tier: what other replicas have observed, and what outlives this process.
+"""The second tier: observations in Redis, which replicas share and which outlive a process.
 
-Redis may only make things faster. Whatever is wrong with it ends here: a get becomes a miss, a put is lost, both are
-counted, and after three failures in a row Redis is left alone for a second. Reads and writes fail separately: a Redis
-that is full or a replica still answers reads.
+Redis may only make things faster. All its failures end here: a get becomes a miss, a put is lost, both are counted,
+and after three failures in a row Redis is not asked for a second. Reads and writes fail separately: a Redis that is
+full or a replica still answers reads.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 class RedisTier:
     """Gets and puts sealed observations. Nothing that Redis does makes it raise.
 
-    `on_state` is told once when Redis is first known to work or not, and then at every change. `on_overruled` is told
-    when a no has replaced a yes, which other replicas may still have in memory, and since when it is a no.
+    `on_state` is called once when Redis is first known to work or not, and then at every change. `on_overruled` is
+    called when a no has replaced a yes, which other replicas may still have in memory, with the instant of the no.
     """
 
     def __init__(
@@ -67,40 +67,31 @@ class RedisTier:
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
         self._removals = BackgroundTasks()
 
+    # --- reading ---
+
     async def get(self, name: Fingerprint) -> CacheEntry | None:
-        """Return what Redis has under that name, if it is ours and may still be used."""
+        """Return the entry under that name, if one of our gateways sealed it and it may still be used."""
         reply = self.read(name)
-        return None if reply is None else self.take(name, await reply)
+        return None if reply is None else self.decode(name, await reply)
 
     def read(self, name: Fingerprint) -> asyncio.Future[object] | None:
-        """Begin to read what Redis has under that name, for `take` to look at; None while Redis is left alone."""
+        """Begin to read the entry under that name, and return the future reply; None while Redis is not asked."""
         if not self._reading.lets_through():
             self._on_operation(CacheTier.REDIS, CacheOperation.GET, CacheResult.SKIPPED)
             return None
         return self._reader.get(redis_key(name))
 
-    def take(self, name: Fingerprint, reply: object) -> CacheEntry | None:
-        """Return what the reply holds, if it is ours and may still be used."""
-        found = self._look_at(name, reply)
+    def decode(self, name: Fingerprint, reply: object) -> CacheEntry | None:
+        """Return the entry in a reply, if one of our gateways sealed it and it may still be used."""
+        found = self._decode(name, reply)
         if isinstance(found, CacheEntry):
             self._on_operation(*_HIT)
             return found
         self._on_operation(CacheTier.REDIS, CacheOperation.GET, found)
         return None
 
-    async def put(self, name: Fingerprint, entry: CacheEntry) -> None:
-        """Store it unless Redis has a newer one; not for the path of a question."""
-        async with self._writes:
-            result = await self._put(name, entry)
-        self._on_operation(CacheTier.REDIS, CacheOperation.PUT, result)
-
-    async def close(self) -> None:
-        """Give up reads under way; the client is closed by whoever made it."""
-        await self._reader.close()
-        await self._removals.close()
-
-    def _look_at(self, name: Fingerprint, reply: object) -> CacheEntry | CacheResult:
-        """Return what an entry holds, or why it is of no use."""
+    def _decode(self, name: Fingerprint, reply: object) -> CacheEntry | CacheResult:
+        """Return the entry in a reply, or the result to count if there is no usable one."""
         if isinstance(reply, Exception) and not concerns_one_key(reply):
             if reply is not self._last_failure:  # reads that fail together are one failure of Redis
                 self._last_failure = reply
@@ -109,11 +100,11 @@ class RedisTier:
         self._succeeded(self._reading)
         if isinstance(reply, bytes):
             return self._unsealed(name, reply)
-        # Of a foreign type, or from what is no Redis at all and may answer anything, even a number.
+        # A value of a foreign type, or the answer of a server that is no Redis and may say anything, even a number.
         return CacheResult.MISS if reply is None else CacheResult.REJECTED
 
     def _unsealed(self, name: Fingerprint, blob: bytes) -> CacheEntry | CacheResult:
-        """Return what was sealed; what others have put in its place is removed."""
+        """Return the sealed entry; remove a value that no gateway of ours sealed."""
         try:
             entry = self._sealer.unseal(name, blob)
         except Unsealable as unsealable:
@@ -125,6 +116,19 @@ class RedisTier:
 
     async def _remove(self, name: Fingerprint, blob: bytes) -> None:
         await self._ask(self._writing, lambda: DELETE_SAME.run(self._client, redis_key(name), blob))
+
+    # --- writing ---
+
+    async def put(self, name: Fingerprint, entry: CacheEntry) -> None:
+        """Store an entry unless Redis has a newer one; questions do not wait for it."""
+        async with self._writes:
+            result = await self._put(name, entry)
+        self._on_operation(CacheTier.REDIS, CacheOperation.PUT, result)
+
+    async def close(self) -> None:
+        """Give up reads under way; the client stays open for its other users."""
+        await self._reader.close()
+        await self._removals.close()
 
     async def _put(self, name: Fingerprint, entry: CacheEntry) -> CacheResult:
         now = self._clock.now()
@@ -140,7 +144,7 @@ class RedisTier:
         return CacheResult.STORED if stored else CacheResult.SUPERSEDED
 
     async def _ask(self, circuit: CircuitBreaker, command: Callable[[], Awaitable[T]]) -> T | CacheResult:
-        """Return Redis's answer to a script, or why there is none."""
+        """Return the answer of Redis to a script, or the result to count if there is none."""
         if not circuit.lets_through():
             return CacheResult.SKIPPED
         try:
@@ -153,17 +157,19 @@ class RedisTier:
         self._succeeded(circuit)
         return answer
 
+    # --- the state of Redis ---
+
     def _failed(self, circuit: CircuitBreaker) -> None:
         circuit.failed()
         if not circuit.closed:
-            self._tell_state()
+            self._report_state()
 
     def _succeeded(self, circuit: CircuitBreaker) -> None:
         circuit.succeeded()
         if not self._up:
-            self._tell_state()
+            self._report_state()
 
-    def _tell_state(self) -> None:
+    def _report_state(self) -> None:
         up = self._reading.closed and self._writing.closed
         if up is not self._up:
             self._up = up
@@ -171,9 +177,9 @@ class RedisTier:
 
 
 def _lifetime(wanted: timedelta) -> timedelta:
-    """Return how long Redis keeps an entry: a little less than wanted, so that not all of one minute end together.
+    """Return the TTL of an entry: a little less than wanted, so that the entries of one minute do not expire together.
 
-    What is past its time already is kept for a moment: its stamp still keeps an older observation out.
+    An entry past its time is still stored for a moment: its instant keeps an older observation out.
     """
     jitter = min(wanted / 100, _LARGEST_JITTER) * random.random()  # noqa: S311 - spreads load, hides nothing
     return max(min(wanted - jitter, LONGEST_KEPT), _SHORTEST_TTL)

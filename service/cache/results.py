@@ -1,4 +1,4 @@
-"""What the metric `cache_operations_total` tells apart: closed sets, so that no input can become a label."""
+"""The labels of the metric `cache_operations_total`: closed sets, so that no input can become a label."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -8,14 +8,14 @@ from service.ownership import CacheTier
 
 
 class CacheOperation(StrEnum):
-    """What was wanted of a tier."""
+    """An operation on a tier."""
 
     GET = "get"
     PUT = "put"
 
 
 class CacheResult(StrEnum):
-    """What came of it."""
+    """The result of an operation."""
 
     HIT = "hit"
     MISS = "miss"

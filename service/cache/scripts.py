@@ -1,4 +1,4 @@
-"""What the cache has Redis do in one step."""
+"""The scripts of the cache, each of which Redis runs as one step."""
 
 from typing import Final
 

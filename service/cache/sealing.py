@@ -1,4 +1,4 @@
-"""How an observation travels to Redis: sealed, and bound to the name it belongs to.
+"""The sealing of observations for Redis, which binds each to the name that it belongs to.
 
 A sealed entry is, in this order:
 
@@ -37,13 +37,13 @@ _TAG_BYTES: Final = 16
 _NONCE_AT: Final = HEADER.size
 _BODY_AT: Final = _NONCE_AT + _NONCE_BYTES
 _LARGEST: Final = 16_384
-"""No entry of ours comes near this; what is larger was put there by somebody else."""
+"""The largest entry to unseal. No entry of ours comes near it: a larger one was put there by another program."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Flaw(StrEnum):
-    """Why an entry could not be unsealed."""
+    """The reason why an entry could not be unsealed."""
 
     SIZE = "size"
     """Too short or too long to be an entry."""
@@ -56,7 +56,7 @@ class Flaw(StrEnum):
 
 
 class Unsealable(Exception):  # noqa: N818 - it names what happened; it never leaves the cache
-    """An entry was not sealed by this gateway for this name; `flaw` says how that showed."""
+    """An entry was not sealed by this gateway for this name; `flaw` says what is wrong with it."""
 
     def __init__(self, flaw: Flaw) -> None:
         super().__init__(flaw.value)
@@ -77,14 +77,14 @@ class Sealer:
         self._decoder = msgspec.msgpack.Decoder(CacheEntry)
 
     def seal(self, name: Fingerprint, entry: CacheEntry) -> bytes:
-        """Return what Redis may hold under that name."""
+        """Return the entry sealed, as Redis may have it under that name."""
         header = _header_of(entry.observation)
         nonce = os.urandom(_NONCE_BYTES)
         body = self._encoder.encode(entry)
         return header + nonce + self._cipher.encrypt(nonce, body, _bound_to(name, header))
 
     def unseal(self, name: Fingerprint, blob: bytes) -> CacheEntry:
-        """Return what was sealed for that name. Raises `Unsealable` for anything else."""
+        """Return the entry that was sealed for that name. Raises `Unsealable` for anything else."""
         if not _BODY_AT + _TAG_BYTES < len(blob) <= _LARGEST:
             raise Unsealable(Flaw.SIZE)
         if blob[0] != LAYOUT_VERSION:
