@@ -1,4 +1,4 @@
-"""When to stop asking Redis for a while."""
+"""A circuit breaker, which stops asking Redis for a while after it failed."""
 
 from typing import Final
 
@@ -30,7 +30,7 @@ class CircuitBreaker:
         return not self.closed and self._clock.monotonic() < self._next_attempt_at
 
     def lets_through(self) -> bool:
-        """Whether to attempt it now; while the circuit is open, a yes is used up by the asking."""
+        """Whether to attempt it now; while the circuit is open, each yes permits one attempt."""
         if self.skips:
             return False
         if not self.closed:
@@ -43,6 +43,6 @@ class CircuitBreaker:
         self._failures = 0
 
     def failed(self) -> None:
-        """Take note that it did not."""
+        """Take note that Redis did not answer."""
         self._failures += 1
         self._next_attempt_at = self._clock.monotonic() + PAUSE_SECONDS

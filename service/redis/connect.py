@@ -1,6 +1,6 @@
 """A client for Redis that never makes a question wait: nothing connects before the first command.
 
-redis-py's own defaults are made for batch jobs: a GET to a silent server took it 58.8 s (5 s a try, 10 retries).
+redis-py's own defaults are made for batch jobs: a GET to a server that never answers took 58.8 s (5 s a try, 10 times).
 
 What its user must be permitted is in `service.redis.acl`.
 """
@@ -26,7 +26,7 @@ RedisClient: TypeAlias = Redis | RedisCluster
 MAX_CONNECTIONS: Final = 32
 POOL_WAIT_SECONDS: Final = 0.02
 SOCKET_SECONDS: Final = 0.5
-"""The silence after which a connection is given up. Callers wait less (`timeouts`); our own slowness must cost none."""
+"""The time without a reply after which a connection is given up. Callers wait less, see `timeouts`."""
 
 CONNECT_SECONDS: Final = 0.1
 CLIENT_NAME: Final = "ownership-gateway"

@@ -91,7 +91,7 @@ class RedisReader:
         return reply
 
     async def reconnect(self) -> None:
-        """Connect anew before the next read: the master is elsewhere; redis-py keeps its idle connections for ever."""
+        """Connect anew before the next read: the master is elsewhere, and redis-py never drops idle connections."""
         self._moves += 1
         if self._connection is not None:
             self._connection.lose(RedisConnectionError("the connection leads to where Redis was"))
@@ -109,10 +109,12 @@ class RedisReader:
         self._fail_unsent(self._closed)
         await self._timeout.close()
 
+    # --- sending and connecting ---
+
     def _send(self) -> None:
         self._send_is_due = False
         if self._connection is not None and not self._connection.usable():
-            self._connection.lose(RedisConnectionError("the connection is silent or closed"))
+            self._connection.lose(RedisConnectionError("the connection is closed, or owes a reply for too long"))
         if self._connection is not None:
             self._connection.send(self._unsent)
             self._unsent = []
@@ -120,7 +122,7 @@ class RedisReader:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
-        """Connect, and send what waits. Reads time out meanwhile, the connection is for the next ones then."""
+        """Connect, and send the reads that wait. If they time out meanwhile, the connection serves the next ones."""
         try:
             connection = await self._connected()
         except REDIS_FAILURES as error:
@@ -176,10 +178,10 @@ class _Connection(asyncio.Protocol):
         self._of_use = False
         self._ended = False
 
-    # --- Sending
+    # --- sending ---
 
     def usable(self) -> bool:
-        """Whether it is open, and does not owe a reply for so long that it is taken for dead."""
+        """Whether the connection is open, and owes no reply for so long that it counts as dead."""
         silent_seconds = self._clock.monotonic() - self._heard_at if self._awaited else 0.0
         return not self._transport.is_closing() and silent_seconds < SOCKET_SECONDS
 
@@ -190,7 +192,7 @@ class _Connection(asyncio.Protocol):
         self._awaited.extend(reads)
         self._transport.write(b"".join([command for command, _ in reads]))
 
-    # --- Receiving
+    # --- receiving ---
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = self._clock.monotonic()
@@ -214,21 +216,21 @@ class _Connection(asyncio.Protocol):
         if not future.done():
             future.set_result(reply)
         if isinstance(reply, ResponseError) and not concerns_one_key(reply):
-            # It may be this connection's alone: without a permission, or to where Redis is still loading.
+            # The error may concern this connection alone: its user has no permission, or its Redis is still loading.
             raise reply
         self._of_use = True
 
-    # --- The end
+    # --- the end ---
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self.lose(RedisConnectionError("Redis has closed the connection"))
 
     def lose(self, error: Exception) -> None:
-        """Close it; have unanswered reads sent again, unless no read over this connection was ever answered."""
+        """Close the connection; unanswered reads are sent again if any read over it was ever answered."""
         self._end(error, again=self._of_use)
 
     def fail(self, error: Exception) -> None:
-        """Close it, and give the error to all unanswered reads."""
+        """Close the connection, and give the error to all unanswered reads."""
         self._end(error, again=False)
 
     def _end(self, error: Exception, *, again: bool) -> None:

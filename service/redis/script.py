@@ -1,4 +1,4 @@
-"""Lua scripts: steps that Redis runs as one, and the runner for callers who can do without Redis."""
+"""Lua scripts, each of which Redis runs as one step, and a way to run them that never raises if Redis fails."""
 
 import asyncio
 import hashlib

@@ -20,7 +20,7 @@ replies, with 256 a quarter, were given up although they had long arrived. To an
 """
 
 _SLICES: Final = 4
-"""Of `REPLY_TIMEOUT`: how closely `SharedTimeout` keeps it."""
+"""The precision of `SharedTimeout`, as a share of `REPLY_TIMEOUT`."""
 
 
 async def let_replies_in(done: Callable[[], bool]) -> None:
@@ -35,7 +35,7 @@ async def let_replies_in(done: Callable[[], bool]) -> None:
 async def io_timeout(duration: timedelta) -> AsyncIterator[None]:
     """Cancel the body and raise `TimeoutError` when replies could come in for `duration`, and the one it needs did not.
 
-    That is the machine's own time, in which the driver lives.
+    The time is the machine's own, as the driver's is.
     """
     loop = asyncio.get_running_loop()
     timer: asyncio.Handle
