@@ -16,7 +16,7 @@ LINGER: Final = timedelta(milliseconds=20)
 """The time that a line waits for others: waking the thread for each took half of the time of a cached question."""
 
 MANY: Final = 1_000
-"""So many lines are not kept waiting for more."""
+"""The number of lines at which they are written without waiting for more."""
 
 TIMEOUT: Final = timedelta(seconds=2)
 """The time that closing waits for a reader that does not read."""
@@ -77,7 +77,7 @@ class LineWriter:
         self._alarm: SimpleQueue[None] = SimpleQueue()
         self._alarmed = False
         self._dropped = 0
-        self._told = 0
+        self._reported = 0
         self._lock = RLock()
         self._mid_line = False
         self._closed = False
@@ -112,11 +112,11 @@ class LineWriter:
         closing = False
         while not closing:
             closing = self._await_lines()
-            well = True
+            healthy = True
             while self._waiting:
-                well = self._send(self._next_lines())
-            if well:
-                self._tell_dropped()
+                healthy = self._send(self._next_lines())
+            if healthy:
+                self._report_dropped()
 
     def _await_lines(self) -> bool:
         """Wait for a line, and a moment longer for others unless there are many; return whether the end has come."""
@@ -141,10 +141,10 @@ class LineWriter:
             self._drop(1)
             return b""
 
-    def _tell_dropped(self) -> None:
+    def _report_dropped(self) -> None:
         dropped = self._dropped
-        if dropped > self._told and self._send([self._notice(dropped - self._told)], count=False):
-            self._told = dropped
+        if dropped > self._reported and self._send([self._notice(dropped - self._reported)], count=False):
+            self._reported = dropped
 
     def _send(self, lines: Sequence[bytes], *, count: bool = True) -> bool:
         """Write the lines; False if the stream would not take them all."""

@@ -62,7 +62,7 @@ class Metrics:
     """All metrics of one gateway, on a registry of their own; `games` are the labels of the configured games."""
 
     def __init__(self, *, games: Iterable[str], version: str, sandbox: bool) -> None:
-        # For the whole process, which is one gateway: a `_created` beside every series would double their number.
+        # For the whole process, which is one gateway: a `_created` for every series would double their number.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)

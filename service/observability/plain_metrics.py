@@ -25,7 +25,7 @@ class CounterValue:
 
 
 class PlainCounter(Collector):
-    """A counter with a tally for each set of labels that was asked for."""
+    """A counter with a series for each set of labels that was asked for."""
 
     def __init__(self, name: str, text: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
         self._name = name
@@ -35,7 +35,7 @@ class PlainCounter(Collector):
         registry.register(self)
 
     def labels(self, *values: str) -> CounterValue:
-        """Return the tally with these labels; from now on it is shown, be it zero."""
+        """Return the series with these labels; from now on it is shown, even while it is zero."""
         return self._values.setdefault(values, CounterValue())
 
     def collect(self) -> Iterator[CounterMetricFamily]:

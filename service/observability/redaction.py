@@ -1,6 +1,6 @@
 """The last resort: text that looks like a secret is not written, from any source.
 
-Secrets are kept out of log lines by their types and by the choice of fields. This catches what libraries write into
+Types and the choice of fields keep secrets out of log lines. This catches what libraries write into
 their messages: a URL with a query, a header, an address. It errs on the side of hiding too much.
 """
 
