@@ -6,7 +6,7 @@ from types import FrameType
 from typing import NoReturn
 
 TERMINATED = 128 + signal.SIGTERM
-"""What shells report for a process that SIGTERM ended."""
+"""The exit code that shells report for a process that SIGTERM ended."""
 
 
 def run() -> None:

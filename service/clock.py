@@ -1,4 +1,4 @@
-"""The one place that reads the machine's clocks; what waits for Redis lives in the event loop's own time besides."""
+"""The one place that reads the machine's clocks. Only waits for Redis also count by the event loop's own time."""
 
 import asyncio
 import time
@@ -28,5 +28,5 @@ class SystemClock:
         return asyncio.timeout(duration.total_seconds())
 
     def io_timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
-        """Do the same once what the body waits for could have come in for so long, however busy we are ourselves."""
+        """Do the same, but count only time in which replies could be read, so that a busy event loop costs none."""
         return io_timeout(duration)

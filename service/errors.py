@@ -37,7 +37,7 @@ class SettingsError(GatewayError):
         self.mistakes = mistakes
 
 
-class NoAnswer(GatewayError):  # noqa: N818 - it names what happened; the store's silence is no error of ours
+class NoAnswer(GatewayError):  # noqa: N818 - it names an outcome; that the store gives no answer is no error of ours
     """The store gave no usable answer. `retry_after` is when asking again makes sense, where that is known."""
 
     reason: ClassVar[Reason]
@@ -55,7 +55,7 @@ class SourceUnavailable(NoAnswer):
 
 
 class SourceRateLimited(NoAnswer):
-    """The store is throttling us, or told us when to come back and that is not yet."""
+    """The store is throttling us, or has named a time to come back that has not come yet."""
 
     reason = Reason.SOURCE_RATE_LIMITED
 

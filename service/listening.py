@@ -59,7 +59,7 @@ class Listeners(Struct, frozen=True, kw_only=True):
 
     questions: tuple[socket.socket, ...]
     operations: tuple[socket.socket, ...]
-    """Sockets of one port. Empty where the operations are served beside the questions."""
+    """Sockets of one port. Empty if the operations are served on the listener for questions."""
     path: SocketPath | None
     """The path of the questions' Unix socket, to be removed before that socket is closed: a gateway that starts takes a
     path without a listener for abandoned, and replaces it."""
@@ -131,7 +131,7 @@ def _addresses_of(host: str, port: int) -> _Addresses:
 
 
 def _listen_on_all(addresses: dict[str, _Addresses], port: int, listening: ExitStack) -> tuple[socket.socket, ...]:
-    # Beside an IPv4 address `::` is IPv6 alone: the same port cannot be listened on twice.
+    # Together with an IPv4 address, `::` is IPv6 alone: the same port cannot be listened on twice.
     families = {family for found in addresses.values() for family, _ in found}
     dual_stack = socket.AF_INET not in families and socket.has_dualstack_ipv6()
     sockets: list[socket.socket] = []

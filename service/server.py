@@ -22,7 +22,7 @@ _BACKLOG: Final = 2048
 _GC_THRESHOLDS: Final = (20_000, 50, 100)
 
 _FINISH_SECONDS: Final = 10
-"""How long requests under way may take to finish; the longest deadline a caller can name."""
+"""The time that requests under way have to finish: the longest deadline that a caller can name."""
 
 
 async def serve(

@@ -85,7 +85,7 @@ def _transport() -> AiohttpTransport:
 
     def open_session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            # A new connection for each request: aiohttp takes bytes that a kept one received while idle for the next
+            # A new connection for each request: aiohttp takes bytes that a reused one received while idle for the next
             # answer, and a no names no player, so that one stray no would be the wrong player's answer from then on.
             connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=_tls(), force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),

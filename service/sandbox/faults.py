@@ -1,4 +1,4 @@
-"""Faults on demand: the answers of an unwell itch.io, for the next so many requests or until told otherwise."""
+"""Faults on demand: the answers of an unwell itch.io, for a number of requests or until they are cleared."""
 
 import random
 from asyncio import StreamWriter

@@ -1,4 +1,4 @@
-"""The sandbox's own HTTP server: asyncio's streams in the running event loop, on loopback unless told otherwise.
+"""The sandbox's own HTTP server: asyncio's streams in the running event loop, on loopback by default.
 
 Faults make it drip, stop in the middle and hang up, which no other server does on purpose. Its clients are the gateway
 and developers' tools: it bounds a request's size, and neither time nor the number of connections.

@@ -16,7 +16,7 @@ from service.sandbox.world import Account, Game, KeyRecord, Purchase, PurchaseKi
 
 SELLER_KEY: Final = "sandbox-seller-key-not-a-real-one"
 SECOND_SELLER_KEY: Final = "sandbox-second-seller-key-not-a-real-one"
-"""Works beside the first one, as during a rotation."""
+"""A second key that works at the same time as the first, as during a rotation."""
 
 GAME_ID: Final = 3
 OTHER_GAME_ID: Final = 4

@@ -80,7 +80,7 @@ def there_is_a_source(settings: Settings, names: Names) -> Iterator[str]:
 
 
 def sandbox_stands_alone(settings: Settings, names: Names) -> Iterator[str]:
-    """A sandbox beside a real key would let in every player who has read the sandbox's README."""
+    """A sandbox together with a real key would let in every player who has read the sandbox's README."""
     if not settings.sandbox:
         return
     for name in names.given(*_REAL_STORE):
@@ -175,7 +175,7 @@ def grants_and_bans_differ(settings: Settings, names: Names) -> Iterator[str]:
 
 
 def callers_differ(settings: Settings, names: Names) -> Iterator[str]:
-    """A name or a token that two callers share does not tell them apart."""
+    """A name or a token that two callers share identifies neither."""
     by_name: defaultdict[str, int] = defaultdict(int)
     by_token: dict[bytes, CallerSettings] = {}
     for caller in settings.callers:

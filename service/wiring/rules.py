@@ -1,4 +1,4 @@
-"""What the settings say about games and about callers, as the policy and the callers' desk know it."""
+"""The rules for games and the directory of callers, made from the settings."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from service.verification.policy import GameRules
 
 
 def game_rules(settings: Settings) -> list[GameRules]:
-    """Return what counts for each game that is configured."""
+    """Return the rules of each game that is configured."""
     return [
         GameRules(
             game_id=game.id,
@@ -28,7 +28,7 @@ def game_rules(settings: Settings) -> list[GameRules]:
 
 
 def caller_directory(settings: Settings, clock: Clock) -> CallerDirectory:
-    """Return those who may ask, each with limits of its own."""
+    """Return the callers, each with limits of its own."""
     return CallerDirectory(
         (
             caller.token_digest,

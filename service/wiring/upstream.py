@@ -66,7 +66,7 @@ class Upstream(Struct, frozen=True):
         return self.sandbox is not None or self.source.sandbox_seen
 
     def paused_seconds(self) -> float:
-        """How long the store is left alone yet."""
+        """The time for which the store is not asked yet."""
         return self.budget.pause_left().total_seconds()
 
     async def open_clients(self) -> None:
@@ -129,7 +129,7 @@ def user_agent(settings: Settings) -> str:
 
 
 class _SellerChanges:
-    """The consequences of another seller's key: the source forgets the account, the log and those who wait are told."""
+    """The consequences of another seller's key: the source forgets the account, log lines are written, waiters wake."""
 
     def __init__(self, basics: Basics) -> None:
         self.event = asyncio.Event()
@@ -137,7 +137,7 @@ class _SellerChanges:
         self._source: ItchSource | None = None
 
     def attach(self, source: ItchSource) -> None:
-        """Tell this source. It needs the key before it can be made, so it comes later."""
+        """Have this source forget the account from now on. It is made after the key, so it comes later."""
         self._source = source
 
     def reloaded(self, setting: str) -> None:
