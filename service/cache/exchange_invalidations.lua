@@ -1,19 +1,19 @@
--- Raises invalidations under what was observed, and tells a replica of those that it does not know.
+-- Raises invalidations, and returns to a replica those that it does not know.
 --
 -- KEYS[1]  a hash: the sealed instant of each name, and `version`, which is another one after every change
--- ARGV[1]  how long to keep them all, in milliseconds
+-- ARGV[1]  the TTL of them all, in milliseconds
 -- ARGV[2]  the version that the replica knows
 -- ARGV[3]  the version to come if this changes anything
 -- ARGV[4]  the latest believable instant, in microseconds
--- ARGV[5]  the most fields that gateways could ever make of it
--- ARGV[6…] name, sealed instant, the value that the replica knows to be none, and three more, …
+-- ARGV[5]  the most fields that gateways could ever write here
+-- ARGV[6…] name, sealed instant, the value there that the replica knows to be no invalidation, and three more, …
 --
 -- A sealed instant begins with 16 digits, the microseconds since 1970; the rest is its seal. It is never lowered, unless
--- it claims to come from the future or is known to be none. Those that `everything` has overtaken are dropped.
+-- it comes from the future or is known to be no invalidation. Those that `everything` has overtaken are dropped.
 --
--- Returns the version, and all that there is now, field, value, field, value, …, or nil if the replica knows it. What
--- was sent and is not there now, because something else was in its way, the replica does not know; but `everything`, in
--- whose way may be that of gateways with another secret, stays as it is.
+-- Returns the version, and all that there is now, field, value, field, value, …, or nil if the replica knows it. If an
+-- instant that was sent is not there now, because another value was in its way, the replica does not know that value;
+-- but under `everything` a foreign value stays: it may be that of gateways with another secret.
 
 local DIGITS = 16
 local EVERYTHING = 'everything'
@@ -34,7 +34,7 @@ end
 
 local version = redis.pcall('HGET', KEYS[1], 'version')
 if type(version) == 'table' then
-  -- A value of another type is not ours. Any other error is the caller's to know.
+  -- A value of another type is not ours. Any other error goes to the caller.
   if not string.find(version.err, '^WRONGTYPE') then
     return version
   end
@@ -70,7 +70,7 @@ end
 
 local fields = redis.call('HGETALL', KEYS[1])
 if #fields > 2 * tonumber(ARGV[5]) then
-  -- Of other programs, and replicas would stand still while they read it. They tell again what they know.
+  -- So many are of other programs, and replicas would stand still while they read them. They send theirs again.
   redis.call('DEL', KEYS[1])
   version, fields = false, {}
 end

@@ -2,13 +2,13 @@
 --
 -- KEYS[1]  the entry's key
 -- ARGV[1]  the sealed entry: version, class (1 = the store said no), 8 bytes of microseconds, ...
--- ARGV[2]  how long to keep it, in milliseconds
+-- ARGV[2]  its TTL in milliseconds
 -- ARGV[3]  the latest believable instant, in microseconds
 --
--- Returns 1 if it was stored, 2 if it was and a no has replaced a yes, 0 if what was there is newer and stays.
+-- Returns 1 if it was stored, 2 if it was and a no has replaced a yes, 0 if the entry there is newer and stays.
 --
 -- Instants are compared as numbers: comparing strings would follow the server's locale. Up to the year 2255 they are
--- exact in a double; what is larger only has to stay larger than ARGV[3].
+-- exact in a double; a larger one only has to stay larger than ARGV[3].
 
 local HEADER = 10
 
@@ -22,7 +22,7 @@ end
 
 local known = redis.pcall('GET', KEYS[1])
 if type(known) == 'table' then
-  -- A value of another type is not ours: SET replaces it. Any other error is the caller's to know.
+  -- A value of another type is not ours: SET replaces it. Any other error goes to the caller.
   if not string.find(known.err, '^WRONGTYPE') then
     return known
   end
@@ -33,7 +33,7 @@ local overruled = false
 if known and #known >= HEADER then
   local class, instant = class_and_instant(ARGV[1])
   local known_class, known_instant = class_and_instant(known)
-  -- What leases to come from the future is garbage, and must not keep its place for ever.
+  -- An entry from the future is garbage, and must not stay there for ever.
   local believable = known_instant <= tonumber(ARGV[3])
   local newer = known_instant > instant
   local stronger = known_instant == instant and known_class == 1 and class ~= 1

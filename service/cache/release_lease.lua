@@ -1,4 +1,4 @@
--- Lets go of a lease that is still ours.
+-- Releases a lease that is still ours.
 --
 -- KEYS[1]  the lease
 -- ARGV[1]  our token

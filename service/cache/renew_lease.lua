@@ -1,8 +1,8 @@
--- Keeps a lease that is still ours.
+-- Renews a lease that is still ours.
 --
 -- KEYS[1]  the lease
 -- ARGV[1]  our token
--- ARGV[2]  for how many milliseconds more
+-- ARGV[2]  its time from now on, in milliseconds
 --
 -- Returns 1 if it was ours, else 0.
 

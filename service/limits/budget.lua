@@ -1,18 +1,18 @@
--- The store budget as all replicas share it: what each script on it begins with.
+-- The store budget as all replicas share it: the beginning of each script on it.
 --
--- KEYS[1]  the budget, a hash: tokens, counted_at, share, paused_until, refusals (see TokenBucket for what they mean)
+-- KEYS[1]  the budget, a hash: tokens, counted_at, share, paused_until, refusals (explained in ProcessBudget)
 -- ARGV[1]  requests a second, ARGV[2] the burst
 -- ARGV[3]  the longest wait of a caller in milliseconds
 -- ARGV[4]  the smallest share, ARGV[5] the longest pause in milliseconds
 --
--- Every script returns how the budget stands after it: {said, wait in ms, tokens * 1000, share * 1000}.
+-- Every script returns the state of the budget after it: {said, wait in ms, tokens * 1000, share * 1000}.
 
 local rate, burst, longest_wait = tonumber(ARGV[1]) / 1000, tonumber(ARGV[2]), tonumber(ARGV[3])
 local smallest_share, longest_pause = tonumber(ARGV[4]), tonumber(ARGV[5])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- What cannot be true is not believed: nonsense, not-a-number, and what a clock wrote that has since jumped back.
+-- Values that cannot be true are not believed: nonsense, not-a-number, instants of a clock that was set back since.
 local function believe(text, lowest, highest, otherwise)
   local number = tonumber(text)
   if number and number >= lowest and number <= highest then
@@ -23,7 +23,7 @@ end
 
 local known = redis.pcall('HMGET', KEYS[1], 'tokens', 'counted_at', 'share', 'paused_until', 'refusals')
 if known.err then
-  -- A value of another type is not ours, and would be in the way for ever. Any other error is the caller's to know.
+  -- A value of another type is not ours, and would be in the way for ever. Any other error goes to the caller.
   if not string.find(known.err, '^WRONGTYPE') then
     return known
   end
@@ -37,7 +37,7 @@ local paused_until = believe(known[4], 0, now + longest_pause, 0)
 local refusals = believe(known[5], 0, 8, 0)
 tokens = math.min(burst, tokens + (now - counted_at) * rate * share)
 
--- Turns that were given out stay when they are: whoever queues pays off the debt at the pace that was promised.
+-- Turns that were given out stay as they are: callers who queue pay off the debt at the pace that was promised.
 local function set_share(new)
   if tokens < 0 then
     tokens = tokens * new / share
@@ -45,7 +45,7 @@ local function set_share(new)
   share = new
 end
 
--- Writes down how the budget stands, and returns it. For a week, longer than any entry of the cache: a Redis that is
+-- Stores the state of the budget, and returns it. For a week, longer than any entry of the cache: a Redis that is
 -- full evicts first what would expire first, and a budget that is forgotten starts with a full burst and no pause.
 local function keep(said, wait)
   redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'counted_at', now, 'share', tostring(share),

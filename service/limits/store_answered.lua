@@ -1,8 +1,8 @@
 -- Takes note, for all replicas, that the store answers again: a little of the rate comes back. Follows budget.lua.
 --
--- ARGV[6]  how much of the rate comes back
+-- ARGV[6]  the share of the rate that comes back
 --
--- Says 1; -1 and what is left of the pause for an answer that was asked for before it, and counts for nothing.
+-- Says 1; or -1 and the rest of the pause, if there is one: then the answer was asked for before it and is not counted.
 
 if paused_until > now then
   return keep(-1, paused_until - now)

@@ -3,9 +3,9 @@
 -- ARGV[6]  the pause that the store asked for in milliseconds, or -1 where it named none
 -- ARGV[7]  the first pause of our own and ARGV[8] the longest, ARGV[9] a number from 0.5 to 1 that spreads them
 --
--- Says -1 and what is left of the pause.
+-- Says -1 and the rest of the pause.
 
--- What was under way when the pause began is part of the same refusal: it counts once.
+-- Requests that were under way when the pause began are part of the same refusal: they count once.
 local pause = tonumber(ARGV[6])
 if paused_until <= now then
   if pause < 0 then

@@ -3,8 +3,8 @@
 -- ARGV[6]  tokens that must be left for others, 0 for a caller who waits
 -- ARGV[7]  the longest wait that is worth it, in milliseconds
 --
--- Says 1 and how long to wait; 0 if that is too long; -1 and what is left of the pause while the store wants to be left
--- alone. Only 1 spends a token.
+-- Says 1 and the wait; 0 and the wait if that is too long; -1 and the rest of the pause while there is one. Only 1
+-- spends a token.
 
 local granted, wait = -1, paused_until - now
 if wait <= 0 then
