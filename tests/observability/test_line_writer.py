@@ -330,7 +330,7 @@ def test_a_process_ends_although_nobody_reads(end: str) -> None:
 import sys
 from datetime import timedelta
 from service.observability.line_writer import LineWriter, unbuffered
-writer = LineWriter(unbuffered(sys.stdout), notice=lambda count: b"", patience=timedelta(milliseconds=20))
+writer = LineWriter(unbuffered(sys.stdout), notice=lambda count: b"", timeout=timedelta(milliseconds=20))
 for _ in range(2000):
     writer.write(b"x" * 200 + b"\\n")
 writer.close()
