@@ -29,7 +29,7 @@ _KNOWN: Final = (0.0, 0.5, 0.95, 0.99)
 _JOIN_WITHIN_SECONDS: Final = 600
 _RATE: Final = 6.0
 _BURST: Final = 12
-_PATIENCE: Final = timedelta(seconds=2.5)
+_STORE_TIMEOUT: Final = timedelta(seconds=2.5)
 _DEADLINE: Final = timedelta(seconds=3)
 _BACK_OFF_SECONDS: Final = (2, 4, 8, 16, 32, 60)
 _SEED: Final = 3
@@ -131,7 +131,7 @@ async def _simulate(players: int, known: float) -> Launch:
     budget = ProcessBudget(
         rate=_RATE,
         burst=_BURST,
-        timeout=_PATIENCE,
+        timeout=_STORE_TIMEOUT,
         clock=clock,
         paused=lambda _: None,
         resumed=lambda: None,

@@ -18,7 +18,7 @@ _HANDSHAKE_SECONDS: Final = 0.1
 """Time for the last packet of handshakes that have begun: one round trip, from a proxy in the same region."""
 
 _MOST_TURNS: Final = 100
-"""The most turns of the loop to wait: without a filter new connections go on coming, and the queue may never be empty."""
+"""The most turns of the loop to wait: without a filter connections go on coming, and the queue may never be empty."""
 
 _FILTERED: Final = {socket.AF_INET, socket.AF_INET6} if sys.platform == "linux" else set()
 

@@ -84,11 +84,11 @@ async def _try_writing(client: RedisClient, key: str) -> Finding:
     entry = secrets.token_bytes(32)
     try:
         await PUT_NEWEST.run(client, key, entry, _LIFETIME_MILLISECONDS, 0)
-        kept = await client.get(key)
+        stored = await client.get(key)
         await DELETE_SAME.run(client, key, entry)
     except REDIS_FAILURES as failure:
         return _failed("redis writes", failure)
-    if kept != entry:
+    if stored != entry:
         hint = "is it a replica that lags, or does something evict keys at once?"
         return Finding("redis writes", FindingLevel.PROBLEM, "an entry was gone as soon as it was written", hint)
     return Finding("redis writes", FindingLevel.OK, "an entry could be written, read and deleted")

@@ -118,7 +118,7 @@ class Overview(Struct, frozen=True):
 
 
 class StandingFaults(Struct, frozen=True):
-    """The faults in force, and how many requests each has befallen."""
+    """The faults in force, and the number of requests that each has befallen."""
 
     faults: list[FaultState]
 
@@ -179,8 +179,8 @@ def reset(sandbox: Sandbox, _body: bytes) -> Done:
 
 def mint_key(sandbox: Sandbox, body: bytes) -> KeyRecord:
     """Add a download key."""
-    told = _decode(body, MintKey)
-    return sandbox.world.mint_key(told.game_id, text=told.key, user_id=told.user_id, email=told.email)
+    wanted = _decode(body, MintKey)
+    return sandbox.world.mint_key(wanted.game_id, text=wanted.key, user_id=wanted.user_id, email=wanted.email)
 
 
 def revoke_key(sandbox: Sandbox, body: bytes) -> KeyRecord:
@@ -190,21 +190,21 @@ def revoke_key(sandbox: Sandbox, body: bytes) -> KeyRecord:
 
 def claim_key(sandbox: Sandbox, body: bytes) -> KeyRecord:
     """Let a user claim a download key."""
-    told = _decode(body, ClaimKey)
-    return sandbox.world.claim_key(told.key, told.user_id)
+    wanted = _decode(body, ClaimKey)
+    return sandbox.world.claim_key(wanted.key, wanted.user_id)
 
 
 def buy(sandbox: Sandbox, body: bytes) -> Purchase:
     """Add a purchase."""
-    told = _decode(body, Buy)
+    wanted = _decode(body, Buy)
     return sandbox.world.buy(
-        told.game_ids,
-        email=told.email,
-        user_id=told.user_id,
-        kind=told.purchase_type,
-        donation=told.donation,
-        price=told.price,
-        with_key=told.with_key,
+        wanted.game_ids,
+        email=wanted.email,
+        user_id=wanted.user_id,
+        kind=wanted.purchase_type,
+        donation=wanted.donation,
+        price=wanted.price,
+        with_key=wanted.with_key,
     )
 
 
@@ -215,16 +215,16 @@ def refund(sandbox: Sandbox, body: bytes) -> Purchase:
 
 def mint_jwt(sandbox: Sandbox, body: bytes) -> MintedJwt:
     """Sign a JWT for a user."""
-    told = _decode(body, MintJwt)
-    return sandbox.mint_jwt(told.user_id, lifetime=timedelta(seconds=told.lifetime_seconds))
+    wanted = _decode(body, MintJwt)
+    return sandbox.mint_jwt(wanted.user_id, lifetime=timedelta(seconds=wanted.lifetime_seconds))
 
 
 def change_seller_key(sandbox: Sandbox, body: bytes) -> dict[str, SellerKeyState]:
     """Change the rights of one of the seller's keys."""
-    told = _decode(body, ChangeSellerKey)
-    key = seed.SELLER_KEY if told.which == "first" else seed.SECOND_SELLER_KEY
-    scopes = None if told.scopes is None else tuple(told.scopes)
-    sandbox.world.seller_keys[key] = SellerKeyState(told.revoked, scopes)
+    wanted = _decode(body, ChangeSellerKey)
+    key = seed.SELLER_KEY if wanted.which == "first" else seed.SECOND_SELLER_KEY
+    scopes = None if wanted.scopes is None else tuple(wanted.scopes)
+    sandbox.world.seller_keys[key] = SellerKeyState(wanted.revoked, scopes)
     return sandbox.world.seller_keys
 
 

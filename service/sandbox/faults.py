@@ -118,13 +118,13 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
 
 class FaultState(Struct, frozen=True):
-    """A fault and how many requests it has befallen."""
+    """A fault and the number of requests that it has befallen."""
 
     fault: Fault
     befallen: int
 
 
-class _Standing:
+class _ActiveFault:
     __slots__ = ("befallen", "chance", "fault")
 
     def __init__(self, fault: Fault) -> None:
@@ -145,20 +145,20 @@ class FaultPlan:
     """The faults in force. A request meets at most one of them, the first that befalls it."""
 
     def __init__(self) -> None:
-        self._standing: list[_Standing] = []
+        self._active: list[_ActiveFault] = []
 
     def replace(self, faults: Sequence[Fault]) -> None:
-        """Let exactly these faults stand, none of them used up."""
-        self._standing = [_Standing(fault) for fault in faults]
+        """Put exactly these faults in force, none of them used up."""
+        self._active = [_ActiveFault(fault) for fault in faults]
 
-    def take(self, endpoint: StoreEndpoint | None) -> Fault | None:
-        """Return the fault that this request meets."""
-        for standing in self._standing:
-            if standing.befalls(endpoint):
-                standing.befallen += 1
-                return standing.fault
+    def spend(self, endpoint: StoreEndpoint | None) -> Fault | None:
+        """Return the fault that this request meets, and count it."""
+        for active in self._active:
+            if active.befalls(endpoint):
+                active.befallen += 1
+                return active.fault
         return None
 
     def state(self) -> list[FaultState]:
-        """Return the standing faults, also those that are used up."""
-        return [FaultState(standing.fault, standing.befallen) for standing in self._standing]
+        """Return the faults in force, also those that are used up."""
+        return [FaultState(active.fault, active.befallen) for active in self._active]

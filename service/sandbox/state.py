@@ -35,7 +35,7 @@ class Sandbox:
     def receive(self, request: StoreRequest) -> Delivery:
         """Answer one request to the store, spoilt by the fault that it meets, and note it."""
         place = find_place(request.path)
-        fault = self.faults.take(place.endpoint)
+        fault = self.faults.spend(place.endpoint)
         answer = self._store.answer(request)
         if fault is not None:
             answer = fault.spoil(answer)

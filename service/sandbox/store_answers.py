@@ -50,8 +50,8 @@ class StoreDialect(Enum):
 
     def refuse(self, refusal: StoreRefusalError) -> SandboxAnswer:
         """Write an error: the older API sends all but an unknown address with status 200."""
-        kept = self is StoreDialect.CURRENT or refusal.status == 404  # noqa: PLR2004 - the status is its own name
-        return say({"errors": [refusal.message]}, status=refusal.status if kept else 200)
+        keeps_status = self is StoreDialect.CURRENT or refusal.status == 404  # noqa: PLR2004 - the status is its own name
+        return say({"errors": [refusal.message]}, status=refusal.status if keeps_status else 200)
 
 
 def listed(rows: Sequence[Json]) -> Json:

@@ -70,7 +70,7 @@ def load_settings(
     given |= read_secret_files(given, mistakes)
 
     # 3.
-    settings = _assemble(given, file or TomlFile(_NO_FILE), mistakes)
+    settings = _build(given, file or TomlFile(_NO_FILE), mistakes)
 
     # 4. While the file cannot be read, settings that it may hold must not be reported as missing.
     if file is not None:
@@ -99,7 +99,7 @@ def _read_file(environ: Mapping[str, str], config_file: Path | None, mistakes: M
     return read_toml(path, mistakes)
 
 
-def _assemble(given: Mapping[str, RawValue], file: TomlFile, mistakes: Mistakes) -> Settings:
+def _build(given: Mapping[str, RawValue], file: TomlFile, mistakes: Mistakes) -> Settings:
     """Return the settings; where a value does not fit, its default stands in and the mistake is noted.
 
     A game or a caller with a mistake in it is left out.

@@ -153,7 +153,7 @@ def test_a_share_of_the_requests_is_the_same_in_every_run(sandbox: Sandbox) -> N
 
     def run() -> list[bool]:
         sandbox.faults.replace([fault])
-        return [sandbox.faults.take(None) is not None for _ in range(200)]
+        return [sandbox.faults.spend(None) is not None for _ in range(200)]
 
     first = run()
 
