@@ -64,7 +64,7 @@ async def until(happened: Callable[[], object]) -> None:
 
 
 class LogLines:
-    """What was logged, as bytes and as the lines of JSON that they are."""
+    """The log, as bytes and as lines of JSON."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -79,7 +79,7 @@ class LogLines:
         raise AssertionError("nobody needs to wait for memory")
 
     def isatty(self) -> bool:
-        """Whether a person is looking: nobody is."""
+        """Whether the stream is a terminal: it is not."""
         return False
 
     def lines(self, event: str) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ def logging_into(lines: LogLines, *, clock: Clock, level: str = "debug", sandbox
 
 
 class Asker:
-    """An open gateway and somebody who asks it."""
+    """An open gateway, and the client that asks it."""
 
     def __init__(self, *, gateway: Gateway, http: httpx.AsyncClient, clock: FakeClock, log: LogLines) -> None:
         self.gateway = gateway

@@ -37,7 +37,7 @@ class VerifiedLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class VerifiedLines:
-    """Makes them; any thread may. `structured` says that they are JSON, else `make_line` makes what a person reads.
+    """Makes the lines of answers, in any thread: as JSON if `structured`, else by `make_line`, for a person.
 
     Only the request id can come from outside.
     """

@@ -27,7 +27,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def log() -> LogLines:
-    """What the gateway logs."""
+    """The gateway's log."""
     return LogLines()
 
 
@@ -45,7 +45,7 @@ async def open_with(tmp_path: Path, clock: FakeClock, log: LogLines) -> AsyncIte
 
 @pytest.fixture
 async def gateway(open_with: Open) -> Asker:
-    """A gateway for one game, which anybody may ask, with the sandbox for its store."""
+    """A gateway for one game, open to every caller, with the sandbox for its store."""
     return await open_with()
 
 

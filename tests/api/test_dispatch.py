@@ -82,7 +82,7 @@ async def questions(gateway: Asker) -> AsyncIterator[httpx.AsyncClient]:
 async def test_operations_have_a_listener_of_their_own(
     questions: httpx.AsyncClient, operations: httpx.AsyncClient, path: str
 ) -> None:
-    """The listener for questions has none of them, in whatever spelling."""
+    """The operational endpoints are on their own port alone, in every spelling of their paths."""
     assert ((await operations.get(path)).status_code, (await questions.get(path)).status_code) == (200, 404)
 
 

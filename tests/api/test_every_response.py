@@ -1,4 +1,4 @@
-"""What holds for every response, and where each endpoint is to be found."""
+"""Rules for every response, and the port of each endpoint."""
 
 import httpx
 import pytest
@@ -37,7 +37,7 @@ async def send(gateway: Asker, method: str, path: str, headers: dict[str, str] |
 
 @pytest.mark.parametrize(("method", "path", "status"), EVERYTHING)
 async def test_every_response_names_its_request(gateway: Asker, method: str, path: str, status: int) -> None:
-    """The caller's own id comes back, from wherever the answer is."""
+    """The caller's own request id comes back in every response."""
     response = await send(gateway, method, path, {"x-request-id": "match-7"})
 
     assert (response.status_code, response.headers["x-request-id"]) == (status, "match-7")
@@ -45,7 +45,7 @@ async def test_every_response_names_its_request(gateway: Asker, method: str, pat
 
 @pytest.mark.parametrize(("method", "path", "status"), EVERYTHING)
 async def test_no_response_may_be_stored(gateway: Asker, method: str, path: str, status: int) -> None:
-    """Neither answers nor problems are repeated by whatever stands between."""
+    """No proxy or cache on the way may repeat an answer or a problem."""
     response = await send(gateway, method, path)
 
     assert response.headers.get_list("cache-control") == ["no-store"]
@@ -56,7 +56,7 @@ async def test_no_response_may_be_stored(gateway: Asker, method: str, path: str,
     ["", "a" * 129, "with space", "\xdcn\xefcode", 'quote"', "<script>", "a;b", "{}"],
 )
 async def test_unsafe_request_id_is_replaced(gateway: Asker, request_id: str) -> None:
-    """What could break a header or a log line is not repeated."""
+    """A request id that could break a header or a log line is not repeated."""
     response = await gateway.http.get("/livez", headers=[(b"x-request-id", request_id.encode("latin-1"))])
 
     assert ULID.fullmatch(response.headers["x-request-id"])
@@ -64,7 +64,7 @@ async def test_unsafe_request_id_is_replaced(gateway: Asker, request_id: str) ->
 
 @pytest.mark.parametrize("request_id", ["a" * 128, "0", "a.b_c:d/e+f=g@h~i-j"])
 async def test_safe_request_id_is_taken_over(gateway: Asker, request_id: str) -> None:
-    """Up to 128 characters that need no care."""
+    """A request id may have up to 128 characters that are safe in headers and log lines."""
     response = await send(gateway, "GET", "/livez", {"x-request-id": request_id})
 
     assert response.headers["x-request-id"] == request_id
@@ -78,7 +78,7 @@ async def test_requests_without_an_id_get_different_ones(gateway: Asker) -> None
 
 
 async def test_problem_and_header_name_the_same_request(gateway: Asker) -> None:
-    """Whoever reads only the body can name the request too."""
+    """A caller that keeps only the body can name the request too."""
     response = await send(gateway, "GET", "/nothing")
 
     assert response.json()["request_id"] == response.headers["x-request-id"]

@@ -153,7 +153,7 @@ async def test_caller_that_goes_meanwhile_leaves_nothing_behind(
 
 
 async def test_caller_that_goes_while_the_store_is_asked_leaves_nothing_behind(gateway: Asker, log: LogLines) -> None:
-    """At whatever moment: also when the answer has come and is not yet on its way."""
+    """A caller may leave at any moment, also when the answer has come and is not yet on its way."""
     befall(gateway.sandbox, latency_ms=1000)
     for turns, player in enumerate(PLAYERS):
         response = waiting(gateway, player)
@@ -179,7 +179,7 @@ async def _advance_until(gateway: Asker, asked: int) -> None:
 async def test_bug_on_the_way_is_a_500_and_a_line(
     empty_redis: Redis, open_with: Open, clock: WatchedClock, log: LogLines, readings: int
 ) -> None:
-    """Before Redis is read, or after: whoever asked is not left waiting, and those who ask next are answered."""
+    """A bug before or after Redis is read is answered, and so is the next question."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS[:2]) as (gateway, _):
         clock.do_after(1 + readings, fail)  # the first one is that it came in
         async with asyncio.timeout(10):
@@ -195,7 +195,7 @@ async def test_bug_on_the_way_is_a_500_and_a_line(
 async def test_bug_about_what_memory_knows_is_a_500_and_a_line(
     gateway: Asker, clock: WatchedClock, log: LogLines
 ) -> None:
-    """Nobody waits for anything there, and it is the same."""
+    """A bug in a question that waits for nothing is answered like any other."""
     await answered(begin(gateway, PLAYERS[0]))
     clock.do_after(1, fail)
     reply = await answered(begin(gateway, PLAYERS[0]))
@@ -208,7 +208,7 @@ async def test_bug_about_what_memory_knows_is_a_500_and_a_line(
 async def test_caller_that_goes_while_it_is_being_decided_leaves_nothing_behind(
     empty_redis: Redis, open_with: Open, clock: WatchedClock, log: LogLines, readings: int
 ) -> None:
-    """The answer is there, and nobody to have it."""
+    """A caller may leave while its answer is made, and the next question is answered."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS[:1]) as (gateway, _):
         response = waiting(gateway, PLAYERS[0])
         clock.do_after(readings, response.cancel)

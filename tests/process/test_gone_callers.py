@@ -46,7 +46,7 @@ def answering(gateway: OnPort) -> int:
 async def test_leaving_is_no_bug(
     tmp_path: Path, clock: FakeClock, log: LogLines, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It happens all day: nothing is logged, and nothing is left behind."""
+    """Callers hang up all day: nothing is logged, and nothing is left behind."""
     async with on_port(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
         befall(gateway.gateway.sandbox, latency_ms=1000)
         wire = await gateway.caller(seed.OWNER_KEY)
@@ -60,7 +60,7 @@ async def test_leaving_is_no_bug(
 
 
 async def test_what_the_store_was_asked_for_is_remembered(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """The request is spent; who asks next has the answer."""
+    """The request to the store is spent, so its answer serves the next caller."""
     async with on_port(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
         befall(gateway.gateway.sandbox, latency_ms=1000)
         wire = await gateway.caller(seed.OWNER_KEY)
@@ -76,7 +76,7 @@ async def test_what_the_store_was_asked_for_is_remembered(tmp_path: Path, clock:
 
 
 async def test_one_of_many_who_leaves_harms_nobody(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """Not even the one who asked first."""
+    """A caller that leaves cancels no other's look-up, even if it was the first to ask."""
     async with on_port(settings_from(tmp_path, FRUGAL, frugal=True), clock=clock, log=log) as gateway:
         first = await gateway.caller(seed.OWNER_KEY)  # it waits for its turn: the gateway has asked whose its key is
         await until(lambda: clock.sleepers and answering(gateway))
@@ -107,7 +107,7 @@ async def asked_after_all_have_left(gateway: OnPort, clock: FakeClock) -> int:
 async def test_store_is_not_asked_for_callers_who_left_before_their_turn(
     tmp_path: Path, clock: FakeClock, log: LogLines
 ) -> None:
-    """The budget is for those who are there."""
+    """The store budget is spent only on callers that are still there."""
     async with on_port(settings_from(tmp_path, FRUGAL, frugal=True), clock=clock, log=log) as gateway:
         assert await asked_after_all_have_left(gateway, clock) == 0
 
@@ -128,7 +128,7 @@ async def test_who_comes_when_all_have_left_is_answered(tmp_path: Path, clock: F
 
 
 async def test_guessing_keys_and_hanging_up_is_not_free(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """The answers would be there a moment later: a try is spent whether its answer is waited for or not."""
+    """A caller that hangs up before the answer has spent its try at a key all the same."""
     toml = X_MOON + caller_lines("lobby", TOKEN, failed_keys_per_minute="3")
     async with on_port(settings_from(tmp_path, toml), clock=clock, log=log) as gateway:
         befall(gateway.gateway.sandbox, latency_ms=1000)
@@ -168,14 +168,14 @@ class Queue:
 
 
 async def turn() -> None:
-    """Let everybody act who can."""
+    """Let every task run that can."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 @pytest.fixture
 async def queue() -> Queue:
-    """A queue in which nobody may go yet."""
+    """A queue whose look-ups wait until the test lets them go."""
     return Queue()
 
 
@@ -187,7 +187,7 @@ async def leave(*callers: asyncio.Task[str]) -> None:
 
 
 async def test_look_up_that_queues_is_dropped_with_its_last_caller(queue: Queue) -> None:
-    """Not with the one before."""
+    """A queued look-up is dropped with its last caller, and not with the one before."""
     callers = [queue.fly() for _ in range(3)]
     await turn()
     await leave(*callers[:2])
@@ -200,7 +200,7 @@ async def test_look_up_that_queues_is_dropped_with_its_last_caller(queue: Queue)
 
 
 async def test_look_up_that_has_gone_is_finished_for_nobody(queue: Queue) -> None:
-    """It has cost something; its answer is for who comes next."""
+    """A look-up that has begun has cost a request; its answer is remembered for the next caller."""
     queue.may_go.set()
     caller = queue.fly()
     await turn()
@@ -212,7 +212,7 @@ async def test_look_up_that_has_gone_is_finished_for_nobody(queue: Queue) -> Non
 
 
 async def test_look_up_is_dropped_when_it_begins_to_queue_and_nobody_is_left(queue: Queue) -> None:
-    """They left while it was doing something else."""
+    """A look-up whose callers have left is dropped when it begins to queue."""
     caller = queue.fly()
     await leave(caller)
 
@@ -220,7 +220,7 @@ async def test_look_up_is_dropped_when_it_begins_to_queue_and_nobody_is_left(que
 
 
 async def test_refresh_that_queues_is_not_dropped(queue: Queue) -> None:
-    """Nobody waits for it, and it is wanted all the same; who joins it and leaves changes nothing."""
+    """A refresh without callers stays in the queue; a caller that joins it and leaves changes nothing."""
     queue.flights.start(NAME, queue.look_up, now=START)
     caller = queue.fly()
     await turn()
@@ -233,7 +233,7 @@ async def test_refresh_that_queues_is_not_dropped(queue: Queue) -> None:
 
 
 async def test_who_comes_in_the_moment_of_dropping_has_a_look_up_of_its_own(queue: Queue) -> None:
-    """What is about to end is not joined."""
+    """A look-up that is about to end is not joined."""
     first = queue.fly()
     await turn()
     first.cancel()
@@ -246,7 +246,7 @@ async def test_who_comes_in_the_moment_of_dropping_has_a_look_up_of_its_own(queu
 
 
 async def test_queueing_outside_of_any_look_up_is_nothing_special(queue: Queue) -> None:
-    """Whoever asks whose the key is waits like everybody, and is wanted."""
+    """A look-up that is outside of any single-flight, as of the seller's account, waits in the queue like others."""
     queue.may_go.set()
     queue.may_answer.set()
 
@@ -254,7 +254,7 @@ async def test_queueing_outside_of_any_look_up_is_nothing_special(queue: Queue) 
 
 
 def budget(clock: FakeClock) -> ProcessBudget:
-    """Return a budget of one a second, without a burst, that somebody has spent."""
+    """Return a budget of one request a second, without a burst, whose first token is spent."""
     return ProcessBudget(rate=1, burst=1, timeout=20 * SECOND, clock=clock, paused=lambda _: None, resumed=lambda: None)
 
 
@@ -271,7 +271,7 @@ async def take(bucket: ProcessBudget, clock: FakeClock, count: int) -> list[asyn
 
 
 async def test_end_of_the_queue_that_was_left_is_there_for_the_next(clock: FakeClock) -> None:
-    """Also when those before the last left first."""
+    """The last places are free again, also if those before the last were left first."""
     bucket = budget(clock)
     start = clock.monotonic()
     first, second, third, fourth = await take(bucket, clock, 4)
@@ -285,7 +285,7 @@ async def test_end_of_the_queue_that_was_left_is_there_for_the_next(clock: FakeC
 
 
 async def test_middle_of_the_queue_that_was_left_is_not_filled(clock: FakeClock) -> None:
-    """Two would be sent at once; whoever comes next queues behind the last."""
+    """A place in the middle stays empty, lest two requests be sent at once; the next caller queues behind the last."""
     bucket = budget(clock)
     start = clock.monotonic()
     first, second, third = await take(bucket, clock, 3)
@@ -314,7 +314,7 @@ async def test_turn_that_has_passed_is_not_given_back(clock: FakeClock) -> None:
 
 
 async def test_places_of_another_pace_are_not_given_back(clock: FakeClock) -> None:
-    """What they cost has changed with it; to be late is better than to ask too much."""
+    """After a change of the pace old places are not given back: a request too late is better than one too many."""
     bucket = budget(clock)
     start = clock.monotonic()
     first, second, third = await take(bucket, clock, 3)
@@ -329,7 +329,7 @@ async def test_places_of_another_pace_are_not_given_back(clock: FakeClock) -> No
 
 @pytest.mark.parametrize("leaves", [lambda task: task.cancel(), None])
 async def test_pause_ends_every_wait(clock: FakeClock, leaves: Callable[[asyncio.Task[float]], object] | None) -> None:
-    """Whoever queued before it is told, and whoever left is not missed."""
+    """A pause ends the wait of every queued caller, also if others have left the queue."""
     bucket = budget(clock)
     _, second, third = await take(bucket, clock, 3)
     if leaves is not None:

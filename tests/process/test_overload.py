@@ -1,4 +1,4 @@
-"""More than can be taken on is turned away at once, and never what tells whether the gateway is well."""
+"""Requests over the limit are turned away at once; health checks and metrics never are."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def busy(tmp_path: Path, log: LogLines) -> AsyncIterator[OnPort]:
 
 
 async def fill(gateway: OnPort, count: int) -> list[asyncio.Task[httpx.Response]]:
-    """Ask so often what only the store knows."""
+    """Ask so many questions that need the store."""
     asking = [gateway.asking(seed.OWNER_KEY) for _ in range(count)]
     await until(lambda: store_calls(gateway.gateway.sandbox))
     await until(lambda: gateway.gateway.gateway.http.in_flight >= min(count, CAPACITY))
@@ -37,13 +37,13 @@ async def fill(gateway: OnPort, count: int) -> list[asyncio.Task[httpx.Response]
 
 
 async def relieve(gateway: OnPort, asking: list[asyncio.Task[httpx.Response]]) -> list[httpx.Response]:
-    """Let the store answer, and return what all were told."""
+    """Let the store answer, and return all responses."""
     await gateway.clock.advance(STORE_TAKES)
     return await asyncio.gather(*asking)
 
 
 async def shed_at_three_times_capacity(gateway: OnPort) -> list[httpx.Response]:
-    """Return what was answered before the store had answered anything."""
+    """Return the responses that come before the store has answered anything."""
     asking = await fill(gateway, CAPACITY)
     try:
         late = [gateway.asking(seed.OWNER_KEY) for _ in range(2 * CAPACITY)]
@@ -55,7 +55,7 @@ async def shed_at_three_times_capacity(gateway: OnPort) -> list[httpx.Response]:
 
 
 async def test_what_comes_on_top_is_turned_away_at_once(busy: OnPort) -> None:
-    """While those who were there before still wait; in words that nobody can take for a yes, or for a no."""
+    """Requests over the limit get `overloaded` at once, neither a yes nor a no, while earlier ones still wait."""
     turned_away = await shed_at_three_times_capacity(busy)
 
     assert len(turned_away) == 2 * CAPACITY
@@ -79,7 +79,7 @@ async def test_without_a_bound_everything_is_taken_on(tmp_path: Path, log: LogLi
 
 
 async def test_what_was_taken_on_is_answered(busy: OnPort) -> None:
-    """Turning others away costs those who wait nothing."""
+    """Requests within the limit are answered, however many others are turned away."""
     asking = await fill(busy, CAPACITY)
     await busy.ask(seed.OWNER_KEY)
 
@@ -89,7 +89,7 @@ async def test_what_was_taken_on_is_answered(busy: OnPort) -> None:
 
 
 async def test_it_recovers(busy: OnPort) -> None:
-    """As soon as there is room again."""
+    """New requests are taken as soon as there is room again."""
     asking = await fill(busy, CAPACITY)
     before = await busy.ask(seed.OWNER_KEY)
     await relieve(busy, asking)
@@ -110,7 +110,7 @@ async def test_operations_are_never_turned_away(busy: OnPort, path: str) -> None
 
 
 async def test_what_is_turned_away_is_counted(busy: OnPort) -> None:
-    """Every one, under a cause of its own."""
+    """Every request turned away is counted under a cause of its own."""
     asking = await fill(busy, CAPACITY)
     for _ in range(3):
         await busy.ask(seed.OWNER_KEY)
@@ -122,7 +122,7 @@ async def test_what_is_turned_away_is_counted(busy: OnPort) -> None:
 
 
 async def test_callers_find_their_request_id_on_what_is_turned_away(busy: OnPort) -> None:
-    """As on every response; without one, they get one."""
+    """A request turned away gets its request id back, or a new one, as every response does."""
     asking = await fill(busy, CAPACITY)
     named = await busy.http.post("/verify/jwt", headers={"x-request-id": "request-1"})
     unnamed = await busy.http.post("/verify/jwt")
@@ -133,7 +133,7 @@ async def test_callers_find_their_request_id_on_what_is_turned_away(busy: OnPort
 
 
 async def test_draining_gateway_closes_connections_that_it_turns_away(busy: OnPort) -> None:
-    """They should go elsewhere all the more."""
+    """A draining gateway closes the connection, so that its caller goes elsewhere."""
     asking = await fill(busy, CAPACITY)
     busy.gateway.gateway.http.draining = True
     turned_away = await busy.ask(seed.OWNER_KEY)

@@ -1,4 +1,4 @@
-"""Starting without anybody else, stopping without losing anything, and being killed."""
+"""A start without the store and Redis, a stop without lost questions, and a kill."""
 
 import asyncio
 import math
@@ -26,7 +26,7 @@ def silent_port() -> Iterator[int]:
 
 
 async def first_answers(*, store: int, redis: int, deadline_ms: int) -> tuple[int, httpx.Response]:
-    """Start a gateway between these two; return its readiness and its answer to a question, asked at once."""
+    """Start a gateway with this store and this Redis; return its readiness and its answer to a first question."""
     environment = {
         "ITCH__API_KEY": "a-seller-key-of-a-test",
         "ITCH__BASE_URL": f"http://127.0.0.1:{store}",
@@ -42,7 +42,7 @@ async def first_answers(*, store: int, redis: int, deadline_ms: int) -> tuple[in
 
 
 async def test_it_starts_ready_while_redis_and_the_store_are_down() -> None:
-    """As soon as it says that it has started; and what it cannot know it says."""
+    """The gateway is ready once it says that it has started, and answers `unknown` where it needs the store."""
     # The first question also waits for what is imported after the start; it must not run out of time for that.
     ready, answer = await first_answers(store=free_port(), redis=free_port(), deadline_ms=10_000)
 
@@ -50,7 +50,7 @@ async def test_it_starts_ready_while_redis_and_the_store_are_down() -> None:
 
 
 async def test_it_starts_ready_while_redis_and_the_store_are_silent() -> None:
-    """Silence is worse than being down, and keeps it no longer."""
+    """A Redis and a store that accept connections and never answer delay the start no more than those that are down."""
     with silent_port() as store, silent_port() as redis:
         ready, answer = await first_answers(store=store, redis=redis, deadline_ms=300)
 
@@ -58,7 +58,7 @@ async def test_it_starts_ready_while_redis_and_the_store_are_silent() -> None:
 
 
 async def stopped_under_load(*, drain_seconds: float, looks_every: float) -> tuple[Balancer, int]:
-    """Stop a gateway in the middle of a few hundred questions; return how they fared, and the exit code.
+    """Stop a gateway in the middle of a few hundred questions; return how they ended, and the exit code.
 
     A load balancer that never looks sends questions for a moment after the gateway has gone.
     """
@@ -86,7 +86,7 @@ async def test_stopping_under_load_loses_nothing(attempt: int) -> None:
 
 
 async def test_whoever_does_not_look_loses_questions() -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     balancer, code = await stopped_under_load(drain_seconds=0.0, looks_every=math.inf)
 
     assert (balancer.failed != [], code) == (True, 0)

@@ -1,8 +1,8 @@
-"""A process of its own that asks a gateway about ever new players, and writes down how much it takes.
+"""A process of its own that asks a gateway about ever new players, and prints the memory that it takes.
 
 python -m tests.reliability.flood COUNT REDIS_URL [keep]
 
-Prints one JSON object a sample. With `keep` something stays behind of every request, as it must not.
+Prints one JSON object a sample. With `keep` each request leaves something behind, as it must not.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ def _say(status: int, body: dict[str, object]) -> httpx.Response:
 
 
 def question(number: int) -> tuple[str, dict[str, object]]:
-    """Return where to ask, and what: in every way there is, about somebody nobody has asked about before."""
+    """Return a path and a body: by every method, about a player who has not been asked about before."""
     ways: list[tuple[str, dict[str, object]]] = [
         ("/verify/download-key", {"download_key": f"the-key-number-{number:09}"}),
         ("/verify/download-key", {"download_key": f"another-number-{number:09}"}),

@@ -1,4 +1,4 @@
-"""A third of all callers hang up at some moment: nobody else notices, and nothing is left of them."""
+"""A third of all callers hang up at some moment: the others are answered as usual, and nothing stays behind."""
 
 import asyncio
 import gc
@@ -46,7 +46,7 @@ App = Callable[[Application], Application]
 
 
 class Bench(Struct, frozen=True):
-    """A gateway on a port, and what it stands on."""
+    """A gateway on a port, with its store, its Redis and its log."""
 
     gateway: Asker
     server: Served
@@ -57,7 +57,7 @@ class Bench(Struct, frozen=True):
 
 @asynccontextmanager
 async def bench(directory: Path, server: RedisServer, log: LogLines, app: App) -> AsyncIterator[Bench]:
-    """Open a gateway in real time, whose store and whose Redis take theirs."""
+    """Open a gateway in real time, with a store and a Redis that are slow."""
     async with (
         numbered_store(slowest_seconds=SLOWEST_SECONDS, chance=random.Random(1)) as store,
         FaultProxy(server.port) as proxy,
@@ -153,7 +153,7 @@ async def footprint(at: Bench) -> tuple[int, int, int, int, int]:
 
 
 async def settled(at: Bench) -> tuple[int, ...]:
-    """Return what is left once that does not change any more; what is under way has seconds to end."""
+    """Return the footprint once it does not change any more; requests under way have seconds to end."""
     left: list[tuple[int, ...]] = []
     for _ in range(30):
         left.append(await footprint(at))

@@ -1,7 +1,7 @@
-"""No wrong decision, whatever happens: players, purchases, refunds, bans, outages, restarts, a lying Redis, and time.
+"""No wrong decision, through purchases, refunds, bans, outages, restarts, a lying Redis, and time.
 
 Two whole gateways as they are in production, spoken to as their server does; a real Redis behind a proxy for each;
-the sandbox for a store. Time is the tests' own. What they answer is checked against what the store has said, and when.
+the sandbox for a store. Time is the tests' own. Their answers are checked against the record of the store's.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ def whole(application: Application) -> Application:
 
 
 class Parts(Struct, frozen=True):
-    """What a gateway is given; a broken one is given something else."""
+    """The parts that a gateway is built from; a broken variant gets other ones."""
 
     transport: Callable[[StoreLine], httpx.AsyncBaseTransport] = lambda line: line
     clock: Callable[[FakeClock], Clock] = lambda clock: clock
@@ -130,7 +130,7 @@ class Under(Struct, frozen=True):
 
 
 class World(RuleBasedStateMachine):
-    """Whatever may happen, in any order."""
+    """Every event that there can be, in any order."""
 
     server: ClassVar[RedisServer]
     parts: ClassVar[Parts]
@@ -195,7 +195,7 @@ class World(RuleBasedStateMachine):
         raise AssertionError("it returns above")
 
     def teardown(self) -> None:
-        """Close what was opened; nothing may have ended in a bug."""
+        """Close everything; no bug may have been logged."""
         self.await_(self._close())
         self.runner.close()
         assert not self.log.lines("bug")
@@ -212,7 +212,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def no_two_steps_at_the_same_instant(self) -> None:
-        """What happens within one second has no order for those who are told seconds."""
+        """Events within one second have no order in messages that carry whole seconds."""
         self.clock.jump(SECOND)
 
     # The world
@@ -308,7 +308,7 @@ class World(RuleBasedStateMachine):
 
     @rule(index=REPLICAS, ban=st.sampled_from([seed.OWNER_ID, seed.OWNER_ID, seed.STRANGER_ID, None]))
     def restart(self, index: int, ban: int | None) -> None:
-        """A replica is started anew, with other rules perhaps; what it knew by itself is lost."""
+        """A replica is started anew, perhaps with other rules; its memory is lost."""
         self.banned = frozenset() if ban is None else frozenset({ban})
         self.await_(self._restart(index))
 
@@ -338,7 +338,7 @@ class World(RuleBasedStateMachine):
         cached=st.sampled_from([False, False, False, True]),
     )
     def ask(self, index: int, which: int, max_age: int | None, *, cached: bool) -> None:
-        """Somebody asks, and waits for the answer."""
+        """A caller asks, and waits for the answer."""
         self.await_(self._ask([(index, which)], max_age=max_age, cached=cached))
 
     @rule(which=st.lists(st.tuples(REPLICAS, st.integers(0, 7)), min_size=2, max_size=12))
@@ -348,7 +348,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def ask_about_all(self) -> None:
-        """Everybody asks everywhere, and asks again."""
+        """Each gateway is asked about each player, twice."""
         for _ in range(2):
             self.await_(self._ask([(index, which) for index in range(2) for which in range(8)]))
 
@@ -359,7 +359,7 @@ class World(RuleBasedStateMachine):
 
     @rule(index=REPLICAS, number=st.integers(0, 1))
     def ask_until_a_jwt_runs_out(self, index: int, number: int) -> None:
-        """Somebody asks with a JWT that is about to run out, and again when it has."""
+        """A caller asks with a JWT that is about to expire, and again when it has expired."""
 
         async def ask() -> None:
             self._mint([seed.OWNER_ID, seed.STRANGER_ID][number], timedelta(minutes=1))
@@ -371,7 +371,7 @@ class World(RuleBasedStateMachine):
 
     @rule(index=REPLICAS, number=st.integers(0, 1), seconds=st.integers(1, 4))
     def ask_while_a_jwt_runs_out(self, index: int, number: int, seconds: int) -> None:
-        """The store is slow, and the JWT that was good when it was shown is not when there is an answer."""
+        """The store is slow, and a JWT that was valid when it was presented has expired when the answer comes."""
         self.store("slow")
         self._mint([seed.OWNER_ID, seed.STRANGER_ID][number], timedelta(seconds=seconds))
         self.await_(self._ask([(index, 6 + number)]))
@@ -379,7 +379,7 @@ class World(RuleBasedStateMachine):
 
     @rule(index=REPLICAS, which=st.integers(0, 7), leaves=st.booleans())
     def ask_slowly(self, index: int, which: int, *, leaves: bool) -> None:
-        """Somebody asks; other things happen before there is an answer, or before nobody waits for it any more."""
+        """A caller asks; other events come before the answer, or before the caller hangs up."""
 
         async def begin() -> None:
             self._begin(index, which)
@@ -430,7 +430,7 @@ class World(RuleBasedStateMachine):
     # What must hold
 
     async def _finish(self) -> None:
-        """Wait for all who ask: for real work a moment, for everything else by letting time pass."""
+        """Wait for all questions under way: for real work a moment, for everything else by letting time pass."""
         late = self.clock.now() + DEADLINE + 2 * SLOW_STEP
         while self.under_way:
             slow = any(state.fault.latency_ms for state in self.sandbox.faults.state())
@@ -442,7 +442,7 @@ class World(RuleBasedStateMachine):
                 await self.clock.advance(SLOW_STEP if slow else STEP)
 
     async def _look_after(self) -> None:
-        """Check those that have been answered."""
+        """Check the questions that have been answered."""
         done = [under for under in self.under_way if under.task.done()]
         self.under_way = [under for under in self.under_way if not under.task.done()]
         for under in done:
@@ -458,7 +458,7 @@ class World(RuleBasedStateMachine):
 
 
 class Credulous(httpx.AsyncBaseTransport):
-    """Broken: what is no answer is read as a yes."""
+    """Broken: a store's answer that is no answer is read as a yes."""
 
     def __init__(self, line: StoreLine) -> None:
         self._line = line
@@ -475,7 +475,7 @@ class Credulous(httpx.AsyncBaseTransport):
 
 
 class Dismissive(httpx.AsyncBaseTransport):
-    """Broken: what is no answer is read as a no."""
+    """Broken: a store's answer that is no answer is read as a no."""
 
     def __init__(self, line: StoreLine) -> None:
         self._line = line
@@ -509,7 +509,7 @@ class Timeless:
 
 
 class Loyal(InFront):
-    """Broken: whoever was allowed in once stays allowed, whatever the store says later."""
+    """Broken: a player who was allowed in once stays allowed, also after a no of the store."""
 
     def __init__(self, application: Application) -> None:
         super().__init__(application)
@@ -524,10 +524,10 @@ class Loyal(InFront):
 
 
 class Alarmed(Redis):
-    """Broken: what Redis does wrong is everybody's problem."""
+    """Broken: a failure of Redis fails the question."""
 
     async def execute_command(self, *arguments: Any, **options: Any) -> Any:
-        """Fail in a way that nobody expects."""
+        """Fail with an exception of an unexpected type."""
         try:
             return await super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]  # nor is redis-py's
         except (RedisError, OSError) as error:
@@ -535,7 +535,7 @@ class Alarmed(Redis):
 
 
 def alarmed(url: str) -> Redis:
-    """Make a client like the gateway's, that fails as nobody expects."""
+    """Make a client like the gateway's whose failures are of an unexpected type."""
     made = client_of(url)
     pool = made.connection_pool
     assert isinstance(pool, BlockingConnectionPool)
@@ -563,7 +563,7 @@ TOO_OLD: Final = "its grace is over|past its time|not fresh|could have been aske
     redis_is_needed=Parts(redis=alarmed, fails="status 500"),
 )
 def test_no_decision_is_wrong(variant: Variant[Parts], server: RedisServer) -> None:
-    """A yes and a no are what the store has said, recently enough; whatever else there is, is no answer."""
+    """A yes and a no are the store's own, and recent enough; everything else is no answer."""
 
     class Machine(World):
         parts = variant.make
