@@ -26,7 +26,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def recorder() -> Recorder:
-    """What the caches of a test reported."""
+    """A recorder of the operations that the caches report."""
     return Recorder()
 
 

@@ -50,7 +50,7 @@ def test_of_several_names_the_highest_floor_counts(alone: SharedInvalidations) -
 
 
 def test_a_floor_is_never_lowered(alone: SharedInvalidations) -> None:
-    """What arrives late is from before."""
+    """An invalidation that arrives late, with an earlier instant, changes nothing."""
     alone.invalidate(NAME, before=START)
 
     alone.invalidate(NAME, before=START - SECOND)
@@ -77,7 +77,7 @@ def test_too_many_floors_become_higher_never_lower(alone: SharedInvalidations, r
 
 
 def test_of_too_many_floors_the_newer_half_stay_as_they_are(alone: SharedInvalidations) -> None:
-    """Whoever was not named loses only what is older than the older half."""
+    """Names without an invalidation of their own lose only observations from before the older half."""
     for name, before in many(MOST_INVALIDATIONS + 1):
         alone.invalidate(name, before=before)
 
@@ -108,7 +108,7 @@ async def test_without_redis_there_is_nobody_to_tell(alone: SharedInvalidations)
 
 
 class Mute(SharedInvalidations):
-    """Broken: tells nobody."""
+    """Broken: sends no invalidation to the other replicas."""
 
     def _send(self, name: Fingerprint) -> None:
         """Keep it to itself."""

@@ -75,7 +75,7 @@ class Trusting(SharedInvalidations):
 
 @variants(SharedInvalidations, trusting=Trusting)
 async def test_what_redis_has_lost_is_told_again(variant: Variant[Make], cluster: Cluster, empty_redis: Redis) -> None:
-    """By whoever knows it: a replica that starts later must know it too."""
+    """A replica sends its invalidations again, so that one that starts later knows them too."""
     one = await cluster.join(empty_redis, kind=variant.make)
     one.invalidate(NAME, before=START)
     await cluster.pass_time()
@@ -120,7 +120,7 @@ async def test_floors_below_everything_that_is_kept_are_not_told_again(
 
 
 async def test_a_gateway_that_closes_has_its_last_word(empty_redis: Redis, clock: FakeClock, cluster: Cluster) -> None:
-    """What was said a moment before is not lost."""
+    """An invalidation from just before the close reaches the other replicas."""
     one = invalidations(empty_redis, clock)
     one.invalidate(NAME, before=START)
 
@@ -132,7 +132,7 @@ async def test_a_gateway_that_closes_has_its_last_word(empty_redis: Redis, clock
 async def test_a_gateway_can_close_while_redis_is_away(
     own_redis: RedisServer, client: RedisClient, clock: FakeClock
 ) -> None:
-    """Nothing is raised, and nobody waits for long."""
+    """The close raises nothing and does not wait for Redis."""
     one = invalidations(client, clock)
     own_redis.kill()
     one.invalidate(NAME, before=START)

@@ -1,4 +1,4 @@
-"""Invalidations and whoever can write to Redis: nobody makes the gateway forget, or remember."""
+"""Invalidations against programs that can write to Redis: they make the gateway neither forget nor remember."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,7 +18,7 @@ from tests.cluster.promises import Variant, promised, variants
 
 
 class Gullible(SharedInvalidations):
-    """Broken: believes whatever stands there."""
+    """Broken: believes every value in Redis."""
 
     def _unseal(self, name: Fingerprint, sealed: bytes) -> datetime | None:
         """Read the digits."""
@@ -30,7 +30,7 @@ FORGED: Final = b"%016d" % stamp(START) + bytes(16)
 
 
 async def plant(redis: Redis, fields: dict[bytes, Any]) -> None:
-    """Put fields there as somebody who may write to Redis, and make it look like news."""
+    """Put fields there as a program with access to Redis could, and make it look like news."""
     for name, text in {**fields, b"version": b"news"}.items():
         await redis.execute_command("HSET", KEY, name, text)  # type: ignore[no-untyped-call]
 
@@ -92,7 +92,7 @@ async def test_what_is_no_floor_keeps_none_from_the_others(
     empty_redis: Redis,
     noticed: bool,  # noqa: FBT001 - drawn
 ) -> None:
-    """A little ahead of the clocks, planted before or after replicas last looked: whoever runs still hears of it."""
+    """A planted value with an instant a little ahead of the clocks keeps no invalidation from the other replicas."""
     one, other = await cluster.join(empty_redis, kind=variant.make), await cluster.join(empty_redis)
     ahead = b"%016d" % stamp(START + 30 * SECOND) + bytes(16)
     if noticed:
@@ -140,7 +140,7 @@ async def test_a_flood_of_fields_is_put_away(cluster: Cluster, empty_redis: Redi
 
 @pytest.mark.parametrize("command", [("SET", KEY, "x"), ("RPUSH", KEY, "x"), ("SADD", KEY, "x")])
 async def test_a_foreign_value_makes_room(cluster: Cluster, empty_redis: Redis, command: tuple[str, ...]) -> None:
-    """Whatever stands under our key."""
+    """A value of a foreign type under our key is replaced."""
     await empty_redis.execute_command(*command)  # type: ignore[no-untyped-call]
     one, other = [await cluster.join(empty_redis) for _ in range(2)]
 

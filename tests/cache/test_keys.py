@@ -46,7 +46,7 @@ def test_a_cut_length_is_refused() -> None:
 
 
 def test_naive_joining_does_not_come_back() -> None:
-    """Where one field ends and the next begins is part of what is hashed."""
+    """The boundary between two fields is part of the hash."""
     assert encode_fields([b"1", b"2:x"]) != encode_fields([b"1:2", b"x"])
 
 
@@ -98,12 +98,12 @@ def test_the_same_secret_gives_the_same_keys() -> None:
 
 
 def test_without_a_secret_keys_are_of_this_process_alone() -> None:
-    """Nothing is derived from a constant."""
+    """No key is derived from a constant."""
     assert derive_keys(None) != derive_keys(None)
 
 
 def test_every_purpose_has_a_key_of_its_own() -> None:
-    """Who learns the one key has nothing of the others."""
+    """A key that has leaked gives away none of the others."""
     keys = [key.reveal() for key in astuple(KEYS)]
 
     assert len(set(keys)) == len(keys) == 4
@@ -134,7 +134,7 @@ def test_a_credential_has_a_short_name_for_the_log(credential: Credential) -> No
 
 
 def test_a_credential_is_not_named_like_its_question() -> None:
-    """Who reads the log cannot find the entry in Redis."""
+    """The log does not name the key of an entry in Redis."""
     credential, question = fingerprints().of_credential(KEY), fingerprints().of_jwt(AppJwt(KEY.reveal()))
 
     assert not question.hex().startswith(credential)

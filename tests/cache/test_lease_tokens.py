@@ -1,4 +1,4 @@
-"""What a lease holds: nobody without the secret can make one, and none is good for long."""
+"""Lease tokens: only gateways with the secret can make them, and none is good for long."""
 
 from datetime import timedelta
 from typing import Final
@@ -55,7 +55,7 @@ def test_another_secret_makes_others() -> None:
 @example(TOKEN + b"0")
 @example(TOKEN.upper().swapcase()[:-1] + b"\xff")
 def test_what_nobody_has_made_is_not_recognised(planted: bytes) -> None:
-    """Whatever somebody who may write to Redis puts there."""
+    """A token that another program has put there is not recognised."""
     assert not tokens().recognise(NAME, planted)
 
 

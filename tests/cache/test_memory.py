@@ -45,7 +45,7 @@ def test_nothing_is_used_past_its_time(memory: MemoryTier, clock: FakeClock) -> 
 
 @pytest.mark.parametrize("newer", [yes(START, id=2), no(START), refusal(START)])
 def test_newer_replaces_older(memory: MemoryTier, newer: Observation) -> None:
-    """What was observed later wins, yes or no."""
+    """The later observation wins, yes or no."""
     memory.put(NAME, entry(yes(START - SECOND, id=1)))
 
     winner = memory.put(NAME, entry(newer))
@@ -115,7 +115,7 @@ def test_an_observation_of_the_future_is_not_used(memory: MemoryTier, clock: Fak
 
 
 def test_an_observation_of_the_future_keeps_nothing_out(memory: MemoryTier) -> None:
-    """What is not believed gives way to what is."""
+    """An observation from the future, which is not believed, makes room for one that is."""
     memory.put(NAME, entry(no(START + DAY)))
 
     memory.put(NAME, entry(yes()))
@@ -124,7 +124,7 @@ def test_an_observation_of_the_future_keeps_nothing_out(memory: MemoryTier) -> N
 
 
 def test_the_least_recently_used_makes_room(clock: FakeClock) -> None:
-    """Of four entries with room for three, the one that nobody asked for goes."""
+    """Of four entries with room for three, the one that was not asked for is evicted."""
     memory = MemoryTier(max_entries=4, max_bytes=1_000_000, clock=clock)
     for number in range(3):
         memory.put(name_of(number), entry(yes()))
@@ -145,7 +145,7 @@ def test_bytes_are_bounded(clock: FakeClock) -> None:
 
 
 def test_refusals_cannot_evict_owners(clock: FakeClock) -> None:
-    """A flood of wrong keys pushes out other wrong keys, and nobody else."""
+    """A flood of wrong keys evicts other wrong keys, and no owners."""
     memory = MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
     for number in range(75):
         memory.put(name_of(number), entry(yes()))
@@ -158,7 +158,7 @@ def test_refusals_cannot_evict_owners(clock: FakeClock) -> None:
 
 
 def test_room_is_given_back_when_the_answer_changes(clock: FakeClock) -> None:
-    """A name takes the room of one entry, whatever was observed under it before."""
+    """A name takes the room of one entry, also after its answer has changed."""
     memory = MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
     for second in range(10):
         memory.put(NAME, entry(yes(START + second * SECOND) if second % 2 else no(START + second * SECOND)))

@@ -21,13 +21,13 @@ Overruled = list[tuple[Fingerprint, datetime]]
 
 @pytest.fixture
 def overruled() -> Overruled:
-    """What was said."""
+    """The calls of `on_overruled`."""
     return []
 
 
 @pytest.fixture
 def say(overruled: Overruled) -> Callable[[Fingerprint, datetime], None]:
-    """Say it."""
+    """A callback that records its calls."""
     return lambda name, since: overruled.append((name, since))
 
 
@@ -35,7 +35,7 @@ def say(overruled: Overruled) -> Callable[[Fingerprint, datetime], None]:
 async def tier(
     empty_redis: Redis, clock: FakeClock, recorder: Recorder, say: Callable[[Fingerprint, datetime], None]
 ) -> AsyncIterator[RedisTier]:
-    """A second tier that says what it notices."""
+    """A second tier that reports a yes that was overruled."""
     tier = RedisTier(
         client=empty_redis,
         sealer=sealer(),
@@ -50,7 +50,7 @@ async def tier(
 
 @pytest.fixture
 def store(memory: MemoryTier, recorder: Recorder, say: Callable[[Fingerprint, datetime], None]) -> TieredCache:
-    """A store whose Redis is away for good."""
+    """A cache without Redis."""
     return TieredCache(memory=memory, redis=None, on_operation=recorder.operation, on_overruled=say)
 
 
@@ -74,7 +74,7 @@ _SHORT: Final = timedelta(seconds=45)
 async def test_redis_says_nothing_of_anything_else(
     tier: RedisTier, overruled: Overruled, before: Evidence | None, after: Evidence
 ) -> None:
-    """Nobody has anything to drop."""
+    """No other change means that a replica may still have a wrong yes."""
     if before is not None:
         await tier.put(NAME, entry(before))
 
@@ -91,7 +91,7 @@ async def test_redis_says_that_a_yes_is_overruled(
     before: Evidence | Identity,
     after: Evidence | Refusal,
 ) -> None:
-    """Since the no was observed, whoever the yes was from; it counts as stored like any other."""
+    """The report carries the instant of the no, and the write counts as stored like any other."""
     await tier.put(NAME, entry(before))
 
     await tier.put(NAME, entry(after, _SHORT))
@@ -104,7 +104,7 @@ async def test_redis_says_that_a_yes_is_overruled(
 async def test_memory_says_nothing_of_anything_else(
     store: TieredCache, overruled: Overruled, before: Evidence | None, after: Evidence
 ) -> None:
-    """Nobody has anything to drop."""
+    """No other change means that Redis may still have a wrong yes."""
     if before is not None:
         store.put(NAME, before, keep_until=START + DAY)
 

@@ -1,4 +1,4 @@
-"""Whatever Redis does, a get is at worst a miss and a put is at worst lost."""
+"""Failures of Redis: a get is at worst a miss, and a put is at worst lost."""
 
 import asyncio
 from collections.abc import Iterator

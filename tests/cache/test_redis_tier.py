@@ -1,4 +1,4 @@
-"""What the second tier keeps in a real Redis, and what it makes of what it finds there."""
+"""The second tier on a real Redis: entries that it writes, and values that it finds there."""
 
 import asyncio
 import random
@@ -52,7 +52,6 @@ async def test_what_was_put_is_found(tier: RedisTier, recorder: Recorder) -> Non
 
 
 async def test_what_was_not_put_is_a_miss(tier: RedisTier, recorder: Recorder) -> None:
-    """Nothing is there under a name that nobody used."""
     await tier.put(OTHER_NAME, entry(yes()))
 
     assert await tier.get(NAME) is None
@@ -60,7 +59,7 @@ async def test_what_was_not_put_is_a_miss(tier: RedisTier, recorder: Recorder) -
 
 
 async def test_another_replica_finds_it(tier: RedisTier, make_tier: MakeTier, redis_url: str) -> None:
-    """What one gateway observed, another with the same secret knows."""
+    """An observation of one gateway is known to another with the same secret."""
     await tier.put(NAME, entry(yes()))
 
     assert await make_tier(redis_url).get(NAME) == entry(yes())
@@ -95,7 +94,7 @@ async def test_at_the_same_instant_the_no_wins(tier: RedisTier, order: tuple[Evi
 
 
 async def test_of_a_hundred_at_once_the_newest_wins(tier: RedisTier, clock: FakeClock) -> None:
-    """Whatever the order in which writes reach Redis."""
+    """The order in which writes reach Redis makes no difference."""
     observations = [yes(START + number * timedelta(microseconds=1)) for number in range(100)]
     random.Random(7).shuffle(observations)
 
@@ -186,7 +185,7 @@ GARBAGE = {
 async def test_what_is_not_ours_is_rejected_and_deleted(
     tier: RedisTier, empty_redis: Redis, recorder: Recorder, planted: bytes
 ) -> None:
-    """Nobody who can write to Redis can make an owner."""
+    """A program that can write to Redis cannot make an owner."""
     await empty_redis.set(KEY, planted)
 
     found = await tier.get(NAME)

@@ -83,7 +83,7 @@ def test_garbage_is_noticed(blob: bytes) -> None:
 
 
 def test_a_huge_value_is_not_even_tried() -> None:
-    """What is larger than any entry of ours costs no cryptography."""
+    """A value larger than any entry of ours costs no cryptography."""
     sealed = sealer().seal(NAME, entry(yes()))
 
     assert flaw_of(sealed + bytes(16_384)) is Flaw.SIZE
@@ -95,7 +95,7 @@ def test_an_entry_cannot_be_moved_to_another_name() -> None:
 
 
 def test_an_entry_of_another_secret_is_forged() -> None:
-    """Who has no key can seal nothing that we believe."""
+    """An entry that was sealed with another key is not believed."""
     assert flaw_of(Sealer(derive_keys(None).sealing).seal(NAME, entry(yes()))) is Flaw.FORGED
 
 
@@ -108,13 +108,13 @@ def sealed_by_hand(body: bytes, *, says_no: int, observed_at: datetime) -> bytes
 
 @pytest.mark.parametrize("body", [b"\xc1", b"\xa1\xff", msgspec.msgpack.encode({"observation": {"type": "x"}})])
 def test_a_body_that_is_no_observation_is_noticed(body: bytes) -> None:
-    """What our key sealed is still read with care."""
+    """A body is read with care even if our own key sealed it."""
     assert flaw_of(sealed_by_hand(body, says_no=0, observed_at=START)) is Flaw.BODY
 
 
 @pytest.mark.parametrize(("says_no", "late"), [(1, 0), (0, 1)])
 def test_the_header_must_tell_the_truth(says_no: int, late: int) -> None:
-    """What Redis compares must be what is sealed."""
+    """The bytes that Redis compares must agree with the sealed ones."""
     body = msgspec.msgpack.encode(entry(yes()))
     observed_at = START + timedelta(microseconds=late)
 
@@ -122,7 +122,7 @@ def test_the_header_must_tell_the_truth(says_no: int, late: int) -> None:
 
 
 def test_equal_observations_are_sealed_differently() -> None:
-    """Nobody who reads Redis can tell that two entries are equal."""
+    """A reader of Redis cannot see that two entries are equal."""
     assert sealer().seal(NAME, entry(yes()))[10:] != sealer().seal(NAME, entry(yes()))[10:]
 
 

@@ -1,4 +1,4 @@
-"""What every evidence store promises, held against each that we have."""
+"""The promises of every `ObservationCache`, checked for each that there is."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -56,7 +56,6 @@ def put(store: ObservationCache, observation: Observation, lifetime: timedelta =
 
 
 async def test_nothing_is_remembered_at_first(store: ObservationCache) -> None:
-    """A name that nobody used leads to nothing."""
     assert (store.peek(NAME), await store.get(NAME)) == (None, None)
 
 
@@ -72,7 +71,7 @@ async def test_what_was_put_is_remembered_at_once(store: ObservationCache, obser
 
 
 async def test_get_returns_what_peek_does(store: ObservationCache) -> None:
-    """What this process remembers needs no other tier."""
+    """An observation that this process remembers needs no other tier."""
     put(store, yes())
 
     assert await store.get(NAME) == store.peek(NAME)
@@ -86,7 +85,7 @@ async def test_names_do_not_touch_each_other(store: ObservationCache) -> None:
 
 
 async def test_put_returns_the_newest(store: ObservationCache) -> None:
-    """Whoever comes late with an older answer learns the newer one."""
+    """A caller that comes late with an older answer gets the newer one."""
     newest = no(START)
 
     assert [put(store, yes(START - SECOND)), put(store, newest), put(store, yes(START - SECOND))] == [
@@ -128,7 +127,7 @@ async def test_an_older_yes_does_not_come_back_when_a_no_has_run_out(store: Obse
 
 
 async def test_of_a_hundred_at_once_the_newest_wins(store: ObservationCache) -> None:
-    """In whatever order they come."""
+    """The order of the writes makes no difference."""
     observations = [yes(START + (number * 37 % 100) * timedelta(microseconds=1)) for number in range(100)]
 
     async def remember(observation: Evidence) -> None:

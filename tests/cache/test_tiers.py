@@ -1,4 +1,4 @@
-"""How the two tiers work together, what is counted, and how writes end."""
+"""Both tiers together: reads, counts, and the end of writes."""
 
 import asyncio
 from datetime import timedelta
@@ -60,7 +60,7 @@ async def test_what_loses_in_memory_is_not_sent_to_redis(
 async def test_closing_lets_writes_arrive(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
 ) -> None:
-    """What was learnt in the last moment is in Redis for the next process."""
+    """An observation from just before the close is in Redis for the next process."""
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(100):
         store.put(name_of(number), yes(), keep_until=START + DAY)
@@ -73,7 +73,7 @@ async def test_closing_lets_writes_arrive(
 async def test_what_is_put_after_closing_is_dropped(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
 ) -> None:
-    """Nothing is started that nobody would wait for."""
+    """No write begins that the close would not wait for."""
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     await store.close()
 
@@ -112,7 +112,6 @@ async def test_a_burst_of_writes_does_not_look_like_an_outage(
 
 
 async def test_closing_without_redis_has_nothing_to_do(memory: MemoryTier, recorder: Recorder) -> None:
-    """What this process remembers goes with it."""
     store = TieredCache(memory=memory, redis=None, on_operation=recorder.operation)
     store.put(NAME, yes(), keep_until=START + DAY)
 
@@ -139,7 +138,7 @@ async def test_writes_that_come_too_late_are_dropped(
 async def test_writes_under_way_are_counted_once_when_they_come_too_late(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, turns: int
 ) -> None:
-    """At whatever moment: what Redis has taken all the same is not dropped as well."""
+    """A write that Redis has received is not counted as dropped too, at any moment of the close."""
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(20):
         store.put(name_of(number), yes(), keep_until=START + DAY)

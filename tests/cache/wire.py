@@ -1,4 +1,4 @@
-"""A server that speaks just enough of Redis's protocol to say one and the same thing to everybody."""
+"""A server that speaks just enough of Redis's protocol to give every client one and the same reply."""
 
 import asyncio
 from collections.abc import AsyncIterator
