@@ -9,7 +9,7 @@ from tests.core.rig import EMAIL, GAME, KEY, KEY_PROOF, USER, Rig
 
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
-    """A verification whose store knows nobody but the seller; at the end no look-up may be left, and none crashed."""
+    """A verification whose store knows only the seller; at the end no look-up may be left, and none crashed."""
     rig = Rig()
     yield rig
     await rig.verification.close()

@@ -42,10 +42,10 @@ SELLER_CALL: Final = Call(None, None)
 
 
 class ScriptedSource:
-    """Answers what the test wrote down, `takes` after it was asked; to everything else the store says no.
+    """Gives the answers that the test wrote down, `takes` after it was asked; to everything else the store says no.
 
-    While `failing` is set it raises that instead, whatever was written down, or does so to `failing_only` one priority;
-    `crash` is a bug of ours.
+    While `failing` is set it raises that instead of every answer, or only for the priority `failing_only`; `crash` is a
+    bug of ours.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -191,10 +191,10 @@ class ObedientBudget:
         """Return at once: the scripted source does not spend anything."""
 
     def refused(self, retry_after: timedelta | None) -> None:
-        """Nobody reports to it."""
+        """Ignore the report."""
 
     def answered(self) -> None:
-        """Nobody reports to it."""
+        """Ignore the report."""
 
 
 class PlainFingerprints:

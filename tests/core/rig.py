@@ -79,7 +79,7 @@ class Rig:
 
     @property
     def calls(self) -> list[Call]:
-        """What the source was asked, in order."""
+        """The requests to the source, in order."""
         return self.source.calls
 
     async def ask(
@@ -141,5 +141,5 @@ def foreground(credential: Credential) -> Call:
 
 
 def background(credential: Credential) -> Call:
-    """Return the call of a refresh that nobody waits for."""
+    """Return the call of a refresh in the background."""
     return Call(credential, Priority.BACKGROUND)

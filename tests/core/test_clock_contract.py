@@ -1,4 +1,4 @@
-"""What every clock promises, held against each that we have."""
+"""The promises of every clock, checked for each that there is."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -34,7 +34,7 @@ async def passing(clock: Clock, work: Coroutine[Any, Any, T]) -> T:
 
 
 def test_now_is_in_utc(clock: Clock) -> None:
-    """Aware, so that nobody compares it with local time."""
+    """The instant is aware, so that it cannot be compared with local time."""
     assert clock.now().tzinfo is UTC
 
 

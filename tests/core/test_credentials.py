@@ -1,4 +1,4 @@
-"""What could be a credential by its shape, and what could not."""
+"""The shapes of credentials: texts that could be one, and texts that could not."""
 
 import base64
 import json
@@ -199,7 +199,7 @@ _piece = st.one_of(
 @given(st.one_of(any_text, st.lists(_piece, max_size=8).map("".join)))
 @example(f"https://amos.itch.io/x-moon/download/{KEY}")
 def test_no_text_makes_reading_a_key_fail(text: str) -> None:
-    """What is accepted is made of a key's characters and stands in the text as it is."""
+    """An accepted key is made of a key's characters and stands in the text as it is."""
     read = read_download_key(text)
 
     if isinstance(read, DownloadKey):
@@ -226,7 +226,7 @@ def test_claims_nobody_knows_do_not_matter() -> None:
 
 @pytest.mark.parametrize("text", ["a" * 8, KEY, "Z" * 40, "a" * FORTY_KB])
 def test_a_personal_api_key_is_named(text: str) -> None:
-    """It has no dots, is all-powerful over somebody's account, and goes no further."""
+    """A personal API key has no dots, is all-powerful over its owner's account, and goes no further."""
     assert read_jwt(text) == Malformed(Method.JWT, Reason.API_KEY_NOT_ACCEPTED)
 
 
@@ -267,7 +267,6 @@ def test_a_personal_api_key_is_named(text: str) -> None:
     ],
 )
 def test_what_has_not_the_shape_of_a_jwt_is_malformed(text: str) -> None:
-    """Nobody is asked about it."""
     assert read_jwt(text) == Malformed(Method.JWT, Reason.MALFORMED_JWT)
 
 
@@ -287,7 +286,7 @@ def test_what_has_not_the_shape_of_a_jwt_is_malformed(text: str) -> None:
     ],
 )
 def test_claims_that_cannot_be_read_are_malformed(claims: bytes) -> None:
-    """However deep, and whatever the bytes."""
+    """Neither deep nesting nor odd bytes make reading fail."""
     assert read_jwt(f"{HEADER}.{raw_part(claims)}.{SIGNATURE}") == Malformed(Method.JWT, Reason.MALFORMED_JWT)
 
 
@@ -318,7 +317,7 @@ def test_only_the_stores_algorithm_is_worth_asking_about(header: object) -> None
 
 
 def test_a_jwt_of_fifty_megabytes_is_turned_away_unread() -> None:
-    """Decoding one would stop everybody else for seconds."""
+    """Decoding one would stop all other callers for seconds."""
     assert read_jwt(f"{HEADER}.{'A' * 50_000_000}.{SIGNATURE}") == Malformed(Method.JWT, Reason.MALFORMED_JWT)
 
 
@@ -354,7 +353,7 @@ _any_part = st.one_of(
 
 @given(st.one_of(any_text, st.lists(_any_part, max_size=5).map(".".join), _any_part.map(lambda p: f"{HEADER}.{p}.{p}")))
 def test_no_text_makes_reading_a_jwt_fail(text: str) -> None:
-    """What is accepted is the text itself, three parts of base64url, at most 8 KiB."""
+    """An accepted JWT is the text itself: three parts of base64url, at most 8 KiB."""
     read = read_jwt(text)
 
     if isinstance(read, AppJwt):
@@ -372,5 +371,5 @@ def test_no_text_makes_reading_a_jwt_fail(text: str) -> None:
     [(read_download_key, KEY), (read_jwt, JWT), (lambda text: read_email(text, pointer=""), "amos@example.com")],
 )
 def test_what_was_read_is_a_secret(read: Callable[[str], object], text: str) -> None:
-    """From here on nobody prints it."""
+    """A credential cannot be printed from here on."""
     assert text not in repr(read(text))

@@ -121,7 +121,7 @@ BAD_EMAILS = [
 
 @pytest.mark.parametrize("text", BAD_EMAILS)
 def test_everything_else_is_the_callers_mistake(text: str) -> None:
-    """Who says that it verified an address has one; where and what is told, never the address."""
+    """A caller that says it verified an address has one; the error names place and kind, never the address."""
     with pytest.raises(BadQuestion) as refusal:
         read_email(text, pointer="/items/3/email")
 
@@ -182,7 +182,7 @@ def test_a_user_id_is_a_number_that_json_can_carry(number: int) -> None:
 
 @pytest.mark.parametrize("number", [0, -1, -(2**63), 2**53, 2**63, 2**70])
 def test_other_numbers_are_the_callers_mistake(number: int) -> None:
-    """Where and what is told."""
+    """The error names place and kind."""
     with pytest.raises(BadQuestion) as refusal:
         read_user_id(number, pointer="/user_id")
 

@@ -30,7 +30,6 @@ def _tree(parent: type[Exception], depth: int = 0) -> list[tuple[int, str]]:
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
-    """Whoever reads it reads the truth."""
     assert errors.__doc__ is not None
     drawn = [match for line in errors.__doc__.splitlines()[2:] if (match := _LINE.match(line))]
 

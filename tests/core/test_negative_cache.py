@@ -56,7 +56,7 @@ def test_each_failure_in_a_row_is_remembered_longer(clock: FakeClock, failures: 
 
 
 def test_an_answer_ends_the_row(failures: NegativeCache) -> None:
-    """Nothing is recalled, and the next failure is a first one."""
+    """After an answer no failure is remembered, and the next one is a first one."""
     failures.put(NAME, SourceUnavailable())
     failures.put(NAME, SourceUnavailable())
     failures.remove(NAME)
@@ -99,7 +99,7 @@ def test_a_longer_time_that_the_store_named_is_kept(failures: NegativeCache) -> 
 
 
 def test_the_time_that_the_store_named_passes_too(clock: FakeClock, failures: NegativeCache) -> None:
-    """Whoever hears of it later waits until the same moment, not longer."""
+    """A caller that comes later waits until the same instant, not longer."""
     failures.put(NAME, SourceRateLimited(retry_after=9 * SECOND))
     clock.jump(SECOND / 4)
 

@@ -111,5 +111,5 @@ def test_the_other_words_are_those_of_the_contract(
     ],
 )
 def test_a_credential_knows_its_method(credential: DownloadKey | AssertedUser | Malformed, method: Method) -> None:
-    """What was presented decides how the answer is labelled."""
+    """The kind of credential decides the method in the answer."""
     assert credential.method is method

@@ -77,7 +77,7 @@ def test_a_game_may_have_its_own_lifetimes() -> None:
 
 
 def test_nothing_is_usable_for_more_than_three_days() -> None:
-    """Whatever is configured, and fresh no longer than usable."""
+    """No configuration permits more, and nothing is fresh for longer than it is usable."""
     game = rules(owned_fresh=100 * HOUR, grace=1000 * HOUR)
 
     assert lived(OWNED, game) == [72 * HOUR, 0.8 * 72 * HOUR, 72 * HOUR, 72 * HOUR]
@@ -105,7 +105,7 @@ def test_a_game_may_repeat_a_no_for_longer() -> None:
 
 
 def test_a_refusal_lives_for_a_minute_and_has_no_grace() -> None:
-    """Whatever the rules of the game."""
+    """The rules of the game make no difference."""
     refusal = Refusal(START, Reason.REFUSED_JWT)
 
     assert lived(refusal, rules(grace=72 * HOUR), jitter=1) == [MINUTE, None, MINUTE, MINUTE]
@@ -190,7 +190,7 @@ def test_web_purchases_are_opt_in() -> None:
 
 
 def test_the_first_proof_that_counts_is_the_one_that_is_shown() -> None:
-    """Whatever stands before it."""
+    """Proof that does not count may stand before it."""
     evidence = Evidence(START, (WEB_PROOF, PURCHASE_PROOF, KEY_PROOF))
 
     assert counting_proof(evidence, RULES) == PURCHASE_PROOF
@@ -210,7 +210,7 @@ def test_the_first_proof_that_counts_is_the_one_that_is_shown() -> None:
     ],
 )
 def test_a_no_says_how_far_it_can_be_trusted(method: Method, reason: Reason, caveats: tuple[Caveat, ...]) -> None:
-    """A key that does not exist is certain; that somebody has none is not."""
+    """That a key does not exist is certain; that a player has none is not."""
     decision = decide(RULES, method, NOTHING, freshness=FRESHNESS)
 
     assert (decision.outcome, decision.reason, decision.caveats) == (Outcome.NOT_OWNED, reason, caveats)
@@ -264,7 +264,7 @@ def test_a_decision_says_for_which_game_and_how_it_stands() -> None:
 def test_the_player_is_who_asks_as_well_named_as_is_known(
     player: Player | None, owner: Player | None, named: Player | None
 ) -> None:
-    """Never somebody else."""
+    """The answer never names another player."""
     decision = decide(RULES, Method.JWT, Evidence(START, (KEY_PROOF,), owner), freshness=FRESHNESS, player=player)
 
     assert decision.player == named
@@ -306,7 +306,6 @@ def test_a_ban_wins_over_every_grant(game: GameRules, player_id: PlayerId, *, pr
 
 
 def test_nobody_is_the_seller_while_the_seller_is_not_known() -> None:
-    """Not known is not everybody."""
     assert operator_override(RULES, SELLER, seller_account=None, press=False) is None
 
 

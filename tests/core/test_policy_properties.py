@@ -1,4 +1,4 @@
-"""What holds of the rules whatever the operator configured and the store said."""
+"""Properties of the rules, under every configuration and every answer of the store."""
 
 from datetime import datetime, timedelta
 
@@ -76,7 +76,7 @@ def test_lifetimes_are_in_order_and_bounded(observation: Observation, game: Game
 
 @given(identities, games, spreads)
 def test_no_jwt_is_usable_once_it_has_expired(identity: Identity, game: GameRules, jitter: float) -> None:
-    """Whatever grace the game has."""
+    """No grace of a game outlives the JWT."""
     lifetime = lifetime_of(identity, game, jitter=jitter)
 
     assert identity.expires_at is None or identity.observed_at + lifetime.usable <= identity.expires_at
@@ -102,7 +102,7 @@ def test_no_question_is_spread_further_than_allowed(name: bytes) -> None:
 def test_owned_is_what_the_store_shows_and_the_operator_accepts(
     game: GameRules, method: Method, shown: Evidence, player: Player | None
 ) -> None:
-    """Nothing else is, and the proof is named."""
+    """No other answer is `owned`, and the proof is named."""
     decision = decide(game, method, shown, freshness=FRESHNESS, player=player)
 
     if decision.allowed:
@@ -120,7 +120,7 @@ def test_owned_is_what_the_store_shows_and_the_operator_accepts(
 def test_nobody_who_is_banned_is_let_in(
     game: GameRules, method: Method, shown: Evidence, player: Player | None
 ) -> None:
-    """And nobody else is called so."""
+    """A player who is banned is told so, and no other player is."""
     involved = {person.id for person in (player, shown.owner) if person is not None}
 
     decision = decide(game, method, shown, freshness=FRESHNESS, player=player)
@@ -156,7 +156,7 @@ def test_an_address_never_names_a_player(game: GameRules, shown: Evidence, playe
 
 @given(games, methods, evidence, players)
 def test_nobody_is_taken_for_somebody_else(game: GameRules, method: Method, shown: Evidence, player: Player) -> None:
-    """Whoever the store says owns it."""
+    """The store's word on the owner never replaces the player who asks."""
     named = decide(game, method, shown, freshness=FRESHNESS, player=player).player
 
     assert named is None or named.id == player.id

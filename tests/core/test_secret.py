@@ -1,4 +1,4 @@
-"""A secret shows itself to nobody who does not ask for it by name."""
+"""A secret shows its text only to code that asks for it by name."""
 
 import copy
 import json
@@ -31,7 +31,6 @@ def secret(request: pytest.FixtureRequest) -> Secret:
 
 
 def test_reveal_gives_the_text(secret: Secret) -> None:
-    """Somebody must be able to use it."""
     assert secret.reveal() == TEXT
 
 
@@ -57,7 +56,7 @@ def test_reveal_gives_the_text(secret: Secret) -> None:
     ],
 )
 def test_text_made_of_it_names_only_its_kind(secret: Secret, show: Callable[[Secret], str]) -> None:
-    """Whoever prints it learns what it was for, and nothing else."""
+    """A printed secret says what it was for, and nothing else."""
     shown = show(secret)
 
     assert TEXT not in shown
@@ -110,7 +109,7 @@ def test_a_traceback_with_local_variables_does_not_show_it(secret: Secret) -> No
 
 
 def test_it_has_no_attributes_to_look_through(secret: Secret) -> None:
-    """What dumps the dictionary of every object finds nothing."""
+    """A tool that dumps the dictionary of every object finds no text."""
     assert TEXT not in str(getattr(secret, "__dict__", {}))
 
 
@@ -128,12 +127,12 @@ def test_other_texts_are_not(secret: Secret) -> None:
 
 @pytest.mark.parametrize("other", KINDS)
 def test_kinds_are_never_equal(secret: Secret, other: type[Secret]) -> None:
-    """A download key is no caller token, whatever the text."""
+    """A download key and a caller token with the same text are not equal."""
     assert (secret == other(TEXT)) == (type(secret) is other)
 
 
 def test_it_is_not_equal_to_its_text(secret: Secret) -> None:
-    """Nobody finds it out by comparing it with guesses in the clear."""
+    """A secret cannot be found out by comparing it with guesses in the clear."""
     assert secret != TEXT
 
 

@@ -1,4 +1,4 @@
-"""Concurrent equal questions are one look-up, and nobody's leaving harms the others."""
+"""Concurrent equal questions are one look-up, and a caller that leaves harms no other."""
 
 import asyncio
 import gc
@@ -39,7 +39,7 @@ class Scene:
         return asyncio.ensure_future(self.flights.fly(name, self.look_up, now=START + now * SECOND, not_before=oldest))
 
     def start(self) -> asyncio.Task[str]:
-        """Begin a look-up that nobody waits for."""
+        """Begin a look-up without a caller."""
         return self.flights.start(NAME, self.look_up, now=START)
 
     def _count(self) -> None:
@@ -61,7 +61,7 @@ async def scene() -> AsyncIterator[Scene]:
 
 
 async def turn() -> None:
-    """Let everybody who can run do so."""
+    """Let every task run that can."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -93,7 +93,7 @@ async def test_a_caller_who_is_cancelled_harms_nobody(scene: Scene, leaving: int
 
 
 async def test_when_all_callers_have_gone_the_look_up_goes_on(scene: Scene) -> None:
-    """Whoever comes then joins it."""
+    """The next caller joins it."""
     early = scene.fly()
     await turn()
     early.cancel()
@@ -207,7 +207,7 @@ async def test_silence_that_nobody_waits_for_is_silent(scene: Scene) -> None:
 
 
 async def test_silence_after_a_caller_has_gone_is_silent(scene: Scene) -> None:
-    """The caller's deadline came first; nobody logs the failure as unhandled."""
+    """A failure after a caller's deadline is not logged as unhandled."""
     gone, waiting = scene.fly(), scene.fly()
     await turn()
     gone.cancel()
@@ -221,7 +221,7 @@ async def test_silence_after_a_caller_has_gone_is_silent(scene: Scene) -> None:
 
 @pytest.mark.parametrize("callers", [0, 1, 100])
 async def test_a_bug_is_reported_once(scene: Scene, callers: int) -> None:
-    """Whether nobody waits, or a hundred, who then get it too."""
+    """A bug is reported once without callers and with a hundred, who get it too."""
     bug = ZeroDivisionError()
     scene.start()
     tasks = [scene.fly() for _ in range(callers)]
@@ -274,7 +274,7 @@ async def test_close_cancels_what_is_under_way(scene: Scene) -> None:
 
 
 async def test_close_also_cancels_a_look_up_that_a_newer_one_has_replaced(scene: Scene) -> None:
-    """It is nobody's to join any more, but it runs."""
+    """A look-up that was replaced cannot be joined any more, but still runs."""
     tasks = [scene.fly(now=0), scene.fly(now=2, not_before=1)]
     await turn()
 
@@ -286,7 +286,7 @@ async def test_close_also_cancels_a_look_up_that_a_newer_one_has_replaced(scene:
 
 
 async def test_close_waits_for_a_look_up_to_tidy_up(scene: Scene) -> None:
-    """What it has opened is closed when `close` returns."""
+    """The look-up has closed everything when `close` returns."""
     tidied = False
 
     async def tidy() -> str:

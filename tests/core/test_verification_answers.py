@@ -1,4 +1,4 @@
-"""Who is told what."""
+"""The answer to each kind of question."""
 
 import pytest
 
@@ -158,7 +158,7 @@ async def test_the_source_is_asked_for_what_the_game_accepts(rig: Rig) -> None:
 
 
 async def test_games_that_accept_different_proof_ask_different_questions(rig: Rig) -> None:
-    """What was found out under one set of rules is not the answer under another."""
+    """An observation under one set of rules is no answer under another."""
     rig.source.owns(GAME, USER, WEB_PROOF)
     await rig.ask(USER)
 
@@ -185,7 +185,7 @@ async def test_games_that_accept_different_proof_ask_different_questions(rig: Ri
 async def test_silence_is_unknown_and_never_a_no(
     rig: Rig, credential: Credential, silence: NoAnswer, reason: Reason
 ) -> None:
-    """Whichever way the store said nothing, and whatever was asked."""
+    """Every kind of failure, for every kind of credential, is `unknown`."""
     rig.source.failing = silence
 
     verdict = await rig.ask(credential)
@@ -203,7 +203,7 @@ async def test_the_time_that_the_store_named_is_passed_on(rig: Rig) -> None:
 
 
 async def test_silence_about_ownership_is_unknown_although_the_player_is_known(rig: Rig) -> None:
-    """Who it is says nothing about what they own."""
+    """The identity of a player says nothing about their games."""
     rig.source.belongs(JWT, AMOS)
     await rig.ask(JWT, GRANTED)
     rig.source.failing = SourceUnavailable()
@@ -298,7 +298,7 @@ async def test_the_real_store_carries_no_caveat(rig: Rig) -> None:
 
 @pytest.mark.parametrize("only_game", [None, GAME])
 async def test_two_jwts_are_two_players(rig: Rig, only_game: GameId | None) -> None:
-    """What one was answered never answers the other."""
+    """The answer to one never answers the other."""
     other = AppJwt("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI1In0.c2lnbmF0dXJl")
     rig.source.belongs(JWT, AMOS, only_game=only_game)
     rig.source.belongs(other, Player(PlayerId(5)), only_game=only_game)

@@ -1,4 +1,4 @@
-"""What keeps a crowd from the store: the negative cache, the budget, and one look-up for equal questions."""
+"""The protection of the store from crowds: negative cache, budget, and one look-up for equal questions."""
 
 import pytest
 
@@ -87,7 +87,7 @@ async def test_even_a_max_age_of_zero_waits_after_a_failure(rig: Rig) -> None:
 
 @pytest.mark.parametrize("refusal", [Overloaded(retry_after=4 * SECOND), SourceRateLimited(retry_after=4 * SECOND)])
 async def test_a_question_beyond_the_budget_is_turned_away_at_once(rig: Rig, refusal: NoAnswer) -> None:
-    """Nobody waits for what cannot come, and nothing is remembered of it."""
+    """The caller does not wait for a turn that cannot come, and the next question is judged anew."""
     rig.budget.refusing[Priority.FOREGROUND] = refusal
     turned_away = await rig.ask(KEY)
     rig.budget.refusing.clear()
@@ -99,7 +99,7 @@ async def test_a_question_beyond_the_budget_is_turned_away_at_once(rig: Rig, ref
 
 
 async def test_the_budget_is_asked_about_the_callers_time(rig: Rig) -> None:
-    """What is left of it, not what it began with."""
+    """The time that is left counts, not the whole deadline."""
     rig.source.belongs(JWT, AMOS)
     rig.source.takes = SECOND
     task = rig.asking(JWT, deadline=3 * SECOND)
@@ -178,7 +178,7 @@ async def test_the_seller_is_found_out_once_for_all_players(rig: Rig) -> None:
 
 
 async def test_closing_gives_up_what_is_under_way(rig: Rig) -> None:
-    """Nothing runs on, and whoever still waits is let go."""
+    """No look-up runs on, and callers who still wait are cancelled."""
     rig.source.takes = MINUTE
     task = rig.asking(KEY)
     await rig.settle()

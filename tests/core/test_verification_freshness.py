@@ -1,4 +1,4 @@
-"""How long what the store said is good for: design, section 5."""
+"""The time for which an answer of the store may be used: the table in docs/api.md, "How old an answer can be"."""
 
 import asyncio
 from datetime import timedelta
@@ -79,7 +79,7 @@ async def test_what_only_redis_has_comes_from_there(owner: Rig) -> None:
 
 
 async def test_what_the_store_no_longer_knows_is_asked_for_again(owner: Rig) -> None:
-    """Nothing is served past 72 hours, nor past the grace of its game."""
+    """No proof is served past 72 hours, nor past the grace of its game."""
     await owner.clock.advance(GRACE)
 
     verdict = await owner.ask(KEY)
@@ -117,7 +117,7 @@ async def test_proven_owners_keep_playing_while_the_store_says_nothing(
 @pytest.mark.parametrize("credential", [KEY, EMAIL, USER])
 @pytest.mark.parametrize("late", [timedelta(), SECOND])
 async def test_grace_ends(owner: Rig, credential: Credential, late: timedelta) -> None:
-    """Then nobody knows: it is unknown, not a no."""
+    """After its grace the answer is `unknown`, not a no."""
     await owner.clock.advance(GRACE + late)
     owner.source.failing = SourceUnavailable()
 
@@ -208,7 +208,7 @@ async def test_a_budget_without_room_is_silence_too(owner: Rig) -> None:
 
 
 async def test_proof_that_no_longer_counts_has_no_grace(owner: Rig) -> None:
-    """The operator took its kind off the list: another question, which nobody has answered."""
+    """The operator took its kind off the list: that is another question, which has no answer yet."""
     owner.source.failing = SourceUnavailable()
 
     decision = (await owner.ask(KEY, rules(accept=RULES.accept - {KEY_PROOF.kind}))).decision
@@ -233,7 +233,7 @@ async def test_a_known_player_keeps_playing_with_a_jwt_until_it_expires(rig: Rig
 
 
 async def test_a_jwt_without_a_known_end_has_no_grace(rig: Rig) -> None:
-    """Nobody can say how long it would be good for."""
+    """The time for which it would be good is not known."""
     rig.source.belongs(JWT, AMOS)
     rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
     await rig.ask(JWT)
@@ -278,7 +278,7 @@ async def test_a_no_is_repeated_for_45_seconds(rig: Rig) -> None:
 
 
 async def test_a_no_is_never_repeated_past_its_short_life(rig: Rig) -> None:
-    """If the store says nothing then, nobody knows."""
+    """If the store gives no answer then, the outcome is `unknown`."""
     await rig.ask(KEY)
     rig.source.failing = SourceUnavailable()
     await rig.clock.advance(45 * SECOND)
@@ -297,7 +297,7 @@ async def test_proof_that_does_not_count_is_repeated_as_a_no(rig: Rig) -> None:
 
 
 async def test_a_refusal_is_repeated_for_a_minute(rig: Rig) -> None:
-    """Then the store is asked again; if it says nothing, nobody knows."""
+    """Then the store is asked again; if it gives no answer, the outcome is `unknown`."""
     rig.source.refuses(JWT, Reason.REFUSED_JWT)
     await rig.ask(JWT)
     rig.source.failing = SourceUnavailable()
@@ -311,7 +311,7 @@ async def test_a_refusal_is_repeated_for_a_minute(rig: Rig) -> None:
 
 
 async def test_silence_is_not_remembered_as_an_answer(rig: Rig) -> None:
-    """Nothing is left of it in any tier."""
+    """No tier remembers it."""
     rig.source.failing = SourceUnavailable()
     await rig.ask(KEY)
     rig.source.failing = None
@@ -322,7 +322,7 @@ async def test_silence_is_not_remembered_as_an_answer(rig: Rig) -> None:
 
 
 async def test_a_hundred_players_are_a_hundred_questions(owner: Rig) -> None:
-    """No answer about one is ever given to another, whatever the order."""
+    """No answer about one player is ever given to another, in any order of questions."""
     users = [AssertedUser(PlayerId(number)) for number in range(2, 102)]
     for user in users[::2]:
         owner.source.owns(GAME, user, PURCHASE_PROOF)

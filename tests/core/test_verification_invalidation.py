@@ -1,4 +1,4 @@
-"""What has been invalidated is never used again, whatever is remembered, under way, or silent."""
+"""An invalidated observation is never used again, be it cached, under way, or the last before an outage."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -159,7 +159,7 @@ async def test_a_look_up_under_way_cannot_undo_it(variant: Variant[MakeInvalidat
 
 
 async def test_a_look_up_under_way_is_not_joined(rig: Rig) -> None:
-    """Whoever asks afterwards gets an answer from afterwards."""
+    """A caller that asks after the invalidation gets an answer from after it."""
     rig.source.takes = 2 * SECOND
     early = rig.asking(KEY)
     await rig.settle()
@@ -203,7 +203,7 @@ async def test_grace_does_not_bring_back_what_is_invalidated_while_the_store_kee
 
 
 async def test_a_no_is_not_repeated_either(rig: Rig) -> None:
-    """Somebody may have been given a key."""
+    """The player may have been given a key."""
     await rig.ask(KEY)
     rig.source.owns(GAME, KEY, KEY_PROOF)
 
@@ -252,7 +252,7 @@ def name_of(subject: Subject) -> Fingerprint:
 
 
 class TestWithClocksThatDisagree:
-    """Somebody whose clock is ahead has invalidated, or ours was set back: slower, never wrong."""
+    """A replica whose clock is ahead has invalidated, or ours was set back: answers are slower, never wrong."""
 
     AHEAD = timedelta(seconds=30)
 

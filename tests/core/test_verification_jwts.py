@@ -1,4 +1,4 @@
-"""What a JWT says, and how far: the second step of a question."""
+"""JWTs, and the limits of what they say: the second step of a question."""
 
 import pytest
 
@@ -65,7 +65,7 @@ async def test_a_jwt_for_another_game_is_refused(rig: Rig) -> None:
 
 
 async def test_a_jwt_for_another_game_grants_nothing_to_those_who_are_granted(rig: Rig) -> None:
-    """Whoever replays it is not that player."""
+    """The sender of a replayed JWT is not that player."""
     rig.source.belongs(JWT, AMOS, only_game=GameId(4))
 
     assert (await rig.ask(JWT, GRANTED)).decision.reason is Reason.REFUSED_JWT
@@ -103,7 +103,7 @@ async def test_a_decision_by_jwt_comes_from_the_slower_tier(rig: Rig) -> None:
 
 
 async def test_a_jwt_that_expires_while_ownership_is_looked_up_is_rejected(rig: Rig) -> None:
-    """At its very last instant the player is let in no more, whatever the store says about them."""
+    """At its very last instant the player is let in no more, even if the store says that they own the game."""
     rig.source.belongs(JWT, AMOS, expires_at=START + 4 * SECOND)
     rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
     rig.source.takes = 2 * SECOND
@@ -132,7 +132,7 @@ async def test_a_jwt_that_expires_while_the_seller_is_looked_up_is_rejected(rig:
 
 
 async def test_a_jwt_that_expires_while_it_is_identified_grants_nothing(rig: Rig) -> None:
-    """The operator's word is about a player, and this is nobody any more."""
+    """The operator's word is about a player, and an expired JWT stands for none."""
     rig.source.belongs(JWT, AMOS, expires_at=START + 2 * SECOND)
     rig.source.takes = 2 * SECOND
 

@@ -1,4 +1,4 @@
-"""What a caller may ask for, what protects the store, and how equal questions share."""
+"""The limits: of callers, of the store, and of sharing between equal questions."""
 
 import asyncio
 from datetime import timedelta
@@ -82,7 +82,7 @@ async def test_a_max_age_holds_for_a_jwt_as_well_as_for_ownership(rig: Rig) -> N
 
 @pytest.mark.parametrize("max_age", [NO_TIME, MINUTE])
 async def test_older_evidence_is_not_used_in_grace_either(owner: Rig, max_age: timedelta) -> None:
-    """Nobody knows what the caller wants to know."""
+    """The only evidence is older than the caller accepts, so the outcome is `unknown`."""
     owner.source.failing = SourceUnavailable()
     await owner.clock.advance(MINUTE + INSTANT)
 
@@ -167,7 +167,7 @@ async def test_what_is_known_is_answered_and_not_refreshed(owner: Rig, age: time
 
 
 async def test_stale_proof_is_not_answered_while_the_store_could_be_asked(owner: Rig) -> None:
-    """Grace is for when the store says nothing; here nobody asked it."""
+    """Grace is for a store that gives no answer; here it was not asked."""
     await owner.clock.advance(70 * MINUTE)
 
     assert (await owner.ask(KEY, only_if_cached=True)).decision.reason is Reason.NOT_CACHED
@@ -238,7 +238,7 @@ async def test_at_the_deadline_older_proof_does(owner: Rig) -> None:
 
 
 async def test_the_deadline_is_for_the_whole_question(rig: Rig) -> None:
-    """What the JWT took is no longer there for ownership, and then the store is not even asked."""
+    """The time that the JWT took is missing for ownership, and then the store is not even asked."""
     rig.source.belongs(JWT, AMOS)
     rig.source.takes = 2 * SECOND
     task = rig.asking(JWT, deadline=3 * SECOND)
@@ -249,7 +249,7 @@ async def test_the_deadline_is_for_the_whole_question(rig: Rig) -> None:
 
 
 async def test_nothing_is_asked_for_a_caller_whose_time_is_up(rig: Rig) -> None:
-    """It would be a look-up for nobody."""
+    """The look-up would have no caller."""
     verdict = await rig.ask(KEY, deadline=NO_TIME)
 
     assert (verdict.decision.reason, verdict.retry_after) == (Reason.DEADLINE_EXCEEDED, SECOND)

@@ -74,7 +74,7 @@ async def test_past_that_the_caller_waits_for_the_store(owner: Rig) -> None:
 
 
 async def test_a_hundred_questions_refresh_once(owner: Rig) -> None:
-    """Whoever comes while it is under way finds it under way."""
+    """A question that comes during a refresh starts no other."""
     await owner.clock.advance(DUE)
     owner.source.takes = SECOND
 
@@ -177,7 +177,7 @@ async def test_a_refresh_that_says_no_ends_ownership(owner: Rig) -> None:
 
 
 async def test_identities_are_not_refreshed_in_the_background(rig: Rig) -> None:
-    """They are asked for again when somebody presents the JWT."""
+    """The store is asked about a JWT again when a player presents it."""
     rig.source.belongs(JWT, AMOS)
     rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
     await rig.ask(JWT)
