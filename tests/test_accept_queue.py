@@ -194,7 +194,7 @@ def test_filter_tells_a_new_connection_from_a_handshake_under_way(flags: int, *,
 
 @only_linux
 async def test_kernel_that_permits_no_filter_is_borne(listener: socket.socket) -> None:
-    """What is queued is accepted all the same."""
+    """Connections in the queue are accepted all the same."""
     listener.setsockopt(socket.SOL_SOCKET, _SO_LOCK_FILTER, 1)
     with contextlib.ExitStack() as stack:
         clients = connected(listener, stack)

@@ -43,7 +43,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def log() -> LogLines:
-    """What the gateway logs."""
+    """The gateway's log."""
     return LogLines()
 
 
@@ -159,7 +159,7 @@ async def names_of_clients(redis: Redis) -> list[str]:
 async def test_redis_that_was_handed_in_stays_open(
     tmp_path: Path, clock: FakeClock, log: LogLines, empty_redis: Redis
 ) -> None:
-    """Whoever made a client closes it."""
+    """The test that made the client closes it."""
     settings = settings_from(tmp_path, f'secret = "{SECRET}"\n{X_MOON}')
     async with opened(settings, clock=clock, log=log, redis=empty_redis) as gateway:
         await gateway.key(seed.OWNER_KEY)
@@ -181,7 +181,7 @@ async def test_closing_leaves_no_task_behind(tmp_path: Path, clock: FakeClock, l
 
 
 async def test_bug_at_start_is_told_and_does_no_harm(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """Work that nobody waits for must not fail unseen, nor when the gateway closes."""
+    """A bug in background work is logged, and does not make the close fail."""
 
     def broken(_request: httpx.Request) -> httpx.Response:
         raise RuntimeError("canary-7f3a91")
@@ -195,7 +195,7 @@ async def test_bug_at_start_is_told_and_does_no_harm(tmp_path: Path, clock: Fake
 
 
 async def test_settings_without_a_source_open_nothing(clock: FakeClock, log: LogLines) -> None:
-    """Nobody may forget to load them properly."""
+    """A gateway cannot open with settings that were not loaded properly."""
     with logging_into(log, clock=clock) as logs, pytest.raises(AssertionError, match="without a source"):
         async with open_gateway(Settings(), log=logs, clock=clock):
             pass
@@ -236,7 +236,7 @@ async def test_store_learns_whom_to_ask_about_the_traffic(tmp_path: Path, clock:
 
 
 async def test_two_gateways_have_metrics_of_their_own(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """Nothing is counted for the process as a whole."""
+    """No metric is counted for the process as a whole."""
     settings = settings_from(tmp_path, X_MOON)
     with logging_into(log, clock=clock) as logs:
         async with (
@@ -284,5 +284,5 @@ async def test_key_of_another_account_makes_another_seller(tmp_path: Path, clock
 
 
 def unread(body: object) -> httpx.Response:
-    """Return an answer of the store as it comes from a network: nobody has read it yet."""
+    """Return an answer of the store as it comes from a network, its body not read yet."""
     return httpx.Response(200, stream=httpx.ByteStream(json.dumps(body).encode()))

@@ -37,7 +37,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 def log() -> LogLines:
-    """What the server logs."""
+    """The server's log."""
     return LogLines()
 
 
@@ -145,7 +145,7 @@ async def test_drained_server_stops_by_itself(settings: Settings, log: LogLines)
 
 
 async def test_question_under_way_is_finished(settings: Settings, log: LogLines, http: httpx.AsyncClient) -> None:
-    """Stopping cuts nobody off."""
+    """A stop cuts no caller off."""
     async with serving(settings, log) as server:
         assert server.gateway.sandbox is not None
         await http.put(f"{server.base_url}/sandbox/faults", json={"latency_ms": 300})
@@ -178,7 +178,7 @@ async def test_operations_have_a_listener_of_their_own(
 
 
 async def test_unix_socket_is_for_owner_and_group(settings: Settings, log: LogLines, tmp_path: Path) -> None:
-    """Nobody else on the machine may ask."""
+    """No other user of the machine may ask."""
     path = tmp_path / "gateway.sock"
     async with serving(replace(settings, unix_socket=path), log) as server:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -231,7 +231,7 @@ async def ask_over(path: Path) -> httpx.Response:
 
 
 async def test_headers_of_proxies_are_not_believed(settings: Settings, log: LogLines, http: httpx.AsyncClient) -> None:
-    """Nobody comes to the operations' port by leasing to."""
+    """A client cannot reach the operations' port by headers that claim it."""
     async with serving(replace(settings, operations=OperationsSettings(port=0)), log) as server:
         port = (await log.line("started"))["operations_port"]
         response = await http.get(

@@ -69,7 +69,7 @@ async def test_a_user_is_forgotten(gateway: Asker) -> None:
 
 
 async def test_everybody_is_forgotten(gateway: Asker) -> None:
-    """A whole game, if that is what is said."""
+    """With `--all` the whole game is forgotten."""
     await gateway.user(seed.OWNER_ID)
 
     result = await invalidate(gateway, "--all")
@@ -80,7 +80,7 @@ async def test_everybody_is_forgotten(gateway: Asker) -> None:
 
 @pytest.mark.parametrize(("subject", "credential"), [("download_key", seed.OWNER_KEY), ("email", seed.BUYER_EMAIL)])
 async def test_what_is_secret_is_read_from_standard_input(gateway: Asker, subject: str, credential: str) -> None:
-    """The command line is seen by everybody on the machine."""
+    """Every user of the machine can see the command line."""
     ask = gateway.key if subject == "download_key" else gateway.email
     await ask(credential)
 
@@ -120,7 +120,7 @@ async def test_others_are_refused(guarded: Asker, tmp_path: Path, token: str | N
 
 
 async def test_an_unknown_game_is_a_no(gateway: Asker) -> None:
-    """Nothing there could be forgotten."""
+    """A game that is not configured has nothing to forget."""
     result = await invalidate(gateway, "--all", "--game", "no-such-game")
 
     assert (result.exit_code, json.loads(result.stdout)["status"]) == (Exit.NO, 404)
@@ -154,7 +154,7 @@ async def test_a_gateway_that_does_not_answer_now(guarded: Asker, tmp_path: Path
 
 
 async def test_nobody_there() -> None:
-    """It says where nobody was."""
+    """The error names the address that gave no answer."""
     result = await run_in_background("invalidate", "--game", "3", "--all", "--url", "http://127.0.0.1:1")
 
     assert result.exit_code == Exit.UNKNOWN
@@ -163,7 +163,7 @@ async def test_nobody_there() -> None:
 
 @pytest.mark.parametrize("answer", [b"<html>hello</html>", b"\xff\xfe", b'{"status": "ok"}'])
 async def test_somebody_else_there(answer: bytes) -> None:
-    """What answers in another way is no gateway, and what it says is not repeated."""
+    """A server with other answers is no gateway, and its answers are not repeated."""
     async with served(Elsewhere(answer)) as server:
         url = f"http://127.0.0.1:{server.port}"
         result = await run_in_background("invalidate", "--game", "3", "--all", "--url", url)
@@ -232,7 +232,7 @@ def test_an_address_that_is_none(url: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two words", "schlüssel".encode(), b"ogw_a\x00b", b"\xff\xfe"])
 def test_a_token_file_without_a_token(tmp_path: Path, content: bytes) -> None:
-    """What it holds is not repeated: it may be another secret, named by mistake."""
+    """The file's content is not repeated: it may be another secret, named by mistake."""
     result = run("invalidate", "--game", "3", "--all", "--token-file", token_file(tmp_path, content))
 
     assert result.exit_code == Exit.USAGE

@@ -162,7 +162,7 @@ class Served:
 
     @property
     def connections(self) -> int:
-        """How many connections are open, as the server sees it."""
+        """The number of open connections, as the server sees it."""
         return len(self.http.open_connections)
 
     async def stop(self) -> None:

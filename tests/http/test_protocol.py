@@ -482,7 +482,7 @@ async def test_stopping_server_finishes_what_it_answers(application: Application
 
 
 async def test_stopping_server_closes_idle_connections(application: Application) -> None:
-    """Nothing waits for them."""
+    """An idle connection has no request to wait for."""
     async with served(application) as server:
         [await server.connect() for _ in range(3)]
         await until(lambda: server.connections == 3)

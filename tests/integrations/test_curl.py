@@ -1,4 +1,4 @@
-"""What curl can send that a browser does not."""
+"""Requests that curl can send and a browser does not."""
 
 import subprocess
 from collections.abc import Callable

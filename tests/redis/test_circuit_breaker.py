@@ -27,7 +27,7 @@ def test_two_failures_change_nothing(circuit: CircuitBreaker) -> None:
 
 
 def test_three_failures_in_a_row_open_it(circuit: CircuitBreaker) -> None:
-    """Then nobody waits for Redis."""
+    """From then on no question waits for Redis."""
     fail(circuit, 3)
 
     assert (circuit.closed, circuit.skips, circuit.lets_through()) == (False, True, False)

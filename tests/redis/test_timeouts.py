@@ -57,7 +57,7 @@ def test_silence_is_not_waited_out(new_loop: type[asyncio.AbstractEventLoop]) ->
 
 
 async def test_replies_are_let_in_no_longer_than_they_need() -> None:
-    """Once everything is there, nobody waits on."""
+    """The wait ends once all replies are there."""
     turns = 0
 
     def done() -> bool:

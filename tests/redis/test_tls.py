@@ -136,7 +136,7 @@ async def test_authorities_of_the_machine_are_read_again(
 
 @pytest.mark.parametrize("options", ["ssl_ca_certs={0}", "ssl_certfile={0}&ssl_keyfile={0}"])
 async def test_files_that_say_nothing_are_one_clear_error(tls_redis: RedisServer, tmp_path: Path, options: str) -> None:
-    """Whatever they hold is not repeated."""
+    """The content of the files is not repeated."""
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("s3cr3t")
     client = connect(RedisUrl(f"rediss://127.0.0.1:{tls_redis.port}?{options.format(nonsense)}"))
