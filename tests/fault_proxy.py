@@ -16,7 +16,7 @@ class Mode(Enum):
     DRIP = "drip"
     """They arrive one by one, each after `FaultProxy.delay`."""
     SWALLOW = "swallow"
-    """They vanish: connections are accepted and stay silent."""
+    """They vanish: connections are accepted and never answered."""
     REFUSE = "refuse"
     """New connections are closed at once, and those that stand are cut."""
 

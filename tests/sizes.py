@@ -19,7 +19,7 @@ STOPS: Final = 100 if SOAK else 3
 """The number of times that a gateway is stopped under load."""
 
 INTERLEAVINGS: Final = 50_000 if SOAK else 60
-"""Orders in which two replicas are asked, told, cut off and restarted."""
+"""Orders in which two replicas are asked, made to forget, cut off and restarted."""
 
 DECISIONS: Final = 500 if SOAK else 10
 """Orders in which the world changes around two gateways that are asked about it."""

@@ -207,7 +207,7 @@ def test_operations_have_sockets_of_their_own(
 
 
 def test_operations_without_sockets_of_their_own_have_no_port(listening: ExitStack) -> None:
-    """They are served beside the questions."""
+    """They are served on the listener for questions."""
     assert listen(ANY, listening).operations_port is None
 
 

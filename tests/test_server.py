@@ -31,7 +31,7 @@ TIMEOUT_SECONDS: Final = 30
 
 @pytest.fixture
 def settings() -> Settings:
-    """A sandbox on any port, which drains until it is told a second time."""
+    """A sandbox on any port, which drains until a second signal."""
     return replace(load_settings({}, overrides={"sandbox": "true"}), port=0, drain_seconds=600.0)
 
 
@@ -61,7 +61,7 @@ class Serving:
 
 @asynccontextmanager
 async def serving(settings: Settings, log: LogLines) -> AsyncIterator[Serving]:
-    """Serve in this process; what still runs is told to stop in the end."""
+    """Serve in this process, and stop in the end."""
     started: asyncio.Future[tuple[Gateway, str]] = asyncio.get_running_loop().create_future()
     with logging_into(log, clock=FakeClock()) as logs:
         task = asyncio.create_task(
@@ -97,7 +97,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 async def test_questions_are_answered_over_the_network(
     settings: Settings, log: LogLines, http: httpx.AsyncClient
 ) -> None:
-    """A question to the address that was told is answered."""
+    """A question to the address that `started` got is answered."""
     async with serving(settings, log) as server:
         response = await server.ask(http)
 
@@ -108,7 +108,7 @@ async def test_questions_are_answered_over_the_network(
 async def test_terminated_server_is_not_ready_and_still_answers(
     settings: Settings, log: LogLines, http: httpx.AsyncClient
 ) -> None:
-    """SIGTERM fails readiness at once; who has not noticed yet is answered all the same, and told to go elsewhere."""
+    """SIGTERM fails readiness at once; a caller that comes all the same is answered, and its connection closed."""
     async with serving(settings, log) as server:
         os.kill(os.getpid(), signal.SIGTERM)
         await log.line("draining")

@@ -97,7 +97,7 @@ async def test_guessing_keys_costs_no_more_than_its_budget(open_with: Open) -> N
 
 
 async def test_caller_that_guesses_is_told_when_to_come_back(open_with: Open) -> None:
-    """The code tells this limit from the rate; twenty a minute are one in three seconds."""
+    """The code says which limit it was; twenty a minute are one in three seconds."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="20"))
     answers = [await gateway.key(f"guessed-key-{number:028}", token=LOBBY) for number in range(21)]
 
@@ -106,7 +106,7 @@ async def test_caller_that_guesses_is_told_when_to_come_back(open_with: Open) ->
 
 
 async def test_guessing_many_keys_at_once_costs_no_more(open_with: Open) -> None:
-    """A try is spent before its answer is known, so that none slips through beside another."""
+    """A try is spent before its answer is known, so that none slips through while others wait."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, rate="1000", failed_keys_per_minute="5"))
 
     await asyncio.gather(*(gateway.key(f"guessed-key-{number:028}", token=LOBBY) for number in range(100)))

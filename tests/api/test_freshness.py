@@ -51,7 +51,7 @@ async def test_other_gateway_answers_from_redis(empty_redis: Redis, open_with: O
         toml = f'secret = "{SECRET}"\n' + pointing_at(base_url) + X_MOON
         one = await open_with(toml, sandbox=False, redis=empty_redis)
         await one.key(seed.OWNER_KEY)
-        await until_kept(empty_redis)
+        await until_stored(empty_redis)
         other = await open_with(toml, sandbox=False, redis=empty_redis)
         await until_learned(other.gateway)
         sandbox.journal.clear()
@@ -70,18 +70,18 @@ async def test_gateway_with_another_secret_knows_nothing(empty_redis: Redis, ope
         rest = pointing_at(base_url) + X_MOON
         one = await open_with(f'secret = "{SECRET}"\n{rest}', sandbox=False, redis=empty_redis)
         await one.key(seed.OWNER_KEY)
-        await until_kept(empty_redis)
+        await until_stored(empty_redis)
         other = await open_with(f'secret = "{SECRET[::-1]}"\n{rest}', sandbox=False, redis=empty_redis)
 
         assert (await other.key(seed.OWNER_KEY)).json()["cache"] == "none"
 
 
-async def until_kept(redis: Redis) -> None:
-    """Return once Redis holds something; writes happen beside the answer."""
+async def until_stored(redis: Redis) -> None:
+    """Return once Redis has an entry: answers do not wait for it."""
     tries = 0
     while not await redis.keys("og:v1:e:*"):
         tries += 1
-        assert tries < 10_000, "nothing was kept"
+        assert tries < 10_000, "nothing was stored"
 
 
 async def test_max_age_of_zero_asks_the_store_now(gateway: Asker, clock: FakeClock) -> None:
@@ -221,7 +221,7 @@ async def test_a_no_is_not_stretched_by_an_outage(gateway: Asker, clock: FakeClo
 
 
 async def test_a_no_ends_grace(gateway: Asker, clock: FakeClock) -> None:
-    """Once the store has said no, an older yes does not come back when it falls silent."""
+    """Once the store has said no, an older yes does not come back when the store gives no answer."""
     gateway.sandbox.world.buy([3], user_id=seed.STRANGER_ID)
     await gateway.user(seed.STRANGER_ID)
     gateway.sandbox.world.refund(max(gateway.sandbox.world.purchases))
@@ -243,7 +243,7 @@ async def test_max_age_beats_grace(gateway: Asker, clock: FakeClock) -> None:
 
 
 async def test_jwt_lets_nobody_in_past_its_end(gateway: Asker, clock: FakeClock) -> None:
-    """An expired JWT is no good, with any cached observation and any silence of the store."""
+    """An expired JWT is no good, with any cached observation and any failure of the store."""
     jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID, lifetime=HOUR).jwt
     assert (await gateway.jwt(jwt)).json()["outcome"] == "owned"
     clock.jump(HOUR)

@@ -1,4 +1,4 @@
-"""While one of the seller's keys replaces the other, every question is answered, and only the operator is told."""
+"""While one of the seller's keys replaces the other, every question is answered, and only the operator is informed."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -47,7 +47,7 @@ async def test_the_next_key_takes_over_at_once(open_with: Open, world: tuple[San
 
 
 async def test_without_a_next_key_it_is_nobodys_loss(open_with: Open, world: tuple[Sandbox, str]) -> None:
-    """A player who is not known yet is told to come back, which is neither yes nor no."""
+    """A player who is not known yet gets `unknown`, which is neither yes nor no."""
     sandbox, base_url = world
     gateway = await open_with(pointing_at(base_url) + X_MOON, sandbox=False)
     await until_learned(gateway.gateway)

@@ -87,7 +87,7 @@ async def test_nothing_cached_is_no_answer(gateway: Asker) -> None:
 
 
 async def test_caller_gets_no_answer_in_its_own_time(gateway: Asker, clock: FakeClock) -> None:
-    """`deadline_ms` is kept, however long the store takes."""
+    """The answer comes within `deadline_ms`, however long the store takes."""
     befall(gateway.sandbox, latency_ms=2_000)
     asking = asyncio.create_task(gateway.key(NEW_KEY, deadline_ms=50))
     await until(lambda: store_calls(gateway.sandbox))

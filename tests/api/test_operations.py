@@ -58,7 +58,7 @@ async def test_refused_seller_key_shows(gateway: Asker) -> None:
 
 
 async def test_draining_gateway_is_not_ready(gateway: Asker) -> None:
-    """503 tells load balancers; questions that come are still answered."""
+    """A 503 is for load balancers; questions that come are still answered."""
     gateway.gateway.readiness.draining()
 
     response = await gateway.http.get("/readyz")

@@ -26,7 +26,7 @@ QUESTIONS: list[tuple[str, dict[str, object], str]] = [
 
 @asynccontextmanager
 async def with_redis(directory: Path, url: str) -> AsyncIterator[Asker]:
-    """Open a gateway with this Redis, in real time: a silent Redis costs real milliseconds."""
+    """Open a gateway with this Redis, in real time: a Redis that does not answer costs real milliseconds."""
     settings = settings_from(directory, f'secret = "{SECRET}"\n{X_MOON}\n[redis]\nurl = "{url}"\n')
     async with opened(settings, clock=FakeClock(), log=LogLines(), real_clock=SystemClock()) as gateway:
         yield gateway
@@ -61,7 +61,7 @@ async def test_redis_that_is_killed_changes_nothing(tmp_path: Path, own_redis: R
 
 
 async def test_redis_that_hangs_changes_nothing(tmp_path: Path, own_redis: RedisServer) -> None:
-    """A silent Redis costs milliseconds, and soon nothing at all."""
+    """A Redis that does not answer costs milliseconds, and soon nothing at all."""
     async with with_redis(tmp_path, own_redis.url) as gateway:
         before = await all_answers(gateway)
         own_redis.pause()

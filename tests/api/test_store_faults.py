@@ -49,7 +49,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("fault", "reason"), FAULTS)
 async def test_fault_of_the_store_is_neither_yes_nor_no(gateway: Asker, fault: dict[str, Any], reason: str) -> None:
-    """A new player is neither let in nor told that they own nothing, during any fault of the store."""
+    """A new player gets neither a yes nor a no, during any fault of the store."""
     befall(gateway.sandbox, **fault)
 
     response = await gateway.key(NEW_KEY)

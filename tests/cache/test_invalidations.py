@@ -42,7 +42,7 @@ def test_a_name_has_the_floor_that_it_was_given(alone: SharedInvalidations) -> N
 
 
 def test_of_several_names_the_highest_floor_counts(alone: SharedInvalidations) -> None:
-    """A player's and the whole game's."""
+    """One name may be a player's, and the other the whole game's."""
     alone.invalidate(NAME, before=START + SECOND)
     alone.invalidate(OTHER_NAME, before=START)
 
@@ -87,7 +87,7 @@ def test_of_too_many_floors_the_newer_half_stay_as_they_are(alone: SharedInvalid
 
 
 def test_what_lies_below_the_floor_of_everything_is_not_kept(alone: SharedInvalidations) -> None:
-    """It would say nothing."""
+    """It would make no difference."""
     alone.invalidate(EVERYTHING, before=START)
 
     alone.invalidate(NAME, before=START - SECOND)
@@ -111,14 +111,14 @@ class Mute(SharedInvalidations):
     """Broken: sends no invalidation to the other replicas."""
 
     def _send(self, name: Fingerprint) -> None:
-        """Keep it to itself."""
+        """Send nothing."""
 
 
 @variants(SharedInvalidations, mute=Mute)
 async def test_all_replicas_know_within_two_seconds(
     variant: Variant[Make], cluster: Cluster, empty_redis: Redis
 ) -> None:
-    """Whichever of them was told."""
+    """An invalidation on one replica holds on all."""
     one = await cluster.join(empty_redis, kind=variant.make)
     others = [await cluster.join(empty_redis) for _ in range(2)]
 
@@ -164,7 +164,7 @@ class Obedient(SharedInvalidations):
 async def test_of_two_replicas_that_were_told_the_later_instant_counts(
     variant: Variant[Make], cluster: Cluster, empty_redis: Redis
 ) -> None:
-    """In whichever order they tell each other."""
+    """The order in which they exchange invalidations makes no difference."""
     one, other = [await cluster.join(empty_redis, kind=variant.make) for _ in range(2)]
     one.invalidate(NAME, before=START + SECOND)
     await cluster.pass_time()
@@ -177,7 +177,7 @@ async def test_of_two_replicas_that_were_told_the_later_instant_counts(
 
 
 async def test_a_floor_may_rise_while_it_is_being_told(cluster: Cluster, empty_redis: Redis) -> None:
-    """Then it is told again."""
+    """The later instant is sent too."""
     one, other = [await cluster.join(empty_redis) for _ in range(2)]
     for number in range(50):
         one.invalidate(NAME, before=START + number * INSTANT)
@@ -216,7 +216,7 @@ async def test_too_many_floors_are_too_many_for_redis_too(cluster: Cluster, empt
 
 
 async def test_all_of_it_is_one_key_that_ends(cluster: Cluster, empty_redis: Redis) -> None:
-    """One key, as Redis Cluster wants it; what is older than anything kept needs no invalidated_before."""
+    """All are in one key, as Redis Cluster wants it, which expires: nothing that is cached is older."""
     one = await cluster.join(empty_redis)
 
     one.invalidate(NAME, before=START)

@@ -52,7 +52,7 @@ async def test_nobody_can_make_us_forget_by_writing_to_redis(
     "text", [b"", b"nonsense", b"-000000000000001", b"\xff" * 32, b"9" * 16, b"9" * 500, b"%016d" % stamp(START)]
 )
 async def test_garbage_is_ignored(cluster: Cluster, empty_redis: Redis, text: bytes) -> None:
-    """A field in the place of an invalidation, and beside others that are good."""
+    """A value that is no invalidation is ignored, and good ones next to it count."""
     one = await cluster.join(empty_redis)
     one.invalidate(OTHER_NAME, before=START)
     await cluster.rest()
@@ -125,7 +125,7 @@ async def test_everything_of_gateways_with_another_secret_stays(cluster: Cluster
 
 
 async def test_a_flood_of_fields_is_put_away(cluster: Cluster, empty_redis: Redis) -> None:
-    """Replicas would stand still while they read it; what they know, they tell again."""
+    """Replicas would stand still while they read it; they send their invalidations again."""
     one, other = [await cluster.join(empty_redis) for _ in range(2)]
     one.invalidate(NAME, before=START)
     await cluster.rest()

@@ -125,7 +125,7 @@ async def test_redis_forgets_it_no_later_than_it_may_be_used(
 
 
 async def test_nothing_is_kept_longer_than_three_days(tier: RedisTier, empty_redis: Redis) -> None:
-    """However long it was meant to be kept."""
+    """An entry expires then even if it was to be used for longer."""
     await tier.put(NAME, entry(yes(), 30 * DAY))
 
     assert await empty_redis.pttl(KEY) <= 3 * DAY // timedelta(milliseconds=1)

@@ -123,7 +123,7 @@ async def test_closing_without_redis_has_nothing_to_do(memory: MemoryTier, recor
 async def test_writes_that_come_too_late_are_dropped(
     memory: MemoryTier, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
 ) -> None:
-    """When the patience is over, what is still under way is given up and counted."""
+    """When the time of the close is over, writes under way are given up and counted."""
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(3):
         store.put(name_of(number), yes(), keep_until=START + DAY)

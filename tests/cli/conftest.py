@@ -42,7 +42,7 @@ def _logging_as_it_was() -> Iterator[None]:
 
 
 class DatedSandbox(Sandbox):
-    """A sandbox whose clock is `ahead` of ours; it tells no time while that is None."""
+    """A sandbox whose clock is `ahead` of ours; its answers have no date while that is None."""
 
     ahead: timedelta | None = None
 

@@ -1,4 +1,4 @@
-"""Ends commands that run until they are told to stop."""
+"""Signals for commands that run until they get one."""
 
 import os
 import signal

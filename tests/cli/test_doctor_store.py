@@ -88,7 +88,7 @@ async def test_an_unscoped_key_may_ask_everything(store: Upstream) -> None:
     ],
 )
 async def test_a_scope_gives_what_is_below_it(store: Upstream, scopes: tuple[str, ...], lacking: str | None) -> None:
-    """And nothing above or beside it."""
+    """A scope gives nothing above it and no other scope of its level."""
     store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(scopes=scopes)
 
     found = finding(await examined(store), "scopes")

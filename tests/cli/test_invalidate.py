@@ -111,7 +111,7 @@ async def test_a_token_lets_in(guarded: Asker, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("token", "status"), [(LOBBY, 403), ("ogw_nobody", 401), (None, 401)])
 async def test_others_are_refused(guarded: Asker, tmp_path: Path, token: str | None, status: int) -> None:
-    """They are told why, as over HTTP."""
+    """The command prints the reason, as HTTP has it."""
     arguments = [] if token is None else ["--token-file", token_file(tmp_path, token.encode())]
 
     result = await invalidate(guarded, "--all", *arguments)
@@ -222,7 +222,7 @@ def test_exactly_one_thing_is_forgotten(arguments: list[str]) -> None:
     ],
 )
 def test_an_address_that_is_none(url: str) -> None:
-    """It is told what one looks like, and nothing is repeated: it may hold a password."""
+    """The error shows the form of an address, and does not repeat this one: it may hold a password."""
     result = run("invalidate", "--game", "3", "--all", "--url", url)
 
     assert result.exit_code == Exit.USAGE

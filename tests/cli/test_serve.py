@@ -43,7 +43,7 @@ def test_it_prints_questions_to_paste() -> None:
 
 
 def test_with_a_unix_socket_the_questions_go_there(tmp_path: Path) -> None:
-    """Curl is told where it is."""
+    """The curl commands name its path."""
     path = tmp_path / "gateway.sock"
     with start(["serve", "--sandbox"], {"OWNERSHIP_GATEWAY_UNIX_SOCKET": str(path)}) as process:
         assert process.stderr is not None

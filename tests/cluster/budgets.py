@@ -43,7 +43,7 @@ class Bench(Protocol):
         """Let so many seconds pass."""
 
     async def settle(self) -> None:
-        """Wait until the budget has taken note of everything."""
+        """Do nothing: a single process has no notes under way."""
 
 
 class ProcessBench:

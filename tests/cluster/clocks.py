@@ -12,7 +12,7 @@ _PLENTY: Final = timedelta(seconds=10)
 
 
 class UnhurriedClock(SystemClock):
-    """Real time with long time-outs, so that a busy machine is not taken for a silent Redis.
+    """Real time with long time-outs, so that a busy machine does not pass for a Redis that gives no answer.
 
     Very short sleeps, in which reads are watched, are long too.
     """

@@ -20,7 +20,7 @@ from tests.redis_server import RedisServer, free_port
 
 @pytest.fixture
 async def patient_redis(redis_url: str, empty_redis: Redis) -> AsyncIterator[Redis]:
-    """A client as the gateway makes it, but for its time-outs: a busy machine is not a silent Redis."""
+    """A client as the gateway makes it, but with long time-outs: a busy machine is no failure of Redis."""
     pool = BlockingConnectionPool.from_url(redis_url, max_connections=MAX_CONNECTIONS, timeout=10, socket_timeout=10)
     async with Redis.from_pool(pool) as client:
         yield client

@@ -125,7 +125,7 @@ class LeaseHolder:
 
 
 class MakeLeaseHolder(Protocol):
-    """Makes replicas, on the session's Redis and in front of one store unless told otherwise."""
+    """Makes replicas, by default on the session's Redis and in front of one store."""
 
     def __call__(
         self,

@@ -31,7 +31,7 @@ MakeBench: TypeAlias = Callable[[int, float], Bench]
 
 @pytest.fixture(params=["of a process", "of a cluster"])
 def make_bench(request: pytest.FixtureRequest) -> MakeBench:
-    """Make budgets of a token every fifty seconds and pauses of their full length, with this burst and patience."""
+    """Make budgets of a token every fifty seconds and pauses of their full length, with this burst and time-out."""
     if request.param == "of a process":
         return lambda burst, timeout: ProcessBench(rate=1 / TOKEN, burst=burst, timeout=timeout)
     client: Redis = request.getfixturevalue("patient_redis")
@@ -40,7 +40,7 @@ def make_bench(request: pytest.FixtureRequest) -> MakeBench:
 
 @pytest.fixture
 def bench(make_bench: MakeBench) -> Bench:
-    """Bursts of four, and patience for three tokens."""
+    """Bursts of four, and a time-out of three tokens."""
     return make_bench(BURST, TIMEOUT)
 
 
@@ -121,7 +121,7 @@ async def test_callers_wait_their_turn_in_the_order_of_asking(bench: Bench) -> N
 
 
 async def test_nobody_waits_longer_than_patience_allows(bench: Bench) -> None:
-    """The fourth in the queue is told so at once, and spends nothing."""
+    """The fourth in the queue is refused at once, and spends nothing."""
     await spend(bench, BURST)
     tasks = await queue(bench, 3)
 
@@ -135,7 +135,7 @@ async def test_nobody_waits_longer_than_patience_allows(bench: Bench) -> None:
 
 
 async def test_the_background_leaves_half_of_the_burst(bench: Bench) -> None:
-    """Half of the burst is kept for callers, who wait for their turn."""
+    """Half of the burst is reserved for callers, who wait for their turn."""
     await bench.budget.acquire(BACKGROUND)
     await bench.budget.acquire(BACKGROUND)
 
@@ -176,7 +176,7 @@ async def test_admission_spends_nothing(bench: Bench, priority: Priority, spent:
 
 
 async def test_a_caller_is_admitted_if_its_turn_comes_in_time(bench: Bench) -> None:
-    """The caller's own time decides, not the patience of the budget."""
+    """The caller's own time decides, not the time-out of the budget."""
     await spend(bench, BURST)
 
     bench.budget.admit(FOREGROUND, within=seconds(TOKEN + NEXT_TO_NOTHING))
@@ -194,7 +194,7 @@ async def test_no_time_of_the_callers_admits_the_background(bench: Bench) -> Non
 
 @pytest.mark.parametrize("priority", Priority)
 async def test_while_paused_nobody_asks(bench: Bench, priority: Priority) -> None:
-    """For as long as the store said, which is also what callers are told."""
+    """The pause lasts as long as the store said, which callers get as the time to come back."""
     bench.budget.refused(seconds(7))
     await bench.settle()
     await bench.pass_time(6)

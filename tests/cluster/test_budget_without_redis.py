@@ -212,7 +212,7 @@ async def test_a_pause_outlives_redis(own_redis: RedisServer) -> None:
 
 
 async def test_a_refusal_that_redis_never_hears_of_is_kept(own_redis: RedisServer) -> None:
-    """The replica that was refused keeps the pause, and makes the next ones longer by itself."""
+    """The replica that was refused remembers the pause, and makes the next ones longer by itself."""
     async with replicas(own_redis.url) as bench:
         own_redis.kill()
         for _ in range(3):
@@ -224,7 +224,7 @@ async def test_a_refusal_that_redis_never_hears_of_is_kept(own_redis: RedisServe
 
 
 async def test_without_redis_admission_and_tokens_are_its_own(own_redis: RedisServer) -> None:
-    """A caller is told the tokens of this replica, not those of the cluster."""
+    """A caller gets the tokens of this replica, not those of the cluster."""
     async with replicas(own_redis.url) as bench:
         own_redis.kill()
         await drain(bench.budget, most=OWN - 1)
@@ -240,7 +240,7 @@ async def test_without_redis_admission_and_tokens_are_its_own(own_redis: RedisSe
 
 
 async def test_who_waits_for_a_turn_from_redis_gets_it_without_redis(own_redis: RedisServer) -> None:
-    """A turn that Redis gave out is kept without it."""
+    """A turn that Redis gave out stays valid when Redis is away."""
     async with replicas(own_redis.url, longest_wait=60) as bench:
         await bench.budget.acquire(FOREGROUND)
         await drain(bench.budgets[1], most=BURST - 1)
@@ -284,7 +284,7 @@ async def test_whatever_it_says(reply: bytes) -> None:
 
 
 async def test_closing_waits_for_nobody_for_long(own_redis: RedisServer) -> None:
-    """A silent Redis keeps no gateway from ending."""
+    """A Redis that does not answer delays no gateway's end."""
     async with replicas(own_redis.url) as bench:
         own_redis.pause()
         for _ in range(50):

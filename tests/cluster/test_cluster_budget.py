@@ -34,7 +34,7 @@ A_KEY_EACH: Final = [f"{KEY}:{number}" for number in range(THREE)]
 
 
 class MakeBench(Protocol):
-    """Makes replicas on the session's Redis, three unless told otherwise."""
+    """Makes replicas on the session's Redis, three by default."""
 
     def __call__(
         self, *, rate: float = SLOW, burst: int = 6, timeout: float = 0, keys: Sequence[str] = ONE_KEY

@@ -234,7 +234,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.4, 1.5, 5.0, 50.0, 3000.0, 20_000.0]))
     def time(self, seconds: float) -> None:
-        """Time passes; after two seconds, those who reach Redis have told each other."""
+        """Time passes; after two seconds, replicas that reach Redis have exchanged their invalidations."""
         self.await_(self._pass(timedelta(seconds=seconds)))
 
     async def _pass(self, duration: timedelta) -> None:

@@ -1,1 +1,1 @@
-"""Tests of the core: words, rules, credentials, and the story of one question."""
+"""Tests of the core: words, rules, credentials, and the steps of one question."""

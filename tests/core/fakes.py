@@ -1,4 +1,4 @@
-"""Stand-ins for what verification needs from the world, each told by the test how to behave."""
+"""Stand-ins for the collaborators of verification, each scripted by the test."""
 
 import asyncio
 from collections.abc import Iterable

@@ -37,7 +37,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 
 
 def test_every_silence_has_its_own_reason() -> None:
-    """And every reason of the outcome `unknown` is some silence."""
+    """Every reason of the outcome `unknown` also belongs to one kind of no answer."""
     reasons = [silence.reason for silence in NoAnswer.__subclasses__() if silence.__module__ == errors.__name__]
 
     assert sorted(reasons) == sorted(reason for reason in Reason if reason.outcome is Outcome.UNKNOWN)

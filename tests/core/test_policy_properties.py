@@ -120,7 +120,7 @@ def test_owned_is_what_the_store_shows_and_the_operator_accepts(
 def test_nobody_who_is_banned_is_let_in(
     game: GameRules, method: Method, shown: Evidence, player: Player | None
 ) -> None:
-    """A player who is banned is told so, and no other player is."""
+    """A player who is banned gets `banned`, and no other player does."""
     involved = {person.id for person in (player, shown.owner) if person is not None}
 
     decision = decide(game, method, shown, freshness=FRESHNESS, player=player)

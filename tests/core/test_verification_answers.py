@@ -214,7 +214,7 @@ async def test_silence_about_ownership_is_unknown_although_the_player_is_known(r
 
 
 async def test_a_bug_in_a_look_up_is_raised_and_reported() -> None:
-    """It is neither a no nor silence of the store."""
+    """A bug is neither a no of the store nor a missing answer."""
     rig = Rig()
     rig.source.crash = ZeroDivisionError()
 

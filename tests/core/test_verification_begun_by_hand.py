@@ -66,7 +66,7 @@ async def test_a_look_up_becomes_a_task(rig: Rig, credential: Credential) -> Non
 
 
 async def test_a_task_that_began_by_hand_has_a_deadline(rig: Rig) -> None:
-    """Only this task is told."""
+    """Only this task gets the time-out."""
     rig.source.takes = MINUTE
     task = await waiting(rig, KEY)
     patient = await waiting(rig, KEY, 2 * MINUTE)

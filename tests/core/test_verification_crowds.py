@@ -153,7 +153,7 @@ async def test_callers_who_hang_up_leave_the_look_up_to_the_others(rig: Rig) -> 
 
 
 async def test_a_hundred_who_fail_together_fail_alike(rig: Rig) -> None:
-    """One look-up, one reason, and none is told to wait less than the store said."""
+    """There is one look-up and one reason, and no caller may come back earlier than the store said."""
     rig.source.takes = SECOND
     rig.source.failing = SourceRateLimited(retry_after=9 * SECOND)
     tasks = [rig.asking(KEY) for _ in range(100)]

@@ -118,7 +118,7 @@ async def test_a_whole_game_is_asked_about_again(variant: Variant[MakeInvalidati
 
 
 async def test_another_game_stays_known(rig: Rig) -> None:
-    """Games are told apart."""
+    """An invalidation is for one game."""
     await rig.ask(KEY, OTHER_GAME)
 
     rig.invalidate(None)

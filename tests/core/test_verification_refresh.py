@@ -123,7 +123,7 @@ async def test_a_failed_refresh_is_not_tried_again_at_once(owner: Rig) -> None:
 
 
 async def test_a_refresh_that_gave_way_says_nothing_about_the_store(owner: Rig) -> None:
-    """The budget had no room for the background: a caller who waits asks at once, and is not told to come back."""
+    """The budget had no room for the background: a caller who waits asks at once, and is not sent away."""
     await owner.clock.advance(DUE)
     owner.source.failing = Overloaded()
     await owner.ask(KEY)

@@ -1,4 +1,4 @@
-"""A real Prometheus and a real Alertmanager beside a real gateway, on loopback; a minute is a second there."""
+"""A real Prometheus and a real Alertmanager for a real gateway, on loopback; a minute is a second there."""
 
 import contextlib
 import json
@@ -249,7 +249,7 @@ class Scene:
         return {series["metric"]["alertname"].removeprefix("OwnershipGateway") for series in found}
 
     def sandbox(self, method: str, path: str, body: object = None) -> None:
-        """Tell the sandbox what to do."""
+        """Send a control request to the sandbox."""
         self.http.request(method, f"{self.url}/sandbox/{path}", json=body).raise_for_status()
 
     def _play(self) -> None:

@@ -193,7 +193,7 @@ def test_prometheus_scrapes_the_gateway() -> None:
 
 
 def test_prometheus_has_its_rules() -> None:
-    """The rules beside it are loaded, and none of them fails."""
+    """The rules that come with it are loaded, and none of them fails."""
     rules = [rule for group in _get(f"{_PROMETHEUS}/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
 
     assert rules

@@ -91,7 +91,7 @@ def test_titles_are_different() -> None:
 
 
 def test_ids_are_different() -> None:
-    """Grafana tells panels apart by their number."""
+    """Grafana identifies panels by their number."""
     numbers = [panel["id"] for panel in _ALL]
 
     assert len(set(numbers)) == len(numbers)

@@ -181,7 +181,7 @@ def test_keeps_the_player_waiting(example: Example, fragile: str) -> None:
 
 
 def test_gives_up(example: Example, fragile: str) -> None:
-    """When the patience is over the player is still not granted anything."""
+    """When the time is over the player is still not granted anything."""
     _break_store(fragile, {"status": 429, "retry_after": "50"})
 
     lines = example.lines(fragile, "/verify/download-key", {"game": 3, "download_key": _OWNER}, timeout=5)
@@ -206,14 +206,14 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
 
 
 def test_without_token(example: Example, guarded: tuple[str, str]) -> None:
-    """A caller without a token is told to correct its set-up."""
+    """The message for a caller without a token is to correct its set-up."""
     decided = example.asks(guarded[0], "/verify/download-key", {"game": 3, "download_key": _OWNER})
 
     assert decided == ("misconfigured", "not_authenticated")
 
 
 def test_without_right(example: Example, guarded: tuple[str, str]) -> None:
-    """A caller without the right to ask is told to correct its set-up."""
+    """The message for a caller without the right to ask is to correct its set-up."""
     decided = example.asks(guarded[0], "/verify/user", {"game": 3, "user_id": 1994}, token=guarded[1])
 
     assert decided == ("misconfigured", "not_permitted")

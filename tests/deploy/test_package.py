@@ -87,7 +87,7 @@ def test_the_sdist_holds_the_whole_folder(in_sdist: set[PurePosixPath], folder: 
     ],
 )  # fmt: skip
 def test_the_sdist_holds(in_sdist: set[PurePosixPath], file: str) -> None:
-    """The files beside the folders are in it too."""
+    """The files next to the folders are in it too."""
     assert PurePosixPath(file) in in_sdist
 
 
@@ -104,7 +104,7 @@ def test_the_wheel_holds_the_whole_package(in_wheel: set[PurePosixPath]) -> None
 
 
 def test_the_wheel_holds_nothing_else(in_wheel: set[PurePosixPath]) -> None:
-    """Installing it puts no `tests` and no `deploy` beside other people's packages."""
+    """Installing the wheel adds no top-level `tests` and no `deploy`."""
     assert {path.parts[0] for path in in_wheel if not path.parts[0].endswith(".dist-info")} == {"service"}
 
 

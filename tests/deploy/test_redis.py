@@ -86,7 +86,7 @@ def _make_users(file: Path, host: str) -> str:
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shipped]:
-    """A server as shipped, and beside the gateway's user an operator who may look at it."""
+    """A server as shipped, with an operator's user in addition to the gateway's, so that the test may look at it."""
     users = tmp_path_factory.mktemp("redis") / "users.acl"
     port = free_port()
     url = _make_users(users, f"127.0.0.1:{port}")
@@ -340,7 +340,7 @@ def by_tls(tmp_path: Path) -> Iterator[str]:
 
 
 async def test_encrypts(by_tls: str, tmp_path: Path) -> None:
-    """With the TLS configuration the gateway gets in by rediss:// and the certificate it was told to trust."""
+    """With the TLS configuration the gateway gets in by rediss:// and the certificate that it is set to trust."""
     url = by_tls.replace("redis://", "rediss://") + f"?ssl_ca_certs={tmp_path / 'certificate.pem'}"
 
     findings = await examine_redis(RedisUrl(url), clock=SystemClock())

@@ -159,7 +159,7 @@ async def test_python_asks_for_another_credential(gateway: Asker, may_enter: _Ma
 
 
 async def test_python_keeps_players_waiting(gateway: Asker, may_enter: _MayEnter) -> None:
-    """The README's Python waits as long as it is told while the store gives no usable answer."""
+    """The README's Python waits for the time in `Retry-After` while the store gives no usable answer."""
     befall(gateway.sandbox, status=429, retry_after="7")
 
     verdict = await may_enter(gateway.http, "/verify/user", {"game": 3, "user_id": seed.OWNER_ID})

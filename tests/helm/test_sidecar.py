@@ -30,7 +30,7 @@ def test_native_form(helm: Helm, game_server: Path) -> None:
 
 
 def test_container_form(helm: Helm, game_server: Path) -> None:
-    """One beside the game server, for Kubernetes before 1.29."""
+    """A container in the game server's pod, for Kubernetes before 1.29."""
     spec = _render(helm, game_server, form="container").pod()["spec"]
 
     assert "initContainers" not in spec

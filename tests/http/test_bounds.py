@@ -49,7 +49,7 @@ STREAMS = {
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS.keys())
 @pytest.mark.parametrize("is_answered", [True, False], ids=["answered", "not answered"])
 def test_bytes_kept_are_bounded(stream: Callable[[], Iterator[bytes]], is_answered: bool) -> None:  # noqa: FBT001 - a case
-    """At most the held bytes, one piece beyond them, and one whole request are kept of any stream."""
+    """Of any stream at most the bound of held bytes, one piece beyond it, and one whole request are in memory."""
     bounds = Bounds()
     connection = Connection(bounds)
     tracemalloc.start()

@@ -97,7 +97,7 @@ async def test_caller_is_told_to_go_on_where_it_asks(application: Application) -
 
 @pytest.mark.parametrize("path", ["/bug", "/late-bug"])
 async def test_bug_is_a_500_and_costs_nothing_else(application: Application, path: str) -> None:
-    """The application is told of it, and the connection goes on."""
+    """The application gets the bug, and the connection goes on."""
     async with served(application) as server:
         wire = await server.connect()
         await wire.send(get(path))
@@ -461,7 +461,7 @@ async def test_stopping_server_answers_what_is_on_its_way(application: Applicati
 
 
 async def test_stopping_server_finishes_what_it_answers(application: Application) -> None:
-    """Also what begins to arrive in the moment that idle connections are kept for."""
+    """A request that begins to arrive while idle connections are still open is answered too."""
     application.may_answer.clear()
     async with served(application) as server:
         wires = [await server.connect() for _ in range(3)]

@@ -8,7 +8,7 @@ from tests.clock import FakeClock
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """A clock that stands still until told to move."""
+    """A clock that stands still until the test moves it."""
     return FakeClock()
 
 

@@ -56,7 +56,7 @@ class Observer:
 
 
 class Rig(Struct, frozen=True):
-    """A source, the budget that it spends and the observer that it tells."""
+    """A source, the budget that it spends and the observer that it reports to."""
 
     source: ItchSource
     requests: StoreRequests
@@ -127,7 +127,7 @@ class StoreWire:
 
 
 class Script:
-    """An `httpx.MockTransport` that gives the answers it was told, one a request, the last one for ever."""
+    """An `httpx.MockTransport` that gives scripted answers, one a request, the last one for ever."""
 
     def __init__(self, *answers: httpx.Response) -> None:
         self._answers = list(answers)

@@ -156,7 +156,7 @@ def test_unknown_words_never_refuse_a_player(status: int) -> None:
 
 
 def test_a_sibling_of_the_errors_changes_nothing() -> None:
-    """`details` may stand beside them."""
+    """A field `details` may stand next to them."""
     content = {"errors": ["invalid download key"], "details": {"download_key": ["x"]}}
 
     assert outcome(answered(content, 400), Bearer.SELLER) is No.NO_SUCH_KEY

@@ -345,7 +345,7 @@ def test_with_both_refused_there_is_none_to_try(two: SellerKeyRing) -> None:
 
 
 def test_after_five_seconds_one_of_them_is_tried_by_one_question(two: SellerKeyRing, clock: FakeClock) -> None:
-    """The others are told at once that there is no key."""
+    """The other questions fail at once."""
     two.refused(OLD)
     clock.jump(timedelta(milliseconds=100))
     two.refused(NEXT)

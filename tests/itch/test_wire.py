@@ -222,7 +222,7 @@ def test_a_row_that_cannot_be_understood_is_not_absent(row: object) -> None:
 
 @pytest.mark.parametrize("row", UNCLEAR, ids=range(len(UNCLEAR)))
 def test_one_good_row_is_enough(row: object) -> None:
-    """One row that proves ownership is enough, beside rows that cannot be understood."""
+    """One row that proves ownership is enough, even among rows that cannot be understood."""
     assert kinds(row, purchase(), row) == [ProofKind.PURCHASE]
 
 

@@ -9,7 +9,7 @@ from tests.limits.buckets import Told, make
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """A clock that stands still until told to move."""
+    """A clock that stands still until the test moves it."""
     return FakeClock()
 
 
@@ -21,5 +21,5 @@ def told() -> Told:
 
 @pytest.fixture
 def bucket(clock: FakeClock, told: Told) -> ProcessBudget:
-    """Two requests a second, bursts of four, patience for three seconds, and pauses of their full length."""
+    """Two requests a second, bursts of four, a time-out of three seconds, and pauses of their full length."""
     return make(clock, told)

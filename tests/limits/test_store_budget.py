@@ -52,7 +52,7 @@ async def test_callers_wait_their_turn_in_the_order_of_asking(bucket: ProcessBud
 
 
 async def test_nobody_waits_longer_than_patience_allows(bucket: ProcessBudget) -> None:
-    """Six in the queue take three seconds; the seventh is told so at once, and spends nothing."""
+    """Six in the queue take three seconds; the seventh is refused at once, and spends nothing."""
     await spend(bucket, 4)
     tasks = ask(bucket, 6)
     await asyncio.sleep(0)
@@ -68,7 +68,7 @@ async def test_nobody_waits_longer_than_patience_allows(bucket: ProcessBudget) -
 
 
 async def test_the_background_leaves_half_of_the_burst(bucket: ProcessBudget) -> None:
-    """Half of the burst is kept for callers, who wait for their turn."""
+    """Half of the burst is reserved for callers, who wait for their turn."""
     await bucket.acquire(BACKGROUND)
     await bucket.acquire(BACKGROUND)
 
@@ -161,7 +161,7 @@ async def test_what_somebody_else_permitted_lengthens_no_queue(bucket: ProcessBu
 
 
 async def test_staying_away_is_a_pause_without_a_refusal(bucket: ProcessBudget, clock: FakeClock, told: Told) -> None:
-    """As another replica was told: a minute at most, told of once, never cut short, and the rate stays."""
+    """The pause of another replica: a minute at most, reported once, never cut short, and the rate stays."""
     bucket.stay_away(seconds(5))
     bucket.stay_away(seconds(2))
     bucket.stay_away(timedelta(days=1))

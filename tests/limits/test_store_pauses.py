@@ -97,7 +97,7 @@ async def test_refusals_of_one_burst_count_once(bucket: ProcessBudget, told: Tol
 
 
 async def test_a_longer_wish_extends_a_pause(bucket: ProcessBudget, told: Told) -> None:
-    """And a shorter one does not cut it; it is one pause, told of once."""
+    """A shorter wish does not cut the pause; it is one pause, reported once."""
     bucket.refused(seconds(5))
     bucket.refused(seconds(9))
     bucket.refused(seconds(2))

@@ -47,7 +47,7 @@ class FakeClock:
 
 
 class Memory:
-    """A stream that first fails as told, then keeps what it is given."""
+    """A stream that first fails by a script, then remembers its data."""
 
     def __init__(self) -> None:
         self.written = b""

@@ -170,7 +170,7 @@ def test_a_non_blocking_pipe_is_waited_for() -> None:
 
 
 def test_a_full_disk_is_counted_and_told() -> None:
-    """Lines that could not be written are lost, and their number is told with the next line."""
+    """Lines that could not be written are lost, and their number is in the next line."""
     failed = Event()
 
     def fail(data: memoryview) -> int:

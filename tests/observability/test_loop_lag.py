@@ -48,7 +48,7 @@ async def test_large_lag_is_a_stall(clock: FakeClock) -> None:
 
 
 async def test_stalls_do_not_flood(clock: FakeClock) -> None:
-    """Within a minute of one stall no other is told."""
+    """Within a minute of one stall no other is reported."""
     _, stalls = await measure(clock, [0.3, 0.5, 0.7])
 
     assert stalls == pytest.approx([0.3])

@@ -91,7 +91,7 @@ def test_a_token_is_redacted_wherever_it_stands(before: str, after: str) -> None
 
 
 def test_secrets_show_their_repr() -> None:
-    """The type of a secret is told, its text is not."""
+    """The type of a secret is shown, its text is not."""
     assert cleaned({"credential": DownloadKey(CANARY)}) == {"credential": "DownloadKey(***)"}
 
 

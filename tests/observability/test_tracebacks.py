@@ -64,7 +64,7 @@ def test_our_own_words_are_redacted_all_the_same() -> None:
 
 
 def test_operating_system_errors_show_their_symbol() -> None:
-    """Connection refused and disk full can be told apart without the message."""
+    """Connection refused and disk full can be distinguished without the message."""
     (raised,) = caught(lambda: fail(ConnectionRefusedError(111, CANARY)))
 
     assert raised.errno == "ECONNREFUSED"
@@ -137,7 +137,7 @@ def test_large_groups_are_cut() -> None:
 
 
 def test_circles_end() -> None:
-    """Exceptions that caused each other are told once."""
+    """Exceptions that caused each other are shown once."""
     one, other = ValueError(), KeyError()
     one.__cause__, other.__cause__ = other, one
 

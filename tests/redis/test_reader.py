@@ -175,7 +175,7 @@ async def test_error_reply_ends_the_connection(clock: FakeClock, reply: bytes) -
     ],
 )
 async def test_nonsense_ends_the_connection(clock: FakeClock, nonsense: bytes) -> None:
-    """Replies after it cannot be told apart."""
+    """The replies after it cannot be matched to their commands."""
     script = Script([nonsense, b"..."], [b"$1\r\n1\r\n", b"..."])
     async with reading_from(script, clock) as reader:
         first = await reader.get(KEYS[0])
@@ -251,7 +251,7 @@ async def test_silent_connection_is_replaced(clock: FakeClock) -> None:
 
 
 async def test_idle_connection_is_not_silent(own_redis: RedisServer, clock: FakeClock) -> None:
-    """A connection that owes nothing is kept."""
+    """A connection that owes no reply stays open."""
     async with reading(own_redis.url) as (_, client):
         reader = RedisReader(client, clock=clock)
         await reader.get(KEYS[0])

@@ -139,7 +139,7 @@ async def nobody_loses_the_day(day: Day) -> None:
 
 
 async def it_ends_to_the_second(day: Day) -> None:
-    """One second before the end all owners get in; then none does, and none is told that they own nothing."""
+    """One second before the end all owners get in; then none does, and none gets a no."""
     day.shop.away = True
     day.leap(DAY - SECOND)
     assert await day.ask(day.owners) == ALL_OWN

@@ -83,7 +83,7 @@ class Cluster:
 
     @asynccontextmanager
     async def gateway(self, url: str) -> AsyncIterator[httpx.AsyncClient]:
-        """Open one, in real time: a silent Redis costs real milliseconds."""
+        """Open one, in real time: a Redis that does not answer costs real milliseconds."""
         line = StoreLine(self.sandbox, clock=self.clock, statements=[])
         toml = f'secret = "{SECRET}"\n{pointing_at(BASE_URL)}{X_MOON}\n[redis]\nurl = "{url}"\n'
         settings = settings_from(self._directory, toml, sandbox=False)

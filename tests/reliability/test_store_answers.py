@@ -40,7 +40,7 @@ class Liar(httpx.AsyncBaseTransport):
         self.heard: list[Sent] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer about keys or purchases as told."""
+        """Answer about keys or purchases from the script."""
         if request.url.path.endswith("/profile"):
             return streamed(httpx.Response(200, json={"user": {"id": SELLER}}))
         sent = self.keys if request.url.path.endswith("/download_keys") else self.purchases

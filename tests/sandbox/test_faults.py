@@ -187,7 +187,7 @@ def test_faults_that_cannot_be_meant(fields: dict[str, Any], message: str) -> No
 
 
 def test_a_drip_has_a_pace_of_its_own() -> None:
-    """A drip sends a byte every tenth of a second unless told otherwise."""
+    """A drip sends a byte every tenth of a second by default."""
     fault = msgspec.convert({"drip": {}}, Fault)
 
     assert fault.drip == Drip(chunk_bytes=1, interval_ms=100)

@@ -286,7 +286,7 @@ async def test_faults_of_the_store_show_no_secret(tmp_path: Path, redis: RedisSe
 
 @pytest.mark.parametrize("trouble", ["killed", "hanging", "full", "read-only", "other password", "corrupt"])
 async def test_faults_of_redis_show_no_secret(tmp_path: Path, redis: RedisServer, trouble: str) -> None:
-    """Connections, commands and errors carry passwords and names of entries; none is told."""
+    """Connections, commands and errors carry passwords and names of entries; none is shown."""
     password = "canaryWrongPasswordW9eR6tY3uI8oP5aS2dF7g" if trouble == "other password" else REDIS_PASSWORD
     async with scene(tmp_path, redis, password=password) as one:
         await one.ask_everything()

@@ -96,7 +96,7 @@ def test_a_flag_beats_the_environment() -> None:
 
 
 def test_a_flag_is_named_as_it_is_typed() -> None:
-    """A mistake in a flag is told in the words of the command line."""
+    """A mistake in a flag is explained in the words of the command line."""
     with pytest.raises(SettingsError) as refusal:
         load_settings(KEY, overrides={"deadline_ms": 1, "itch.bust": 1})
 

@@ -83,7 +83,7 @@ def test_a_file_without_a_usable_secret(tmp_path: Path, raw: bytes | None, fault
 
 @pytest.mark.parametrize("path", ["/nonexistent/itch/key", "/run/secrets/itch-api-key", "/absent"])
 def test_a_file_that_is_not_there_is_named(path: str) -> None:
-    """The path tells the operator which mount is missing."""
+    """The path shows the operator which mount is missing."""
     with pytest.raises(SettingsError) as refusal:
         load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": path})
 
@@ -134,7 +134,7 @@ def test_no_line_repeats_a_secret(name: str, mistake: str) -> None:
     ],
 )
 def test_no_line_about_the_file_repeats_a_secret(tmp_path: Path, toml: str) -> None:
-    """A value under a wrong name, in a wrong shape or beside a syntax error is not repeated."""
+    """A value under a wrong name, in a wrong shape or next to a syntax error is not repeated."""
     file = tmp_path / "gateway.toml"
     file.write_text(toml, encoding="utf-8")
 
