@@ -30,7 +30,7 @@ def test_at_first_nothing_is_invalidated(alone: SharedInvalidations) -> None:
     assert alone.invalidated_before(NAME) is None
 
 
-def test_a_name_has_the_floor_that_it_was_given(alone: SharedInvalidations) -> None:
+def test_a_name_has_the_invalidation_that_it_was_given(alone: SharedInvalidations) -> None:
     """And no other name has."""
     alone.invalidate(NAME, before=START)
 
@@ -41,7 +41,7 @@ def test_a_name_has_the_floor_that_it_was_given(alone: SharedInvalidations) -> N
     )
 
 
-def test_of_several_names_the_highest_floor_counts(alone: SharedInvalidations) -> None:
+def test_of_several_names_the_latest_instant_counts(alone: SharedInvalidations) -> None:
     """One name may be a player's, and the other the whole game's."""
     alone.invalidate(NAME, before=START + SECOND)
     alone.invalidate(OTHER_NAME, before=START)
@@ -49,7 +49,7 @@ def test_of_several_names_the_highest_floor_counts(alone: SharedInvalidations) -
     assert alone.invalidated_before(NAME, OTHER_NAME) == alone.invalidated_before(OTHER_NAME, NAME) == START + SECOND
 
 
-def test_a_floor_is_never_lowered(alone: SharedInvalidations) -> None:
+def test_an_invalidation_never_becomes_earlier(alone: SharedInvalidations) -> None:
     """An invalidation that arrives late, with an earlier instant, changes nothing."""
     alone.invalidate(NAME, before=START)
 
@@ -66,7 +66,7 @@ def many(count: int) -> Iterator[tuple[Fingerprint, datetime]]:
 
 
 @pytest.mark.parametrize("rounds", [1, 5])
-def test_too_many_floors_become_higher_never_lower(alone: SharedInvalidations, rounds: int) -> None:
+def test_too_many_invalidations_become_later_never_earlier(alone: SharedInvalidations, rounds: int) -> None:
     """Each name is asked about again at least as much as before, and memory stays bounded."""
     everyone = list(many(rounds * MOST_INVALIDATIONS + 1))
     for name, before in everyone:
@@ -76,7 +76,7 @@ def test_too_many_floors_become_higher_never_lower(alone: SharedInvalidations, r
     assert len(alone._known) <= MOST_INVALIDATIONS
 
 
-def test_of_too_many_floors_the_newer_half_stay_as_they_are(alone: SharedInvalidations) -> None:
+def test_of_too_many_invalidations_the_newer_half_stay_as_they_are(alone: SharedInvalidations) -> None:
     """Names without an invalidation of their own lose only observations from before the older half."""
     for name, before in many(MOST_INVALIDATIONS + 1):
         alone.invalidate(name, before=before)
@@ -86,7 +86,7 @@ def test_of_too_many_floors_the_newer_half_stay_as_they_are(alone: SharedInvalid
     assert alone.invalidated_before(name_of(MOST_INVALIDATIONS)) == START + MOST_INVALIDATIONS * INSTANT
 
 
-def test_what_lies_below_the_floor_of_everything_is_not_kept(alone: SharedInvalidations) -> None:
+def test_an_instant_before_that_of_everything_is_not_stored(alone: SharedInvalidations) -> None:
     """It would make no difference."""
     alone.invalidate(EVERYTHING, before=START)
 
@@ -129,7 +129,7 @@ async def test_all_replicas_know_within_two_seconds(
         assert [replica.invalidated_before(NAME) for replica in others] == [START, START]
 
 
-async def test_redis_is_told_at_once(cluster: Cluster, empty_redis: Redis) -> None:
+async def test_redis_has_it_at_once(cluster: Cluster, empty_redis: Redis) -> None:
     """Not only when the replica looks the next time."""
     one = await cluster.join(empty_redis)
 
@@ -161,7 +161,7 @@ class Obedient(SharedInvalidations):
 
 
 @variants(SharedInvalidations, obedient=Obedient)
-async def test_of_two_replicas_that_were_told_the_later_instant_counts(
+async def test_of_two_replicas_with_an_invalidation_the_later_instant_counts(
     variant: Variant[Make], cluster: Cluster, empty_redis: Redis
 ) -> None:
     """The order in which they exchange invalidations makes no difference."""
@@ -176,7 +176,7 @@ async def test_of_two_replicas_that_were_told_the_later_instant_counts(
         assert [at_once, one.invalidated_before(NAME), other.invalidated_before(NAME)] == [START + SECOND] * 3
 
 
-async def test_a_floor_may_rise_while_it_is_being_told(cluster: Cluster, empty_redis: Redis) -> None:
+async def test_an_invalidation_may_become_later_while_it_is_being_sent(cluster: Cluster, empty_redis: Redis) -> None:
     """The later instant is sent too."""
     one, other = [await cluster.join(empty_redis) for _ in range(2)]
     for number in range(50):
@@ -187,7 +187,7 @@ async def test_a_floor_may_rise_while_it_is_being_told(cluster: Cluster, empty_r
     assert other.invalidated_before(NAME) == START + 49 * INSTANT
 
 
-async def test_many_floors_travel_in_portions(cluster: Cluster, empty_redis: Redis) -> None:
+async def test_many_invalidations_travel_in_portions(cluster: Cluster, empty_redis: Redis) -> None:
     """No step keeps Redis from the others for long; all arrive without waiting for the next look."""
     one, other = [await cluster.join(empty_redis) for _ in range(2)]
     everyone = list(many(3 * MOST_AT_ONCE))
@@ -199,7 +199,7 @@ async def test_many_floors_travel_in_portions(cluster: Cluster, empty_redis: Red
     assert all(other.invalidated_before(name) == before for name, before in everyone)
 
 
-async def test_too_many_floors_are_too_many_for_redis_too(cluster: Cluster, empty_redis: Redis) -> None:
+async def test_too_many_invalidations_are_too_many_for_redis_too(cluster: Cluster, empty_redis: Redis) -> None:
     """Instants that everything has overtaken go, there and on the other replicas."""
     one, other = [await cluster.join(empty_redis) for _ in range(2)]
     everyone = list(many(MOST_INVALIDATIONS + 1))

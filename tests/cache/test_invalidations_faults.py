@@ -74,7 +74,7 @@ class Trusting(SharedInvalidations):
 
 
 @variants(SharedInvalidations, trusting=Trusting)
-async def test_what_redis_has_lost_is_told_again(variant: Variant[Make], cluster: Cluster, empty_redis: Redis) -> None:
+async def test_what_redis_has_lost_is_sent_again(variant: Variant[Make], cluster: Cluster, empty_redis: Redis) -> None:
     """A replica sends its invalidations again, so that one that starts later knows them too."""
     one = await cluster.join(empty_redis, kind=variant.make)
     one.invalidate(NAME, before=START)
@@ -88,7 +88,7 @@ async def test_what_redis_has_lost_is_told_again(variant: Variant[Make], cluster
         assert late.invalidated_before(NAME) == START
 
 
-async def test_a_floor_that_redis_has_put_back_is_raised_again(cluster: Cluster, empty_redis: Redis) -> None:
+async def test_an_invalidation_that_redis_has_put_back_is_raised_again(cluster: Cluster, empty_redis: Redis) -> None:
     """As after a failover to a server that had not heard of it."""
     one = await cluster.join(empty_redis)
     one.invalidate(NAME, before=START)
@@ -104,7 +104,7 @@ async def test_a_floor_that_redis_has_put_back_is_raised_again(cluster: Cluster,
     assert late.invalidated_before(NAME) == START + SECOND
 
 
-async def test_floors_below_everything_that_is_kept_are_not_told_again(
+async def test_invalidations_from_before_every_entry_are_not_sent_again(
     cluster: Cluster, empty_redis: Redis, clock: FakeClock
 ) -> None:
     """After three days nothing is left that they could exclude."""

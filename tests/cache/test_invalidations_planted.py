@@ -150,7 +150,7 @@ async def test_a_foreign_value_makes_room(cluster: Cluster, empty_redis: Redis, 
     assert other.invalidated_before(NAME) == START
 
 
-async def test_a_floor_cannot_be_copied_to_another_name(cluster: Cluster, empty_redis: Redis) -> None:
+async def test_an_invalidation_cannot_be_copied_to_another_name(cluster: Cluster, empty_redis: Redis) -> None:
     """Its seal is for one name."""
     one = await cluster.join(empty_redis)
     one.invalidate(NAME, before=START)
@@ -193,7 +193,7 @@ async def test_a_clock_that_is_far_ahead_costs_an_hour_at_most(
     assert START + taken <= (replica.invalidated_before(NAME) or START) <= clock.now() + taken
 
 
-async def test_floors_show_neither_names_nor_keys(cluster: Cluster, empty_redis: Redis) -> None:
+async def test_invalidations_show_neither_names_nor_keys(cluster: Cluster, empty_redis: Redis) -> None:
     """A name is a keyed hash already; the key of the seal stays here."""
     one = await cluster.join(empty_redis)
     one.invalidate(NAME, before=START)

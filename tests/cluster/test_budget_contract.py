@@ -120,7 +120,7 @@ async def test_callers_wait_their_turn_in_the_order_of_asking(bench: Bench) -> N
     await asyncio.gather(*tasks)
 
 
-async def test_nobody_waits_longer_than_patience_allows(bench: Bench) -> None:
+async def test_nobody_waits_longer_than_the_time_out(bench: Bench) -> None:
     """The fourth in the queue is refused at once, and spends nothing."""
     await spend(bench, BURST)
     tasks = await queue(bench, 3)

@@ -51,7 +51,7 @@ async def test_callers_wait_their_turn_in_the_order_of_asking(bucket: ProcessBud
     await asyncio.gather(*tasks)
 
 
-async def test_nobody_waits_longer_than_patience_allows(bucket: ProcessBudget) -> None:
+async def test_nobody_waits_longer_than_the_time_out(bucket: ProcessBudget) -> None:
     """Six in the queue take three seconds; the seventh is refused at once, and spends nothing."""
     await spend(bucket, 4)
     tasks = ask(bucket, 6)

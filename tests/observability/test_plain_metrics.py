@@ -44,7 +44,7 @@ def test_histogram_reads_as_the_librarys_own(registries: tuple[CollectorRegistry
     assert generate_latest(ours) == generate_latest(theirs)
 
 
-def test_the_same_labels_share_a_tally(registries: tuple[CollectorRegistry, CollectorRegistry]) -> None:
+def test_the_same_labels_share_a_series(registries: tuple[CollectorRegistry, CollectorRegistry]) -> None:
     """A series that is asked for again goes on counting."""
     counter = PlainCounter("answers_total", "Answers given.", ("game",), registry=registries[0])
     counter.labels("x-moon").count += 1

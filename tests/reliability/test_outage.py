@@ -214,17 +214,17 @@ class Credulous(httpx.AsyncBaseTransport):
 
 
 @pytest.mark.parametrize(
-    "story", [nobody_loses_the_day, it_ends_to_the_second, a_no_ends_it_at_once, it_is_over_when_the_store_is_back]
+    "scenario", [nobody_loses_the_day, it_ends_to_the_second, a_no_ends_it_at_once, it_is_over_when_the_store_is_back]
 )
 async def test_a_day_without_the_store(
-    story: Callable[[Day], Awaitable[None]], tmp_path: Path, empty_redis: Redis
+    scenario: Callable[[Day], Awaitable[None]], tmp_path: Path, empty_redis: Redis
 ) -> None:
     """Proven owners play on for 24 hours; a newer no, and the end of the grace, hold for all of them."""
     day = Day(Parts(), tmp_path, empty_redis)
     await day.start()
     try:
         await day.verify()
-        await story(day)
+        await scenario(day)
     finally:
         await day.close()
 
@@ -240,9 +240,9 @@ BROKEN: Final = {
 }
 
 
-@pytest.mark.parametrize(("parts", "story"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("parts", "scenario"), BROKEN.values(), ids=BROKEN)
 async def test_a_gateway_that_is_broken_fails(
-    parts: Parts, story: Callable[[Day], Awaitable[None]], tmp_path: Path, empty_redis: Redis
+    parts: Parts, scenario: Callable[[Day], Awaitable[None]], tmp_path: Path, empty_redis: Redis
 ) -> None:
     """A control: each of the stories above can fail."""
     day = Day(parts, tmp_path, empty_redis)
@@ -250,6 +250,6 @@ async def test_a_gateway_that_is_broken_fails(
     try:
         await day.verify()
         with pytest.raises(AssertionError):
-            await story(day)
+            await scenario(day)
     finally:
         await day.close()
