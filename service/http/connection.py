@@ -58,7 +58,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     extension_bytes: int = 4 * 1024
     """Bytes in the lines before the chunks of one body, in total, without the sizes in their shortest form."""
     held_bytes: int = 64 * 1024
-    """Unread bytes at which no more are wanted; what one read of the transport brings may go beyond."""
+    """Bytes behind the request that is being answered at which no more are wanted; one read may go beyond."""
     idle_seconds: float = 620.0
     arrival_seconds: float = 10.0
     sending_seconds: float = 10.0
@@ -127,8 +127,8 @@ class Connection:
 
     @property
     def wants_bytes(self) -> bool:
-        """Whether there is room for more."""
-        return len(self._unread) < self._bounds.held_bytes
+        """Whether there is room for more. Of a request that is being read, all is wanted: its own bounds end it."""
+        return self.state is State.READING or len(self._unread) < self._bounds.held_bytes
 
     @property
     def has_more(self) -> bool:

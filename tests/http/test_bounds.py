@@ -9,7 +9,7 @@ import pytest
 
 from service.http.connection import Bounds, Connection, State
 from tests.http.corpus import K, head, post, streamed
-from tests.http.feeding import fed
+from tests.http.feeding import fed, in_pieces, request_of
 
 PIECE = 16 * K
 """Bytes that a transport brings at once."""
@@ -83,6 +83,18 @@ def test_no_more_is_wanted_once_enough_is_held() -> None:
         wanted.append(connection.wants_bytes)
 
     assert wanted == [True, True, False, True]
+
+
+@pytest.mark.parametrize("body", [post(body=b"a" * 500), streamed(chunks=b"1f4\r\n" + b"a" * 500 + b"\r\n0\r\n\r\n")])
+def test_a_body_may_be_larger_than_what_is_held(body: bytes) -> None:
+    """As the sandbox's worlds are; were no more of it wanted, it would never be whole."""
+    connection = Connection(Bounds(held_bytes=100))
+
+    for piece in in_pieces(body[:-1]):
+        connection.received(piece)
+        assert connection.wants_bytes
+
+    assert request_of(connection.received(body[-1:])).body == b"a" * 500
 
 
 def test_line_breaks_between_requests_are_not_kept() -> None:
