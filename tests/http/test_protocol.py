@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import select
 import weakref
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -489,6 +490,44 @@ async def test_stopping_server_closes_idle_connections(application: Application)
         await server.stop()
 
         assert server.connections == 0
+
+
+async def test_closing_an_idle_connection_answers_what_was_not_read_yet(application: Application) -> None:
+    """The bytes are in the kernel, and nginx does not send a POST a second time."""
+    async with served(application) as server:
+        wire = await server.connect()
+        await until(lambda: server.connections)
+        server.http.draining = True
+        wire.writer.write(post("/now", b"body"))  # sent at once, and not read before this turn of the loop ends
+        protocol_of(server).close_if_idle()
+
+        assert (await wire.rest()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_closing_an_idle_connection_is_seen_at_once(application: Application) -> None:
+    """Not a turn of the loop later, in which a question could be sent."""
+    async with served(application) as server:
+        wire = await server.connect()
+        await until(lambda: server.connections)
+        protocol_of(server).close_if_idle()
+
+        ends = select.poll()
+        ends.register(wire.writer.get_extra_info("socket"), select.POLLIN)
+        assert ends.poll(0) != []
+
+
+async def test_stopping_server_closes_connections_that_open_meanwhile(application: Application) -> None:
+    """They are idle too, and nothing waits for them."""
+    async with served(application) as server:
+        await server.connect()
+        await until(lambda: server.connections)
+        stopping = asyncio.create_task(server.http.stop(within_seconds=60))
+        await asyncio.sleep(0)
+        late = await server.connect()
+        async with asyncio.timeout(5):
+            await stopping
+
+        assert await late.rest() == b""
 
 
 async def test_stopping_server_cancels_what_takes_too_long(application: Application) -> None:
