@@ -329,7 +329,7 @@ async def test_large_body_is_refused_unread(gateway: Asker, path: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity"])
 async def test_compressed_body_is_refused(gateway: Asker, encoding: str) -> None:
-    """415 whatever is in it: a body of 300 KB could become gigabytes."""
+    """415 in any case: a body of 300 KB could become gigabytes."""
     headers = {**JSON, "content-encoding": encoding}
     answers = [
         await gateway.http.post(path, content=b'{"game": 3, "jwt": ""}', headers=headers)
