@@ -13,7 +13,7 @@ from service.limits.store_budget import ProcessBudget
 from service.redis.connect import RedisClient
 from service.verification.interfaces import StoreBudget
 from tests.clock import FakeClock
-from tests.limits.buckets import FOREGROUND, Told, make, seconds
+from tests.limits.buckets import FOREGROUND, Reported, make, seconds
 
 KEY: Final = "og:v1:b:test"
 
@@ -33,7 +33,7 @@ class Bench(Protocol):
     """A budget under test, and the time in which it lives."""
 
     clock: FakeClock
-    told: Told
+    reported: Reported
 
     @property
     def budget(self) -> AnyBudget:
@@ -51,8 +51,8 @@ class ProcessBench:
 
     def __init__(self, *, rate: float, burst: int, timeout: float, jitter: float = 1.0) -> None:
         self.clock = FakeClock()
-        self.told = Told()
-        self.budget = make(self.clock, self.told, rate=rate, burst=burst, timeout=timeout, jitter=jitter)
+        self.reported = Reported()
+        self.budget = make(self.clock, self.reported, rate=rate, burst=burst, timeout=timeout, jitter=jitter)
 
     async def pass_time(self, number: float) -> None:
         """Move the clock."""
@@ -85,17 +85,17 @@ class ClusterBench:
         self.clock = FakeClock()
         self.operator = operator
         self.keys = keys or [KEY] * replicas
-        self.tolds = [Told() for _ in self.keys]
+        self.all_reported = [Reported() for _ in self.keys]
         self.owns = [
             make(
                 self.clock,
-                told,
+                reported,
                 rate=rate / len(self.keys),
                 burst=max(1, burst // len(self.keys)),
                 timeout=timeout,
                 jitter=jitter,
             )
-            for told in self.tolds
+            for reported in self.all_reported
         ]
         self.budgets = [
             ClusterBudget(
@@ -112,7 +112,7 @@ class ClusterBench:
             for own, key in zip(self.owns, self.keys, strict=True)
         ]
         self.budget = self.budgets[0]
-        self.told = self.tolds[0]
+        self.reported = self.all_reported[0]
 
     async def pass_time(self, number: float) -> None:
         """Move the clocks of all replicas and of Redis."""

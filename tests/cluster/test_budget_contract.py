@@ -220,7 +220,7 @@ async def test_the_store_says_how_long_up_to_a_minute(bench: Bench, retry_after:
     await bench.settle()
 
     assert bench.budget.pause_left() == seconds(pause)
-    assert bench.told.pauses == [seconds(pause)]
+    assert bench.reported.pauses == [seconds(pause)]
 
 
 @pytest.mark.parametrize("retry_after", [timedelta(), seconds(-5), timedelta.min])
@@ -231,7 +231,7 @@ async def test_now_is_no_pause(bench: Bench, retry_after: timedelta) -> None:
     await spend(bench, BURST)
     await bench.pass_time(TOKEN)
 
-    assert bench.told.pauses == []
+    assert bench.reported.pauses == []
     assert bench.budget.tokens() == tokens(0.5)
 
 
@@ -242,7 +242,7 @@ async def test_without_a_word_pauses_double_up_to_sixteen_seconds(bench: Bench) 
         await bench.settle()
         await bench.pass_time(bench.budget.pause_left().total_seconds())
 
-    assert bench.told.pauses == [seconds(pause) for pause in (1, 2, 4, 8, 16, 16, 16)]
+    assert bench.reported.pauses == [seconds(pause) for pause in (1, 2, 4, 8, 16, 16, 16)]
 
 
 async def test_refusals_of_one_burst_count_once(bench: Bench) -> None:
@@ -254,7 +254,7 @@ async def test_refusals_of_one_burst_count_once(bench: Bench) -> None:
     await spend(bench, BURST)
     await bench.pass_time(TOKEN)
 
-    assert len(bench.told.pauses) == 1
+    assert len(bench.reported.pauses) == 1
     assert bench.budget.tokens() == tokens(0.5)
 
 
@@ -305,7 +305,7 @@ async def test_an_answer_ends_the_doubling(bench: Bench) -> None:
     bench.budget.refused(None)
     await bench.settle()
 
-    assert bench.told.pauses[-1] == seconds(1)
+    assert bench.reported.pauses[-1] == seconds(1)
 
 
 async def test_an_answer_from_before_the_pause_counts_for_nothing(bench: Bench) -> None:
@@ -315,7 +315,7 @@ async def test_an_answer_from_before_the_pause_counts_for_nothing(bench: Bench) 
     for _ in range(20):
         bench.budget.answered()
     await bench.settle()
-    left, resumed = bench.budget.pause_left(), bench.told.resumed
+    left, resumed = bench.budget.pause_left(), bench.reported.resumed
     await bench.pass_time(1)
     await spend(bench, BURST)
     await bench.pass_time(TOKEN)
@@ -324,7 +324,7 @@ async def test_an_answer_from_before_the_pause_counts_for_nothing(bench: Bench) 
     assert bench.budget.tokens() == tokens(0.5)
     bench.budget.refused(None)
     await bench.settle()
-    assert bench.told.pauses == [seconds(1), seconds(2)]
+    assert bench.reported.pauses == [seconds(1), seconds(2)]
 
 
 async def test_the_first_answer_after_a_pause_ends_it(bench: Bench) -> None:
@@ -332,12 +332,12 @@ async def test_the_first_answer_after_a_pause_ends_it(bench: Bench) -> None:
     bench.budget.refused(seconds(5))
     await bench.settle()
     await bench.pass_time(5)
-    before = bench.told.resumed
+    before = bench.reported.resumed
 
     bench.budget.answered()
     bench.budget.answered()
 
-    assert (before, bench.told.resumed) == (0, 1)
+    assert (before, bench.reported.resumed) == (0, 1)
 
 
 async def test_who_waits_when_a_pause_begins_does_not_ask(bench: Bench) -> None:

@@ -220,7 +220,7 @@ async def test_a_refusal_that_redis_never_hears_of_is_kept(own_redis: RedisServe
             bench.clock.jump(bench.budget.pause_left())
         await bench.settle()
 
-        assert bench.told.pauses == [seconds(1), seconds(2), seconds(4)]
+        assert bench.reported.pauses == [seconds(1), seconds(2), seconds(4)]
 
 
 async def test_without_redis_admission_and_tokens_are_its_own(own_redis: RedisServer) -> None:

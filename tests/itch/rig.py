@@ -136,10 +136,10 @@ class Script:
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        told = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        return streamed(told)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return streamed(answer)
 
 
-def streamed(told: httpx.Response) -> httpx.Response:
+def streamed(answer: httpx.Response) -> httpx.Response:
     """Return an answer as it comes from a network: still to be read, and only once."""
-    return httpx.Response(told.status_code, headers=told.headers, stream=httpx.ByteStream(told.content))
+    return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(answer.content))

@@ -122,7 +122,7 @@ async def test_while_throttled_nothing_is_sent(clock: FakeClock, status: int, co
     throttled = httpx.Response(status, headers={"Retry-After": "7", "Content-Type": content_type}, content=b"<p>")
     script = Script(throttled, httpx.Response(200, json={"download_key": {}}))
     rig = build(clock=clock, transport=script.transport)
-    with pytest.raises(SourceRateLimited) as told:
+    with pytest.raises(SourceRateLimited) as refusal:
         await ask(rig)
 
     clock.jump(timedelta(seconds=6.9))
@@ -130,7 +130,7 @@ async def test_while_throttled_nothing_is_sent(clock: FakeClock, status: int, co
         await ask(rig)
     clock.jump(timedelta(seconds=0.1))
 
-    assert (told.value.retry_after, held_back.value.retry_after) == (timedelta(seconds=7), timedelta(seconds=0.1))
+    assert (refusal.value.retry_after, held_back.value.retry_after) == (timedelta(seconds=7), timedelta(seconds=0.1))
     assert len(script.requests) == 1
     assert await ask(rig) == {"download_key": {}}
     assert (rig.observer.pauses, rig.observer.resumed) == ([timedelta(seconds=7)], 1)

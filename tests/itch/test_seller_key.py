@@ -18,7 +18,7 @@ NEXT: Final = SellerKey("next-seller-key")
 A_SECOND: Final = timedelta(seconds=1)
 
 
-class Told:
+class Reported:
     """The events that a key ring reported."""
 
     def __init__(self) -> None:
@@ -48,9 +48,9 @@ def slot(file: Path | None = None, *, key: SellerKey = OLD) -> KeySlot:
 
 
 @pytest.fixture
-def told() -> Told:
+def reported() -> Reported:
     """The events that the key ring of the test reported."""
-    return Told()
+    return Reported()
 
 
 @pytest.fixture
@@ -62,27 +62,29 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ring(file: Path, clock: FakeClock, told: Told) -> SellerKeyRing:
+def ring(file: Path, clock: FakeClock, reported: Reported) -> SellerKeyRing:
     """A key ring with the old key and its file."""
-    return told.ring(slot(file), clock=clock)
+    return reported.ring(slot(file), clock=clock)
 
 
-def test_an_unchanged_file_changes_nothing(ring: SellerKeyRing, clock: FakeClock, told: Told) -> None:
+def test_an_unchanged_file_changes_nothing(ring: SellerKeyRing, clock: FakeClock, reported: Reported) -> None:
     """An unchanged file is no event."""
     clock.jump(A_SECOND)
 
     assert ring.current() == OLD
-    assert (told.reloads, told.unreadable) == (0, [])
+    assert (reported.reloads, reported.unreadable) == (0, [])
 
 
-def test_a_new_key_is_picked_up_within_a_second(ring: SellerKeyRing, file: Path, clock: FakeClock, told: Told) -> None:
+def test_a_new_key_is_picked_up_within_a_second(
+    ring: SellerKeyRing, file: Path, clock: FakeClock, reported: Reported
+) -> None:
     """A new key in the file is used without a restart, and reported once."""
     file.write_text("  new-seller-key\n")
     clock.jump(A_SECOND)
 
     assert ring.current() == NEW
     assert ring.current() == NEW
-    assert told.reloads == 1
+    assert reported.reloads == 1
 
 
 def test_the_file_is_not_looked_at_for_every_question(ring: SellerKeyRing, file: Path, clock: FakeClock) -> None:
@@ -93,14 +95,14 @@ def test_the_file_is_not_looked_at_for_every_question(ring: SellerKeyRing, file:
     assert ring.current() == OLD
 
 
-def test_a_file_that_is_replaced_through_a_link_is_new(tmp_path: Path, clock: FakeClock, told: Told) -> None:
+def test_a_file_that_is_replaced_through_a_link_is_new(tmp_path: Path, clock: FakeClock, reported: Reported) -> None:
     """As a mounted secret is: same length, same times, another file."""
     for name, text in (("a", "old-seller-key"), ("b", "new-seller-key")):
         (tmp_path / name).write_text(text)
         os.utime(tmp_path / name, (1, 1))
     link = tmp_path / "api-key"
     link.symlink_to("a")
-    ring = told.ring(slot(link), clock=clock)
+    ring = reported.ring(slot(link), clock=clock)
     clock.jump(A_SECOND)
     assert ring.current() == OLD
 
@@ -111,10 +113,12 @@ def test_a_file_that_is_replaced_through_a_link_is_new(tmp_path: Path, clock: Fa
     assert ring.current() == NEW
 
 
-def test_a_key_that_changed_while_the_gateway_started_is_picked_up(file: Path, clock: FakeClock, told: Told) -> None:
+def test_a_key_that_changed_while_the_gateway_started_is_picked_up(
+    file: Path, clock: FakeClock, reported: Reported
+) -> None:
     """Between reading the settings and opening the gateway is time enough for a rotation."""
     file.write_text("new-seller-key")
-    ring = told.ring(slot(file), clock=clock)
+    ring = reported.ring(slot(file), clock=clock)
 
     clock.jump(A_SECOND)
 
@@ -133,7 +137,7 @@ def test_a_key_that_changed_while_the_gateway_started_is_picked_up(file: Path, c
     ],
 )
 def test_a_file_without_a_key_keeps_the_old_one(
-    *, content: bytes, why: str, ring: SellerKeyRing, file: Path, clock: FakeClock, told: Told
+    *, content: bytes, why: str, ring: SellerKeyRing, file: Path, clock: FakeClock, reported: Reported
 ) -> None:
     """A file without a key is reported once, without its contents."""
     file.write_bytes(content)
@@ -142,16 +146,18 @@ def test_a_file_without_a_key_keeps_the_old_one(
         clock.jump(A_SECOND)
         assert ring.current() == OLD
 
-    assert (told.reloads, told.unreadable) == (0, [why])
+    assert (reported.reloads, reported.unreadable) == (0, [why])
 
 
-def test_a_file_that_is_gone_keeps_the_old_key(ring: SellerKeyRing, file: Path, clock: FakeClock, told: Told) -> None:
+def test_a_file_that_is_gone_keeps_the_old_key(
+    ring: SellerKeyRing, file: Path, clock: FakeClock, reported: Reported
+) -> None:
     """A missing file is reported once; when it is back, its key is used."""
     file.unlink()
     for _ in range(3):
         clock.jump(A_SECOND)
         assert ring.current() == OLD
-    assert told.unreadable == ["FileNotFoundError"]
+    assert reported.unreadable == ["FileNotFoundError"]
 
     file.write_text("new-seller-key")
     clock.jump(A_SECOND)
@@ -160,7 +166,7 @@ def test_a_file_that_is_gone_keeps_the_old_key(ring: SellerKeyRing, file: Path, 
 
 
 def test_a_file_that_becomes_readable_is_read(
-    ring: SellerKeyRing, file: Path, clock: FakeClock, told: Told, tmp_path: Path
+    ring: SellerKeyRing, file: Path, clock: FakeClock, reported: Reported, tmp_path: Path
 ) -> None:
     """A change of who may read it counts as a change, though neither its text nor its date is another."""
     other = tmp_path / "next"
@@ -169,7 +175,7 @@ def test_a_file_that_becomes_readable_is_read(
     file.symlink_to(other)
     clock.jump(A_SECOND)
     assert ring.current() == OLD
-    assert told.unreadable == ["IsADirectoryError"]
+    assert reported.unreadable == ["IsADirectoryError"]
 
     status = other.stat()
     other.chmod(0o700 if status.st_mode & 0o077 else 0o755)
@@ -177,12 +183,12 @@ def test_a_file_that_becomes_readable_is_read(
     clock.jump(A_SECOND)
     ring.current()
 
-    assert told.unreadable == ["IsADirectoryError"] * 2
+    assert reported.unreadable == ["IsADirectoryError"] * 2
 
 
-def test_a_refused_key_is_not_tried_for_five_seconds(clock: FakeClock, told: Told) -> None:
+def test_a_refused_key_is_not_tried_for_five_seconds(clock: FakeClock, reported: Reported) -> None:
     """A dead key must not hammer the store; afterwards it gets another chance."""
-    ring = told.ring(slot(None), clock=clock)
+    ring = reported.ring(slot(None), clock=clock)
     ring.refused(OLD)
 
     clock.jump(timedelta(seconds=4.9))
@@ -211,7 +217,7 @@ def test_a_new_key_is_tried_at_once(ring: SellerKeyRing, file: Path, clock: Fake
 
 
 def test_the_same_key_in_a_changed_file_is_still_dead(
-    ring: SellerKeyRing, file: Path, clock: FakeClock, told: Told
+    ring: SellerKeyRing, file: Path, clock: FakeClock, reported: Reported
 ) -> None:
     """A refused key is not tried again because its file has another date."""
     ring.refused(OLD)
@@ -220,7 +226,7 @@ def test_the_same_key_in_a_changed_file_is_still_dead(
 
     with pytest.raises(GatewayCredentialRefused):
         ring.current()
-    assert told.reloads == 0
+    assert reported.reloads == 0
 
 
 def test_a_late_refusal_of_the_old_key_is_none_of_the_new_one(
@@ -257,9 +263,9 @@ def test_a_late_answer_to_a_replaced_key_says_nothing_about_the_new_one(
     clock.jump(A_SECOND)
     ring.refused(ring.current())
 
-    told = ring.accepted(OLD), ring.accepted(NEW)
+    accepted = ring.accepted(OLD), ring.accepted(NEW)
 
-    assert told == (False, True)
+    assert accepted == (False, True)
 
 
 def test_a_late_answer_to_a_replaced_key_revives_none(ring: SellerKeyRing, file: Path, clock: FakeClock) -> None:
@@ -274,9 +280,9 @@ def test_a_late_answer_to_a_replaced_key_revives_none(ring: SellerKeyRing, file:
         ring.current()
 
 
-def test_a_late_answer_to_a_replaced_key_switches_to_none(file: Path, clock: FakeClock, told: Told) -> None:
+def test_a_late_answer_to_a_replaced_key_switches_to_none(file: Path, clock: FakeClock, reported: Reported) -> None:
     """An acceptance of the old key says nothing about the key in its place."""
-    ring = told.ring(slot(key=NEXT), slot(file), clock=clock)
+    ring = reported.ring(slot(key=NEXT), slot(file), clock=clock)
     file.write_text("new-seller-key")
     clock.jump(A_SECOND)
     ring.current()
@@ -284,7 +290,7 @@ def test_a_late_answer_to_a_replaced_key_switches_to_none(file: Path, clock: Fak
 
     ring.accepted(OLD)
 
-    assert told.switched == []
+    assert reported.switched == []
 
 
 def test_what_is_raised_shows_no_key(ring: SellerKeyRing) -> None:
@@ -298,9 +304,9 @@ def test_what_is_raised_shows_no_key(ring: SellerKeyRing) -> None:
 
 
 @pytest.fixture
-def two(clock: FakeClock, told: Told) -> SellerKeyRing:
+def two(clock: FakeClock, reported: Reported) -> SellerKeyRing:
     """A key ring with two keys, of which the first is in use."""
-    return told.ring(slot(), slot(key=NEXT), clock=clock)
+    return reported.ring(slot(), slot(key=NEXT), clock=clock)
 
 
 def test_the_first_key_is_in_use(two: SellerKeyRing) -> None:
@@ -314,7 +320,7 @@ def test_the_other_key_is_to_be_tried_at_once(two: SellerKeyRing) -> None:
     assert two.current() == NEXT
 
 
-def test_the_ring_stays_with_the_key_that_works(two: SellerKeyRing, told: Told, clock: FakeClock) -> None:
+def test_the_ring_stays_with_the_key_that_works(two: SellerKeyRing, reported: Reported, clock: FakeClock) -> None:
     """The switch is reported once, and the refused key is left alone for good."""
     two.refused(OLD)
     two.accepted(NEXT)
@@ -322,10 +328,10 @@ def test_the_ring_stays_with_the_key_that_works(two: SellerKeyRing, told: Told, 
     clock.jump(timedelta(days=1))
 
     assert two.current() == NEXT
-    assert told.switched == ["itch.next_api_key"]
+    assert reported.switched == ["itch.next_api_key"]
 
 
-def test_a_late_answer_to_the_old_key_changes_nothing(two: SellerKeyRing, told: Told) -> None:
+def test_a_late_answer_to_the_old_key_changes_nothing(two: SellerKeyRing, reported: Reported) -> None:
     """The request was sent before the key was revoked."""
     two.refused(OLD)
     two.accepted(NEXT)
@@ -333,7 +339,7 @@ def test_a_late_answer_to_the_old_key_changes_nothing(two: SellerKeyRing, told: 
     two.accepted(OLD)
 
     assert two.current() == NEXT
-    assert told.switched == ["itch.next_api_key"]
+    assert reported.switched == ["itch.next_api_key"]
 
 
 def test_with_both_refused_there_is_none_to_try(two: SellerKeyRing) -> None:
@@ -370,21 +376,21 @@ def test_dead_keys_take_turns(two: SellerKeyRing, clock: FakeClock) -> None:
     assert tried == [OLD, NEXT, OLD, NEXT]
 
 
-def test_a_new_key_in_either_file_ends_the_wait(file: Path, clock: FakeClock, told: Told) -> None:
+def test_a_new_key_in_either_file_ends_the_wait(file: Path, clock: FakeClock, reported: Reported) -> None:
     """After a change of either file only the new key is tried."""
-    ring = told.ring(slot(), KeySlot("itch.next_api_key", NEXT, file=file), clock=clock)
+    ring = reported.ring(slot(), KeySlot("itch.next_api_key", NEXT, file=file), clock=clock)
     ring.refused(OLD)
     ring.refused(NEXT)
     file.write_text("new-seller-key")
     clock.jump(A_SECOND)
 
     assert ring.current() == NEW
-    assert told.reloaded == ["itch.next_api_key"]
+    assert reported.reloaded == ["itch.next_api_key"]
 
 
-def test_two_places_may_hold_the_same_key(clock: FakeClock, told: Told) -> None:
+def test_two_places_may_hold_the_same_key(clock: FakeClock, reported: Reported) -> None:
     """As at the end of a rotation: refusing the one is refusing the other."""
-    ring = told.ring(slot(), KeySlot("itch.next_api_key", OLD, file=None), clock=clock)
+    ring = reported.ring(slot(), KeySlot("itch.next_api_key", OLD, file=None), clock=clock)
 
     assert ring.refused(OLD) is None
 

@@ -284,8 +284,8 @@ def oracle(row: dict[str, Any]) -> ProofKind | str:
     if kind == "bundle" and any(map(is_ours, games if isinstance(games, list) else [games])):
         return ProofKind.BUNDLE_PURCHASE
     if kind == "game" and is_ours(games):
-        told = {True: ProofKind.WEB_PURCHASE, False: ProofKind.PURCHASE}
-        return told.get(row.get("donation", False), "unclear")
+        kinds = {True: ProofKind.WEB_PURCHASE, False: ProofKind.PURCHASE}
+        return kinds.get(row.get("donation", False), "unclear")
     return "unclear"
 
 

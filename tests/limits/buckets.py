@@ -17,7 +17,7 @@ def seconds(number: float) -> timedelta:
     return timedelta(seconds=number)
 
 
-class Told:
+class Reported:
     """The pauses that a bucket reported."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Told:
 
 
 def make(
-    clock: FakeClock, told: Told, *, rate: float = 2, burst: int = 4, timeout: float = 3, jitter: float = 1.0
+    clock: FakeClock, reported: Reported, *, rate: float = 2, burst: int = 4, timeout: float = 3, jitter: float = 1.0
 ) -> ProcessBudget:
     """Return a bucket."""
     return ProcessBudget(
@@ -38,8 +38,8 @@ def make(
         burst=burst,
         timeout=seconds(timeout),
         clock=clock,
-        paused=told.pauses.append,
-        resumed=told.resume,
+        paused=reported.pauses.append,
+        resumed=reported.resume,
         jitter=lambda: jitter,
     )
 

@@ -4,7 +4,7 @@ import pytest
 
 from service.limits.store_budget import ProcessBudget
 from tests.clock import FakeClock
-from tests.limits.buckets import Told, make
+from tests.limits.buckets import Reported, make
 
 
 @pytest.fixture
@@ -14,12 +14,12 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def told() -> Told:
+def reported() -> Reported:
     """The pauses that the bucket of the test reported."""
-    return Told()
+    return Reported()
 
 
 @pytest.fixture
-def bucket(clock: FakeClock, told: Told) -> ProcessBudget:
+def bucket(clock: FakeClock, reported: Reported) -> ProcessBudget:
     """Two requests a second, bursts of four, a time-out of three seconds, and pauses of their full length."""
-    return make(clock, told)
+    return make(clock, reported)

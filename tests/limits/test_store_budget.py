@@ -11,7 +11,7 @@ from service.errors import NoAnswer, Overloaded
 from service.limits.store_budget import ProcessBudget
 from service.verification.interfaces import Priority
 from tests.clock import FakeClock
-from tests.limits.buckets import BACKGROUND, FOREGROUND, Told, ask, done, make, seconds, spend
+from tests.limits.buckets import BACKGROUND, FOREGROUND, Reported, ask, done, make, seconds, spend
 
 
 async def test_a_burst_goes_at_once(bucket: ProcessBudget) -> None:
@@ -91,9 +91,9 @@ async def test_the_background_never_waits(bucket: ProcessBudget, clock: FakeCloc
     assert raised.value.retry_after == seconds(0.5)
 
 
-async def test_a_burst_of_one_has_a_background_too(clock: FakeClock, told: Told) -> None:
+async def test_a_burst_of_one_has_a_background_too(clock: FakeClock, reported: Reported) -> None:
     """A burst of one serves the background while no caller wants it; else a small budget would mean no refresh."""
-    bucket = make(clock, told, burst=1)
+    bucket = make(clock, reported, burst=1)
 
     await bucket.acquire(BACKGROUND)
 
@@ -160,7 +160,9 @@ async def test_what_somebody_else_permitted_lengthens_no_queue(bucket: ProcessBu
     assert done(tasks) == [True]
 
 
-async def test_staying_away_is_a_pause_without_a_refusal(bucket: ProcessBudget, clock: FakeClock, told: Told) -> None:
+async def test_staying_away_is_a_pause_without_a_refusal(
+    bucket: ProcessBudget, clock: FakeClock, reported: Reported
+) -> None:
     """The pause of another replica: a minute at most, reported once, never cut short, and the rate stays."""
     bucket.stay_away(seconds(5))
     bucket.stay_away(seconds(2))
@@ -171,12 +173,12 @@ async def test_staying_away_is_a_pause_without_a_refusal(bucket: ProcessBudget, 
     bucket.answered()
     clock.jump(seconds(1))
 
-    assert (told.pauses, left, told.resumed, bucket.tokens()) == ([seconds(5)], seconds(60), 1, 2)
+    assert (reported.pauses, left, reported.resumed, bucket.tokens()) == ([seconds(5)], seconds(60), 1, 2)
 
 
-async def test_a_hundred_callers_at_once_keep_to_the_rate(clock: FakeClock, told: Told) -> None:
+async def test_a_hundred_callers_at_once_keep_to_the_rate(clock: FakeClock, reported: Reported) -> None:
     """A hundred callers at once all get a turn, none of them too early."""
-    bucket = make(clock, told, rate=6, burst=12, timeout=60)
+    bucket = make(clock, reported, rate=6, burst=12, timeout=60)
     turns: list[float] = []
     start = clock.monotonic()
 
@@ -218,8 +220,8 @@ async def test_whatever_happens_the_budget_is_kept(
     rate: float, burst: int, longest_wait: float, steps: list[tuple[str, float | None]]
 ) -> None:
     """No window holds more requests than burst and rate allow, none is sent in a pause, the background never waits."""
-    clock, told = FakeClock(), Told()
-    bucket = make(clock, told, rate=rate, burst=burst, timeout=longest_wait, jitter=0.5)
+    clock, reported = FakeClock(), Reported()
+    bucket = make(clock, reported, rate=rate, burst=burst, timeout=longest_wait, jitter=0.5)
     sent: list[float] = []
     told_to_wait: list[timedelta | None] = []
     tasks: list[asyncio.Task[None]] = []

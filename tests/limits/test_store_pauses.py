@@ -8,7 +8,7 @@ from service.errors import SourceRateLimited
 from service.limits.store_budget import ProcessBudget
 from service.verification.interfaces import Priority
 from tests.clock import FakeClock
-from tests.limits.buckets import Told, ask, make, seconds, spend
+from tests.limits.buckets import Reported, ask, make, seconds, spend
 
 
 @pytest.mark.parametrize("priority", Priority)
@@ -31,47 +31,49 @@ async def test_while_paused_nobody_asks(bucket: ProcessBudget, clock: FakeClock,
     ("retry_after", "pause"), [(seconds(60), 60), (seconds(61), 60), (timedelta(days=9999), 60), (seconds(0.5), 0.5)]
 )
 async def test_the_store_says_how_long_up_to_a_minute(
-    bucket: ProcessBudget, told: Told, retry_after: timedelta, pause: float
+    bucket: ProcessBudget, reported: Reported, retry_after: timedelta, pause: float
 ) -> None:
     """A slip of the store's pen must not shut us out for years."""
     bucket.refused(retry_after)
 
-    assert told.pauses == [bucket.pause_left()] == [seconds(pause)]
+    assert reported.pauses == [bucket.pause_left()] == [seconds(pause)]
 
 
 @pytest.mark.parametrize("retry_after", [seconds(0), seconds(-5)])
-async def test_now_is_no_pause(bucket: ProcessBudget, told: Told, clock: FakeClock, retry_after: timedelta) -> None:
+async def test_now_is_no_pause(
+    bucket: ProcessBudget, reported: Reported, clock: FakeClock, retry_after: timedelta
+) -> None:
     """The store takes more at once, but less than before."""
     bucket.refused(retry_after)
     await spend(bucket, 4)
     clock.jump(seconds(1))
 
-    assert told.pauses == []
+    assert reported.pauses == []
     assert bucket.tokens() == 1
 
 
 async def test_without_a_word_pauses_double_up_to_sixteen_seconds(
-    bucket: ProcessBudget, told: Told, clock: FakeClock
+    bucket: ProcessBudget, reported: Reported, clock: FakeClock
 ) -> None:
     """Pauses double as in itch.io's own client."""
     for _ in range(7):
         bucket.refused(None)
         clock.jump(bucket.pause_left())
 
-    assert told.pauses == [seconds(pause) for pause in (1, 2, 4, 8, 16, 16, 16)]
+    assert reported.pauses == [seconds(pause) for pause in (1, 2, 4, 8, 16, 16, 16)]
 
 
 @pytest.mark.parametrize(("jitter", "pause"), [(0.0, 0.5), (0.5, 0.75), (1.0, 1.0)])
 async def test_a_pause_of_our_own_is_between_half_and_all_of_it(
-    clock: FakeClock, told: Told, jitter: float, pause: float
+    clock: FakeClock, reported: Reported, jitter: float, pause: float
 ) -> None:
     """So that not every replica comes back at the same moment."""
-    make(clock, told, jitter=jitter).refused(None)
+    make(clock, reported, jitter=jitter).refused(None)
 
-    assert told.pauses == [seconds(pause)]
+    assert reported.pauses == [seconds(pause)]
 
 
-async def test_an_answer_ends_the_doubling(bucket: ProcessBudget, told: Told, clock: FakeClock) -> None:
+async def test_an_answer_ends_the_doubling(bucket: ProcessBudget, reported: Reported, clock: FakeClock) -> None:
     """The next refusal is a first one."""
     for _ in range(3):
         bucket.refused(None)
@@ -80,10 +82,10 @@ async def test_an_answer_ends_the_doubling(bucket: ProcessBudget, told: Told, cl
 
     bucket.refused(None)
 
-    assert told.pauses[-1] == seconds(1)
+    assert reported.pauses[-1] == seconds(1)
 
 
-async def test_refusals_of_one_burst_count_once(bucket: ProcessBudget, told: Told, clock: FakeClock) -> None:
+async def test_refusals_of_one_burst_count_once(bucket: ProcessBudget, reported: Reported, clock: FakeClock) -> None:
     """Twelve requests that were under way together are one refusal, not a twelvefold one."""
     for _ in range(12):
         bucket.refused(None)
@@ -92,47 +94,49 @@ async def test_refusals_of_one_burst_count_once(bucket: ProcessBudget, told: Tol
     await spend(bucket, 4)
     clock.jump(seconds(1))
 
-    assert told.pauses == [pause] == [seconds(1)]
+    assert reported.pauses == [pause] == [seconds(1)]
     assert bucket.tokens() == 1
 
 
-async def test_a_longer_wish_extends_a_pause(bucket: ProcessBudget, told: Told) -> None:
+async def test_a_longer_wish_extends_a_pause(bucket: ProcessBudget, reported: Reported) -> None:
     """A shorter wish does not cut the pause; it is one pause, reported once."""
     bucket.refused(seconds(5))
     bucket.refused(seconds(9))
     bucket.refused(seconds(2))
 
     assert bucket.pause_left() == seconds(9)
-    assert told.pauses == [seconds(5)]
+    assert reported.pauses == [seconds(5)]
 
 
-async def test_the_first_answer_after_a_pause_ends_it(bucket: ProcessBudget, told: Told, clock: FakeClock) -> None:
+async def test_the_first_answer_after_a_pause_ends_it(
+    bucket: ProcessBudget, reported: Reported, clock: FakeClock
+) -> None:
     """The end of a pause is reported once."""
     bucket.refused(seconds(5))
     clock.jump(seconds(5))
-    before = told.resumed
+    before = reported.resumed
 
     bucket.answered()
     bucket.answered()
 
-    assert (before, told.resumed) == (0, 1)
+    assert (before, reported.resumed) == (0, 1)
 
 
-async def test_a_late_answer_does_not_end_a_pause(bucket: ProcessBudget, told: Told) -> None:
+async def test_a_late_answer_does_not_end_a_pause(bucket: ProcessBudget, reported: Reported) -> None:
     """It was sent before the store asked to be left alone."""
     bucket.refused(seconds(5))
 
     bucket.answered()
 
-    assert told.resumed == 0
+    assert reported.resumed == 0
     assert bucket.pause_left() == seconds(5)
 
 
-async def test_without_a_pause_there_is_nothing_to_resume(bucket: ProcessBudget, told: Told) -> None:
+async def test_without_a_pause_there_is_nothing_to_resume(bucket: ProcessBudget, reported: Reported) -> None:
     """Normal answers are no news."""
     bucket.answered()
 
-    assert (told.resumed, bucket.pause_left()) == (0, timedelta())
+    assert (reported.resumed, bucket.pause_left()) == (0, timedelta())
 
 
 async def test_refusals_halve_the_rate_down_to_an_eighth(bucket: ProcessBudget, clock: FakeClock) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from service.limits.store_budget import ProcessBudget
 from tests.clock import FakeClock
-from tests.limits.buckets import FOREGROUND, Told, ask, done, make, seconds, spend
+from tests.limits.buckets import FOREGROUND, Reported, ask, done, make, seconds, spend
 
 
 async def leave(task: asyncio.Task[None]) -> None:
@@ -89,10 +89,10 @@ class Alarms(FakeClock):
         await self.alarms[-1].wait()
 
 
-async def test_turns_of_one_moment_may_come_in_any_order(told: Told) -> None:
+async def test_turns_of_one_moment_may_come_in_any_order(reported: Reported) -> None:
     """As timers of one moment ring; who waits behind them may still leave, and that costs nothing."""
     clock = Alarms()
-    bucket = make(clock, told)
+    bucket = make(clock, reported)
     await spend(bucket, 4)
     tasks = ask(bucket, 3)
     await asyncio.sleep(0)
@@ -136,7 +136,7 @@ async def test_turns_that_were_given_out_stay_when_the_rate_changes(bucket: Proc
     assert turns == [[True, False, False], [True, True, False], [True, True, False], [True, True, True]]
 
 
-async def test_only_who_waits_is_queueing(clock: FakeClock, told: Told) -> None:
+async def test_only_who_waits_is_queueing(clock: FakeClock, reported: Reported) -> None:
     """A caller is queueing from its question to its turn."""
     inside: list[int] = [0]
 
@@ -151,8 +151,8 @@ async def test_only_who_waits_is_queueing(clock: FakeClock, told: Told) -> None:
         burst=1,
         timeout=seconds(3),
         clock=clock,
-        paused=told.pauses.append,
-        resumed=told.resume,
+        paused=reported.pauses.append,
+        resumed=reported.resume,
         queueing=queueing,
     )
     await bucket.acquire(FOREGROUND)
