@@ -36,24 +36,24 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     assert [(len(match["indent"]) // 4, match["name"]) for match in drawn] == _tree(GatewayError)
 
 
-def test_every_silence_has_its_own_reason() -> None:
+def test_every_no_answer_has_its_own_reason() -> None:
     """Every reason of the outcome `unknown` also belongs to one kind of no answer."""
-    reasons = [silence.reason for silence in NoAnswer.__subclasses__() if silence.__module__ == errors.__name__]
+    reasons = [no_answer.reason for no_answer in NoAnswer.__subclasses__() if no_answer.__module__ == errors.__name__]
 
     assert sorted(reasons) == sorted(reason for reason in Reason if reason.outcome is Outcome.UNKNOWN)
 
 
-def test_a_silence_says_its_reason_when_nothing_better_is_known() -> None:
+def test_no_answer_says_its_reason_when_nothing_better_is_known() -> None:
     """A log line is never empty."""
     assert (str(SourceUnavailable()), SourceUnavailable().detail) == ("source_unavailable", "")
 
 
-def test_a_silence_says_what_is_known() -> None:
+def test_no_answer_says_what_is_known() -> None:
     """With when to ask again."""
-    silence = SourceUnavailable("the store took too long", retry_after=timedelta(seconds=3))
+    no_answer = SourceUnavailable("the store took too long", retry_after=timedelta(seconds=3))
 
-    assert (str(silence), silence.detail) == ("the store took too long", "the store took too long")
-    assert silence.retry_after == timedelta(seconds=3)
+    assert (str(no_answer), no_answer.detail) == ("the store took too long", "the store took too long")
+    assert no_answer.retry_after == timedelta(seconds=3)
 
 
 def test_mistakes_are_one_line_each() -> None:

@@ -74,7 +74,7 @@ def test_an_answer_to_what_never_failed_changes_nothing(failures: NegativeCache)
 
 
 @pytest.mark.parametrize("kind", [SourceUnavailable, SourceRateLimited, GameNotAccessible])
-def test_the_same_silence_is_recalled(failures: NegativeCache, kind: type[NoAnswer]) -> None:
+def test_the_same_failure_is_recalled(failures: NegativeCache, kind: type[NoAnswer]) -> None:
     """In kind and in words."""
     failures.put(NAME, kind("the store said so"))
 

@@ -183,7 +183,7 @@ async def test_the_newest_look_up_is_the_one_to_join(scene: Scene) -> None:
     assert (await strict, await late, len(scene.answers)) == ("not owned", "not owned", 2)
 
 
-async def test_silence_fails_all_who_wait_and_is_no_bug(scene: Scene) -> None:
+async def test_no_answer_fails_all_who_wait_and_is_no_bug(scene: Scene) -> None:
     """Each learns why."""
     tasks = [scene.fly() for _ in range(100)]
     await turn()
@@ -195,7 +195,7 @@ async def test_silence_fails_all_who_wait_and_is_no_bug(scene: Scene) -> None:
     assert scene.crashes == []
 
 
-async def test_silence_that_nobody_waits_for_is_silent(scene: Scene) -> None:
+async def test_no_answer_that_nobody_waits_for_is_not_logged(scene: Scene) -> None:
     """A refresh in the background may fail."""
     scene.start()
     await turn()
@@ -206,7 +206,7 @@ async def test_silence_that_nobody_waits_for_is_silent(scene: Scene) -> None:
     assert (scene.crashes, scene.flights.under_way(NAME)) == ([], False)
 
 
-async def test_silence_after_a_caller_has_gone_is_silent(scene: Scene) -> None:
+async def test_no_answer_after_a_caller_has_gone_is_not_logged(scene: Scene) -> None:
     """A failure after a caller's deadline is not logged as unhandled."""
     gone, waiting = scene.fly(), scene.fly()
     await turn()

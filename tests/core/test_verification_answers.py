@@ -171,7 +171,7 @@ async def test_games_that_accept_different_proof_ask_different_questions(rig: Ri
 
 
 @pytest.mark.parametrize(
-    ("silence", "reason"),
+    ("no_answer", "reason"),
     [
         (SourceUnavailable(), Reason.SOURCE_UNAVAILABLE),
         (SourceRateLimited(), Reason.SOURCE_RATE_LIMITED),
@@ -182,11 +182,11 @@ async def test_games_that_accept_different_proof_ask_different_questions(rig: Ri
     ],
 )
 @pytest.mark.parametrize("credential", [KEY, EMAIL, USER, JWT])
-async def test_silence_is_unknown_and_never_a_no(
-    rig: Rig, credential: Credential, silence: NoAnswer, reason: Reason
+async def test_no_answer_is_unknown_and_never_a_no(
+    rig: Rig, credential: Credential, no_answer: NoAnswer, reason: Reason
 ) -> None:
     """Every kind of failure, for every kind of credential, is `unknown`."""
-    rig.source.failing = silence
+    rig.source.failing = no_answer
 
     verdict = await rig.ask(credential)
 
@@ -202,7 +202,7 @@ async def test_the_time_that_the_store_named_is_passed_on(rig: Rig) -> None:
     assert (await rig.ask(KEY)).retry_after == 7 * SECOND
 
 
-async def test_silence_about_ownership_is_unknown_although_the_player_is_known(rig: Rig) -> None:
+async def test_no_answer_about_ownership_is_unknown_although_the_player_is_known(rig: Rig) -> None:
     """The identity of a player says nothing about their games."""
     rig.source.belongs(JWT, AMOS)
     await rig.ask(JWT, GRANTED)

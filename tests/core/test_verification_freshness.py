@@ -91,7 +91,7 @@ async def test_what_the_store_no_longer_knows_is_asked_for_again(owner: Rig) -> 
 
 
 @pytest.mark.parametrize(
-    "silence",
+    "no_answer",
     [
         SourceUnavailable(),
         SourceRateLimited(),
@@ -103,11 +103,11 @@ async def test_what_the_store_no_longer_knows_is_asked_for_again(owner: Rig) -> 
 )
 @pytest.mark.parametrize("credential", [KEY, EMAIL, USER])
 async def test_proven_owners_keep_playing_while_the_store_says_nothing(
-    owner: Rig, credential: Credential, silence: NoAnswer
+    owner: Rig, credential: Credential, no_answer: NoAnswer
 ) -> None:
     """Until the last instant of grace, marked as stale, with the instant of the store's own word."""
     await owner.clock.advance(GRACE - INSTANT)
-    owner.source.failing = silence
+    owner.source.failing = no_answer
 
     decision = (await owner.ask(credential)).decision
 
@@ -199,7 +199,7 @@ async def test_a_no_ends_grace_at_once(owner: Rig) -> None:
     assert (said, (await owner.ask(KEY)).decision.outcome) == (Outcome.NOT_OWNED, Outcome.UNKNOWN)
 
 
-async def test_a_budget_without_room_is_silence_too(owner: Rig) -> None:
+async def test_a_budget_without_room_is_no_answer_too(owner: Rig) -> None:
     """Proven owners do not depend on how much others ask."""
     owner.budget.refusing[Priority.FOREGROUND] = Overloaded()
     await owner.clock.advance(2 * HOUR)
@@ -310,7 +310,7 @@ async def test_a_refusal_is_repeated_for_a_minute(rig: Rig) -> None:
     assert (before.reason, after.reason) == (Reason.REFUSED_JWT, Reason.SOURCE_UNAVAILABLE)
 
 
-async def test_silence_is_not_remembered_as_an_answer(rig: Rig) -> None:
+async def test_no_answer_is_not_remembered_as_an_answer(rig: Rig) -> None:
     """No tier remembers it."""
     rig.source.failing = SourceUnavailable()
     await rig.ask(KEY)

@@ -188,7 +188,7 @@ async def test_grace_does_not_bring_it_back(variant: Variant[MakeInvalidations])
         assert (decision.outcome, decision.reason) == (Outcome.UNKNOWN, Reason.SOURCE_UNAVAILABLE)
 
 
-async def test_grace_does_not_bring_back_what_is_invalidated_while_the_store_keeps_silent(rig: Rig) -> None:
+async def test_grace_does_not_bring_back_what_is_invalidated_while_the_store_gives_no_answer(rig: Rig) -> None:
     """The question was asked before, and is answered after."""
     await owning(rig, KEY)
     await rig.clock.advance(2 * HOUR)

@@ -73,7 +73,7 @@ async def test_an_answer_is_counted(clock: FakeClock, answer: httpx.Response, re
         (httpx.Response(503, html="<h1>503</h1>"), SourceRateLimited, "rate_limited", False),
     ],
 )
-async def test_silence_is_counted(
+async def test_no_answer_is_counted(
     clock: FakeClock,
     answer: httpx.Response,
     kind: type[NoAnswer],

@@ -115,7 +115,7 @@ async def test_a_key_by_text_need_not_have_an_owner(clock: FakeClock) -> None:
     assert (await ask(rig, DownloadKey(KEY))).owner is None
 
 
-async def test_no_key_and_silence_about_purchases_is_no_answer(clock: FakeClock) -> None:
+async def test_no_key_and_no_answer_about_purchases_is_no_answer(clock: FakeClock) -> None:
     """The purchases may hold the proof, so the no about keys alone is not one."""
     rig = build(clock=clock, transport=Script(NO_KEY, httpx.Response(500)).transport)
 
@@ -246,7 +246,7 @@ async def test_unknown_words_about_another_jwt_are_no_answer(clock: FakeClock, s
 
 
 @pytest.mark.parametrize(
-    "silence",
+    "no_answer",
     [
         httpx.Response(500),
         httpx.Response(429),
@@ -257,9 +257,9 @@ async def test_unknown_words_about_another_jwt_are_no_answer(clock: FakeClock, s
     ],
     ids=["broken", "throttled", "redirect", "challenge", "truncated", "no credential seen"],
 )
-async def test_silence_about_a_jwt_that_is_over_is_still_silence(clock: FakeClock, silence: httpx.Response) -> None:
+async def test_no_answer_about_a_jwt_that_is_over_stays_no_answer(clock: FakeClock, no_answer: httpx.Response) -> None:
     """Only the store's own refusal may be read with the help of the unverified end."""
-    rig = build(clock=clock, transport=Script(silence).transport)
+    rig = build(clock=clock, transport=Script(no_answer).transport)
 
     with pytest.raises(NoAnswer):
         await rig.source.identify(token(exp=SECONDS - 1), priority=FOREGROUND)

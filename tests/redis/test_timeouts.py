@@ -45,7 +45,7 @@ def test_reply_that_came_while_we_were_busy_is_read(new_loop: type[asyncio.Abstr
 
 
 @LOOPS
-def test_silence_is_not_waited_out(new_loop: type[asyncio.AbstractEventLoop]) -> None:
+def test_a_missing_reply_is_not_waited_out(new_loop: type[asyncio.AbstractEventLoop]) -> None:
     """A reply that takes longer is given up."""
 
     async def ask() -> None:

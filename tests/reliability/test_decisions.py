@@ -556,8 +556,8 @@ TOO_OLD: Final = "its grace is over|past its time|not fresh|could have been aske
 
 @variants(
     Parts(),
-    silence_is_a_yes=Parts(transport=Credulous, fails="has not said yes"),
-    silence_is_a_no=Parts(transport=Dismissive, fails="has not said no"),
+    no_answer_is_a_yes=Parts(transport=Credulous, fails="has not said yes"),
+    no_answer_is_a_no=Parts(transport=Dismissive, fails="has not said no"),
     nothing_grows_old=Parts(clock=Timeless, fails=f"has not said|{TOO_OLD}"),
     yes_is_for_ever=Parts(application=Loyal, fails=f"has said no since|something newer|{TOO_OLD}"),
     redis_is_needed=Parts(redis=alarmed, fails="status 500"),

@@ -230,8 +230,8 @@ async def test_a_day_without_the_store(
 
 
 BROKEN: Final = {
-    "silence is a yes": (Parts(transport=lambda shop: Credulous(shop, yes=True)), nobody_loses_the_day),
-    "silence is a no": (Parts(transport=lambda shop: Credulous(shop, yes=False)), nobody_loses_the_day),
+    "no answer is a yes": (Parts(transport=lambda shop: Credulous(shop, yes=True)), nobody_loses_the_day),
+    "no answer is a no": (Parts(transport=lambda shop: Credulous(shop, yes=False)), nobody_loses_the_day),
     "grace is over too soon": (Parts(clock=lambda clock: Hasty(clock, pace=1.1)), nobody_loses_the_day),
     "grace is a second short": (Parts(clock=lambda clock: Hasty(clock, pace=1 + 2e-5)), it_ends_to_the_second),
     "grace is a second long": (Parts(clock=lambda clock: Hasty(clock, pace=1 - 3e-5)), it_ends_to_the_second),
