@@ -168,7 +168,7 @@ async def test_redis_that_was_handed_in_stays_open(
 
 
 async def test_closing_leaves_no_task_behind(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """Also with a look-up under way."""
+    """A look-up may be under way."""
     before = asyncio.all_tasks()
     async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
         befall(gateway.sandbox, latency_ms=60_000)
@@ -251,7 +251,7 @@ async def test_two_gateways_have_metrics_of_their_own(tmp_path: Path, clock: Fak
 
 
 async def test_state_of_redis_is_disabled_without_one(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:
-    """Not having Redis is no fault."""
+    """A gateway that is to have no Redis is not degraded."""
     async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
         assert states_of(gateway.gateway)["redis"] == "disabled"
 

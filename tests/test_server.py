@@ -136,7 +136,7 @@ async def test_server_stops_when_it_is_told_clearly(
 
 
 async def test_drained_server_stops_by_itself(settings: Settings, log: LogLines) -> None:
-    """Once the time to drain is over."""
+    """The stop comes once the time to drain is over."""
     async with serving(replace(settings, drain_seconds=0.0), log) as server:
         os.kill(os.getpid(), signal.SIGTERM)
         await server.ends()

@@ -101,7 +101,7 @@ class Events:
         self._log.logger.error("bug", where=where, exc_info=error)
 
     def stalled(self, seconds: float) -> None:
-        """Something held up the event loop, and every caller with it."""
+        """The event loop was held up, and every caller with it."""
         self._log.logger.warning("event_loop_stalled", seconds=round(seconds, 3))
 
 

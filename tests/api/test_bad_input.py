@@ -192,7 +192,7 @@ async def test_what_is_no_question_is_refused_with_a_pointer(
     "body", [b'{"game": 3.0, "user_id": 1994.0}', b'{"game": 3, "user_id": 1.994e3, "max_age": 60.0}']
 )
 async def test_whole_number_is_an_integer_however_it_is_written(gateway: Asker, body: bytes) -> None:
-    """As in JSON Schema; some engines know no other way to write numbers."""
+    """JSON Schema has it so, and some engines know no other way to write numbers."""
     response = await gateway.http.post("/verify/user", content=body, headers=JSON)
 
     assert response.json()["player"]["id"] == 1994

@@ -217,7 +217,7 @@ async def test_jwts_of_players_spend_no_budget(open_with: Open, clock: FakeClock
 
 
 async def test_known_good_jwt_passes_while_the_budget_is_spent(open_with: Open, clock: FakeClock) -> None:
-    """Also when the player's ownership, or whose it is, has to be looked up again."""
+    """It passes even if the player's identity or ownership has to be looked up again."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
     player = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
     await gateway.jwt(player, token=LOBBY)
@@ -299,7 +299,7 @@ async def test_outage_spends_no_budget(open_with: Open) -> None:
 
 
 async def test_caller_that_may_not_ask_is_told_so_while_the_store_is_away(open_with: Open) -> None:
-    """Even about a key to which the store has just said nothing: coming back for that would be in vain."""
+    """The caller gets 429 even about a key for which the store has just given no answer: coming back would be in vain."""
     gateway = await open_with(
         X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1") + caller_lines("other", OTHER)
     )

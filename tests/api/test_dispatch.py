@@ -206,7 +206,7 @@ async def test_question_on_the_listener_for_operations_is_misplaced_however_busy
     ],
 )
 async def test_bytes_that_are_no_request_get_a_problem(gateway: Asker, status: int, code: str, cause: str) -> None:
-    """With an id to talk about, and counted by kind."""
+    """The problem has a request id, and is counted by kind."""
     reply = gateway.gateway.http.application.refuse(HttpRefusal(status))
 
     assert (reply.status, reply.media_type, f'"code":"{code}"' in reply.body.decode()) == (

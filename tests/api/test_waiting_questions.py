@@ -120,7 +120,7 @@ async def behind_another(
 async def test_answer_is_logged_and_counted_as_any_other(
     empty_redis: Redis, open_with: Open, clock: WatchedClock, log: LogLines
 ) -> None:
-    """With the headers that say where it came from, how old it is, and how long it lasts."""
+    """The answer has the headers that say where it came from, how old it is, and how long it lasts."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS[:1]) as (gateway, sandbox):
         await clock.advance(timedelta(seconds=5))
         log.written = b""
@@ -138,7 +138,7 @@ async def test_answer_is_logged_and_counted_as_any_other(
 async def test_caller_that_goes_meanwhile_leaves_nothing_behind(
     empty_redis: Redis, open_with: Open, clock: WatchedClock, log: LogLines
 ) -> None:
-    """Wherever the answer was on its way; and the next one who asks gets it."""
+    """The caller may leave at any point of the way, and the next question is answered."""
     async with behind_another(open_with, empty_redis, clock, PLAYERS) as (gateway, sandbox):
         for turns, player in enumerate(PLAYERS):
             response = waiting(gateway, player)

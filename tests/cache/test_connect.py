@@ -75,7 +75,7 @@ async def test_tls_is_always_verified(url: str) -> None:
 
 @pytest.mark.parametrize("url", FORMS)
 async def test_a_client_does_not_print_its_password(url: str) -> None:
-    """Not even redis-py's own view of it."""
+    """The `repr` of redis-py does not show it either."""
     client = connect(RedisUrl(url))
 
     assert "s3cr3t" not in repr(client) + repr(getattr(client, "connection_pool", ""))

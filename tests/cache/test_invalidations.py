@@ -31,7 +31,7 @@ def test_at_first_nothing_is_invalidated(alone: SharedInvalidations) -> None:
 
 
 def test_a_name_has_the_invalidation_that_it_was_given(alone: SharedInvalidations) -> None:
-    """And no other name has."""
+    """No other name has it."""
     alone.invalidate(NAME, before=START)
 
     assert (alone.invalidated_before(NAME), alone.invalidated_before(OTHER_NAME), alone.invalidated_before()) == (
@@ -130,7 +130,7 @@ async def test_all_replicas_know_within_two_seconds(
 
 
 async def test_redis_has_it_at_once(cluster: Cluster, empty_redis: Redis) -> None:
-    """Not only when the replica looks the next time."""
+    """An invalidation does not wait until the replica looks the next time."""
     one = await cluster.join(empty_redis)
 
     one.invalidate(NAME, before=START)
@@ -227,7 +227,7 @@ async def test_all_of_it_is_one_key_that_ends(cluster: Cluster, empty_redis: Red
 
 
 async def test_who_looks_and_finds_nothing_new_changes_nothing(cluster: Cluster, empty_redis: Redis) -> None:
-    """And reads nothing: the version says enough."""
+    """The version says enough, so that the fields are not read."""
     one = await cluster.join(empty_redis)
     other = await cluster.join(empty_redis)
     one.invalidate(NAME, before=START)

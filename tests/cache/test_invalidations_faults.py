@@ -50,7 +50,7 @@ class Resigned(SharedInvalidations):
 async def test_it_reaches_the_others_within_two_seconds_of_healing(
     variant: Variant[Make], cluster: Cluster, own_redis: RedisServer, client: RedisClient
 ) -> None:
-    """However long Redis was away."""
+    """The length of the outage makes no difference."""
     one = await cluster.join(client, kind=variant.make)
     other = await cluster.join(client)
     own_redis.kill()
@@ -89,7 +89,7 @@ async def test_what_redis_has_lost_is_sent_again(variant: Variant[Make], cluster
 
 
 async def test_an_invalidation_that_redis_has_put_back_is_raised_again(cluster: Cluster, empty_redis: Redis) -> None:
-    """As after a failover to a server that had not heard of it."""
+    """A failover leads to a server that did not have it yet."""
     one = await cluster.join(empty_redis)
     one.invalidate(NAME, before=START)
     await cluster.rest()

@@ -164,7 +164,7 @@ async def test_an_invalidation_cannot_be_copied_to_another_name(cluster: Cluster
 
 
 async def test_gateways_with_another_secret_are_not_believed(cluster: Cluster, empty_redis: Redis) -> None:
-    """They know other names anyway."""
+    """Their names are other ones anyway."""
     stranger = await cluster.join(
         empty_redis, key=derive_keys(SealingSecret("another secret, long enough")).invalidations
     )
@@ -182,7 +182,7 @@ async def test_gateways_with_another_secret_are_not_believed(cluster: Cluster, e
 async def test_a_clock_that_is_far_ahead_costs_an_hour_at_most(
     cluster: Cluster, empty_redis: Redis, clock: FakeClock, ahead: timedelta, taken: timedelta
 ) -> None:
-    """Until ours has caught up, the store is asked again for that name: not for a year."""
+    """The store is asked again for that name until our clock has caught up, and that takes no year."""
     replica = await cluster.join(empty_redis)
     wrong = invalidations(empty_redis, FakeClock(START + ahead))
     wrong.invalidate(NAME, before=START + ahead)

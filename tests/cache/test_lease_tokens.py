@@ -78,5 +78,5 @@ def test_one_that_was_changed_is_not_recognised(position: int) -> None:
     ],
 )
 def test_one_is_good_while_its_look_up_may_be_under_way(at: timedelta, *, recognised: bool) -> None:
-    """As long as a look-up takes, and as far as clocks may differ: put back later it is worth nothing."""
+    """A token is good as long as a look-up takes, plus the tolerance for clocks; put back later it is worth nothing."""
     assert tokens(at).recognise(NAME, TOKEN) is recognised

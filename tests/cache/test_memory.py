@@ -66,7 +66,7 @@ def test_older_does_not_replace_newer(memory: MemoryTier, older: Evidence, newer
 
 @pytest.mark.parametrize("order", [(yes(), no()), (no(), yes())])
 def test_at_the_same_instant_the_no_wins(memory: MemoryTier, order: tuple[Evidence, Evidence]) -> None:
-    """Whichever of two comes first, doubt is not in the player's favour."""
+    """The order of the two makes no difference: doubt is not in the player's favour."""
     for observation in order:
         memory.put(NAME, entry(observation))
 
@@ -84,7 +84,7 @@ def test_a_no_still_beats_an_older_yes_when_it_has_run_out(memory: MemoryTier, c
 
 
 def test_a_no_that_has_run_out_is_not_pushed_out_by_others(memory: MemoryTier, clock: FakeClock) -> None:
-    """While there is room, it keeps older yeses away, which another tier may have."""
+    """An expired no stays while there is room: another tier may have an older yes."""
     memory.put(NAME, entry(no(), timedelta(seconds=45)))
     clock.jump(timedelta(seconds=46))
     memory.put(OTHER_NAME, entry(no(clock.now())))
@@ -95,7 +95,7 @@ def test_a_no_that_has_run_out_is_not_pushed_out_by_others(memory: MemoryTier, c
 
 
 def test_a_no_without_any_lifetime_ends_a_yes(memory: MemoryTier) -> None:
-    """Even if an operator remembers refusals for no time at all, they purge what came before."""
+    """A refusal evicts the yes before it even if refusals are cached for no time at all."""
     memory.put(NAME, entry(yes(START - SECOND)))
 
     memory.put(NAME, entry(no(), timedelta(0)))

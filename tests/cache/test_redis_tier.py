@@ -86,7 +86,7 @@ async def test_older_does_not_replace_newer(tier: RedisTier, recorder: Recorder)
 
 @pytest.mark.parametrize("order", [(yes(), no()), (no(), yes())])
 async def test_at_the_same_instant_the_no_wins(tier: RedisTier, order: tuple[Evidence, Evidence]) -> None:
-    """Whichever of two arrives first."""
+    """The order in which the two arrive makes no difference."""
     for observation in order:
         await tier.put(NAME, entry(observation))
 

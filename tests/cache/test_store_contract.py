@@ -97,12 +97,11 @@ async def test_put_returns_the_newest(store: ObservationCache) -> None:
 
 @pytest.mark.parametrize("order", [(yes(), no()), (no(), yes())])
 async def test_at_the_same_instant_the_no_wins(store: ObservationCache, order: tuple[Evidence, Evidence]) -> None:
-    """Whichever is put first."""
+    """The order in which the two are put makes no difference."""
     assert [put(store, observation) for observation in order][-1] == no()
 
 
 async def test_nothing_is_remembered_past_its_time(store: ObservationCache, clock: FakeClock) -> None:
-    """Not by any tier."""
     put(store, yes(), DAY)
     clock.jump(DAY)
 
@@ -110,7 +109,7 @@ async def test_nothing_is_remembered_past_its_time(store: ObservationCache, cloc
 
 
 async def test_nothing_is_remembered_longer_than_three_days(store: ObservationCache, clock: FakeClock) -> None:
-    """However long it was meant to be."""
+    """The observation was to be cached for longer."""
     put(store, yes(), 30 * DAY)
     clock.jump(3 * DAY)
 

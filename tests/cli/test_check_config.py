@@ -13,7 +13,7 @@ REDIS = {"OWNERSHIP_GATEWAY_SECRET": SECRET, "OWNERSHIP_GATEWAY_ITCH__API_KEY": 
 
 
 def test_it_shows_every_setting() -> None:
-    """With the value that applies, wherever it came from."""
+    """Each is shown with the value that applies, from any source."""
     variables = {"OWNERSHIP_GATEWAY_SANDBOX": "true", "OWNERSHIP_GATEWAY_PORT": "8123"}
 
     result = run("check-config", environ=variables)

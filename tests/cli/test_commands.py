@@ -53,7 +53,7 @@ def test_every_option_is_explained_in_a_sentence(name: str) -> None:
 
 
 def test_scripts_can_rely_on_the_exit_codes() -> None:
-    """They never change."""
+    """The numbers never change."""
     assert {code.name: code.value for code in Exit} == {
         "OK": 0,
         "NO": 1,
@@ -118,7 +118,6 @@ def test_being_interrupted_is_no_answer(stdin: Terminal | Interrupted) -> None:
 
 
 def test_errors_are_red_on_a_terminal() -> None:
-    """They stand out."""
     assert "\x1b[31m" in run("check-config", color=True).stderr
 
 

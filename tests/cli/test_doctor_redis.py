@@ -73,7 +73,7 @@ def test_a_url_that_cannot_be_used_is_a_mistake_of_the_configuration() -> None:
 
 @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
 def test_a_redis_that_is_not_there_is_a_problem(scheme: str) -> None:
-    """Whether a single server or a cluster; what it cannot show is not asked for."""
+    """The checks that need an answer are skipped, for a single server and for a cluster."""
     result = examined(f"{scheme}://127.0.0.1:{free_port()}")
 
     assert result.exit_code == Exit.NO
@@ -82,7 +82,7 @@ def test_a_redis_that_is_not_there_is_a_problem(scheme: str) -> None:
 
 
 def test_a_server_that_is_no_cluster_is_a_problem(own_redis: RedisServer) -> None:
-    """So is a cluster whose user may not ask which node has what: redis-py does not tell them apart."""
+    """A cluster whose user may not ask which node has which keys is one too: redis-py makes no difference."""
     result = examined(own_redis.url.replace("redis://", "redis+cluster://"))
 
     assert finding(result, "redis")["detail"] == "no node of a cluster answers there within 100 ms"
@@ -143,7 +143,7 @@ def test_a_wrong_password_is_a_problem(least: RedisServer) -> None:
 
 @pytest.mark.parametrize("lacking", [command for command in COMMANDS if command not in {"get", "client|setname"}])
 def test_a_right_that_lacks_is_named(guard: Callable[..., RedisServer], lacking: str) -> None:
-    """And the hint is the rule to set."""
+    """The hint is the rule to set."""
     result = examined(url_of(guard("~og:v1:*", *NEEDED, f"-{lacking}")))
 
     found = finding(result, "redis rights")
@@ -188,7 +188,7 @@ def test_a_user_without_the_keys_is_a_problem(guard: Callable[..., RedisServer])
 
 @pytest.mark.parametrize("lacking", [["-set"], ["-del"], ["-set", "-del", "-hdel", "-pexpire"]])
 async def test_nothing_stays_of_what_was_tried(guard: Callable[..., RedisServer], lacking: list[str]) -> None:
-    """Nor anything without an end, whichever rights there are."""
+    """No key without a TTL is left, under any rights."""
     server = guard("~og:v1:*", *NEEDED, *lacking)
     await run_in_background("doctor", environ=variables(url_of(server)))
 
@@ -266,7 +266,7 @@ async def test_a_slow_redis_is_a_warning(redis_url: str) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
 def test_no_secret_is_printed(least: RedisServer, arguments: list[str]) -> None:
-    """Not even at debug level, where everything else is."""
+    """The debug level shows everything else."""
     environ = variables(url_of(least)) | {"OWNERSHIP_GATEWAY_LOG__LEVEL": "debug"}
 
     result = run("doctor", *arguments, environ=environ, real_streams=True)

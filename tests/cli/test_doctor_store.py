@@ -109,7 +109,7 @@ async def test_a_key_that_may_not_ask_about_ownership_is_a_problem(store: Upstre
 
 
 async def test_a_key_that_may_not_list_games_is_a_problem(store: Upstream) -> None:
-    """Then there is no game to ask about either."""
+    """The check of the configured game is skipped, because there is no game to ask about."""
     store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(scopes=("profile:me", "game"))
 
     result = await examined(store)
@@ -236,7 +236,7 @@ def test_the_sandbox_is_never_taken_for_the_store() -> None:
 
 
 def test_every_mistake_of_the_configuration_is_a_finding() -> None:
-    """And nothing else is looked at."""
+    """No other check runs."""
     result = run("doctor", environ={"OWNERSHIP_GATEWAY_PORT": "x"})
 
     assert result.exit_code == Exit.NO

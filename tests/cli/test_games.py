@@ -130,7 +130,7 @@ async def test_callers_and_a_public_address_do_not_matter(store: Upstream) -> No
 
 
 async def test_the_key_is_not_printed(store: Upstream, capfd: pytest.CaptureFixture[str]) -> None:
-    """Not even at debug level."""
+    """The debug level does not show it either."""
     variables = store.variables | {"OWNERSHIP_GATEWAY_LOG__LEVEL": "debug"}
 
     result = await run_in_background("games", environ=variables, real_streams=True)

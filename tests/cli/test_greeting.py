@@ -93,7 +93,7 @@ async def asker(tmp_path: Path) -> Any:
 
 
 async def test_what_no_caller_may_is_left_out(asker: Asker, tmp_path: Path) -> None:
-    """And it is said which right lacks."""
+    """The greeting names the right that lacks."""
     lines = greeting(asker, tmp_path, GAME + caller_lines("lobby", TOKEN, rights='["verify"]'))
 
     assert "# /verify/email is left out: no caller has verify and assert:email for game 3" in lines
@@ -134,7 +134,7 @@ def test_through_a_unix_socket_curl_is_told_where_it_is(tmp_path: Path) -> None:
 
 
 async def test_where_the_players_own_no_configured_game_it_says_so(asker: Asker, tmp_path: Path) -> None:
-    """With what to add to the file."""
+    """The greeting shows what to add to the file."""
     lines = greeting(asker, tmp_path, "[games.mine]\nid = 12345\n")
 
     assert "curl" not in lines

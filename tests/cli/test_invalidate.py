@@ -92,7 +92,7 @@ async def test_what_is_secret_is_read_from_standard_input(gateway: Asker, subjec
 
 
 async def test_a_terminal_is_prompted(gateway: Asker) -> None:
-    """And does not show what is typed."""
+    """The terminal does not show what is typed."""
     result = await invalidate(gateway, "--subject", "email", stdin=Terminal(f"{seed.BUYER_EMAIL}\n".encode()))
 
     assert result.exit_code == Exit.OK

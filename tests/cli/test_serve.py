@@ -17,7 +17,7 @@ from tests.redis_server import free_port
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_told_to_stop(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
-    """Then it ends with exit code 0."""
+    """The exit code is 0."""
     port = free_port()
 
     result = run_until_signal(
@@ -67,7 +67,7 @@ def test_in_front_of_itch_there_is_nothing_to_paste() -> None:
 
 
 def test_a_taken_port_is_one_line() -> None:
-    """With the exit code of a configuration that cannot be used."""
+    """The exit code is that of a configuration that cannot be used."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 

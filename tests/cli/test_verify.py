@@ -136,7 +136,7 @@ async def test_no_answer_is_neither_yes_nor_no(store: Upstream) -> None:
 
 
 async def test_the_seller_is_known_before_the_answer_is_no(store: Upstream) -> None:
-    """Also when that was learned while ownership was looked up."""
+    """The seller may become known while ownership is looked up."""
     store.befall(endpoint=StoreEndpoint.DOWNLOAD_KEYS, latency_ms=200)
 
     result = await run_in_background(

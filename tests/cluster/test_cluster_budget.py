@@ -191,7 +191,7 @@ async def test_one_refusal_pauses_all(
 
 @variants(ONE_KEY, a_budget_each=A_KEY_EACH)
 async def test_refusals_on_all_replicas_are_one(variant: Variant[Sequence[str]], make_bench: MakeBench) -> None:
-    """They were under way together: half the rate, not an eighth, and no longer pause for the second and third."""
+    """Requests that were under way together halve the rate once, and only the first refusal sets the pause."""
     bench = make_bench(keys=variant.make)
     for budget in bench.budgets:
         budget.refused(seconds(20))

@@ -58,7 +58,7 @@ async def test_sleeping_takes_time(clock: Clock) -> None:
 
 @pytest.mark.parametrize("duration", [timedelta(), -LONG])
 async def test_sleeping_for_no_time_returns_and_lets_others_run(clock: Clock, duration: timedelta) -> None:
-    """However far in the past the moment lies."""
+    """The time to sleep may also be negative."""
     others: list[str] = []
     asyncio.get_running_loop().call_soon(others.append, "ran")
 

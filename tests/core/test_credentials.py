@@ -213,7 +213,7 @@ def test_no_text_makes_reading_a_key_fail(text: str) -> None:
 
 
 def test_a_jwt_is_taken_as_it_is() -> None:
-    """Not a byte is changed: the store signed them."""
+    """No byte is changed: the store signed them."""
     assert what_became_of(read_jwt(JWT)) == JWT
 
 

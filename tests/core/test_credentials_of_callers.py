@@ -39,7 +39,7 @@ def email(text: str) -> str:
     ],
 )
 def test_a_plain_address_is_taken_as_it_is(text: str) -> None:
-    """Also with what some programs think is not allowed."""
+    """An address may have characters that some programs refuse."""
     assert email(text) == text
 
 
@@ -129,7 +129,7 @@ def test_everything_else_is_the_callers_mistake(text: str) -> None:
 
 
 def test_the_mistake_does_not_carry_the_address() -> None:
-    """Not even as the cause: it would end up in a log."""
+    """The exception has no cause that carries it either: that would end up in a log."""
     with pytest.raises(BadQuestion) as refusal:
         read_email(f"amos@{CANARY}.com", pointer="/email")
 

@@ -49,7 +49,7 @@ def test_no_answer_says_its_reason_when_nothing_better_is_known() -> None:
 
 
 def test_no_answer_says_what_is_known() -> None:
-    """With when to ask again."""
+    """The exception also carries the time to ask again."""
     no_answer = SourceUnavailable("the store took too long", retry_after=timedelta(seconds=3))
 
     assert (str(no_answer), no_answer.detail) == ("the store took too long", "the store took too long")

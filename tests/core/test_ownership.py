@@ -98,7 +98,7 @@ def test_every_kind_of_proof_is_a_reason_to_own() -> None:
 def test_the_other_words_are_those_of_the_contract(
     words: type[Method] | type[CacheTier] | type[Caveat] | type[Right], expected: set[str]
 ) -> None:
-    """They stand in answers, logs, metrics and settings."""
+    """The words stand in answers, logs, metrics and settings."""
     assert {word.value for word in words} == expected
 
 

@@ -84,7 +84,7 @@ def test_nothing_is_usable_for_more_than_three_days() -> None:
 
 
 def test_without_grace_proof_is_worth_nothing_once_it_is_stale() -> None:
-    """Not even while it is looked up again."""
+    """Stale proof is not even served while it is looked up again."""
     assert lived(OWNED, rules(grace=timedelta()), jitter=1) == [66 * MINUTE, 52.8 * MINUTE, 66 * MINUTE, 66 * MINUTE]
 
 
@@ -95,7 +95,7 @@ def test_a_short_grace_also_ends_what_is_served_meanwhile() -> None:
 
 @pytest.mark.parametrize("evidence", [NOTHING, Evidence(START, (WEB_PROOF,))])
 def test_a_no_lives_for_45_seconds_and_has_no_grace(evidence: Evidence) -> None:
-    """Also when the store showed something that does not count here."""
+    """The store may have shown proof that does not count here."""
     assert lived(evidence, jitter=1) == [45 * SECOND, None, 45 * SECOND, 45 * SECOND]
 
 
@@ -146,7 +146,7 @@ def test_only_proof_is_ever_refreshed(observation: Observation) -> None:
     [(b"\0\0\0\0", -1), (b"\xff\xff\xff\xff", 1), (b"\0\0\0\0\xff", -1), (b"\x80\0\0\0", pytest.approx(0, abs=1e-9))],
 )
 def test_questions_are_spread_over_the_whole_range(name: bytes, jitter: float) -> None:
-    """By the first bytes of their names, which are as good as random."""
+    """The jitter comes from the first bytes of a name, which are as good as random."""
     assert jitter_of(Fingerprint(name)) == jitter
 
 
@@ -156,7 +156,7 @@ def test_questions_are_spread_over_the_whole_range(name: bytes, jitter: float) -
 @pytest.mark.parametrize("kind", ProofKind)
 @pytest.mark.parametrize("method", Method)
 def test_accepted_proof_is_owned_for_the_reason_of_its_kind(kind: ProofKind, method: Method) -> None:
-    """Whichever way it was asked for."""
+    """The method of the question makes no difference."""
     proof = Proof(kind, 5)
     evidence = Evidence(START, (proof,))
 
@@ -168,7 +168,7 @@ def test_accepted_proof_is_owned_for_the_reason_of_its_kind(kind: ProofKind, met
 @pytest.mark.parametrize("kind", ProofKind)
 @pytest.mark.parametrize("method", Method)
 def test_proof_that_is_not_accepted_is_not_owned(kind: ProofKind, method: Method) -> None:
-    """And not shown."""
+    """The answer does not show the proof."""
     evidence = Evidence(START, (Proof(kind, 5),))
     game = rules(accept=frozenset(ProofKind) - {kind})
 
@@ -301,7 +301,7 @@ EVERYBODY = frozenset({AMOS.id, SELLER})
     ],
 )
 def test_a_ban_wins_over_every_grant(game: GameRules, player_id: PlayerId, *, press: bool, word: Reason | None) -> None:
-    """And about most players nothing was said."""
+    """The operator has no word about most players."""
     assert operator_override(game, player_id, seller_account=SELLER, press=press) is word
 
 
@@ -315,7 +315,7 @@ def test_nobody_is_the_seller_while_the_seller_is_not_known() -> None:
 def test_a_ban_wins_over_proof(
     method: Method, player: Player | None, owner: Player | None, proofs: tuple[Proof, ...]
 ) -> None:
-    """Whether the banned player asks, or owns the key that was presented."""
+    """The banned player may ask, or may own the key that was presented."""
     banned = rules(ban_user_ids=frozenset({AMOS.id}))
 
     decision = decide(banned, method, Evidence(START, proofs, owner), freshness=FRESHNESS, player=player)
@@ -337,7 +337,7 @@ def test_what_nobody_was_asked_about_has_no_instants(reason: Reason) -> None:
 
 
 def test_what_rests_on_an_identity_stands_as_it_does() -> None:
-    """With its player, its age, and its sandbox."""
+    """The decision has the identity's player, age and sandbox."""
     freshness = Freshness(START, START + MINUTE, START + HOUR, stale=True)
 
     decision = decide_without_evidence(RULES, Method.JWT, Reason.PRESS, player=AMOS, freshness=freshness, sandbox=True)

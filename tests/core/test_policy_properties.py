@@ -132,7 +132,7 @@ def test_nobody_who_is_banned_is_let_in(
 def test_the_operators_word_never_lets_in_who_is_banned(
     game: GameRules, player_id: PlayerId, seller: PlayerId | None, *, press: bool
 ) -> None:
-    """Not as a tester, not as press, not even as the seller."""
+    """A banned player is let in neither as a tester, nor as press, nor as the seller."""
     word = operator_override(game, player_id, seller_account=seller, press=press)
 
     assert (word is Reason.OPERATOR_BAN) == (player_id in game.ban_user_ids)
@@ -192,7 +192,7 @@ def test_banning_more_lets_in_nobody_more(
 def test_seeing_more_turns_no_yes_into_a_no(
     game: GameRules, method: Method, shown: Evidence, player: Player | None, more: tuple[Proof, ...]
 ) -> None:
-    """Wherever in the list it stands."""
+    """The place of the proof in the list makes no difference."""
     before = decide(game, method, shown, freshness=FRESHNESS, player=player)
 
     after = decide(game, method, replace(shown, proofs=more + shown.proofs), freshness=FRESHNESS, player=player)
@@ -202,7 +202,7 @@ def test_seeing_more_turns_no_yes_into_a_no(
 
 @given(games, methods, evidence)
 def test_what_a_sandbox_showed_is_marked(game: GameRules, method: Method, shown: Evidence) -> None:
-    """And nothing else is."""
+    """No other answer is marked."""
     assert (Caveat.SANDBOX in decide(game, method, shown, freshness=FRESHNESS).caveats) == shown.sandbox
 
 
@@ -216,7 +216,7 @@ def test_freshness_combine_in_any_order(one: Freshness, two: Freshness, three: F
 
 @given(freshness, freshness)
 def test_a_combination_is_never_better_than_either(one: Freshness, other: Freshness) -> None:
-    """Not fresher, not longer usable, not less stale."""
+    """A combination is neither fresher, nor longer usable, nor less stale."""
 
     def goodness(freshness: Freshness) -> tuple[datetime, datetime, datetime, bool]:
         return freshness.observed_at, freshness.fresh_until, freshness.usable_until, not freshness.stale

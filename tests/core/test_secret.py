@@ -82,7 +82,7 @@ def test_text_made_of_it_names_only_its_kind(secret: Secret, show: Callable[[Sec
     ],
 )
 def test_what_would_carry_the_text_away_fails(secret: Secret, leak: Callable[[Secret], object]) -> None:
-    """And the failure does not carry it either."""
+    """The exception does not carry the text either."""
     with pytest.raises(TypeError) as failure:
         leak(secret)
 
@@ -114,14 +114,14 @@ def test_it_has_no_attributes_to_look_through(secret: Secret) -> None:
 
 
 def test_equal_texts_of_one_kind_are_equal(secret: Secret) -> None:
-    """And hash alike."""
+    """Their hashes are equal too."""
     twin = type(secret)(TEXT)
 
     assert (secret == twin, hash(secret) == hash(twin)) == (True, True)
 
 
 def test_other_texts_are_not(secret: Secret) -> None:
-    """Not even by one character."""
+    """Texts that differ by one character are not equal."""
     assert secret != type(secret)(TEXT + "0")
 
 
@@ -137,7 +137,7 @@ def test_it_is_not_equal_to_its_text(secret: Secret) -> None:
 
 
 def test_it_is_true_unless_it_is_empty() -> None:
-    """So that "none was given" can be asked."""
+    """An `if` can ask whether a secret was given."""
     assert (bool(Secret(TEXT)), bool(Secret(""))) == (True, False)
 
 

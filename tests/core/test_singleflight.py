@@ -79,7 +79,7 @@ async def test_a_thousand_callers_are_one_look_up(scene: Scene) -> None:
 
 @pytest.mark.parametrize("leaving", [0, 1, 99])
 async def test_a_caller_who_is_cancelled_harms_nobody(scene: Scene, leaving: int) -> None:
-    """Whether the first, who began it, or any other."""
+    """The cancelled caller may be the first, who began the look-up, or any other."""
     tasks = [scene.fly() for _ in range(100)]
     await turn()
     tasks[leaving].cancel()
@@ -260,7 +260,7 @@ async def test_a_look_up_that_fails_at_once_is_reported_too(scene: Scene) -> Non
 
 
 async def test_close_cancels_what_is_under_way(scene: Scene) -> None:
-    """With callers and without; afterwards nothing runs."""
+    """No look-up runs afterwards, with callers or without."""
     scene.start()
     waiting = scene.fly(OTHER)
     await turn()
@@ -306,7 +306,7 @@ async def test_close_waits_for_a_look_up_to_tidy_up(scene: Scene) -> None:
 
 
 async def test_closing_when_nothing_is_under_way_is_fine(scene: Scene) -> None:
-    """And twice as well."""
+    """A second close is fine too."""
     await scene.flights.close()
     await scene.flights.close()
 

@@ -83,7 +83,7 @@ async def test_what_is_no_credential_is_rejected_and_nobody_is_asked(rig: Rig, m
 
 
 async def test_a_good_download_key_is_owned(rig: Rig) -> None:
-    """With the proof, the key's owner and the instant at which the store was asked."""
+    """The answer has the proof, the key's owner and the instant at which the store was asked."""
     rig.source.owns(GAME, KEY, KEY_PROOF, owner=AMOS)
 
     verdict = await rig.ask(KEY)
@@ -151,7 +151,7 @@ async def test_a_user_without_anything_is_not_owned(rig: Rig) -> None:
 
 
 async def test_the_source_is_asked_for_what_the_game_accepts(rig: Rig) -> None:
-    """So that it asks the store no more than it must."""
+    """The store is asked no more than it must be."""
     await rig.ask(KEY, rules(accept=frozenset({ProofKind.PURCHASE})))
 
     assert rig.source.accepted == [frozenset({ProofKind.PURCHASE})]
@@ -196,7 +196,7 @@ async def test_no_answer_is_unknown_and_never_a_no(
 
 
 async def test_the_time_that_the_store_named_is_passed_on(rig: Rig) -> None:
-    """So that the caller does not come back too early."""
+    """The caller must not come back too early."""
     rig.source.failing = SourceRateLimited(retry_after=7 * SECOND)
 
     assert (await rig.ask(KEY)).retry_after == 7 * SECOND
@@ -290,7 +290,7 @@ async def test_what_a_sandbox_rejects_says_so(rig: Rig, only_game: GameId | None
 
 
 async def test_the_real_store_carries_no_caveat(rig: Rig) -> None:
-    """Otherwise the mark would mean nothing."""
+    """The caveat of the sandbox would mean nothing otherwise."""
     rig.source.owns(GAME, KEY, KEY_PROOF)
 
     assert (await rig.ask(KEY)).decision.caveats == ()

@@ -37,7 +37,6 @@ async def waiting(rig: Rig, credential: Credential, deadline: timedelta = 3 * SE
 
 @pytest.mark.parametrize("credential", [KEY, EMAIL, USER, JWT])
 async def test_an_answer_from_memory_needs_no_task(known: Rig, credential: Credential) -> None:
-    """By every method."""
     verdict = await begun(known, credential)
 
     assert isinstance(verdict, Verdict)
@@ -80,7 +79,7 @@ async def test_a_task_that_began_by_hand_has_a_deadline(rig: Rig) -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_cancelled_caller_leaves_the_shared_look_up_alone(rig: Rig, *, late: bool) -> None:
-    """Also one whose task is cancelled before its first step."""
+    """The caller's task may be cancelled before its first step."""
     rig.source.owns(GAME, KEY, KEY_PROOF)
     rig.source.takes = SECOND
     tasks = [await waiting(rig, KEY) for _ in range(3)]

@@ -105,7 +105,7 @@ async def test_what_the_store_no_longer_knows_is_asked_for_again(owner: Rig) -> 
 async def test_proven_owners_keep_playing_while_the_store_says_nothing(
     owner: Rig, credential: Credential, no_answer: NoAnswer
 ) -> None:
-    """Until the last instant of grace, marked as stale, with the instant of the store's own word."""
+    """The proof is served until the last instant of grace, marked as stale, with the instant at which it was observed."""
     await owner.clock.advance(GRACE - INSTANT)
     owner.source.failing = no_answer
 
@@ -139,7 +139,7 @@ async def test_grace_counts_from_the_stores_word_and_cannot_chain(owner: Rig) ->
 
 
 async def test_a_game_without_grace_has_none(rig: Rig) -> None:
-    """As soon as the proof is stale it is worth nothing."""
+    """The proof is worth nothing once it is stale."""
     strict = rules(grace=timedelta())
     rig.source.owns(GAME, KEY, KEY_PROOF)
     await rig.ask(KEY, strict)
@@ -189,7 +189,7 @@ async def test_the_store_is_asked_again_in_grace(owner: Rig) -> None:
 
 
 async def test_a_no_ends_grace_at_once(owner: Rig) -> None:
-    """And for good: what was proven before it is not proven any more."""
+    """The older proof never counts again."""
     await owner.clock.advance(2 * HOUR)
     owner.source.disowns(GAME, KEY)
     said = (await owner.ask(KEY)).decision.outcome
@@ -264,7 +264,7 @@ async def test_what_became_known_while_waiting_counts(owner: Rig, proofs: tuple[
 
 
 async def test_a_no_is_repeated_for_45_seconds(rig: Rig) -> None:
-    """Then the store is asked again: the player may just have bought the game."""
+    """After that the store is asked again: the player may just have bought the game."""
     await rig.ask(KEY)
     rig.source.owns(GAME, KEY, KEY_PROOF)
     await rig.clock.advance(45 * SECOND - INSTANT)
@@ -297,7 +297,7 @@ async def test_proof_that_does_not_count_is_repeated_as_a_no(rig: Rig) -> None:
 
 
 async def test_a_refusal_is_repeated_for_a_minute(rig: Rig) -> None:
-    """Then the store is asked again; if it gives no answer, the outcome is `unknown`."""
+    """After that the store is asked again; if it gives no answer, the outcome is `unknown`."""
     rig.source.refuses(JWT, Reason.REFUSED_JWT)
     await rig.ask(JWT)
     rig.source.failing = SourceUnavailable()

@@ -69,7 +69,7 @@ async def owning(rig: Rig, *subjects: Subject) -> Rig:
 async def test_what_was_known_about_a_subject_is_not_used_any_more(
     variant: Variant[MakeInvalidations], subject: Subject
 ) -> None:
-    """Not even if it was observed at that very instant: the store is asked."""
+    """The store is asked even if the observation was made at that very instant."""
     rig = await owning(Rig(invalidations=variant.make()), subject)
     rig.source.disowns(GAME, subject)
 
@@ -80,7 +80,7 @@ async def test_what_was_known_about_a_subject_is_not_used_any_more(
 
 
 async def test_a_jwt_is_answered_anew_when_its_player_is_invalidated(rig: Rig) -> None:
-    """Whose it is stays known."""
+    """The identity behind the JWT stays known."""
     await owning(rig, USER)
     rig.source.belongs(JWT, AMOS)
     await rig.ask(JWT)
@@ -176,7 +176,7 @@ async def test_a_look_up_under_way_is_not_joined(rig: Rig) -> None:
 
 @variants(PlainInvalidations, deaf=DeafInvalidations)
 async def test_grace_does_not_bring_it_back(variant: Variant[MakeInvalidations]) -> None:
-    """While the store is away it is unknown, which is neither yes nor no."""
+    """The outcome is `unknown` while the store is away, which is neither yes nor no."""
     rig = await owning(Rig(invalidations=variant.make()), KEY)
     await rig.clock.advance(2 * HOUR)
     rig.source.failing = SourceUnavailable("away")
@@ -285,7 +285,7 @@ class TestWithClocksThatDisagree:
         assert behind.calls == [foreground(KEY)]
 
     async def test_what_the_other_replica_has_seen_before_does_not_come_back(self, behind: Rig) -> None:
-        """Though it is newer by its clock than what we look up by ours."""
+        """The observation is newer by the other clock than what we look up by ours."""
         seen = behind.observations.peek(name_of(KEY))
         assert seen is not None
         older = replace(seen.observation, observed_at=START + self.AHEAD - SECOND)
@@ -295,7 +295,7 @@ class TestWithClocksThatDisagree:
         assert (await behind.ask(KEY)).decision.outcome is Outcome.NOT_OWNED
 
     async def test_a_clock_set_back_does_not_bring_it_back(self, rig: Rig) -> None:
-        """By a minute, after the invalidation."""
+        """The clock is set back by a minute after the invalidation."""
         await owning(rig, KEY)
         await rig.clock.advance(2 * MINUTE)
         rig.invalidate(KEY)

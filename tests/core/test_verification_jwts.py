@@ -123,7 +123,7 @@ async def test_a_jwt_that_is_still_good_when_ownership_is_known_is_accepted(rig:
 
 
 async def test_a_jwt_that_expires_while_the_seller_is_looked_up_is_rejected(rig: Rig) -> None:
-    """Not even the seller is let in with it."""
+    """The seller is not let in with it either."""
     rig.source.seller = None
     rig.source.seller_takes = 2 * SECOND
     rig.source.belongs(JWT, Player(SELLER), expires_at=START + 2 * SECOND)
@@ -141,7 +141,7 @@ async def test_a_jwt_that_expires_while_it_is_identified_grants_nothing(rig: Rig
 
 @pytest.mark.parametrize("failing", [False, True])
 async def test_a_remembered_jwt_is_rejected_from_its_expiry_on(rig: Rig, *, failing: bool) -> None:
-    """However fresh the proof of ownership, and whether or not the store answers."""
+    """Neither fresh proof of ownership nor an answer of the store makes a difference."""
     rig.source.belongs(JWT, AMOS, expires_at=START + 5 * MINUTE)
     rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
     await rig.ask(JWT)

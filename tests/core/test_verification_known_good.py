@@ -22,7 +22,7 @@ async def shown(rig: Rig) -> Rig:
 @pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize("credential", CREDENTIALS)
 async def test_a_good_credential_is_known(shown: Rig, credential: DownloadKey | AppJwt, *, restarted: bool) -> None:
-    """Also from Redis."""
+    """A credential that only Redis knows is known too."""
     if restarted:
         shown.observations.forget()
 

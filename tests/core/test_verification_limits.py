@@ -186,7 +186,7 @@ async def test_stale_proof_is_answered_when_the_store_has_just_said_nothing(owne
 
 
 async def test_a_remembered_no_is_no_answer_while_the_seller_is_not_known(rig: Rig) -> None:
-    """And finding out would be a look-up."""
+    """To learn who the seller is would be a look-up."""
     await rig.ask(USER)
     rig.calls.clear()
     rig.source.seller = None

@@ -119,7 +119,7 @@ async def test_a_no_is_believed_only_once_the_seller_is_known(rig: Rig) -> None:
 
 
 async def test_who_turns_out_to_be_the_seller_is_let_in(rig: Rig) -> None:
-    """Although the store said that this player owns nothing."""
+    """The store said that this player owns nothing."""
     rig.source.seller = None
 
     decision = (await rig.ask(AssertedUser(SELLER))).decision

@@ -74,7 +74,7 @@ async def test_a_question_that_does_not_let_the_store_be_asked_needs_no_permit(r
 
 
 async def test_the_store_is_not_asked_without_the_permit(rig: Rig, refused: Caller) -> None:
-    """As if the question had been asked of the caches alone."""
+    """The answer is that of a question to the caches alone."""
     verdict = await refused.ask(KEY)
 
     assert (verdict.decision.reason, refused.awaited, rig.calls) == (Reason.NOT_CACHED, 1, [])

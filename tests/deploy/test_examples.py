@@ -163,7 +163,7 @@ def test_unknown_game(example: Example, address: str) -> None:
 
 
 def test_unknown(example: Example, fragile: str) -> None:
-    """While the store says nothing, nothing is granted."""
+    """A store that gives no answer grants nothing."""
     _break_store(fragile, {"html_challenge": True})
 
     decided = example.asks(fragile, "/verify/download-key", {"game": 3, "download_key": _OWNER})

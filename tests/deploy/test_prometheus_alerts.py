@@ -50,7 +50,7 @@ def test_is_recorded(monitored: Scene, name: str) -> None:
 
 
 def test_all_is_well(monitored: Scene) -> None:
-    """While nothing is wrong nothing fires but the word that all of this is a sandbox."""
+    """The only alert that fires is the one that says that this is a sandbox."""
     assert monitored.firing() - _OF_A_BUSY_MACHINE == {"Sandbox"}
 
 

@@ -105,7 +105,7 @@ def test_the_gateway_reads_its_key_without_a_group(helm: Helm, game_server: Path
 
 
 def test_the_pod_monitor_finds_the_pod(helm: Helm, game_server: Path) -> None:
-    """By a label of its own: the game server's other labels are its own business."""
+    """The monitor selects the pod by a label of its own: the others are the game server's."""
     rendered = helm.render({"ownership-gateway": {"podMonitor": {"enabled": True}}}, chart=game_server)
 
     selector = rendered.one("PodMonitor")["spec"]["selector"]["matchLabels"]

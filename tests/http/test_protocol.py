@@ -38,7 +38,7 @@ def protocol_of(server: Served) -> HttpProtocol:
 
 @pytest.mark.parametrize("path", ["/now", "/later"])
 async def test_connection_is_kept_for_the_next_request(application: Application, path: str) -> None:
-    """Whether answers are made at once or by tasks."""
+    """Answers may be made at once or by tasks."""
     async with served(application) as server:
         wire = await server.connect()
         for number in range(3):
@@ -49,7 +49,7 @@ async def test_connection_is_kept_for_the_next_request(application: Application,
 
 
 async def test_pipelined_requests_are_answered_in_order(application: Application) -> None:
-    """Also where some answers are made at once, and where requests end in another piece than they begin in."""
+    """Some answers are made at once, and some requests end in another piece than they begin in."""
     paths = [f"/now/{number}" if number % 3 else f"/later/{number}" for number in range(300)]
     requests = [post(path, b"x" * (number % 700)) for number, path in enumerate(paths)]
     async with served(application) as server:
@@ -74,7 +74,7 @@ async def test_response_says_when_it_was_made(application: Application) -> None:
 
 
 async def test_head_is_answered_without_a_body(application: Application) -> None:
-    """With the length that GET would have, and the connection goes on."""
+    """The head has the length that GET would have, and the connection goes on."""
     async with served(application) as server:
         wire = await server.connect()
         await wire.send(get("/now/abc").replace(b"GET", b"HEAD", 1) + get("/now/def"))
@@ -309,7 +309,7 @@ async def test_trickle_is_no_arrival(application: Application) -> None:
 
 
 async def test_line_breaks_do_not_keep_a_connection(application: Application) -> None:
-    """They are no beginning of a request."""
+    """Line breaks are no beginning of a request."""
     async with served(application, bounds=IMPATIENT) as server:
         wire = await server.connect()
         for _ in range(100):
@@ -322,7 +322,7 @@ async def test_line_breaks_do_not_keep_a_connection(application: Application) ->
 
 
 async def test_waiting_for_an_answer_is_not_being_slow(application: Application) -> None:
-    """Nor is what is held of the next request meanwhile late when the answer comes."""
+    """Held bytes of the next request are not late either when the answer comes."""
     application.may_answer.clear()
     async with served(application, bounds=IMPATIENT) as server:
         wire = await server.connect()

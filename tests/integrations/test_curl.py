@@ -115,7 +115,7 @@ def test_compressed_body(encoding: str, gateway: Gateway, seen: Callable[[str], 
     "parameters", ["charset=utf8", 'charset="UTF-8"', "charset=utf-8; profile=x", "version=1", "Charset=UTF8"]
 )
 def test_media_type_with_parameters(parameters: str, gateway: Gateway, seen: Callable[[str], None]) -> None:
-    """They are parsed, not compared."""
+    """Media types are parsed, not compared."""
     found, _ = ask(gateway, "--header", f"{_JSON}; {parameters}", *_DATA)
 
     seen(f"{found}")

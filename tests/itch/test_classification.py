@@ -212,7 +212,7 @@ def test_a_web_page_is_known_by_its_first_character_too() -> None:
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"errors":["slow down"]}', b"<html><h1>429</h1></html>"])
 def test_both_statuses_of_throttling_are_throttling(body: bytes, status: int, bearer: Bearer) -> None:
-    """Also when what throttles, in front of the API, shows a web page."""
+    """A proxy in front of the API throttles with a web page."""
     content_type = "text/html" if body.startswith(b"<") else "application/json"
 
     assert outcome(StoreAnswer(status, content_type, body), bearer) is SourceRateLimited

@@ -60,7 +60,7 @@ def test_only_a_number_gets_into_a_path(dialect: Dialect, endpoint: Endpoint, ga
     ],
 )
 def test_both_forms_of_dates_are_read(text: str, expected: datetime) -> None:
-    """With nine fractional digits and `Z`, or without a zone and then UTC."""
+    """Dates have nine fractional digits and `Z`, or no zone and are in UTC."""
     read = read_date(text)
 
     assert read == expected

@@ -118,7 +118,7 @@ async def test_each_request_costs_one_of_the_budget(clock: FakeClock) -> None:
     ("status", "content_type"), [(429, "application/json"), (429, "text/html"), (503, "text/html")]
 )
 async def test_while_throttled_nothing_is_sent(clock: FakeClock, status: int, content_type: str) -> None:
-    """For as long as the store said, even if it said so on a web page; then it is asked again."""
+    """The pause lasts as long as the store said, even if it said so on a web page; then it is asked again."""
     throttled = httpx.Response(status, headers={"Retry-After": "7", "Content-Type": content_type}, content=b"<p>")
     script = Script(throttled, httpx.Response(200, json={"download_key": {}}))
     rig = build(clock=clock, transport=script.transport)
@@ -197,7 +197,7 @@ async def test_the_sandbox_is_recognised_and_not_forgotten(clock: FakeClock, san
     [("Fri, 20 Nov 2026 14:03:11 GMT", -0.123456), ("Fri, 20 Nov 2026 15:03:11 GMT", 3599.876544)],
 )
 async def test_the_stores_clock_is_compared_with_ours(clock: FakeClock, date: str, seconds: float) -> None:
-    """By its `Date`, also on an answer that is none; without one the last comparison stays."""
+    """The `Date` of every answer counts, even of one that is no answer; without one the last comparison stays."""
     script = Script(httpx.Response(500, headers={"Date": date}), httpx.Response(200, json={}))
     rig = build(clock=clock, transport=script.transport)
     before = rig.source.clock_skew

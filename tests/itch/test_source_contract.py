@@ -179,7 +179,7 @@ async def test_an_address_arrives_as_it_is(rig: Rig, sandbox: Sandbox) -> None:
 async def test_purchases_are_asked_for_only_where_they_count(
     rig: Rig, sandbox: Sandbox, number: int, accept: set[ProofKind], purchases_asked: int
 ) -> None:
-    """Not when no kind of purchase is accepted, nor when an accepted key is there already."""
+    """The store is not asked for them if no kind of purchase is accepted, or an accepted key is there already."""
     await ask(rig, user(number), frozenset(accept))
 
     assert sandbox.journal.report().counts["purchases"] == purchases_asked

@@ -262,7 +262,7 @@ BROKEN: Final = {
 
 @pytest.mark.parametrize("serve", BROKEN.values(), ids=BROKEN.keys())
 async def test_a_broken_connection_is_no_answer(serve: Any) -> None:
-    """However it breaks, nothing secret is in what is raised."""
+    """The exception carries no secret, at any point of the failure."""
     async with raw_server(serve) as server:
         error = await failure(server.base_url)
 

@@ -291,7 +291,7 @@ def oracle(row: dict[str, Any]) -> ProofKind | str:
 
 @given(st.lists(_row, max_size=5))
 def test_any_purchases_are_read(rows: list[dict[str, Any]]) -> None:
-    """They prove what their rows prove one by one; none of them is a no only if all of them are clear."""
+    """Rows prove ownership one by one; a list is a no only if all of its rows are clear."""
     expected = [oracle(row) for row in rows]
     proven = [each for each in expected if isinstance(each, ProofKind)]
 

@@ -67,7 +67,7 @@ async def test_without_a_word_pauses_double_up_to_sixteen_seconds(
 async def test_a_pause_of_our_own_is_between_half_and_all_of_it(
     clock: FakeClock, reported: Reported, jitter: float, pause: float
 ) -> None:
-    """So that not every replica comes back at the same moment."""
+    """Replicas must not all come back at the same moment."""
     make(clock, reported, jitter=jitter).refused(None)
 
     assert reported.pauses == [seconds(pause)]

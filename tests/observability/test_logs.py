@@ -245,7 +245,7 @@ def test_only_the_first_line_of_others_is_kept(log: Logging, stream: Memory) -> 
 def test_records_that_cannot_be_formatted(
     start_logging: Start, stream: Memory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They are logged as such; the standard library would print the arguments to stderr."""
+    """Such records are logged as such; the standard library would print the arguments to stderr."""
     log = start_logging()
 
     logging.getLogger("x").warning("%d", CANARY)

@@ -71,7 +71,7 @@ async def test_what_comes_on_top_is_turned_away_at_once(busy: OnPort) -> None:
 
 
 async def test_without_a_bound_everything_is_taken_on(tmp_path: Path, log: LogLines) -> None:
-    """So the test above can fail."""
+    """A control: the test above can fail."""
     async with on_port(settings_from(tmp_path, X_MOON), clock=FakeClock(), log=log) as gateway:
         befall(gateway.gateway.sandbox, latency_ms=STORE_TAKES // timedelta(milliseconds=1))
 

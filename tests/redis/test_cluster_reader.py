@@ -52,7 +52,7 @@ async def test_every_reader_gets_its_own_reply(one_node_cluster: RedisServer, cl
 
 
 async def test_reads_that_find_many_under_way_travel_together(one_node_cluster: RedisServer, clock: FakeClock) -> None:
-    """They are neither lost nor mixed up, and make one pipeline more."""
+    """The reads are neither lost nor mixed up, and make one pipeline more."""
     async with reading(one_node_cluster.port, clock) as (reader, _):
         await reader.get(KEYS[0])
         one_node_cluster.pause()
@@ -67,7 +67,7 @@ async def test_reads_that_find_many_under_way_travel_together(one_node_cluster: 
 
 
 async def test_cluster_that_is_not_there_fails_all_who_wait(clock: FakeClock) -> None:
-    """With one error."""
+    """All reads get one and the same error."""
     async with reading(free_port(), clock, fill=False) as (reader, _):
         first, second = await asyncio.gather(reader.get(KEYS[0]), reader.get(KEYS[1]))
 
@@ -76,7 +76,7 @@ async def test_cluster_that_is_not_there_fails_all_who_wait(clock: FakeClock) ->
 
 
 async def test_read_is_given_up_when_its_time_is_over(one_node_cluster: RedisServer, clock: FakeClock) -> None:
-    """However long redis-py still tries."""
+    """The read does not wait for redis-py, which still tries."""
     async with reading(one_node_cluster.port, clock) as (reader, _):
         one_node_cluster.pause()
         late = reader.get(KEYS[0])

@@ -95,7 +95,7 @@ async def test_reply_in_pieces(clock: FakeClock) -> None:
 @pytest.mark.parametrize("warm", [False, True], ids=["first read", "later read"])
 @pytest.mark.parametrize("turns", range(12))
 async def test_cancelled_reads_leave_no_replies_to_the_next(own_redis: RedisServer, turns: int, *, warm: bool) -> None:
-    """Wherever they were when they were cancelled."""
+    """The reads are cancelled at every point of their way."""
     async with reading(own_redis.url) as (reader, _):
         if warm:
             await reader.get(KEYS[0])
@@ -239,7 +239,7 @@ async def test_read_is_given_up_when_its_time_is_over(clock: FakeClock) -> None:
 
 
 async def test_silent_connection_is_replaced(clock: FakeClock) -> None:
-    """By the next read, once it owes replies for half a second; reads that still had time are sent again."""
+    """The next read replaces a connection that owes replies for half a second; reads with time left are sent again."""
     script = Script([b"$1\r\n0\r\n", b"..."], [b"$1\r\n2\r\n", b"..."])
     async with reading_from(script, clock) as reader:
         first = await reader.get(KEYS[0])
@@ -264,7 +264,7 @@ async def test_idle_connection_is_not_silent(own_redis: RedisServer, clock: Fake
 
 
 async def test_redis_that_cannot_be_reached_fails_all_who_wait(clock: FakeClock) -> None:
-    """With one error of redis-py."""
+    """All reads get one and the same error of redis-py."""
     client = connect(RedisUrl("redis://127.0.0.1:1"))
     assert isinstance(client, Redis)
     reader = RedisReader(client, clock=clock)

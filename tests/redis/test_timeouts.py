@@ -16,7 +16,7 @@ LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_
 
 @LOOPS
 def test_reply_that_came_while_we_were_busy_is_read(new_loop: type[asyncio.AbstractEventLoop]) -> None:
-    """However late the loop gets to it, and however many turns it then needs: the timer is late just as much."""
+    """The loop may get to it late and need many turns: the timer is late just as much."""
 
     async def handed_on(work: Coroutine[None, None, bytes], *, times: int) -> bytes:
         if times:

@@ -65,7 +65,7 @@ async def test_connections_of_a_client_share_what_they_trust(tls_redis: RedisSer
 
 
 async def test_renewed_certificates_are_read_again(tls_redis: RedisServer, tmp_path: Path) -> None:
-    """By connections that were there before, too: when the server shows its new one, they know it."""
+    """Connections from before know the server's new certificate too."""
     async with client_of(f"rediss://127.0.0.1:{tls_redis.port}", tmp_path) as client:
         assert isinstance(client, Redis)
         old = await connected(client.connection_pool.make_connection(), tls_redis.port)  # type: ignore[no-untyped-call]  # as above

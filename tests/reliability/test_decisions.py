@@ -244,7 +244,7 @@ class World(RuleBasedStateMachine):
 
     @rule(trouble=st.sampled_from([WELL, *STORE]))
     def store(self, trouble: str) -> None:
-        """Something happens to the store, or is over."""
+        """A fault of the store begins or ends."""
         self.sandbox.faults.replace([STORE[trouble]] if trouble != WELL else [])
         self._store_changed()
 
@@ -268,7 +268,7 @@ class World(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from([*SPOILT, *UNWELL, "healed", "remembered", "restored"]))
     def redis(self, how: str) -> None:
-        """Something happens to Redis, or to what it has."""
+        """A fault of Redis begins or ends, or its content changes."""
 
         async def act() -> None:
             if how == "remembered":

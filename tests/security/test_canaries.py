@@ -265,7 +265,7 @@ async def test_refusals_show_no_secret(tmp_path: Path, redis: RedisServer) -> No
 
 
 async def test_faults_of_the_store_show_no_secret(tmp_path: Path, redis: RedisServer) -> None:
-    """Also where the store itself repeats what it was sent."""
+    """The store itself may repeat the credential."""
     async with scene(tmp_path, redis) as one:
         for fault in STORE_FAULTS:
             one.sandbox.faults.replace([Fault(**fault)])
@@ -381,7 +381,7 @@ async def ask_store_directly(settings: Settings, seen: Evidence, jwt: str) -> No
 
 @pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadTimeout, httpx.InvalidURL, OSError, ValueError])
 async def test_words_of_the_http_driver_go_no_further(kind: type[Exception]) -> None:
-    """They carry URLs and headers, so neither they nor what raised them come with our own exception."""
+    """The driver's exceptions carry URLs and headers, so none of them is the cause of our own."""
     seen = Evidence()
 
     def fail(request: httpx.Request) -> httpx.Response:
@@ -418,7 +418,7 @@ def test_exceptions_of_a_redis_url_show_no_secret(url: str) -> None:
 
 
 def test_exceptions_of_the_configuration_show_no_secret(tmp_path: Path) -> None:
-    """Also where a secret was put into the wrong place."""
+    """A secret may have been put into the wrong place."""
     file = tmp_path / "gateway.toml"
     file.write_text(
         f'secret = "{SECRET}"\nhost = 7\n[itch]\napi_key = "{SELLER_KEY}"\nbase_url = "https://{SELLER_KEY}@api.itch.io"\n'

@@ -21,7 +21,7 @@ def test_planted_secret_is_found_in_every_form(form: str, needle: bytes) -> None
 @pytest.mark.parametrize("before", range(9))
 @pytest.mark.parametrize("after", range(4))
 def test_secret_is_found_in_the_base64_of_a_longer_text(before: int, after: int) -> None:
-    """As in an `Authorization` header of the Basic kind, or a JWT's payload."""
+    """An `Authorization` header of the Basic kind and a JWT's payload are such texts."""
     haystack = base64.b64encode(b"x" * before + SECRET.encode() + b"y" * after)
 
     assert found({"e-mail": SECRET}, {"a header": haystack})
