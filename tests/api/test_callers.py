@@ -299,7 +299,7 @@ async def test_outage_spends_no_budget(open_with: Open) -> None:
 
 
 async def test_caller_that_may_not_ask_is_told_so_while_the_store_is_away(open_with: Open) -> None:
-    """The caller gets 429 even about a key for which the store has just given no answer: coming back would be in vain."""
+    """The caller gets 429 even for a key about which the store has just given no answer: coming back would be vain."""
     gateway = await open_with(
         X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1") + caller_lines("other", OTHER)
     )

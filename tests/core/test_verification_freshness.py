@@ -105,7 +105,7 @@ async def test_what_the_store_no_longer_knows_is_asked_for_again(owner: Rig) -> 
 async def test_proven_owners_keep_playing_while_the_store_says_nothing(
     owner: Rig, credential: Credential, no_answer: NoAnswer
 ) -> None:
-    """The proof is served until the last instant of grace, marked as stale, with the instant at which it was observed."""
+    """The proof is served until the last instant of grace, marked as stale, with the instant of its observation."""
     await owner.clock.advance(GRACE - INSTANT)
     owner.source.failing = no_answer
 
