@@ -207,7 +207,7 @@ async def test_kernel_that_permits_no_filter_is_borne(listener: socket.socket) -
 
 
 async def test_unix_socket_needs_no_filter(tmp_path: Path) -> None:
-    """Its queued clients are answered before it closes."""
+    """Clients in the queue of a Unix socket are answered before it closes."""
     with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack:
         listener.bind(str(tmp_path / "socket"))
         listener.listen(2 * _CLIENTS)
@@ -221,7 +221,7 @@ async def test_unix_socket_needs_no_filter(tmp_path: Path) -> None:
 
 
 async def test_queue_that_is_never_empty_does_not_keep_a_server_from_closing(listener: socket.socket) -> None:
-    """Here no server accepts at all."""
+    """No server accepts from this queue at all."""
     with contextlib.ExitStack() as stack:
         connected(listener, stack, number=1)
 

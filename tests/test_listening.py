@@ -234,7 +234,7 @@ def at(path: Path) -> Settings:
 
 
 def test_unix_socket_is_for_owner_and_group(listening: ExitStack, path: Path) -> None:
-    """Its mode lets no other user of the machine ask."""
+    """The mode of the socket lets no other user of the machine ask."""
     listen(at(path), listening)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o660

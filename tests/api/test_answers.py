@@ -189,7 +189,7 @@ async def test_email_answer_names_nobody(gateway: Asker) -> None:
 
 
 async def test_key_that_nobody_claimed_names_nobody(gateway: Asker) -> None:
-    """Such a key proves ownership and says nothing of a player."""
+    """A key without an owner proves ownership and says nothing of a player."""
     body = (await gateway.key(seed.UNCLAIMED_KEY)).json()
 
     assert (body["allowed"], body["player"]) == (True, None)

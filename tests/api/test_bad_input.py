@@ -252,7 +252,7 @@ async def test_what_is_no_credential_is_rejected(gateway: Asker, method: Method,
     ids=lambda claims: repr(claims)[:30],
 )
 async def test_odd_claim_of_an_accepted_jwt_lets_nobody_in(gateway: Asker, claims: dict[str, Any]) -> None:
-    """It may be the one that would restrict it; and however large a number is, it is no bug of ours."""
+    """The claim may be the one that would restrict the JWT, and a number of any size is no bug of ours."""
     good = gateway.sandbox.mint_jwt(1994).jwt
     odd = jwt.encode(jwt.decode(good, options={"verify_signature": False}) | claims, PUBLISHED_KEY, algorithm="HS256")
 
@@ -329,7 +329,7 @@ async def test_large_body_is_refused_unread(gateway: Asker, path: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity"])
 async def test_compressed_body_is_refused(gateway: Asker, encoding: str) -> None:
-    """415 in any case: a body of 300 KB could become gigabytes."""
+    """The status is 415 for any content: a body of 300 KB could become gigabytes."""
     headers = {**JSON, "content-encoding": encoding}
     answers = [
         await gateway.http.post(path, content=b'{"game": 3, "jwt": ""}', headers=headers)

@@ -217,7 +217,7 @@ async def test_jwts_of_players_spend_no_budget(open_with: Open, clock: FakeClock
 
 
 async def test_known_good_jwt_passes_while_the_budget_is_spent(open_with: Open, clock: FakeClock) -> None:
-    """It passes even if the player's identity or ownership has to be looked up again."""
+    """The player's identity or ownership may have to be looked up again."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
     player = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
     await gateway.jwt(player, token=LOBBY)
@@ -271,7 +271,7 @@ async def test_key_that_was_good_and_is_revoked_is_a_guess_again(open_with: Open
 
 
 async def test_good_credential_whose_time_is_up_spends_no_budget(open_with: Open, clock: FakeClock) -> None:
-    """It is known to be good; the store was only too slow."""
+    """The credential is known to be good; the store was only too slow."""
     gateway = await open_with(X_MOON + caller_lines("lobby", LOBBY, failed_keys_per_minute="1"))
     await gateway.key(seed.OWNER_KEY, token=LOBBY)
     clock.jump(timedelta(seconds=1))

@@ -88,7 +88,7 @@ async def test_operations_have_a_listener_of_their_own(
 
 @pytest.mark.parametrize("path", ["/verify/jwt", "/verify/%6Awt/?x=1", "/verify/batch", "/openapi.json", "/nothing"])
 async def test_listener_for_operations_answers_nothing_else(operations: httpx.AsyncClient, path: str) -> None:
-    """It is reached by people who may not ask about players."""
+    """The operational port may be reached by people who may not ask about players."""
     assert [(await operations.post(path)).status_code, (await operations.get(path)).status_code] == [404, 404]
 
 
@@ -110,7 +110,7 @@ async def test_target_may_be_a_whole_url(gateway: Asker, target: bytes) -> None:
 
 @pytest.mark.parametrize("target", [b"*", b"http://", b"/verify/user\xff", b"/verify/nothing", b"/verify"])
 async def test_target_that_is_no_path_of_ours_is_not_found(gateway: Asker, target: bytes) -> None:
-    """It is a problem like any other."""
+    """The 404 is a problem like any other."""
     reply = await answered(gateway.gateway.http.application, post(target))
 
     assert (reply.status, reply.media_type) == (404, "application/problem+json")
@@ -167,7 +167,7 @@ async def test_bug_behind_the_framework_is_a_problem_and_a_line(gateway: Asker, 
 
 
 async def test_request_on_top_of_what_can_be_taken_on_is_told_when_to_come_back(gateway: Asker) -> None:
-    """It has the headers of every other answer, and is counted."""
+    """The refusal has the headers of every other answer, and is counted."""
     reply = gateway.gateway.http.application.shed(post(), Listener.EVERYTHING)
 
     assert isinstance(reply, Reply)

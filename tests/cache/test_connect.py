@@ -131,7 +131,7 @@ async def test_in_a_cluster(make_tier: MakeTier, one_node_cluster: RedisServer) 
 
 
 async def test_a_cluster_that_is_not_there(make_tier: MakeTier, recorder: Recorder) -> None:
-    """It is a miss like any other."""
+    """The get is a miss, counted as failed, as with a single server."""
     tier = make_tier(f"redis+cluster://127.0.0.1:{free_port()}")
 
     assert await tier.get(NAME) is None

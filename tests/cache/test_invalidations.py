@@ -87,7 +87,7 @@ def test_of_too_many_invalidations_the_newer_half_stay_as_they_are(alone: Shared
 
 
 def test_an_instant_before_that_of_everything_is_not_stored(alone: SharedInvalidations) -> None:
-    """It would make no difference."""
+    """The earlier instant would make no difference."""
     alone.invalidate(EVERYTHING, before=START)
 
     alone.invalidate(NAME, before=START - SECOND)

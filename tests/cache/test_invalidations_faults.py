@@ -158,7 +158,7 @@ async def test_a_gateway_can_close_while_redis_is_away(
 async def test_what_answers_like_no_gateway_is_not_believed(
     reply: bytes, connected: Callable[[str], RedisClient], clock: FakeClock
 ) -> None:
-    """It is asked again, and nothing is lost."""
+    """The replica asks again later, and loses no invalidation."""
     async with server_that_says(reply) as url:
         one = invalidations(connected(url), clock)
         one.invalidate(NAME, before=START)

@@ -151,7 +151,7 @@ async def test_a_foreign_value_makes_room(cluster: Cluster, empty_redis: Redis, 
 
 
 async def test_an_invalidation_cannot_be_copied_to_another_name(cluster: Cluster, empty_redis: Redis) -> None:
-    """Its seal is for one name."""
+    """The seal is for one name."""
     one = await cluster.join(empty_redis)
     one.invalidate(NAME, before=START)
     await cluster.rest()

@@ -38,7 +38,7 @@ def test_no_two_are_the_same() -> None:
 
 
 def test_one_is_for_one_name() -> None:
-    """It cannot be copied to where another question is leased."""
+    """A token cannot be copied to the lease of another question."""
     assert not tokens().recognise(OTHER_NAME, TOKEN)
 
 

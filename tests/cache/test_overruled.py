@@ -128,7 +128,7 @@ async def test_memory_says_that_a_yes_is_overruled(
 async def test_a_yes_that_has_run_out_is_overruled_all_the_same(
     store: TieredCache, overruled: Overruled, clock: FakeClock
 ) -> None:
-    """It may have a longer life elsewhere."""
+    """The yes may have a longer life in another tier."""
     store.put(NAME, yes(), keep_until=START + SECOND)
     clock.jump(DAY)
 

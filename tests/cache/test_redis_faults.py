@@ -60,7 +60,7 @@ async def test_a_host_that_cannot_be_resolved(make_tier: MakeTier, recorder: Rec
 async def test_killed_and_back(
     make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock
 ) -> None:
-    """It is used again a second after it is back."""
+    """Redis is used again a second after it is back."""
     tier = make_tier(own_redis.url)
     await tier.put(NAME, entry(yes()))
     own_redis.kill()
@@ -113,7 +113,7 @@ async def test_frozen_for_many_at_once(make_tier: MakeTier, own_redis: RedisServ
 
 
 async def test_wrong_password(make_tier: MakeTier, guarded_redis: RedisServer, recorder: Recorder) -> None:
-    """It counts as a Redis that does not work."""
+    """A Redis that refuses the password counts as one that does not work."""
     tier = make_tier(guarded_redis.url.replace("//", "//:wrong@"))
 
     await tier.get(NAME)

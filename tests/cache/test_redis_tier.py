@@ -227,7 +227,7 @@ async def test_a_newer_entry_of_another_version_is_not_overwritten(tier: RedisTi
 
 
 async def test_a_value_of_a_foreign_type_is_rejected(tier: RedisTier, empty_redis: Redis, recorder: Recorder) -> None:
-    """It is no entry of ours, and says nothing about Redis."""
+    """The value is no entry of ours, and says nothing about Redis."""
     await empty_redis.rpush(KEY, "1")
 
     for _ in range(4):

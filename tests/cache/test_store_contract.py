@@ -155,7 +155,7 @@ def replicas(
 
 
 async def test_what_one_replica_observed_the_other_knows(replicas: tuple[TieredCache, TieredCache]) -> None:
-    """It comes from Redis the first time and from memory from then on."""
+    """The observation comes from Redis the first time and from memory from then on."""
     one, other = replicas
     put(one, yes())
     await one.close()

@@ -60,13 +60,13 @@ def test_for_the_sandbox_no_key_is_needed() -> None:
 
 
 def test_without_a_source_it_would_not_start() -> None:
-    """It holds for `check-config` what holds for `serve`."""
+    """The rules for `serve` hold for `check-config`."""
     assert run("check-config").exit_code == Exit.CONFIGURATION
 
 
 @pytest.mark.parametrize("command", [["check-config"], ["serve"], ["verify", "--game", "3", "--method", "jwt"]])
 def test_a_redis_url_that_nothing_could_connect_to_is_a_mistake(command: list[str]) -> None:
-    """It is found before anything listens or asks, and not repeated."""
+    """The mistake is found before the gateway listens or asks, and the URL is not repeated."""
     variables = REDIS | {"OWNERSHIP_GATEWAY_REDIS__URL": "redis://:pa55w0rd@cache.example/first"}
 
     result = run(*command, environ=variables)

@@ -45,7 +45,7 @@ def finding(result: Result, check: str) -> dict[str, Any]:
 
 
 def test_a_healthy_redis_is_healthy(own_redis: RedisServer) -> None:
-    """It answers, keeps entries, and the secret is set."""
+    """Redis answers and stores entries, and the secret is set."""
     result = examined(own_redis.url)
 
     assert result.exit_code == Exit.OK
@@ -55,7 +55,7 @@ def test_a_healthy_redis_is_healthy(own_redis: RedisServer) -> None:
 
 
 async def test_nothing_of_it_stays(empty_redis: Redis, redis_url: str) -> None:
-    """Its entry is deleted at once."""
+    """The entry of the check is deleted at once."""
     result = await run_in_background("doctor", environ=variables(redis_url))
 
     assert "an entry could be written" in result.stdout
@@ -63,7 +63,7 @@ async def test_nothing_of_it_stays(empty_redis: Redis, redis_url: str) -> None:
 
 
 def test_a_url_that_cannot_be_used_is_a_mistake_of_the_configuration() -> None:
-    """It repeats nothing of the URL."""
+    """The message repeats nothing of the URL."""
     result = examined(f"redis://:{PASSWORD}@h/first")
 
     assert result.exit_code == Exit.NO
@@ -134,7 +134,7 @@ def test_what_the_hint_asks_for_is_enough(least: RedisServer) -> None:
 
 
 def test_a_wrong_password_is_a_problem(least: RedisServer) -> None:
-    """It is not repeated."""
+    """The message does not repeat the password."""
     result = examined(url_of(least, "wr0ng-password"))
 
     assert finding(result, "redis")["detail"] == "Redis refuses user or password"
@@ -165,7 +165,7 @@ def test_a_right_that_lacks_from_the_first_command_on_is_named(
 
 
 def test_another_database_needs_a_right_more(least: RedisServer) -> None:
-    """It is named like the others."""
+    """The missing right is named like the others."""
     result = examined(f"{url_of(least)}/1")
 
     assert finding(result, "redis")["detail"] == "Redis does not permit its user to run SELECT"
@@ -197,7 +197,7 @@ async def test_nothing_stays_of_what_was_tried(guard: Callable[..., RedisServer]
 
 
 async def test_a_refusal_in_other_words_is_not_repeated() -> None:
-    """It might tell what was sent."""
+    """The words of Redis might repeat a secret."""
     async with server_that_says(b"-NOPERM no permissions to run the 'frobnicate' command\r\n") as url:
         result = await run_in_background("doctor", "--json", environ=variables(url))
 
@@ -233,7 +233,7 @@ def test_a_redis_that_takes_no_writes_is_a_problem(arguments: list[str], detail:
 
 
 async def test_a_loading_redis_is_a_problem() -> None:
-    """It passes."""
+    """The hint is to run the command again: loading ends by itself."""
     async with server_that_says(b"-LOADING Redis is loading the dataset in memory\r\n") as url:
         result = await run_in_background("doctor", "--json", environ=variables(url))
 

@@ -118,7 +118,7 @@ async def test_a_key_that_may_not_list_games_is_a_problem(store: Upstream) -> No
 
 
 async def test_a_configured_game_of_somebody_else_is_a_problem(store: Upstream, write_config: WriteConfig) -> None:
-    """It is named as it is configured."""
+    """The game is named as it is configured."""
     path = write_config(f"[games.x-moon]\nid = 3\n[games.far-shore]\nid = {FOREIGN_GAME_ID}\n")
 
     result = await examined(store, "--config", path)
@@ -137,7 +137,7 @@ async def test_configured_games_that_are_the_keys_own_are_fine(store: Upstream, 
 
 
 async def test_a_key_without_games_is_a_problem(store: Upstream) -> None:
-    """It is probably a player's."""
+    """The key is probably a player's."""
     store.sandbox.world.games = {}
 
     result = await examined(store)
@@ -225,7 +225,7 @@ async def test_a_store_that_tells_no_time_is_not_compared(store: Upstream) -> No
 
 
 def test_the_sandbox_is_never_taken_for_the_store() -> None:
-    """It is a warning, with what to do about it."""
+    """The finding is a warning, with a hint what to do about it."""
     result = run("doctor", "--sandbox")
 
     assert result.exit_code == Exit.OK
@@ -248,7 +248,7 @@ def test_every_mistake_of_the_configuration_is_a_finding() -> None:
 
 
 async def test_it_logs_nothing_beside_its_findings(store: Upstream, capfd: pytest.CaptureFixture[str]) -> None:
-    """It would say everything twice."""
+    """The log would say everything twice."""
     store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(revoked=True)
 
     result = await run_in_background("doctor", environ=store.variables, real_streams=True)

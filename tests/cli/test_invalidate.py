@@ -144,7 +144,7 @@ async def test_a_subject_that_is_none_is_a_mistake(gateway: Asker, arguments: li
 
 
 async def test_a_gateway_that_does_not_answer_now(guarded: Asker, tmp_path: Path) -> None:
-    """It may have forgotten nothing: that is neither done nor refused."""
+    """The gateway may have forgotten nothing: the exit code says neither done nor refused."""
     file = token_file(tmp_path, HASTY.encode())
 
     results = [await invalidate(guarded, "--all", "--token-file", file) for _ in range(2)]

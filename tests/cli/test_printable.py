@@ -18,7 +18,7 @@ def test_nothing_is_left_that_a_terminal_acts_upon(text: str) -> None:
 @settings(max_examples=30)
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_json_means_the_same_afterwards(value: object) -> None:
-    """It can still be copied from the terminal."""
+    """The JSON can still be copied from the terminal."""
     assert json.loads(printable(json.dumps(value, ensure_ascii=False))) == value
 
 

@@ -115,7 +115,7 @@ def test_what_cannot_be_asked_is_a_usage_error(result: Callable[[], Result], tol
     ],
 )
 def test_what_the_gateway_refuses_is_a_usage_error(result: Callable[[], Result], problem: str) -> None:
-    """It says so itself, as over HTTP."""
+    """The words are those of the gateway, as over HTTP."""
     ended = result()
 
     assert ended.exit_code == Exit.USAGE

@@ -341,7 +341,7 @@ async def test_the_first_answer_after_a_pause_ends_it(bench: Bench) -> None:
 
 
 async def test_who_waits_when_a_pause_begins_does_not_ask(bench: Bench) -> None:
-    """Its turn comes while the store wants to be left alone."""
+    """The caller's turn comes during the pause."""
     await spend(bench, BURST)
     tasks = await queue(bench, 1)
     bench.budget.refused(seconds(60))

@@ -68,7 +68,6 @@ async def test_sleeping_for_no_time_returns_and_lets_others_run(clock: Clock, du
 
 
 async def test_a_sleeper_can_be_cancelled(clock: Clock) -> None:
-    """It does not sleep on."""
     task = asyncio.ensure_future(clock.sleep(LONG))
     await asyncio.sleep(0)
     task.cancel()
@@ -78,7 +77,7 @@ async def test_a_sleeper_can_be_cancelled(clock: Clock) -> None:
 
 
 async def test_a_body_that_ends_in_time_is_left_alone(clock: Clock) -> None:
-    """Its result stands, and nothing happens to what comes after."""
+    """The result of the body stands, and the code after it is not cancelled."""
     async with clock.timeout(SHORT):
         await asyncio.sleep(0)
 
@@ -87,7 +86,7 @@ async def test_a_body_that_ends_in_time_is_left_alone(clock: Clock) -> None:
 
 @pytest.mark.parametrize("duration", [SHORT, timedelta(), -LONG])
 async def test_a_body_that_takes_too_long_is_cut_off(clock: Clock, duration: timedelta) -> None:
-    """It is cancelled, may tidy up, and then `TimeoutError` is raised."""
+    """The body is cancelled, may tidy up, and then `TimeoutError` is raised."""
     cancelled = False
 
     async def body() -> None:
@@ -121,7 +120,7 @@ async def test_being_cancelled_from_outside_is_no_time_out(clock: Clock) -> None
 
 
 async def test_what_the_body_raises_passes(clock: Clock) -> None:
-    """Its own failure is not hidden."""
+    """The body's own exception is not hidden."""
     with pytest.raises(ZeroDivisionError):
         async with clock.timeout(LONG):
             raise ZeroDivisionError

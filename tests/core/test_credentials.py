@@ -99,7 +99,7 @@ def test_a_temporary_link_is_named(text: str) -> None:
     ],
 )
 def test_a_bundle_link_is_named(text: str) -> None:
-    """It holds another kind of key."""
+    """The link holds another kind of key."""
     assert what_became_of(read_download_key(text)) == "bundle_link"
 
 
@@ -169,7 +169,7 @@ def test_a_bundle_link_is_named(text: str) -> None:
     ],
 )
 def test_everything_else_is_a_malformed_key(text: str) -> None:
-    """It is not repaired: a key that needs that is not the key that was sold."""
+    """A text is not repaired: a key that needs that is not the key that was sold."""
     read = read_download_key(text)
 
     assert read == Malformed(Method.DOWNLOAD_KEY, Reason.MALFORMED_DOWNLOAD_KEY)

@@ -157,7 +157,7 @@ _domain = st.one_of(
 @example("amos@example.com.")
 @example("amos@a\uff20b.com")
 def test_no_text_makes_reading_an_address_fail(text: str) -> None:
-    """It is the caller's mistake, or one plain address in ASCII, which reads as itself."""
+    """Every text is the caller's mistake, or one plain address in ASCII, which reads as itself."""
     try:
         read = email(text)
     except BadQuestion:

@@ -84,7 +84,7 @@ def test_the_same_failure_is_recalled(failures: NegativeCache, kind: type[NoAnsw
 
 
 def test_the_time_left_is_told(clock: FakeClock, failures: NegativeCache) -> None:
-    """It is when the next try makes sense."""
+    """The exception says when the next try makes sense."""
     failures.put(NAME, SourceUnavailable())
     clock.jump(SECOND / 4)
 

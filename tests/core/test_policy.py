@@ -217,7 +217,7 @@ def test_a_no_says_how_far_it_can_be_trusted(method: Method, reason: Reason, cav
 
 
 def test_a_key_of_a_kind_that_does_not_count_is_no_invalid_key() -> None:
-    """It exists; support would look in the wrong place. No bundle could change the answer either."""
+    """The key exists; support would look in the wrong place. No bundle could change the answer either."""
     decision = decide(rules(accept=frozenset({ProofKind.PURCHASE})), Method.DOWNLOAD_KEY, OWNED, freshness=FRESHNESS)
 
     assert (decision.reason, decision.caveats) == (Reason.NO_DOWNLOAD_KEY, ())
@@ -230,7 +230,7 @@ def test_a_yes_carries_no_caveat(method: Method) -> None:
 
 
 def test_the_sandbox_caveat_comes_first() -> None:
-    """It is the one that matters most."""
+    """No other caveat matters as much."""
     decision = decide(RULES, Method.USER, Evidence(START, sandbox=True), freshness=FRESHNESS)
 
     assert decision.caveats == (Caveat.SANDBOX, Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED)

@@ -142,7 +142,7 @@ def test_the_operators_word_never_lets_in_who_is_banned(
 def test_the_operators_word_is_a_grant_or_a_ban(
     game: GameRules, player_id: PlayerId, seller: PlayerId | None, *, press: bool
 ) -> None:
-    """It never says what only the store can say."""
+    """The operator never says what only the store can say."""
     word = operator_override(game, player_id, seller_account=seller, press=press)
 
     assert word is None or word.outcome in {Outcome.GRANTED, Outcome.BANNED}

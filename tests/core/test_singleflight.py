@@ -107,7 +107,7 @@ async def test_when_all_callers_have_gone_the_look_up_goes_on(scene: Scene) -> N
 
 
 async def test_a_time_out_of_one_caller_harms_nobody(scene: Scene) -> None:
-    """It is a cancellation too."""
+    """A time-out is a cancellation too."""
     patient = scene.fly()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
@@ -148,7 +148,7 @@ async def test_once_it_has_landed_the_next_one_asks_anew(scene: Scene) -> None:
 async def test_a_look_up_is_under_way_for_those_who_accept_its_age(
     scene: Scene, not_before: int | None, *, expected: bool
 ) -> None:
-    """It began at zero."""
+    """The look-up began at zero."""
     scene.start()
 
     oldest = None if not_before is None else START + not_before * SECOND
@@ -235,7 +235,6 @@ async def test_a_bug_is_reported_once(scene: Scene, callers: int) -> None:
 
 
 async def test_a_bug_is_reported_although_every_caller_has_gone(scene: Scene) -> None:
-    """It must be seen."""
     gone = scene.fly()
     await turn()
     gone.cancel()
@@ -248,7 +247,7 @@ async def test_a_bug_is_reported_although_every_caller_has_gone(scene: Scene) ->
 
 
 async def test_a_look_up_that_fails_at_once_is_reported_too(scene: Scene) -> None:
-    """It never waited for anything."""
+    """The look-up never waited for anything."""
 
     async def crash() -> str:
         raise ZeroDivisionError

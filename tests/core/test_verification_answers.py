@@ -100,7 +100,7 @@ async def test_a_good_download_key_is_owned(rig: Rig) -> None:
 
 
 async def test_a_key_that_nobody_has_claimed_names_no_player(rig: Rig) -> None:
-    """It is owned all the same."""
+    """The key proves ownership all the same."""
     rig.source.owns(GAME, KEY, KEY_PROOF)
 
     decision = (await rig.ask(KEY)).decision
@@ -109,7 +109,7 @@ async def test_a_key_that_nobody_has_claimed_names_no_player(rig: Rig) -> None:
 
 
 async def test_a_download_key_that_does_not_exist_is_not_owned(rig: Rig) -> None:
-    """It carries no caveat: no bundle could change that."""
+    """The answer carries no caveat: no bundle could change it."""
     decision = (await rig.ask(KEY)).decision
 
     assert (decision.outcome, decision.reason) == (Outcome.NOT_OWNED, Reason.INVALID_DOWNLOAD_KEY)
@@ -126,7 +126,7 @@ async def test_an_address_with_a_purchase_is_owned_and_names_nobody(rig: Rig) ->
 
 
 async def test_an_address_without_anything_is_not_owned_with_both_caveats(rig: Rig) -> None:
-    """It may be a bundle's buyer, or the address of a claimed key."""
+    """The address may be a bundle's buyer's, or that of a claimed key."""
     decision = (await rig.ask(EMAIL)).decision
 
     assert decision.reason is Reason.NO_DOWNLOAD_KEY

@@ -110,7 +110,7 @@ async def test_the_budget_is_asked_about_the_callers_time(rig: Rig) -> None:
 
 
 async def test_joining_a_look_up_needs_no_budget(rig: Rig) -> None:
-    """It costs nothing."""
+    """Joining costs the store nothing."""
     rig.source.takes = SECOND
     first = rig.asking(KEY)
     await rig.settle()

@@ -176,7 +176,7 @@ async def test_an_outage_lets_nobody_new_in(owner: Rig) -> None:
 
 
 async def test_the_store_is_asked_again_in_grace(owner: Rig) -> None:
-    """Its first answer counts."""
+    """The store's first answer counts."""
     owner.source.failing = SourceUnavailable()
     await owner.clock.advance(2 * HOUR)
     await owner.ask(KEY)

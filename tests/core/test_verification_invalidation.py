@@ -140,7 +140,7 @@ async def test_what_the_store_says_afterwards_is_remembered_as_ever(rig: Rig) ->
 
 @variants(PlainInvalidations, fleeting=FleetingInvalidations)
 async def test_a_look_up_under_way_cannot_undo_it(variant: Variant[MakeInvalidations]) -> None:
-    """Its answer is from before, however late it comes."""
+    """The answer of that look-up is from before, however late it comes."""
     rig = Rig(invalidations=variant.make())
     rig.source.owns(GAME, KEY, KEY_PROOF)
     rig.source.takes = 2 * SECOND
@@ -213,7 +213,7 @@ async def test_a_no_is_not_repeated_either(rig: Rig) -> None:
 
 
 async def test_a_caller_that_asks_for_what_is_known_hears_that_nothing_is(rig: Rig) -> None:
-    """It forbade to ask the store."""
+    """The caller did not permit to ask the store."""
     await owning(rig, KEY)
 
     rig.invalidate(KEY)
@@ -264,7 +264,7 @@ class TestWithClocksThatDisagree:
         return rig
 
     async def test_what_we_look_up_afterwards_is_used(self, behind: Rig) -> None:
-        """It was begun after we heard of it, and is not looked up twice."""
+        """A look-up that began after the invalidation arrived here is used, and not repeated."""
         behind.source.disowns(GAME, KEY)
 
         verdicts = [await behind.ask(KEY), await behind.ask(KEY)]

@@ -55,7 +55,7 @@ async def test_a_jwt_that_the_store_refuses_is_rejected(rig: Rig, reason: Reason
 
 
 async def test_a_jwt_for_another_game_is_refused(rig: Rig) -> None:
-    """Its player is not even looked up."""
+    """The player's ownership is not even looked up."""
     rig.source.belongs(JWT, AMOS, only_game=GameId(4))
     rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
 
@@ -80,7 +80,7 @@ async def test_a_jwt_for_this_game_is_accepted(rig: Rig) -> None:
 
 
 async def test_a_decision_by_jwt_rests_on_both_observations(rig: Rig) -> None:
-    """It is as old as the older, and usable as long as both."""
+    """The decision is as old as the older, and usable as long as both."""
     rig.source.belongs(JWT, AMOS, expires_at=START + HOUR)
     rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
     rig.source.takes = SECOND

@@ -92,7 +92,7 @@ async def test_older_evidence_is_not_used_in_grace_either(owner: Rig, max_age: t
 
 
 async def test_a_max_age_longer_than_the_age_has_grace(owner: Rig) -> None:
-    """It bounds, and takes nothing else away."""
+    """A bound that is met takes nothing else away."""
     owner.source.failing = SourceUnavailable()
     await owner.clock.advance(2 * HOUR)
 
@@ -100,7 +100,7 @@ async def test_a_max_age_longer_than_the_age_has_grace(owner: Rig) -> None:
 
 
 async def test_a_look_up_that_began_earlier_is_not_joined(rig: Rig) -> None:
-    """Its answer would be older than the caller allows: a refund may lie between."""
+    """The answer would be older than the caller allows: a refund may lie between."""
     rig.source.owns(GAME, KEY, KEY_PROOF)
     rig.source.takes = 2 * SECOND
     earlier = rig.asking(KEY)

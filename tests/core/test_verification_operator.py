@@ -55,7 +55,7 @@ async def test_the_word_about_a_user_costs_the_store_nothing(rig: Rig, game: Gam
 
 @pytest.mark.parametrize(("game", "reason"), [(BANNED, Reason.OPERATOR_BAN), (GRANTED, Reason.OPERATOR_GRANT)])
 async def test_the_word_about_a_jwts_player_costs_only_the_identity(rig: Rig, game: GameRules, reason: Reason) -> None:
-    """It stands as the identity does."""
+    """The decision is as fresh as the identity."""
     rig.source.belongs(JWT, AMOS)
 
     decision = (await rig.ask(JWT, game)).decision
@@ -66,7 +66,7 @@ async def test_the_word_about_a_jwts_player_costs_only_the_identity(rig: Rig, ga
 
 
 async def test_the_word_of_a_remembered_jwt_comes_from_the_tier_of_the_identity(rig: Rig) -> None:
-    """It was not asked for anew."""
+    """The identity was not asked for anew."""
     rig.source.belongs(JWT, AMOS)
     await rig.ask(JWT, GRANTED)
 
@@ -162,7 +162,7 @@ async def test_a_seller_with_a_key_who_became_known_meanwhile_is_an_owner(rig: R
 
 
 async def test_a_no_is_unknown_while_the_sellers_key_changes(rig: Rig) -> None:
-    """It might be the player whose key is the new one."""
+    """The player might be the one whose key is the new one."""
     rig.source.seller = None
     rig.source.seller_key_changes = True
 
@@ -172,7 +172,7 @@ async def test_a_no_is_unknown_while_the_sellers_key_changes(rig: Rig) -> None:
 
 
 async def test_an_owner_is_let_in_without_asking_for_the_seller(rig: Rig) -> None:
-    """It would change nothing."""
+    """The seller's identity would change nothing."""
     rig.source.seller = None
     rig.source.owns(GAME, USER, KEY_PROOF, owner=AMOS)
 
@@ -192,7 +192,7 @@ async def test_the_seller_is_asked_for_once(rig: Rig) -> None:
 
 
 async def test_a_no_is_unknown_while_the_seller_cannot_be_found_out(rig: Rig) -> None:
-    """It might be the seller."""
+    """The player might be the seller."""
     rig.source.seller = None
     await rig.ask(EMAIL)
     rig.source.seller_takes = MINUTE

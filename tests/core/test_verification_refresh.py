@@ -96,7 +96,7 @@ async def test_nothing_is_refreshed_without_budget(owner: Rig) -> None:
 
 
 async def test_a_refresh_spends_the_budget_that_there_is_now(owner: Rig) -> None:
-    """It does not queue."""
+    """A refresh does not queue."""
     owner.budget.admitted.clear()
     await owner.clock.advance(DUE)
 

@@ -160,7 +160,7 @@ def test_redis_grants_the_gateway_no_more_than_it_needs(command: tuple[str, ...]
 
 
 def test_redis_is_on_no_published_port() -> None:
-    """It is reached from the network it shares with the gateway alone."""
+    """Redis is reached only over the network that it shares with the gateway."""
     assert not any(_inspect("redis")["HostConfig"]["PortBindings"].values())
 
 

@@ -150,6 +150,6 @@ def test_is_new_enough_for_current_grafana() -> None:
 
 
 def test_can_be_provisioned() -> None:
-    """It has a name of its own for links, and no number, which is another in every installation."""
+    """The dashboard has a name of its own for links, and no number, which differs in every installation."""
     assert _DASHBOARD["uid"] == "ownership-gateway"
     assert "id" not in _DASHBOARD

@@ -41,13 +41,13 @@ def test_answers(gateway: Container) -> None:
 
 
 def test_is_not_root(gateway: Container) -> None:
-    """It runs as 65532, by number, so that an orchestrator can tell."""
+    """The process runs as 65532, by number, so that an orchestrator can see that it is not root."""
     assert gateway.inspect("{{.Config.User}}") == "65532:65532"
     assert gateway.python("import os; print(os.getuid(), os.getgid())") == "65532 65532"
 
 
 def test_owns_nothing(gateway: Container) -> None:
-    """It could change no file of its own, even on a root that is not read-only."""
+    """The process could change no file of its own, even on a root that is not read-only."""
     writable = gateway.python(
         f"import os; print([f for d, _, fs in os.walk('{_GATEWAY}') for f in [d, *(os.path.join(d, f) for f in fs)]"
         " if not os.path.islink(f) and os.stat(f).st_mode & 0o022 or os.lstat(f).st_uid == 65532])"
@@ -111,7 +111,7 @@ def test_is_labelled(gateway: Container, name: str) -> None:
 
 
 def test_asks_for_sigterm() -> None:
-    """It is stopped by the signal that lets it drain."""
+    """The container is stopped by the signal that lets it drain."""
     assert podman("image", "inspect", "--format", "{{.Config.StopSignal}}", IMAGE).strip() in {"SIGTERM", "15"}
 
 
@@ -130,7 +130,7 @@ def test_is_unhealthy_when_it_does_not_answer(gateway: Container) -> None:
 
 
 def test_needs_no_shell(tmp_path: Path) -> None:
-    """It starts, answers and is healthy where no shell can be run."""
+    """The image starts, answers and is healthy where no shell can be run."""
     shells = [shell for shell in _shells() for shell in ("--volume", f"/dev/null:{shell}:ro")]
     with running(tmp_path, *shells) as container:
         assert container.ask().status_code == 200

@@ -188,7 +188,7 @@ def test_a_working_gateway_uses_what_it_is_granted(worked: Worked, command: str)
 
 
 def test_a_working_gateway_keeps_to_its_own_keys(worked: Worked) -> None:
-    """It stored something, and all of it under its own names."""
+    """The gateway stored something, and all of it under its own names."""
     assert worked.kept
     assert [key for key in worked.kept if not re.match(rb"og:v1:", key)] == []
 
@@ -271,7 +271,7 @@ async def test_refuses_another_password(shipped: Shipped) -> None:
     [("maxmemory", "268435456"), ("maxmemory-policy", "volatile-ttl"), ("save", ""), ("appendonly", "no")],
 )
 async def test_is_a_cache(shipped: Shipped, setting: str, value: str) -> None:
-    """It is bounded, makes room for what is new, and writes nothing to disk."""
+    """Redis is bounded, evicts old entries for new ones, and writes nothing to disk."""
     async with shipped.client(user="operator", password="operator") as operator:
         assert await operator.config_get(setting) == {setting: value}
 

@@ -65,7 +65,7 @@ def test_an_unusable_configuration_is_not_tried_again() -> None:
 
 
 def test_the_seller_key_stands_in_no_environment() -> None:
-    """It is handed over as a file that only the gateway can read."""
+    """The key is handed over as a file that only the gateway can read."""
     assert "OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE=%d/itch-api-key" in _lines("Environment")
 
 

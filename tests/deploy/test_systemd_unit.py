@@ -87,7 +87,7 @@ def test_answers() -> None:
 
 
 def test_runs_as_nobody_else() -> None:
-    """It has a user of its own, which exists only while it runs."""
+    """The unit has a user of its own, which exists only while it runs."""
     user = _run("ps", "-o", "user=", "-p", _shown("MainPID"))
 
     assert user not in {"root", "nobody", ""}
@@ -126,7 +126,7 @@ def test_comes_back_after_a_crash() -> None:
 
 
 def test_stops_in_order() -> None:
-    """It drains and ends in 0, which is a success to systemd."""
+    """The gateway drains and ends in 0, which is a success to systemd."""
     _run("systemctl", "stop", _UNIT)
     ended = _shown("Result"), _shown("ExecMainStatus"), _shown("ActiveState")
     said = _run("journalctl", "--no-pager", "--output=cat", "--unit", _UNIT)

@@ -97,7 +97,7 @@ def manifests() -> str:
 
 
 def test_the_gateway_does_not_start_with_the_manifests_unread(tmp_path: Path) -> None:
-    """It says which line still has to be filled in."""
+    """The error says which line still has to be filled in."""
     with pytest.raises(SettingsError) as refusal:
         Rendered(manifests()).settings(tmp_path)
 

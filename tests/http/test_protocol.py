@@ -141,7 +141,7 @@ async def test_requests_on_top_of_the_bound_are_shed(application: Application) -
 
 
 async def test_answering_stops_when_the_caller_hangs_up(application: Application) -> None:
-    """Its task is cancelled, whether the connection is reset or ended."""
+    """The task that answers is cancelled, whether the connection is reset or ended."""
     application.may_answer.clear()
     async with served(application) as server:
         reset, ended = await server.connect(), await server.connect()
@@ -347,7 +347,7 @@ async def waits_for_reader(bounds: Bounds) -> bool:
 
 
 async def test_slow_reader_is_hung_up_on() -> None:
-    """Its answers must not stay in memory; without bounds they do."""
+    """The answers must not stay in memory; without bounds they do."""
     assert (await waits_for_reader(IMPATIENT), await waits_for_reader(UNBOUNDED)) == (False, True)
 
 
@@ -531,7 +531,7 @@ async def test_stopping_server_closes_connections_that_open_meanwhile(applicatio
 
 
 async def test_stopping_server_cancels_what_takes_too_long(application: Application) -> None:
-    """Its callers are hung up on."""
+    """The connections of those callers are closed."""
     application.may_answer.clear()
     async with served(application) as server:
         wire = await server.connect()

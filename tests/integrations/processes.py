@@ -49,7 +49,7 @@ class Gateway:
 
     @property
     def address(self) -> str:
-        """Its base URL."""
+        """The base URL of the gateway."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:

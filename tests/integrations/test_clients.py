@@ -45,7 +45,7 @@ async def test_default_client(
 
 
 async def test_http_client_of_python(gateway: Gateway, seen: Callable[[str], None]) -> None:
-    """It sends head and body in packets of their own."""
+    """Python's client sends head and body in packets of their own."""
     async with CountingProxy(gateway.port) as proxy:
         fates = await asyncio.to_thread(_ask_by_http_client, proxy.port)
         connections = proxy.accepted

@@ -104,7 +104,7 @@ def test_chunked_upload(gateway: Gateway, seen: Callable[[str], None]) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
 def test_compressed_body(encoding: str, gateway: Gateway, seen: Callable[[str], None]) -> None:
-    """It is refused for what it is, not as JSON that cannot be read."""
+    """The body is refused for its coding, not as JSON that cannot be read."""
     found, _ = ask(gateway, "--header", _JSON, "--header", f"Content-Encoding: {encoding}", *_DATA)
 
     seen(f"{found}")

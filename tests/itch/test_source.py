@@ -158,7 +158,7 @@ async def test_a_profile_without_a_user_is_no_seller(clock: FakeClock) -> None:
 
 
 async def test_an_answer_about_a_key_that_was_replaced_meanwhile_does_not_count(clock: FakeClock) -> None:
-    """It names the old key's account; the store is asked again, about the new one's."""
+    """The answer names the old key's account; the store is asked again, about the new one's."""
     accounts = [1, 2]
 
     async def answer(_: httpx.Request) -> httpx.Response:

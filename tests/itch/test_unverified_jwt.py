@@ -120,13 +120,13 @@ def test_an_expiry_within_the_calendar(expires: float) -> None:
     "expires", [-1, -0.1, 253_402_300_800, 253_402_300_799.5, 2**63, 1e300, True, False, "1800000000", [], {}]
 )
 def test_an_expiry_that_makes_no_sense(expires: object) -> None:
-    """It is there, so it is not ignored: such a token is not to be built on."""
+    """The claim is there, so it is not ignored: no answer may rest on such a token."""
     assert claims_of({"exp": expires}) == UnverifiedClaims(unreadable=True)
 
 
 @pytest.mark.parametrize("expires", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_an_expiry_that_is_no_json_number(expires: str) -> None:
-    """Such a token is refused by its shape already; here it must do no harm either."""
+    """A token of that shape is refused earlier already; here it must do no harm either."""
     assert peek(AppJwt(raw_token('{"exp":' + expires + "}"))).unreadable
 
 

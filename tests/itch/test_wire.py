@@ -215,7 +215,7 @@ UNCLEAR: Final[tuple[object, ...]] = (
 
 @pytest.mark.parametrize("row", UNCLEAR, ids=range(len(UNCLEAR)))
 def test_a_row_that_cannot_be_understood_is_not_absent(row: object) -> None:
-    """It may be the one that proves ownership, so without another the store has said nothing."""
+    """The row may be the one that proves ownership, so without another there is no usable answer."""
     with pytest.raises(SourceProtocolError):
         kinds(purchase(purchase_type="sub_product"), row)
 

@@ -123,7 +123,7 @@ async def test_the_first_answer_after_a_pause_ends_it(
 
 
 async def test_a_late_answer_does_not_end_a_pause(bucket: ProcessBudget, reported: Reported) -> None:
-    """It was sent before the store asked to be left alone."""
+    """The answer was sent before the store asked for the pause."""
     bucket.refused(seconds(5))
 
     bucket.answered()
@@ -169,7 +169,7 @@ async def test_answers_give_the_rate_back_slowly(bucket: ProcessBudget, clock: F
 
 
 async def test_who_waits_when_a_pause_begins_does_not_ask(bucket: ProcessBudget, clock: FakeClock) -> None:
-    """Its turn comes while the store wants to be left alone."""
+    """The caller's turn comes during the pause."""
     await spend(bucket, 4)
     tasks = ask(bucket, 2)
     await clock.advance(seconds(0))

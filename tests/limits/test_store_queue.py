@@ -109,7 +109,7 @@ async def test_turns_of_one_moment_may_come_in_any_order(reported: Reported) -> 
 
 
 async def test_a_place_from_before_the_rate_changed_is_not_given_back(bucket: ProcessBudget, clock: FakeClock) -> None:
-    """It cost another share of the time; better one request too few than one too many."""
+    """The place cost another share of the time; one request too few is better than one too many."""
     await spend(bucket, 4)
     [task] = ask(bucket, 1)
     await clock.advance(seconds(0))

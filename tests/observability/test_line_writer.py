@@ -359,7 +359,7 @@ def test_a_standard_stream_is_bypassed_not_closed(tmp_path: Path) -> None:
 
 
 def test_line_whose_making_fails_is_the_only_one_lost() -> None:
-    """It is counted; a bug in one line is not the end of all others."""
+    """The line is counted as dropped; a bug in one line is not the end of all others."""
 
     def broken() -> bytes:
         raise RuntimeError("a bug of a test")

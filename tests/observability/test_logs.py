@@ -245,7 +245,7 @@ def test_only_the_first_line_of_others_is_kept(log: Logging, stream: Memory) -> 
 def test_records_that_cannot_be_formatted(
     start_logging: Start, stream: Memory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Such records are logged as such; the standard library would print the arguments to stderr."""
+    """A line says that the record could not be formatted; the standard library would print the arguments to stderr."""
     log = start_logging()
 
     logging.getLogger("x").warning("%d", CANARY)

@@ -143,7 +143,7 @@ async def test_draining_gateway_closes_connections_that_it_turns_away(busy: OnPo
 
 
 async def test_body_of_what_is_turned_away_is_not_taken_for_a_request(busy: OnPort) -> None:
-    """It is skipped, and the connection serves the next question."""
+    """The body is skipped, and the connection serves the next question."""
     asking = await fill(busy, CAPACITY)
     wire = await busy.caller(seed.OWNER_KEY)
     status, _ = await wire.answer()

@@ -61,7 +61,7 @@ def test_an_attempt_that_never_ends_does_not_block_the_next(circuit: CircuitBrea
 
 
 def test_a_failed_attempt_costs_another_second(circuit: CircuitBreaker, clock: FakeClock) -> None:
-    """It stays open as long as attempts fail."""
+    """The circuit stays open as long as attempts fail."""
     fail(circuit, 3)
     clock.jump(SECOND)
     circuit.lets_through()

@@ -156,7 +156,7 @@ async def test_connection_that_was_never_of_use_fails_its_reads(clock: FakeClock
     "reply", [b"-LOADING Redis is loading\r\n", b"-NOAUTH Authentication required.\r\n", b"-MOVED 1 127.0.0.1:1\r\n"]
 )
 async def test_error_reply_ends_the_connection(clock: FakeClock, reply: bytes) -> None:
-    """It may be this connection's alone. All that wait on it fail together, and the next read connects anew."""
+    """The error may concern this connection alone: all reads on it fail together, and the next read connects anew."""
     script = Script([reply, b"..."], [b"$1\r\n0\r\n", b"..."])
     async with reading_from(script, clock) as reader:
         failed = await asyncio.gather(reader.get(KEYS[0]), reader.get(KEYS[1]))
@@ -215,7 +215,7 @@ async def test_value_of_the_largest_size_is_read(own_redis: RedisServer) -> None
 
 
 async def test_read_is_given_up_when_its_time_is_over(clock: FakeClock) -> None:
-    """Its reply, when it comes after all, is given to no other reader; the connection stays."""
+    """A reply that comes after all is given to no other reader; the connection stays."""
     go_on = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -296,7 +296,7 @@ async def test_other_connection_is_used_after_reconnecting(own_redis: RedisServe
 
 
 async def test_connection_being_made_while_redis_moves_is_not_used(own_redis: RedisServer) -> None:
-    """It may lead to where Redis was."""
+    """The connection may lead to where Redis was."""
     async with reading(own_redis.url) as (reader, client):
         waiting = reader.get(KEYS[0])
         await asyncio.sleep(0)

@@ -84,7 +84,7 @@ async def test_renewed_certificates_are_read_again(tls_redis: RedisServer, tmp_p
 async def test_certificates_that_have_gone_are_missed_once_they_are_read_again(
     tls_redis: RedisServer, tmp_path: Path
 ) -> None:
-    """It fails as it would without sharing, and no more once they are back."""
+    """A new connection fails as it would without sharing, and no more once the files are back."""
     certificate = tmp_path / "certificate.pem"
     text = certificate.read_bytes()
     async with client_of(f"rediss://127.0.0.1:{tls_redis.port}", tmp_path) as client:

@@ -178,7 +178,7 @@ def test_an_address_to_which_the_key_must_not_go(url: str, fault: str) -> None:
 
 @pytest.mark.parametrize("token", ["", " ", "\n", "\r\n"])
 def test_a_digest_of_no_token(tmp_path: Path, token: str) -> None:
-    """Such a digest would let in callers without a token."""
+    """The digest of an empty token would let in callers without a token."""
     file = tmp_path / "gateway.toml"
     file.write_text(dedent(CALLER).replace(DIGEST, hashlib.sha256(token.encode()).hexdigest()), encoding="utf-8")
 
