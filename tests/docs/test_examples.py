@@ -23,7 +23,7 @@ from service.sandbox import seed
 from service.sandbox.seed import examples
 from service.settings import load_settings
 from tests.clock import FakeClock
-from tests.docs.pages import blocks, code, codes, section, table
+from tests.docs.pages import ROOT, blocks, code, codes, section, table
 from tests.gateways import Asker, LogLines, befall, opened, settings_from
 
 _BASE_URL: Final = "http://127.0.0.1:8080"
@@ -39,7 +39,7 @@ _VOLATILE: Final = {
     "decision_id": _ULID,
     "request_id": _ULID,
 }
-"""The values that differ each time, as the README says, by their patterns."""
+"""The values that differ each time, as the walk says, by their patterns."""
 
 _MayEnter = Callable[[httpx.AsyncClient, str, dict[str, object]], Awaitable[tuple[str, str, int]]]
 
@@ -113,26 +113,42 @@ def may_enter(tmp_path: Path) -> _MayEnter:
     return function
 
 
-async def test_commands_in_readme_are_those_printed(gateway: Asker) -> None:
-    """The README shows exactly the commands that `make run` prints, in their order."""
+def _printed(gateway: Asker) -> list[str]:
+    """Return the commands that `make run` prints, with the JWT shortened as on the pages."""
     jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
-    printed = curl_lines(_BASE_URL, load_settings({"OWNERSHIP_GATEWAY_SANDBOX": "true"}), jwt=jwt).replace(
-        jwt, jwt[:_JWT_SHOWN] + _SHORTENED
-    )
-
-    assert [shown.line for shown in _shown("README.md")] == [
-        line for line in printed.splitlines() if not line.startswith("#")
-    ]
+    lines = curl_lines(_BASE_URL, load_settings({"OWNERSHIP_GATEWAY_SANDBOX": "true"}), jwt=jwt).splitlines()
+    return [line.replace(jwt, jwt[:_JWT_SHOWN] + _SHORTENED) for line in lines if not line.startswith("#")]
 
 
-async def test_answers_in_readme(gateway: Asker) -> None:
-    """Pasted in order, the README's commands give the answers that it shows."""
+async def test_commands_of_the_walk_are_those_printed(gateway: Asker) -> None:
+    """The walk shows exactly the commands that `make run` prints, in their order."""
+    assert [shown.line for shown in _shown("docs/sandbox.md")] == _printed(gateway)
+
+
+async def test_commands_in_readme_are_among_those_printed(gateway: Asker) -> None:
+    """The README shows some of the commands that `make run` prints, in their order."""
+    shown = [shown.line for shown in _shown("README.md")]
+
+    assert shown
+    assert shown == [line for line in _printed(gateway) if line in shown]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/sandbox.md"])
+async def test_answers_as_shown(page: str, gateway: Asker) -> None:
+    """Pasted in order, the commands of a page give the answers that it shows."""
     jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
 
-    for shown in _shown("README.md"):
+    for shown in _shown(page):
         response = await _curl(gateway.http, shown.line.replace(jwt[:_JWT_SHOWN] + _SHORTENED, jwt))
 
         assert _without_volatile(response.json()) == _without_volatile(msgspec.json.decode(shown.output)), shown.line
+
+
+def test_readme_shows_three_answers() -> None:
+    """A reader sees a yes, a no, and that no answer is neither."""
+    answers = [msgspec.json.decode(shown.output) for shown in _shown("README.md")]
+
+    assert [answer["outcome"] for answer in answers if "outcome" in answer] == ["owned", "not_owned", "unknown"]
 
 
 async def test_python_lets_owners_in(gateway: Asker, may_enter: _MayEnter) -> None:
@@ -195,11 +211,10 @@ async def test_python_grants_nothing_without_an_answer(
     assert (what, wait) == ("later", 2)
 
 
-@pytest.mark.parametrize("language", ["csharp", "gdscript"])
-def test_fields_that_other_languages_read(language: str) -> None:
-    """Examples that cannot be run here read only fields that answers and problems have, and wait where they must."""
-    (snippet,) = blocks("README.md", language)
-    read = set(re.findall(r'(?:Property|get|answer)[(\[]"(\w+)"', snippet))
+def test_fields_that_godot_reads() -> None:
+    """The example that cannot be run here reads only fields that answers and problems have, and waits where it must."""
+    source = (ROOT / "deploy/examples/gdscript/ownership_gateway.gd").read_text(encoding="utf-8")
+    read = set(re.findall(r'answer\.get\("(\w+)"', source))
 
     assert read >= {"allowed", "outcome", "reason", "code", "retry_after_seconds"}
     assert read <= {
@@ -207,15 +222,14 @@ def test_fields_that_other_languages_read(language: str) -> None:
         *NoAnswerProblem.__struct_fields__,
         *Problem.__struct_fields__,
     }
-    assert "429" in snippet
+    assert "429" in source
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
-def test_toml(page: str, tmp_path: Path) -> None:
+def test_toml(tmp_path: Path) -> None:
     """Every configuration that is shown can be used as it is, once its secrets are there."""
     for name, secret in {"itch-api-key": "k" * 40, "sealing-secret": "s" * 64, "redis-url": "redis://redis"}.items():
         (tmp_path / name).write_text(secret, encoding="utf-8")
-    shown = blocks(page, "toml")
+    shown = blocks("docs/configuration.md", "toml")
     assert shown
 
     for text in shown:

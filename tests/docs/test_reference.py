@@ -90,16 +90,6 @@ def test_no_other_variables() -> None:
     assert mentioned - {setting.env for setting in documented_settings()} == {"OWNERSHIP_GATEWAY_PROT"}
 
 
-def test_defaults_in_readme() -> None:
-    """The variables that the README lists have the defaults that it says."""
-    defaults = {setting.env: setting.default.strip('"').removesuffix(".0") for setting in documented_settings()}
-    listed = table("README.md", "Configure it", first="variable")
-
-    for variables, default, _ in listed.rows:
-        said = codes(default) or [default] * len(codes(variables))
-        assert said == [defaults[name] for name in codes(variables)]
-
-
 def test_metrics() -> None:
     """Every metric is documented with its kind and labels, and no other is."""
     text = _metrics()
