@@ -25,7 +25,7 @@ UNUSABLE_CONFIGURATION = "the configuration cannot be used"
 
 
 def exit_codes(meanings: Mapping[Exit, str]) -> str:
-    """Return the end of a command's help: the meanings of its exit codes, besides those that every command has."""
+    """Return the end of a command's help: the meanings of its exit codes, without those that every command has."""
     common = {Exit.USAGE: "the command line cannot be understood", Exit.INTERRUPTED: "stopped by Ctrl-C before the end"}
     lines = [f"  {code:>3}  {meaning}" for code, meaning in sorted((common | dict(meanings)).items())]
     # \b keeps click from joining the lines.

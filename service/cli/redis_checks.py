@@ -37,7 +37,7 @@ _LIFETIME_MILLISECONDS: Final = 1_000
 
 
 async def examine_redis(url: RedisUrl, *, clock: Clock) -> list[Finding]:
-    """Return whether Redis answers, how fast, what its user may do, and whether entries can be kept there."""
+    """Return whether Redis answers, how fast, what its user may do, and whether it stores entries."""
     client = connect(url)
     try:
         return await _examine(client, clock)

@@ -31,7 +31,7 @@ async def examine_rights(client: RedisClient, key: str) -> Finding:
 
     Only refusals count. Other faults of this Redis are for other checks to report.
     """
-    # The time is not used, so it is not parsed: a server that leases to be a Redis may say anything.
+    # The time is not used, so it is not parsed: a server that only says it is a Redis may answer anything.
     client.set_response_callback("TIME", _unread)
     lacking: dict[str, None] = {}
     for command in _commands(key):

@@ -1,6 +1,6 @@
 """The gateway's counters and measurements, for Prometheus to read.
 
-Labels come from closed sets only: no request can add a series. For one game, and `other` beside it, there are just
+Labels come from closed sets only: no request can add a series. For one game, and `other`, there are just
 under 500: 2 x 119 for decisions, 170 in histograms, 47 for the store and the caches, 34 for the rest. Every further
 configured game adds 120.
 """

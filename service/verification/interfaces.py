@@ -92,7 +92,7 @@ class Remembered(Struct, frozen=True):
 
 
 class ObservationCache(Protocol):
-    """Remembers observations. Never fails: an unreadable one is not remembered, one that cannot be kept is lost."""
+    """Remembers observations. Never fails: an unreadable one is not remembered, one that cannot be stored is lost."""
 
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what any tier remembers; does not wait if this process remembers it."""
