@@ -260,6 +260,11 @@ def test_endpoints_in_readme() -> None:
     assert {path for row in listed.rows for path in re.findall(r"/[a-z/.-]+", row[0])} == set(description["paths"])
 
 
+def test_every_method_is_described() -> None:
+    """The description of the API has an endpoint for each method."""
+    assert set(PATHS.values()) <= set(msgspec.json.decode(describe_api())["paths"])
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
 def test_rights_of_endpoints(page: str) -> None:
     """Every way of asking is listed with the rights that it needs."""
