@@ -51,7 +51,7 @@ class Load:
             try:
                 async with asyncio.timeout(_TIMEOUT_SECONDS):
                     wire = wire or await asyncio.open_connection("127.0.0.1", self._port)
-                    status, body, kept = await _exchange(*wire, request(user_id, self._token, self._path))
+                    status, body, kept = await exchange(*wire, request(user_id, self._token, self._path))
                 self.fates[fate(status, body, user_id)] += 1
             except (OSError, EOFError) as error:
                 self.fates[type(error).__name__] += 1
@@ -63,7 +63,7 @@ class Load:
             wire[1].close()
 
 
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: bytes) -> tuple[int, bytes, bool]:
+async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: bytes) -> tuple[int, bytes, bool]:
     """Return status and body, and whether the connection stays open."""
     writer.write(sent)
     status_line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")

@@ -60,10 +60,19 @@ class Gateway:
             )
         until_status(self.port, "/readyz")
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, and return at once."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         """Send it SIGTERM, and return when it has drained and ended."""
+        self.signal(signal.SIGTERM)
+        self.wait()
+
+    def wait(self) -> None:
+        """Return when it has ended, which it must without an error."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(_TIMEOUT_SECONDS)
         assert code == 0, f"the gateway ended with {code}: {self._log.read_text()[-2000:]}"
 
