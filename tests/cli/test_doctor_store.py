@@ -208,14 +208,14 @@ def test_a_store_that_is_not_there_is_a_problem() -> None:
         (timedelta(hours=-1), "warning", "s ahead of the store"),
     ],
 )
-async def test_a_clock_that_is_wrong_is_a_warning(store: Upstream, ahead: timedelta, level: str, words: str) -> None:
+async def test_a_clock_that_is_wrong_is_a_warning(store: Upstream, ahead: timedelta, verdict: str, words: str) -> None:
     """Beyond half a minute; nothing fails over it."""
     store.sandbox.ahead = ahead
 
     result = await examined(store)
 
     assert result.exit_code == Exit.OK
-    assert finding(result, "clock")["verdict"] == level
+    assert finding(result, "clock")["verdict"] == verdict
     assert words in finding(result, "clock")["detail"]
 
 

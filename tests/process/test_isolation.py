@@ -70,14 +70,14 @@ def series(metrics: str) -> set[str]:
     return {line.rpartition(" ")[0] for line in metrics.splitlines() if line and not line.startswith("#")}
 
 
-def hostile(chance: random.Random) -> httpx.Request:
+def hostile(chance: random.Random, base_url: httpx.URL) -> httpx.Request:
     """Return a request that tries to be remembered: no two are alike."""
     word = "".join(chance.choices(string.ascii_lowercase, k=12))
     body: dict[str, object] = {"game": chance.choice([3, 4, chance.randrange(1, 2**53), word])}
     body[chance.choice(["download_key", "jwt", "email", "user_id", word])] = chance.choice([word * 2, 7, f"{word}@a.b"])
     return httpx.Request(
         chance.choice(["GET", "PUT", "DELETE", "OPTIONS", word.upper(), *["POST"] * 10]),
-        "http://gateway"
+        str(base_url)
         + chance.choice(["/verify/download-key", "/verify/jwt", "/verify/email", f"/{word}", f"/metrics/{word}"]),
         headers={
             "x-request-id": word,
@@ -96,7 +96,10 @@ async def test_hostile_requests_add_no_series(tmp_path: Path, clock: FakeClock, 
     toml = X_MOON + caller_lines("quiet", QUIET, rate="100000", failed_keys_per_minute="100000")
     async with opened(settings_from(tmp_path, toml), clock=clock, log=log, level="error") as gateway:
         before = series((await gateway.http.get("/metrics")).text)
-        seen = {(await gateway.http.send(hostile(chance))).status_code for _ in range(sizes.HOSTILE_REQUESTS)}
+        seen = {
+            (await gateway.http.send(hostile(chance, gateway.http.base_url))).status_code
+            for _ in range(sizes.HOSTILE_REQUESTS)
+        }
         metrics = (await gateway.http.get("/metrics")).text
 
     assert series(metrics) == before
