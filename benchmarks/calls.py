@@ -27,7 +27,6 @@ from service.clock import SystemClock
 from service.observability.line_writer import unbuffered
 from service.observability.logs import configure_logging
 from service.sandbox.seed import GAME_ID, OWNER_KEY
-from service.server import _BOUNDS, _config
 from service.settings import Settings, load_settings
 
 CALLS_TARGET: Final = 120
@@ -87,15 +86,9 @@ class Transport(asyncio.Transport):
         """Nothing is read here."""
 
 
-def connect(gateway: Gateway, settings: Settings, transport: Transport) -> asyncio.Protocol:
-    """Return the protocol of one connection, made as `service/server.py` makes it; only this knows the server."""
-    from uvicorn.server import ServerState  # noqa: PLC0415 - goes with the server
-
-    config = _config(gateway, settings, bounds=_BOUNDS)
-    config.load()
-    protocol: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
-        config=config, server_state=ServerState(), app_state={}
-    )
+def connect(gateway: Gateway, transport: Transport) -> asyncio.Protocol:
+    """Return the protocol of one connection, as the listening socket gets it."""
+    protocol = gateway.http.protocol()
     protocol.connection_made(transport)
     return protocol
 
@@ -124,7 +117,7 @@ async def _open(settings: Settings) -> AsyncIterator[Ask]:
         try:
             async with open_gateway(settings, log=log) as gateway:
                 transport = Transport()
-                protocol = connect(gateway, settings, transport)
+                protocol = connect(gateway, transport)
 
                 async def ask(request: bytes) -> bytes:
                     transport.written.clear()

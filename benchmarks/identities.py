@@ -64,9 +64,8 @@ def warm_gateways(redis: Redis, numbers: range, *, secret: SealingSecret, enviro
             # Each at an instant of its own, as it would be.
             observation = _evidence(number, now - timedelta(microseconds=7 * (number % 100_000)), owned=owned)
             name = fingerprints.of_question(GAME.game_id, DownloadKey(download_key(number)), GAME.accept)
-            lifetime = lifetime_of(observation, GAME, jitter=jitter_of(name))
-            blob = sealer.seal(name, cache_entry(observation, lifetime.usable_until))
-            yield redis_key(name), blob, lifetime.usable_until - now
+            keep_until = observation.observed_at + lifetime_of(observation, GAME, jitter=jitter_of(name)).usable
+            yield redis_key(name), sealer.seal(name, cache_entry(observation, keep_until)), keep_until - now
 
     _set_all(redis, entries())
 
@@ -100,11 +99,11 @@ def warm_far_limit(redis: Redis, numbers: range) -> None:
                 player_id=number + 1,
                 acquired_at=_ACQUIRED_AT,
                 observed_at=now,
-                fresh_until=lifetime.fresh_until,
-                usable_until=lifetime.usable_until,
-                fresh_until_epoch_seconds=int(lifetime.fresh_until.timestamp()),
+                fresh_until=now + lifetime.fresh,
+                usable_until=now + lifetime.usable,
+                fresh_until_epoch_seconds=int((now + lifetime.fresh).timestamp()),
             )
-            yield name, msgspec.json.encode(entry), lifetime.usable_until - now
+            yield name, msgspec.json.encode(entry), lifetime.usable
 
     _set_all(redis, entries())
 
