@@ -106,15 +106,13 @@ class AnswerWriter:
 
     def reply(self, verdict: Verdict, *, now: datetime, decision_id: str, request_id: str) -> Reply:
         """Return 200 for every outcome but `unknown`, which is 503 with `Retry-After`."""
-        if verdict.decision.outcome is Outcome.UNKNOWN:
-            return self._no_answer(verdict, decision_id, request_id)
-        return self._answer(verdict, now, decision_id, request_id)
-
-    def _answer(self, verdict: Verdict, now: datetime, decision_id: str, request_id: str) -> Reply:
         decision = verdict.decision
+        outcome = decision.outcome
+        if outcome is Outcome.UNKNOWN:
+            return self._no_answer(verdict, decision_id, request_id)
         body = Answer(
-            allowed=decision.allowed,
-            outcome=decision.outcome,
+            allowed=outcome.allowed,
+            outcome=outcome,
             reason=decision.reason,
             game_id=decision.game_id,
             method=decision.method,

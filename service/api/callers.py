@@ -31,13 +31,9 @@ class Caller(Struct, frozen=True):
             if right not in self.rights:
                 raise NotPermitted(f"the right {right}")
 
-    def may_ask_about(self, game_id: GameId) -> bool:
-        """Whether the caller may ask about the game."""
-        return self.games is None or game_id in self.games
-
     def require_game(self, game_id: GameId) -> None:
         """Raise `NotPermitted` unless the caller may ask about the game."""
-        if not self.may_ask_about(game_id):
+        if self.games is not None and game_id not in self.games:
             raise NotPermitted("this game")
 
     def ask(self) -> None:

@@ -29,6 +29,7 @@ class _Ulids:
         self._written = ""
 
     def make(self, at: datetime) -> str:
+        """Return a ULID: 26 characters that sort by time, to the millisecond (github.com/ulid/spec)."""
         millisecond = int(at.timestamp() * 1000)
         if millisecond != self._millisecond:
             self._written = "".join([_TEN_BITS[millisecond >> shift & 0x3FF] for shift in range(40, -1, -10)])
@@ -39,12 +40,7 @@ class _Ulids:
         return self._written + self._drawn.pop()
 
 
-_ULIDS: Final = _Ulids()
-
-
-def make_ulid(at: datetime) -> str:
-    """Return a ULID: 26 characters that sort by time, to the millisecond (github.com/ulid/spec)."""
-    return _ULIDS.make(at)
+make_ulid: Final = _Ulids().make
 
 
 def request_id_from(header: bytes | None, *, at: datetime) -> str:

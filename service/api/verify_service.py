@@ -162,7 +162,7 @@ class VerifyService:
             duration_ms=round(seconds * 1000, 3),
             subject=None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential),
         )
-        self._log.verified(line)
+        self._log.verified(line, now)
 
 
 def _may_have_failed(verdict: Verdict) -> bool:

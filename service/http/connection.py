@@ -157,7 +157,8 @@ class Connection:
             return None
         self._answering = None
         if not (last or answering.last):
-            whole = self._read()
+            self.state = State.IDLE
+            whole = self._read() if self._unread else None
             if whole is not None or self.state is State.READING or not self.stopping:
                 return whole
         self._end(State.LINGERING)

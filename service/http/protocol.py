@@ -7,7 +7,7 @@ no request is begun while the answer before it is not taken.
 import asyncio
 import select
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from email.utils import format_datetime
 from enum import Enum
 from math import inf
@@ -17,7 +17,6 @@ from service.http.connection import Bounds, Connection, HttpRefusal, Request, St
 from service.http.reply import Reply, reply_bytes
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_SECOND: Final = timedelta(seconds=1)
 
 _STOP_IDLE_SECONDS: Final = 0.1
 """The time for which an idle connection stays open when the server stops: a request may be on its way already."""
@@ -81,7 +80,7 @@ class HttpServer:
         self._connections: dict[HttpProtocol, None] = {}
         self._now = now
         self._date = ""
-        self._date_until: datetime | None = None
+        self._date_until = 0.0
         self._outgoing: list[tuple[asyncio.Transport, bytes]] = []
 
     def protocol(self, listener: Listener = Listener.EVERYTHING) -> "HttpProtocol":
@@ -132,11 +131,11 @@ class HttpServer:
 
     def date(self) -> str:
         """Return the field that says when a response was made (RFC 9110 6.6.1)."""
-        now = self._now()
-        if self._date_until is None or not self._date_until - _SECOND <= now < self._date_until:
-            second = now.replace(microsecond=0)
-            self._date = f"date: {format_datetime(second, usegmt=True)}\r\n"
-            self._date_until = second + _SECOND
+        at = self.loop.time()
+        if at >= self._date_until:
+            now = self._now()
+            self._date = f"date: {format_datetime(now, usegmt=True)}\r\n"
+            self._date_until = at + 1 - now.microsecond / 1_000_000
         return self._date
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
@@ -244,14 +243,15 @@ class HttpProtocol(asyncio.Protocol):
                 server.tasks.add(answer)
                 answer.add_done_callback(self._task_done)
                 break
-            server.write(self._transport, self._bytes(answer))
+            last = self._is_last()
+            server.write(self._transport, self._bytes(answer, last=last))
             if self._connection.has_more:
                 # A pipelining caller takes this answer before the next is made: its answers must not fill the memory.
                 server.flush()
             if self._full:
                 self._sent_when_drained = True
                 break
-            following = self._connection.answered(last=self._is_last())
+            following = self._connection.answered(last=last)
             if following is None:
                 break
             whole = following
@@ -268,7 +268,7 @@ class HttpProtocol(asyncio.Protocol):
         bug = task.exception()
         reply = task.result() if bug is None else self._server.application.crashed(bug)
         # All that this connection queued in earlier turns has been written by now: callbacks run in order.
-        self._transport.write(self._bytes(reply))
+        self._transport.write(self._bytes(reply, last=self._is_last()))
         if self._full:
             self._sent_when_drained = True
         else:
@@ -281,10 +281,10 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._answer(following)
 
-    def _bytes(self, reply: Reply) -> bytes:
+    def _bytes(self, reply: Reply, *, last: bool) -> bytes:
         whole = self._whole
         head_only = whole is not None and whole.method == b"HEAD"
-        return reply_bytes(reply, date=self._server.date(), close=self._is_last(), head_only=head_only)
+        return reply_bytes(reply, date=self._server.date(), close=last, head_only=head_only)
 
     def _is_last(self) -> bool:
         return self._server.draining or (self._whole is not None and self._whole.last)

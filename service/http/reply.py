@@ -23,7 +23,9 @@ def reply_bytes(reply: Reply, *, date: str, close: bool, head_only: bool = False
 
     `date` is a whole `Date` field with its line break; `close` says that the connection ends with this response.
     """
-    fields = "".join([f"{name}: {value}\r\n" for name, value in reply.headers.items()])
+    fields = ""
+    for name, value in reply.headers.items():
+        fields += f"{name}: {value}\r\n"
     closing = _CLOSE if close else ""
     if reply.status == HTTPStatus.NO_CONTENT:  # it has neither body nor length (RFC 9110 8.6)
         return f"{_STATUS_LINES[reply.status]}{date}{closing}{fields}\r\n".encode("latin-1")

@@ -6,6 +6,7 @@ what looks like a secret, rendered, and handed to a thread that writes them. Not
 
 import atexit
 import logging
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -33,11 +34,10 @@ _TALKATIVE: Final = ("aiohttp", "httpcore", "httpx", "redis", "uvicorn.access")
 class Logging:
     """The log of this process, made by `configure_logging`."""
 
-    def __init__(self, *, level: int, verified: VerifiedLines, writer: LineWriter, clock: Clock) -> None:
+    def __init__(self, *, level: int, verified: VerifiedLines, writer: LineWriter) -> None:
         self._says_verified = level <= logging.INFO
         self._verified = verified
         self._writer = writer
-        self._clock = clock
 
     @property
     def logger(self) -> FilteringBoundLogger:
@@ -50,10 +50,10 @@ class Logging:
         """The number of lines lost because the log was not read, or they could not be written."""
         return self._writer.dropped
 
-    def verified(self, line: VerifiedLine) -> None:
-        """Log the answer to one question."""
+    def verified(self, line: VerifiedLine, at: datetime) -> None:
+        """Log the answer to one question, given at that instant."""
         if self._says_verified:
-            self._writer.write(partial(self._verified.make, line, self._clock.now()))
+            self._writer.write(partial(self._verified.make, line, at))
 
     def close(self) -> None:
         """Write the waiting lines. To be called last.
@@ -102,7 +102,7 @@ def configure_logging(level: str, log_format: str, *, sandbox: bool, stream: Byt
     _configure_structlog(threshold, make_line=make_line, writer=writer)
     _configure_standard_library(threshold, _ForeignHandler(make_line=make_line, writer=writer))
     verified = VerifiedLines(structured=structured, make_line=make_line, sandbox=sandbox)
-    log = Logging(level=threshold, verified=verified, writer=writer, clock=clock)
+    log = Logging(level=threshold, verified=verified, writer=writer)
     atexit.register(log.close)
     return log
 

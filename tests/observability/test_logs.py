@@ -34,6 +34,8 @@ SECRETS = [
     f"{CANARY}@mail.example",
 ]
 
+AT = FakeClock().now()
+
 ANY_TEXT = st.text(st.characters(categories=["L", "N", "P", "S", "Z", "C"]))
 
 
@@ -94,7 +96,7 @@ def test_the_sandbox_is_in_every_line(start_logging: Start, stream: Memory, log_
 
     log.logger.info("x")
     logging.getLogger("x").warning("x")
-    log.verified(answer())
+    log.verified(answer(), AT)
     log.close()
 
     assert all('"sandbox":true' in line or "sandbox=True" in line for line in stream.text.splitlines())
@@ -106,7 +108,7 @@ def test_events_below_the_level_are_not_logged(start_logging: Start, stream: Mem
 
     log.logger.info("x")
     logging.getLogger("x").info("x")
-    log.verified(answer())
+    log.verified(answer(), AT)
     log.close()
 
     assert stream.lines == []
@@ -114,7 +116,7 @@ def test_events_below_the_level_are_not_logged(start_logging: Start, stream: Mem
 
 def test_the_answer_to_a_question(log: Logging, stream: Memory) -> None:
     """The line of an answer holds all that is needed to explain it."""
-    log.verified(answer(caller="lobby", trace_id="4bf92f3577b34da6a3ce929d0e0e4736"))
+    log.verified(answer(caller="lobby", trace_id="4bf92f3577b34da6a3ce929d0e0e4736"), AT)
     log.close()
 
     assert stream.lines == [
@@ -140,7 +142,7 @@ def test_the_answer_to_a_question(log: Logging, stream: Memory) -> None:
 
 def test_a_request_id_cannot_smuggle_a_secret(log: Logging, stream: Memory) -> None:
     """The request id, the one field that callers choose, is redacted too."""
-    log.verified(answer(request_id=f"ogw_{CANARY}"))
+    log.verified(answer(request_id=f"ogw_{CANARY}"), AT)
     log.close()
 
     assert stream.lines[0]["request_id"] == "[redacted]"
@@ -148,7 +150,7 @@ def test_a_request_id_cannot_smuggle_a_secret(log: Logging, stream: Memory) -> N
 
 def test_names_that_are_not_utf_8_do_not_fail_an_answer(log: Logging, stream: Memory) -> None:
     """Python reads stray bytes in the environment as lone surrogates."""
-    log.verified(answer(caller="lobby\udcff"))
+    log.verified(answer(caller="lobby\udcff"), AT)
     log.close()
 
     assert stream.lines[0]["caller"] == "lobby\\udcff"
@@ -162,7 +164,7 @@ def test_the_answer_has_the_time_when_it_was_given(
     """The line of an answer has the time of the answer, however late and by either way it is written."""
     log = start_logging("info", log_format)
 
-    log.verified(answer(request_id=request_id))
+    log.verified(answer(request_id=request_id), AT)
     clock.pass_time(timedelta(hours=1))
     log.close()
 
@@ -173,7 +175,7 @@ def test_the_answer_for_a_person(start_logging: Start, stream: Memory) -> None:
     """On a terminal the same line is text."""
     log = start_logging("info", "console")
 
-    log.verified(answer())
+    log.verified(answer(), AT)
     log.close()
 
     assert stream.text.startswith("2026-11-20T14:03:11.005Z [info     ] verified ")
