@@ -18,6 +18,9 @@ from service.http.reply import Reply, reply_bytes
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+_ANSWERS_IN_A_TURN: Final = 32
+"""The answers to one caller after which all others have their turn: one read can hold thousands of small requests."""
+
 _STOP_IDLE_SECONDS: Final = 0.1
 """The time for which an idle connection stays open when the server stops: a request may be on its way already."""
 
@@ -225,9 +228,9 @@ class HttpProtocol(asyncio.Protocol):
     # --- answering ---
 
     def _answer(self, whole: Whole) -> None:
-        """Answer what is whole, one after the other, until one has to wait."""
+        """Answer what is whole, one after the other, until one has to wait, or others are to have their turn."""
         server, application = self._server, self._server.application
-        while True:
+        for _ in range(_ANSWERS_IN_A_TURN):
             self._whole = whole
             try:
                 if isinstance(whole, HttpRefusal):
@@ -255,7 +258,13 @@ class HttpProtocol(asyncio.Protocol):
             if following is None:
                 break
             whole = following
+        else:
+            server.loop.call_soon(self._answer_on, whole)
         self._follow()
+
+    def _answer_on(self, whole: Whole) -> None:
+        if self._connection.state is State.ANSWERING:  # else the caller has gone meanwhile
+            self._answer(whole)
 
     def _task_done(self, task: asyncio.Task[Reply]) -> None:
         self._server.tasks.discard(task)

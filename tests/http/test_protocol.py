@@ -250,6 +250,31 @@ async def test_reading_goes_on_once_there_is_room(application: Application) -> N
     assert answers == [(200, b"/%d" % number) for number in range(20_000)]
 
 
+async def test_pipelined_requests_leave_others_their_turn(application: Application) -> None:
+    """One read brings thousands of small requests; another caller's is answered in between."""
+    async with served(application) as server:
+        flooding, other = await server.connect(), await server.connect()
+        await until(lambda: server.connections == 2)
+        flooding.writer.write(get("/now") * 2000)
+        other.writer.write(get("/now/other"))
+        answers = [await flooding.answer() for _ in range(2000)]
+
+    assert answers == [(200, b"/now")] * 2000
+    assert application.paths.index("/now/other") < 100
+
+
+async def test_pipelined_requests_end_with_their_caller_between_two_turns(application: Application) -> None:
+    """A caller that hangs up after its flood is answered no further."""
+    async with served(application) as server:
+        wire = await server.connect()
+        wire.writer.write(get("/now") * 2000)
+        await until(lambda: application.asked)
+        wire.cut()
+        await until(lambda: not server.connections)
+
+    assert len(application.asked) < 2000
+
+
 async def test_refusal_reaches_a_caller_that_still_sends(application: Application) -> None:
     """The connection closes in stages (RFC 9112 9.6, FAULTS H8): a reset would take the answers before it, too."""
     async with served(application) as server:
