@@ -105,7 +105,7 @@ class LogLines:
 @contextmanager
 def logging_into(lines: LogLines, *, clock: Clock, level: str = "debug", sandbox: bool = True) -> Iterator[Logging]:
     """Log there; what that changed for the whole process is put back."""
-    names = ["", "aiohttp", "httpcore", "httpx", "redis", "uvicorn.access"]
+    names = ["", "aiohttp", "httpcore", "httpx", "redis"]
     before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
     handlers = list(logging.getLogger().handlers)
     log = configure_logging(level, "json", sandbox=sandbox, stream=lines, clock=clock)

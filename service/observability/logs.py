@@ -27,7 +27,7 @@ LEVELS: Final = {
     "error": logging.ERROR,
 }
 
-_TALKATIVE: Final = ("aiohttp", "httpcore", "httpx", "redis", "uvicorn.access")
+_TALKATIVE: Final = ("aiohttp", "httpcore", "httpx", "redis")
 """The loggers of libraries that write URLs and commands: even at `debug` only their warnings are logged."""
 
 
@@ -90,7 +90,7 @@ def configure_logging(level: str, log_format: str, *, sandbox: bool, stream: Byt
     """Send every line of this process to `stream`, from structlog and from the standard library alike.
 
     A standard stream must come through `unbuffered`. `level` is one of `LEVELS`, `log_format` is `json` or `console`.
-    A server that sets up logging itself must be kept from it (uvicorn: `log_config=None`). The last call counts.
+    The last call counts.
     """
     threshold = LEVELS[level]
     structured = {"json": True, "console": False}[log_format]

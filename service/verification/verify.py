@@ -77,9 +77,8 @@ class Verification:
                 return claimant
 
             # 3. The operator's word about a known player comes before the store and costs it nothing.
-            player = claimant.player
+            player, seller = claimant.player, self._source.known_seller_account()
             if player is not None:
-                seller = self._source.known_seller_account()
                 if (verdict := self._without_evidence(question, claimant, player, seller)) is not None:
                     return verdict
 
@@ -87,7 +86,6 @@ class Verification:
             result = await self._look_ups.ownership(rules, claimant.subject, limits)
             evidence = result.evidence
             if player is not None:
-                seller = self._source.known_seller_account()
                 if policy.counting_proof(evidence, rules) is None:
                     # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller.
                     seller = await self._look_ups.seller(rules, limits)

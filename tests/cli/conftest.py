@@ -31,7 +31,7 @@ def _no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    names = ["", "aiohttp", "httpcore", "httpx", "redis", "uvicorn.access"]
+    names = ["", "aiohttp", "httpcore", "httpx", "redis"]
     before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
     handlers = list(logging.getLogger().handlers)
     yield

@@ -98,7 +98,7 @@ Start = Callable[..., Logging]
 @pytest.fixture
 def start_logging(clock: FakeClock, stream: Memory) -> Iterator[Start]:
     """Start logging into `stream`; what it changed for the whole process is put back."""
-    names = ["", "aiohttp", "httpcore", "httpx", "redis", "uvicorn.access"]
+    names = ["", "aiohttp", "httpcore", "httpx", "redis"]
     before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
     handlers = list(logging.getLogger().handlers)
     started: list[Logging] = []
