@@ -71,19 +71,10 @@ class RedisTier:
 
     async def get(self, name: Fingerprint) -> CacheEntry | None:
         """Return the entry under that name, if one of our gateways sealed it and it may still be used."""
-        reply = self.read(name)
-        return None if reply is None else self.decode(name, await reply)
-
-    def read(self, name: Fingerprint) -> asyncio.Future[object] | None:
-        """Begin to read the entry under that name, and return the future reply; None while Redis is not asked."""
         if not self._reading.lets_through():
             self._on_operation(CacheTier.REDIS, CacheOperation.GET, CacheResult.SKIPPED)
             return None
-        return self._reader.get(redis_key(name))
-
-    def decode(self, name: Fingerprint, reply: object) -> CacheEntry | None:
-        """Return the entry in a reply, if one of our gateways sealed it and it may still be used."""
-        found = self._decode(name, reply)
+        found = self._decode(name, await self._reader.get(redis_key(name)))
         if isinstance(found, CacheEntry):
             self._on_operation(*_HIT)
             return found

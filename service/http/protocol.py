@@ -122,7 +122,7 @@ class HttpServer:
     # --- for the connections ---
 
     def opened(self, connection: "HttpProtocol") -> None:
-        """Count a connection in. Over the limit, end the oldest idle one, else the one whose request is latest."""
+        """Count a connection in. Over the limit, end the oldest that is idle, else the oldest with half a request."""
         if len(self._connections) >= self._max_connections:
             oldest = self._oldest(State.IDLE) or self._oldest(State.READING) or connection
             oldest.end()

@@ -77,20 +77,18 @@ class Verification:
                 return claimant
 
             # 3. The operator's word about a known player comes before the store and costs it nothing.
-            player, seller = claimant.player, self._source.known_seller_account()
-            if player is not None:
-                if (verdict := self._without_evidence(question, claimant, player, seller)) is not None:
-                    return verdict
+            seller = self._source.known_seller_account()
+            if (verdict := self._without_evidence(question, claimant, seller)) is not None:
+                return verdict
 
             # 4. Evidence is recalled, or looked up once for all who ask.
             result = await self._look_ups.ownership(rules, claimant.subject, limits)
             evidence = result.evidence
-            if player is not None:
-                if policy.counting_proof(evidence, rules) is None:
-                    # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller.
-                    seller = await self._look_ups.seller(rules, limits)
-                if (verdict := self._without_evidence(question, claimant, player, seller)) is not None:
-                    return verdict  # the JWT has expired meanwhile, or this is the seller
+            if claimant.player is not None and policy.counting_proof(evidence, rules) is None:
+                # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller.
+                seller = await self._look_ups.seller(rules, limits)
+            if (verdict := self._without_evidence(question, claimant, seller)) is not None:
+                return verdict  # the JWT has expired meanwhile, or this is the seller
 
             # 5. The rules turn the evidence into a decision.
             basis = result if claimant.identified is None else result.bounded_by(claimant.identified)
@@ -98,7 +96,7 @@ class Verification:
                 rules,
                 credential.method,
                 evidence,
-                player=player,
+                player=claimant.player,
                 freshness=basis.freshness,
                 sandbox=self._sandbox(),
             )
@@ -143,11 +141,11 @@ class Verification:
             case _:
                 raise AssertionError("whose a JWT is was answered with evidence of ownership")
 
-    def _without_evidence(
-        self, question: Question, claimant: _Claimant, player: Player, seller: PlayerId | None
-    ) -> Verdict | None:
-        """Return the verdict on a known player that needs no evidence of ownership, if there is one."""
-        identity = claimant.identity
+    def _without_evidence(self, question: Question, claimant: _Claimant, seller: PlayerId | None) -> Verdict | None:
+        """Return the verdict on a claimant that needs no evidence of ownership, if there is one."""
+        player, identity = claimant.player, claimant.identity
+        if player is None:
+            return None
         if identity is not None and identity.expired(self._clock.now()):
             # An expired JWT stands for no player any more, not even for the seller.
             return self._conclude(question, Reason.EXPIRED_JWT, sandbox=identity.sandbox)
