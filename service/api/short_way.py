@@ -27,6 +27,9 @@ _MOST_KNOWN: Final = 1_000
 """Heads that are remembered: one for each caller, path and spelling of the content type. Then they are read again."""
 
 
+_LONGEST_KNOWN: Final = 1024
+"""Bytes of the fields of a head that is remembered; tokens have some fifty."""
+
 _Head: TypeAlias = tuple[Method, bytes | None, bytes | None, bytes | None]
 """The method, `Authorization`, `Content-Type` and `Content-Encoding`: all that the first checks look at."""
 
@@ -83,4 +86,5 @@ class ShortWay:
         """Remember the caller of such a head: to identify it takes a hash of the token and parsing the content type."""
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[head] = caller
+        if sum(len(part) for part in head[1:] if part is not None) <= _LONGEST_KNOWN:
+            self._known[head] = caller

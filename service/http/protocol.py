@@ -1,7 +1,7 @@
 """Connections on transports: one timer each, the task that answers, sending, stopping.
 
 A caller whose connection ends is answered no further: its task is cancelled. No more is read than can be answered, and
-no request is begun while the answer before it is not taken.
+at most one request is begun while the answer before it is not taken.
 """
 
 import asyncio
@@ -170,9 +170,10 @@ class HttpProtocol(asyncio.Protocol):
         self._connection = Connection(server.bounds)
         self._transport = cast("asyncio.Transport", None)  # until `connection_made`
         self._whole: Whole | None = None
+        self._said_last = False
         self._task: asyncio.Task[Reply] | None = None
         self._full = False
-        self._sent_when_drained = False
+        self._sent_when_drained = False  # the answer counts as sent once the transport resumes
         self._reading = True
         self._half_closed = False
         self._deadline = inf
@@ -246,15 +247,14 @@ class HttpProtocol(asyncio.Protocol):
                 server.tasks.add(answer)
                 answer.add_done_callback(self._task_done)
                 break
-            last = self._is_last()
-            server.write(self._transport, self._bytes(answer, last=last))
+            server.write(self._transport, self._bytes(answer))
             if self._connection.has_more:
                 # A pipelining caller takes this answer before the next is made: its answers must not fill the memory.
                 server.flush()
             if self._full:
                 self._sent_when_drained = True
                 break
-            following = self._connection.answered(last=last)
+            following = self._connection.answered(last=self._said_last)
             if following is None:
                 break
             whole = following
@@ -277,26 +277,24 @@ class HttpProtocol(asyncio.Protocol):
         bug = task.exception()
         reply = task.result() if bug is None else self._server.application.crashed(bug)
         # All that this connection queued in earlier turns has been written by now: callbacks run in order.
-        self._transport.write(self._bytes(reply, last=self._is_last()))
+        self._transport.write(self._bytes(reply))
         if self._full:
             self._sent_when_drained = True
         else:
             self._answered()
 
     def _answered(self) -> None:
-        following = self._connection.answered(last=self._is_last())
+        following = self._connection.answered(last=self._said_last)
         if following is None:
             self._follow()
         else:
             self._answer(following)
 
-    def _bytes(self, reply: Reply, *, last: bool) -> bytes:
-        whole = self._whole
+    def _bytes(self, reply: Reply) -> bytes:
+        whole, server = self._whole, self._server
+        self._said_last = server.draining or (whole is not None and whole.last)
         head_only = whole is not None and whole.method == b"HEAD"
-        return reply_bytes(reply, date=self._server.date(), close=last, head_only=head_only)
-
-    def _is_last(self) -> bool:
-        return self._server.draining or (self._whole is not None and self._whole.last)
+        return reply_bytes(reply, date=server.date(), close=self._said_last, head_only=head_only)
 
     def _give_up_answering(self) -> None:
         if self._task is not None:
