@@ -115,20 +115,18 @@ class VerifyService:
         there when it asks again.
         """
         wait: timedelta | None = None
-        permitted: bool | None = None
+        tried = False
 
         async def try_key() -> bool:
-            nonlocal wait, permitted
-            if permitted is None:
-                wait = limits.try_key()
-                permitted = wait is None or await self._verification.known_good(question.rules, credential)
-            return permitted
+            nonlocal wait, tried
+            wait = limits.try_key()
+            tried = wait is None
+            return tried or await self._verification.known_good(question.rules, credential)
 
         verdict = await self._verification.verify(question, permit=try_key)
         if wait is not None and verdict.decision.outcome is Outcome.UNKNOWN and not question.only_if_cached:
             # For any other reason that the store gave no answer: this caller was not permitted to have it asked.
             raise TooManyQuestions("failed_keys", retry_after=wait)
-        tried = permitted is not None and wait is None
         if tried and (not _may_have_failed(verdict) or await self._verification.known_good(question.rules, credential)):
             limits.key_was_fine()
         return verdict

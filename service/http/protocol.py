@@ -335,8 +335,7 @@ class HttpProtocol(asyncio.Protocol):
         if not self._half_closed:
             self._half_closed = True
             self._server.flush()
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+            self._transport.write_eof()
 
     # --- time ---
 

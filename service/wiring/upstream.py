@@ -149,8 +149,9 @@ class _SellerChanges:
         self._changed()
 
     def _changed(self) -> None:
-        if self._source is not None:
-            self._source.forget_seller()
+        if self._source is None:
+            raise AssertionError("a key was used before there was a source to use it")
+        self._source.forget_seller()
         self.event.set()
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api.answers import TITLES
+from service.ownership import Outcome, Reason
 from service.sandbox import seed
 from tests.api.conftest import Open
 from tests.clock import FakeClock
@@ -307,3 +309,8 @@ async def test_answers_are_counted(gateway: Asker) -> None:
     assert await gateway.metric("decisions_total", **labels, cache="none") == 1
     assert await gateway.metric("decisions_total", **labels, cache="memory") == 1
     assert await gateway.metric("decision_seconds_count", method="download_key", cache="memory") == 1
+
+
+def test_every_reason_for_no_answer_has_a_title() -> None:
+    """An answer without one would be a bug instead of a 503."""
+    assert set(TITLES) == {reason for reason in Reason if reason.outcome is Outcome.UNKNOWN}

@@ -327,6 +327,20 @@ async def test_large_body_is_refused_unread(gateway: Asker, path: str) -> None:
     assert await gateway.metric("refused_total", cause="body_too_large") == before + 1
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json; charset*" + "9" * 5000 + "=x", 'application/json; a="' + ";" * 28_000],
+    ids=["a number of 5 000 digits", "28 000 semicolons"],
+)
+@pytest.mark.parametrize("path", ["/verify/jwt", "/verify/batch"])
+async def test_endless_content_type_is_refused_unparsed(gateway: Asker, path: str, content_type: str) -> None:
+    """The standard library's parser raises for the first and takes a second for the second."""
+    headers = {"content-type": content_type}
+    response = await gateway.http.post(path, content=b'{"game": 3, "jwt": ""}', headers=headers)
+
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_media_type")
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br", "gzip, identity"])
 async def test_compressed_body_is_refused(gateway: Asker, encoding: str) -> None:
     """The status is 415 for any content: a body of 300 KB could become gigabytes."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -166,6 +167,35 @@ async def test_bug_behind_the_framework_is_a_problem_and_a_line(gateway: Asker, 
     assert (response.status_code, response.json()["request_id"], line["request_id"]) == (500, "request-1", "request-1")
 
 
+async def test_bug_of_the_framework_itself_is_a_problem_and_a_line(gateway: Asker, log: LogLines) -> None:
+    """Under the request's own id, as any other bug."""
+
+    async def broken(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise ZeroDivisionError
+
+    application: Any = gateway.gateway.http.application
+    application._framework = broken
+
+    response = await gateway.http.get("/anything", headers={"x-request-id": "request-1"})
+
+    line = await log.line("bug")
+    assert (response.status_code, response.json()["request_id"], line["request_id"]) == (500, "request-1", "request-1")
+
+
+async def test_callers_are_told_by_their_token_however_they_spell_the_content_type(gateway: Asker) -> None:
+    """The heads that are remembered are bounded in number and size."""
+    application: Any = gateway.gateway.http.application
+    known = application._short_way._known
+    largest = 0
+    for number in range(1010):
+        request = post(content_type=b"application/json; v=%d" % number)
+        assert (await answered(application, request)).status == 200
+        largest = max(largest, len(known))
+    await answered(application, post(authorization=b"x" * 30_000))
+
+    assert (largest, max(len(head[1] or b"") for head in known)) == (1000, 0)
+
+
 async def test_request_on_top_of_what_can_be_taken_on_is_told_when_to_come_back(gateway: Asker) -> None:
     """The refusal has the headers of every other answer, and is counted."""
     reply = gateway.gateway.http.application.shed(post(), Listener.EVERYTHING)
@@ -226,9 +256,13 @@ async def test_bug_outside_of_every_way_is_logged(gateway: Asker, log: LogLines)
     assert (reply.status, reply.headers["x-request-id"]) == (500, line["request_id"])
 
 
-def post(target: bytes = b"/verify/user") -> Request:
+def post(
+    target: bytes = b"/verify/user", *, content_type: bytes = b"application/json", authorization: bytes | None = None
+) -> Request:
     """Return a question."""
-    headers = {b"host": b"gateway", b"content-type": b"application/json", b"x-request-id": b"request-1"}
+    headers = {b"host": b"gateway", b"content-type": content_type, b"x-request-id": b"request-1"}
+    if authorization is not None:
+        headers[b"authorization"] = authorization
     return Request(method=b"POST", target=target, headers=headers, body=b'{"game": 3, "user_id": 1}')
 
 

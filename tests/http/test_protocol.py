@@ -391,6 +391,37 @@ async def test_slow_reader_that_reads_on_gets_everything(application: Applicatio
         assert (status, len(body), await wire.answer()) == (200, len(path) + 8_000_000, (200, b"/second"))
 
 
+async def test_one_large_answer_is_followed_by_the_next(application: Application) -> None:
+    """The connection is idle again while its last answer is still being taken."""
+    async with served(application) as server:
+        wire = await server.connect()
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # every socket transport has it
+        await wire.send(get("/now?8000000"))
+        await until(lambda: application.asked)
+        await asyncio.sleep(SHORT)
+        wire.writer.transport.resume_reading()  # type: ignore[attr-defined]  # every socket transport has it
+        _, body = await wire.answer()
+        await wire.send(get("/now/second"))
+
+        assert (len(body), await wire.answer()) == (len("/now") + 8_000_000, (200, b"/now/second"))
+
+
+async def test_connection_that_did_not_say_so_is_not_closed(application: Application) -> None:
+    """Draining begins while an answer is being taken: the next one says that it is the last."""
+    async with served(application) as server:
+        wire = await server.connect()
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # every socket transport has it
+        await wire.send(get("/now?8000000") + get("/now/second"))
+        await until(lambda: application.asked)
+        await asyncio.sleep(SHORT)
+        server.http.draining = True
+        wire.writer.transport.resume_reading()  # type: ignore[attr-defined]  # every socket transport has it
+        first = (await wire.answer())[0], wire.closing
+        second = (await wire.answer())[0], wire.closing
+
+        assert (first, second) == ((200, False), (200, True))
+
+
 async def test_caller_that_never_ends_its_side_is_cut_off(application: Application) -> None:
     """Lingering is short: the answer had its time."""
     async with served(application, bounds=IMPATIENT) as server:
