@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from service.api.questions import Batch, BodyReader, Item, ItemHead, method_of
+from service.api.questions import Batch, BodyReader, Item, ItemHead
 from service.api.verify_service import Asking, VerifyService
 from service.eager import start
 from service.errors import BadQuestion, QuestionRefused
@@ -60,7 +60,7 @@ class BatchService:
         try:
             asking.caller.ask()
             item: Item = _READ_ITEM.read(raw, at=at)
-            asking.caller.require(*RIGHTS_FOR[method_of(item)])
+            asking.caller.require(*RIGHTS_FOR[item.asked_by])
             return await self._service.answer(item, asking, at=at)
         except QuestionRefused as refusal:
             return self._service.refuse(refusal, request_id=asking.request_id, caller=asking.caller)

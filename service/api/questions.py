@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -42,6 +42,8 @@ class QuestionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class DownloadKeyQuestion(QuestionBody, frozen=True, kw_only=True):
     """Does the holder of this download key own the game?"""
 
+    asked_by: ClassVar[Method] = Method.DOWNLOAD_KEY
+
     download_key: Annotated[Presented, Meta(description="The key, or the whole download URL that a player pasted.")]
 
     def credential(self, at: str) -> Credential | Malformed:  # noqa: ARG002 - a key is the player's, not the caller's
@@ -52,6 +54,8 @@ class DownloadKeyQuestion(QuestionBody, frozen=True, kw_only=True):
 class JwtQuestion(QuestionBody, frozen=True, kw_only=True):
     """Does the player to whom the itch.io app gave this JWT own the game?"""
 
+    asked_by: ClassVar[Method] = Method.JWT
+
     jwt: Annotated[Presented, Meta(description="`ITCHIO_API_KEY`, as the itch.io app gave it to the game.")]
 
     def credential(self, at: str) -> Credential | Malformed:  # noqa: ARG002 - a JWT is the player's, not the caller's
@@ -61,6 +65,8 @@ class JwtQuestion(QuestionBody, frozen=True, kw_only=True):
 
 class EmailQuestion(QuestionBody, frozen=True, kw_only=True):
     """Does the player who controls this address own the game?"""
+
+    asked_by: ClassVar[Method] = Method.EMAIL
 
     email: Annotated[
         Presented, Meta(description="An address that the caller has verified.", extra_json_schema={"format": "email"})
@@ -79,6 +85,8 @@ class EmailQuestion(QuestionBody, frozen=True, kw_only=True):
 
 class UserQuestion(QuestionBody, frozen=True, kw_only=True):
     """Does this itch.io user own the game?"""
+
+    asked_by: ClassVar[Method] = Method.USER
 
     user_id: Annotated[int, Meta(ge=1, le=LARGEST_ID, description="A user whom the caller authenticated itself.")]
 
@@ -137,11 +145,6 @@ QUESTIONS: Final[Mapping[Method, type[AnyQuestionBody]]] = {
     Method.EMAIL: EmailQuestion,
     Method.USER: UserQuestion,
 }
-
-
-def method_of(question: AnyQuestionBody) -> Method:
-    """Return the method by which a question asks."""
-    return next(method for method, kind in QUESTIONS.items() if isinstance(question, kind))
 
 
 def _hide(kind: type[Any], value: object) -> object:
