@@ -11,8 +11,9 @@ from typing import Final
 
 from service.accept_queue import empty_accept_queues
 from service.app import Gateway, open_gateway
+from service.http.application import Listener
 from service.http.connection import Bounds
-from service.http.protocol import HttpServer, Listener
+from service.http.protocol import HttpServer
 from service.listening import Listeners, listen
 from service.observability.logs import Logging
 from service.settings import Settings

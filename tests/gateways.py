@@ -17,8 +17,8 @@ from httpx_aiohttp import AiohttpTransport
 from msgspec.structs import replace
 
 from service.app import Gateway, open_gateway
+from service.http.application import Listener
 from service.http.connection import Bounds
-from service.http.protocol import Listener
 from service.observability.logs import Logging, configure_logging
 from service.ownership import Method
 from service.redis.connect import RedisClient

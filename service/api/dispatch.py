@@ -14,9 +14,9 @@ from service.api.paths import is_operational, method_at
 from service.api.problems import common_headers, status_reply
 from service.api.short_way import ShortWay
 from service.api.verify_service import VerifyService
+from service.http.application import Answering, Listener
 from service.http.asgi import reply_of
 from service.http.connection import HttpRefusal, Request
-from service.http.protocol import Answering, Listener
 from service.http.reply import Reply
 from service.observability.labels import RefusalCause
 from service.verification.interfaces import Clock

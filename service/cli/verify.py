@@ -15,8 +15,8 @@ from service.cli.configuration import config_option, read_settings, sandbox_opti
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.cli.secret_input import read_credential
 from service.cli.terminal import show_json, terminal_log
+from service.http.application import Listener
 from service.http.connection import Request
-from service.http.protocol import Listener
 from service.http.reply import Reply
 from service.ownership import Method
 from service.settings import Settings

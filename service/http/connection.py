@@ -130,11 +130,6 @@ class Connection:
         """Whether there is room for more. Of a request that is being read, all is wanted: its own bounds end it."""
         return self.state is State.READING or len(self._unread) < self._bounds.held_bytes
 
-    @property
-    def has_more(self) -> bool:
-        """Whether bytes behind the request that is being answered are held."""
-        return bool(self._unread)
-
     def continues(self) -> bool:
         """Whether `100 Continue` is to be sent now; true once (RFC 9110 §10.1.1)."""
         due, self._continue_due = self._continue_due, False

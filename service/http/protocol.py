@@ -1,59 +1,32 @@
 """Connections on transports: one timer each, the task that answers, sending, stopping.
 
 A caller whose connection ends is answered no further: its task is cancelled. No more is read than can be answered, and
-at most one request is begun while the answer before it is not taken.
+no request is begun while the answer before it is not taken.
 """
 
 import asyncio
 import select
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from email.utils import format_datetime
-from enum import Enum
 from math import inf
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, cast
 
-from service.http.connection import Bounds, Connection, HttpRefusal, Request, State, Whole
+from service.http.application import Answering, Application, Listener
+from service.http.connection import Bounds, Connection, HttpRefusal, State, Whole
 from service.http.reply import Reply, reply_bytes
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-_ANSWERS_IN_A_TURN: Final = 32
-"""The answers to one caller after which all others have their turn: one read can hold thousands of small requests."""
+_PIPELINED_IN_A_TURN: Final = 32
+"""The most pipelined requests, of all connections together, that are begun in one turn of the event loop. One read can
+hold thousands: a hundred connections that sent a hundred each kept others waiting for three seconds."""
 
 _STOP_IDLE_SECONDS: Final = 0.1
 """The time for which an idle connection stays open when the server stops: a request may be on its way already."""
 
 _STOP_STEP_SECONDS: Final = 0.02
-
-
-class Listener(Enum):
-    """A listening socket by what it serves."""
-
-    EVERYTHING = "everything"
-    QUESTIONS = "questions"
-    """All but the operational endpoints, which have a listener of their own."""
-    OPERATIONS = "operations"
-
-
-Answering: TypeAlias = Reply | asyncio.Task[Reply]
-"""A reply, or the task that will have it where something must be waited for."""
-
-
-class Application(Protocol):
-    """Answers requests."""
-
-    def answer(self, request: Request, listener: Listener, /) -> Answering:
-        """Answer a whole request."""
-
-    def shed(self, request: Request, listener: Listener, /) -> Answering:
-        """Answer a request that comes on top of what can be taken on."""
-
-    def refuse(self, refusal: HttpRefusal) -> Reply:
-        """Answer bytes that are no request."""
-
-    def crashed(self, bug: BaseException) -> Reply:
-        """Answer a request whose answering raised."""
 
 
 class HttpServer:
@@ -85,6 +58,8 @@ class HttpServer:
         self._date = ""
         self._date_until = 0.0
         self._outgoing: list[tuple[asyncio.Transport, bytes]] = []
+        self._by_state: dict[State, dict[HttpProtocol, None]] = {state: {} for state in State}
+        self._pipelined: deque[tuple[HttpProtocol, Whole]] = deque()
 
     def protocol(self, listener: Listener = Listener.EVERYTHING) -> "HttpProtocol":
         """Return the protocol of a new connection to that listener."""
@@ -124,13 +99,32 @@ class HttpServer:
     def opened(self, connection: "HttpProtocol") -> None:
         """Count a connection in. Over the limit, end the oldest that is idle, else the oldest with half a request."""
         if len(self._connections) >= self._max_connections:
-            oldest = self._oldest(State.IDLE) or self._oldest(State.READING) or connection
-            oldest.end()
-        self._connections[connection] = None
+            endable = self._by_state[State.IDLE] or self._by_state[State.READING] or {connection: None}
+            next(iter(endable)).end()
+        self._connections[connection] = self._by_state[State.IDLE][connection] = None
 
-    def closed(self, connection: "HttpProtocol") -> None:
-        """Count a connection out."""
+    def moved(self, connection: "HttpProtocol", before: State, now: State) -> None:
+        """Take note that a connection has come to another state."""
+        self._by_state[before].pop(connection, None)
+        self._by_state[now][connection] = None
+
+    def closed(self, connection: "HttpProtocol", state: State) -> None:
+        """Count a connection out; it was last seen in that state."""
         self._connections.pop(connection, None)
+        self._by_state[state].pop(connection, None)
+
+    def answer_later(self, connection: "HttpProtocol", whole: Whole) -> None:
+        """Answer a pipelined request when it is its connection's turn."""
+        if not self._pipelined:
+            self.loop.call_soon(self._answer_pipelined)
+        self._pipelined.append((connection, whole))
+
+    def _answer_pipelined(self) -> None:
+        for _ in range(min(len(self._pipelined), _PIPELINED_IN_A_TURN)):
+            connection, whole = self._pipelined.popleft()
+            connection.answer(whole)
+        if self._pipelined:
+            self.loop.call_soon(self._answer_pipelined)
 
     def date(self) -> str:
         """Return the field that says when a response was made (RFC 9110 6.6.1)."""
@@ -157,9 +151,6 @@ class HttpServer:
         for transport, data in outgoing:
             transport.write(data)
 
-    def _oldest(self, state: State) -> "HttpProtocol | None":
-        return next((one for one in self._connections if one.state is state), None)
-
 
 class HttpProtocol(asyncio.Protocol):
     """One connection on a transport."""
@@ -173,8 +164,9 @@ class HttpProtocol(asyncio.Protocol):
         self._said_last = False
         self._task: asyncio.Task[Reply] | None = None
         self._full = False
-        self._sent_when_drained = False  # the answer counts as sent once the transport resumes
+        self._held: Whole | None = None  # it waits until the caller has taken what was sent
         self._reading = True
+        self._seen = State.IDLE
         self._half_closed = False
         self._deadline = inf
         self._timer: asyncio.TimerHandle | None = None
@@ -189,6 +181,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)  # also a small answer that is not taken is to be known of
         self._server.opened(self)
         self._follow()
 
@@ -199,7 +192,7 @@ class HttpProtocol(asyncio.Protocol):
         if whole is None:
             self._follow(before)
         else:
-            self._answer(whole)
+            self.answer(whole)
 
     def eof_received(self) -> bool:
         self._connection.ended()
@@ -207,9 +200,9 @@ class HttpProtocol(asyncio.Protocol):
         return False  # the transport closes itself, once what is written is sent
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - why makes no difference
-        self._server.closed(self)
+        self._server.closed(self, self._seen)
         self._connection.close()
-        self._whole = None
+        self._whole = self._held = None
         if self._timer is not None:
             self._timer.cancel()
         self._give_up_answering()
@@ -220,51 +213,40 @@ class HttpProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._full = False
-        if self._sent_when_drained:
-            self._sent_when_drained = False
-            self._answered()
-        else:
+        held, self._held = self._held, None
+        if held is None:
             self._follow()
+        else:
+            self.answer(held)
 
     # --- answering ---
 
-    def _answer(self, whole: Whole) -> None:
-        """Answer what is whole, one after the other, until one has to wait, or others are to have their turn."""
+    def answer(self, whole: Whole) -> None:
+        """Answer a request or a refusal: at once, by a task, or when the caller has taken what was sent."""
         server, application = self._server, self._server.application
-        for _ in range(_ANSWERS_IN_A_TURN):
-            self._whole = whole
-            try:
-                if isinstance(whole, HttpRefusal):
-                    answer: Answering = application.refuse(whole)
-                elif len(server.tasks) < server.max_requests:
-                    answer = application.answer(whole, self._listener)
-                else:
-                    answer = application.shed(whole, self._listener)
-            except Exception as bug:  # noqa: BLE001 - never the caller's bad HTTP; logged by the application
-                answer = application.crashed(bug)
-            if not isinstance(answer, Reply):
-                self._task = answer
-                server.tasks.add(answer)
-                answer.add_done_callback(self._task_done)
-                break
+        if self._connection.state is not State.ANSWERING:
+            return  # its caller has gone while it waited for its turn
+        if self._full:
+            self._held = whole
+            return
+        self._whole = whole
+        try:
+            if isinstance(whole, HttpRefusal):
+                answer: Answering = application.refuse(whole)
+            elif len(server.tasks) < server.max_requests:
+                answer = application.answer(whole, self._listener)
+            else:
+                answer = application.shed(whole, self._listener)
+        except Exception as bug:  # noqa: BLE001 - never the caller's bad HTTP; logged by the application
+            answer = application.crashed(bug)
+        if isinstance(answer, Reply):
             server.write(self._transport, self._bytes(answer))
-            if self._connection.has_more:
-                # A pipelining caller takes this answer before the next is made: its answers must not fill the memory.
-                server.flush()
-            if self._full:
-                self._sent_when_drained = True
-                break
-            following = self._connection.answered(last=self._said_last)
-            if following is None:
-                break
-            whole = following
+            self._answered()
         else:
-            server.loop.call_soon(self._answer_on, whole)
-        self._follow()
-
-    def _answer_on(self, whole: Whole) -> None:
-        if self._connection.state is State.ANSWERING:  # else the caller has gone meanwhile
-            self._answer(whole)
+            self._task = answer
+            server.tasks.add(answer)
+            answer.add_done_callback(self._task_done)
+            self._follow()
 
     def _task_done(self, task: asyncio.Task[Reply]) -> None:
         self._server.tasks.discard(task)
@@ -278,17 +260,13 @@ class HttpProtocol(asyncio.Protocol):
         reply = task.result() if bug is None else self._server.application.crashed(bug)
         # All that this connection queued in earlier turns has been written by now: callbacks run in order.
         self._transport.write(self._bytes(reply))
-        if self._full:
-            self._sent_when_drained = True
-        else:
-            self._answered()
+        self._answered()
 
     def _answered(self) -> None:
         following = self._connection.answered(last=self._said_last)
-        if following is None:
-            self._follow()
-        else:
-            self._answer(following)
+        if following is not None:
+            self._server.answer_later(self, following)
+        self._follow()
 
     def _bytes(self, reply: Reply) -> bytes:
         whole, server = self._whole, self._server
@@ -307,6 +285,9 @@ class HttpProtocol(asyncio.Protocol):
         """Bring transport and timer in line with the state. The deadline of a state that was there `before` stands."""
         connection = self._connection
         state = connection.state
+        if state is not self._seen:
+            self._server.moved(self, self._seen, state)
+            self._seen = state
         if state is State.CLOSED:
             self._close()
             return
@@ -364,7 +345,7 @@ class HttpProtocol(asyncio.Protocol):
         if whole is None:
             self._follow()
         else:
-            self._answer(whole)
+            self.answer(whole)
 
     # --- stopping ---
 

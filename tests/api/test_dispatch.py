@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from service.http.application import Application, Listener
 from service.http.connection import HttpRefusal, Request
-from service.http.protocol import Application, Listener
 from service.http.reply import Reply
 from tests.api.conftest import Open
 from tests.gateways import X_MOON, Asker, LogLines, client_of, http_client

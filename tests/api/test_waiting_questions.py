@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
+from service.http.application import Listener
 from service.http.connection import Request
-from service.http.protocol import Listener
 from service.http.reply import Reply
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreEndpoint

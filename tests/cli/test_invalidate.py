@@ -10,8 +10,8 @@ import pytest
 from click.testing import Result
 
 from service.cli.exits import Exit
+from service.http.application import Listener
 from service.http.connection import Request
-from service.http.protocol import Listener
 from service.http.reply import Reply
 from service.sandbox import seed
 from tests.cli.terminals import Terminal, run, run_in_background

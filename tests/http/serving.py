@@ -8,8 +8,9 @@ from typing import Final, Self
 
 from service.api.problems import status_reply
 from service.clock import SystemClock
+from service.http.application import Listener
 from service.http.connection import Bounds, HttpRefusal, Request
-from service.http.protocol import HttpServer, Listener
+from service.http.protocol import HttpServer
 from service.http.reply import Reply
 
 TIMEOUT: Final = 10.0

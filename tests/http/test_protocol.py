@@ -263,6 +263,22 @@ async def test_pipelined_requests_leave_others_their_turn(application: Applicati
     assert application.paths.index("/now/other") < 100
 
 
+async def test_pipelined_requests_of_many_connections_share_a_turn(application: Application) -> None:
+    """A hundred callers that pipeline at the same time hold up another no longer than one does."""
+    async with served(application) as server:
+        wires = [await server.connect() for _ in range(100)]
+        other = await server.connect()
+        await until(lambda: server.connections == 101)
+        for wire in wires:
+            wire.writer.write(get("/now") * 200)
+        await until(lambda: application.asked)
+        before = len(application.asked)
+        other.writer.write(get("/now/other"))
+        await until(lambda: "/now/other" in application.paths)
+
+        assert application.paths.index("/now/other") - before < 100 + 10 * 32
+
+
 async def test_pipelined_requests_end_with_their_caller_between_two_turns(application: Application) -> None:
     """A caller that hangs up after its flood is answered no further."""
     async with served(application) as server:
@@ -420,6 +436,21 @@ async def test_connection_that_did_not_say_so_is_not_closed(application: Applica
         second = (await wire.answer())[0], wire.closing
 
         assert (first, second) == ((200, False), (200, True))
+
+
+async def test_small_answer_that_is_not_taken_has_its_time(application: Application) -> None:
+    """Bytes that stay in our own buffer count, however few they are."""
+    async with served(application, bounds=Bounds(sending_seconds=SHORT)) as server:
+        wire = await server.connect()
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]  # every socket transport has it
+        await until(lambda: server.connections)
+        protocol = protocol_of(server)
+        while protocol._transport.get_write_buffer_size() == 0:
+            await wire.send(get("/now?30000"))
+            await asyncio.sleep(0)
+
+        assert protocol._transport.get_write_buffer_size() < 64 * 1024
+        await until(lambda: not server.connections)
 
 
 async def test_caller_that_never_ends_its_side_is_cut_off(application: Application) -> None:

@@ -19,8 +19,8 @@ import httpx
 import msgspec
 
 from service.clock import SystemClock
+from service.http.application import Application
 from service.http.connection import Request
-from service.http.protocol import Application
 from service.http.reply import Reply
 from tests.clock import FakeClock
 from tests.gateways import SECRET, X_MOON, LogLines, opened, pointing_at, settings_from

@@ -15,8 +15,8 @@ from msgspec import Struct
 from redis.asyncio import Redis
 
 from service.clock import SystemClock
+from service.http.application import Application
 from service.http.connection import Request
-from service.http.protocol import Application
 from service.http.reply import Reply
 from service.redis.connect import connect
 from service.secret import RedisUrl

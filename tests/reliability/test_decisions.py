@@ -26,8 +26,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import ReadOnlyError, RedisError
 
 from service.app import open_gateway
+from service.http.application import Application, Listener
 from service.http.connection import Request
-from service.http.protocol import Application, Listener
 from service.http.reply import Reply
 from service.redis.connect import connect
 from service.sandbox import seed

@@ -14,8 +14,8 @@ import pytest
 from redis.asyncio import Redis
 
 from service.clock import SystemClock
+from service.http.application import Application
 from service.http.connection import Request
-from service.http.protocol import Application
 from service.http.reply import Reply
 from service.sandbox import seed
 from service.sandbox.state import Sandbox

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from service.http.application import Answering, Application, Listener
 from service.http.connection import HttpRefusal, Request
-from service.http.protocol import Answering, Application, Listener
 from service.http.reply import Reply
 
 
