@@ -1,14 +1,20 @@
 """The endpoints for operators and orchestrators."""
 
+import asyncio
+from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from service.api.operations import Readiness
+from service.http.connection import Request
 from service.sandbox import seed
 from service.sandbox.world import SellerKeyState
 from tests.api.conftest import Open
 from tests.gateways import X_MOON, Asker, befall, caller_lines, states_of
+from tests.reliability.wrapping import reply_of
 
 
 async def test_livez_says_alive(gateway: Asker) -> None:
@@ -109,3 +115,31 @@ async def test_gateway_of_the_real_store_has_no_sandbox(open_with: Open) -> None
     )
 
     assert (await gateway.http.get("/sandbox/")).status_code == 404
+
+
+class Counted(Collector):
+    """A collector that counts how often the metrics are rendered."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def collect(self) -> Iterator[Metric]:
+        """Count, and show nothing."""
+        self.times += 1
+        yield from ()
+
+
+async def test_scrapes_that_come_together_share_one_rendering(gateway: Asker) -> None:
+    """It takes milliseconds in which no question is answered; a later scrape is rendered anew."""
+    counted = Counted()
+    gateway.gateway.metrics._registry.register(counted)
+    before = counted.times
+    request = Request(method=b"GET", target=b"/metrics", headers={b"host": b"gateway"})
+    application = gateway.gateway.http.application
+
+    replies = await asyncio.gather(*(reply_of(application, request) for _ in range(100)))
+    together = counted.times - before
+    await reply_of(application, request)
+
+    assert {reply.status for reply in replies} == {200}
+    assert (together, counted.times - before) == (1, 2)
