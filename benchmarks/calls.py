@@ -79,6 +79,9 @@ class Transport(asyncio.Transport):
     def close(self) -> None:
         self._closing = True
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nothing waits here to be sent."""
+
     def pause_reading(self) -> None:
         """Nothing is read here."""
 

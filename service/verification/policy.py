@@ -159,7 +159,6 @@ def decide(
     *,
     freshness: Freshness,
     player: Player | None = None,
-    sandbox: bool = False,
 ) -> Decision:
     """Turn evidence into a decision; `player` is who asks, where that is established."""
     reason, proof = _judge(rules, method, evidence, player)
@@ -174,7 +173,7 @@ def decide(
         fresh_until=freshness.fresh_until,
         usable_until=freshness.usable_until,
         stale=freshness.stale,
-        caveats=_caveats(reason, method, sandbox=sandbox or evidence.sandbox),
+        caveats=_caveats(reason, method, sandbox=evidence.sandbox),
     )
 
 

@@ -93,12 +93,7 @@ class Verification:
             # 5. The rules turn the evidence into a decision.
             basis = result if claimant.identified is None else result.bounded_by(claimant.identified)
             decision = policy.decide(
-                rules,
-                credential.method,
-                evidence,
-                player=claimant.player,
-                freshness=basis.freshness,
-                sandbox=self._sandbox(),
+                rules, credential.method, evidence, player=claimant.player, freshness=basis.freshness
             )
             return Verdict(decision, basis.tier)
         except NoAnswer as no_answer:

@@ -57,6 +57,7 @@ class Rig:
     def __init__(self, *, sandbox: bool = False, invalidations: Invalidations | None = None) -> None:
         self.clock = FakeClock()
         self.source = ScriptedSource(self.clock)
+        self.source.sandbox = sandbox
         self.observations = PlainCache(self.clock)
         self.budget = ObedientBudget()
         self.joined = 0
