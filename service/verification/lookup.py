@@ -198,19 +198,19 @@ class LookUps:
 
     async def _find(self, look_up: LookUp, limits: Limits) -> LookUpResult:
         known = None if look_up.about is None else await self._observations.get(look_up.name)
-        if known is not None and (result := self._use(look_up, known, limits)) is not None:  # step 1
+        if (result := self._use(look_up, known, limits)) is not None:  # step 1
             return result
         # A coroutine that was run by hand so far has become a task when this returns: time-outs need one.
         await asyncio.sleep(0)
         await limits.ask_permit()
-        if (latest := self._peek(look_up)) is not None and (result := self._use(look_up, latest, limits)) is not None:
+        if (result := self._use(look_up, self._peek(look_up), limits)) is not None:
             return result  # an observation came meanwhile
         try:
             observation = await self._ask(look_up, limits)  # step 2
         except NotCached:
             raise
         except NoAnswer:  # step 3
-            if (result := self._use_in_grace(look_up, self._peek(look_up) or known, limits)) is None:
+            if (result := self._use(look_up, self._peek(look_up) or known, limits, in_grace=True)) is None:
                 raise
             return result
         freshness = policy.freshness_of(observation, look_up.lifetime(observation), stale=False)
@@ -219,23 +219,13 @@ class LookUps:
     def _peek(self, look_up: LookUp) -> Remembered | None:
         return None if look_up.about is None else self._observations.peek(look_up.name)
 
-    def _use(self, look_up: LookUp, known: Remembered, limits: Limits) -> LookUpResult | None:
-        """Return what is remembered if it is fresh enough for this caller; refresh it in the background when due."""
-        observation, now = known.observation, self._clock.now()
-        not_before = self._not_before(look_up, limits)
-        if not_before is not None and observation.observed_at < not_before:
-            return None
-        age, lifetime = now - observation.observed_at, look_up.lifetime(observation)
-        if age >= lifetime.revalidate:
-            return None
-        if lifetime.refresh_from is not None and age >= lifetime.refresh_from and not limits.only_if_cached:
-            self._refresh(look_up, now)
-        return LookUpResult(
-            observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh)
-        )
+    def _use(
+        self, look_up: LookUp, known: Remembered | None, limits: Limits, *, in_grace: bool = False
+    ) -> LookUpResult | None:
+        """Return what is remembered if it is fresh enough for this caller; refresh it in the background when due.
 
-    def _use_in_grace(self, look_up: LookUp, known: Remembered | None, limits: Limits) -> LookUpResult | None:
-        """Return older proof, while the store gives no usable answer; a no is never repeated past its short life."""
+        `in_grace` means that the store gives no usable answer: older proof will do, but never an old no.
+        """
         if known is None:
             return None
         observation, now = known.observation, self._clock.now()
@@ -243,8 +233,11 @@ class LookUps:
         if not_before is not None and observation.observed_at < not_before:
             return None
         age, lifetime = now - observation.observed_at, look_up.lifetime(observation)
-        if age >= lifetime.usable:
+        if age >= (lifetime.usable if in_grace else lifetime.revalidate):
             return None
+        may_refresh = not in_grace and not limits.only_if_cached
+        if may_refresh and lifetime.refresh_from is not None and age >= lifetime.refresh_from:
+            self._refresh(look_up, now)
         return LookUpResult(
             observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh)
         )
