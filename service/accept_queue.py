@@ -49,7 +49,7 @@ async def empty_accept_queues(listeners: Sequence[socket.socket]) -> None:
         refuse_new_connections(listener)
     await asyncio.sleep(_HANDSHAKE_SECONDS)
     for _ in range(_MOST_TURNS):
-        if not any(map(_has_queued, listeners)):
+        if not any(map(has_unread, listeners)):
             break
         await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -69,8 +69,9 @@ def refuse_new_connections(listener: socket.socket) -> None:
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(_DROP_SYN), address))
 
 
-def _has_queued(listener: socket.socket) -> bool:
+def has_unread(sock: socket.socket) -> bool:
+    """Whether the kernel holds what was not taken yet: bytes of a connection, or connections of a listener."""
     # Not select(): it fails for descriptors from 1024 on.
     poll = select.poll()
-    poll.register(listener, select.POLLIN)
+    poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))

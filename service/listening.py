@@ -14,7 +14,8 @@ from msgspec import Struct
 from service.errors import SettingsError
 from service.settings import Settings
 
-_BACKLOG: Final = 2048
+BACKLOG: Final = 2048
+"""Connections that may wait to be accepted, on each socket."""
 
 _LOOPBACKS: Final = ("127.0.0.1", "::1")
 """The addresses of `localhost`. No resolver is asked for them (RFC 6761 §6.3): without callers the gateway relies on
@@ -157,7 +158,7 @@ def _listen_on_host(addresses: _Addresses, port: int, opened: ExitStack, *, dual
         dual = dual_stack and address == _ANY_IPV6
         try:
             listener = socket.create_server(
-                (address, port, *scope), family=family, backlog=_BACKLOG, dualstack_ipv6=dual
+                (address, port, *scope), family=family, backlog=BACKLOG, dualstack_ipv6=dual
             )
         except OSError as error:
             if error.errno not in _NOT_OF_THIS_MACHINE:
@@ -190,7 +191,7 @@ def _listen_on_path(path: Path, listening: ExitStack) -> tuple[socket.socket, So
         bound = SocketPath(path)
         listening.callback(bound.remove)
         path.chmod(0o660)
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:
         raise SettingsError([f"cannot listen on the Unix socket {path}: {error.strerror or error}"]) from None
     return listener, bound

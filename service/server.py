@@ -14,11 +14,9 @@ from service.app import Gateway, open_gateway
 from service.http.application import Listener
 from service.http.connection import Bounds
 from service.http.protocol import HttpServer
-from service.listening import Listeners, listen
+from service.listening import BACKLOG, Listeners, listen
 from service.observability.logs import Logging
 from service.settings import Settings
-
-_BACKLOG: Final = 2048
 
 _GC_THRESHOLDS: Final = (20_000, 50, 100)
 
@@ -76,8 +74,8 @@ async def _accept(listeners: Listeners, http: HttpServer) -> list[asyncio.Server
 async def _accept_from(listener: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     if listener.family == socket.AF_UNIX:
-        return await loop.create_unix_server(protocol, sock=listener, backlog=_BACKLOG)
-    return await loop.create_server(protocol, sock=listener, backlog=_BACKLOG)
+        return await loop.create_unix_server(protocol, sock=listener, backlog=BACKLOG)
+    return await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
 
 
 def _stop_at_signals(stopping: asyncio.Event, gateway: Gateway, log: Logging, *, drain_seconds: float) -> None:

@@ -77,25 +77,27 @@ def answers(clients: list[socket.socket]) -> Counter[str]:
     return Counter(map(answer, clients))
 
 
-async def test_queued_clients_are_answered_before_the_listener_closes(listener: socket.socket) -> None:
-    """A hundred clients that connected before the server accepts any are all answered."""
+async def fates_of_queued_clients(listener: socket.socket, *, emptied: bool = True) -> Counter[str]:
+    """Close a listener that has a hundred clients in its queue, and return what became of their questions."""
     with contextlib.ExitStack() as stack:
         clients = connected(listener, stack)
         async with echoing(listener) as server:
-            await empty_accept_queues([listener])
+            if emptied:
+                await empty_accept_queues([listener])
             server.close()
-            fates = await asyncio.to_thread(answers, clients)
+            return await asyncio.to_thread(answers, clients)
+
+
+async def test_queued_clients_are_answered_before_the_listener_closes(listener: socket.socket) -> None:
+    """A hundred clients that connected before the server accepts any are all answered."""
+    fates = await fates_of_queued_clients(listener)
 
     assert fates == {"answered": _CLIENTS}
 
 
 async def test_queued_clients_are_reset_by_a_listener_that_just_closes(listener: socket.socket) -> None:
     """The control: without emptying the queue all of them are lost."""
-    with contextlib.ExitStack() as stack:
-        clients = connected(listener, stack)
-        async with echoing(listener) as server:
-            server.close()
-            fates = await asyncio.to_thread(answers, clients)
+    fates = await fates_of_queued_clients(listener, emptied=False)
 
     assert fates == {"reset": _CLIENTS}
 
@@ -196,26 +198,17 @@ def test_filter_tells_a_new_connection_from_a_handshake_under_way(flags: int, *,
 async def test_kernel_that_permits_no_filter_is_borne(listener: socket.socket) -> None:
     """Connections in the queue are accepted all the same."""
     listener.setsockopt(socket.SOL_SOCKET, _SO_LOCK_FILTER, 1)
-    with contextlib.ExitStack() as stack:
-        clients = connected(listener, stack)
-        async with echoing(listener) as server:
-            await empty_accept_queues([listener])
-            server.close()
-            fates = await asyncio.to_thread(answers, clients)
+    fates = await fates_of_queued_clients(listener)
 
     assert fates == {"answered": _CLIENTS}
 
 
 async def test_unix_socket_needs_no_filter(tmp_path: Path) -> None:
     """Clients in the queue of a Unix socket are answered before it closes."""
-    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack:
+    with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
         listener.listen(2 * _CLIENTS)
-        clients = connected(listener, stack)
-        async with echoing(listener) as server:
-            await empty_accept_queues([listener])
-            server.close()
-            fates = await asyncio.to_thread(answers, clients)
+        fates = await fates_of_queued_clients(listener)
 
     assert fates == {"answered": _CLIENTS}
 

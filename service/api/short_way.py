@@ -26,7 +26,6 @@ _READERS: Final = {method: BodyReader(question) for method, question in QUESTION
 _MOST_KNOWN: Final = 1_000
 """Heads that are remembered: one for each caller, path and spelling of the content type. Then they are read again."""
 
-
 _LONGEST_KNOWN: Final = 1024
 """Bytes of the fields of a head that is remembered; tokens have some fifty."""
 

@@ -5,7 +5,6 @@ no request is begun while the answer before it is not taken.
 """
 
 import asyncio
-import select
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
@@ -13,6 +12,7 @@ from email.utils import format_datetime
 from math import inf
 from typing import Final, cast
 
+from service.accept_queue import has_unread
 from service.http.application import Answering, Application, Listener
 from service.http.connection import Bounds, Connection, HttpRefusal, State, Whole
 from service.http.reply import Reply, reply_bytes
@@ -359,7 +359,7 @@ class HttpProtocol(asyncio.Protocol):
         The end is sent now, for the transport closes a turn later: of a thousand connections that closed together, ten
         lost a question in that turn. What crosses with the end on the network is lost (RFC 9112 9.5).
         """
-        if self._connection.state is State.IDLE and not _has_unread(self._transport):
+        if self._connection.state is State.IDLE and not has_unread(self._transport.get_extra_info("socket")):
             self._half_close()
             self.end()
 
@@ -371,10 +371,3 @@ class HttpProtocol(asyncio.Protocol):
         """Close once what is written is sent; nothing more is read or answered."""
         self._connection.ended()
         self._follow()
-
-
-def _has_unread(transport: asyncio.Transport) -> bool:
-    # Not select(): it fails for descriptors from 1024 on.
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket"), select.POLLIN)
-    return bool(poll.poll(0))
