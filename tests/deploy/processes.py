@@ -17,9 +17,12 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def gateway(settings: Mapping[str, str]) -> Iterator[None]:
-    """Run a gateway with a sandbox until the block ends; it answers by the time that the block begins."""
-    command = [sys.executable, "-m", "service", "serve", "--sandbox"]
+def gateway(settings: Mapping[str, str], *arguments: str) -> Iterator[None]:
+    """Run a gateway until the block ends; it answers by the time that the block begins.
+
+    Its command line is `serve --sandbox`, or other `arguments`.
+    """
+    command = [sys.executable, "-m", "service", *(arguments or ("serve", "--sandbox"))]
     with subprocess.Popen(command, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as it:
         try:
             assert it.stdout is not None

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -54,6 +55,7 @@ _ARGUMENTS: Final = {
 
 _TOKEN: Final = "ogw_a-caller-that-may-do-everything"
 _ALL_RIGHTS: Final = '["verify", "assert:user", "admin"]'
+_FIRST_STRANGER_ID: Final = 900_000
 _TIMEOUT_SECONDS: Final = 20
 _OPERATOR: Final = "user operator on >operator +@all ~* &*\n"
 
@@ -142,21 +144,35 @@ class Worked(NamedTuple):
 
 @pytest.fixture(scope="module")
 def worked(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> Worked:
-    """Two gateways have answered, waited for each other's look-ups, forgotten, and been throttled by the store."""
+    """Two gateways of one store have answered, waited for each other's look-ups, forgotten, and been throttled."""
     file = tmp_path_factory.mktemp("gateway") / "gateway.toml"
     file.write_text("[games.x-moon]\nid = 3\n" + caller_lines("all", _TOKEN, rights=_ALL_RIGHTS))
-    settings = {"REDIS__URL": shipped.url, "SECRET": SECRET, "CONFIG": str(file), "REPLICAS": "2"}
-    ports = [free_port(), free_port()]
+    store_port, *ports = (free_port() for _ in range(3))
+    store = f"http://127.0.0.1:{store_port}"
+    settings = {
+        "ITCH__BASE_URL": store,
+        "ITCH__API_KEY": seed.SELLER_KEY,
+        "REDIS__URL": shipped.url,
+        "SECRET": SECRET,
+        "CONFIG": str(file),
+        "REPLICAS": "2",
+    }
     with BlockingRedis(port=shipped.server.port, username="operator", password="operator") as operator:
         operator.acl_log_reset()
         operator.config_resetstat()
         with (
-            gateway({**settings, "PORT": str(ports[0])}),
-            gateway({**settings, "PORT": str(ports[1])}),
+            gateway({}, "sandbox", "--port", str(store_port)),
+            gateway({**settings, "PORT": str(ports[0])}, "serve"),
+            gateway({**settings, "PORT": str(ports[1])}, "serve"),
             ThreadPoolExecutor() as callers,
         ):
+            jwt = _jwt_of_an_owner(store)
             # The same of both at once, of a slow store: each waits for what the other has begun.
-            list(callers.map(_ask_all_kinds, ports * 2))
+            _put_fault(store, {"latency_ms": 500})
+            list(callers.map(_ask_all_kinds, ports, repeat(jwt)))
+            _wait_until_one_waits_for_the_other(operator, callers, ports)
+            _put_fault(store, {"status": 429, "retry_after": "1"})
+            list(callers.map(_ask_and_be_throttled, ports))
             _wait_until_invalidations_are_exchanged(operator)
         return Worked(
             refused=list(operator.acl_log()),
@@ -165,8 +181,21 @@ def worked(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> Worked
         )
 
 
+def _put_fault(store: str, fault: dict[str, object]) -> None:
+    httpx.put(f"{store}/sandbox/faults", json=fault, trust_env=False).raise_for_status()
+
+
 def _commands_used(operator: BlockingRedis) -> set[str]:
     return {name.removeprefix("cmdstat_").lower() for name in operator.info("commandstats")}
+
+
+def _wait_until_one_waits_for_the_other(operator: BlockingRedis, callers: ThreadPoolExecutor, ports: list[int]) -> None:
+    """Ask both gateways about one stranger after the other, until one has met a lease of the other's."""
+    give_up_at = time.monotonic() + _TIMEOUT_SECONDS
+    user_id = _FIRST_STRANGER_ID
+    while "pttl" not in _commands_used(operator) and time.monotonic() < give_up_at:
+        user_id += 1
+        list(callers.map(_ask_about, ports, repeat(user_id)))
 
 
 def _wait_until_invalidations_are_exchanged(operator: BlockingRedis) -> None:
@@ -193,30 +222,45 @@ def test_a_working_gateway_keeps_to_its_own_keys(worked: Worked) -> None:
     assert [key for key in worked.kept if not re.match(rb"og:v1:", key)] == []
 
 
-def _ask_all_kinds(port: int) -> None:
-    base_url = f"http://127.0.0.1:{port}"
-    headers = {"Authorization": f"Bearer {_TOKEN}"}
-    with httpx.Client(base_url=base_url, headers=headers, trust_env=False, timeout=15) as http:
+def _jwt_of_an_owner(store: str) -> str:
+    made = httpx.post(f"{store}/sandbox/jwts", json={"user_id": seed.OWNER_ID}, trust_env=False)
+    return str(made.raise_for_status().json()["jwt"])
 
-        def ask(method: str, **fields: object) -> None:
-            # Who is throttled has used Redis all the same.
-            answered = http.post(f"/verify/{method}", json={"game": 3, **fields}).status_code
-            assert answered in {httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE}
+
+def _client(port: int) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {_TOKEN}"}
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False, timeout=15)
+
+
+def _ask(http: httpx.Client, method: str, **fields: object) -> None:
+    # A gateway that is throttled has used Redis all the same.
+    answered = http.post(f"/verify/{method}", json={"game": 3, **fields}).status_code
+    assert answered in {httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE}
+
+
+def _ask_about(port: int, user_id: int) -> None:
+    with _client(port) as http:
+        _ask(http, "user", user_id=user_id)
+
+
+def _ask_and_be_throttled(port: int) -> None:
+    _ask_about(port, seed.SHORT_KEY_OWNER_ID)
+
+
+def _ask_all_kinds(port: int, jwt: str) -> None:
+    with _client(port) as http:
 
         def forget(**subject: object) -> None:
             http.post("/admin/invalidate", json={"game": 3, **subject}).raise_for_status()
 
-        http.put("/sandbox/faults", json={"latency_ms": 200}).raise_for_status()
         for fields in ({}, {"max_age": 0}):
             for key in (seed.OWNER_KEY, seed.REVOKED_KEY):
-                ask("download-key", download_key=key, **fields)
-            ask("user", user_id=seed.OWNER_ID, **fields)
-        ask("jwt", jwt=http.post("/sandbox/jwts", json={"user_id": seed.OWNER_ID}).json()["jwt"])
+                _ask(http, "download-key", download_key=key, **fields)
+            _ask(http, "user", user_id=seed.OWNER_ID, **fields)
+        _ask(http, "jwt", jwt=jwt)
         forget(user_id=seed.OWNER_ID)
-        ask("user", user_id=seed.OWNER_ID)
+        _ask(http, "user", user_id=seed.OWNER_ID)
         forget()
-        http.put("/sandbox/faults", json={"status": 429, "retry_after": "1"}).raise_for_status()
-        ask("user", user_id=seed.SHORT_KEY_OWNER_ID)
 
 
 @pytest.mark.parametrize(
