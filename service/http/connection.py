@@ -13,8 +13,8 @@ An empty cell changes nothing. The deadline is set when the state changes and af
 * idle: line breaks between requests are no beginning, and do not prolong it;
 * arrival: from the first byte of a request, or from the answer before it if bytes of it were held;
 * none: an answer may take its time. While what was sent is not taken, the protocol counts sending seconds;
-* linger: what still arrives is read and dropped, so that it does not reset the connection before the last answer is
-  read (RFC 9112 §9.6);
+* linger: what still arrives is read and dropped, up to a bound, so that it does not reset the connection before the
+  last answer is read (RFC 9112 §9.6);
 * sending: a transport that is closed waits without end for what is not sent yet, so the protocol aborts it.
 
 The end of input while ANSWERING means a caller that is gone: the protocol cancels the answer. Bytes of the next
@@ -63,6 +63,8 @@ class Bounds(Struct, frozen=True, kw_only=True):
     arrival_seconds: float = 10.0
     sending_seconds: float = 10.0
     linger_seconds: float = 1.0
+    linger_bytes: int = 1024 * 1024
+    """Bytes behind the last answer that are read and dropped; one read may go beyond. More are left unread."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -104,6 +106,7 @@ class Connection:
         self._head: Head | None = None
         self._chunks: ChunkedBody | None = None
         self._continue_due = False
+        self._dropped_bytes = 0
 
     # --- what the protocol asks ---
 
@@ -128,7 +131,13 @@ class Connection:
     @property
     def wants_bytes(self) -> bool:
         """Whether there is room for more. Of a request that is being read, all is wanted: its own bounds end it."""
-        return self.state is State.READING or len(self._unread) < self._bounds.held_bytes
+        match self.state:
+            case State.READING:
+                return True
+            case State.LINGERING:
+                return self._dropped_bytes < self._bounds.linger_bytes
+            case _:
+                return len(self._unread) < self._bounds.held_bytes
 
     def continues(self) -> bool:
         """Whether `100 Continue` is to be sent now; true once (RFC 9110 §10.1.1)."""
@@ -141,6 +150,7 @@ class Connection:
         """Bytes came in."""
         state = self.state
         if state is State.LINGERING or state is State.CLOSED:
+            self._dropped_bytes += len(data)
             return None
         self._unread += data
         return None if state is State.ANSWERING else self._read()

@@ -85,6 +85,19 @@ def test_no_more_is_wanted_once_enough_is_held() -> None:
     assert wanted == [True, True, False, True]
 
 
+def test_no_more_is_wanted_once_enough_is_dropped() -> None:
+    connection = Connection(Bounds(linger_bytes=100))
+    request_of(connection.received(head()))
+    connection.answered(last=True)
+    wanted = []
+
+    for size in (99, 1):
+        connection.received(b"a" * size)
+        wanted.append((connection.state, connection.wants_bytes))
+
+    assert wanted == [(State.LINGERING, True), (State.LINGERING, False)]
+
+
 @pytest.mark.parametrize("body", [post(body=b"a" * 500), streamed(chunks=b"1f4\r\n" + b"a" * 500 + b"\r\n0\r\n\r\n")])
 def test_a_body_may_be_larger_than_what_is_held(body: bytes) -> None:
     """As the sandbox's worlds are; were no more of it wanted, it would never be whole."""
