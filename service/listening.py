@@ -115,7 +115,11 @@ def default_connection_limit(descriptors: int) -> int:
 
 def _listen_on_port(hosts: Sequence[str], port: int, listening: ExitStack) -> tuple[socket.socket, ...]:
     """Listen on one port of all hosts; 0 stands for any port that is free on all of them."""
-    addresses = {host: _addresses_of(host, port) for host in hosts}
+    addresses: dict[str, _Addresses] = {}
+    for host in dict.fromkeys(hosts):
+        # `localhost` beside 127.0.0.1 is the same address again.
+        others = [one for found in addresses.values() for one in found]
+        addresses[host] = [one for one in _addresses_of(host, port) if one not in others]
     for _ in range(_TRIES if port == 0 else 0):
         with suppress(SettingsError):
             return _listen_on_all(addresses, port, listening)

@@ -107,6 +107,15 @@ def test_list_of_addresses_has_one_port(listening: ExitStack) -> None:
     assert len(ports(listeners)) == 1
 
 
+@pytest.mark.parametrize("hosts", [("localhost", "127.0.0.1"), ("127.0.0.1", "localhost"), ("127.0.0.1", "127.0.0.1")])
+def test_address_that_is_named_twice_is_one(listening: ExitStack, hosts: tuple[str, ...]) -> None:
+    """An address that an earlier name of the list stands for is left out, and not taken for one in use."""
+    listeners = listen(on(*hosts), listening)
+
+    assert names(listeners.questions).count("127.0.0.1") == 1
+    assert len(ports(listeners)) == 1
+
+
 def test_free_port_is_free_on_all_addresses(listening: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """A port that is free on the first address and taken on the second is given up for another."""
     kernel = socket.create_server

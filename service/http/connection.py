@@ -78,6 +78,10 @@ class Request(Struct, frozen=True, kw_only=True):
     """Whether the connection ends with the answer."""
     expects_continue: bool = False
 
+    def __repr__(self) -> str:
+        """Return what holds no secret: fields and body carry tokens and credentials."""
+        return f"<Request {self.method!r}>"
+
 
 class HttpRefusal(Struct, frozen=True):
     """The status to be answered to bytes that are no acceptable request; nothing behind them is read."""

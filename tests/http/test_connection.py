@@ -52,6 +52,12 @@ def test_a_whole_request_is_all_that_was_sent(connection: Connection) -> None:
     )
 
 
+def test_a_request_in_a_message_shows_no_secret(connection: Connection) -> None:
+    request = request_of(connection.received(post("Authorization: Bearer ogw_secret", body=b'{"jwt": "a.b.c"}')))
+
+    assert repr(request) == f"{request}" == "<Request b'POST'>"
+
+
 def test_a_half_that_was_held_goes_on_after_the_answer(connection: Connection) -> None:
     connection.received(WHOLE + HALF)
 
