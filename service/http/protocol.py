@@ -5,8 +5,11 @@ no request is begun while the answer before it is not taken.
 """
 
 import asyncio
+import os
+import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from email.utils import format_datetime
 from math import inf
@@ -359,8 +362,11 @@ class HttpProtocol(asyncio.Protocol):
         The end is sent now, for the transport closes a turn later: of a thousand connections that closed together, ten
         lost a question in that turn. What crosses with the end on the network is lost (RFC 9112 9.5).
         """
-        if self._connection.state is State.IDLE and not has_unread(self._transport.get_extra_info("socket")):
-            self._half_close()
+        sock = self._transport.get_extra_info("socket")
+        if self._connection.state is State.IDLE and not has_unread(sock):
+            self._server.flush()
+            if not self._transport.get_write_buffer_size():  # else the caller waits for its answer, and the end with it
+                _send_end(sock)
             self.end()
 
     def abort(self) -> None:
@@ -371,3 +377,9 @@ class HttpProtocol(asyncio.Protocol):
         """Close once what is written is sent; nothing more is read or answered."""
         self._connection.ended()
         self._follow()
+
+
+def _send_end(sock: socket.socket) -> None:
+    """Send the end of a connection now: uvloop's `write_eof` does so a turn later, and its sockets cannot do it."""
+    with socket.socket(fileno=os.dup(sock.fileno())) as same, suppress(OSError):  # the other side may have left
+        same.shutdown(socket.SHUT_WR)

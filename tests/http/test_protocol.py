@@ -604,6 +604,18 @@ async def test_closing_an_idle_connection_is_seen_at_once(application: Applicati
         assert ends.poll(0) != []
 
 
+async def test_closing_an_idle_connection_takes_no_answer_from_its_caller(application: Application) -> None:
+    """A caller that reads slowly gets the rest of its answer, and then the end."""
+    async with served(application) as server:
+        wire = await server.connect()
+        await wire.send(get("/now?8000000"))
+        await until(lambda: server.connections and protocol_of(server)._full)
+        assert protocol_of(server).state is State.IDLE
+        protocol_of(server).close_if_idle()
+
+        assert len(await wire.rest()) > 8_000_000
+
+
 async def test_stopping_server_closes_connections_that_open_meanwhile(application: Application) -> None:
     """They are idle too, and nothing waits for them."""
     async with served(application) as server:
