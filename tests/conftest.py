@@ -1,9 +1,12 @@
 """Fixtures that several parts of the suite use."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import uvloop
 from hypothesis import settings
 from redis.asyncio import Redis
 
@@ -12,6 +15,17 @@ from tests.redis_server import RedisServer, free_port, tls_server
 # A busy machine is not a wrong answer.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at a million objects of imported modules and collected tests again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run tests in the loop that the gateway runs in."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
