@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
@@ -49,6 +50,7 @@ id = 3
 _TIMEOUT_SECONDS: Final = 10.0
 _RESTLESS_TURNS: Final = 200
 _REST_SECONDS: Final = 0.001
+_TRUSTS_NO_SERVER: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _PLENTY: Final = 1_000_000
 """A store budget that never runs out; what happens when it does is tested where the budget is."""
 
@@ -265,6 +267,11 @@ def http_client(port: int) -> httpx.AsyncClient:
     # Without `verify` it would load certificates that it never needs.
     transport = AiohttpTransport(verify=False, client=open_session, trust_env=False)
     return httpx.AsyncClient(transport=transport, base_url=f"http://127.0.0.1:{port}", timeout=None)  # noqa: S113
+
+
+def plain_client(**options: Any) -> httpx.AsyncClient:
+    """Return httpx's own client for addresses without TLS: it loads no certificates, which takes longer than a test."""
+    return httpx.AsyncClient(trust_env=False, verify=_TRUSTS_NO_SERVER, **options)
 
 
 async def until_learned(gateway: Gateway) -> None:

@@ -23,7 +23,7 @@ from service.sandbox import seed
 from service.server import serve
 from service.settings import OperationsSettings, Settings, load_settings
 from tests.clock import FakeClock
-from tests.gateways import LogLines, logging_into, until
+from tests.gateways import LogLines, logging_into, plain_client, until
 
 QUESTION: Final = {"game": 3, "download_key": seed.OWNER_KEY}
 TIMEOUT_SECONDS: Final = 30
@@ -90,7 +90,7 @@ def forget_signals() -> None:
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     """A client over the network."""
-    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
+    async with plain_client(timeout=TIMEOUT_SECONDS) as client:
         yield client
 
 

@@ -30,6 +30,7 @@ from tests.gateways import (
     asked_store,
     befall,
     opened,
+    plain_client,
     pointing_at,
     sandbox_alone,
     settings_from,
@@ -260,7 +261,7 @@ async def test_a_gateway_that_is_killed_costs_one_look_up_more(
             ITCH__BASE_URL=cluster.base_url,
             ITCH__API_KEY=seed.SELLER_KEY,
         ) as process,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
+        plain_client(base_url=f"http://127.0.0.1:{port}") as http,
     ):
         await until_ready(http)
         befall(cluster.sandbox, latency_ms=60_000, times=1, endpoint=StoreEndpoint.DOWNLOAD_KEYS)

@@ -13,7 +13,7 @@ import pytest
 from service.clock import SystemClock
 from service.sandbox import seed
 from tests import sizes
-from tests.gateways import SECRET, befall, sandbox_alone, store_calls, until
+from tests.gateways import SECRET, befall, plain_client, sandbox_alone, store_calls, until
 from tests.process.processes import QUESTION, TIMEOUT, Balancer, process
 from tests.redis_server import free_port
 
@@ -33,7 +33,7 @@ async def first_answers(*, store: int, redis: int, deadline_ms: int) -> tuple[in
         "REDIS__URL": f"redis://127.0.0.1:{redis}",
         "SECRET": SECRET,
     }
-    async with process(**environment) as gateway, httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as http:
+    async with process(**environment) as gateway, plain_client(timeout=TIMEOUT) as http:
         ready = await http.get(f"{gateway.base_url}/readyz")
         answer = await http.post(
             f"{gateway.base_url}/verify/download-key", json={**QUESTION, "deadline_ms": deadline_ms}
@@ -97,7 +97,7 @@ async def test_killing_it_leaves_nothing_wrong(redis_url: str) -> None:
     environment = {"ITCH__API_KEY": seed.SELLER_KEY, "REDIS__URL": redis_url, "SECRET": SECRET}
     async with sandbox_alone(SystemClock()) as (sandbox, base_url):
         environment["ITCH__BASE_URL"] = base_url
-        async with process(**environment) as other, httpx.AsyncClient(trust_env=False, timeout=TIMEOUT) as http:
+        async with process(**environment) as other, plain_client(timeout=TIMEOUT) as http:
             async with process(**environment) as killed:
                 await ask(http, killed.base_url, seed.OWNER_KEY)
                 befall(sandbox, latency_ms=60_000)

@@ -9,6 +9,7 @@ from service.sandbox import seed
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from tests.clock import FakeClock
+from tests.gateways import plain_client
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ async def server(sandbox: Sandbox) -> AsyncIterator[SandboxServer]:
 @pytest.fixture
 async def http(server: SandboxServer) -> AsyncIterator[httpx.AsyncClient]:
     """A client without credentials."""
-    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False) as client:
+    async with plain_client(base_url=server.base_url) as client:
         yield client
 
 

@@ -13,6 +13,7 @@ from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import LONGEST, Sandbox
 from service.sandbox.world import World
 from tests.clock import FakeClock
+from tests.gateways import plain_client
 
 KEYS = "/games/3/download_keys"
 
@@ -344,7 +345,7 @@ async def test_a_world_can_be_brought_along(clock: FakeClock) -> None:
 
     async with (
         SandboxServer(Sandbox(clock=clock, world=world)) as server,
-        httpx.AsyncClient(base_url=server.base_url, trust_env=False) as client,
+        plain_client(base_url=server.base_url) as client,
     ):
         answer = await client.get(
             KEYS,

@@ -16,6 +16,7 @@ from service.sandbox.faults import Drip, Fault
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from tests.clock import FakeClock
+from tests.gateways import plain_client
 
 AUTHORIZATION = {"Authorization": f"Bearer {seed.SELLER_KEY}"}
 
@@ -23,7 +24,7 @@ AUTHORIZATION = {"Authorization": f"Bearer {seed.SELLER_KEY}"}
 @pytest.fixture
 async def client(server: SandboxServer) -> AsyncIterator[httpx.AsyncClient]:
     """A client of that port, with the seller's key."""
-    async with httpx.AsyncClient(base_url=server.base_url, headers=AUTHORIZATION, trust_env=False) as client:
+    async with plain_client(base_url=server.base_url, headers=AUTHORIZATION) as client:
         yield client
 
 
@@ -149,7 +150,7 @@ async def test_it_stops_in_the_middle_of_an_answer(
     sandbox.faults.replace([fault])
     server = SandboxServer(sandbox)
 
-    async with httpx.AsyncClient(headers=AUTHORIZATION, trust_env=False) as client:
+    async with plain_client(headers=AUTHORIZATION) as client:
         async with server:
             asking = asyncio.create_task(client.get(f"{server.base_url}/profile"))
             await until_asleep(clock)
@@ -295,7 +296,7 @@ async def test_a_client_may_cut_the_connection(server: SandboxServer, caplog: py
     with socket.create_connection(("127.0.0.1", port)) as cut:
         cut.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         cut.sendall(b"GET /profile HTTP/1.1\r\n")
-    async with httpx.AsyncClient(base_url=server.base_url, trust_env=False) as client:
+    async with plain_client(base_url=server.base_url) as client:
         await client.get("/profile")
 
     assert caplog.records == []
