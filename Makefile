@@ -5,6 +5,8 @@ PYTHON ?= python3
 export UV_PYTHON_DOWNLOADS = never
 export UV_SYSTEM_CERTS ?= 1
 export UV_PROJECT_ENVIRONMENT ?= .venv
+# Tests start a hundred processes; without bytecode each of them compiles all that it imports, for two seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 UV := .tools/uv/bin/uv
 BIN := $(UV_PROJECT_ENVIRONMENT)/bin
@@ -140,3 +142,4 @@ sbom: setup  ## write dist/ownership-gateway.cdx.json
 
 clean:  ## remove everything that was set up
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@find . -name __pycache__ -prune -exec rm -r {} +
