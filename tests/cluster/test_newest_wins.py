@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 import pytest
+import uvloop
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -153,7 +154,7 @@ class Interleaving(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
+        self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self.stack = AsyncExitStack()
         self.clock = FakeClock()
         self.source = ScriptedSource(self.clock)

@@ -17,6 +17,7 @@ from typing import Final
 
 import httpx
 import msgspec
+import uvloop
 
 from service.clock import SystemClock
 from service.http.application import Application
@@ -146,4 +147,4 @@ async def main(count: int, redis_url: str, *, keep: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2], keep="keep" in sys.argv[3:]))
+    uvloop.run(main(int(sys.argv[1]), sys.argv[2], keep="keep" in sys.argv[3:]))

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 import httpx
 import msgspec
 import pytest
+import uvloop
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
@@ -139,7 +140,7 @@ class World(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
+        self.runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self.stack = AsyncExitStack()
         self.clock = FakeClock()
         self.log = LogLines()
