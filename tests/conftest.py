@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from hypothesis import settings
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from tests.redis_server import RedisServer, free_port, tls_server
@@ -57,18 +58,29 @@ def own_redis() -> Iterator[RedisServer]:
     server.stop()
 
 
-@pytest.fixture
-async def one_node_cluster() -> AsyncIterator[RedisServer]:
-    """A cluster of the test's own, whose one node has every slot."""
+@pytest.fixture(scope="session")
+def session_cluster() -> Iterator[RedisServer]:
+    """The session's Redis Cluster, whose one node has every slot; a cluster takes two seconds to begin."""
     server = RedisServer(arguments=["--cluster-enabled", "yes", "--cluster-port", str(free_port())])
     server.start()
-    async with Redis.from_url(server.url) as operator:
-        await operator.cluster("addslotsrange", "0", "16383")
-        while (await operator.cluster("info"))["cluster_state"] != "ok":
-            # WAIT for a replica that does not exist: the server itself holds us back for 50 ms.
-            await operator.wait(1, 50)
-    yield server
-    server.stop()
+    try:
+        with SyncRedis.from_url(server.url) as operator:
+            operator.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            while "cluster_state:ok" not in str(operator.execute_command("CLUSTER", "INFO")):
+                # WAIT for a replica that does not exist: the server itself holds us back for 50 ms.
+                operator.wait(1, 50)
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def one_node_cluster(session_cluster: RedisServer) -> Iterator[RedisServer]:
+    """The session's cluster, empty; a test may freeze it."""
+    with SyncRedis.from_url(session_cluster.url) as operator:
+        operator.flushall()
+    yield session_cluster
+    session_cluster.resume()
 
 
 @pytest.fixture

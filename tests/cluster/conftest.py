@@ -1,11 +1,10 @@
 """A Redis with generous time-outs, and gateways in front of it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
-from redis import Redis as SyncRedis
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 
 from service.cache.leases import ClusterLeases
@@ -15,7 +14,7 @@ from service.verification.interfaces import Clock
 from tests.cache.conftest import close
 from tests.cluster.clocks import UnhurriedClock
 from tests.cluster.lease_holders import TIMEOUT, LeaseHolder, MakeLeaseHolder, MakeLeases, SlowStore
-from tests.redis_server import RedisServer, free_port
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -26,29 +25,12 @@ async def patient_redis(redis_url: str, empty_redis: Redis) -> AsyncIterator[Red
         yield client
 
 
-@pytest.fixture(scope="session")
-def one_node_cluster_url() -> Iterator[str]:
-    """The URL of a Redis Cluster with one node, which has every slot."""
-    server = RedisServer(arguments=["--cluster-enabled", "yes", "--cluster-port", str(free_port())])
-    server.start()
-    try:
-        with SyncRedis.from_url(server.url) as operator:
-            operator.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            while "cluster_state:ok" not in str(operator.execute_command("CLUSTER", "INFO")):
-                # WAIT for a replica that does not exist: the server itself holds us back for 50 ms.
-                operator.wait(1, 50)
-        yield f"redis+cluster://127.0.0.1:{server.port}"
-    finally:
-        server.stop()
-
-
 @pytest.fixture
-async def one_node_cluster(one_node_cluster_url: str) -> AsyncIterator[RedisCluster]:
-    """A client of a Redis Cluster in which there is nothing yet."""
-    client = connect(RedisUrl(one_node_cluster_url))
+async def one_node_cluster(one_node_cluster: RedisServer) -> AsyncIterator[RedisCluster]:
+    """A client of the session's Redis Cluster, which is empty."""
+    client = connect(RedisUrl(f"redis+cluster://127.0.0.1:{one_node_cluster.port}"))
     assert isinstance(client, RedisCluster)
     await client.initialize()
-    await client.flushall()
     yield client
     await close(client)
 

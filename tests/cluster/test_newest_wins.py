@@ -184,6 +184,7 @@ class Interleaving(RuleBasedStateMachine):
             max_connections=MAX_CONNECTIONS,
             timeout=10,
             socket_timeout=10,
+            driver_info=None,  # else each connection reads the version of redis-py from a file
             retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
         )
         client = Redis.from_pool(pool)
