@@ -6,10 +6,10 @@ from typing import Final
 SOAK: Final = os.environ.get("OWNERSHIP_SOAK") == "1"
 """Whether to take hours instead of seconds."""
 
-STRANGERS: Final = 5_000_000 if SOAK else 20_000
+STRANGERS: Final = 5_000_000 if SOAK else 6_000
 """Questions about players that were never asked about before."""
 
-HOSTILE_REQUESTS: Final = 1_000_000 if SOAK else 2_000
+HOSTILE_REQUESTS: Final = 1_000_000 if SOAK else 1_000
 """Requests of a caller that tries to be remembered."""
 
 SLOW_SOCKETS: Final = 1_000 if SOAK else 50

@@ -143,6 +143,7 @@ async def main(count: int, redis_url: str, *, keep: bool) -> None:
             transport=httpx.MockTransport(says),
         ) as gateway:
             application = gateway.gateway.http.application
+            gc.freeze()  # imported modules stay: samples need not go through them
             await Sampler(Keeping(application) if keep else application).run(count)
 
 
