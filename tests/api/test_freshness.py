@@ -36,9 +36,13 @@ async def test_second_question_is_answered_from_memory(gateway: Asker) -> None:
     assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 1
 
 
-async def test_hundred_questions_at_once_cost_one_look_up(gateway: Asker) -> None:
+async def test_hundred_questions_at_once_cost_one_look_up(gateway: Asker, clock: FakeClock) -> None:
     """Equal questions at the same time share one look-up."""
-    answers = await asyncio.gather(*(gateway.key(seed.OWNER_KEY) for _ in range(100)))
+    befall(gateway.sandbox, latency_ms=100)
+    asking = [asyncio.create_task(gateway.key(seed.OWNER_KEY)) for _ in range(100)]
+    await until(lambda: gateway.gateway.http.in_flight == 100)
+    await clock.advance(timedelta(milliseconds=100))
+    answers = await asyncio.gather(*asking)
 
     assert {answer.json()["outcome"] for answer in answers} == {"owned"}
     assert asked_store(gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS) == 1
