@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import msgspec
-from litestar import Response, Router, get
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
 
 from service.observability.metrics import Metrics
 
@@ -33,7 +34,9 @@ class Readiness:
         return 200 if self._phase == "ready" else 503, {"status": self._phase, "components": components}
 
 
-def create_operations_router(*, readiness: Readiness, metrics: Metrics, version: str, sandbox: bool) -> Router:
+def create_operations_routes(
+    *, readiness: Readiness, metrics: Metrics, version: str, sandbox: bool
+) -> list[HTTPRouteHandler]:
     """Return the operational endpoints."""
     rendered: list[tuple[bytes, str]] = []
 
@@ -61,7 +64,7 @@ def create_operations_router(*, readiness: Readiness, metrics: Metrics, version:
         """Return what is running."""
         return _json(200, {"version": version, "sandbox": sandbox})
 
-    return Router("/", route_handlers=[livez, readyz, scrape, show_version])
+    return [livez, readyz, scrape, show_version]
 
 
 def _json(status: int, body: Mapping[str, object]) -> Response[bytes]:

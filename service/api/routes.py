@@ -6,8 +6,9 @@ Bodies are read raw: the framework's own conversion takes `"3"` for a number and
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Response, get, post
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 
 from service.api.admin import AdminService
 from service.api.batch import BatchService
@@ -26,9 +27,9 @@ from service.verification.interfaces import Clock
 AnyRequest = Request[Any, Any, Any]
 
 
-def create_verify_router(
+def create_verify_routes(
     *, service: VerifyService, batch: BatchService, admin: AdminService, callers: CallerDirectory, clock: Clock
-) -> Router:
+) -> list[HTTPRouteHandler]:
     """Return the `/verify` endpoints and their description."""
     gate = CallerGate(service=service, callers=callers, clock=clock)
 
@@ -48,7 +49,7 @@ def create_verify_router(
         """Return the description of this API, in OpenAPI 3.1."""
         return Response(describe_api(), media_type="application/vnd.oai.openapi+json")
 
-    return Router("/", route_handlers=[verify_batch, invalidate, show_description])
+    return [verify_batch, invalidate, show_description]
 
 
 class CallerGate:

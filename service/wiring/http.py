@@ -5,16 +5,16 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service.api.dispatch import Dispatcher
-from service.api.operations import Readiness, create_operations_router
+from service.api.operations import Readiness, create_operations_routes
 from service.api.problems import LARGEST_BODY
-from service.api.routes import create_crash_handler, create_verify_router, refuse_request
+from service.api.routes import create_crash_handler, create_verify_routes, refuse_request
 from service.api.short_way import ShortWay
 from service.http.connection import Bounds
 from service.http.protocol import HttpServer
 from service.listening import connection_limit
 from service.redis.connect import RedisClient
 from service.sandbox.control import LARGEST_BODY as SANDBOX_LARGEST_BODY
-from service.sandbox.control_router import create_control_router
+from service.sandbox.control_routes import create_control_routes
 from service.settings import Settings
 from service.wiring.basics import Basics
 from service.wiring.service import Services
@@ -40,22 +40,23 @@ def build_readiness(basics: Basics, upstream: Upstream, redis: RedisClient | Non
 
 def framework(basics: Basics, upstream: Upstream, services: Services, readiness: Readiness) -> ASGIApp:
     """Return the application for all requests but single questions."""
-    routers: list[ControllerRouterHandler] = [
-        create_verify_router(
+    # Single routes, for routers are registered twice, and copied in between.
+    routes: list[ControllerRouterHandler] = [
+        *create_verify_routes(
             service=services.verify,
             batch=services.batch,
             admin=services.admin,
             callers=services.callers,
             clock=basics.clock,
         ),
-        create_operations_router(
+        *create_operations_routes(
             readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=basics.settings.sandbox
         ),
     ]
     if upstream.sandbox is not None:
-        routers.append(create_control_router(upstream.sandbox))
+        routes += create_control_routes(upstream.sandbox)
     return Litestar(
-        route_handlers=routers,
+        route_handlers=routes,
         exception_handlers={HTTPException: refuse_request, Exception: create_crash_handler(services.verify)},
         request_max_body_size=LARGEST_BODY,
         openapi_config=None,

@@ -8,7 +8,7 @@ from litestar import Litestar
 
 from service.ownership import Reason
 from service.sandbox import jwts, seed
-from service.sandbox.control_router import create_control_router
+from service.sandbox.control_routes import create_control_routes
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import LONGEST, Sandbox
 from service.sandbox.world import World
@@ -328,7 +328,7 @@ async def test_a_fault_can_answer_more_than_the_gateway_reads(seller: httpx.Asyn
 
 async def test_another_application_can_serve_the_control_endpoints(sandbox: Sandbox) -> None:
     """A gateway's application serves the same control endpoints."""
-    gateway: Any = Litestar([create_control_router(sandbox)], openapi_config=None, logging_config=None)
+    gateway: Any = Litestar(create_control_routes(sandbox), openapi_config=None, logging_config=None)
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://gateway") as client:
         await tell(client, "PUT", "/faults", {"status": 503})
