@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,6 +39,10 @@ FIRST: Final = 1
 FEW: Final = 200
 """Requests that show what is broken."""
 
+SAME: Final = 6
+"""Equal footprints in a row, each a twentieth of a second after the last, after which nothing is under way."""
+
+SETTLE_SECONDS: Final = 30.0
 CUT: Final = 0.3
 SLOWEST_SECONDS: Final = 0.01
 """How long the store may take, and how long a caller who hangs up may wait."""
@@ -153,12 +158,11 @@ async def footprint(at: Bench) -> tuple[int, int, int, int, int]:
 
 
 async def settled(at: Bench) -> tuple[int, ...]:
-    """Return the footprint once it does not change any more; requests under way have seconds to end."""
-    left: list[tuple[int, ...]] = []
-    for _ in range(30):
+    """Return the footprint once it has stayed the same and no lease is left; requests under way have time to end."""
+    give_up_at = time.monotonic() + SETTLE_SECONDS
+    left = [await footprint(at)]
+    while time.monotonic() < give_up_at and (left[-SAME:] != [left[-1]] * SAME or left[-1][-1]):
         left.append(await footprint(at))
-        if left[-3:] == [left[-1]] * 3 and not left[-1][-1]:
-            break
     return left[-1]
 
 
