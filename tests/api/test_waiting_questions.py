@@ -26,6 +26,7 @@ from tests.gateways import (
     pointing_at,
     sandbox_alone,
     store_calls,
+    until,
     until_learned,
 )
 
@@ -157,9 +158,8 @@ async def test_caller_that_goes_while_the_store_is_asked_leaves_nothing_behind(g
     befall(gateway.sandbox, latency_ms=1000)
     for turns, player in enumerate(PLAYERS):
         response = waiting(gateway, player)
-        before = asked_store(gateway.sandbox, StoreEndpoint.PURCHASES)
-        advancing = asyncio.ensure_future(_advance_until(gateway, before))
-        await asyncio.wait((advancing,))
+        for endpoint in (StoreEndpoint.DOWNLOAD_KEYS, StoreEndpoint.PURCHASES):
+            await _let_answer(gateway, endpoint, asked=turns + 1)
         for _ in range(turns):
             await asyncio.sleep(0)
         response.cancel()
@@ -168,10 +168,9 @@ async def test_caller_that_goes_while_the_store_is_asked_leaves_nothing_behind(g
     assert not log.lines("bug")
 
 
-async def _advance_until(gateway: Asker, asked: int) -> None:
-    """Let time pass until the store has been asked for purchases, the last thing that it is asked."""
-    while asked_store(gateway.sandbox, StoreEndpoint.PURCHASES) == asked:
-        await gateway.clock.advance(timedelta(milliseconds=500))
+async def _let_answer(gateway: Asker, endpoint: StoreEndpoint, *, asked: int) -> None:
+    """Let the time pass that the store takes, once it has been asked there so often."""
+    await until(lambda: asked_store(gateway.sandbox, endpoint) == asked)
     await gateway.clock.advance(timedelta(seconds=1))
 
 
