@@ -94,6 +94,8 @@ class FaultProxy:
                 for piece in self._pieces(data):
                     if self.mode in (Mode.SLOW, Mode.DRIP):
                         await asyncio.sleep(self.delay)
+                    if writer.is_closing():
+                        return
                     if self.mode is not Mode.SWALLOW:
                         writer.write(piece)
                         await writer.drain()

@@ -45,6 +45,9 @@ async def raw_server(serve: Serve | bytes, *, greeting: bytes = b"") -> AsyncIte
                     await serve(writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client has gone, as it may
+        except RuntimeError:
+            if not writer.is_closing():  # else it is uvloop's word for the same
+                raise
         finally:
             writer.close()
 

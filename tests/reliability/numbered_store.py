@@ -38,6 +38,9 @@ async def numbered_store(*, slowest_seconds: float, chance: random.Random) -> As
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the caller is gone
+        except RuntimeError:
+            if not writer.is_closing():  # else it is uvloop's word for the same
+                raise
         finally:
             writers.discard(writer)
             writer.close()
