@@ -148,7 +148,7 @@ async def test_redis_of_the_settings_is_used_and_closed(
     # Tries are counted, not timed: redis-py can lose the cancellation by which a time-out ends a loop like this one.
     names = [await names_of_clients(empty_redis) for _ in range(200)]
     assert "ownership-gateway" not in names[-1]
-    assert len(await empty_redis.keys("og:v1:e:*")) == 1
+    assert len(await empty_redis.keys("og:v2:e:*")) == 1
 
 
 async def names_of_clients(redis: Redis) -> list[str]:
@@ -164,7 +164,7 @@ async def test_redis_that_was_handed_in_stays_open(
     async with opened(settings, clock=clock, log=log, redis=empty_redis) as gateway:
         await gateway.key(seed.OWNER_KEY)
 
-    assert len(await empty_redis.keys("og:v1:e:*")) == 1
+    assert len(await empty_redis.keys("og:v2:e:*")) == 1
 
 
 async def test_closing_leaves_no_task_behind(tmp_path: Path, clock: FakeClock, log: LogLines) -> None:

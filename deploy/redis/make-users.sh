@@ -7,7 +7,7 @@
 # OWNERSHIP_GATEWAY_REDIS__URL_FILE names, and nowhere else. Redis reads the file when it starts, or after ACL LOAD.
 #
 # An ACL file has no comments, so what the user's rights are for stands here:
-#   ~og:v1:*                         the gateway's keys, and nobody else's; no channel
+#   ~og:v2:*                         the gateway's keys, and nobody else's; no channel
 #   get set del eval evalsha         answers; the scripts compare before they write
 #   hget hgetall hmget hset hdel     the store budget and the invalidations, which all replicas share
 #   pexpire pttl time                the same, and claims of look-ups

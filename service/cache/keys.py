@@ -26,7 +26,7 @@ from service.ownership import (
 )
 from service.secret import SealingSecret, Secret
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """The version of what is stored, in every name and in every key name in Redis: a new one starts with an empty cache."""
 
 _KEY_BYTES: Final = 32

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-KEYS: Final = "og:v1:*"
+KEYS: Final = "og:v2:*"
 """The names of all that is stored; the number is the version of what is."""
 
 COMMANDS: Final = (

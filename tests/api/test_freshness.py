@@ -83,7 +83,7 @@ async def test_gateway_with_another_secret_knows_nothing(empty_redis: Redis, ope
 async def until_stored(redis: Redis) -> None:
     """Return once Redis has an entry: answers do not wait for it."""
     tries = 0
-    while not await redis.keys("og:v1:e:*"):
+    while not await redis.keys("og:v2:e:*"):
         tries += 1
         assert tries < 10_000, "nothing was stored"
 

@@ -147,4 +147,4 @@ def test_any_text_can_be_named() -> None:
 
 def test_a_redis_key_is_a_version_and_a_name() -> None:
     """The prefix is what an operator's ACL can be built on."""
-    assert redis_key(NAME) == "og:v1:e:000102030405060708090a0b0c0d0e0f"
+    assert redis_key(NAME) == "og:v2:e:000102030405060708090a0b0c0d0e0f"

@@ -187,7 +187,7 @@ async def test_without_the_right_to_write(make_tier: MakeTier, own_redis: RedisS
     await make_tier(own_redis.url).put(NAME, entry(yes()))
     async with Redis.from_url(own_redis.url) as operator:
         await operator.acl_setuser(
-            "og", enabled=True, passwords=["+pw"], keys=["og:v1:*"], commands=["-@all", "+get", "+client|setname"]
+            "og", enabled=True, passwords=["+pw"], keys=["og:v2:*"], commands=["-@all", "+get", "+client|setname"]
         )
     reader = make_tier(own_redis.url.replace("//", "//og:pw@"))
 
@@ -201,7 +201,7 @@ async def test_the_documented_rights_are_enough(make_tier: MakeTier, own_redis: 
     """Reading, storing and deleting work for a user who has exactly these."""
     async with Redis.from_url(own_redis.url) as operator:
         rights = ["-@all", "+get", "+evalsha", "+eval", "+set", "+del", "+client|setname"]
-        await operator.acl_setuser("og", enabled=True, passwords=["+pw"], keys=["og:v1:*"], commands=rights)
+        await operator.acl_setuser("og", enabled=True, passwords=["+pw"], keys=["og:v2:*"], commands=rights)
         tier = make_tier(own_redis.url.replace("//", "//og:pw@"))
         await tier.put(NAME, entry(yes()))
         found = await tier.get(NAME)

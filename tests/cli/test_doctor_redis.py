@@ -114,7 +114,7 @@ def url_of(server: RedisServer, password: str = PASSWORD) -> str:
 @pytest.fixture
 def least() -> Iterator[RedisServer]:
     """A Redis whose user may do exactly what the gateway needs."""
-    yield from guarded("~og:v1:*", *NEEDED)
+    yield from guarded("~og:v2:*", *NEEDED)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_wrong_password_is_a_problem(least: RedisServer) -> None:
 @pytest.mark.parametrize("lacking", [command for command in COMMANDS if command not in {"get", "client|setname"}])
 def test_a_right_that_lacks_is_named(guard: Callable[..., RedisServer], lacking: str) -> None:
     """The hint is the rule to set."""
-    result = examined(url_of(guard("~og:v1:*", *NEEDED, f"-{lacking}")))
+    result = examined(url_of(guard("~og:v2:*", *NEEDED, f"-{lacking}")))
 
     found = finding(result, "redis rights")
     assert result.exit_code == Exit.NO
@@ -158,7 +158,7 @@ def test_a_right_that_lacks_from_the_first_command_on_is_named(
     guard: Callable[..., RedisServer], lacking: str, named: str
 ) -> None:
     """Without it nothing else can be tried."""
-    result = examined(url_of(guard("~og:v1:*", *NEEDED, f"-{lacking}")))
+    result = examined(url_of(guard("~og:v2:*", *NEEDED, f"-{lacking}")))
 
     assert finding(result, "redis")["detail"] == f"Redis does not permit its user to run {named}"
     assert finding(result, "redis rights")["verdict"] == "skipped"
@@ -173,7 +173,7 @@ def test_another_database_needs_a_right_more(least: RedisServer) -> None:
 
 def test_rights_that_lack_are_named_together(guard: Callable[..., RedisServer]) -> None:
     """All missing rights are in one finding."""
-    result = examined(url_of(guard("~og:v1:*", *NEEDED, "-hget", "-pttl")))
+    result = examined(url_of(guard("~og:v2:*", *NEEDED, "-hget", "-pttl")))
 
     assert finding(result, "redis rights")["detail"] == "its user may not run HGET or run PTTL"
 
@@ -182,14 +182,14 @@ def test_a_user_without_the_keys_is_a_problem(guard: Callable[..., RedisServer])
     """A Redis user without the gateway's keys is a problem, even if it may run every command."""
     result = examined(url_of(guard("~cache:*", *NEEDED)))
 
-    assert finding(result, "redis")["detail"] == "Redis does not permit its user to use keys that begin with og:v1:"
-    assert "~og:v1:*" in finding(result, "redis")["hint"]
+    assert finding(result, "redis")["detail"] == "Redis does not permit its user to use keys that begin with og:v2:"
+    assert "~og:v2:*" in finding(result, "redis")["hint"]
 
 
 @pytest.mark.parametrize("lacking", [["-set"], ["-del"], ["-set", "-del", "-hdel", "-pexpire"]])
 async def test_nothing_stays_of_what_was_tried(guard: Callable[..., RedisServer], lacking: list[str]) -> None:
     """No key without a TTL is left, under any rights."""
-    server = guard("~og:v1:*", *NEEDED, *lacking)
+    server = guard("~og:v2:*", *NEEDED, *lacking)
     await run_in_background("doctor", environ=variables(url_of(server)))
 
     async with Redis.from_url(server.url) as operator:

@@ -15,7 +15,7 @@ from service.verification.interfaces import StoreBudget
 from tests.clock import FakeClock
 from tests.limits.buckets import FOREGROUND, Reported, make, seconds
 
-KEY: Final = "og:v1:b:test"
+KEY: Final = "og:v2:b:test"
 
 _TIMEOUT_SECONDS: Final = 10.0
 

@@ -156,7 +156,7 @@ async def test_a_gateway_that_starts_afterwards_does_not_find_it_in_redis(
         settings = settings_from(
             tmp_path, f'secret = "{SECRET}"\n' + pointing_at("http://127.0.0.1:9") + X_MOON, sandbox=False
         )
-        assert await empty_redis.keys("og:v1:e:*")
+        assert await empty_redis.keys("og:v2:e:*")
 
         async with opened(settings, clock=clock, log=LogLines(), redis=empty_redis) as late:
             await one.pass_time()

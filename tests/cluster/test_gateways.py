@@ -236,14 +236,14 @@ async def test_one_replica_throttled_is_all_replicas_paused(open_cluster: OpenCl
 async def refusal_is_known(redis: Redis) -> None:
     """Return once the refusal is in Redis, which is written in the background."""
     async with asyncio.timeout(10):
-        [budget] = await redis.keys("og:v1:b:*")
+        [budget] = await redis.keys("og:v2:b:*")
         while await redis.hget(budget, "refusals") != b"1":
             continue
 
 
 async def leases_in(redis: Redis) -> list[bytes | str]:
     """Return the leases that are held."""
-    return await redis.keys("og:v1:l:*")
+    return await redis.keys("og:v2:l:*")
 
 
 async def test_a_gateway_that_is_killed_costs_one_look_up_more(

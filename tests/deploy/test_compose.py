@@ -141,7 +141,7 @@ def test_answers_without_redis(token: str) -> None:
     assert answer.json()["outcome"] == "owned"
 
 
-@pytest.mark.parametrize("command", [("ping",), ("get", "og:v1:x"), ("keys", "*"), ("acl", "whoami")])
+@pytest.mark.parametrize("command", [("ping",), ("get", "og:v2:x"), ("keys", "*"), ("acl", "whoami")])
 def test_redis_refuses_strangers(command: tuple[str, ...]) -> None:
     """Without a password not even PING is answered."""
     _until(lambda: "NOAUTH" in _redis("ping"))

@@ -37,7 +37,7 @@ _IN_SCRIPTS: Final = {
     for script in _SERVICE.rglob("*.lua")
     for command in re.findall(r"redis\.p?call\('(\w+)'", script.read_text())
 }
-_KEY: Final = "og:v1:x"
+_KEY: Final = "og:v2:x"
 _ARGUMENTS: Final = {
     "DEL": (_KEY,),
     "GET": (_KEY,),
@@ -219,7 +219,7 @@ def test_a_working_gateway_uses_what_it_is_granted(worked: Worked, command: str)
 def test_a_working_gateway_keeps_to_its_own_keys(worked: Worked) -> None:
     """The gateway stored something, and all of it under its own names."""
     assert worked.kept
-    assert [key for key in worked.kept if not re.match(rb"og:v1:", key)] == []
+    assert [key for key in worked.kept if not re.match(rb"og:v2:", key)] == []
 
 
 def _jwt_of_an_owner(store: str) -> str:
@@ -267,14 +267,14 @@ def _ask_all_kinds(port: int, jwt: str) -> None:
     "command",
     [
         ("GET", "somebody-else"),
-        ("SET", "og:v2:x", "x"),
-        ("DEL", "og:v1:x", "somebody-else"),
+        ("SET", "og:v1:x", "x"),
+        ("DEL", "og:v2:x", "somebody-else"),
         ("EVAL", "return redis.call('GET', 'somebody-else')", "0"),
         ("EVAL", "return redis.call('FLUSHALL')", "0"),
-        ("PUBLISH", "og:v1:x", "x"),
-        ("SUBSCRIBE", "og:v1:x"),
-        ("MGET", "og:v1:x"),
-        ("KEYS", "og:v1:*"),
+        ("PUBLISH", "og:v2:x", "x"),
+        ("SUBSCRIBE", "og:v2:x"),
+        ("MGET", "og:v2:x"),
+        ("KEYS", "og:v2:*"),
         ("SCAN", "0"),
         ("FLUSHALL",),
         ("CONFIG", "GET", "*"),
@@ -326,8 +326,8 @@ async def test_makes_room_when_it_is_full(shipped: Shipped) -> None:
         await operator.config_set("maxmemory", "4mb")
         try:
             for number in range(200):
-                await client.set(f"og:v1:{number}", b"x" * 100_000, px=60_000 + number)
-            last, first = await client.get("og:v1:199"), await client.get("og:v1:0")
+                await client.set(f"og:v2:{number}", b"x" * 100_000, px=60_000 + number)
+            last, first = await client.get("og:v2:199"), await client.get("og:v2:0")
         finally:
             await operator.config_set("maxmemory", "256mb")
 

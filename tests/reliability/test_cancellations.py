@@ -144,7 +144,7 @@ async def footprint(at: Bench) -> tuple[int, int, int, int, int]:
     """Return what the callers have left behind: tasks, descriptors, requests, connections of Redis, and leases."""
     await until(lambda: not at.server.connections)
     pool = at.redis.connection_pool
-    leases = [key async for key in at.operator.scan_iter("og:v1:l:*")]
+    leases = [key async for key in at.operator.scan_iter("og:v2:l:*")]
     await pool.disconnect(inuse_connections=False)
     await asyncio.sleep(0.05)  # the proxy's ends of those connections
     return (

@@ -302,7 +302,7 @@ class World(RuleBasedStateMachine):
     async def _let_run_out(self) -> None:
         """Redis has a clock of its own, by which no time has passed: end leases, and pauses of the store budget."""
         try:
-            async for key in self.operator.scan_iter("og:v1:[lb]:*"):
+            async for key in self.operator.scan_iter("og:v2:[lb]:*"):
                 await self.operator.delete(key)
         except ReadOnlyError:
             self.overdue = True  # nobody can change them now; when it is healed they are over

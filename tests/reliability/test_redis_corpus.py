@@ -186,7 +186,7 @@ async def test_older_entries_do_not_come_back(tmp_path: Path, own_redis: RedisSe
             continue  # the gateway writes to Redis without waiting
         cluster.sandbox.world.refund(bought.id)
         assert await outcome(one, stranger, max_age=0) == "not_owned"
-        while not await operator.exists("og:v1:f"):
+        while not await operator.exists("og:v2:f"):
             continue  # and tells the other gateways without waiting
         await put_back(operator, older)
 
@@ -205,7 +205,7 @@ class Naive(InFront):
 
     async def reply(self, request: Request) -> Reply:
         """Answer from Redis, or else keep the answer there."""
-        key = "og:v1:e:" + hashlib.sha256(request.body).hexdigest()
+        key = "og:v2:e:" + hashlib.sha256(request.body).hexdigest()
         body: Any = await self._redis.get(key)
         if body is None:
             body = (await super().reply(request)).body

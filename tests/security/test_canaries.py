@@ -332,7 +332,7 @@ async def make_trouble(server: RedisServer, trouble: str) -> None:
             case "read-only":
                 await own.replicaof("127.0.0.1", "1")
             case "corrupt":
-                async for key in own.scan_iter("og:v1:e:*"):
+                async for key in own.scan_iter("og:v2:e:*"):
                     await own.set(key, b"\xff" * 64)
 
 
