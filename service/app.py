@@ -1,12 +1,14 @@
 """The composition root: builds a gateway from the settings, opens it, closes it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from functools import partial
 
 from msgspec import Struct
 
 from service.api.operations import Readiness
+from service.cache.cluster_clock import as_redis_says
 from service.clock import SystemClock
 from service.http.connection import Bounds
 from service.http.protocol import HttpServer
@@ -47,18 +49,23 @@ async def open_gateway(
     transport: Network = None,
     redis: RedisClient | None = None,
     bounds: Bounds | None = None,
+    redis_time: Callable[[datetime], datetime] = as_redis_says,
 ) -> AsyncIterator[Gateway]:
     """Open a gateway, and close on the way out what was opened.
 
     `transport` replaces the network to the store, `redis` the client made from the settings, `clock` the machine's,
-    `bounds` those of connections. Neither the store nor Redis needs to be there for the gateway to open.
+    `redis_time` that of Redis, `bounds` those of connections. Neither the store nor Redis needs to be there for the
+    gateway to open.
     """
     async with AsyncExitStack() as stack:
-        basics = build_basics(settings, stack, log=log, clock=clock or SystemClock())
+        has_redis = redis is not None or settings.redis.url is not None
+        basics = build_basics(
+            settings, stack, log=log, clock=clock or SystemClock(), has_redis=has_redis, redis_time=redis_time
+        )
         flights = SingleFlight[Observation](joined=basics.events.joined, crashed=basics.events.crashed)
         redis = redis or open_redis(basics)
         upstream = await open_upstream_with(basics, network=transport, redis=redis, queueing=flights.queueing)
-        observations = await open_observations(basics, redis=redis)
+        observations = await open_observations(basics, redis=redis, environment=upstream.address.environment)
         services = build_services(basics, upstream, observations, flights)
         readiness = build_readiness(basics, upstream, redis)
         http = build_http(basics, services, framework(basics, upstream, services, readiness), bounds=bounds)
@@ -72,7 +79,7 @@ async def open_gateway(
 async def open_upstream(settings: Settings, *, log: Logging) -> AsyncIterator[Upstream]:
     """Open the way to the store alone, for commands that ask it something once."""
     async with AsyncExitStack() as stack:
-        basics = build_basics(settings, stack, log=log, clock=SystemClock())
+        basics = build_basics(settings, stack, log=log, clock=SystemClock(), has_redis=False)
         yield await open_upstream_with(basics, network=None, redis=None)
 
 

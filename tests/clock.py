@@ -109,3 +109,31 @@ class FakeClock:
 async def _settle() -> None:
     for _ in range(_TURNS):
         await asyncio.sleep(0)
+
+
+class WrongClock:
+    """A `Clock` that is `ahead` of another, or behind; `ahead` may be set anew at any time, as an operator does."""
+
+    def __init__(self, right: FakeClock, ahead: timedelta) -> None:
+        self._right = right
+        self.ahead = ahead
+
+    def now(self) -> datetime:
+        """Return the wrong time."""
+        return self._right.now() + self.ahead
+
+    def monotonic(self) -> float:
+        """Return seconds, which pass as ever."""
+        return self._right.monotonic()
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Return once the test has advanced by `duration`."""
+        await self._right.sleep(duration)
+
+    def timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
+        """Cancel the body and raise `TimeoutError` once the test has advanced by `duration`."""
+        return self._right.timeout(duration)
+
+    def io_timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
+        """Give what comes from elsewhere plenty of time."""
+        return self._right.io_timeout(duration)

@@ -7,6 +7,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from httpx_aiohttp import AiohttpTransport
 from msgspec.structs import replace
 
 from service.app import Gateway, open_gateway
+from service.cache.cluster_clock import as_redis_says
 from service.http.application import Listener
 from service.http.connection import Bounds
 from service.observability.logs import Logging, configure_logging
@@ -225,15 +227,22 @@ async def opened(
     redis: RedisClient | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     bounds: Bounds | None = None,
+    redis_time: Callable[[datetime], datetime] | None = None,
 ) -> AsyncIterator[Asker]:
     """Open a gateway that has already learned whose key it is, and of which the sandbox remembers nothing.
 
-    It lives by `clock`, unless a `real_clock` is given.
+    It lives by `clock`, and so does Redis as it sees it, unless a `real_clock` or a `redis_time` is given.
     """
     with logging_into(log, clock=clock, level=level, sandbox=settings.sandbox) as logs:
         async with (
             open_gateway(
-                settings, log=logs, clock=real_clock or clock, redis=redis, transport=transport, bounds=bounds
+                settings,
+                log=logs,
+                clock=real_clock or clock,
+                redis=redis,
+                transport=transport,
+                bounds=bounds,
+                redis_time=redis_time or (as_redis_says if real_clock else lambda _: clock.now()),
             ) as gateway,
             client_of(gateway) as http,
         ):

@@ -8,8 +8,8 @@
 #
 # An ACL file has no comments, so what the user's rights are for stands here:
 #   ~og:v2:*                         the gateway's keys, and nobody else's; no channel
-#   get set del eval evalsha         answers; the scripts compare before they write
-#   hget hgetall hmget hset hdel     the store budget and the invalidations, which all replicas share
+#   get getrange set del eval evalsha   answers; the scripts compare before they write
+#   hget hmget hset hdel hstrlen     the store budget and the invalidations, which all replicas share
 #   pexpire pttl time                the same, and claims of look-ups
 #   client|setname                   connecting
 # Not there, because not everybody needs it: +select for another database than the 0 in the URL;

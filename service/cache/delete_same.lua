@@ -5,7 +5,8 @@
 --
 -- Returns 1 if it was deleted, else 0.
 
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+-- One byte more than ours is read, however long the value is.
+if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1]) == ARGV[1] then
   return redis.call('DEL', KEYS[1])
 end
 return 0

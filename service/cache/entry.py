@@ -5,14 +5,17 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
-from service.ownership import Evidence, Identity, Observation, Refusal
+from service.ownership import Evidence, Identity, Observation, Reason, Refusal
 from service.verification.policy import HARD_MAXIMUM
 
 LONGEST_KEPT: Final = HARD_MAXIMUM
 """The longest time after an observation for which it is stored, even if the operator configured more."""
 
-CLOCK_TOLERANCE: Final = timedelta(seconds=60)
-"""The most by which the clocks of two replicas may differ: observations from further ahead are not believed."""
+CLOCK_TOLERANCE: Final = timedelta(seconds=5)
+"""The most by which what was noted lately may be ahead of the time of the cluster: of more than that, a clock is wrong.
+
+Replicas differ by half an exchange with Redis. Observations from further ahead are not believed.
+"""
 
 
 def says_no(observation: Observation) -> bool:
@@ -26,6 +29,11 @@ def says_no(observation: Observation) -> bool:
             return False
         case _:
             assert_never(observation)
+
+
+def ends_another(observation: Observation) -> bool:
+    """Whether a yes that it takes the place of must end everywhere; that of a JWT which has expired ends by itself."""
+    return says_no(observation) and not (isinstance(observation, Refusal) and observation.reason is Reason.EXPIRED_JWT)
 
 
 class CacheEntry(Struct, frozen=True, array_like=True):

@@ -47,8 +47,8 @@ class SealingKey(Secret):
     """The key that seals what is stored in Redis, in hexadecimal."""
 
 
-class InvalidationsKey(Secret):
-    """The key that seals invalidations, in hexadecimal."""
+class TableKey(Secret):
+    """The key that seals the entries of the replicated table, in hexadecimal."""
 
 
 class LeasesKey(Secret):
@@ -60,7 +60,7 @@ class Keys(Struct, frozen=True):
 
     naming: NamingKey
     sealing: SealingKey
-    invalidations: InvalidationsKey
+    table: TableKey
     leases: LeasesKey
 
 
@@ -75,7 +75,7 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
     return Keys(
         naming=NamingKey(_derive(root, b"og naming")),
         sealing=SealingKey(_derive(root, b"og sealing")),
-        invalidations=InvalidationsKey(_derive(root, b"og floors")),
+        table=TableKey(_derive(root, b"og table")),
         leases=LeasesKey(_derive(root, b"og claims")),
     )
 
@@ -94,16 +94,19 @@ def lease_key(name: Fingerprint) -> str:
     return f"og:v{SCHEMA_VERSION}:l:{name.hex()}"
 
 
-def invalidations_key() -> str:
-    """Return the key of the invalidations."""
-    return f"og:v{SCHEMA_VERSION}:f"
+def table_key(naming_key: NamingKey, environment: str) -> str:
+    """Return the key of the table that all replicas in front of the same store have in common."""
+    return f"og:v{SCHEMA_VERSION}:t:{_name_of_environment(naming_key, environment, b'og replicated')}"
 
 
 def budget_key(naming_key: NamingKey, environment: str) -> str:
     """Return the key of the store budget that all replicas in front of the same store share."""
+    return f"og:v{SCHEMA_VERSION}:b:{_name_of_environment(naming_key, environment, b'og budget')}"
+
+
+def _name_of_environment(naming_key: NamingKey, environment: str, purpose: bytes) -> str:
     key = bytes.fromhex(naming_key.reveal())
-    name = blake2b(environment.encode(), key=key, person=b"og budget", digest_size=_NAME_BYTES)
-    return f"og:v{SCHEMA_VERSION}:b:{name.hexdigest()}"
+    return blake2b(environment.encode(), key=key, person=purpose, digest_size=_NAME_BYTES).hexdigest()
 
 
 def encode_fields(fields: Sequence[bytes]) -> bytes:
@@ -138,17 +141,12 @@ class KeyedFingerprints:
         self._questions.update(encode_fields((SCHEMA_VERSION.to_bytes(1, "big"), environment.encode())))
         self._credentials = blake2b(key=key, person=b"og credential", digest_size=_LOG_NAME_BYTES)
         self._about_ownership = lru_cache(maxsize=_GAMES)(self._hash_ownership)
-        self._of_game = lru_cache(maxsize=_GAMES)(self._hash_game)
 
     def of_question(self, game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> Fingerprint:
         """Name a question about ownership by every input that can change it; the order of `accept` does not matter."""
         hashed = self._about_ownership(game_id, frozenset(accept)).copy()
         hashed.update(_encode_credential(subject))
         return Fingerprint(hashed.digest())
-
-    def of_game(self, game_id: GameId) -> Fingerprint:
-        """Name everything that is known about a game."""
-        return self._of_game(game_id)
 
     def of_jwt(self, jwt: AppJwt) -> Fingerprint:
         """Name the question whose a JWT is."""
@@ -166,11 +164,6 @@ class KeyedFingerprints:
         hashed = self._questions.copy()
         hashed.update(encode_fields(_rule_fields(game_id, accept)))
         return hashed
-
-    def _hash_game(self, game_id: GameId) -> Fingerprint:
-        hashed = self._questions.copy()
-        hashed.update(encode_fields((b"game", game_id.to_bytes(_ID_BYTES, "big"))))
-        return Fingerprint(hashed.digest())
 
 
 def _rule_fields(game_id: GameId, accept: frozenset[ProofKind]) -> tuple[bytes, ...]:

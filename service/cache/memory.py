@@ -90,9 +90,10 @@ class MemoryTier:
         cache.put(name, _ENCODER.encode(entry), now)
         return entry
 
-    def has_yes(self, name: Fingerprint) -> bool:
-        """Whether the newest observation under a name is a yes, usable or not."""
-        return name in self._yes.entries
+    def has_usable_yes(self, name: Fingerprint) -> bool:
+        """Whether the newest observation under a name is a yes that may still be used."""
+        packed = self._yes.entries.get(name)
+        return packed is not None and _unpack(packed).usable(self._clock.now())
 
     @property
     def entries(self) -> int:

@@ -20,7 +20,7 @@ local function class_and_instant(entry)
   return string.byte(entry, 2), instant
 end
 
-local known = redis.pcall('GET', KEYS[1])
+local known = redis.pcall('GETRANGE', KEYS[1], 0, HEADER - 1)
 if type(known) == 'table' then
   -- A value of another type is not ours: SET replaces it. Any other error goes to the caller.
   if not string.find(known.err, '^WRONGTYPE') then
@@ -30,7 +30,7 @@ if type(known) == 'table' then
 end
 
 local overruled = false
-if known and #known >= HEADER then
+if known and #known == HEADER then
   local class, instant = class_and_instant(ARGV[1])
   local known_class, known_instant = class_and_instant(known)
   -- An entry from the future is garbage, and must not stay there for ever.

@@ -8,17 +8,17 @@ full or a replica still answers reads.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, TypeVar
 
 from redis.exceptions import ReadOnlyError
 
-from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT, CacheEntry
+from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT, CacheEntry, ends_another
 from service.cache.keys import redis_key
-from service.cache.results import CacheOperation, CacheResult, OnOperation
+from service.cache.results import CacheOperation, CacheResult, OnOperation, OnOverruled, ignore_overruled
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cache.sealing import Flaw, Sealer, Unsealable, stamp
-from service.ownership import CacheTier, Fingerprint
+from service.ownership import CacheTier, Fingerprint, GameId
 from service.redis.background_tasks import BackgroundTasks
 from service.redis.circuit_breaker import CircuitBreaker
 from service.redis.connect import RedisClient
@@ -40,7 +40,8 @@ class RedisTier:
     """Gets and puts sealed observations. Nothing that Redis does makes it raise.
 
     `on_state` is called once when Redis is first known to work or not, and then at every change. `on_overruled` is
-    called when a no has replaced a yes, which other replicas may still have in memory, with the instant of the no.
+    called when a no has replaced a yes, which other replicas may still have in memory, with the game and the instant of
+    the no.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class RedisTier:
         clock: Clock,
         on_operation: OnOperation,
         on_state: Callable[[bool], None],
-        on_overruled: Callable[[Fingerprint, datetime], None] = lambda _name, _since: None,
+        on_overruled: OnOverruled = ignore_overruled,
     ) -> None:
         self._client = client
         self._sealer = sealer
@@ -110,10 +111,10 @@ class RedisTier:
 
     # --- writing ---
 
-    async def put(self, name: Fingerprint, entry: CacheEntry) -> None:
+    async def put(self, name: Fingerprint, entry: CacheEntry, *, game_id: GameId | None) -> None:
         """Store an entry unless Redis has a newer one; questions do not wait for it."""
         async with self._writes:
-            result = await self._put(name, entry)
+            result = await self._put(name, entry, game_id)
         self._on_operation(CacheTier.REDIS, CacheOperation.PUT, result)
 
     async def close(self) -> None:
@@ -121,7 +122,7 @@ class RedisTier:
         await self._reader.close()
         await self._removals.close()
 
-    async def _put(self, name: Fingerprint, entry: CacheEntry) -> CacheResult:
+    async def _put(self, name: Fingerprint, entry: CacheEntry, game_id: GameId | None) -> CacheResult:
         now = self._clock.now()
         sealed = self._sealer.seal(name, entry)
         lifetime = _lifetime(entry.keep_until - now) // _MILLISECOND
@@ -130,8 +131,8 @@ class RedisTier:
         stored = await self._ask(self._writing, lambda: PUT_NEWEST.run(self._client, key, sealed, lifetime, latest))
         if isinstance(stored, CacheResult):
             return stored
-        if stored == _OVERRULED:
-            self._on_overruled(name, entry.observation.observed_at)
+        if stored == _OVERRULED and ends_another(entry.observation):
+            self._on_overruled(game_id, name, entry.observation.observed_at)
         return CacheResult.STORED if stored else CacheResult.SUPERSEDED
 
     async def _ask(self, circuit: CircuitBreaker, command: Callable[[], Awaitable[T]]) -> T | CacheResult:

@@ -1,10 +1,11 @@
-"""The labels of the metric `cache_operations_total`: closed sets, so that no input can become a label."""
+"""The reports of the tiers. Those for the metric `cache_operations_total` are closed sets: no input becomes a label."""
 
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
-from service.ownership import CacheTier
+from service.ownership import CacheTier, Fingerprint, GameId
 
 
 class CacheOperation(StrEnum):
@@ -34,3 +35,10 @@ class CacheResult(StrEnum):
 
 OnOperation: TypeAlias = Callable[[CacheTier, CacheOperation, CacheResult], None]
 """Called once for every operation on a tier, when its result is known."""
+
+OnOverruled: TypeAlias = Callable[[GameId | None, Fingerprint, datetime], None]
+"""Called with the game, the name and the instant of a no that has replaced a yes; the game of an identity is None."""
+
+
+def ignore_overruled(_game_id: GameId | None, _name: Fingerprint, _since: datetime) -> None:
+    """Do nothing, where no other replica is told."""

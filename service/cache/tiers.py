@@ -1,15 +1,14 @@
 """The two tiers as one cache: this process first, Redis behind it."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.cache.entry import CacheEntry, cache_entry, says_no
+from service.cache.entry import CacheEntry, cache_entry, ends_another
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
-from service.cache.results import CacheOperation, CacheResult, OnOperation
-from service.ownership import CacheTier, Fingerprint, Observation
+from service.cache.results import CacheOperation, CacheResult, OnOperation, OnOverruled, ignore_overruled
+from service.ownership import CacheTier, Fingerprint, GameId, Observation
 from service.verification.interfaces import Remembered
 
 MOST_WRITES_WAITING: Final = 1000
@@ -28,8 +27,8 @@ class TieredCache:
     """Remembers observations in this process and, where there is one, in Redis. Never fails.
 
     No question waits for a write to Redis. `redis` is None for a gateway without one: nothing else differs.
-    `on_overruled` is called when a no has replaced a yes, which Redis and other replicas may still have, with the
-    instant since which it is a no.
+    `on_overruled` is called when a no has replaced a yes that may still be used and that Redis and other replicas may
+    still have, with the game, and the instant since which it is a no. A yes that ends by its own time needs no call.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class TieredCache:
         memory: MemoryTier,
         redis: RedisTier | None,
         on_operation: OnOperation,
-        on_overruled: Callable[[Fingerprint, datetime], None] = lambda _name, _since: None,
+        on_overruled: OnOverruled = ignore_overruled,
     ) -> None:
         self._memory = memory
         self._redis = redis
@@ -72,16 +71,18 @@ class TieredCache:
         # the older one in Redis may not be used either: a yes must not outlive the no that came after it.
         return self._memory.peek(name)
 
-    def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
+    def put(
+        self, name: Fingerprint, observation: Observation, *, game_id: GameId | None, keep_until: datetime
+    ) -> Observation:
         """Remember an observation in both tiers, and return the newest one that this process knows under that name."""
         entry = cache_entry(observation, keep_until)
-        overrules = says_no(observation) and self._memory.has_yes(name)
+        overrules = ends_another(observation) and self._memory.has_usable_yes(name)
         newest = self._put_in_memory(name, entry)
         if overrules and newest is entry:
             # Reported here too, and not only when Redis notices: it may be away, and have the yes when it is back.
-            self._on_overruled(name, observation.observed_at)
+            self._on_overruled(game_id, name, observation.observed_at)
         if newest is entry and self._redis is not None:
-            self._put_in_redis(self._redis, name, entry)
+            self._put_in_redis(self._redis, name, entry, game_id)
         return newest.observation
 
     async def written(self, name: Fingerprint) -> None:
@@ -109,11 +110,11 @@ class TieredCache:
         self._on_operation(*(_STORED if newest is entry else _SUPERSEDED))
         return newest
 
-    def _put_in_redis(self, redis: RedisTier, name: Fingerprint, entry: CacheEntry) -> None:
+    def _put_in_redis(self, redis: RedisTier, name: Fingerprint, entry: CacheEntry, game_id: GameId | None) -> None:
         if self._closing or len(self._writes) >= MOST_WRITES_WAITING:
             self._dropped()
             return
-        task = asyncio.get_running_loop().create_task(redis.put(name, entry))
+        task = asyncio.get_running_loop().create_task(redis.put(name, entry, game_id=game_id))
         self._writes[task] = name
         task.add_done_callback(self._writes.pop)
 

@@ -37,6 +37,9 @@ class StoreObserver(Protocol):
     def reachable(self, *, answering: bool) -> None:
         """The store answered, or gave no usable answer."""
 
+    def store_clock(self, offset: timedelta) -> None:
+        """The store has said the time: so far its clock is ahead of ours, in whole seconds."""
+
 
 class StoreRequests:
     """Asks the store. Two clients, so that a player's JWT and the seller's key never share a connection's defaults."""
@@ -168,6 +171,7 @@ class StoreRequests:
         said = read_http_date(answer.date)
         if said is not None:
             self.clock_skew = said - self._clock.now()
+            self._observer.store_clock(self.clock_skew)
 
 
 _UNAVAILABLE: Final = "unavailable"

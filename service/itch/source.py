@@ -37,11 +37,15 @@ _PURCHASE_KINDS: Final = frozenset({ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHAS
 
 
 class ItchSource:
-    """Implements `OwnershipSource`; each look-up takes at most `timeout` in all, however many requests it needs."""
+    """Implements `OwnershipSource`; each look-up takes at most `timeout` in all, however many requests it needs.
 
-    def __init__(self, *, requests: StoreRequests, clock: Clock, timeout: timedelta) -> None:
+    By `clock` observations are dated, by `local_clock` JWTs expire.
+    """
+
+    def __init__(self, *, requests: StoreRequests, clock: Clock, local_clock: Clock, timeout: timedelta) -> None:
         self._requests = requests
         self._clock = clock
+        self._local_clock = local_clock
         self._timeout = timeout
         self._seller: PlayerId | None = None
         self._key_changes = 0
@@ -76,17 +80,17 @@ class ItchSource:
                 jwt, Endpoint.PROFILE, priority=priority, give_up_at=self._give_up_at()
             )
         except UnknownWordsError:
-            if not _expired(peek(jwt), self._clock.now()):
+            if not _expired(peek(jwt), self._local_clock.now()):
                 raise
             # The words for an expired JWT are not documented; that it is over and was refused is enough.
             body = No.CREDENTIAL_REFUSED
         claims = peek(jwt)
         sandbox = self._requests.sandbox_seen
         if isinstance(body, No):
-            reason = Reason.EXPIRED_JWT if _expired(claims, self._clock.now()) else Reason.REFUSED_JWT
+            reason = Reason.EXPIRED_JWT if _expired(claims, self._local_clock.now()) else Reason.REFUSED_JWT
             return Refusal(observed_at, reason, sandbox)
         user = read_user(body.get("user"))
-        if _expired(claims, self._clock.now()):
+        if _expired(claims, self._local_clock.now()):
             return Refusal(observed_at, Reason.EXPIRED_JWT, sandbox)
         if claims.unreadable or not claims.user_ids <= {user.player.id}:
             return Refusal(observed_at, Reason.REFUSED_JWT, sandbox)

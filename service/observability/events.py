@@ -1,10 +1,15 @@
 """Changes of the gateway's state: each is one log line and one metric, never a flood."""
 
 from datetime import timedelta
+from typing import Final
 
-from service.observability.labels import JoinScope
+from service.observability.labels import InvalidationKind, JoinScope
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
+
+CLUSTER_CLOCK_OFF: Final = timedelta(seconds=5)
+STORE_CLOCK_OFF: Final = timedelta(seconds=60)
+"""The offsets over which our clock is said to be wrong; of the store we know whole seconds, and answers take time."""
 
 
 class Events:
@@ -16,6 +21,8 @@ class Events:
         self._source_answers: bool | None = None
         self._credential_accepted: bool | None = None
         self._redis_up: bool | None = None
+        self._cluster_clock_off = False
+        self._store_clock_off = False
 
     @property
     def source_state(self) -> str:
@@ -87,6 +94,45 @@ class Events:
         else:
             self._log.logger.warning("redis_lost", hint="answers stay right, and cost more store budget")
         self._redis_up = up
+
+    def cluster_clock(self, offset: timedelta) -> None:
+        """Redis has said the time: so far its clock is ahead of ours."""
+        self._metrics.cluster_clock(offset.total_seconds())
+        off = abs(offset) > CLUSTER_CLOCK_OFF
+        if off is self._cluster_clock_off:
+            return
+        self._cluster_clock_off = off
+        if off:
+            self._log.logger.warning(
+                "cluster_clock_differs",
+                seconds=round(offset.total_seconds(), 3),
+                hint="the clock of this machine or of Redis is wrong; answers are dated by that of Redis",
+            )
+        else:
+            self._log.logger.info("cluster_clock_agrees")
+
+    def store_clock(self, offset: timedelta) -> None:
+        """The store has said the time: so far its clock is ahead of ours."""
+        self._metrics.store_clock(offset.total_seconds())
+        off = abs(offset) > STORE_CLOCK_OFF
+        if off is self._store_clock_off:
+            return
+        self._store_clock_off = off
+        if off:
+            self._log.logger.warning(
+                "source_clock_differs",
+                seconds=round(offset.total_seconds()),
+                hint="set the clock of this machine right; JWTs expire by it",
+            )
+        else:
+            self._log.logger.info("source_clock_agrees")
+
+    def invalidations_overflowed(self, kind: InvalidationKind, game: str) -> None:
+        """A game had too many invalidations of a kind, and much of what is known about it is asked again."""
+        self._metrics.invalidations_overflowed(kind)
+        self._log.logger.error(
+            "invalidations_overflowed", kind=kind, game=game, hint="this game is asked about again; others lose nothing"
+        )
 
     def joined(self) -> None:
         """A question found the look-up it needed under way."""

@@ -55,6 +55,13 @@ class RefusalCause(StrEnum):
     UNKNOWN_GAME = "unknown_game"
 
 
+class InvalidationKind(StrEnum):
+    """The origin of an invalidation: an operator, or a no that replaced a remembered yes."""
+
+    INVALIDATED = "invalidated"
+    OVERRULED = "overruled"
+
+
 class JoinScope(StrEnum):
     """The holder of the look-up that a question joined: this process, or another replica."""
 

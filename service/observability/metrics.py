@@ -1,7 +1,7 @@
 """The gateway's counters and measurements, for Prometheus to read.
 
 Labels come from closed sets only: no request can add a series. For one game, and `other`, there are just
-under 500: 2 x 119 for decisions, 170 in histograms, 47 for the store and the caches, 34 for the rest. Every further
+under 500: 2 x 119 for decisions, 170 in histograms, 47 for the store and the caches, 40 for the rest. Every further
 configured game adds 120.
 """
 
@@ -24,6 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.observability.labels import (
     OTHER,
+    InvalidationKind,
     JoinScope,
     RefusalCause,
     SourceEndpoint,
@@ -35,7 +36,7 @@ from service.observability.labels import (
 from service.observability.plain_metrics import CounterValue, PlainCounter, PlainHistogram
 from service.ownership import CacheTier, GameId, Method, Reason
 
-__all__ = ["JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
+__all__ = ["InvalidationKind", "JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
 
 MOST_LEARNED_GAMES: Final = 100
 """A key may see any number of games; 10 000 series would make a scrape cost about 0.1 s."""
@@ -117,6 +118,22 @@ class Metrics:
             "source_credential_ok", "1 if the store accepts our key, 0 if not, NaN if it has not said.", unsaid
         )
         self._redis_up = self._gauge("redis_up", "1 if Redis answers, 0 if not, NaN without Redis.", unsaid)
+        self._cluster_clock_offset = self._gauge(
+            "cluster_clock_offset_seconds", "How far Redis' clock is ahead of ours, NaN if it has not said.", unsaid
+        )
+        self._store_clock_offset = self._gauge(
+            "source_clock_offset_seconds", "How far the store's clock is ahead of ours, NaN if it has not said.", unsaid
+        )
+        invalidations = Gauge(
+            "invalidations",
+            "Invalidations of the game that has most of them.",
+            ["kind"],
+            namespace=_NAMESPACE,
+            registry=self._registry,
+        )
+        self._invalidations = {kind: invalidations.labels(kind) for kind in InvalidationKind}
+        overflowed = self._counter("invalidations_overflowed_total", "Games that had too many invalidations.", "kind")
+        self._invalidations_overflowed = {kind: overflowed.labels(kind) for kind in InvalidationKind}
         self._requests_in_flight = self._gauge(
             "requests_in_flight", "Requests being answered, health and metrics included.", 0
         )
@@ -184,6 +201,22 @@ class Metrics:
     def redis(self, *, up: bool) -> None:
         """Take note whether Redis answers."""
         self._redis_up.set(up)
+
+    def cluster_clock(self, offset_seconds: float) -> None:
+        """Take note how far the clock of Redis is ahead of ours."""
+        self._cluster_clock_offset.set(offset_seconds)
+
+    def store_clock(self, offset_seconds: float) -> None:
+        """Take note how far the clock of the store is ahead of ours."""
+        self._store_clock_offset.set(offset_seconds)
+
+    def invalidations_overflowed(self, kind: InvalidationKind) -> None:
+        """Count a game that had too many invalidations of a kind."""
+        self._invalidations_overflowed[kind].inc()
+
+    def read_invalidations(self, kind: InvalidationKind, count: Callable[[], float]) -> None:
+        """Have the invalidations of the game that has most of a kind counted at every scrape."""
+        self._invalidations[kind].set_function(count)
 
     def loop_lag(self, seconds: float) -> None:
         """Take note how late the event loop was."""

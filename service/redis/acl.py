@@ -6,8 +6,8 @@ KEYS: Final = "og:v2:*"
 """The names of all that is stored; the number is the version of what is."""
 
 COMMANDS: Final = (
-    "get", "set", "del", "evalsha", "eval",
-    "hget", "hgetall", "hmget", "hset", "hdel", "pexpire", "pttl", "time",
+    "get", "getrange", "set", "del", "evalsha", "eval",
+    "hget", "hmget", "hset", "hdel", "hstrlen", "pexpire", "pttl", "time",
     "client|setname",
 )  # fmt: skip
 """The commands for any Redis; Redis permits a script no more than its user."""

@@ -100,10 +100,13 @@ class ObservationCache(Protocol):
     def peek(self, name: Fingerprint) -> Remembered | None:
         """Return what this process remembers, for a second look at the same question: it is not counted."""
 
-    def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
+    def put(
+        self, name: Fingerprint, observation: Observation, *, game_id: GameId | None, keep_until: datetime
+    ) -> Observation:
         """Remember an observation in every tier, and return the newest one known under that name.
 
-        A newer `observed_at` wins over an older one; at the same instant the store's no wins.
+        A newer `observed_at` wins over an older one; at the same instant the store's no wins. `game_id` is the game
+        that it is about, None for an identity.
         """
 
 
@@ -135,13 +138,19 @@ class NoLease:
 
 
 class Invalidations(Protocol):
-    """Names and instants: no observation under such a name from before its instant may be used."""
+    """Names of a game, and instants: no observation under such a name from before its instant may be used.
 
-    def invalidated_before(self, *names: Fingerprint) -> datetime | None:
-        """Return the instant before which observations under any of these names are not to be used, if there is one."""
+    The game of what belongs to none, as an identity does, is None.
+    """
 
-    def invalidate(self, name: Fingerprint, *, before: datetime) -> None:
-        """Use nothing any more that was observed under this name before that instant, on any replica."""
+    def invalidated_before(self, game_id: GameId | None, name: Fingerprint) -> datetime | None:
+        """Return the instant before which observations under that name are not to be used, if there is one."""
+
+    def invalidate(self, game_id: GameId, name: Fingerprint | None, *, before: datetime) -> None:
+        """Use nothing any more that was observed under this name before that instant, on any replica.
+
+        Without a name it is for the whole game.
+        """
 
 
 class Fingerprints(Protocol):
@@ -149,9 +158,6 @@ class Fingerprints(Protocol):
 
     def of_question(self, game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> Fingerprint:
         """Name a question about ownership: every input that can change the answer is in it."""
-
-    def of_game(self, game_id: GameId) -> Fingerprint:
-        """Name everything that is known about a game."""
 
     def of_jwt(self, jwt: AppJwt) -> Fingerprint:
         """Name the question whose a JWT is."""

@@ -23,6 +23,7 @@ from service.ownership import (
     DownloadKey,
     Evidence,
     Fingerprint,
+    GameId,
     Identity,
     Observation,
     PlayerId,
@@ -75,13 +76,16 @@ class LookUp(Struct, frozen=True):
     """One thing to know under the `rules` of a game: ownership by a subject, or whose a JWT is.
 
     Without `about` it is whose the gateway's own key is. That is neither remembered nor shared with other replicas.
-    `also` holds other names under which it may have been invalidated.
     """
 
     name: Fingerprint
     rules: GameRules
     about: Subject | AppJwt | None = None
-    also: tuple[Fingerprint, ...] = ()
+
+    @property
+    def game_id(self) -> GameId | None:
+        """The game that it is about, None for whose something is."""
+        return None if self.about is None or isinstance(self.about, AppJwt) else self.rules.game_id
 
     def lifetime(self, observation: Observation) -> Lifetime:
         """Return how long an observation may be used."""
@@ -176,11 +180,8 @@ class LookUps:
         Return the instant before which observations are no longer used; nor is the answer of a look-up under way.
         """
         before = self._clock.now() + _INSTANT
-        if subject is None:
-            name = self._fingerprints.of_game(rules.game_id)
-        else:
-            name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
-        self._invalidations.invalidate(name, before=before)
+        name = None if subject is None else self._fingerprints.of_question(rules.game_id, subject, rules.accept)
+        self._invalidations.invalidate(rules.game_id, name, before=before)
         return before
 
     async def close(self) -> None:
@@ -188,8 +189,7 @@ class LookUps:
         await self._flights.close()
 
     def _about_ownership(self, rules: GameRules, subject: Subject) -> LookUp:
-        name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
-        return LookUp(name, rules, subject, also=(self._fingerprints.of_game(rules.game_id),))
+        return LookUp(self._fingerprints.of_question(rules.game_id, subject, rules.accept), rules, subject)
 
     def _about_identity(self, rules: GameRules, jwt: AppJwt) -> LookUp:
         return LookUp(self._fingerprints.of_jwt(jwt), rules, jwt)
@@ -324,7 +324,7 @@ class LookUps:
         async def ask_and_remember() -> Observation:
             observation = await ask()
             keep_until = observation.observed_at + look_up.lifetime(observation).usable
-            return self._observations.put(look_up.name, observation, keep_until=keep_until)
+            return self._observations.put(look_up.name, observation, game_id=look_up.game_id, keep_until=keep_until)
 
         if look_up.about is None:
             return await ask()
@@ -340,7 +340,7 @@ class LookUps:
 
     def _not_before(self, look_up: LookUp, limits: Limits) -> datetime | None:
         """Return the instant before which an observation is too old for this caller, or has been invalidated."""
-        invalidated_before = self._invalidations.invalidated_before(look_up.name, *look_up.also)
+        invalidated_before = self._invalidations.invalidated_before(look_up.game_id, look_up.name)
         return limits.oldest if invalidated_before is None else _later(invalidated_before, limits.oldest)
 
 

@@ -48,14 +48,24 @@ class _Claimant(Struct, frozen=True):
 
 
 class Verification:
-    """Answers questions. While `sandbox` returns true, every answer says that it is not the real store's."""
+    """Answers questions. While `sandbox` returns true, every answer says that it is not the real store's.
+
+    By `clock` observations are dated, by `local_clock` JWTs expire.
+    """
 
     def __init__(
-        self, *, look_ups: LookUps, source: OwnershipSource, clock: Clock, sandbox: Callable[[], bool]
+        self,
+        *,
+        look_ups: LookUps,
+        source: OwnershipSource,
+        clock: Clock,
+        local_clock: Clock,
+        sandbox: Callable[[], bool],
     ) -> None:
         self._look_ups = look_ups
         self._source = source
         self._clock = clock
+        self._local_clock = local_clock
         self._sandbox = sandbox
 
     async def verify(self, question: Question, *, permit: Permit | None = None) -> Verdict:
@@ -141,7 +151,7 @@ class Verification:
         player, identity = claimant.player, claimant.identity
         if player is None:
             return None
-        if identity is not None and identity.expired(self._clock.now()):
+        if identity is not None and identity.expired(self._local_clock.now()):
             # An expired JWT stands for no player any more, not even for the seller.
             return self._conclude(question, Reason.EXPIRED_JWT, sandbox=identity.sandbox)
         press = identity is not None and identity.press

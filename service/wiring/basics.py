@@ -1,9 +1,12 @@
 """The parts that all others are built with."""
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import datetime
 
 from msgspec import Struct
 
+from service.cache.cluster_clock import ClusterClock, as_redis_says
 from service.cache.keys import Keys, derive_keys
 from service.observability.events import Events
 from service.observability.logs import Logging
@@ -14,20 +17,49 @@ from service.wiring.version import VERSION
 
 
 class Basics(Struct, frozen=True):
-    """The settings, the time, the log, the metrics, the derived keys, and the stack that closes what was opened."""
+    """The settings, the time, the log, the metrics, the derived keys, and the stack that closes what was opened.
+
+    `clock` is the machine's; `cluster_clock` that of all replicas, None without Redis.
+    """
 
     settings: Settings
     clock: Clock
+    cluster_clock: ClusterClock | None
     log: Logging
     metrics: Metrics
     events: Events
     keys: Keys
     stack: AsyncExitStack
 
+    @property
+    def shared_clock(self) -> Clock:
+        """The clock by which everything is dated that replicas share: observations, invalidations, answers."""
+        return self.clock if self.cluster_clock is None else self.cluster_clock
 
-def build_basics(settings: Settings, stack: AsyncExitStack, *, log: Logging, clock: Clock) -> Basics:
-    """Return them; nothing is opened yet."""
+
+def build_basics(
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    log: Logging,
+    clock: Clock,
+    has_redis: bool,
+    redis_time: Callable[[datetime], datetime] = as_redis_says,
+) -> Basics:
+    """Return them; nothing is opened yet. `redis_time` replaces the clock of Redis."""
     metrics = Metrics(games=[game.slug for game in settings.games], version=VERSION, sandbox=settings.sandbox)
     events = Events(metrics=metrics, log=log)
     keys = derive_keys(settings.secret)
-    return Basics(settings=settings, clock=clock, log=log, metrics=metrics, events=events, keys=keys, stack=stack)
+    cluster_clock = None
+    if has_redis:
+        cluster_clock = ClusterClock(clock, on_offset=events.cluster_clock, redis_time=redis_time)
+    return Basics(
+        settings=settings,
+        clock=clock,
+        cluster_clock=cluster_clock,
+        log=log,
+        metrics=metrics,
+        events=events,
+        keys=keys,
+        stack=stack,
+    )

@@ -47,7 +47,7 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
             batch=services.batch,
             admin=services.admin,
             callers=services.callers,
-            clock=basics.clock,
+            clock=basics.shared_clock,
         ),
         *create_operations_routes(
             readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=basics.settings.sandbox
@@ -67,13 +67,13 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
 
 def build_http(basics: Basics, services: Services, application: ASGIApp, *, bounds: Bounds | None) -> HttpServer:
     """Return the server of all connections; `bounds` replaces those from the settings."""
-    short_way = ShortWay(service=services.verify, callers=services.callers, clock=basics.clock)
+    short_way = ShortWay(service=services.verify, callers=services.callers, clock=basics.shared_clock)
     return HttpServer(
-        Dispatcher(short_way=short_way, framework=application, service=services.verify, clock=basics.clock),
+        Dispatcher(short_way=short_way, framework=application, service=services.verify, clock=basics.shared_clock),
         bounds=bounds or _bounds(basics.settings),
         max_requests=basics.settings.max_requests,
         max_connections=connection_limit(basics.settings),
-        now=basics.clock.now,
+        now=basics.shared_clock.now,
     )
 
 

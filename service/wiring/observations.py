@@ -7,18 +7,27 @@ from typing import Final
 from msgspec import Struct
 
 from service.cache.invalidations import SharedInvalidations
-from service.cache.keys import invalidations_key
+from service.cache.keys import table_key
 from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
+from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import Sealer
+from service.cache.table_entry import NO_GAME, TableKind, TableSealer
+from service.cache.table_exchange import TableExchange
 from service.cache.tiers import TieredCache
+from service.observability.labels import InvalidationKind
+from service.ownership import GameId
 from service.redis.connect import RedisClient, connect
 from service.verification.interfaces import LookUpLease, NoLease
 from service.wiring.background import run_in_background
 from service.wiring.basics import Basics
 
 _MEBIBYTE: Final = 1024 * 1024
+_LABELS: Final = {
+    TableKind.INVALIDATED: InvalidationKind.INVALIDATED,
+    TableKind.OVERRULED: InvalidationKind.OVERRULED,
+}
 
 
 class Observations(Struct, frozen=True):
@@ -39,33 +48,49 @@ def open_redis(basics: Basics) -> RedisClient | None:
     return client
 
 
-async def open_observations(basics: Basics, *, redis: RedisClient | None) -> Observations:
-    """Open the cache: one tier in memory, and Redis behind it where there is one."""
-    invalidations = await _open_invalidations(basics, redis)
+async def open_observations(basics: Basics, *, redis: RedisClient | None, environment: str) -> Observations:
+    """Open the cache: one tier in memory, and Redis behind it where there is one. `environment` names the store."""
+    invalidations = SharedInvalidations(await _open_table(basics, redis, environment))
     cache = _open_cache(basics, redis, invalidations)
     return Observations(cache=cache, invalidations=invalidations, lease=_open_leases(basics, redis, cache))
 
 
-async def _open_invalidations(basics: Basics, redis: RedisClient | None) -> SharedInvalidations:
-    invalidations = SharedInvalidations(
-        client=redis, key=invalidations_key(), invalidations_key=basics.keys.invalidations, clock=basics.clock
-    )
-    basics.stack.push_async_callback(invalidations.close)
-    if redis is not None:
+async def _open_table(basics: Basics, redis: RedisClient | None, environment: str) -> ReplicatedTable:
+    """Return the table, once this replica knows what the others have told, so far as Redis says it at once."""
+    labels = {game.id: game.slug for game in basics.settings.games} | {NO_GAME: "none"}
+
+    def overflowed(kind: TableKind, game_id: GameId) -> None:
+        basics.events.invalidations_overflowed(_LABELS[kind], labels.get(game_id, str(game_id)))
+
+    table = ReplicatedTable(clock=basics.shared_clock, on_overflow=overflowed)
+    for kind, label in _LABELS.items():
+        basics.metrics.read_invalidations(label, partial(table.fullest, kind))
+    if redis is not None and basics.cluster_clock is not None:
+        exchange = TableExchange(
+            table=table,
+            client=redis,
+            key=table_key(basics.keys.naming, environment),
+            sealer=TableSealer(basics.keys.table),
+            clock=basics.cluster_clock,
+        )
+        basics.stack.push_async_callback(exchange.close)
         crashed = partial(basics.events.crashed, where="invalidations")
-        await run_in_background(basics.stack, invalidations.run(), crashed=crashed)
-    return invalidations
+        await run_in_background(basics.stack, exchange.run(), crashed=crashed)
+        await exchange.catch_up()
+    return table
 
 
 def _open_cache(basics: Basics, redis: RedisClient | None, invalidations: SharedInvalidations) -> TieredCache:
     limits, on_operation = basics.settings.cache, basics.metrics.cache_operation
-    memory = MemoryTier(max_entries=limits.max_entries, max_bytes=limits.max_mebibytes * _MEBIBYTE, clock=basics.clock)
+    memory = MemoryTier(
+        max_entries=limits.max_entries, max_bytes=limits.max_mebibytes * _MEBIBYTE, clock=basics.shared_clock
+    )
     tier = None
     if redis is not None:
         tier = RedisTier(
             client=redis,
             sealer=Sealer(basics.keys.sealing),
-            clock=basics.clock,
+            clock=basics.shared_clock,
             on_operation=on_operation,
             on_state=basics.events.redis,
             on_overruled=invalidations.overruled,
@@ -82,7 +107,7 @@ def _open_leases(basics: Basics, redis: RedisClient | None, cache: TieredCache) 
         client=redis,
         leases_key=basics.keys.leases,
         store=cache,
-        clock=basics.clock,
+        clock=basics.shared_clock,
         timeout=timedelta(seconds=basics.settings.itch.timeout_seconds),
         joined=basics.events.joined_replica,
     )

@@ -35,7 +35,7 @@ def build_services(
     basics: Basics, upstream: Upstream, observations: Observations, flights: SingleFlight[Observation]
 ) -> Services:
     """Return the services; `flights` are the look-ups that equal questions share."""
-    settings, clock = basics.settings, basics.clock
+    settings, clock = basics.settings, basics.shared_clock
     fingerprints = KeyedFingerprints(basics.keys.naming, upstream.address.environment)
     games = GameDirectory(game_rules(settings))
     look_ups = LookUps(
@@ -48,7 +48,13 @@ def build_services(
         lease=observations.lease,
         invalidations=observations.invalidations,
     )
-    verification = Verification(look_ups=look_ups, source=upstream.source, clock=clock, sandbox=upstream.is_sandbox)
+    verification = Verification(
+        look_ups=look_ups,
+        source=upstream.source,
+        clock=clock,
+        local_clock=basics.clock,
+        sandbox=upstream.is_sandbox,
+    )
     basics.stack.push_async_callback(verification.close)
     verify = VerifyService(
         verification=verification,

@@ -118,7 +118,12 @@ async def open_upstream(
         clock=clock,
         observer=basics.events,
     )
-    source = ItchSource(requests=requests, clock=clock, timeout=timedelta(seconds=settings.itch.timeout_seconds))
+    source = ItchSource(
+        requests=requests,
+        clock=basics.shared_clock,
+        local_clock=clock,
+        timeout=timedelta(seconds=settings.itch.timeout_seconds),
+    )
     changes.attach(source)
     return Upstream(address, source, budget, changes.event, clients, sandbox)
 

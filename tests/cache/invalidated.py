@@ -1,34 +1,87 @@
-"""Replicas that exchange invalidations through a real Redis."""
+"""Replicas that share a table, and with it invalidations, through a real Redis."""
 
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from service.cache.invalidations import LOOK_EVERY, SharedInvalidations
-from service.cache.keys import InvalidationsKey, invalidations_key
+from msgspec import Struct
+
+from service.cache.cluster_clock import ClusterClock
+from service.cache.invalidations import SharedInvalidations
+from service.cache.keys import TableKey, table_key
+from service.cache.replicated_table import MOST_ENTRIES, ReplicatedTable
+from service.cache.table_entry import TableKind, TableSealer
+from service.cache.table_exchange import LOOK_EVERY, TableExchange
+from service.ownership import Fingerprint, GameId
 from service.redis.connect import RedisClient
 from service.verification.interfaces import Clock
-from tests.cache.samples import KEYS
+from tests.cache.samples import GAME, KEYS
 from tests.clock import FakeClock
 from tests.gateways import until
 
-KEY: Final = invalidations_key()
+KEY: Final = table_key(KEYS.naming, "the store of the tests")
 INSTANT: Final = timedelta(microseconds=1)
 PROMISED: Final = timedelta(seconds=2)
 
-Make: TypeAlias = Callable[..., SharedInvalidations]
+
+class Kinds(Struct, frozen=True):
+    """The parts of a replica; a broken variant has other ones."""
+
+    table: Callable[..., ReplicatedTable] = ReplicatedTable
+    exchange: Callable[..., TableExchange] = TableExchange
+    clock: Callable[..., ClusterClock] = ClusterClock
 
 
-def invalidations(
-    client: RedisClient | None,
-    clock: Clock,
-    key: InvalidationsKey = KEYS.invalidations,
-    kind: Make = SharedInvalidations,
-) -> SharedInvalidations:
-    """Return the invalidations of one replica."""
-    return kind(client=client, key=KEY, invalidations_key=key, clock=clock)
+OURS: Final = Kinds()
+
+
+class Replica:
+    """One gateway's part in it. `machine` is its own clock; Redis has that of the test."""
+
+    def __init__(
+        self,
+        client: RedisClient | None,
+        clock: FakeClock,
+        *,
+        machine: Clock | None = None,
+        key: TableKey = KEYS.table,
+        kinds: Kinds = OURS,
+        most_entries: int = MOST_ENTRIES,
+    ) -> None:
+        self.offsets: list[timedelta] = []
+        self.overflows: list[tuple[TableKind, GameId]] = []
+        self.clock = kinds.clock(machine or clock, on_offset=self.offsets.append, redis_time=lambda _: clock.now())
+        self.table = kinds.table(clock=self.clock, on_overflow=self._overflowed, most_entries=most_entries)
+        self.invalidations = SharedInvalidations(self.table)
+        self._exchange = None
+        if client is not None:
+            self._exchange = kinds.exchange(
+                table=self.table, client=client, key=KEY, sealer=TableSealer(key), clock=self.clock
+            )
+
+    @property
+    def exchange(self) -> TableExchange:
+        """Its way to Redis, if it has one."""
+        assert self._exchange is not None
+        return self._exchange
+
+    @property
+    def entries(self) -> int:
+        """The number of entries that it knows."""
+        return sum(1 for _ in self.table._all())
+
+    def invalidate(self, name: Fingerprint | None, *, before: datetime, game: GameId = GAME) -> None:
+        """Do as an operator says."""
+        self.invalidations.invalidate(game, name, before=before)
+
+    def invalidated_before(self, name: Fingerprint, game: GameId = GAME) -> datetime | None:
+        """Return the instant from which on observations count."""
+        return self.invalidations.invalidated_before(game, name)
+
+    def _overflowed(self, kind: TableKind, game: GameId) -> None:
+        self.overflows.append((kind, game))
 
 
 class Cluster:
@@ -40,11 +93,17 @@ class Cluster:
         self._running = 0
 
     async def join(
-        self, client: RedisClient, *, kind: Make = SharedInvalidations, key: InvalidationsKey = KEYS.invalidations
-    ) -> SharedInvalidations:
+        self,
+        client: RedisClient,
+        *,
+        kinds: Kinds = OURS,
+        key: TableKey = KEYS.table,
+        machine: Clock | None = None,
+        most_entries: int = MOST_ENTRIES,
+    ) -> Replica:
         """Start a replica."""
-        replica = invalidations(client, self._clock, key, kind)
-        task = asyncio.create_task(replica.run())
+        replica = Replica(client, self._clock, machine=machine, key=key, kinds=kinds, most_entries=most_entries)
+        task = asyncio.create_task(replica.exchange.run())
         self._stack.push_async_callback(_stop, task)
         self._running += 1
         await self.rest()

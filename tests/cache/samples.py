@@ -11,6 +11,7 @@ from service.ownership import (
     CacheTier,
     Evidence,
     Fingerprint,
+    GameId,
     Identity,
     Player,
     PlayerId,
@@ -25,6 +26,8 @@ from tests.clock import START
 DAY: Final = timedelta(days=1)
 SECOND: Final = timedelta(seconds=1)
 KEYS: Final = derive_keys(SealingSecret("a secret of the operator, long enough"))
+GAME: Final = GameId(3)
+OTHER_GAME: Final = GameId(4)
 NAME: Final = Fingerprint(bytes(range(16)))
 OTHER_NAME: Final = Fingerprint(bytes(range(1, 17)))
 
@@ -40,8 +43,8 @@ def fingerprints() -> KeyedFingerprints:
 
 
 def name_of(number: int) -> Fingerprint:
-    """Return one of many names."""
-    return Fingerprint(number.to_bytes(16, "big"))
+    """Return one of many names; none is that of a whole game."""
+    return Fingerprint((number + 1).to_bytes(16, "big"))
 
 
 def yes(observed_at: datetime = START, *, id: int = 124) -> Evidence:  # noqa: A002 - the field is called so

@@ -14,7 +14,7 @@ from service.cache.results import CacheOperation, CacheResult
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
 from tests.cache.conftest import MakeTier
-from tests.cache.samples import NAME, SECOND, Recorder, entry, yes
+from tests.cache.samples import GAME, NAME, SECOND, Recorder, entry, yes
 from tests.clock import FakeClock
 from tests.redis_server import RedisServer, free_port
 
@@ -92,7 +92,7 @@ async def test_by_unix_socket(make_tier: MakeTier, own_redis: RedisServer) -> No
     """A sidecar Redis needs no port."""
     tier = make_tier(f"unix://{own_redis.socket_path}?db=1")
 
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert await tier.get(NAME) == entry(yes())
 
@@ -101,7 +101,7 @@ async def test_by_tls(make_tier: MakeTier, tls_redis: RedisServer, tmp_path: Pat
     """The operator's own authority is one more file."""
     tier = make_tier(f"rediss://127.0.0.1:{tls_redis.port}?ssl_ca_certs={tmp_path / 'certificate.pem'}")
 
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert await tier.get(NAME) == entry(yes())
 
@@ -114,7 +114,7 @@ async def test_an_unknown_or_wrong_certificate_is_refused(
     options = "" if host == "127.0.0.1" else f"?ssl_ca_certs={tmp_path / 'certificate.pem'}"
     tier = make_tier(f"rediss://{host}:{tls_redis.port}{options}")
 
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert recorder.results(CacheOperation.PUT) == [CacheResult.FAILED]
 
@@ -125,7 +125,7 @@ async def test_in_a_cluster(make_tier: MakeTier, one_node_cluster: RedisServer) 
 
     # Learning what the cluster looks like may take longer than one question waits.
     await tier.get(NAME)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert await tier.get(NAME) == entry(yes())
 
@@ -155,12 +155,12 @@ async def test_by_sentinel(
     """The master is found, lost, and found again."""
     tier = make_tier(f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{sentinel.port}/mymaster")
 
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
     found = await tier.get(NAME)
     own_redis.kill()
     lost = await tier.get(NAME)
     own_redis.start()
     clock.jump(SECOND)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert (found, lost, await tier.get(NAME)) == (entry(yes()), None, entry(yes()))

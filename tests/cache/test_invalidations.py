@@ -1,55 +1,56 @@
 """Invalidations under what was observed: how they rise, and how they reach every replica through a real Redis."""
 
 import asyncio
-from collections.abc import Iterator
-from datetime import datetime
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.invalidations import EVERYTHING, LOOK_EVERY, MOST_AT_ONCE, MOST_INVALIDATIONS, SharedInvalidations
-from service.ownership import Fingerprint
-from tests.cache.invalidated import INSTANT, KEY, Cluster, Make, invalidations
-from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, name_of
+from service.cache.replicated_table import ReplicatedTable
+from service.cache.table_entry import TableEntry
+from service.cache.table_exchange import LOOK_EVERY, MOST_AT_ONCE, TableExchange
+from tests.cache.invalidated import INSTANT, KEY, OURS, Cluster, Kinds, Replica
+from tests.cache.samples import GAME, NAME, OTHER_GAME, OTHER_NAME, SECOND, name_of
 from tests.clock import START, FakeClock
 from tests.cluster.promises import Variant, promised, variants
 from tests.gateways import until
 
 
 @pytest.fixture
-def alone(clock: FakeClock) -> SharedInvalidations:
-    """The invalidations of a gateway without Redis."""
-    return invalidations(None, clock)
+def alone(clock: FakeClock) -> Replica:
+    """A gateway without Redis."""
+    return Replica(None, clock)
 
 
 # One replica
 
 
-def test_at_first_nothing_is_invalidated(alone: SharedInvalidations) -> None:
+def test_at_first_nothing_is_invalidated(alone: Replica) -> None:
     """Everything that was ever observed may be used."""
     assert alone.invalidated_before(NAME) is None
 
 
-def test_a_name_has_the_invalidation_that_it_was_given(alone: SharedInvalidations) -> None:
-    """No other name has it."""
+def test_a_name_has_the_invalidation_that_it_was_given(alone: Replica) -> None:
+    """No other name has it, and no other game."""
     alone.invalidate(NAME, before=START)
 
-    assert (alone.invalidated_before(NAME), alone.invalidated_before(OTHER_NAME), alone.invalidated_before()) == (
-        START,
-        None,
-        None,
-    )
+    assert alone.invalidated_before(NAME) == START
+    assert alone.invalidated_before(OTHER_NAME) is None
+    assert alone.invalidated_before(NAME, OTHER_GAME) is None
 
 
-def test_of_several_names_the_latest_instant_counts(alone: SharedInvalidations) -> None:
-    """One name may be a player's, and the other the whole game's."""
+def test_a_whole_game_is_invalidated_under_every_name(alone: Replica) -> None:
+    """Of the name's own instant and the game's, the later counts."""
+    alone.invalidate(None, before=START)
     alone.invalidate(NAME, before=START + SECOND)
-    alone.invalidate(OTHER_NAME, before=START)
 
-    assert alone.invalidated_before(NAME, OTHER_NAME) == alone.invalidated_before(OTHER_NAME, NAME) == START + SECOND
+    assert alone.invalidated_before(OTHER_NAME) == START
+    assert alone.invalidated_before(NAME) == START + SECOND
+    assert alone.invalidated_before(NAME, OTHER_GAME) is None
 
 
-def test_an_invalidation_never_becomes_earlier(alone: SharedInvalidations) -> None:
+def test_an_invalidation_never_becomes_earlier(alone: Replica) -> None:
     """An invalidation that arrives late, with an earlier instant, changes nothing."""
     alone.invalidate(NAME, before=START)
 
@@ -58,68 +59,33 @@ def test_an_invalidation_never_becomes_earlier(alone: SharedInvalidations) -> No
     assert alone.invalidated_before(NAME) == START
 
 
-def many(count: int) -> Iterator[tuple[Fingerprint, datetime]]:
-    """Yield names and invalidations, in an order that is neither theirs nor random."""
-    for number in range(count):
-        place = number * 7919 % count
-        yield name_of(place), START + place * INSTANT
-
-
-@pytest.mark.parametrize("rounds", [1, 5])
-def test_too_many_invalidations_become_later_never_earlier(alone: SharedInvalidations, rounds: int) -> None:
-    """Each name is asked about again at least as much as before, and memory stays bounded."""
-    everyone = list(many(rounds * MOST_INVALIDATIONS + 1))
-    for name, before in everyone:
-        alone.invalidate(name, before=before)
-
-    assert all((alone.invalidated_before(name) or START - DAY) >= before for name, before in everyone)
-    assert len(alone._known) <= MOST_INVALIDATIONS
-
-
-def test_of_too_many_invalidations_the_newer_half_stay_as_they_are(alone: SharedInvalidations) -> None:
-    """Names without an invalidation of their own lose only observations from before the older half."""
-    for name, before in many(MOST_INVALIDATIONS + 1):
-        alone.invalidate(name, before=before)
-
-    middle = START + MOST_INVALIDATIONS // 2 * INSTANT
-    assert START < (alone.invalidated_before(Fingerprint(b"nobody")) or START) <= middle
-    assert alone.invalidated_before(name_of(MOST_INVALIDATIONS)) == START + MOST_INVALIDATIONS * INSTANT
-
-
-def test_an_instant_before_that_of_everything_is_not_stored(alone: SharedInvalidations) -> None:
-    """The earlier instant would make no difference."""
-    alone.invalidate(EVERYTHING, before=START)
-
-    alone.invalidate(NAME, before=START - SECOND)
-
-    assert (alone.invalidated_before(NAME), len(alone._known)) == (START, 1)
-
-
-async def test_without_redis_there_is_nobody_to_tell(alone: SharedInvalidations) -> None:
-    """Closing takes no time, and nothing waits to be sent."""
+def test_what_is_overruled_counts_beside_what_is_invalidated(alone: Replica) -> None:
+    """The later instant of both, and an identity belongs to no game."""
     alone.invalidate(NAME, before=START)
+    alone.invalidations.overruled(GAME, NAME, START + SECOND)
+    alone.invalidations.overruled(None, OTHER_NAME, START)
 
-    await alone.close()
-
-    assert not alone._unsent
+    assert alone.invalidated_before(NAME) == START + SECOND
+    assert alone.invalidations.invalidated_before(None, OTHER_NAME) == START
+    assert alone.invalidated_before(OTHER_NAME) is None
 
 
 # Several replicas
 
 
-class Mute(SharedInvalidations):
-    """Broken: sends no invalidation to the other replicas."""
+class Mute(ReplicatedTable):
+    """Broken: tells the other replicas nothing."""
 
-    def _send(self, name: Fingerprint) -> None:
-        """Send nothing."""
+    def _tell(self, entry: TableEntry) -> None:
+        """Keep it."""
 
 
-@variants(SharedInvalidations, mute=Mute)
+@variants(OURS, mute=Kinds(table=Mute))
 async def test_all_replicas_know_within_two_seconds(
-    variant: Variant[Make], cluster: Cluster, empty_redis: Redis
+    variant: Variant[Kinds], cluster: Cluster, empty_redis: Redis
 ) -> None:
     """An invalidation on one replica holds on all."""
-    one = await cluster.join(empty_redis, kind=variant.make)
+    one = await cluster.join(empty_redis, kinds=variant.make)
     others = [await cluster.join(empty_redis) for _ in range(2)]
 
     one.invalidate(NAME, before=START)
@@ -136,7 +102,7 @@ async def test_redis_has_it_at_once(cluster: Cluster, empty_redis: Redis) -> Non
     one.invalidate(NAME, before=START)
 
     async with asyncio.timeout(10):
-        while not await empty_redis.hexists(KEY, bytes(NAME).decode("latin-1")):  # noqa: ASYNC110 - Redis sets no event
+        while not await empty_redis.hexists(KEY, "last"):  # noqa: ASYNC110 - Redis sets no event
             await asyncio.sleep(0)
 
 
@@ -151,21 +117,51 @@ async def test_a_replica_that_starts_later_knows_too(cluster: Cluster, empty_red
     assert late.invalidated_before(NAME) == START
 
 
-class Obedient(SharedInvalidations):
-    """Broken: the last word counts, not the highest instant."""
+class ByVersion(TableExchange):
+    """Broken: reads nothing that was made before the newest entry that it has read."""
 
-    def _raise(self, name: Fingerprint, invalidated_before: datetime) -> bool:
-        """Set it."""
-        self._known[name] = invalidated_before
-        return True
+    _newest = 0
+
+    def _take_over(self, answer: Any, telling: list[TableEntry]) -> None:
+        """Leave out what is older."""
+        entries = [(sealed, self._sealer.unseal(sealed)) for sealed in answer.unknown]
+        news = [sealed for sealed, entry in entries if entry is not None and entry.version > self._newest]
+        self._newest = max([self._newest, *(entry.version for _, entry in entries if entry is not None)])
+        answer.unknown[:] = news
+        super()._take_over(answer, telling)
 
 
-@variants(SharedInvalidations, obedient=Obedient)
+@variants(OURS, by_version=Kinds(exchange=ByVersion))
+async def test_an_invalidation_may_reach_redis_long_after_it_was_made(
+    variant: Variant[Kinds], cluster: Cluster, empty_redis: Redis, clock: FakeClock
+) -> None:
+    """It was made half a minute before it reached Redis, and the others have read much newer ones since."""
+    one, other = await cluster.join(empty_redis), await cluster.join(empty_redis, kinds=variant.make)
+    await clock.advance(30 * SECOND)
+    one.invalidate(OTHER_NAME, before=clock.now())
+    await cluster.pass_time()
+
+    one.invalidate(NAME, before=START)
+    await cluster.pass_time()
+
+    with promised(variant):
+        assert other.invalidated_before(NAME) == START
+
+
+class Obedient(ReplicatedTable):
+    """Broken: the last word counts, not the highest version."""
+
+    def _overtaken(self, entry: TableEntry) -> bool:  # noqa: ARG002 - it looks at nothing
+        """Know nothing better."""
+        return False
+
+
+@variants(OURS, obedient=Kinds(table=Obedient))
 async def test_of_two_replicas_with_an_invalidation_the_later_instant_counts(
-    variant: Variant[Make], cluster: Cluster, empty_redis: Redis
+    variant: Variant[Kinds], cluster: Cluster, empty_redis: Redis
 ) -> None:
     """The order in which they exchange invalidations makes no difference."""
-    one, other = [await cluster.join(empty_redis, kind=variant.make) for _ in range(2)]
+    one, other = [await cluster.join(empty_redis, kinds=variant.make) for _ in range(2)]
     one.invalidate(NAME, before=START + SECOND)
     await cluster.pass_time()
     other.invalidate(NAME, before=START)
@@ -174,6 +170,18 @@ async def test_of_two_replicas_with_an_invalidation_the_later_instant_counts(
 
     with promised(variant):
         assert [at_once, one.invalidated_before(NAME), other.invalidated_before(NAME)] == [START + SECOND] * 3
+
+
+async def test_a_newer_invalidation_on_another_replica_counts(cluster: Cluster, empty_redis: Redis) -> None:
+    """Both were made before either was told; the one that is told later is the older."""
+    one, other = [await cluster.join(empty_redis) for _ in range(2)]
+    await empty_redis.config_resetstat()
+
+    one.invalidate(NAME, before=START + SECOND)
+    other.invalidate(NAME, before=START)
+    await cluster.pass_time()
+
+    assert [one.invalidated_before(NAME), other.invalidated_before(NAME)] == [START + SECOND] * 2
 
 
 async def test_an_invalidation_may_become_later_while_it_is_being_sent(cluster: Cluster, empty_redis: Redis) -> None:
@@ -190,29 +198,14 @@ async def test_an_invalidation_may_become_later_while_it_is_being_sent(cluster: 
 async def test_many_invalidations_travel_in_portions(cluster: Cluster, empty_redis: Redis) -> None:
     """No step keeps Redis from the others for long; all arrive without waiting for the next look."""
     one, other = [await cluster.join(empty_redis) for _ in range(2)]
-    everyone = list(many(3 * MOST_AT_ONCE))
-    for name, before in everyone:
-        one.invalidate(name, before=before)
-    await until(lambda: not one._unsent)
+    for number in range(3 * MOST_AT_ONCE):
+        one.invalidate(name_of(number), before=START + number * INSTANT)
+    await until(lambda: not one.table.untold(1))
     await cluster.pass_time(LOOK_EVERY)
 
-    assert all(other.invalidated_before(name) == before for name, before in everyone)
-
-
-async def test_too_many_invalidations_are_too_many_for_redis_too(cluster: Cluster, empty_redis: Redis) -> None:
-    """Instants that everything has overtaken go, there and on the other replicas."""
-    one, other = [await cluster.join(empty_redis) for _ in range(2)]
-    everyone = list(many(MOST_INVALIDATIONS + 1))
-    for name, before in everyone[:-1]:
-        one.invalidate(name, before=before)
-    await until(lambda: not one._unsent)
-    await cluster.pass_time(LOOK_EVERY)
-    one.invalidate(everyone[-1][0], before=everyone[-1][1])
-    await cluster.pass_time()
-
-    assert await empty_redis.hlen(KEY) <= MOST_INVALIDATIONS // 2 + 3
-    assert len(other._known) == len(one._known)
-    assert all((other.invalidated_before(name) or START - DAY) >= before for name, before in everyone)
+    assert all(
+        other.invalidated_before(name_of(number)) == START + number * INSTANT for number in range(3 * MOST_AT_ONCE)
+    )
 
 
 async def test_all_of_it_is_one_key_that_ends(cluster: Cluster, empty_redis: Redis) -> None:
@@ -227,16 +220,56 @@ async def test_all_of_it_is_one_key_that_ends(cluster: Cluster, empty_redis: Red
 
 
 async def test_who_looks_and_finds_nothing_new_changes_nothing(cluster: Cluster, empty_redis: Redis) -> None:
-    """The version says enough, so that the fields are not read."""
+    """The number of the last entry says enough, so that none is read."""
     one = await cluster.join(empty_redis)
     other = await cluster.join(empty_redis)
-    one.invalidate(NAME, before=START)
+    for number in range(100):
+        one.invalidate(name_of(number), before=START)
     await cluster.pass_time()
     before = await empty_redis.hgetall(KEY)
     await empty_redis.config_resetstat()
 
     await cluster.pass_time()
 
+    looks = 2 * (4 + 1)
     assert await empty_redis.hgetall(KEY) == before
-    assert (await empty_redis.info("commandstats"))["cmdstat_hgetall"]["calls"] == 1
-    assert other.invalidated_before(NAME) == START
+    assert (await empty_redis.info("commandstats"))["cmdstat_hget"]["calls"] <= 3 * looks
+    assert other.invalidated_before(NAME) is None
+
+
+async def test_numbers_in_use_do_not_lie_far_apart(cluster: Cluster, empty_redis: Redis, clock: FakeClock) -> None:
+    """Entries that have ended, were replaced or overtaken make room: a gateway that starts has not much to read."""
+    one = await cluster.join(empty_redis)
+    for number in range(300):
+        one.invalidate(name_of(number), before=START)
+        if number % 3 == 0:
+            one.invalidate(name_of(0), before=START + number * INSTANT)
+            await cluster.rest()
+    one.invalidate(None, before=START + timedelta(milliseconds=1))
+    await cluster.rest()
+    for number in range(300):
+        one.invalidate(name_of(number), before=START + SECOND)
+    await cluster.rest()
+
+    bounds = await empty_redis.hmget(KEY, "first", "last")
+    assert int(bounds[1] or 0) - int(bounds[0] or 0) <= 302
+    assert await empty_redis.hlen(KEY) <= 2 * 303 + 2
+    late = await cluster.join(empty_redis)
+    assert late.entries == 301
+
+
+async def test_entries_end_after_three_days(cluster: Cluster, empty_redis: Redis, clock: FakeClock) -> None:
+    """No observation that is cached is older; those of the last days stay, though Redis keeps all under one key."""
+    one = await cluster.join(empty_redis)
+    for number in range(10):
+        one.invalidate(name_of(number), before=START)
+    await cluster.rest()
+    clock.jump(timedelta(days=3))
+    for number in range(10):
+        one.invalidate(name_of(100 + number), before=clock.now())
+    await cluster.pass_time()
+
+    late = await cluster.join(empty_redis)
+
+    assert (one.entries, late.entries) == (10, 10)
+    assert await empty_redis.hlen(KEY) == 2 * 10 + 2

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.invalidations import SharedInvalidations
-from service.ownership import Fingerprint
+from service.cache.replicated_table import ReplicatedTable
+from service.cache.table_exchange import TableExchange
 from service.redis.connect import RedisClient
-from tests.cache.invalidated import KEY, Cluster, Make, invalidations
-from tests.cache.samples import DAY, NAME, SECOND
+from tests.cache.invalidated import INSTANT, KEY, OURS, Cluster, Kinds, Replica
+from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, name_of
 from tests.cache.wire import server_that_says
 from tests.clock import START, FakeClock
 from tests.cluster.promises import Variant, promised, variants
@@ -37,21 +38,21 @@ async def test_while_redis_is_away_it_holds_where_it_was_said(
     assert one.invalidated_before(NAME) == START
 
 
-class Resigned(SharedInvalidations):
+class Resigned(TableExchange):
     """Broken: says it once."""
 
     async def _exchange(self) -> None:
-        """Forget what was to be sent, whether it arrives or not."""
+        """Forget what was to be told, whether it arrives or not."""
         await super()._exchange()
-        self._unsent.clear()
+        self._table._untold.clear()
 
 
-@variants(SharedInvalidations, resigned=Resigned)
+@variants(OURS, resigned=Kinds(exchange=Resigned))
 async def test_it_reaches_the_others_within_two_seconds_of_healing(
-    variant: Variant[Make], cluster: Cluster, own_redis: RedisServer, client: RedisClient
+    variant: Variant[Kinds], cluster: Cluster, own_redis: RedisServer, client: RedisClient
 ) -> None:
     """The length of the outage makes no difference."""
-    one = await cluster.join(client, kind=variant.make)
+    one = await cluster.join(client, kinds=variant.make)
     other = await cluster.join(client)
     own_redis.kill()
     one.invalidate(NAME, before=START)
@@ -64,19 +65,17 @@ async def test_it_reaches_the_others_within_two_seconds_of_healing(
         assert other.invalidated_before(NAME) == START
 
 
-class Trusting(SharedInvalidations):
+class Trusting(ReplicatedTable):
     """Broken: what Redis has taken is Redis's business."""
 
-    def _adopt(self, fields: dict[Fingerprint, bytes]) -> None:
-        """Look at what there is, and not at what there is no more."""
-        self._in_redis = {}
-        super()._adopt(fields)
+    def tell_all(self) -> None:
+        """Tell nothing again."""
 
 
-@variants(SharedInvalidations, trusting=Trusting)
-async def test_what_redis_has_lost_is_sent_again(variant: Variant[Make], cluster: Cluster, empty_redis: Redis) -> None:
+@variants(OURS, trusting=Kinds(table=Trusting))
+async def test_what_redis_has_lost_is_sent_again(variant: Variant[Kinds], cluster: Cluster, empty_redis: Redis) -> None:
     """A replica sends its invalidations again, so that one that starts later knows them too."""
-    one = await cluster.join(empty_redis, kind=variant.make)
+    one = await cluster.join(empty_redis, kinds=variant.make)
     one.invalidate(NAME, before=START)
     await cluster.pass_time()
 
@@ -104,6 +103,51 @@ async def test_an_invalidation_that_redis_has_put_back_is_raised_again(cluster: 
     assert late.invalidated_before(NAME) == START + SECOND
 
 
+class Counting(TableExchange):
+    """Broken: only a number that is lower than before shows that Redis has lost something."""
+
+    async def _exchange(self) -> None:
+        """Forget the seal of the last entry that was read."""
+        self._seal = b""
+        await super()._exchange()
+
+
+@variants(OURS, counting=Kinds(exchange=Counting))
+async def test_what_redis_has_lost_shows_even_if_others_have_told_as_much_since(
+    variant: Variant[Kinds], cluster: Cluster, empty_redis: Redis
+) -> None:
+    """The number of the last entry is the same as before, the entry is not."""
+    one = await cluster.join(empty_redis, kinds=variant.make)
+    one.invalidate(NAME, before=START)
+    await cluster.rest()
+    stranger = Replica(empty_redis, FakeClock())
+    stranger.invalidate(OTHER_NAME, before=START)
+
+    await empty_redis.flushall()
+    await stranger.exchange.close()
+    await cluster.pass_time()
+    late = await cluster.join(empty_redis)
+
+    with promised(variant):
+        assert (one.invalidated_before(OTHER_NAME), late.invalidated_before(NAME)) == (START, START)
+
+
+async def test_all_that_redis_has_lost_is_told_again(cluster: Cluster, empty_redis: Redis) -> None:
+    """In portions, by all who know it, and nothing twice."""
+    one, other = [await cluster.join(empty_redis) for _ in range(2)]
+    for number in range(1200):
+        one.invalidate(name_of(number), before=START + number * INSTANT)
+    await cluster.pass_time()
+
+    await empty_redis.flushall()
+    await cluster.pass_time()
+    late = await cluster.join(empty_redis)
+    await cluster.rest()
+
+    assert [replica.entries for replica in (one, other, late)] == [1200] * 3
+    assert await empty_redis.hlen(KEY) == 2 * 1200 + 2
+
+
 async def test_invalidations_from_before_every_entry_are_not_sent_again(
     cluster: Cluster, empty_redis: Redis, clock: FakeClock
 ) -> None:
@@ -121,10 +165,10 @@ async def test_invalidations_from_before_every_entry_are_not_sent_again(
 
 async def test_a_gateway_that_closes_has_its_last_word(empty_redis: Redis, clock: FakeClock, cluster: Cluster) -> None:
     """An invalidation from just before the close reaches the other replicas."""
-    one = invalidations(empty_redis, clock)
+    one = Replica(empty_redis, clock)
     one.invalidate(NAME, before=START)
 
-    await one.close()
+    await one.exchange.close()
 
     assert (await cluster.join(empty_redis)).invalidated_before(NAME) == START
 
@@ -133,12 +177,12 @@ async def test_a_gateway_can_close_while_redis_is_away(
     own_redis: RedisServer, client: RedisClient, clock: FakeClock
 ) -> None:
     """The close raises nothing and does not wait for Redis."""
-    one = invalidations(client, clock)
+    one = Replica(client, clock)
     own_redis.kill()
     one.invalidate(NAME, before=START)
 
     async with asyncio.timeout(5):
-        await one.close()
+        await one.exchange.close()
 
     assert one.invalidated_before(NAME) == START
 
@@ -152,7 +196,8 @@ async def test_a_gateway_can_close_while_redis_is_away(
         b"*2\r\n$1\r\nx\r\n:1\r\n",
         b"-ERR no\r\n",
         b"*2\r\n:1\r\n*0\r\n",
-        b"*2\r\n$1\r\nx\r\n*1\r\n$1\r\na\r\n",
+        b"*8\r\n:-1\r\n:0\r\n:0\r\n$0\r\n\r\n:0\r\n:0\r\n*0\r\n*0\r\n",
+        b"*8\r\n:1\r\n:0\r\n:0\r\n$0\r\n\r\n:9223372036854775807\r\n:0\r\n*0\r\n*0\r\n",
     ],
 )
 async def test_what_answers_like_no_gateway_is_not_believed(
@@ -160,9 +205,40 @@ async def test_what_answers_like_no_gateway_is_not_believed(
 ) -> None:
     """The replica asks again later, and loses no invalidation."""
     async with server_that_says(reply) as url:
-        one = invalidations(connected(url), clock)
+        one = Replica(connected(url), clock)
         one.invalidate(NAME, before=START)
 
-        await one.close()
+        await one.exchange.close()
+        await one.exchange.catch_up()
 
-    assert (one.invalidated_before(NAME), one._unsent) == (START, {NAME})
+    assert (one.invalidated_before(NAME), len(one.table.untold(2)), one.offsets) == (START, 1, [])
+
+
+class Hurried(FakeClock):
+    """A clock by which no time is left for what comes from elsewhere."""
+
+    def io_timeout(self, _duration: timedelta) -> AbstractAsyncContextManager[object]:
+        """Give up at once."""
+        return asyncio.timeout(0)
+
+
+async def test_a_gateway_that_starts_does_not_wait_for_ever(empty_redis: Redis) -> None:
+    """With a Redis that says nothing, questions are answered before all that others have told is known."""
+    one = Replica(empty_redis, Hurried())
+
+    await one.exchange.catch_up()
+
+    assert not one.clock.learned
+
+
+async def test_where_redis_is_away_a_gateway_starts_at_once(
+    own_redis: RedisServer, client: RedisClient, clock: FakeClock
+) -> None:
+    """The first exchange that fails ends the wait."""
+    own_redis.kill()
+    one = Replica(client, clock)
+
+    await one.exchange._exchange()
+    await one.exchange.catch_up()
+
+    assert not one.clock.learned

@@ -1,141 +1,198 @@
-"""Invalidations against programs that can write to Redis: they make the gateway neither forget nor remember."""
+"""The replicated table against programs that can write to Redis: they make the gateway neither forget nor remember."""
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from service.cache.invalidations import EVERYTHING, LARGEST_SKEW, LOOK_EVERY, MOST_FIELDS, SharedInvalidations
 from service.cache.keys import derive_keys
+from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
+from service.cache.table_entry import (
+    LARGEST_ENTRY,
+    PLACE_BYTES,
+    WHOLE_GAME,
+    TableEntry,
+    TableKind,
+    TableSealer,
+)
+from service.cache.table_exchange import MOST_AT_ONCE, TableExchange
 from service.ownership import Fingerprint
 from service.secret import SealingSecret
-from tests.cache.invalidated import KEY, Cluster, Make, invalidations
-from tests.cache.samples import KEYS, NAME, OTHER_NAME, SECOND
-from tests.clock import START, FakeClock
+from tests.cache.invalidated import KEY, OURS, Cluster, Kinds, Replica
+from tests.cache.samples import DAY, GAME, KEYS, NAME, OTHER_NAME, SECOND, name_of
+from tests.clock import START, FakeClock, WrongClock
 from tests.cluster.promises import Variant, promised, variants
 
-
-class Gullible(SharedInvalidations):
-    """Broken: believes every value in Redis."""
-
-    def _unseal(self, name: Fingerprint, sealed: bytes) -> datetime | None:
-        """Read the digits."""
-        digits = sealed[:16]
-        return START if digits == FORGED[:16] else super()._unseal(name, sealed)
+OTHER_KEY: Final = derive_keys(SealingSecret("another secret, long enough")).table
 
 
-FORGED: Final = b"%016d" % stamp(START) + bytes(16)
+def entry_for(name: Fingerprint, *, made_at: timedelta = timedelta()) -> TableEntry:
+    """Return an invalidation, made so long after the start."""
+    return TableEntry(TableKind.INVALIDATED, GAME, name, stamp(START + made_at), START + made_at + 3 * DAY)
 
 
-async def plant(redis: Redis, fields: dict[bytes, Any]) -> None:
-    """Put fields there as a program with access to Redis could, and make it look like news."""
-    for name, text in {**fields, b"version": b"news"}.items():
-        await redis.execute_command("HSET", KEY, name, text)  # type: ignore[no-untyped-call]
+def sealed(name: Fingerprint, *, made_at: timedelta = timedelta()) -> bytes:
+    """Return an invalidation as a gateway of ours seals it."""
+    return TableSealer(KEYS.table).seal(entry_for(name, made_at=made_at))
 
 
-@variants(SharedInvalidations, gullible=Gullible)
+def forged(name: Fingerprint, *, made_at: timedelta = timedelta()) -> bytes:
+    """Return an invalidation whose seal is another one's."""
+    return sealed(name, made_at=made_at)[:-16] + bytes(16)
+
+
+async def plant(redis: Redis, fields: Mapping[bytes | str, bytes | str | int]) -> None:
+    """Put fields there as a program with access to Redis could."""
+    arguments = [part for field in fields.items() for part in field]
+    await redis.execute_command("HSET", KEY, *arguments)  # type: ignore[no-untyped-call]
+
+
+async def plant_entries(redis: Redis, *entries: bytes) -> None:
+    """Put entries there as our script does."""
+    await plant(redis, {"first": 1, "last": len(entries)})
+    for number, entry in enumerate(entries, start=1):
+        await plant(redis, {str(number): entry, entry[:PLACE_BYTES]: number})
+
+
+class GullibleSealer(TableSealer):
+    """Broken: every seal is good."""
+
+    def _hash(self, unsealed: bytes) -> bytes:  # noqa: ARG002 - it is always the same
+        """Return the one that is easily forged."""
+        return bytes(16)
+
+
+class Gullible(TableExchange):
+    """Broken: believes everything in Redis."""
+
+    def __init__(self, **collaborators: object) -> None:
+        """Take another sealer."""
+        super().__init__(**{**collaborators, "sealer": GullibleSealer(KEYS.table)})  # type: ignore[arg-type]  # as given
+
+
+@variants(OURS, gullible=Kinds(exchange=Gullible))
 async def test_nobody_can_make_us_forget_by_writing_to_redis(
-    variant: Variant[Make], cluster: Cluster, empty_redis: Redis
+    variant: Variant[Kinds], cluster: Cluster, empty_redis: Redis
 ) -> None:
     """Redis is trusted with nothing: proven owners keep their grace."""
-    await plant(empty_redis, {bytes(NAME): FORGED, bytes(EVERYTHING): FORGED})
+    await plant_entries(empty_redis, forged(NAME), forged(WHOLE_GAME))
 
-    replica = await cluster.join(empty_redis, kind=variant.make)
+    replica = await cluster.join(empty_redis, kinds=variant.make)
 
     with promised(variant):
         assert replica.invalidated_before(NAME) is None
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"nonsense", b"-000000000000001", b"\xff" * 32, b"9" * 16, b"9" * 500, b"%016d" % stamp(START)]
+    "text",
+    [b"", b"nonsense", b"-1", b"1e9", b"0x10", b" 1", b"9" * 16, b"9" * 500, b"1.5", b"nan", b"\xff" * 121],
 )
-async def test_garbage_is_ignored(cluster: Cluster, empty_redis: Redis, text: bytes) -> None:
-    """A value that is no invalidation is ignored, and good ones next to it count."""
+@pytest.mark.parametrize("field", ["first", "last", "1", "2", "index"])
+async def test_garbage_is_ignored_and_keeps_no_place(
+    cluster: Cluster, empty_redis: Redis, field: str, text: bytes
+) -> None:
+    """With anything in a field of ours, invalidations reach those who are there and those who come."""
+    one, other = [await cluster.join(empty_redis) for _ in range(2)]
+    one.invalidate(OTHER_NAME, before=START)
+    await cluster.pass_time()
+
+    await plant(empty_redis, {sealed(NAME)[:PLACE_BYTES] if field == "index" else field: text})
+    one.invalidate(NAME, before=START + SECOND)
+    await cluster.pass_time()
+    one.invalidate(name_of(7), before=START + SECOND)
+    await cluster.pass_time()
+
+    assert [other.invalidated_before(name) for name in (NAME, OTHER_NAME, name_of(7))] == [
+        START + SECOND,
+        START,
+        START + SECOND,
+    ]
+
+
+@pytest.mark.parametrize("bounds", [(1, 10**15), (10**15, 10**15), (5, 2), (0, 0), (1, 50_000)])
+async def test_numbers_that_cannot_be_end(cluster: Cluster, empty_redis: Redis, bounds: tuple[int, int]) -> None:
+    """Neither does a replica read for ever, nor does an invalidation get lost."""
     one = await cluster.join(empty_redis)
     one.invalidate(OTHER_NAME, before=START)
     await cluster.rest()
 
-    await plant(empty_redis, {bytes(NAME): text, b"": text, b"\xff\x00 nonsense": text})
+    await plant(empty_redis, {"first": bounds[0], "last": bounds[1]})
+    await cluster.rest()
+    one.invalidate(NAME, before=START)
+    await cluster.pass_time()
     late = await cluster.join(empty_redis)
 
-    assert (late.invalidated_before(NAME), late.invalidated_before(OTHER_NAME)) == (None, START)
+    assert late.invalidated_before(NAME) == START
 
 
-@pytest.mark.parametrize("text", [b"", b"nonsense", b"\xff" * 32, b"9" * 16, FORGED])
-async def test_garbage_does_not_keep_its_place(cluster: Cluster, empty_redis: Redis, text: bytes) -> None:
-    """Neither by being no number, nor by being a larger one than ever comes."""
-    await plant(empty_redis, {bytes(NAME): text})
-    one = await cluster.join(empty_redis)
-
-    one.invalidate(NAME, before=START + SECOND)
-    await cluster.pass_time()
-
-    assert (await cluster.join(empty_redis)).invalidated_before(NAME) == START + SECOND
-
-
-class Polite(SharedInvalidations):
+class Polite(TableExchange):
     """Broken: does not insist where something else stands."""
 
-    def _send(self, name: Fingerprint) -> None:
-        """Send it if there is room."""
-        if name not in self._in_redis:
-            super()._send(name)
+    def _take_over(self, answer: Any, telling: list[TableEntry]) -> None:
+        """Look at nothing that was in the way."""
+        answer.in_place.clear()
+        super()._take_over(answer, telling)
 
 
-@pytest.mark.parametrize("noticed", [True, False])
-@variants(SharedInvalidations, polite=Polite)
-async def test_what_is_no_floor_keeps_none_from_the_others(
-    variant: Variant[Make],
-    cluster: Cluster,
-    empty_redis: Redis,
-    noticed: bool,  # noqa: FBT001 - drawn
+@pytest.mark.parametrize("ahead", [timedelta(), 4 * SECOND, 30 * SECOND, 300 * DAY])
+async def test_what_is_no_invalidation_keeps_none_from_the_others(
+    cluster: Cluster, empty_redis: Redis, ahead: timedelta
 ) -> None:
-    """A planted value with an instant a little ahead of the clocks keeps no invalidation from the other replicas."""
-    one, other = await cluster.join(empty_redis, kind=variant.make), await cluster.join(empty_redis)
-    ahead = b"%016d" % stamp(START + 30 * SECOND) + bytes(16)
-    if noticed:
-        await plant(empty_redis, {bytes(NAME): ahead})
-        await cluster.pass_time()
-    else:
-        await empty_redis.hset(KEY, bytes(NAME), ahead)
+    """A planted value may say that it is newer: it makes room for what a gateway has sealed."""
+    one, other = [await cluster.join(empty_redis) for _ in range(2)]
+    await plant_entries(empty_redis, forged(NAME, made_at=SECOND + ahead))
 
     one.invalidate(NAME, before=START + SECOND)
     await cluster.pass_time()
 
-    with promised(variant):
-        assert other.invalidated_before(NAME) == START + SECOND
+    assert other.invalidated_before(NAME) == START + SECOND
 
 
-async def test_everything_of_gateways_with_another_secret_stays(cluster: Cluster, empty_redis: Redis) -> None:
-    """While a secret is changed, neither drives out the other's again and again."""
-    stranger = await cluster.join(
-        empty_redis, key=derive_keys(SealingSecret("another secret, long enough")).invalidations
-    )
-    one = await cluster.join(empty_redis)
-    stranger.invalidate(EVERYTHING, before=START + SECOND)
-    await cluster.pass_time()
-    theirs = (await empty_redis.hgetall(KEY))[bytes(EVERYTHING)]
+async def test_a_gateway_that_does_not_insist_is_noticed(cluster: Cluster, empty_redis: Redis) -> None:
+    """A control: without insisting, the planted value keeps the invalidation from the other."""
+    one, other = await cluster.join(empty_redis, kinds=Kinds(exchange=Polite)), await cluster.join(empty_redis)
+    await plant_entries(empty_redis, forged(NAME, made_at=4 * SECOND))
 
-    one.invalidate(EVERYTHING, before=START)
+    one.invalidate(NAME, before=START + SECOND)
     await cluster.pass_time()
 
-    assert (await empty_redis.hgetall(KEY))[bytes(EVERYTHING)] == theirs
+    assert other.invalidated_before(NAME) is None
 
 
-async def test_a_flood_of_fields_is_put_away(cluster: Cluster, empty_redis: Redis) -> None:
-    """Replicas would stand still while they read it; they send their invalidations again."""
+async def test_a_flood_of_fields_is_not_read(cluster: Cluster, empty_redis: Redis) -> None:
+    """Replicas read what is new by its number, and stand still for nothing else; nothing is lost."""
     one, other = [await cluster.join(empty_redis) for _ in range(2)]
     one.invalidate(NAME, before=START)
-    await cluster.rest()
+    await cluster.pass_time()
 
-    await plant(empty_redis, {b"%d" % number: FORGED for number in range(MOST_FIELDS)})
+    await plant(empty_redis, {b"flood %d" % number: forged(NAME) for number in range(30_000)})
+    await empty_redis.config_resetstat()
+    one.invalidate(OTHER_NAME, before=START)
     await cluster.pass_time()
     late = await cluster.join(empty_redis)
 
-    assert await empty_redis.hlen(KEY) == 2
-    assert [replica.invalidated_before(NAME) for replica in (one, other, late)] == [START] * 3
+    assert [replica.entries for replica in (one, other, late)] == [2] * 3
+    assert (await empty_redis.info("commandstats"))["cmdstat_hget"]["calls"] < MOST_AT_ONCE
+
+
+async def test_no_value_is_read_that_is_longer_than_ours(cluster: Cluster, empty_redis: Redis) -> None:
+    """Neither a planted entry, nor a number, nor what stands in an entry's place."""
+    huge = bytes(2_000_000)
+    one, other = [await cluster.join(empty_redis) for _ in range(2)]
+    one.invalidate(OTHER_NAME, before=START)
+    await cluster.pass_time()
+    await plant(empty_redis, {"last": 3, "2": huge, "3": huge, sealed(NAME)[:PLACE_BYTES]: huge})
+    before = (await empty_redis.info("stats"))["total_net_output_bytes"]
+
+    one.invalidate(NAME, before=START)
+    await cluster.pass_time()
+
+    assert (await empty_redis.info("stats"))["total_net_output_bytes"] - before < len(huge)
+    assert other.invalidated_before(NAME) == START
 
 
 @pytest.mark.parametrize("command", [("SET", KEY, "x"), ("RPUSH", KEY, "x"), ("SADD", KEY, "x")])
@@ -150,24 +207,23 @@ async def test_a_foreign_value_makes_room(cluster: Cluster, empty_redis: Redis, 
     assert other.invalidated_before(NAME) == START
 
 
-async def test_an_invalidation_cannot_be_copied_to_another_name(cluster: Cluster, empty_redis: Redis) -> None:
-    """The seal is for one name."""
-    one = await cluster.join(empty_redis)
-    one.invalidate(NAME, before=START)
-    await cluster.rest()
-    sealed = (await empty_redis.hgetall(KEY))[bytes(NAME)]
+async def test_an_invalidation_cannot_be_copied_to_another_place(cluster: Cluster, empty_redis: Redis) -> None:
+    """The seal is for one kind, game, name, version and end."""
+    good = sealed(NAME)
+    whole = good[:9] + WHOLE_GAME + good[25:]
+    other = good[:9] + OTHER_NAME + good[25:]
+    later = good[:25] + (stamp(START) + 1).to_bytes(8, "big") + good[33:]
+    overruled = b"\2" + good[1:]
 
-    await plant(empty_redis, {bytes(EVERYTHING): sealed, bytes(OTHER_NAME): sealed})
+    await plant_entries(empty_redis, whole, other, later, overruled)
     late = await cluster.join(empty_redis)
 
-    assert (late.invalidated_before(NAME), late.invalidated_before(OTHER_NAME)) == (START, None)
+    assert late.entries == 0
 
 
 async def test_gateways_with_another_secret_are_not_believed(cluster: Cluster, empty_redis: Redis) -> None:
     """Their names are other ones anyway."""
-    stranger = await cluster.join(
-        empty_redis, key=derive_keys(SealingSecret("another secret, long enough")).invalidations
-    )
+    stranger = await cluster.join(empty_redis, key=OTHER_KEY)
 
     stranger.invalidate(NAME, before=START)
     await cluster.rest()
@@ -175,28 +231,92 @@ async def test_gateways_with_another_secret_are_not_believed(cluster: Cluster, e
     assert (await cluster.join(empty_redis)).invalidated_before(NAME) is None
 
 
-@pytest.mark.parametrize(
-    ("ahead", "taken"),
-    [(timedelta(minutes=30), timedelta(minutes=30)), (timedelta(days=365), LARGEST_SKEW)],
-)
-async def test_a_clock_that_is_far_ahead_costs_an_hour_at_most(
-    cluster: Cluster, empty_redis: Redis, clock: FakeClock, ahead: timedelta, taken: timedelta
+def test_an_entry_of_a_later_version_is_left_alone() -> None:
+    """Another kind is sealed with our key, and nothing that this version understands."""
+    sealer = TableSealer(KEYS.table)
+    later = sealer.seal(replace(entry_for(NAME), kind=9))
+
+    assert sealer.unseal(later) is None
+
+
+@pytest.mark.parametrize("size", [0, 1, 56, LARGEST_ENTRY + 1])
+def test_what_has_not_the_size_of_an_entry_is_none(size: int) -> None:
+    """Longer and shorter values are not looked at."""
+    assert TableSealer(KEYS.table).unseal(bytes(size)) is None
+
+
+def test_an_entry_is_sealed_with_its_value() -> None:
+    """It is the same again when it is unsealed."""
+    sealer, entry = TableSealer(KEYS.table), replace(entry_for(NAME), value=b"a value" * 9)
+
+    assert sealer.unseal(sealer.seal(entry)) == entry
+
+
+class Literal(ReplicatedTable):
+    """Broken: an instant of a clock that is ahead is taken as it is."""
+
+    def _correct(self) -> None:
+        """Wait until the time has come."""
+
+    def merge(self, entry: TableEntry) -> bool:
+        """Take it over."""
+        names = self.tables.setdefault((entry.kind, entry.game_id), {})
+        names[entry.name] = entry
+        return True
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=2), timedelta(days=365)])
+@variants(OURS, literal=Kinds(table=Literal))
+async def test_what_was_made_by_a_clock_that_was_ahead_counts_as_made_now(
+    variant: Variant[Kinds], cluster: Cluster, empty_redis: Redis, clock: FakeClock, ahead: timedelta
 ) -> None:
-    """The store is asked again for that name until our clock has caught up, and that takes no year."""
-    replica = await cluster.join(empty_redis)
-    wrong = invalidations(empty_redis, FakeClock(START + ahead))
-    wrong.invalidate(NAME, before=START + ahead)
-    await wrong.close()
+    """Once: nothing has to be looked up again and again until the time of that clock has come."""
+    machine = WrongClock(clock, ahead)
+    replica = Replica(None, clock, machine=machine, kinds=variant.make)
+    replica.invalidate(OTHER_NAME, before=START - DAY)
+    replica.invalidate(NAME, before=machine.now())
+    machine.ahead = timedelta()
+    await clock.advance(10 * SECOND)
 
-    await cluster.pass_time(LOOK_EVERY)
+    first = replica.invalidated_before(NAME)
+    await clock.advance(10 * SECOND)
 
-    assert START + taken <= (replica.invalidated_before(NAME) or START) <= clock.now() + taken
+    with promised(variant):
+        assert first == replica.invalidated_before(NAME) == START + 10 * SECOND
 
 
-async def test_invalidations_show_neither_names_nor_keys(cluster: Cluster, empty_redis: Redis) -> None:
+async def test_what_redis_has_from_the_future_counts_as_made_now(
+    cluster: Cluster, empty_redis: Redis, clock: FakeClock
+) -> None:
+    """Redis may be another one now, with another clock: the first who reads it says so to the others."""
+    await plant_entries(empty_redis, sealed(NAME, made_at=DAY))
+    one = await cluster.join(empty_redis)
+    await cluster.pass_time()
+
+    late = await cluster.join(empty_redis)
+
+    assert one.invalidated_before(NAME) == late.invalidated_before(NAME)
+    assert START <= (late.invalidated_before(NAME) or START - DAY) <= START + SECOND
+
+
+async def test_entries_show_neither_keys_nor_more_than_names(cluster: Cluster, empty_redis: Redis) -> None:
     """A name is a keyed hash already; the key of the seal stays here."""
     one = await cluster.join(empty_redis)
     one.invalidate(NAME, before=START)
     await cluster.rest()
 
-    assert bytes.fromhex(KEYS.invalidations.reveal()) not in (await empty_redis.dump(KEY) or b"")
+    assert bytes.fromhex(KEYS.table.reveal()) not in (await empty_redis.dump(KEY) or b"")
+
+
+async def test_old_entries_move_up_where_numbers_lie_far_apart(cluster: Cluster, empty_redis: Redis) -> None:
+    """The oldest gets a new number, and is read once more; nothing is lost."""
+    await plant_entries(empty_redis, sealed(NAME))
+    await plant(empty_redis, {"last": 25_000})
+    one = await cluster.join(empty_redis)
+
+    one.invalidate(OTHER_NAME, before=START)
+    await cluster.pass_time()
+    late = await cluster.join(empty_redis)
+
+    assert [int(bound or 0) for bound in await empty_redis.hmget(KEY, "first", "last")] == [3, 25_002]
+    assert (late.invalidated_before(NAME), late.invalidated_before(OTHER_NAME)) == (START, START)

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from service.cache.entry import CLOCK_TOLERANCE
 from service.cache.memory import MemoryTier
 from service.ownership import Evidence, Fingerprint, Observation
 from service.settings import Settings
@@ -104,10 +105,10 @@ def test_a_no_without_any_lifetime_ends_a_yes(memory: MemoryTier) -> None:
 
 
 def test_an_observation_of_the_future_is_not_used(memory: MemoryTier, clock: FakeClock) -> None:
-    """After the clock was set back by more than a minute, what was observed before is not believed."""
+    """After the clock was set back by more than five seconds, what was observed before is not believed."""
     memory.put(NAME, entry(yes()))
 
-    clock.set_back(timedelta(seconds=60))
+    clock.set_back(CLOCK_TOLERANCE)
     tolerated = seen(memory, NAME)
     clock.set_back(SECOND)
 

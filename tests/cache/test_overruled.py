@@ -1,6 +1,6 @@
 """A no that takes the place of a yes is said aloud: others may still remember the yes."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,14 +9,14 @@ from redis.asyncio import Redis
 
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
-from service.cache.results import CacheOperation, CacheResult
+from service.cache.results import CacheOperation, CacheResult, OnOverruled
 from service.cache.tiers import TieredCache
-from service.ownership import Evidence, Fingerprint, Identity, Refusal
-from tests.cache.samples import DAY, NAME, SECOND, Recorder, entry, identity, no, refusal, sealer, yes
+from service.ownership import Evidence, Fingerprint, GameId, Identity, Reason, Refusal
+from tests.cache.samples import DAY, GAME, NAME, SECOND, Recorder, entry, identity, no, refusal, sealer, yes
 from tests.clock import START, FakeClock
 
 LATER: Final = START + SECOND
-Overruled = list[tuple[Fingerprint, datetime]]
+Overruled = list[tuple[GameId | None, Fingerprint, datetime]]
 
 
 @pytest.fixture
@@ -26,15 +26,13 @@ def overruled() -> Overruled:
 
 
 @pytest.fixture
-def say(overruled: Overruled) -> Callable[[Fingerprint, datetime], None]:
+def say(overruled: Overruled) -> OnOverruled:
     """A callback that records its calls."""
-    return lambda name, since: overruled.append((name, since))
+    return lambda game_id, name, since: overruled.append((game_id, name, since))
 
 
 @pytest.fixture
-async def tier(
-    empty_redis: Redis, clock: FakeClock, recorder: Recorder, say: Callable[[Fingerprint, datetime], None]
-) -> AsyncIterator[RedisTier]:
+async def tier(empty_redis: Redis, clock: FakeClock, recorder: Recorder, say: OnOverruled) -> AsyncIterator[RedisTier]:
     """A second tier that reports a yes that was overruled."""
     tier = RedisTier(
         client=empty_redis,
@@ -49,7 +47,7 @@ async def tier(
 
 
 @pytest.fixture
-def store(memory: MemoryTier, recorder: Recorder, say: Callable[[Fingerprint, datetime], None]) -> TieredCache:
+def store(memory: MemoryTier, recorder: Recorder, say: OnOverruled) -> TieredCache:
     """A cache without Redis."""
     return TieredCache(memory=memory, redis=None, on_operation=recorder.operation, on_overruled=say)
 
@@ -76,9 +74,9 @@ async def test_redis_says_nothing_of_anything_else(
 ) -> None:
     """No other change means that a replica may still have a wrong yes."""
     if before is not None:
-        await tier.put(NAME, entry(before))
+        await tier.put(NAME, entry(before), game_id=GAME)
 
-    await tier.put(NAME, entry(after))
+    await tier.put(NAME, entry(after), game_id=GAME)
 
     assert overruled == []
 
@@ -92,11 +90,11 @@ async def test_redis_says_that_a_yes_is_overruled(
     after: Evidence | Refusal,
 ) -> None:
     """The report carries the instant of the no, and the write counts as stored like any other."""
-    await tier.put(NAME, entry(before))
+    await tier.put(NAME, entry(before), game_id=GAME)
 
-    await tier.put(NAME, entry(after, _SHORT))
+    await tier.put(NAME, entry(after, _SHORT), game_id=GAME)
 
-    assert overruled == [(NAME, LATER)]
+    assert overruled == [(GAME, NAME, LATER)]
     assert recorder.results(CacheOperation.PUT) == [CacheResult.STORED] * 2
 
 
@@ -106,9 +104,9 @@ async def test_memory_says_nothing_of_anything_else(
 ) -> None:
     """No other change means that Redis may still have a wrong yes."""
     if before is not None:
-        store.put(NAME, before, keep_until=START + DAY)
+        store.put(NAME, before, keep_until=START + DAY, game_id=GAME)
 
-    store.put(NAME, after, keep_until=START + DAY)
+    store.put(NAME, after, keep_until=START + DAY, game_id=GAME)
 
     assert overruled == []
 
@@ -118,30 +116,45 @@ async def test_memory_says_that_a_yes_is_overruled(
     store: TieredCache, overruled: Overruled, before: Evidence | Identity, after: Evidence | Refusal
 ) -> None:
     """Redis may be away, and have the yes when it is back."""
-    store.put(NAME, before, keep_until=START + DAY)
+    store.put(NAME, before, keep_until=START + DAY, game_id=GAME)
 
-    store.put(NAME, after, keep_until=START + DAY)
+    store.put(NAME, after, keep_until=START + DAY, game_id=GAME)
 
-    assert overruled == [(NAME, LATER)]
+    assert overruled == [(GAME, NAME, LATER)]
 
 
-async def test_a_yes_that_has_run_out_is_overruled_all_the_same(
-    store: TieredCache, overruled: Overruled, clock: FakeClock
-) -> None:
-    """The yes may have a longer life in another tier."""
-    store.put(NAME, yes(), keep_until=START + SECOND)
+async def test_a_yes_that_has_run_out_needs_no_word(store: TieredCache, overruled: Overruled, clock: FakeClock) -> None:
+    """It ends by its own time in every tier, and on every replica."""
+    store.put(NAME, yes(), keep_until=START + SECOND, game_id=GAME)
     clock.jump(DAY)
 
-    store.put(NAME, no(clock.now()), keep_until=clock.now() + SECOND)
+    store.put(NAME, no(clock.now()), keep_until=clock.now() + SECOND, game_id=GAME)
 
-    assert overruled == [(NAME, clock.now())]
+    assert overruled == []
+
+
+@pytest.mark.parametrize("tiers", ["redis", "memory"])
+async def test_a_jwt_that_has_expired_needs_no_word(
+    tier: RedisTier, store: TieredCache, overruled: Overruled, tiers: str
+) -> None:
+    """The identity ends at the same instant wherever it is remembered, even if the store's clock is ahead of ours."""
+    expired = Refusal(LATER, Reason.EXPIRED_JWT)
+
+    if tiers == "redis":
+        await tier.put(NAME, entry(identity()), game_id=None)
+        await tier.put(NAME, entry(expired), game_id=None)
+    else:
+        store.put(NAME, identity(), keep_until=START + DAY, game_id=None)
+        store.put(NAME, expired, keep_until=START + DAY, game_id=None)
+
+    assert overruled == []
 
 
 async def test_what_is_said_is_said_of_one_name(store: TieredCache, overruled: Overruled) -> None:
     """Others keep their yes."""
-    store.put(Fingerprint(b"another name"), yes(), keep_until=START + DAY)
+    store.put(Fingerprint(b"another name"), yes(), keep_until=START + DAY, game_id=GAME)
 
-    store.put(NAME, no(LATER), keep_until=START + DAY)
+    store.put(NAME, no(LATER), keep_until=START + DAY, game_id=GAME)
 
     assert overruled == []
     assert store.peek(Fingerprint(b"another name")) is not None

@@ -15,7 +15,7 @@ from service.redis.connect import connect
 from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import RedisUrl
 from tests.cache.conftest import MakeTier
-from tests.cache.samples import NAME, SECOND, Recorder, entry, name_of, no, sealer, yes
+from tests.cache.samples import GAME, NAME, SECOND, Recorder, entry, name_of, no, sealer, yes
 from tests.cache.wire import server_that_says
 from tests.clock import START, FakeClock
 from tests.redis_server import RedisServer, free_port
@@ -62,13 +62,13 @@ async def test_killed_and_back(
 ) -> None:
     """Redis is used again a second after it is back."""
     tier = make_tier(own_redis.url)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
     own_redis.kill()
     lost = [await tier.get(NAME) for _ in range(3)]
     own_redis.start()
     still_skipped = await tier.get(NAME)
     clock.jump(SECOND)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert (lost, still_skipped, await tier.get(NAME)) == ([None] * 3, None, entry(yes()))
     assert recorder.results(GET) == [FAILED, FAILED, FAILED, SKIPPED, HIT]
@@ -78,7 +78,7 @@ async def test_killed_and_back(
 async def test_frozen(make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock) -> None:
     """A Redis that accepts and never answers is a miss, and is used again once it thaws."""
     tier = make_tier(own_redis.url)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
     own_redis.pause()
     frozen = [await tier.get(NAME) for _ in range(4)]
     own_redis.resume()
@@ -117,7 +117,7 @@ async def test_wrong_password(make_tier: MakeTier, guarded_redis: RedisServer, r
     tier = make_tier(guarded_redis.url.replace("//", "//:wrong@"))
 
     await tier.get(NAME)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert (recorder.results(GET), recorder.results(PUT)) == ([FAILED], [FAILED])
 
@@ -126,7 +126,7 @@ async def test_right_password(make_tier: MakeTier, guarded_redis: RedisServer, r
     """The password of the URL is used."""
     tier = make_tier(guarded_redis.url.replace("//", "//:right@"))
 
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert await tier.get(NAME) == entry(yes())
 
@@ -134,15 +134,15 @@ async def test_right_password(make_tier: MakeTier, guarded_redis: RedisServer, r
 async def test_full(make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock) -> None:
     """A Redis without room still answers; writes to it are given up, and taken up again."""
     tier = make_tier(own_redis.url)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
     async with Redis.from_url(own_redis.url) as operator:
         await operator.config_set("maxmemory", "1")
         for number in range(4):
-            await tier.put(name_of(number), entry(yes()))
+            await tier.put(name_of(number), entry(yes()), game_id=GAME)
         found = await tier.get(NAME)
         await operator.config_set("maxmemory", "0")
     clock.jump(SECOND)
-    await tier.put(name_of(5), entry(yes()))
+    await tier.put(name_of(5), entry(yes()), game_id=GAME)
 
     assert found == entry(yes())
     assert recorder.results(PUT) == [STORED, FAILED, FAILED, FAILED, SKIPPED, STORED]
@@ -154,16 +154,16 @@ async def test_become_a_replica(
 ) -> None:
     """A read-only Redis still answers; all connections, that for reads too, are made anew to find the new master."""
     tier = make_tier(own_redis.url)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
     await tier.get(NAME)
     async with Redis.from_url(own_redis.url) as operator:
         await operator.replicaof("127.0.0.1", str(free_port()))
         before = (await operator.info("stats"))["total_connections_received"]
-        await tier.put(NAME, entry(no(START + SECOND)))
+        await tier.put(NAME, entry(no(START + SECOND)), game_id=GAME)
         found = await tier.get(NAME)
         after = (await operator.info("stats"))["total_connections_received"]
         await operator.replicaof("NO", "ONE")
-    await tier.put(NAME, entry(no(START + SECOND)))
+    await tier.put(NAME, entry(no(START + SECOND)), game_id=GAME)
 
     assert (found, after - before) == (entry(yes()), 1)
     assert recorder.results(PUT) == [STORED, FAILED, STORED]
@@ -172,26 +172,26 @@ async def test_become_a_replica(
 async def test_flushed(make_tier: MakeTier, own_redis: RedisServer) -> None:
     """A Redis that forgot everything, scripts too, is only empty."""
     tier = make_tier(own_redis.url)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
     async with Redis.from_url(own_redis.url) as operator:
         await operator.flushall()
         await operator.script_flush()
     found = await tier.get(NAME)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert (found, await tier.get(NAME)) == (None, entry(yes()))
 
 
 async def test_without_the_right_to_write(make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder) -> None:
     """A user who may only read does read."""
-    await make_tier(own_redis.url).put(NAME, entry(yes()))
+    await make_tier(own_redis.url).put(NAME, entry(yes()), game_id=GAME)
     async with Redis.from_url(own_redis.url) as operator:
         await operator.acl_setuser(
             "og", enabled=True, passwords=["+pw"], keys=["og:v2:*"], commands=["-@all", "+get", "+client|setname"]
         )
     reader = make_tier(own_redis.url.replace("//", "//og:pw@"))
 
-    await reader.put(NAME, entry(no(START + SECOND)))
+    await reader.put(NAME, entry(no(START + SECOND)), game_id=GAME)
 
     assert await reader.get(NAME) == entry(yes())
     assert recorder.results(PUT) == [STORED, FAILED]
@@ -200,10 +200,10 @@ async def test_without_the_right_to_write(make_tier: MakeTier, own_redis: RedisS
 async def test_the_documented_rights_are_enough(make_tier: MakeTier, own_redis: RedisServer) -> None:
     """Reading, storing and deleting work for a user who has exactly these."""
     async with Redis.from_url(own_redis.url) as operator:
-        rights = ["-@all", "+get", "+evalsha", "+eval", "+set", "+del", "+client|setname"]
+        rights = ["-@all", "+get", "+getrange", "+evalsha", "+eval", "+set", "+del", "+client|setname"]
         await operator.acl_setuser("og", enabled=True, passwords=["+pw"], keys=["og:v2:*"], commands=rights)
         tier = make_tier(own_redis.url.replace("//", "//og:pw@"))
-        await tier.put(NAME, entry(yes()))
+        await tier.put(NAME, entry(yes()), game_id=GAME)
         found = await tier.get(NAME)
         await operator.set(redis_key(NAME), b"\x01")
         await tier.get(NAME)
@@ -238,7 +238,7 @@ async def test_whatever_it_says(make_tier: MakeTier, recorder: Recorder, reply: 
     async with server_that_says(reply) as url:
         tier = make_tier(url)
 
-        await tier.put(NAME, entry(yes()))
+        await tier.put(NAME, entry(yes()), game_id=GAME)
 
         assert await tier.get(NAME) is None
     assert (recorder.results(PUT), recorder.results(GET)) == ([FAILED], [FAILED])
@@ -262,7 +262,7 @@ async def test_slow_replies_open_the_circuit(
 ) -> None:
     """A Redis that answers later than callers wait is left alone, although all its replies arrive in the end."""
     tier = make_tier(own_redis.url)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
     await tier.get(NAME)
     for _ in range(3):
         own_redis.pause()
@@ -280,7 +280,7 @@ async def test_reads_that_fail_together_are_one_failure(
 ) -> None:
     """A hundred reads in one short pause of Redis do not open the circuit."""
     tier = make_tier(own_redis.url)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
     await tier.get(NAME)
     own_redis.pause()
     asking = asyncio.gather(*(tier.get(NAME) for _ in range(100)))
@@ -297,7 +297,7 @@ async def test_connections_that_the_server_closed_cost_nothing(
 ) -> None:
     """An idle connection that is gone is replaced within the same question."""
     tier = make_tier(own_redis.url)
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
     async with Redis.from_url(own_redis.url) as operator:
         for _ in range(5):
             await operator.client_kill_filter(_type="normal", skipme=True)
@@ -318,7 +318,7 @@ def test_closed_connections_cost_nothing_under_uvloop_either(own_redis: RedisSer
                 on_operation=recorder.operation,
                 on_state=recorder.state,
             )
-            await tier.put(NAME, entry(yes()))
+            await tier.put(NAME, entry(yes()), game_id=GAME)
             await operator.client_kill_filter(_type="normal", skipme=True)
             found = await tier.get(NAME)
             await tier.close()
@@ -331,7 +331,7 @@ async def test_cancelled_questions_mix_up_no_replies(make_tier: MakeTier, own_re
     """With a third of all reads given up half-way, every answer still belongs to its question."""
     tier = make_tier(own_redis.url)
     for number in range(30):
-        await tier.put(name_of(number), entry(yes(id=number)))
+        await tier.put(name_of(number), entry(yes(id=number)), game_id=GAME)
 
     async def ask(number: int) -> bool:
         task = asyncio.ensure_future(tier.get(name_of(number % 30)))

@@ -18,6 +18,7 @@ from service.secret import RedisUrl
 from tests.cache.conftest import MakeTier
 from tests.cache.samples import (
     DAY,
+    GAME,
     NAME,
     OTHER_NAME,
     SECOND,
@@ -45,14 +46,14 @@ def tier(make_tier: MakeTier, redis_url: str, empty_redis: Redis) -> RedisTier:
 
 async def test_what_was_put_is_found(tier: RedisTier, recorder: Recorder) -> None:
     """An observation and its lifetime come back as they went."""
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert await tier.get(NAME) == entry(yes())
     assert (recorder.results(PUT), recorder.results(GET)) == ([CacheResult.STORED], [CacheResult.HIT])
 
 
 async def test_what_was_not_put_is_a_miss(tier: RedisTier, recorder: Recorder) -> None:
-    await tier.put(OTHER_NAME, entry(yes()))
+    await tier.put(OTHER_NAME, entry(yes()), game_id=GAME)
 
     assert await tier.get(NAME) is None
     assert recorder.results(GET) == [CacheResult.MISS]
@@ -60,25 +61,25 @@ async def test_what_was_not_put_is_a_miss(tier: RedisTier, recorder: Recorder) -
 
 async def test_another_replica_finds_it(tier: RedisTier, make_tier: MakeTier, redis_url: str) -> None:
     """An observation of one gateway is known to another with the same secret."""
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert await make_tier(redis_url).get(NAME) == entry(yes())
 
 
 async def test_newer_replaces_older(tier: RedisTier) -> None:
     """A no after a yes is what counts from then on."""
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
-    await tier.put(NAME, entry(no(START + SECOND)))
+    await tier.put(NAME, entry(no(START + SECOND)), game_id=GAME)
 
     assert await tier.get(NAME) == entry(no(START + SECOND))
 
 
 async def test_older_does_not_replace_newer(tier: RedisTier, recorder: Recorder) -> None:
     """A slow look-up that says yes does not undo a later no, not even by a microsecond."""
-    await tier.put(NAME, entry(no()))
+    await tier.put(NAME, entry(no()), game_id=GAME)
 
-    await tier.put(NAME, entry(yes(START - timedelta(microseconds=1))))
+    await tier.put(NAME, entry(yes(START - timedelta(microseconds=1))), game_id=GAME)
 
     assert await tier.get(NAME) == entry(no())
     assert recorder.results(PUT) == [CacheResult.STORED, CacheResult.SUPERSEDED]
@@ -88,7 +89,7 @@ async def test_older_does_not_replace_newer(tier: RedisTier, recorder: Recorder)
 async def test_at_the_same_instant_the_no_wins(tier: RedisTier, order: tuple[Evidence, Evidence]) -> None:
     """The order in which the two arrive makes no difference."""
     for observation in order:
-        await tier.put(NAME, entry(observation))
+        await tier.put(NAME, entry(observation), game_id=GAME)
 
     assert await tier.get(NAME) == entry(no())
 
@@ -98,7 +99,7 @@ async def test_of_a_hundred_at_once_the_newest_wins(tier: RedisTier, clock: Fake
     observations = [yes(START + number * timedelta(microseconds=1)) for number in range(100)]
     random.Random(7).shuffle(observations)
 
-    await asyncio.gather(*(tier.put(NAME, entry(observation)) for observation in observations))
+    await asyncio.gather(*(tier.put(NAME, entry(observation), game_id=GAME) for observation in observations))
 
     assert await tier.get(NAME) == entry(yes(START + timedelta(microseconds=99)))
 
@@ -106,7 +107,7 @@ async def test_of_a_hundred_at_once_the_newest_wins(tier: RedisTier, clock: Fake
 async def test_a_hundred_reads_at_once_get_their_own(tier: RedisTier) -> None:
     """No reply ends up at another's question."""
     for number in range(100):
-        await tier.put(name_of(number), entry(yes(id=number)))
+        await tier.put(name_of(number), entry(yes(id=number)), game_id=GAME)
 
     found = await asyncio.gather(*(tier.get(name_of(number)) for number in range(100)))
 
@@ -118,7 +119,7 @@ async def test_redis_forgets_it_no_later_than_it_may_be_used(
     tier: RedisTier, empty_redis: Redis, lifetime: timedelta
 ) -> None:
     """Every key ends, a little before its time and never after it."""
-    await tier.put(NAME, entry(yes(), lifetime))
+    await tier.put(NAME, entry(yes(), lifetime), game_id=GAME)
 
     milliseconds = lifetime // timedelta(milliseconds=1)
     assert 0.98 * milliseconds < await empty_redis.pttl(KEY) <= milliseconds
@@ -126,7 +127,7 @@ async def test_redis_forgets_it_no_later_than_it_may_be_used(
 
 async def test_nothing_is_kept_longer_than_three_days(tier: RedisTier, empty_redis: Redis) -> None:
     """An entry expires then even if it was to be used for longer."""
-    await tier.put(NAME, entry(yes(), 30 * DAY))
+    await tier.put(NAME, entry(yes(), 30 * DAY), game_id=GAME)
 
     assert await empty_redis.pttl(KEY) <= 3 * DAY // timedelta(milliseconds=1)
 
@@ -134,14 +135,14 @@ async def test_nothing_is_kept_longer_than_three_days(tier: RedisTier, empty_red
 async def test_keys_of_one_moment_do_not_end_together(tier: RedisTier, empty_redis: Redis) -> None:
     """Lifetimes are spread."""
     for number in range(20):
-        await tier.put(name_of(number), entry(yes()))
+        await tier.put(name_of(number), entry(yes()), game_id=GAME)
 
     assert len({await empty_redis.pexpiretime(redis_key(name_of(number))) // 10 for number in range(20)}) > 10
 
 
 async def test_what_is_past_its_time_is_a_miss(tier: RedisTier, clock: FakeClock, recorder: Recorder) -> None:
     """The sealed lifetime counts, not what Redis makes of it."""
-    await tier.put(NAME, entry(yes(), DAY))
+    await tier.put(NAME, entry(yes(), DAY), game_id=GAME)
     clock.jump(DAY)
 
     assert await tier.get(NAME) is None
@@ -150,9 +151,9 @@ async def test_what_is_past_its_time_is_a_miss(tier: RedisTier, clock: FakeClock
 
 async def test_what_is_past_its_time_still_keeps_the_older_out(tier: RedisTier) -> None:
     """A refusal that is remembered for no time at all ends the yes before it."""
-    await tier.put(NAME, entry(yes(START - SECOND)))
+    await tier.put(NAME, entry(yes(START - SECOND)), game_id=GAME)
 
-    await tier.put(NAME, entry(no(), timedelta(0)))
+    await tier.put(NAME, entry(no(), timedelta(0)), game_id=GAME)
 
     assert await tier.get(NAME) is None
 
@@ -161,7 +162,7 @@ async def test_an_observation_of_the_future_is_a_miss_and_stays(
     tier: RedisTier, clock: FakeClock, empty_redis: Redis
 ) -> None:
     """A replica whose clock is behind does not believe it, and leaves it to the others."""
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
     clock.set_back(timedelta(seconds=61))
 
     assert await tier.get(NAME) is None
@@ -200,7 +201,7 @@ async def test_garbage_is_overwritten(tier: RedisTier, empty_redis: Redis, plant
     """No value can hold a key against what was really observed."""
     await empty_redis.set(KEY, planted)
 
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert await tier.get(NAME) == entry(yes())
 
@@ -221,7 +222,7 @@ async def test_a_newer_entry_of_another_version_is_not_overwritten(tier: RedisTi
     other_version = b"\x02" + sealer().seal(NAME, entry(no(START + SECOND)))[1:]
     await empty_redis.set(KEY, other_version)
 
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert await empty_redis.get(KEY) == other_version
 
@@ -238,7 +239,7 @@ async def test_a_value_of_a_foreign_type_is_rejected(tier: RedisTier, empty_redi
 
 async def test_a_value_of_a_foreign_type_spoils_no_other_read(tier: RedisTier, empty_redis: Redis) -> None:
     """Reads that travel together fail apart."""
-    await tier.put(OTHER_NAME, entry(yes()))
+    await tier.put(OTHER_NAME, entry(yes()), game_id=GAME)
     await empty_redis.rpush(KEY, "1")
 
     of_foreign_type, good = await asyncio.gather(tier.get(NAME), tier.get(OTHER_NAME))
@@ -250,7 +251,7 @@ async def test_a_value_of_a_foreign_type_is_overwritten(tier: RedisTier, empty_r
     """A put repairs the key."""
     await empty_redis.rpush(KEY, "1")
 
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert await tier.get(NAME) == entry(yes())
 
@@ -293,9 +294,9 @@ async def test_nothing_in_redis_can_be_read(tier: RedisTier, empty_redis: Redis)
         names.of_question(game, key, ProofKind),
         names.of_jwt(jwt),
     ):
-        await tier.put(name, entry(yes()))
-    await tier.put(NAME, entry(identity()))
-    await tier.put(OTHER_NAME, entry(refusal()))
+        await tier.put(name, entry(yes()), game_id=GAME)
+    await tier.put(NAME, entry(identity()), game_id=GAME)
+    await tier.put(OTHER_NAME, entry(refusal()), game_id=GAME)
 
     stored = [str(part) for key in await empty_redis.keys() for part in (key, await empty_redis.get(key))]
     in_clear = ("amos", "Amos", "example", "YWKse5", "eyJh", "abcde", "refused", "download")

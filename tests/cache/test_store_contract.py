@@ -12,7 +12,7 @@ from service.cache.tiers import TieredCache
 from service.ownership import CacheTier, Evidence, Observation
 from service.verification.interfaces import ObservationCache
 from tests.cache.conftest import MakeTier
-from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, Recorder, entry, identity, no, refusal, yes
+from tests.cache.samples import DAY, GAME, NAME, OTHER_NAME, SECOND, Recorder, entry, identity, no, refusal, yes
 from tests.clock import START, FakeClock
 from tests.redis_server import free_port
 
@@ -52,7 +52,7 @@ async def _closed(store: ObservationCache) -> AsyncIterator[None]:
 
 def put(store: ObservationCache, observation: Observation, lifetime: timedelta = DAY) -> Observation:
     """Remember an observation for a day."""
-    return store.put(NAME, observation, keep_until=observation.observed_at + lifetime)
+    return store.put(NAME, observation, keep_until=observation.observed_at + lifetime, game_id=GAME)
 
 
 async def test_nothing_is_remembered_at_first(store: ObservationCache) -> None:

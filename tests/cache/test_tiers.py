@@ -11,7 +11,7 @@ from service.cache.results import CacheOperation, CacheResult
 from service.cache.tiers import MOST_WRITES_WAITING, TieredCache
 from service.ownership import CacheTier
 from tests.cache.conftest import MakeTier
-from tests.cache.samples import DAY, NAME, SECOND, Recorder, name_of, yes
+from tests.cache.samples import DAY, GAME, NAME, SECOND, Recorder, name_of, yes
 from tests.clock import START
 from tests.redis_server import RedisServer
 
@@ -32,8 +32,8 @@ async def test_what_happens_in_memory_is_counted(memory: MemoryTier, recorder: R
     """A put that wins, one that loses, and a hit; not that the same question looked again."""
     store = TieredCache(memory=memory, redis=None, on_operation=recorder.operation)
 
-    store.put(NAME, yes(), keep_until=START + DAY)
-    store.put(NAME, yes(START - SECOND), keep_until=START + DAY)
+    store.put(NAME, yes(), keep_until=START + DAY, game_id=GAME)
+    store.put(NAME, yes(START - SECOND), keep_until=START + DAY, game_id=GAME)
     await store.get(NAME)
     store.peek(NAME)
 
@@ -50,8 +50,8 @@ async def test_what_loses_in_memory_is_not_sent_to_redis(
     """An answer that is known to be superseded costs no round trip."""
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
 
-    store.put(NAME, yes(), keep_until=START + DAY)
-    store.put(NAME, yes(START - SECOND), keep_until=START + DAY)
+    store.put(NAME, yes(), keep_until=START + DAY, game_id=GAME)
+    store.put(NAME, yes(START - SECOND), keep_until=START + DAY, game_id=GAME)
     await store.close()
 
     assert recorder.results(PUT) == [CacheResult.STORED]
@@ -63,7 +63,7 @@ async def test_closing_lets_writes_arrive(
     """An observation from just before the close is in Redis for the next process."""
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(100):
-        store.put(name_of(number), yes(), keep_until=START + DAY)
+        store.put(name_of(number), yes(), keep_until=START + DAY, game_id=GAME)
 
     await store.close()
 
@@ -77,7 +77,7 @@ async def test_what_is_put_after_closing_is_dropped(
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     await store.close()
 
-    store.put(NAME, yes(), keep_until=START + DAY)
+    store.put(NAME, yes(), keep_until=START + DAY, game_id=GAME)
 
     assert recorder.results(PUT) == [CacheResult.DROPPED]
 
@@ -88,7 +88,7 @@ async def test_writes_beyond_the_bound_are_dropped(
     """However many answers come at once, only so many wait for Redis, and each is counted."""
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(MOST_WRITES_WAITING + 10):
-        store.put(name_of(number), yes(), keep_until=START + DAY)
+        store.put(name_of(number), yes(), keep_until=START + DAY, game_id=GAME)
     dropped = recorder.results(PUT)
     await store.close()
 
@@ -103,7 +103,7 @@ async def test_a_burst_of_writes_does_not_look_like_an_outage(
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     await store.get(NAME)
     for number in range(200):
-        store.put(name_of(number), yes(), keep_until=START + DAY)
+        store.put(name_of(number), yes(), keep_until=START + DAY, game_id=GAME)
 
     await asyncio.gather(*(store.get(name_of(1000 + number)) for number in range(100)))
     await store.close()
@@ -113,7 +113,7 @@ async def test_a_burst_of_writes_does_not_look_like_an_outage(
 
 async def test_closing_without_redis_has_nothing_to_do(memory: MemoryTier, recorder: Recorder) -> None:
     store = TieredCache(memory=memory, redis=None, on_operation=recorder.operation)
-    store.put(NAME, yes(), keep_until=START + DAY)
+    store.put(NAME, yes(), keep_until=START + DAY, game_id=GAME)
 
     await store.close()
 
@@ -126,7 +126,7 @@ async def test_writes_that_come_too_late_are_dropped(
     """When the time of the close is over, writes under way are given up and counted."""
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(3):
-        store.put(name_of(number), yes(), keep_until=START + DAY)
+        store.put(name_of(number), yes(), keep_until=START + DAY, game_id=GAME)
 
     await store.close(within=timedelta(0))
 
@@ -141,7 +141,7 @@ async def test_writes_under_way_are_counted_once_when_they_come_too_late(
     """A write that Redis has received is not counted as dropped too, at any moment of the close."""
     store = TieredCache(memory=memory, redis=make_tier(redis_url), on_operation=recorder.operation)
     for number in range(20):
-        store.put(name_of(number), yes(), keep_until=START + DAY)
+        store.put(name_of(number), yes(), keep_until=START + DAY, game_id=GAME)
     for _ in range(turns):
         await asyncio.sleep(0)
 
@@ -157,7 +157,7 @@ async def test_closing_does_not_wait_for_ever(
     store = TieredCache(memory=memory, redis=make_tier(own_redis.url), on_operation=recorder.operation)
     own_redis.pause()
     for number in range(100):
-        store.put(name_of(number), yes(), keep_until=START + DAY)
+        store.put(name_of(number), yes(), keep_until=START + DAY, game_id=GAME)
 
     async with asyncio.timeout(5):
         await store.close()

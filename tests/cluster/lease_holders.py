@@ -17,7 +17,7 @@ from service.errors import NoAnswer
 from service.ownership import Evidence, Fingerprint, Observation
 from service.redis.connect import RedisClient
 from service.verification.interfaces import Clock, LookUpLease, NoLease
-from tests.cache.samples import DAY, KEYS, NAME, Recorder, sealer, yes
+from tests.cache.samples import DAY, GAME, KEYS, NAME, Recorder, sealer, yes
 from tests.cluster.clocks import UnhurriedClock
 from tests.gateways import until
 
@@ -102,7 +102,7 @@ class LeaseHolder:
 
         async def look_up_and_remember() -> Observation:
             observation = await self.store.look_up()
-            return self.cache.put(name, observation, keep_until=observation.observed_at + DAY)
+            return self.cache.put(name, observation, keep_until=observation.observed_at + DAY, game_id=GAME)
 
         return await self.leases.look_up_once(
             name,

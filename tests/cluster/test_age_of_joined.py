@@ -49,7 +49,7 @@ async def test_nobody_gets_older_evidence_than_they_accept() -> None:
         lease=OtherReplica(clock),
         invalidations=PlainInvalidations(),
     )
-    verification = Verification(look_ups=look_ups, source=source, clock=clock, sandbox=lambda: False)
+    verification = Verification(look_ups=look_ups, source=source, clock=clock, local_clock=clock, sandbox=lambda: False)
     asked_at = clock.now()
     questions = [Question(RULES, KEY, 10 * SECOND, max_age) for max_age in (None, NO_TIME)]
     tasks = [asyncio.ensure_future(verification.verify(question)) for question in questions]

@@ -50,7 +50,7 @@ def clock() -> FakeClock:
 class Gateways:
     """Gateways in front of one store and one Redis."""
 
-    def __init__(self, *, members: list[Asker], sandbox: Sandbox, redis: RedisClient, clock: FakeClock) -> None:
+    def __init__(self, *, members: list[Asker], sandbox: Sandbox, redis: RedisClient | None, clock: FakeClock) -> None:
         self.members = members
         self.sandbox = sandbox
         self.clock = clock

@@ -10,7 +10,7 @@ from redis.asyncio import Redis, RedisCluster
 from service.cache.keys import redis_key
 from service.cache.leases import LEASE_FOR, RENEW_EVERY, ClusterLeases
 from service.errors import SourceUnavailable
-from tests.cache.samples import DAY, NAME, OTHER_NAME, entry, name_of, no, yes
+from tests.cache.samples import DAY, GAME, NAME, OTHER_NAME, entry, name_of, no, yes
 from tests.clock import FakeClock
 from tests.cluster.clocks import UnhurriedClock
 from tests.cluster.lease_holders import (
@@ -76,7 +76,7 @@ async def test_a_lease_is_let_go_of_when_redis_has_what_was_found(
     task = holder.asking()
     await until(lambda: store.under_way)
     for number in range(200):
-        holder.cache.put(name_of(1000 + number), yes(), keep_until=yes().observed_at + DAY)
+        holder.cache.put(name_of(1000 + number), yes(), keep_until=yes().observed_at + DAY, game_id=GAME)
     store.open()
     await task
 
@@ -274,8 +274,10 @@ async def test_a_newer_no_is_what_a_waiter_learns(
     await waiting(waiter)
     newer = no(UnhurriedClock().now())
 
-    waiter.cache.put(NAME, newer, keep_until=newer.observed_at + DAY)
-    other.cache.put(NAME, yes(newer.observed_at - timedelta(seconds=1)), keep_until=newer.observed_at + DAY)
+    waiter.cache.put(NAME, newer, keep_until=newer.observed_at + DAY, game_id=GAME)
+    other.cache.put(
+        NAME, yes(newer.observed_at - timedelta(seconds=1)), keep_until=newer.observed_at + DAY, game_id=GAME
+    )
 
     assert await task == newer
 
@@ -346,6 +348,6 @@ async def test_an_entry_is_what_the_others_find(make_lease_holder: MakeLeaseHold
     task = make_lease_holder().asking()
     found = yes(UnhurriedClock().now())
 
-    await make_lease_holder().cache._redis.put(NAME, entry(found))  # type: ignore[union-attr]
+    await make_lease_holder().cache._redis.put(NAME, entry(found), game_id=GAME)  # type: ignore[union-attr]
 
     assert await task == found

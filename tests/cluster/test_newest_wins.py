@@ -16,29 +16,34 @@ import uvloop
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from msgspec.structs import replace
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from service.cache.cluster_clock import ClusterClock
 from service.cache.entry import CacheEntry
 from service.cache.invalidations import SharedInvalidations
-from service.cache.keys import invalidations_key
 from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
+from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import Sealer
+from service.cache.table_entry import TableSealer
+from service.cache.table_exchange import TableExchange
 from service.cache.tiers import TieredCache
 from service.errors import SourceUnavailable
-from service.ownership import Fingerprint, Observation, Outcome
+from service.ownership import Evidence, Fingerprint, GameId, Observation, Outcome
 from service.redis.connect import MAX_CONNECTIONS
 from service.verification.interfaces import Clock
 from service.verification.lookup import LookUps
 from service.verification.question import Question, Verdict
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
+from tests.cache.invalidated import KEY as KEY_OF_TABLE
 from tests.cache.samples import KEYS, fingerprints
-from tests.clock import START, FakeClock
+from tests.clock import START, FakeClock, WrongClock
 from tests.cluster.promises import Variant, variants
 from tests.core.fakes import ObedientBudget, ScriptedSource
 from tests.core.rig import GAME, KEY, KEY_PROOF, RULES
@@ -52,6 +57,9 @@ TOOK: Final = timedelta(seconds=1)
 """The time that a slow store takes."""
 
 LONG: Final = timedelta(seconds=10)
+AHEAD: Final = (timedelta(seconds=120), timedelta(seconds=-45))
+"""The errors of the replicas' own clocks."""
+
 REPLICAS: Final = st.integers(0, 1)
 
 
@@ -59,18 +67,44 @@ class Kinds:
     """The parts that a replica is built from."""
 
     invalidations: Callable[..., SharedInvalidations] = SharedInvalidations
+    exchange: Callable[..., TableExchange] = TableExchange
+    clock: Callable[..., ClusterClock] = ClusterClock
     memory: Callable[..., MemoryTier] = MemoryTier
     tells_of_noes = True
 
 
-class Replica:
-    """One gateway's memory, and its way to Redis."""
+class Dated:
+    """A source whose evidence is dated by a replica's clock; implements `OwnershipSource` as far as keys need it."""
 
-    def __init__(self, *, kinds: Kinds, client: Redis, clock: Clock, source: ScriptedSource) -> None:
-        self.invalidations = kinds.invalidations(
-            client=client, key=invalidations_key(), invalidations_key=KEYS.invalidations, clock=clock
+    def __init__(self, source: ScriptedSource, clock: Clock) -> None:
+        self._source = source
+        self._clock = clock
+
+    async def look_up(self, *about: Any, **how: Any) -> Evidence:
+        """Return the evidence, dated by when the look-up began."""
+        observed_at = self._clock.now()
+        return replace(await self._source.look_up(*about, **how), observed_at=observed_at)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return anything else as it is."""
+        return getattr(self._source, name)
+
+
+class Replica:
+    """One gateway's memory, and its way to Redis. Its own clock is `ahead`; that of Redis is right."""
+
+    def __init__(
+        self, *, kinds: Kinds, client: Redis, right: FakeClock, ahead: timedelta, scripted: ScriptedSource
+    ) -> None:
+        machine = WrongClock(right, ahead)
+        clock = kinds.clock(machine, on_offset=_ignored, redis_time=lambda _: right.now())
+        table = ReplicatedTable(clock=clock, on_overflow=_ignored)
+        self.invalidations = kinds.invalidations(table)
+        self.exchange = kinds.exchange(
+            table=table, client=client, key=KEY_OF_TABLE, sealer=TableSealer(KEYS.table), clock=clock
         )
-        tell = self._overruled if kinds.tells_of_noes else _ignored
+        source: Any = Dated(scripted, clock)
+        tell = self.invalidations.overruled if kinds.tells_of_noes else _ignored
         tier = RedisTier(
             client=client,
             sealer=Sealer(KEYS.sealing),
@@ -99,17 +133,16 @@ class Replica:
             lease=self.leases,
             invalidations=self.invalidations,
         )
-        self.verification = Verification(look_ups=look_ups, source=source, clock=clock, sandbox=lambda: False)
-
-    def _overruled(self, name: Fingerprint, since: datetime) -> None:
-        self.invalidations.invalidate(name, before=since)
+        self.verification = Verification(
+            look_ups=look_ups, source=source, clock=clock, local_clock=machine, sandbox=lambda: False
+        )
 
     async def close(self) -> None:
         """Close everything but the client."""
         await self.verification.close()
         await self.leases.close()
         await self.store.close()
-        await self.invalidations.close()
+        await self.exchange.close()
 
 
 def _ignored(*_: object) -> None:
@@ -175,7 +208,9 @@ class Interleaving(RuleBasedStateMachine):
         assert port is not None
         self.proxies = [await self.stack.enter_async_context(FaultProxy(port)) for _ in range(2)]
         self.clients = [self._client(proxy.port) for proxy in self.proxies]
-        self.replicas = [self._replica(client) for client in self.clients]
+        self.replicas = [self._replica(index) for index in range(2)]
+        for replica in self.replicas:
+            await replica.exchange._exchange()
 
     def _client(self, port: int) -> Redis:
         # Patient, unlike the gateway's: a busy machine must not look like a network that is down.
@@ -191,8 +226,14 @@ class Interleaving(RuleBasedStateMachine):
         self.stack.push_async_callback(client.aclose)
         return client
 
-    def _replica(self, client: Redis) -> Replica:
-        return Replica(kinds=self.kinds, client=client, clock=self.clock, source=self.source)
+    def _replica(self, index: int) -> Replica:
+        return Replica(
+            kinds=self.kinds,
+            client=self.clients[index],
+            right=self.clock,
+            ahead=AHEAD[index],
+            scripted=self.source,
+        )
 
     def teardown(self) -> None:
         """Close what was opened."""
@@ -249,7 +290,7 @@ class Interleaving(RuleBasedStateMachine):
     async def _exchange(self) -> None:
         reach = [index for index in range(2) if self.proxies[index].mode is Mode.PASS]
         for index in [*reach, *reach]:
-            await self.replicas[index].invalidations._exchange()
+            await self.replicas[index].exchange._exchange()
         for index in reach:
             self.known[index].invalidated = max(self.known[other].invalidated for other in reach)
             self.known[index].yes = max(self.known[other].yes for other in reach)
@@ -336,8 +377,8 @@ class Interleaving(RuleBasedStateMachine):
         await self._finish()
         await self._exchange()
         await self.replicas[index].close()
-        self.replicas[index] = self._replica(self.clients[index])
-        await self.replicas[index].invalidations._exchange()
+        self.replicas[index] = self._replica(index)
+        await self.replicas[index].exchange._exchange()
         self.known[index].seen = START
         self.known[index].has_yes = False
 
@@ -391,24 +432,32 @@ class Interleaving(RuleBasedStateMachine):
         return {before[-1], *(owned for at, owned in self.truth if at >= since)}
 
 
-class Deaf(SharedInvalidations):
+class Deaf(TableExchange):
     """Broken: invalidations of other replicas are ignored."""
 
-    def _adopt(self, fields: dict[Fingerprint, bytes]) -> None:
+    def _take_over(self, answer: Any, telling: Any) -> None:
         """Do nothing."""
+
+
+class OwnTime(ClusterClock):
+    """Broken: every replica goes by its own clock."""
+
+    def now(self) -> datetime:
+        """Return the machine's time."""
+        return self._machine.now()
 
 
 class Fleeting(SharedInvalidations):
     """Broken: an invalidation is forgotten once it has been looked at."""
 
-    def __init__(self, **collaborators: Any) -> None:
+    def __init__(self, table: ReplicatedTable) -> None:
         """Remember what was looked at."""
-        super().__init__(**collaborators)
+        super().__init__(table)
         self._looked_at: set[datetime] = set()
 
-    def invalidated_before(self, *names: Fingerprint) -> datetime | None:
+    def invalidated_before(self, game_id: GameId | None, name: Fingerprint) -> datetime | None:
         """Return it once."""
-        found = super().invalidated_before(*names)
+        found = super().invalidated_before(game_id, name)
         if found is None or found in self._looked_at:
             return None
         self._looked_at.add(found)
@@ -435,7 +484,8 @@ def kinds(**parts: Any) -> Kinds:
 
 @variants(
     kinds(),
-    deaf=kinds(invalidations=Deaf),
+    deaf=kinds(exchange=Deaf),
+    own_time=kinds(clock=OwnTime),
     fleeting=kinds(invalidations=Fleeting),
     last_one_wins=kinds(memory=LastOneWins),
     noes_kept_secret=kinds(tells_of_noes=False),

@@ -8,12 +8,11 @@ from typing import Final
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.invalidations import EVERYTHING, SharedInvalidations
-from service.cache.keys import invalidations_key
 from service.redis import acl as redis_rights
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
-from tests.cache.samples import KEYS, NAME
+from tests.cache.invalidated import Replica
+from tests.cache.samples import NAME
 from tests.clock import FakeClock
 from tests.cluster.budgets import ClusterBench, drain
 from tests.cluster.clocks import UnhurriedClock
@@ -68,14 +67,13 @@ async def find_leaseed(lease_holder: LeaseHolder, operator: Redis) -> None:
 
 
 async def invalidate(client: RedisClient) -> None:
-    """Tell the other replicas to forget a player, then all players."""
+    """Tell the other replicas to forget a player, and that again."""
     clock = FakeClock()
-    replica = SharedInvalidations(
-        client=client, key=invalidations_key(), invalidations_key=KEYS.invalidations, clock=clock
-    )
-    for name in (NAME, EVERYTHING):
-        replica.invalidate(name, before=clock.now())
-        await replica.close()
+    replica = Replica(client, clock)
+    for _ in range(2):
+        replica.invalidate(NAME, before=clock.now())
+        await replica.exchange.close()
+        clock.jump(timedelta(seconds=1))
 
 
 async def test_the_documented_rights_are_enough(own_redis: RedisServer) -> None:

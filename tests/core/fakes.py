@@ -156,7 +156,14 @@ class PlainCache:
         """Return what memory has."""
         return self._usable(self._memory.get(name), CacheTier.MEMORY)
 
-    def put(self, name: Fingerprint, observation: Observation, *, keep_until: datetime) -> Observation:
+    def put(
+        self,
+        name: Fingerprint,
+        observation: Observation,
+        *,
+        game_id: GameId | None,  # noqa: ARG002 - no other replica is told
+        keep_until: datetime,
+    ) -> Observation:
         """Keep the newer one in both."""
         known = self._memory.get(name)
         if known is not None and known.observation.observed_at > observation.observed_at:
@@ -204,10 +211,6 @@ class PlainFingerprints:
         """Name a question about ownership."""
         return _name("ownership", game_id, sorted(accept), _text(subject))
 
-    def of_game(self, game_id: GameId) -> Fingerprint:
-        """Name a game."""
-        return _name("game", game_id)
-
     def of_jwt(self, jwt: AppJwt) -> Fingerprint:
         """Name a question about a JWT."""
         return _name("identity", _text(jwt))
@@ -221,15 +224,16 @@ class PlainInvalidations:
     """Invalidations in a dictionary."""
 
     def __init__(self) -> None:
-        self.known: dict[Fingerprint, datetime] = {}
+        self.known: dict[tuple[GameId | None, Fingerprint | None], datetime] = {}
 
-    def invalidated_before(self, *names: Fingerprint) -> datetime | None:
-        """Return the highest."""
-        return max((self.known[name] for name in names if name in self.known), default=None)
+    def invalidated_before(self, game_id: GameId | None, name: Fingerprint) -> datetime | None:
+        """Return the later one of the name and the game."""
+        places = ((game_id, name), (game_id, None))
+        return max((self.known[place] for place in places if place in self.known), default=None)
 
-    def invalidate(self, name: Fingerprint, *, before: datetime) -> None:
+    def invalidate(self, game_id: GameId, name: Fingerprint | None, *, before: datetime) -> None:
         """Remember it."""
-        self.known[name] = before
+        self.known[game_id, name] = before
 
 
 def _name(*inputs: object) -> Fingerprint:

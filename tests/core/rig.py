@@ -75,7 +75,11 @@ class Rig:
             invalidations=self.invalidations,
         )
         self.verification = Verification(
-            look_ups=look_ups, source=self.source, clock=self.clock, sandbox=lambda: sandbox
+            look_ups=look_ups,
+            source=self.source,
+            clock=self.clock,
+            local_clock=self.clock,
+            sandbox=lambda: sandbox,
         )
 
     @property

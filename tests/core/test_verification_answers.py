@@ -235,7 +235,7 @@ async def test_the_answer_to_another_kind_of_question_is_never_used(
     rig: Rig, credential: Credential, name: Fingerprint, observation: Observation
 ) -> None:
     """Should a store ever mix them up, that is a bug, and no answer is made of it."""
-    rig.observations.put(name, observation, keep_until=START + HOUR)
+    rig.observations.put(name, observation, keep_until=START + HOUR, game_id=GAME)
 
     with pytest.raises(AssertionError, match="was answered with"):
         await rig.ask(credential)

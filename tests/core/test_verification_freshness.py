@@ -252,7 +252,7 @@ async def test_what_became_known_while_waiting_counts(owner: Rig, proofs: tuple[
     task = owner.asking(KEY)
     await owner.settle()
     newer = Evidence(owner.clock.now(), proofs)
-    owner.observations.put(NAME_OF_KEY, newer, keep_until=newer.observed_at + MINUTE)
+    owner.observations.put(NAME_OF_KEY, newer, keep_until=newer.observed_at + MINUTE, game_id=GAME)
 
     await owner.clock.advance(SECOND)
 

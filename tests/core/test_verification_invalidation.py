@@ -40,16 +40,16 @@ OTHER_GAME = GameRules(GameId(4), "sun-garden")
 class DeafInvalidations(PlainInvalidations):
     """Broken: what is invalidated stays as it is."""
 
-    def invalidate(self, name: Fingerprint, *, before: datetime) -> None:
+    def invalidate(self, game_id: GameId, name: Fingerprint | None, *, before: datetime) -> None:
         """Forget it at once."""
 
 
 class FleetingInvalidations(PlainInvalidations):
     """Broken: like deleting what is there, of which nothing is left for what comes after."""
 
-    def invalidated_before(self, *names: Fingerprint) -> datetime | None:
+    def invalidated_before(self, game_id: GameId | None, name: Fingerprint) -> datetime | None:
         """Know of it the first time."""
-        found = super().invalidated_before(*names)
+        found = super().invalidated_before(game_id, name)
         self.known.clear()
         return found
 
@@ -260,7 +260,7 @@ class TestWithClocksThatDisagree:
     async def behind(self, rig: Rig) -> Rig:
         """A replica that knows an owner, and hears of an invalidation by a clock that is ahead."""
         await owning(rig, KEY)
-        rig.invalidations.invalidate(name_of(KEY), before=START + self.AHEAD)
+        rig.invalidations.invalidate(GAME, name_of(KEY), before=START + self.AHEAD)
         return rig
 
     async def test_what_we_look_up_afterwards_is_used(self, behind: Rig) -> None:
@@ -289,7 +289,7 @@ class TestWithClocksThatDisagree:
         seen = behind.observations.peek(name_of(KEY))
         assert seen is not None
         older = replace(seen.observation, observed_at=START + self.AHEAD - SECOND)
-        behind.observations.put(name_of(KEY), older, keep_until=START + 24 * HOUR)
+        behind.observations.put(name_of(KEY), older, game_id=GAME, keep_until=START + 24 * HOUR)
         behind.source.disowns(GAME, KEY)
 
         assert (await behind.ask(KEY)).decision.outcome is Outcome.NOT_OWNED

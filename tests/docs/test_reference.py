@@ -18,7 +18,7 @@ from service.api.questions import QUESTIONS
 from service.cache.results import CacheOperation, CacheResult
 from service.cli import main
 from service.cli.exits import Exit
-from service.observability.labels import JoinScope, RefusalCause, SourceEndpoint, SourceResult
+from service.observability.labels import InvalidationKind, JoinScope, RefusalCause, SourceEndpoint, SourceResult
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
 from service.ownership import CacheTier, Caveat, Outcome, Reason
@@ -122,6 +122,7 @@ def test_label_values() -> None:
         *RefusalCause,
         *CacheOperation,
         *CacheResult,
+        *InvalidationKind,
         *(tier for tier in CacheTier if tier is not CacheTier.NONE),
     }
 

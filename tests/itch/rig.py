@@ -33,6 +33,7 @@ class Observer:
         self.seconds: list[float] = []
         self.credentials: list[bool] = []
         self.reached: list[bool] = []
+        self.offsets: list[timedelta] = []
         self.pauses: list[timedelta] = []
         self.resumed = 0
         self.switches: list[str] = []
@@ -49,6 +50,10 @@ class Observer:
     def reachable(self, *, answering: bool) -> None:
         """Remember whether the store answered."""
         self.reached.append(answering)
+
+    def store_clock(self, offset: timedelta) -> None:
+        """Remember how far the store's clock is ahead."""
+        self.offsets.append(offset)
 
     def resume(self) -> None:
         """Count the ends of pauses."""
@@ -101,7 +106,8 @@ def build(
         clock=clock,
         observer=observer,
     )
-    return Rig(ItchSource(requests=requests, clock=clock, timeout=timeout), requests, budget, observer)
+    source = ItchSource(requests=requests, clock=clock, local_clock=clock, timeout=timeout)
+    return Rig(source, requests, budget, observer)
 
 
 class StoreWire:

@@ -207,6 +207,7 @@ async def test_the_stores_clock_is_compared_with_ours(clock: FakeClock, date: st
     await ask(rig)
 
     assert (before, rig.source.clock_skew) == (None, timedelta(seconds=seconds))
+    assert rig.observer.offsets == [timedelta(seconds=seconds)]
 
 
 async def test_a_key_that_is_accepted_after_a_refusal_is_alive(clock: FakeClock) -> None:

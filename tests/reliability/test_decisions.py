@@ -179,15 +179,17 @@ class World(RuleBasedStateMachine):
         toml = f'secret = "{SECRET}"\n{pointing_at(BASE_URL)}{X_MOON}{bans}'
         line = StoreLine(self.sandbox, clock=self.clock, statements=self.statements)
         async with AsyncExitStack() as stack:
+            machine = self.parts.clock(self.clock)
             redis = self.parts.redis(f"redis://127.0.0.1:{self.proxies[index].port}")
             stack.push_async_callback(redis.aclose)
             gateway = await stack.enter_async_context(
                 open_gateway(
                     settings_from(self.directory, toml, sandbox=False),
                     log=self.logs,
-                    clock=self.parts.clock(self.clock),
+                    clock=machine,
                     transport=self.parts.transport(line),
                     redis=redis,
+                    redis_time=lambda _: machine.now(),
                 )
             )
             ledger = Ledger(self.statements, banned=self.banned, forgotten_anywhere=self.forgotten)

@@ -85,11 +85,13 @@ class Day:
         """Start the gateway, or start it anew: what it remembered by itself is gone."""
         await self.close()
         self._stack = AsyncExitStack()
+        machine = self._parts.clock(self.clock)
         self._gateway = await self._stack.enter_async_context(
             opened(
                 self._settings,
                 clock=self.clock,
-                real_clock=self._parts.clock(self.clock),
+                real_clock=machine,
+                redis_time=lambda _: machine.now(),
                 log=LogLines(),
                 level="error",
                 redis=self._redis,

@@ -1,0 +1,179 @@
+"""The table that all replicas have in common, as this replica knows it, and what it has yet to tell the others.
+
+It only grows newer: entries may arrive by any route, in any order and more than once, and all replicas end up with the
+same. `TableExchange` is the way to the others.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Final, TypeAlias
+
+from msgspec.structs import replace
+
+from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT
+from service.cache.sealing import stamp
+from service.cache.table_entry import WHOLE_GAME, TableEntry, TableKind, TablePlace, instant_of
+from service.ownership import Fingerprint, GameId
+from service.verification.interfaces import Clock
+
+MOST_ENTRIES: Final = 10_000
+"""The most of one kind for one game. Over it the older half become one entry for that game: slower, never wrong."""
+
+_KINDS: Final = tuple(TableKind)  # looking up a member of an enum takes Python 3.11 longer
+_Names: TypeAlias = dict[Fingerprint, TableEntry]
+
+
+class ReplicatedTable:
+    """The entries that this replica knows, bounded for each kind and game.
+
+    `on_overflow` is called when a game had too many of one kind, and what was observed of that game before is therefore
+    asked again; other games lose nothing. `on_news` is called when there is something to tell the other replicas.
+    `tables` has the entries by kind and game; it is empty as long as nothing is known.
+    """
+
+    def __init__(
+        self, *, clock: Clock, on_overflow: Callable[[TableKind, GameId], None], most_entries: int = MOST_ENTRIES
+    ) -> None:
+        self._clock = clock
+        self._on_overflow = on_overflow
+        self._most_entries = most_entries
+        self.tables: dict[tuple[TableKind, GameId], _Names] = {}
+        self._untold: dict[TablePlace, None] = {}
+        self._latest = 0
+        self.on_news: Callable[[], None] = _none_listens
+
+    # --- what is known ---
+
+    def newest(self, game_id: GameId, name: Fingerprint) -> TableEntry | None:
+        """Return the newest entry of any kind for that name or for the whole game, if there is one."""
+        if self._find(game_id, name) is None:
+            return None
+        self._correct()
+        return self._find(game_id, name)
+
+    def fullest(self, kind: TableKind) -> int:
+        """Return the number of entries of the game that has most of that kind. May be called from any thread."""
+        return max((len(names) for (held, _), names in list(self.tables.items()) if held is kind), default=0)
+
+    # --- what becomes known ---
+
+    def put(self, kind: TableKind, game_id: GameId, name: Fingerprint, version: int) -> None:
+        """Make an entry, and tell the other replicas, unless a newer one is known."""
+        entry = TableEntry(kind, game_id, name, version, instant_of(version) + LONGEST_KEPT)
+        if self.merge(entry):
+            self._tell(entry)
+
+    def merge(self, entry: TableEntry) -> bool:
+        """Take over an entry that counts, and return whether it was news.
+
+        One from more than `CLOCK_TOLERANCE` ahead counts as made now, once, and the others are told so.
+        """
+        self._correct()
+        now = self._clock.now()
+        ahead = entry.version > stamp(now + CLOCK_TOLERANCE)
+        if ahead:
+            entry = _made_at(now, entry)
+        if entry.ends_at <= now or self._overtaken(entry):
+            return False
+        names = self.tables.setdefault((entry.kind, entry.game_id), {})
+        names.pop(entry.name, None)  # the one that is known longest comes first
+        names[entry.name] = entry
+        self._latest = max(self._latest, entry.version)
+        if ahead:
+            self._tell(entry)
+        if entry.name == WHOLE_GAME:
+            self._drop_overtaken(entry)
+        else:
+            self._keep_bounds(entry.kind, entry.game_id, names)
+        return True
+
+    # --- what is to be told ---
+
+    def untold(self, most: int) -> list[TableEntry]:
+        """Return entries that the other replicas do not have yet, as far as this one knows."""
+        return [self.tables[kind, game_id][name] for kind, game_id, name in islice(self._untold, most)]
+
+    def told(self, entries: Iterable[TableEntry]) -> None:
+        """Take note that the others have these now; one that has become newer meanwhile is still to be told."""
+        for entry in entries:
+            if self._known(entry.place) == entry:
+                self._untold.pop(entry.place, None)
+
+    def tell_all(self) -> None:
+        """Tell the others everything that has not ended: Redis has lost it."""
+        now = self._clock.now()
+        for entry in self._all():
+            if entry.ends_at > now:
+                self._tell(entry)
+
+    def _tell(self, entry: TableEntry) -> None:
+        if self._known(entry.place) is not None:
+            self._untold[entry.place] = None
+            self.on_news()
+
+    # --- within ---
+
+    def _all(self) -> Iterator[TableEntry]:
+        return (entry for names in self.tables.values() for entry in names.values())
+
+    def _known(self, place: TablePlace) -> TableEntry | None:
+        kind, game_id, name = place
+        return self.tables.get((kind, game_id), {}).get(name)
+
+    def _forget(self, entry: TableEntry) -> None:
+        del self.tables[entry.kind, entry.game_id][entry.name]
+        self._untold.pop(entry.place, None)
+
+    def _overtaken(self, entry: TableEntry) -> bool:
+        """Whether what is known makes the entry superfluous."""
+        known = self._known(entry.place)
+        whole = self._known((TableKind.INVALIDATED, entry.game_id, WHOLE_GAME))
+        return any(other is not None and other.version >= entry.version for other in (known, whole))
+
+    def _drop_overtaken(self, whole: TableEntry) -> None:
+        for kind in _KINDS:
+            for entry in list(self.tables.get((kind, whole.game_id), {}).values()):
+                if entry.version <= whole.version and entry.name != WHOLE_GAME:
+                    self._forget(entry)
+
+    def _keep_bounds(self, kind: TableKind, game_id: GameId, names: _Names) -> None:
+        now = self._clock.now()
+        while (oldest := next(iter(names.values()))).ends_at <= now:
+            self._forget(oldest)
+        if len(names) > self._most_entries:
+            versions = sorted(entry.version for entry in names.values())
+            self._on_overflow(kind, game_id)
+            self.put(TableKind.INVALIDATED, game_id, WHOLE_GAME, versions[len(versions) // 2 - 1])
+
+    def _find(self, game_id: GameId, name: Fingerprint) -> TableEntry | None:
+        newest: TableEntry | None = None
+        for kind in _KINDS:
+            names = self.tables.get((kind, game_id))
+            if names is None:
+                continue
+            for entry in (names.get(name), names.get(WHOLE_GAME)):
+                if entry is not None and (newest is None or entry.version > newest.version):
+                    newest = entry
+        return newest
+
+    def _correct(self) -> None:
+        """Let entries from the future, by a clock that has been set back since, count as made now."""
+        now = self._clock.now()
+        latest = stamp(now + CLOCK_TOLERANCE)
+        if self._latest <= latest:
+            return
+        self._latest = latest
+        for entry in list(self._all()):
+            if entry.version > latest:
+                self.tables[entry.kind, entry.game_id][entry.name] = _made_at(now, entry)
+                self._tell(entry)
+
+
+def _made_at(now: datetime, entry: TableEntry) -> TableEntry:
+    """Return the entry as if it had been made now, for as long."""
+    return replace(entry, version=stamp(now), ends_at=now + (entry.ends_at - entry.made_at))
+
+
+def _none_listens() -> None:
+    """Do nothing: this gateway has no Redis to tell other replicas through."""
