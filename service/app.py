@@ -91,7 +91,9 @@ async def _watch(basics: Basics, upstream: Upstream, http: HttpServer) -> None:
 
     metrics, events = basics.metrics, basics.events
     metrics.read_requests_in_flight(in_flight)
-    metrics.read_budget(tokens=upstream.budget.tokens, paused_seconds=upstream.paused_seconds)
+    metrics.read_budget(
+        tokens=upstream.budget.tokens, waiting=upstream.queue.waiting, paused_seconds=upstream.paused_seconds
+    )
     learning = upstream.learn(basics)
     await run_in_background(basics.stack, learning, crashed=partial(events.crashed, where="start-up"))
     monitor = LoopLagMonitor(clock=basics.clock, report=metrics.loop_lag, stalled=events.stalled)

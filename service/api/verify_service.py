@@ -1,7 +1,6 @@
 """The service of `/verify`: from a question to a reply, counted and logged in this one place."""
 
 from datetime import datetime, timedelta
-from typing import Final
 
 from msgspec import Struct
 
@@ -11,14 +10,13 @@ from service.api.game_directory import GameDirectory
 from service.api.identifiers import make_ulid
 from service.api.problems import cause_of, refusal_reply, status_reply
 from service.api.questions import AnyQuestionBody
-from service.errors import QuestionRefused, TooManyQuestions
+from service.errors import QuestionRefused
 from service.http.reply import Reply
-from service.limits.caller_limits import CallerLimits
 from service.observability.labels import RefusalCause
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import AppJwt, CacheTier, DownloadKey, Malformed, Outcome, Reason
+from service.ownership import Malformed
 from service.verification.interfaces import Clock, Fingerprints
 from service.verification.question import Question, Verdict
 from service.verification.verify import Verification
@@ -64,11 +62,7 @@ class VerifyService:
         """
         started = self._clock.monotonic()
         question = self._question(asked, asking, at)
-        credential, limits = question.credential, asking.caller.limits
-        if limits is None or not isinstance(credential, DownloadKey | AppJwt):
-            verdict = await self._verification.verify(question)
-        else:
-            verdict = await self._verify_limited(question, credential, limits)
+        verdict = await self._verification.verify(question)
         now = self._clock.now()
         decision_id = make_ulid(now)
         self._record(
@@ -95,7 +89,8 @@ class VerifyService:
 
     def _question(self, asked: AnyQuestionBody, asking: Asking, at: str) -> Question:
         rules = self._games.find(asked.game)
-        asking.caller.require_game(rules.game_id)
+        caller = asking.caller
+        caller.require_game(rules.game_id)
         return Question(
             rules=rules,
             credential=asked.credential(at),
@@ -103,33 +98,9 @@ class VerifyService:
             max_age=None if asked.max_age is None else timedelta(seconds=asked.max_age),
             only_if_cached=asked.only_if_cached,
             asked_at=asking.asked_at,
+            caller=caller.name,
+            tries=None if caller.limits is None else caller.limits.tries,
         )
-
-    async def _verify_limited(
-        self, question: Question, credential: DownloadKey | AppJwt, limits: CallerLimits
-    ) -> Verdict:
-        """Let a caller try only so many credentials that turn out no good; those known to be good always pass.
-
-        An answer from a cache costs no try. A try is spent before the answer is known, so that many at once cannot slip
-        through, and given back after. A caller that hangs up before the answer has spent it too: the answer would be
-        there when it asks again.
-        """
-        wait: timedelta | None = None
-        tried = False
-
-        async def try_key() -> bool:
-            nonlocal wait, tried
-            wait = limits.try_key()
-            tried = wait is None
-            return tried or await self._verification.known_good(question.rules, credential)
-
-        verdict = await self._verification.verify(question, permit=try_key)
-        if wait is not None and verdict.decision.outcome is Outcome.UNKNOWN and not question.only_if_cached:
-            # For any other reason that the store gave no answer: this caller was not permitted to have it asked.
-            raise TooManyQuestions("failed_keys", retry_after=wait)
-        if tried and (not _may_have_failed(verdict) or await self._verification.known_good(question.rules, credential)):
-            limits.key_was_fine()
-        return verdict
 
     def _record(
         self,
@@ -161,17 +132,3 @@ class VerifyService:
             subject=None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential),
         )
         self._log.verified(line, now)
-
-
-def _may_have_failed(verdict: Verdict) -> bool:
-    """Whether the store was asked about a credential and did not say that it is any good.
-
-    A deadline that the store could not meet counts too: the answer is in the cache a moment later, so that short
-    deadlines would make guessing free.
-    """
-    return verdict.cache is CacheTier.NONE and verdict.decision.reason in _FAILURES
-
-
-_FAILURES: Final = frozenset(
-    {Reason.INVALID_DOWNLOAD_KEY, Reason.REFUSED_JWT, Reason.EXPIRED_JWT, Reason.DEADLINE_EXCEEDED}
-)

@@ -16,7 +16,7 @@ from service.itch.source import ItchSource
 from service.itch.wire import WireGame
 from service.ownership import AssertedUser, GameId, Identity, ProofKind
 from service.settings import Settings
-from service.verification.interfaces import Priority
+from service.verification.interfaces import Lane
 
 T = TypeVar("T")
 
@@ -136,7 +136,7 @@ async def _questions(
     evidence = await _ask(
         "questions",
         settings,
-        lambda: source.look_up(candidates[0], subject, accept=frozenset(ProofKind), priority=Priority.FOREGROUND),
+        lambda: source.look_up(candidates[0], subject, accept=frozenset(ProofKind), lane=Lane()),
     )
     if isinstance(evidence, Finding):
         return evidence

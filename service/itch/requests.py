@@ -1,5 +1,6 @@
 """Requests to the store, each within the budget, with the right credential, counted and classified."""
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -9,6 +10,7 @@ from service.errors import (
     GameNotAccessible,
     GatewayCredentialRefused,
     NoAnswer,
+    Overloaded,
     SourceProtocolError,
     SourceRateLimited,
     SourceUnavailable,
@@ -20,7 +22,7 @@ from service.itch.retry_after import read_http_date
 from service.itch.seller_key import SellerKeyRing
 from service.ownership import AppJwt, GameId
 from service.secret import Secret
-from service.verification.interfaces import Clock, Priority, StoreBudget
+from service.verification.interfaces import Clock, CredentialPauses, Lane, StoreBudget, StoreQueue
 
 _NOTHING: Final[Mapping[str, str]] = {}
 
@@ -51,14 +53,18 @@ class StoreRequests:
         player_client: Client,
         dialect: Dialect,
         seller_key: SellerKeyRing,
+        queue: StoreQueue,
         budget: StoreBudget,
+        pauses: CredentialPauses,
         clock: Clock,
         observer: StoreObserver,
     ) -> None:
         self._clients = {Bearer.SELLER: seller_client, Bearer.PLAYER: player_client}
         self._dialect = dialect
         self._seller_key = seller_key
+        self._queue = queue
         self._budget = budget
+        self._pauses = pauses
         self._clock = clock
         self._observer = observer
         self.sandbox_seen = False
@@ -70,11 +76,12 @@ class StoreRequests:
         endpoint: Endpoint,
         game_id: GameId | None = None,
         *,
-        priority: Priority,
+        lane: Lane,
         give_up_at: float,
         parameters: Mapping[str, str] = _NOTHING,
+        begun: bool = False,
     ) -> JsonObject | No:
-        """Ask with the seller's key, or with the other one if the store refuses it.
+        """Ask with the seller's key, or with the other one if the store refuses it; `begun` is a look-up's second.
 
         Raises `NoAnswer` if the store gives no usable answer until `give_up_at` (monotonic).
         """
@@ -88,35 +95,37 @@ class StoreRequests:
                     key,
                     bearer=Bearer.SELLER,
                     parameters=parameters,
-                    priority=priority,
+                    lane=lane,
                     give_up_at=give_up_at,
+                    begun=begun,
                 )
             except GatewayCredentialRefused:
                 other = self._seller_key.refused(key)
                 if other is None:
                     self._observer.credential(accepted=False)
                     raise
-                key = other
+                key, begun = other, True
             else:
                 if self._seller_key.accepted(key):
                     self._observer.credential(accepted=True)
                 return body
 
-    async def as_player(
-        self, jwt: AppJwt, endpoint: Endpoint, *, priority: Priority, give_up_at: float
-    ) -> JsonObject | No:
+    async def as_player(self, jwt: AppJwt, endpoint: Endpoint, *, lane: Lane, give_up_at: float) -> JsonObject | No:
         """Ask with a player's JWT and nothing else.
 
-        Raises `NoAnswer` if the store gives no usable answer until `give_up_at` (monotonic).
+        Raises `NoAnswer` if the store gives no usable answer until `give_up_at` (monotonic), or asked to be left alone
+        with this JWT.
         """
         path = self._dialect.path(endpoint, Bearer.PLAYER)
+        if (left := self._pauses.left(_name_of(jwt))) > timedelta():
+            raise SourceRateLimited("the store asked this player to stay away", retry_after=left)
         return await self._ask(
             endpoint,
             path,
             jwt,
             bearer=Bearer.PLAYER,
             parameters=_NOTHING,
-            priority=priority,
+            lane=lane,
             give_up_at=give_up_at,
         )
 
@@ -133,39 +142,46 @@ class StoreRequests:
         *,
         bearer: Bearer,
         parameters: Mapping[str, str],
-        priority: Priority,
+        lane: Lane,
         give_up_at: float,
+        begun: bool = False,
     ) -> JsonObject | No:
-        async with self._in_time(give_up_at):
-            await self._budget.acquire(priority)
+        async with self._in_time(give_up_at, Overloaded("no turn came in time")):
+            await self._queue.take_turn(lane, begun=begun)
         started = self._clock.monotonic()
         try:
-            async with self._in_time(give_up_at):
+            async with self._in_time(give_up_at, SourceUnavailable("the store took too long")):
                 answer = await self._clients[bearer].get(path, bearer=credential, parameters=parameters)
             self._compare_clocks(answer)
             self.sandbox_seen = self.sandbox_seen or answer.sandbox
             body = classify(answer, bearer=bearer, now=self._clock.now())
         except NoAnswer as no_answer:
             # A request that was cancelled comes neither here nor below: that says nothing about the store.
-            self._ended(endpoint, _result_of(no_answer), started)
-            if isinstance(no_answer, SourceRateLimited):
+            self._requested(endpoint, _result_of(no_answer), started)
+            if not isinstance(no_answer, SourceRateLimited):
+                self._observer.reachable(answering=not isinstance(no_answer, SourceUnavailable))
+            elif bearer is Bearer.SELLER or self._pauses.refused(_name_of(credential), no_answer.retry_after):
+                self._observer.reachable(answering=False)
                 self._budget.refused(no_answer.retry_after)
             raise
-        self._ended(endpoint, _result(body), started)
+        finally:
+            self._queue.end_turn(lane)
+        self._requested(endpoint, _result(body), started)
+        self._observer.reachable(answering=True)
         self._budget.answered()
+        self._pauses.answered(_name_of(credential) if bearer is Bearer.PLAYER else None)
         return body
 
     @asynccontextmanager
-    async def _in_time(self, give_up_at: float) -> AsyncIterator[None]:
+    async def _in_time(self, give_up_at: float, otherwise: NoAnswer) -> AsyncIterator[None]:
         try:
             async with self._clock.timeout(timedelta(seconds=give_up_at - self._clock.monotonic())):
                 yield
         except TimeoutError:
-            raise SourceUnavailable("the store took too long") from None
+            raise otherwise from None
 
-    def _ended(self, endpoint: Endpoint, result: str, started: float) -> None:
+    def _requested(self, endpoint: Endpoint, result: str, started: float) -> None:
         self._observer.requested(endpoint, result, self._clock.monotonic() - started)
-        self._observer.reachable(answering=result not in (_UNAVAILABLE, _RATE_LIMITED))
 
     def _compare_clocks(self, answer: StoreAnswer) -> None:
         said = read_http_date(answer.date)
@@ -174,8 +190,8 @@ class StoreRequests:
             self._observer.store_clock(self.clock_skew)
 
 
-_UNAVAILABLE: Final = "unavailable"
-_RATE_LIMITED: Final = "rate_limited"
+def _name_of(credential: Secret) -> bytes:
+    return hashlib.sha256(credential.reveal().encode()).digest()
 
 
 def _result_of(no_answer: NoAnswer) -> str:
@@ -187,9 +203,9 @@ def _result_of(no_answer: NoAnswer) -> str:
         case SourceProtocolError():
             return "protocol"
         case SourceRateLimited():
-            return _RATE_LIMITED
+            return "rate_limited"
         case _:
-            return _UNAVAILABLE
+            return "unavailable"
 
 
 def _result(body: JsonObject | No) -> str:

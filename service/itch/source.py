@@ -31,8 +31,9 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
-from service.verification.interfaces import Clock, Priority
+from service.verification.interfaces import Clock, Lane
 
+_OWN_LANE: Final = Lane()
 _PURCHASE_KINDS: Final = frozenset({ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE, ProofKind.WEB_PURCHASE})
 
 
@@ -60,25 +61,21 @@ class ItchSource:
         """The lead of the store's clock over ours, in whole seconds; None until an answer has had a date."""
         return self._requests.clock_skew
 
-    async def look_up(
-        self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
-    ) -> Evidence:
+    async def look_up(self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], lane: Lane) -> Evidence:
         """Return the store's evidence about the subject and the game; empty evidence is a no."""
         observed_at, give_up_at = self._clock.now(), self._give_up_at()
-        key = await self._key(game_id, subject, priority, give_up_at)
+        key = await self._key(game_id, subject, lane, give_up_at)
         proofs: tuple[Proof, ...] = () if key is None else (key.proof,)
         if _needs_purchases(subject, proofs, accept):
-            proofs += await self._purchases(game_id, subject, priority, give_up_at)
+            proofs += await self._purchases(game_id, subject, lane, give_up_at)
         owner = None if key is None else key.owner
         return Evidence(observed_at, proofs, owner, sandbox=self._requests.sandbox_seen)
 
-    async def identify(self, jwt: AppJwt, *, priority: Priority) -> Identity | Refusal:
+    async def identify(self, jwt: AppJwt, *, lane: Lane) -> Identity | Refusal:
         """Return the owner of the JWT; its own claims, once the store has accepted it, can only restrict that."""
         observed_at = self._clock.now()
         try:
-            body = await self._requests.as_player(
-                jwt, Endpoint.PROFILE, priority=priority, give_up_at=self._give_up_at()
-            )
+            body = await self._requests.as_player(jwt, Endpoint.PROFILE, lane=lane, give_up_at=self._give_up_at())
         except UnknownWordsError:
             if not _expired(peek(jwt), self._local_clock.now()):
                 raise
@@ -97,7 +94,7 @@ class ItchSource:
         only_game = None if claims.game_id is None else GameId(claims.game_id)
         return Identity(observed_at, user.player, user.press, claims.expires_at, only_game, sandbox)
 
-    async def identify_seller(self) -> Identity:
+    async def identify_seller(self, *, lane: Lane = _OWN_LANE) -> Identity:
         """Return the seller's account, which is known without a request from then on.
 
         An answer to a key that was replaced meanwhile is about another account: then the store is asked again.
@@ -105,7 +102,7 @@ class ItchSource:
         give_up_at = self._give_up_at()
         while True:
             observed_at, changes = self._clock.now(), self._key_changes
-            body = await self._seller_body(Endpoint.PROFILE, give_up_at)
+            body = await self._seller_body(Endpoint.PROFILE, give_up_at, lane=lane)
             user = read_user(body.get("user"))
             if changes == self._key_changes:
                 self._seller = user.player.id
@@ -130,18 +127,18 @@ class ItchSource:
         scopes = body.get("scopes")
         return [scope for scope in scopes if isinstance(scope, str)] if isinstance(scopes, list) else []
 
-    async def _seller_body(self, endpoint: Endpoint, give_up_at: float) -> dict[str, object]:
-        body = await self._requests.as_seller(endpoint, priority=Priority.FOREGROUND, give_up_at=give_up_at)
+    async def _seller_body(self, endpoint: Endpoint, give_up_at: float, *, lane: Lane = _OWN_LANE) -> dict[str, object]:
+        body = await self._requests.as_seller(endpoint, lane=lane, give_up_at=give_up_at)
         if isinstance(body, No):
             raise SourceProtocolError("the store said no to a question that has no no")
         return body
 
-    async def _key(self, game_id: GameId, subject: Subject, priority: Priority, give_up_at: float) -> WireKey | None:
+    async def _key(self, game_id: GameId, subject: Subject, lane: Lane, give_up_at: float) -> WireKey | None:
         body = await self._requests.as_seller(
             Endpoint.DOWNLOAD_KEYS,
             game_id,
             parameters=_parameters(subject),
-            priority=priority,
+            lane=lane,
             give_up_at=give_up_at,
         )
         if isinstance(body, No):
@@ -162,11 +159,9 @@ class ItchSource:
                 assert_never(subject)
         return key
 
-    async def _purchases(
-        self, game_id: GameId, subject: Subject, priority: Priority, give_up_at: float
-    ) -> tuple[Proof, ...]:
+    async def _purchases(self, game_id: GameId, subject: Subject, lane: Lane, give_up_at: float) -> tuple[Proof, ...]:
         body = await self._requests.as_seller(
-            Endpoint.PURCHASES, game_id, parameters=_parameters(subject), priority=priority, give_up_at=give_up_at
+            Endpoint.PURCHASES, game_id, parameters=_parameters(subject), lane=lane, give_up_at=give_up_at, begun=True
         )
         return () if isinstance(body, No) else read_purchases(body, game_id)
 

@@ -1,5 +1,7 @@
 """The limits of one caller: its rate, and a tighter bound on credentials that turn out no good."""
 
+import asyncio
+from collections import deque
 from datetime import timedelta
 
 from service.errors import TooManyQuestions
@@ -18,19 +20,98 @@ class TokenBucket:
         self._tokens = burst
         self._counted_at = clock.monotonic()
 
-    def spend(self) -> timedelta | None:
-        """Spend a token and return None, or return the time until there is one."""
+    def left(self) -> float:
+        """Return the number of tokens."""
         now = self._clock.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._counted_at) * self._rate)
         self._counted_at = now
-        if self._tokens < 1:
-            return timedelta(seconds=(1 - self._tokens) / self._rate)
+        return self._tokens
+
+    def wait(self) -> timedelta:
+        """Return the time until there is a token."""
+        return timedelta(seconds=max(0.0, 1 - self.left()) / self._rate)
+
+    def spend(self) -> timedelta | None:
+        """Spend a token and return None, or return the time until there is one."""
+        if self.left() < 1:
+            return self.wait()
         self._tokens -= 1
         return None
 
-    def give_back(self) -> None:
-        """Undo a `spend`."""
-        self._tokens = min(self._burst, self._tokens + 1)
+
+class KeyTries:
+    """Implements `Tries`: the download keys and JWTs that may turn out no good, `per_minute`, and as many at once.
+
+    A look-up of a new one holds a try until the store has answered, so that many at once find no more noes than few
+    would. While all that are left are held, the next look-up waits, in the order of asking. It is refused only when
+    all are spent.
+    """
+
+    def __init__(self, *, per_minute: float, clock: Clock) -> None:
+        self._bucket = TokenBucket(rate=per_minute / 60, burst=max(1.0, per_minute), clock=clock)
+        self._held = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def check(self) -> None:
+        """Raise `TooManyQuestions` if all are spent."""
+        if self._bucket.left() < 1:
+            raise self._refusal()
+
+    async def hold(self) -> "HeldTry":
+        """Return a try once there is one that is not held. Raises `TooManyQuestions` if all are spent."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._serve()
+        try:
+            await asyncio.wait((turn,))  # unlike the future alone, it is not cancelled with its caller
+        except asyncio.CancelledError:
+            if not turn.done():
+                self._waiting.remove(turn)
+            elif turn.exception() is None:
+                self.end(spent=False)
+            raise
+        turn.result()
+        return HeldTry(self)
+
+    def end(self, *, spent: bool) -> None:
+        """Take note that a try is held no longer."""
+        self._held -= 1
+        if spent:
+            self._bucket.spend()
+        self._serve()
+
+    def _serve(self) -> None:
+        """Let those who wait have what is left, in their order; refuse them all when nothing is."""
+        while self._waiting:
+            left = self._bucket.left()
+            if left < 1:
+                self._waiting.popleft().set_exception(self._refusal())
+            elif left - self._held >= 1:
+                self._held += 1
+                self._waiting.popleft().set_result(None)
+            else:
+                return
+
+    def _refusal(self) -> TooManyQuestions:
+        return TooManyQuestions("failed_keys", retry_after=self._bucket.wait())
+
+
+class HeldTry:
+    """Implements `Try`."""
+
+    __slots__ = ("_spent", "_tries")
+
+    def __init__(self, tries: KeyTries) -> None:
+        self._tries = tries
+        self._spent = False
+
+    def spend(self) -> None:
+        """Take note that the credential is no good: this try is gone."""
+        self._spent = True
+
+    def let_go(self) -> None:
+        """Give the try back, unless it was spent."""
+        self._tries.end(spent=self._spent)
 
 
 class CallerLimits:
@@ -38,25 +119,15 @@ class CallerLimits:
 
     `failed_keys_per_minute` is in download keys and JWTs. A game server asks about keys that players really have, and
     now and then one with a typo. A client that tries out keys, or spends the store budget on forged JWTs, sees mostly
-    failures. So failures have a budget of their own, and once it is spent no further credential is looked up.
+    failures. So failures have a budget of their own, `tries`, and once it is spent no further credential is looked up.
     """
 
     def __init__(self, *, rate: float, failed_keys_per_minute: float, clock: Clock) -> None:
         self._questions = TokenBucket(rate=rate, burst=max(1.0, rate * 2), clock=clock)
-        self._failed_keys = TokenBucket(
-            rate=failed_keys_per_minute / 60, burst=max(1.0, failed_keys_per_minute), clock=clock
-        )
+        self.tries = KeyTries(per_minute=failed_keys_per_minute, clock=clock)
 
     def ask(self) -> None:
         """Spend one question. Raises `TooManyQuestions` when the caller is over its rate."""
         wait = self._questions.spend()
         if wait is not None:
             raise TooManyQuestions("rate", retry_after=wait)
-
-    def try_key(self) -> timedelta | None:
-        """Spend a try at a credential and return None, or return the time until there is one."""
-        return self._failed_keys.spend()
-
-    def key_was_fine(self) -> None:
-        """Give back the try: the credential is good, the store was not asked, or it could not say."""
-        self._failed_keys.give_back()

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Annotated, Final, Literal
 
@@ -54,8 +53,7 @@ class ClusterBudget:
 
     `own` is the part that this replica may spend while Redis is away. It also remembers the pauses that this replica
     knows of, so that losing Redis in the middle of one does not end it. Refusals and answers are written to Redis in
-    the background. `queueing` is entered by each caller that waits for a turn. The turn of a caller that leaves stays
-    unused: the turns of the others do not change.
+    the background.
     """
 
     def __init__(
@@ -69,7 +67,6 @@ class ClusterBudget:
         timeout: timedelta,
         clock: Clock,
         jitter: Callable[[], float] = random.random,
-        queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._own = own
         self._key = key
@@ -78,7 +75,6 @@ class ClusterBudget:
         self._timeout = timeout
         self._clock = clock
         self._jitter = jitter
-        self._queueing = queueing
         self._scripts = ScriptRunner(client, clock=clock)
         self._notes = BackgroundTasks()
         self._tokens = self._burst
@@ -86,6 +82,10 @@ class ClusterBudget:
         self._known_at = clock.monotonic()
 
     # --- the budget as this replica knows it ---
+
+    def rate(self) -> float:
+        """Return the requests a second that the store bears at the moment, of all replicas together."""
+        return self._rate * self._share if self._scripts.healthy else self._own.rate()
 
     def tokens(self) -> float:
         """Return the number of requests that could be sent right now, as far as this replica knows."""
@@ -125,8 +125,7 @@ class ClusterBudget:
             raise Overloaded("the store budget is spent", retry_after=turn.wait)
         self._own.spent(turn.wait)
         if turn.wait > timedelta():
-            with self._queueing():
-                await self._clock.sleep(turn.wait)
+            await self._clock.sleep(turn.wait)
         self._respect_pause()
 
     def refused(self, retry_after: timedelta | None) -> None:

@@ -1,10 +1,7 @@
 """The store budget: a token bucket that shrinks when the store says that it gets too many requests."""
 
 import random
-from asyncio import CancelledError
-from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Final
 
@@ -24,27 +21,16 @@ BACKGROUND_RESERVE: Final = 0.5
 """Background look-ups leave this share of the burst to callers who wait."""
 
 
-class _Place:
-    """A place in the queue, `empty` once its caller has left or had its turn; its cost holds for one `pace`."""
-
-    __slots__ = ("empty", "pace")
-
-    def __init__(self, pace: int) -> None:
-        self.empty = False
-        self.pace: int | None = pace
-
-
 class ProcessBudget:
     """This process's share of the store budget: `rate` requests a second, bursts of `burst`.
 
     Requests of callers wait their turn, up to `timeout`; background requests never wait. During a pause, which the
     store asks for, no request is sent. `paused` is called once with the length of each pause, `resumed` once it ended.
-    `queueing` is entered by each caller that waits: being cancelled there costs nothing.
 
     Its state, which replicas share in Redis under the same names: `tokens` are the requests that may be sent, below
     zero the turns that are given out; `counted_at` is the time of that count; `share`, of the rate, is what the store
     bears at the moment, from `SMALLEST_SHARE` to 1; until `paused_until` no request is sent; `refusals` counts those in
-    a row. `pace` counts the changes of the share: the cost of a turn is given back only while the pace is the same.
+    a row.
     """
 
     def __init__(
@@ -57,7 +43,6 @@ class ProcessBudget:
         paused: Callable[[timedelta], None],
         resumed: Callable[[], None],
         jitter: Callable[[], float] = random.random,
-        queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._rate = rate
         self._burst = float(burst)
@@ -71,12 +56,13 @@ class ProcessBudget:
         self._counted_at = clock.monotonic()
         self._paused_until: float | None = None
         self._refusals = 0
-        self._queueing = queueing
-        self._places: deque[_Place] = deque()
-        self._pace = 0
+
+    def rate(self) -> float:
+        """Return the requests a second that the store bears at the moment."""
+        return self._rate * self._share
 
     def tokens(self) -> float:
-        """Return the number of requests that could be sent right now; negative while callers are queueing."""
+        """Return the number of requests that could be sent right now; negative while turns are waited for."""
         self._refill()
         return self._tokens
 
@@ -95,7 +81,7 @@ class ProcessBudget:
         wait = self._turn(priority, within=self._timeout)
         self._tokens -= 1
         if wait > timedelta():
-            await self._queue(wait)
+            await self._clock.sleep(wait)
             if (left := self.pause_left()) > timedelta():
                 raise SourceRateLimited("the store asked us to stay away", retry_after=left)
 
@@ -145,27 +131,6 @@ class ProcessBudget:
             self._paused_until = None
             self._resumed()
 
-    # --- turns ---
-
-    async def _queue(self, wait: timedelta) -> None:
-        """Return when it is our turn. Places that were left at the end of the queue are free for the next caller."""
-        place = _Place(self._pace)
-        self._places.append(place)
-        try:
-            with self._queueing():
-                await self._clock.sleep(wait)
-        except CancelledError:
-            # One with others behind it stays empty: filling it would send two requests at the time of the last.
-            place.empty = True
-            while self._places and self._places[-1].empty:
-                if self._places.pop().pace == self._pace:
-                    self._tokens += 1
-            raise
-        place.empty, place.pace = True, None
-        while self._places and self._places[0].empty:
-            if self._places.popleft() is place:
-                break  # a place left behind it is free for the next caller as soon as no other waits behind it
-
     def _turn(self, priority: Priority, *, within: timedelta) -> timedelta:
         if (left := self.pause_left()) > timedelta():
             raise SourceRateLimited("the store asked us to stay away", retry_after=left)
@@ -185,8 +150,6 @@ class ProcessBudget:
         if self._tokens < 0:
             # Turns that were given out stay when they are: the debt is paid off at the pace that was promised.
             self._tokens *= share / self._share
-        if share != self._share:
-            self._pace += 1
         self._share = share
 
     def _refill(self) -> None:

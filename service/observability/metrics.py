@@ -113,6 +113,7 @@ class Metrics:
 
         unsaid = float("nan")
         self._budget_tokens = self._gauge("source_budget_tokens", "Requests the store budget allows now.", unsaid)
+        self._waiting = self._gauge("source_waiting", "Requests that wait for their turn to ask the store.", 0)
         self._paused_seconds = self._gauge("source_paused_seconds", "How long the store is left alone yet.", 0)
         self._source_credential_ok = self._gauge(
             "source_credential_ok", "1 if the store accepts our key, 0 if not, NaN if it has not said.", unsaid
@@ -222,9 +223,12 @@ class Metrics:
         """Take note how late the event loop was."""
         self._loop_lag.set(seconds)
 
-    def read_budget(self, *, tokens: Callable[[], float], paused_seconds: Callable[[], float]) -> None:
-        """Have the state of the store budget read at every scrape."""
+    def read_budget(
+        self, *, tokens: Callable[[], float], waiting: Callable[[], float], paused_seconds: Callable[[], float]
+    ) -> None:
+        """Have the state of the store budget, and of the queue for it, read at every scrape."""
         self._budget_tokens.set_function(tokens)
+        self._waiting.set_function(waiting)
         self._paused_seconds.set_function(paused_seconds)
 
     def read_requests_in_flight(self, count: Callable[[], float]) -> None:

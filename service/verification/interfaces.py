@@ -31,6 +31,17 @@ class Priority(Enum):
     BACKGROUND = "background"
 
 
+class Lane(Struct, frozen=True):
+    """The queue for the store that a request waits in: one for each caller and game.
+
+    The gateway's own requests have no caller, and may have no game.
+    """
+
+    caller: str = ""
+    game_id: GameId | None = None
+    priority: Priority = Priority.FOREGROUND
+
+
 class Clock(Protocol):
     """The only thing that knows the time."""
 
@@ -53,35 +64,77 @@ class Clock(Protocol):
 class OwnershipSource(Protocol):
     """The store that evidence comes from. Coroutines ask it, and raise `NoAnswer` if it gives no usable answer."""
 
-    async def look_up(
-        self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
-    ) -> Evidence:
+    async def look_up(self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], lane: Lane) -> Evidence:
         """Return the evidence that the store has of the subject and the game; empty evidence means that it said no."""
 
-    async def identify(self, jwt: AppJwt, *, priority: Priority) -> Identity | Refusal:
+    async def identify(self, jwt: AppJwt, *, lane: Lane) -> Identity | Refusal:
         """Return whose the JWT is, or that the store refused it."""
 
-    async def identify_seller(self) -> Identity:
+    async def identify_seller(self, *, lane: Lane) -> Identity:
         """Return whose the gateway's own key is."""
 
     def known_seller_account(self) -> PlayerId | None:
         """Return the account that the gateway's own key belongs to, without asking: None while it is not known."""
 
 
-class StoreBudget(Protocol):
-    """The requests that may still be sent to the store."""
+class StoreQueue(Protocol):
+    """The queue of the requests to the store, within what may still be sent."""
 
-    def admit(self, priority: Priority, *, within: timedelta) -> None:
+    def admit(self, lane: Lane, *, within: timedelta) -> None:
         """Raise `SourceRateLimited` or `Overloaded` if a request asked for now could not be sent within that time."""
 
-    async def acquire(self, priority: Priority) -> None:
-        """Return when one request may be sent. Raises `SourceRateLimited` or `Overloaded` when none may be soon."""
+    async def take_turn(self, lane: Lane, *, begun: bool = False) -> None:
+        """Return when a request may be sent. Raises `SourceRateLimited` or `Overloaded` when none may be soon.
+
+        `begun` is for the further requests of one look-up, which are the next in their lane. Once it has returned,
+        `end_turn` must be called.
+        """
+
+    def end_turn(self, lane: Lane) -> None:
+        """Take note that the request which had the turn has ended."""
+
+
+class StoreBudget(Protocol):
+    """The number of requests that may be sent to the store, which follows what the store says."""
 
     def refused(self, retry_after: timedelta | None) -> None:
         """Take note that the store throttled us, and what it said about when to come back."""
 
     def answered(self) -> None:
         """Take note that the store answered normally."""
+
+
+class CredentialPauses(Protocol):
+    """The players' credentials that are left alone for a while, each under a name that does not reveal it."""
+
+    def left(self, name: bytes) -> timedelta:
+        """Return the time for which nothing is asked with the credential of that name."""
+
+    def refused(self, name: bytes, retry_after: timedelta | None) -> bool:
+        """Pause a credential that was refused for asking too much; return whether that is about all of them."""
+
+    def answered(self, name: bytes | None) -> None:
+        """Take note of a good answer, to a request with that credential, or with none of a player."""
+
+
+class Try(Protocol):
+    """A try at a new credential that is held until the store has answered."""
+
+    def spend(self) -> None:
+        """Take note that the credential is no good: this try is gone."""
+
+    def let_go(self) -> None:
+        """Give the try back, unless it was spent."""
+
+
+class Tries(Protocol):
+    """The tries at new credentials that a caller has left."""
+
+    def check(self) -> None:
+        """Raise `TooManyQuestions` if all are spent."""
+
+    async def hold(self) -> Try:
+        """Return a try once there is one that is not held. Raises `TooManyQuestions` if all are spent."""
 
 
 class Remembered(Struct, frozen=True):

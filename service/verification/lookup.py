@@ -8,15 +8,14 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service.errors import DeadlineExceeded, NoAnswer, NotCached, Overloaded, SourceUnavailable
+from service.errors import DeadlineExceeded, NoAnswer, NotCached, Overloaded, SourceUnavailable, TooManyQuestions
 from service.ownership import (
     AppJwt,
     CacheTier,
@@ -34,12 +33,15 @@ from service.verification.interfaces import (
     Clock,
     Fingerprints,
     Invalidations,
+    Lane,
     LookUpLease,
     ObservationCache,
     OwnershipSource,
     Priority,
     Remembered,
-    StoreBudget,
+    StoreQueue,
+    Tries,
+    Try,
 )
 from service.verification.negative_cache import NegativeCache
 from service.verification.policy import Freshness, GameRules, Lifetime
@@ -50,26 +52,19 @@ _INSTANT: Final = timedelta(microseconds=1)
 _SELLER: Final = Fingerprint(b"the seller's own account")
 _NEAREST_FIRST: Final = (CacheTier.MEMORY, CacheTier.REDIS, CacheTier.NONE)
 
-Permit: TypeAlias = Callable[[], Awaitable[bool]]
-"""Awaited before the store is asked for a caller; returns whether it may be."""
 
-
-class Limits(Struct):
+class Limits(Struct, frozen=True):
     """The bounds that a caller sets: no evidence from before `oldest`, no waiting past `give_up_at` (monotonic).
 
-    One for all look-ups of a question. It is not frozen, because the `permit` is asked for once, and only if needed.
+    One for all look-ups of a question. `tries` are those that the `caller` has left at new credentials; None is no
+    bound.
     """
 
     oldest: datetime | None
     give_up_at: float
     only_if_cached: bool
-    permit: Permit | None = None
-
-    async def ask_permit(self) -> None:
-        """Ask for the permit, unless that was done for an earlier look-up; without it, only what is known will do."""
-        permit, self.permit = self.permit, None
-        if permit is not None and not self.only_if_cached and not await permit():
-            self.only_if_cached = True
+    caller: str = ""
+    tries: Tries | None = None
 
 
 class LookUp(Struct, frozen=True):
@@ -90,6 +85,20 @@ class LookUp(Struct, frozen=True):
     def lifetime(self, observation: Observation) -> Lifetime:
         """Return how long an observation may be used."""
         return policy.lifetime_of(observation, self.rules, jitter=policy.jitter_of(self.name))
+
+    def lane(self, caller: str, priority: Priority) -> Lane:
+        """Return the queue for the store that it waits in, if it is looked up for that caller."""
+        return Lane(caller, self.rules.game_id, priority)
+
+    def is_new_credential(self, known: Remembered | None, now: datetime) -> bool:
+        """Whether it is about a credential that the store has not found good yet, or not lately enough to matter."""
+        if not isinstance(self.about, DownloadKey | AppJwt):
+            return False
+        match known:
+            case Remembered(observation=Identity() | Evidence(proofs=[_, *_]) as good):
+                return now - good.observed_at >= self.lifetime(good).usable
+            case _:
+                return True
 
 
 class LookUpResult(Struct, frozen=True):
@@ -112,8 +121,18 @@ class LookUpResult(Struct, frozen=True):
         return LookUpResult(self.observation, tier, self.freshness.bounded_by(other.freshness))
 
 
-class _GaveWay(Overloaded):
-    """A refresh in the background left the budget to callers who wait; a caller who has joined it is one of those."""
+class _NoRoom(NoAnswer):
+    """There was no room for a look-up in its lane, or its caller had no tries left; another caller who joined it may.
+
+    A refresh in the background that left the budget to callers who wait is of another lane than these, too.
+    """
+
+    reason = Overloaded.reason
+
+    def __init__(self, lane: Lane, why: Overloaded | TooManyQuestions) -> None:
+        super().__init__()
+        self.lane = lane
+        self.why = why
 
 
 class LookUps:
@@ -124,7 +143,7 @@ class LookUps:
         *,
         source: OwnershipSource,
         observations: ObservationCache,
-        budget: StoreBudget,
+        queue: StoreQueue,
         fingerprints: Fingerprints,
         flights: SingleFlight[Observation],
         clock: Clock,
@@ -133,7 +152,7 @@ class LookUps:
     ) -> None:
         self._source = source
         self._observations = observations
-        self._budget = budget
+        self._queue = queue
         self._fingerprints = fingerprints
         self._flights = flights
         self._clock = clock
@@ -161,18 +180,6 @@ class LookUps:
             # Another key is in use, and the player who asks may be the one whom it belongs to.
             raise SourceUnavailable("the seller's key has changed just now", retry_after=_RETRY_SOON)
         return seller
-
-    async def known_good(self, rules: GameRules, credential: DownloadKey | AppJwt) -> bool:
-        """Whether the store found the credential good and that may still be of use; never asks the store."""
-        if isinstance(credential, AppJwt):
-            look_up = self._about_identity(rules, credential)
-        else:
-            look_up = self._about_ownership(rules, credential)
-        match await self._observations.get(look_up.name):
-            case Remembered(observation=Identity() | Evidence(proofs=[_, *_]) as good):
-                return self._clock.now() - good.observed_at < look_up.lifetime(good).usable
-            case _:
-                return False
 
     def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
         """Forget what is known about a subject and a game, or about a whole game.
@@ -202,11 +209,12 @@ class LookUps:
             return result
         # A coroutine that was run by hand so far has become a task when this returns: time-outs need one.
         await asyncio.sleep(0)
-        await limits.ask_permit()
-        if (result := self._use(look_up, self._peek(look_up), limits)) is not None:
+        known = self._peek(look_up) or known
+        if (result := self._use(look_up, known, limits)) is not None:
             return result  # an observation came meanwhile
+        tries = limits.tries if look_up.is_new_credential(known, self._clock.now()) else None
         try:
-            observation = await self._ask(look_up, limits)  # step 2
+            observation = await self._ask(look_up, limits, tries)  # step 2
         except NotCached:
             raise
         except NoAnswer:  # step 3
@@ -244,8 +252,16 @@ class LookUps:
 
     # --- step 2: asking, within the limits of this caller ---
 
-    async def _ask(self, look_up: LookUp, limits: Limits) -> Observation:
-        """Return the store's answer, asked for once for all callers. Raises `NoAnswer` if there is no usable one."""
+    async def _ask(self, look_up: LookUp, limits: Limits, tries: Tries | None) -> Observation:
+        """Return the store's answer, asked for once for all callers.
+
+        Raises `NoAnswer` if there is no usable one, `TooManyQuestions` if a look-up needs one of the caller's `tries`,
+        and all are spent. To join one needs none.
+        """
+        not_before = self._not_before(look_up, limits)
+        under_way = self._flights.under_way(look_up.name, not_before=not_before)
+        if tries is not None and not under_way and not limits.only_if_cached:
+            tries.check()
         # Also for callers who do not let the store be asked: the failure says more than `NotCached` and permits grace.
         if (no_answer := self._failed.get(look_up.name)) is not None:
             raise no_answer
@@ -254,61 +270,80 @@ class LookUps:
         left = timedelta(seconds=limits.give_up_at - self._clock.monotonic())
         if left <= timedelta():
             raise DeadlineExceeded(retry_after=_RETRY_SOON)
-        not_before = self._not_before(look_up, limits)
-        if not self._flights.under_way(look_up.name, not_before=not_before):
-            self._budget.admit(Priority.FOREGROUND, within=left)
+        lane = look_up.lane(limits.caller, Priority.FOREGROUND)
+        if not under_way:
+            self._queue.admit(lane, within=left)
         try:
             async with self._clock.timeout(left):
-                observation = await self._join(look_up, not_before)
+                observation = await self._join(look_up, lane, tries, not_before)
                 while not_before is not None and observation.observed_at < not_before:
                     # The look-up was begun by a caller who accepts more, and to whom another replica's result was
                     # good enough. One that is begun here is always recent enough.
-                    observation = await self._join(look_up, not_before)
+                    observation = await self._join(look_up, lane, tries, not_before)
                 return observation
         except TimeoutError:
             raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
 
-    async def _join(self, look_up: LookUp, not_before: datetime | None) -> Observation:
+    async def _join(self, look_up: LookUp, lane: Lane, tries: Tries | None, not_before: datetime | None) -> Observation:
         while True:
             try:
                 return await self._flights.fly(
                     look_up.name,
-                    partial(self._look_up, look_up, Priority.FOREGROUND, not_before),
+                    partial(self._look_up, look_up, lane, tries, not_before),
                     now=_later(self._clock.now(), not_before),
                     not_before=not_before,
                 )
-            except _GaveWay:
-                continue  # ask again, now in the foreground
+            except _NoRoom as no_room:
+                if no_room.lane == lane:
+                    raise no_room.why from None
+                # Another caller had no room for it, or the background: ask again, now in our own lane.
 
     def _refresh(self, look_up: LookUp, now: datetime) -> None:
         name = look_up.name
         if self._flights.under_way(name) or self._failed.get(name) is not None or self._postponed.get(name) is not None:
             return
+        lane = look_up.lane("", Priority.BACKGROUND)
         try:
-            self._budget.admit(Priority.BACKGROUND, within=timedelta())
+            self._queue.admit(lane, within=timedelta())
         except NoAnswer:
             return  # callers who wait come first; the next question tries again
         # An observation that is due was made after any invalidation, and before now: so is what comes of this.
-        self._flights.start(name, partial(self._look_up, look_up, Priority.BACKGROUND, None), now=now)
+        self._flights.start(name, partial(self._look_up, look_up, lane, None, None), now=now)
 
     # --- the shared look-up: asking the store, once for all callers ---
 
-    async def _look_up(self, look_up: LookUp, priority: Priority, not_before: datetime | None) -> Observation:
+    async def _look_up(
+        self, look_up: LookUp, lane: Lane, tries: Tries | None, not_before: datetime | None
+    ) -> Observation:
         try:
-            observation = await self._look_up_under_lease(look_up, priority, not_before)
+            observation = await self._look_up_holding_a_try(look_up, lane, tries, not_before)
+        except (Overloaded, TooManyQuestions) as why:
+            # That says nothing about the store, which may still be asked for others.
+            if lane.priority is Priority.BACKGROUND and isinstance(why, Overloaded):
+                self._postponed.put(look_up.name, why)
+            raise _NoRoom(lane, why) from None
         except NoAnswer as no_answer:
-            if priority is Priority.BACKGROUND and isinstance(no_answer, Overloaded):
-                # A full budget says nothing about the store: callers who wait may still ask it.
-                self._postponed.put(look_up.name, no_answer)
-                raise _GaveWay(no_answer.detail, retry_after=no_answer.retry_after) from None
             self._failed.put(look_up.name, no_answer)
             raise
         self._failed.remove(look_up.name)
         self._postponed.remove(look_up.name)
         return observation
 
+    async def _look_up_holding_a_try(
+        self, look_up: LookUp, lane: Lane, tries: Tries | None, not_before: datetime | None
+    ) -> Observation:
+        """Look up; a try is held from before the queue until there is an answer, and spent by a no of the store."""
+        if tries is None:
+            return await self._look_up_under_lease(look_up, lane, None, not_before)
+        with self._flights.queueing():
+            held = await tries.hold()
+        try:
+            return await self._look_up_under_lease(look_up, lane, held, not_before)
+        finally:
+            held.let_go()
+
     async def _look_up_under_lease(
-        self, look_up: LookUp, priority: Priority, not_before: datetime | None
+        self, look_up: LookUp, lane: Lane, held: Try | None, not_before: datetime | None
     ) -> Observation:
         def good_enough(observation: Observation) -> bool:
             age, lifetime = self._clock.now() - observation.observed_at, look_up.lifetime(observation)
@@ -316,7 +351,9 @@ class LookUps:
             return recent and age < lifetime.fresh and (lifetime.refresh_from is None or age < lifetime.refresh_from)
 
         async def ask() -> Observation:
-            observation = await self._ask_source(look_up, priority)
+            observation = await self._ask_source(look_up, lane)
+            if held is not None and _is_no(observation):
+                held.spend()
             # The look-up began after that instant, although clocks may say otherwise: ours was set back, or the clock
             # of the replica that invalidated is ahead.
             return replace(observation, observed_at=_later(observation.observed_at, not_before))
@@ -330,13 +367,13 @@ class LookUps:
             return await ask()
         return await self._lease.look_up_once(look_up.name, ask_and_remember, good_enough=good_enough)
 
-    async def _ask_source(self, look_up: LookUp, priority: Priority) -> Observation:
+    async def _ask_source(self, look_up: LookUp, lane: Lane) -> Observation:
         rules, about = look_up.rules, look_up.about
         if about is None:
-            return await self._source.identify_seller()
+            return await self._source.identify_seller(lane=lane)
         if isinstance(about, AppJwt):
-            return await self._source.identify(about, priority=priority)
-        return await self._source.look_up(rules.game_id, about, accept=rules.accept, priority=priority)
+            return await self._source.identify(about, lane=lane)
+        return await self._source.look_up(rules.game_id, about, accept=rules.accept, lane=lane)
 
     def _not_before(self, look_up: LookUp, limits: Limits) -> datetime | None:
         """Return the instant before which an observation is too old for this caller, or has been invalidated."""
@@ -346,3 +383,7 @@ class LookUps:
 
 def _later(one: datetime, other: datetime | None) -> datetime:
     return one if other is None else max(one, other)
+
+
+def _is_no(observation: Observation) -> bool:
+    return not (isinstance(observation, Identity) or (isinstance(observation, Evidence) and observation.proofs))

@@ -19,7 +19,6 @@ from service.ownership import (
     AppJwt,
     AssertedUser,
     CacheTier,
-    DownloadKey,
     Identity,
     Malformed,
     Player,
@@ -30,7 +29,7 @@ from service.ownership import (
 )
 from service.verification import policy
 from service.verification.interfaces import Clock, OwnershipSource
-from service.verification.lookup import Limits, LookUpResult, LookUps, Permit
+from service.verification.lookup import Limits, LookUpResult, LookUps
 from service.verification.policy import GameRules
 from service.verification.question import Question, Verdict
 
@@ -68,11 +67,11 @@ class Verification:
         self._local_clock = local_clock
         self._sandbox = sandbox
 
-    async def verify(self, question: Question, *, permit: Permit | None = None) -> Verdict:
+    async def verify(self, question: Question) -> Verdict:
         """Return the verdict; raises nothing for anything that the store, Redis or the player does.
 
-        `permit` is awaited once, before the store is asked; if it refuses, the verdict comes from what is known. The
-        coroutine needs no task until it first waits, and does not wait for what memory holds.
+        Raises `TooManyQuestions` if the store would have to be asked and the caller has spent its tries. The coroutine
+        needs no task until it first waits, and does not wait for what memory holds.
         """
         rules, credential = question.rules, question.credential
         try:
@@ -81,7 +80,7 @@ class Verification:
                 return self._conclude(question, credential.reason)
 
             # 2. A JWT is turned into the player it belongs to; the store alone can say who that is, or refuse it.
-            limits = self._limits(question, permit)
+            limits = self._limits(question)
             claimant = await self._identify(question, credential, limits)
             if isinstance(claimant, Verdict):
                 return claimant
@@ -109,10 +108,6 @@ class Verification:
         except NoAnswer as no_answer:
             return self._conclude(question, no_answer.reason, retry_after=no_answer.retry_after)
 
-    async def known_good(self, rules: GameRules, credential: DownloadKey | AppJwt) -> bool:
-        """Whether the store found the credential good and that may still be of use; never asks the store."""
-        return await self._look_ups.known_good(rules, credential)
-
     def invalidate(self, rules: GameRules, subject: Subject | None) -> datetime:
         """Forget what is known about a subject and a game, or a whole game; see `LookUps.invalidate`."""
         return self._look_ups.invalidate(rules, subject)
@@ -121,10 +116,10 @@ class Verification:
         """Give up the look-ups under way; callers who still wait are cancelled."""
         await self._look_ups.close()
 
-    def _limits(self, question: Question, permit: Permit | None) -> Limits:
+    def _limits(self, question: Question) -> Limits:
         oldest = None if question.max_age is None else (question.asked_at or self._clock.now()) - question.max_age
         give_up_at = self._clock.monotonic() + question.deadline.total_seconds()
-        return Limits(oldest, give_up_at, question.only_if_cached, permit)
+        return Limits(oldest, give_up_at, question.only_if_cached, question.caller, question.tries)
 
     async def _identify(self, question: Question, credential: Subject | AppJwt, limits: Limits) -> _Claimant | Verdict:
         """Return who asks, or the verdict on a JWT that is refused."""

@@ -41,7 +41,7 @@ def build_services(
     look_ups = LookUps(
         source=upstream.source,
         observations=observations.cache,
-        budget=upstream.budget,
+        queue=upstream.queue,
         fingerprints=fingerprints,
         flights=flights,
         clock=clock,

@@ -16,6 +16,8 @@ from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
 from service.limits.cluster_budget import ClusterBudget
+from service.limits.credential_pause import CredentialPause
+from service.limits.fair_queue import FairQueue
 from service.limits.store_budget import ProcessBudget
 from service.redis.connect import RedisClient
 from service.sandbox.sandbox_server import SandboxServer
@@ -31,7 +33,7 @@ _SANDBOX_PATH: Final = {Dialect.CURRENT: "", Dialect.SERVER_SIDE: "/api/1"}
 _LEARN_AGAIN_AFTER: Final = timedelta(seconds=30)
 
 Queueing = Callable[[], AbstractContextManager[None]]
-"""Entered by look-ups while they wait for a turn of the budget: being cancelled there costs nothing."""
+"""Entered by look-ups while they wait for their turn: being cancelled there costs nothing."""
 
 
 class StoreAddress(Struct, frozen=True):
@@ -56,6 +58,7 @@ class Upstream(Struct, frozen=True):
     address: StoreAddress
     source: ItchSource
     budget: ProcessBudget | ClusterBudget
+    queue: FairQueue
     seller_changed: asyncio.Event
     """Set when another of the seller's keys is in use, which may belong to another account."""
     clients: tuple[OpenedInBackground, ...]
@@ -94,7 +97,11 @@ async def open_upstream(
     settings, clock = basics.settings, basics.clock
     sandbox = Sandbox(clock=clock) if settings.sandbox else None
     address = await _find_store(basics, sandbox)
-    budget = _open_budget(basics, address, redis, queueing)
+    budget = _open_budget(basics, address, redis)
+    queue = FairQueue(
+        budget=budget, clock=clock, longest=timedelta(milliseconds=settings.deadline_ms), queueing=queueing
+    )
+    basics.stack.push_async_callback(queue.close)
     clients = tuple(
         store_client(base_url=address.base_url, user_agent=user_agent(settings), network=network) for _ in range(2)
     )
@@ -114,7 +121,9 @@ async def open_upstream(
         player_client=player_client,
         dialect=address.dialect,
         seller_key=key_ring,
+        queue=queue,
         budget=budget,
+        pauses=CredentialPause(clock=clock),
         clock=clock,
         observer=basics.events,
     )
@@ -125,7 +134,7 @@ async def open_upstream(
         timeout=timedelta(seconds=settings.itch.timeout_seconds),
     )
     changes.attach(source)
-    return Upstream(address, source, budget, changes.event, clients, sandbox)
+    return Upstream(address, source, budget, queue, changes.event, clients, sandbox)
 
 
 def user_agent(settings: Settings) -> str:
@@ -183,9 +192,7 @@ def _key_slots(settings: Settings) -> list[KeySlot]:
     return [KeySlot(setting, key, file=file) for setting, key, file in places if key is not None]
 
 
-def _open_budget(
-    basics: Basics, address: StoreAddress, redis: RedisClient | None, queueing: Queueing
-) -> ProcessBudget | ClusterBudget:
+def _open_budget(basics: Basics, address: StoreAddress, redis: RedisClient | None) -> ProcessBudget | ClusterBudget:
     itch, replicas = basics.settings.itch, basics.settings.replicas
     timeout = timedelta(seconds=itch.timeout_seconds) / 2
     own = ProcessBudget(
@@ -195,7 +202,6 @@ def _open_budget(
         clock=basics.clock,
         paused=basics.events.paused,
         resumed=basics.events.resumed,
-        queueing=queueing,
     )
     if redis is None:
         return own
@@ -207,7 +213,6 @@ def _open_budget(
         burst=itch.burst,
         timeout=timeout,
         clock=basics.clock,
-        queueing=queueing,
     )
     basics.stack.push_async_callback(budget.close)
     return budget

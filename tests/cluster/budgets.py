@@ -1,8 +1,7 @@
 """Store budgets for tests: one of a process, or those of several replicas, and time that passes for Redis too."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from typing import Final, Protocol, TypeAlias
 
 from redis.asyncio import Redis
@@ -11,7 +10,6 @@ from service.errors import NoAnswer
 from service.limits.cluster_budget import ClusterBudget
 from service.limits.store_budget import ProcessBudget
 from service.redis.connect import RedisClient
-from service.verification.interfaces import StoreBudget
 from tests.clock import FakeClock
 from tests.limits.buckets import FOREGROUND, Reported, make, seconds
 
@@ -80,7 +78,6 @@ class ClusterBench:
         jitter: float = 1.0,
         replicas: int = 1,
         keys: Sequence[str] = (),
-        queueing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.clock = FakeClock()
         self.operator = operator
@@ -107,7 +104,6 @@ class ClusterBench:
                 timeout=seconds(timeout),
                 clock=self.clock,
                 jitter=lambda: jitter,
-                queueing=queueing,
             )
             for own, key in zip(self.owns, self.keys, strict=True)
         ]
@@ -133,7 +129,7 @@ class ClusterBench:
         return float(value)
 
 
-async def drain(budget: StoreBudget, *, most: int = 10_000) -> int:
+async def drain(budget: AnyBudget, *, most: int = 10_000) -> int:
     """Ask until there is no token left without waiting; return the number of tokens."""
     async with asyncio.timeout(_TIMEOUT_SECONDS):
         for number in range(most):

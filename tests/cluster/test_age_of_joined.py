@@ -11,7 +11,7 @@ from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from tests.cache.samples import yes
 from tests.clock import FakeClock
-from tests.core.fakes import ObedientBudget, PlainCache, PlainFingerprints, PlainInvalidations, ScriptedSource
+from tests.core.fakes import ObedientQueue, PlainCache, PlainFingerprints, PlainInvalidations, ScriptedSource
 from tests.core.rig import GAME, KEY, KEY_PROOF, NO_TIME, RULES, SECOND
 
 
@@ -42,7 +42,7 @@ async def test_nobody_gets_older_evidence_than_they_accept() -> None:
     look_ups = LookUps(
         source=source,
         observations=PlainCache(clock),
-        budget=ObedientBudget(),
+        queue=ObedientQueue(),
         fingerprints=PlainFingerprints(),
         flights=SingleFlight(joined=lambda: None, crashed=lambda _: None),
         clock=clock,

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -121,35 +120,6 @@ async def test_turns_follow_one_another_across_replicas(variant: Variant[Sequenc
 
     with promised(variant):
         assert seen == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3]]
-
-
-async def test_who_leaves_the_queue_leaves_the_others_their_turns(patient_redis: Redis) -> None:
-    """The place of a caller that leaves stays empty, and each wait is entered as `queueing`, and left."""
-    entered: list[str] = []
-
-    @contextmanager
-    def queueing() -> Iterator[None]:
-        entered.append("in")
-        try:
-            yield
-        finally:
-            entered.append("out")
-
-    bench = ClusterBench(patient_redis, patient_redis, rate=SLOW, burst=1, timeout=1000, queueing=queueing)
-    await bench.budget.acquire(FOREGROUND)
-    tasks = []
-    for length in (1, 2):
-        tasks.append(asyncio.create_task(bench.budget.acquire(FOREGROUND)))
-        await until(lambda length=length: bench.clock.sleepers == length)  # type: ignore[misc]
-
-    tasks[0].cancel()
-    await asyncio.gather(tasks[0], return_exceptions=True)
-    await bench.pass_time(51)
-    early = tasks[1].done()
-    await bench.pass_time(50)
-
-    assert (early, tasks[1].done()) == (False, True)
-    assert entered == ["in", "in", "out", "out"]
 
 
 @variants(ONE_KEY, a_budget_each=A_KEY_EACH)

@@ -45,7 +45,7 @@ from tests.cache.invalidated import KEY as KEY_OF_TABLE
 from tests.cache.samples import KEYS, fingerprints
 from tests.clock import START, FakeClock, WrongClock
 from tests.cluster.promises import Variant, variants
-from tests.core.fakes import ObedientBudget, ScriptedSource
+from tests.core.fakes import ObedientQueue, ScriptedSource
 from tests.core.rig import GAME, KEY, KEY_PROOF, RULES
 from tests.fault_proxy import FaultProxy, Mode
 from tests.sizes import SOAK
@@ -126,7 +126,7 @@ class Replica:
         look_ups = LookUps(
             source=source,
             observations=self.store,
-            budget=ObedientBudget(),
+            queue=ObedientQueue(),
             fingerprints=fingerprints(),
             flights=SingleFlight[Observation](joined=_ignored, crashed=_crash),
             clock=clock,

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from service.errors import NoAnswer
+from service.errors import NoAnswer, Overloaded
 from service.ownership import (
     AppJwt,
     AssertedUser,
@@ -25,7 +25,7 @@ from service.ownership import (
     Refusal,
     Subject,
 )
-from service.verification.interfaces import Clock, Priority, Remembered
+from service.verification.interfaces import Clock, Lane, Priority, Remembered
 
 _MIDDLE: Final = b"\x80\0\0\0"
 """Names that start like this are staggered by nothing: an hour is an hour."""
@@ -62,6 +62,9 @@ class ScriptedSource:
         self.seller_key_changes = False
         """Whether the seller's key is replaced at the moment at which the store says whose the old one is."""
         self.sandbox = False
+        self.turn_takes = timedelta()
+        self.no_turn_for: set[str] = set()
+        """Callers whose lane has no room once it is their turn."""
         self._owned: dict[tuple[GameId, Subject], tuple[tuple[Proof, ...], Player | None]] = {}
         self._identities: dict[AppJwt, Identity] = {}
         self._refused: dict[AppJwt, Reason] = {}
@@ -90,24 +93,25 @@ class ScriptedSource:
         """From now on the store refuses the JWT."""
         self._refused[jwt] = reason
 
-    async def look_up(
-        self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], priority: Priority
-    ) -> Evidence:
+    async def look_up(self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], lane: Lane) -> Evidence:
         """Return what was written down about the subject when the answer is due; it counts from the asking."""
-        observed_at = await self._asked(Call(subject, priority), self.takes)
+        await self._clock.sleep(self.turn_takes)
+        if lane.caller in self.no_turn_for:
+            raise Overloaded("no turn for this one", retry_after=timedelta(seconds=7))
+        observed_at = await self._asked(Call(subject, lane.priority), self.takes)
         self.accepted.append(accept)
         proofs, owner = self._owned.get((game_id, subject), ((), None))
         return Evidence(observed_at, proofs, owner, self.sandbox)
 
-    async def identify(self, jwt: AppJwt, *, priority: Priority) -> Identity | Refusal:
+    async def identify(self, jwt: AppJwt, *, lane: Lane) -> Identity | Refusal:
         """Return what was written down about the JWT."""
-        observed_at = await self._asked(Call(jwt, priority), self.takes)
+        observed_at = await self._asked(Call(jwt, lane.priority), self.takes)
         if jwt in self._refused:
             return Refusal(observed_at, self._refused[jwt], self.sandbox)
         known = self._identities[jwt]
         return Identity(observed_at, known.player, known.press, known.expires_at, known.only_game, self.sandbox)
 
-    async def identify_seller(self) -> Identity:
+    async def identify_seller(self, *, lane: Lane) -> Identity:  # noqa: ARG002 - the seller is asked for at once
         """Return the seller, who is known from then on."""
         observed_at = await self._asked(SELLER_CALL, self.seller_takes)
         self.seller = None if self.seller_key_changes else self.seller_when_asked
@@ -181,26 +185,23 @@ class PlainCache:
         return Remembered(found.observation, tier)
 
 
-class ObedientBudget:
+class ObedientQueue:
     """Admits everything, or refuses a priority with what the test gives it."""
 
     def __init__(self) -> None:
         self.refusing: dict[Priority, NoAnswer] = {}
         self.admitted: list[tuple[Priority, timedelta]] = []
 
-    def admit(self, priority: Priority, *, within: timedelta) -> None:
-        """Raise what the test said, for that priority."""
-        if priority in self.refusing:
-            raise self.refusing[priority]
-        self.admitted.append((priority, within))
+    def admit(self, lane: Lane, *, within: timedelta) -> None:
+        """Raise what the test said, for the priority of the lane."""
+        if lane.priority in self.refusing:
+            raise self.refusing[lane.priority]
+        self.admitted.append((lane.priority, within))
 
-    async def acquire(self, priority: Priority) -> None:
-        """Return at once: the scripted source does not spend anything."""
+    async def take_turn(self, lane: Lane, *, begun: bool = False) -> None:
+        """Return at once: the scripted source does not wait for turns."""
 
-    def refused(self, retry_after: timedelta | None) -> None:
-        """Ignore the report."""
-
-    def answered(self) -> None:
+    def end_turn(self, lane: Lane) -> None:
         """Ignore the report."""
 
 

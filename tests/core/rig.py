@@ -21,14 +21,14 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
-from service.verification.interfaces import Invalidations, NoLease, Priority
+from service.verification.interfaces import Invalidations, LookUpLease, NoLease, Priority, Tries
 from service.verification.lookup import LookUps
 from service.verification.policy import GameRules
 from service.verification.question import Question, Verdict
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from tests.clock import FakeClock
-from tests.core.fakes import Call, ObedientBudget, PlainCache, PlainFingerprints, PlainInvalidations, ScriptedSource
+from tests.core.fakes import Call, ObedientQueue, PlainCache, PlainFingerprints, PlainInvalidations, ScriptedSource
 
 INSTANT: Final = timedelta(microseconds=1)
 SECOND: Final = timedelta(seconds=1)
@@ -54,12 +54,18 @@ WEB_PROOF: Final = Proof(ProofKind.WEB_PURCHASE, 8)
 class Rig:
     """A verification, its surroundings, and short ways to ask it something."""
 
-    def __init__(self, *, sandbox: bool = False, invalidations: Invalidations | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        sandbox: bool = False,
+        invalidations: Invalidations | None = None,
+        lease: LookUpLease | None = None,
+    ) -> None:
         self.clock = FakeClock()
         self.source = ScriptedSource(self.clock)
         self.source.sandbox = sandbox
         self.observations = PlainCache(self.clock)
-        self.budget = ObedientBudget()
+        self.queue = ObedientQueue()
         self.joined = 0
         self.crashes: list[BaseException] = []
         flights: SingleFlight[Observation] = SingleFlight(joined=self._count_joined, crashed=self.crashes.append)
@@ -67,11 +73,11 @@ class Rig:
         look_ups = LookUps(
             source=self.source,
             observations=self.observations,
-            budget=self.budget,
+            queue=self.queue,
             fingerprints=PlainFingerprints(),
             flights=flights,
             clock=self.clock,
-            lease=NoLease(),
+            lease=lease or NoLease(),
             invalidations=self.invalidations,
         )
         self.verification = Verification(
@@ -96,9 +102,11 @@ class Rig:
         only_if_cached: bool = False,
         deadline: timedelta = 3 * SECOND,
         asked_at: datetime | None = None,
+        caller: str = "",
+        tries: Tries | None = None,
     ) -> Verdict:
         """Ask and wait for the verdict."""
-        question = Question(rules, credential, deadline, max_age, only_if_cached, asked_at)
+        question = Question(rules, credential, deadline, max_age, only_if_cached, asked_at, caller, tries)
         return await self.verification.verify(question)
 
     def asking(
@@ -108,9 +116,13 @@ class Rig:
         *,
         max_age: timedelta | None = None,
         deadline: timedelta = 3 * SECOND,
+        caller: str = "",
+        tries: Tries | None = None,
     ) -> asyncio.Task[Verdict]:
         """Begin to ask; the verdict is there when the clock has been advanced far enough."""
-        return asyncio.ensure_future(self.ask(credential, rules, max_age=max_age, deadline=deadline))
+        return asyncio.ensure_future(
+            self.ask(credential, rules, max_age=max_age, deadline=deadline, caller=caller, tries=tries)
+        )
 
     def invalidate(self, subject: Subject | None, rules: GameRules = RULES) -> datetime:
         """Forget the subject, or the whole game."""

@@ -1,5 +1,7 @@
 """The protection of the store from crowds: negative cache, budget, and one look-up for equal questions."""
 
+import asyncio
+
 import pytest
 
 from service.errors import NoAnswer, Overloaded, SourceRateLimited, SourceUnavailable
@@ -88,9 +90,9 @@ async def test_even_a_max_age_of_zero_waits_after_a_failure(rig: Rig) -> None:
 @pytest.mark.parametrize("refusal", [Overloaded(retry_after=4 * SECOND), SourceRateLimited(retry_after=4 * SECOND)])
 async def test_a_question_beyond_the_budget_is_turned_away_at_once(rig: Rig, refusal: NoAnswer) -> None:
     """The caller does not wait for a turn that cannot come, and the next question is judged anew."""
-    rig.budget.refusing[Priority.FOREGROUND] = refusal
+    rig.queue.refusing[Priority.FOREGROUND] = refusal
     turned_away = await rig.ask(KEY)
-    rig.budget.refusing.clear()
+    rig.queue.refusing.clear()
 
     asked = await rig.ask(KEY)
 
@@ -106,7 +108,7 @@ async def test_the_budget_is_asked_about_the_callers_time(rig: Rig) -> None:
     await rig.clock.advance(2 * SECOND)
 
     assert task.done()
-    assert rig.budget.admitted == [(Priority.FOREGROUND, 3 * SECOND), (Priority.FOREGROUND, 2 * SECOND)]
+    assert rig.queue.admitted == [(Priority.FOREGROUND, 3 * SECOND), (Priority.FOREGROUND, 2 * SECOND)]
 
 
 async def test_joining_a_look_up_needs_no_budget(rig: Rig) -> None:
@@ -114,7 +116,7 @@ async def test_joining_a_look_up_needs_no_budget(rig: Rig) -> None:
     rig.source.takes = SECOND
     first = rig.asking(KEY)
     await rig.settle()
-    rig.budget.refusing[Priority.FOREGROUND] = Overloaded()
+    rig.queue.refusing[Priority.FOREGROUND] = Overloaded()
     second = rig.asking(KEY)
 
     await rig.clock.advance(SECOND)
@@ -135,6 +137,18 @@ async def test_a_thousand_equal_questions_are_one_look_up(rig: Rig) -> None:
     verdicts = [task.result() for task in tasks]
 
     assert (len(rig.calls), rig.joined, {verdict.decision.allowed for verdict in verdicts}) == (1, 999, {True})
+
+
+@pytest.mark.parametrize("turns", range(10))
+async def test_a_question_that_comes_while_another_is_answered_is_not_looked_up_again(rig: Rig, turns: int) -> None:
+    """The second one may come in any turn of the event loop."""
+    first = rig.asking(KEY)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    await asyncio.gather(first, rig.ask(KEY))
+
+    assert len(rig.calls) == 1
 
 
 async def test_callers_who_hang_up_leave_the_look_up_to_the_others(rig: Rig) -> None:

@@ -201,7 +201,7 @@ async def test_a_no_ends_grace_at_once(owner: Rig) -> None:
 
 async def test_a_budget_without_room_is_no_answer_too(owner: Rig) -> None:
     """Proven owners do not depend on how much others ask."""
-    owner.budget.refusing[Priority.FOREGROUND] = Overloaded()
+    owner.queue.refusing[Priority.FOREGROUND] = Overloaded()
     await owner.clock.advance(2 * HOUR)
 
     assert (await owner.ask(KEY)).decision.allowed

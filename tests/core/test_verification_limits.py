@@ -152,7 +152,7 @@ async def test_what_is_not_known_is_not_asked_for(rig: Rig, credential: Credenti
     await rig.settle()
 
     assert (verdict.decision.outcome, verdict.decision.reason) == (Outcome.UNKNOWN, Reason.NOT_CACHED)
-    assert (rig.calls, rig.budget.admitted) == ([], [])
+    assert (rig.calls, rig.queue.admitted) == ([], [])
 
 
 @pytest.mark.parametrize("age", [NO_TIME, 48 * MINUTE, 70 * MINUTE - INSTANT])
@@ -253,7 +253,7 @@ async def test_nothing_is_asked_for_a_caller_whose_time_is_up(rig: Rig) -> None:
     verdict = await rig.ask(KEY, deadline=NO_TIME)
 
     assert (verdict.decision.reason, verdict.retry_after) == (Reason.DEADLINE_EXCEEDED, SECOND)
-    assert (rig.calls, rig.budget.admitted) == ([], [])
+    assert (rig.calls, rig.queue.admitted) == ([], [])
 
 
 async def test_a_deadline_is_no_failure_of_the_store(rig: Rig) -> None:

@@ -86,7 +86,7 @@ async def test_a_hundred_questions_refresh_once(owner: Rig) -> None:
 
 async def test_nothing_is_refreshed_without_budget(owner: Rig) -> None:
     """Callers who wait come first; the answer is the same."""
-    owner.budget.refusing[Priority.BACKGROUND] = Overloaded()
+    owner.queue.refusing[Priority.BACKGROUND] = Overloaded()
     await owner.clock.advance(HOUR)
 
     verdict = await owner.ask(KEY)
@@ -97,12 +97,12 @@ async def test_nothing_is_refreshed_without_budget(owner: Rig) -> None:
 
 async def test_a_refresh_spends_the_budget_that_there_is_now(owner: Rig) -> None:
     """A refresh does not queue."""
-    owner.budget.admitted.clear()
+    owner.queue.admitted.clear()
     await owner.clock.advance(DUE)
 
     await owner.ask(KEY)
 
-    assert owner.budget.admitted == [(Priority.BACKGROUND, timedelta())]
+    assert owner.queue.admitted == [(Priority.BACKGROUND, timedelta())]
 
 
 async def test_a_failed_refresh_is_not_tried_again_at_once(owner: Rig) -> None:

@@ -13,6 +13,8 @@ from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
 from service.itch.transport import StoreClient
+from service.limits.credential_pause import CredentialPause
+from service.limits.fair_queue import FairQueue
 from service.limits.store_budget import ProcessBudget
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
@@ -102,7 +104,9 @@ def build(
             unreadable=lambda _setting, _why: None,
             switched=observer.switches.append,
         ),
+        queue=FairQueue(budget=budget, clock=clock, longest=timedelta(seconds=1)),
         budget=budget,
+        pauses=CredentialPause(clock=clock),
         clock=clock,
         observer=observer,
     )

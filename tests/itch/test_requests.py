@@ -21,12 +21,13 @@ from service.itch.classification import No
 from service.itch.dialect import Endpoint
 from service.ownership import AppJwt, GameId
 from service.sandbox.state import Sandbox
-from service.verification.interfaces import Priority
+from service.verification.interfaces import Lane, Priority
 from tests.clock import FakeClock
 from tests.itch.rig import Rig, Script, StoreWire, build, streamed
 
 GAME: Final = GameId(3)
-FOREGROUND: Final = Priority.FOREGROUND
+FOREGROUND: Final = Lane()
+BACKGROUND: Final = Lane(priority=Priority.BACKGROUND)
 LATE: Final = 10_000.0
 
 
@@ -38,7 +39,7 @@ def error(words: str) -> httpx.Response:
 async def ask(rig: Rig) -> object:
     """Ask for a download key."""
     return await rig.requests.as_seller(
-        Endpoint.DOWNLOAD_KEYS, GAME, priority=FOREGROUND, give_up_at=LATE, parameters={"download_key": "k"}
+        Endpoint.DOWNLOAD_KEYS, GAME, lane=FOREGROUND, give_up_at=LATE, parameters={"download_key": "k"}
     )
 
 
@@ -95,8 +96,8 @@ async def test_a_players_request_says_nothing_about_the_sellers_key(clock: FakeC
     """A player's request reports nothing about the seller's key, with or without success."""
     rig = build(clock=clock, transport=Script(error("invalid key"), httpx.Response(200, json={"user": {}})).transport)
 
-    refused = await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=FOREGROUND, give_up_at=LATE)
-    await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=FOREGROUND, give_up_at=LATE)
+    refused = await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, lane=FOREGROUND, give_up_at=LATE)
+    await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, lane=FOREGROUND, give_up_at=LATE)
 
     assert refused is No.CREDENTIAL_REFUSED
     assert rig.observer.credentials == []
@@ -109,7 +110,7 @@ async def test_each_request_costs_one_of_the_budget(clock: FakeClock) -> None:
     before = rig.budget.tokens()
 
     await ask(rig)
-    await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, priority=Priority.BACKGROUND, give_up_at=LATE)
+    await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, lane=BACKGROUND, give_up_at=LATE)
 
     assert rig.budget.tokens() == before - 2
 
@@ -143,7 +144,7 @@ async def test_a_spent_budget_sends_nothing(clock: FakeClock) -> None:
     await ask(rig)
 
     with pytest.raises(Overloaded):
-        await rig.requests.as_seller(Endpoint.GAMES, priority=Priority.BACKGROUND, give_up_at=LATE)
+        await rig.requests.as_seller(Endpoint.GAMES, lane=BACKGROUND, give_up_at=LATE)
 
     assert len(script.requests) == len(rig.observer.results) == 1
 
@@ -158,7 +159,7 @@ async def test_a_request_whose_time_is_up_is_counted_as_no_answer(clock: FakeClo
     """A request without an answer in its time counts as unavailable."""
     rig = build(clock=clock, transport=httpx.MockTransport(never))
     asking = asyncio.create_task(
-        rig.requests.as_seller(Endpoint.GAMES, priority=FOREGROUND, give_up_at=clock.monotonic() + 2)
+        rig.requests.as_seller(Endpoint.GAMES, lane=FOREGROUND, give_up_at=clock.monotonic() + 2)
     )
 
     await clock.advance(timedelta(seconds=2))
@@ -223,7 +224,7 @@ async def test_a_key_that_is_accepted_after_a_refusal_is_alive(clock: FakeClock)
     slow = asyncio.create_task(ask(rig))
     await clock.advance(timedelta(0))
     with pytest.raises(GatewayCredentialRefused):
-        await rig.requests.as_seller(Endpoint.PROFILE, priority=FOREGROUND, give_up_at=LATE)
+        await rig.requests.as_seller(Endpoint.PROFILE, lane=FOREGROUND, give_up_at=LATE)
     with pytest.raises(GatewayCredentialRefused):
         await ask(rig)
 

@@ -9,7 +9,7 @@ import httpx
 import jwt
 import pytest
 
-from service.errors import NoAnswer, SourceProtocolError, SourceUnavailable
+from service.errors import NoAnswer, Overloaded, SourceProtocolError, SourceUnavailable
 from service.itch.classification import UnknownWordsError
 from service.itch.dialect import Dialect
 from service.ownership import (
@@ -28,14 +28,14 @@ from service.ownership import (
 )
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
-from service.verification.interfaces import Priority
+from service.verification.interfaces import Lane, Priority
 from tests.clock import START, FakeClock
 from tests.itch.rig import Rig, Script, StoreWire, build, streamed
 
 GAME: Final = GameId(3)
 KEY: Final = "YWKse5jeAeuZ8w3a5qO2b2PId1sChw2B9b637w6z"
 PLAYER: Final = AssertedUser(PlayerId(1994))
-FOREGROUND: Final = Priority.FOREGROUND
+FOREGROUND: Final = Lane()
 NO_KEY: Final = httpx.Response(400, json={"errors": ["no download key found"]})
 
 
@@ -62,7 +62,7 @@ def profile(number: int, **more: Any) -> httpx.Response:
 
 async def ask(rig: Rig, subject: Subject) -> Evidence:
     """Look up a subject."""
-    return await rig.source.look_up(GAME, subject, accept=frozenset(ProofKind), priority=FOREGROUND)
+    return await rig.source.look_up(GAME, subject, accept=frozenset(ProofKind), lane=FOREGROUND)
 
 
 def token(**claims: Any) -> AppJwt:
@@ -212,7 +212,7 @@ async def test_a_refused_jwt(clock: FakeClock, words: str, status: int) -> None:
     """A JWT is refused by each string that itch.io has for it, with any status."""
     rig = build(clock=clock, transport=Script(says(words, status)).transport)
 
-    refusal = await rig.source.identify(token(exp=SECONDS + 60), priority=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS + 60), lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.REFUSED_JWT)
 
@@ -221,7 +221,7 @@ async def test_a_refused_jwt_that_is_over_has_expired(clock: FakeClock) -> None:
     """Of two true reasons, `expired_jwt` is the more helpful one."""
     rig = build(clock=clock, transport=Script(says("invalid signature")).transport)
 
-    refusal = await rig.source.identify(token(exp=SECONDS), priority=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS), lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.EXPIRED_JWT)
 
@@ -231,7 +231,7 @@ async def test_unknown_words_about_a_jwt_that_is_over_mean_that_it_has_expired(c
     """itch.io does not document its error for an expired JWT: an unknown error is taken for it once the JWT is over."""
     rig = build(clock=clock, transport=Script(says("token expired", status)).transport)
 
-    refusal = await rig.source.identify(token(exp=SECONDS - 1), priority=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS - 1), lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.EXPIRED_JWT)
 
@@ -242,7 +242,7 @@ async def test_unknown_words_about_another_jwt_are_no_answer(clock: FakeClock, s
     rig = build(clock=clock, transport=Script(says("token expired", status)).transport)
 
     with pytest.raises(UnknownWordsError):
-        await rig.source.identify(token(exp=SECONDS + 60), priority=FOREGROUND)
+        await rig.source.identify(token(exp=SECONDS + 60), lane=FOREGROUND)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ async def test_no_answer_about_a_jwt_that_is_over_stays_no_answer(clock: FakeClo
     rig = build(clock=clock, transport=Script(no_answer).transport)
 
     with pytest.raises(NoAnswer):
-        await rig.source.identify(token(exp=SECONDS - 1), priority=FOREGROUND)
+        await rig.source.identify(token(exp=SECONDS - 1), lane=FOREGROUND)
 
 
 async def test_an_accepted_jwt_that_is_over_has_expired() -> None:
@@ -270,7 +270,7 @@ async def test_an_accepted_jwt_that_is_over_has_expired() -> None:
     clock = FakeClock(START.replace(microsecond=0))
     rig = build(clock=clock, transport=Script(profile(1994)).transport)
 
-    refusal = await rig.source.identify(token(exp=SECONDS), priority=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS), lane=FOREGROUND)
 
     assert refusal == Refusal(clock.now(), Reason.EXPIRED_JWT)
 
@@ -284,7 +284,7 @@ async def test_a_jwt_that_ends_on_its_way_to_the_store_has_expired(clock: FakeCl
 
     rig = build(clock=clock, transport=httpx.MockTransport(answer))
 
-    refusal = await rig.source.identify(token(exp=SECONDS + 2), priority=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS + 2), lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.EXPIRED_JWT)
 
@@ -298,7 +298,7 @@ async def test_a_jwt_that_ends_while_the_store_thinks_has_expired(clock: FakeClo
 
     rig = build(clock=clock, transport=httpx.MockTransport(answer))
 
-    refusal = await rig.source.identify(token(exp=SECONDS + 2), priority=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS + 2), lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.EXPIRED_JWT)
 
@@ -324,7 +324,7 @@ async def test_an_accepted_jwt_that_contradicts_the_store_is_refused(clock: Fake
     """A JWT that names another user than the store does, or an unreadable one, is refused."""
     rig = build(clock=clock, transport=Script(profile(1994)).transport)
 
-    refusal = await rig.source.identify(token(**claims), priority=FOREGROUND)
+    refusal = await rig.source.identify(token(**claims), lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.REFUSED_JWT)
 
@@ -333,7 +333,7 @@ async def test_an_accepted_jwt_may_be_for_one_game_only(clock: FakeClock) -> Non
     """The JWT's game is kept, so that it is refused for other games."""
     rig = build(clock=clock, transport=Script(profile(1994, press_user=True)).transport)
 
-    identity = await rig.source.identify(token(game_id=4), priority=FOREGROUND)
+    identity = await rig.source.identify(token(game_id=4), lane=FOREGROUND)
 
     assert isinstance(identity, Identity)
     assert (identity.only_game, identity.press, identity.expires_at) == (4, True, None)
@@ -345,7 +345,7 @@ async def test_an_accepted_jwt_of_nobody_is_no_answer(clock: FakeClock, user: ob
     rig = build(clock=clock, transport=Script(httpx.Response(200, json={"user": user})).transport)
 
     with pytest.raises(SourceProtocolError):
-        await rig.source.identify(token(), priority=FOREGROUND)
+        await rig.source.identify(token(), lane=FOREGROUND)
 
 
 @pytest.mark.parametrize("dialect", Dialect)
@@ -358,9 +358,9 @@ async def test_each_request_carries_one_credential_in_one_place(
     minted = sandbox.mint_jwt(seed.STRANGER_ID)
 
     await rig.source.identify_seller()
-    await rig.source.identify(AppJwt(minted.jwt), priority=FOREGROUND)
+    await rig.source.identify(AppJwt(minted.jwt), lane=FOREGROUND)
     await ask(rig, AssertedUser(PlayerId(seed.STRANGER_ID)))
-    await rig.source.identify(AppJwt(minted.jwt), priority=FOREGROUND)
+    await rig.source.identify(AppJwt(minted.jwt), lane=FOREGROUND)
 
     sellers, players = f"Bearer {seed.SELLER_KEY}", f"Bearer {minted.jwt}"
     carried = [request.headers.get_list("authorization") for request in wire.requests]
@@ -385,7 +385,7 @@ async def test_every_question_ends_with_its_time(
     rig = build(clock=clock, dialect=dialect, transport=httpx.MockTransport(never))
     calls: dict[str, Callable[[], Coroutine[None, None, object]]] = {
         "look_up": lambda: ask(rig, PLAYER),
-        "identify": lambda: rig.source.identify(token(), priority=FOREGROUND),
+        "identify": lambda: rig.source.identify(token(), lane=FOREGROUND),
         "identify_seller": rig.source.identify_seller,
         "games": rig.source.games,
         "scopes": rig.source.scopes,
@@ -422,13 +422,13 @@ async def test_both_requests_of_a_look_up_share_its_time(clock: FakeClock) -> No
 
 
 async def test_the_time_of_a_look_up_includes_its_turn(clock: FakeClock) -> None:
-    """Waiting for the store budget is waiting too; a request that was never sent is not counted."""
+    """Waiting for a turn is waiting too, and our own doing: a request that was never sent is not counted."""
     rig = build(clock=clock, transport=Script(key_answer()).transport, burst=1, timeout=timedelta(microseconds=500))
-    await rig.budget.acquire(FOREGROUND)
+    await rig.budget.acquire(Priority.FOREGROUND)
     asking = asyncio.create_task(ask(rig, PLAYER))
 
     await clock.advance(timedelta(milliseconds=2))
 
-    with pytest.raises(SourceUnavailable):
+    with pytest.raises(Overloaded):
         await asking
     assert rig.observer.results == []

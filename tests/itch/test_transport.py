@@ -22,7 +22,7 @@ from service.sandbox.faults import Drip, Fault
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.secret import SellerKey
-from service.verification.interfaces import Priority
+from service.verification.interfaces import Lane
 from tests.itch.raw_server import RawServer, closed_port, http_answer, raw_server
 from tests.itch.rig import build
 
@@ -345,7 +345,7 @@ async def test_a_slow_store_does_not_stretch_a_look_up(fault: Fault) -> None:
                 GameId(seed.GAME_ID),
                 DownloadKey(seed.OWNER_KEY),
                 accept=frozenset(ProofKind),
-                priority=Priority.FOREGROUND,
+                lane=Lane(),
             )
 
         sandbox.faults.replace([])
@@ -384,7 +384,7 @@ async def test_a_stray_answer_is_not_taken_for_the_answer_to_the_next_question(*
                 GameId(seed.GAME_ID),
                 VerifiedEmail(address),
                 accept=frozenset({ProofKind.DOWNLOAD_KEY}),
-                priority=Priority.FOREGROUND,
+                lane=Lane(),
             )
             return evidence.proofs
 

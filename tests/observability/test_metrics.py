@@ -24,6 +24,7 @@ PROMISED = {
     "source_requests_total": {"endpoint", "result"},
     "source_request_seconds_count": {"endpoint"},
     "source_budget_tokens": set(),
+    "source_waiting": set(),
     "source_paused_seconds": set(),
     "source_credential_ok": set(),
     "cache_operations_total": {"tier", "operation", "result"},
@@ -274,10 +275,11 @@ def test_states_are_shown(metrics: Metrics) -> None:
 
 def test_some_gauges_are_read_at_the_scrape(metrics: Metrics) -> None:
     """Values that change with every request are read at the scrape, not written with every request."""
-    metrics.read_budget(tokens=lambda: 11.5, paused_seconds=lambda: 7)
+    metrics.read_budget(tokens=lambda: 11.5, waiting=lambda: 3, paused_seconds=lambda: 7)
     metrics.read_requests_in_flight(lambda: 3)
 
     assert value(metrics, "source_budget_tokens") == 11.5
+    assert value(metrics, "source_waiting") == 3
     assert value(metrics, "source_paused_seconds") == 7
     assert value(metrics, "requests_in_flight") == 3
 

@@ -1,19 +1,15 @@
 """No work for callers who are gone, and no harm to those who are there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from service.errors import SourceRateLimited
-from service.limits.store_budget import ProcessBudget
 from service.ownership import Fingerprint
 from service.sandbox import seed
 from service.sandbox.store_endpoints import StoreEndpoint
-from service.verification.interfaces import Priority
 from service.verification.singleflight import SingleFlight
 from tests.clock import START, FakeClock
 from tests.gateways import X_MOON, LogLines, asked_store, befall, caller_lines, settings_from, until
@@ -137,6 +133,7 @@ async def test_guessing_keys_and_hanging_up_is_not_free(tmp_path: Path, clock: F
             await until(lambda asked=number + 1: asked_keys(gateway) == asked)  # type: ignore[misc]  # mypy cannot infer it
             wire.cut()
             await until(lambda: not answering(gateway))
+        await clock.advance(SECOND)
 
         answer = await gateway.ask("a-guess-of-somebody-4", token=TOKEN)
 
@@ -251,96 +248,3 @@ async def test_queueing_outside_of_any_look_up_is_nothing_special(queue: Queue) 
     queue.may_answer.set()
 
     assert await queue.look_up() == "owned"
-
-
-def budget(clock: FakeClock) -> ProcessBudget:
-    """Return a budget of one request a second, without a burst, whose first token is spent."""
-    return ProcessBudget(rate=1, burst=1, timeout=20 * SECOND, clock=clock, paused=lambda _: None, resumed=lambda: None)
-
-
-async def take(bucket: ProcessBudget, clock: FakeClock, count: int) -> list[asyncio.Task[float]]:
-    """Ask for so many turns; each task returns when it had its own."""
-
-    async def wait() -> float:
-        await bucket.acquire(Priority.FOREGROUND)
-        return clock.monotonic()
-
-    tasks = [asyncio.create_task(wait()) for _ in range(count)]
-    await turn()
-    return tasks
-
-
-async def test_end_of_the_queue_that_was_left_is_there_for_the_next(clock: FakeClock) -> None:
-    """The last places are free again, also if those before the last were left first."""
-    bucket = budget(clock)
-    start = clock.monotonic()
-    first, second, third, fourth = await take(bucket, clock, 4)
-    for task in (third, fourth, second):
-        task.cancel()
-        await turn()
-    (next_one,) = await take(bucket, clock, 1)
-    await clock.advance(10 * SECOND)
-
-    assert [await first, await next_one] == [start, start + 1]
-
-
-async def test_middle_of_the_queue_that_was_left_is_not_filled(clock: FakeClock) -> None:
-    """A place in the middle stays empty, lest two requests be sent at once; the next caller queues behind the last."""
-    bucket = budget(clock)
-    start = clock.monotonic()
-    first, second, third = await take(bucket, clock, 3)
-    second.cancel()
-    await turn()
-    (next_one,) = await take(bucket, clock, 1)
-    await clock.advance(10 * SECOND)
-
-    assert [await first, await third, await next_one] == [start, start + 2, start + 3]
-
-
-async def test_turn_that_has_passed_is_not_given_back(clock: FakeClock) -> None:
-    """An empty place is over when the next one has had its turn."""
-    bucket = budget(clock)
-    start = clock.monotonic()
-    _, second, third, fourth = await take(bucket, clock, 4)
-    second.cancel()
-    await turn()
-    await clock.advance(2 * SECOND)
-    fourth.cancel()
-    await turn()
-    tasks = await take(bucket, clock, 2)
-    await clock.advance(10 * SECOND)
-
-    assert [await third, *[await task for task in tasks]] == [start + 2, start + 3, start + 4]
-
-
-async def test_places_of_another_pace_are_not_given_back(clock: FakeClock) -> None:
-    """After a change of the pace old places are not given back: a request too late is better than one too many."""
-    bucket = budget(clock)
-    start = clock.monotonic()
-    first, second, third = await take(bucket, clock, 3)
-    bucket.refused(timedelta())  # half the pace from now on
-    third.cancel()
-    await turn()
-    (next_one,) = await take(bucket, clock, 1)
-    await clock.advance(20 * SECOND)
-
-    assert [await first, await second, await next_one] == [start, start + 1, start + 4]
-
-
-@pytest.mark.parametrize("leaves", [lambda task: task.cancel(), None])
-async def test_pause_ends_every_wait(clock: FakeClock, leaves: Callable[[asyncio.Task[float]], object] | None) -> None:
-    """A pause ends the wait of every queued caller, also if others have left the queue."""
-    bucket = budget(clock)
-    _, second, third = await take(bucket, clock, 3)
-    if leaves is not None:
-        leaves(second)
-    bucket.refused(30 * SECOND)
-    await clock.advance(5 * SECOND)
-
-    assert isinstance((await settled(third)), SourceRateLimited)
-
-
-async def settled(task: Awaitable[float]) -> object:
-    """Return how it ended."""
-    (outcome,) = await asyncio.gather(task, return_exceptions=True)
-    return outcome

@@ -27,7 +27,7 @@ from service.sandbox.state import Sandbox
 from service.sandbox.world import PurchaseKind, SellerKeyState
 from service.secret import RedisUrl, SellerKey
 from service.settings import Settings, load_settings
-from service.verification.interfaces import Priority
+from service.verification.interfaces import Lane
 from tests.clock import FakeClock
 from tests.gateways import (
     X_MOON,
@@ -385,12 +385,10 @@ async def ask_store_directly(settings: Settings, seen: Evidence, jwt: str) -> No
         async with open_upstream(settings, log=logs) as store:
             for subject in subjects:
                 try:
-                    await store.source.look_up(
-                        GameId(3), subject, accept=frozenset(ProofKind), priority=Priority.FOREGROUND
-                    )
+                    await store.source.look_up(GameId(3), subject, accept=frozenset(ProofKind), lane=Lane())
                 except GatewayError as error:
                     seen.raised(error)
-            for ask in (store.source.identify(AppJwt(jwt), priority=Priority.FOREGROUND), store.source.games()):
+            for ask in (store.source.identify(AppJwt(jwt), lane=Lane()), store.source.games()):
                 try:
                     await ask
                 except GatewayError as error:
