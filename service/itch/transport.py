@@ -20,7 +20,6 @@ from service.secret import Secret
 _LARGEST_BODY: Final = 256 * 1024
 """A download key is half a kilobyte, a list of games some tens; a compressed bomb of 300 kB has been 300 MB."""
 
-_CONNECTIONS: Final = 16
 _SANDBOX_HEADER: Final = "x-sandbox"
 
 
@@ -87,7 +86,8 @@ def _transport() -> AiohttpTransport:
         return aiohttp.ClientSession(
             # A new connection for each request: aiohttp takes bytes that a reused one received while idle for the next
             # answer, and a no names no player, so that one stray no would be the wrong player's answer from then on.
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=_tls(), force_close=True),
+            # Their number is bounded by the queue for the store, which knows whose each of them is.
+            connector=aiohttp.TCPConnector(limit=0, ssl=_tls(), force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,

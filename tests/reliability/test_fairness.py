@@ -145,7 +145,7 @@ class Town:
             clock=self.clock,
             observer=observer,
         )
-        source = ItchSource(requests=requests, clock=self.clock, timeout=8 * SECOND)
+        source = ItchSource(requests=requests, clock=self.clock, local_clock=self.clock, timeout=8 * SECOND)
         look_ups = LookUps(
             source=source,
             observations=PlainCache(self.clock),
@@ -156,7 +156,9 @@ class Town:
             lease=NoLease(),
             invalidations=PlainInvalidations(),
         )
-        self.verification = Verification(look_ups=look_ups, source=source, clock=self.clock, sandbox=lambda: False)
+        self.verification = Verification(
+            look_ups=look_ups, source=source, clock=self.clock, local_clock=self.clock, sandbox=lambda: False
+        )
 
     async def ask(
         self, credential: DownloadKey | AppJwt | AssertedUser, *, rules: GameRules = A, caller: str = VICTIM
