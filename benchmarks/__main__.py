@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from benchmarks import footprint, growth, guard, hostile, misses, profiling, simulation
+from benchmarks import far_redis, footprint, growth, guard, hostile, misses, profiling, simulation
 from benchmarks.calls import count_first_question
 from benchmarks.far_limit import open_far_limit
 from benchmarks.honest import open_honest_modes
@@ -162,6 +162,15 @@ def harm(*, out: Path) -> None:
     result = hostile.measure_harm(_say)
     click.echo(hostile.table(result))
     write_json(result, out / "hostile.json")
+
+
+@main.command(name="far-redis")
+@_out
+def be_far(*, out: Path) -> None:
+    """Show what a Redis that answers late adds to questions that memory cannot answer."""
+    result = far_redis.measure_far_redis(_say)
+    click.echo(far_redis.table(result))
+    write_json(result, out / "far-redis.json")
 
 
 @main.command()

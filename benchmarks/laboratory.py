@@ -147,8 +147,9 @@ class Laboratory:
         max_mebibytes: int | None = None,
         cores: Sequence[int] = SERVER_CORE,
         budget: Budget | None = None,
+        redis_url: str | None = None,
     ) -> Target:
-        """Start a gateway, with the default store budget and bounds of its cache unless others are named."""
+        """Start a gateway, with the default store budget, bounds of its cache and Redis unless others are named."""
         port = free_port()
         bounds = {"max_entries": max_entries, "max_mebibytes": max_mebibytes}
         configuration = self._directory / f"gateway-{port}.toml"
@@ -158,7 +159,7 @@ class Laboratory:
                 store=self.store_url,
                 seller_key=SELLER_KEY,
                 itch=f"timeout = {budget.timeout_seconds}\n" if budget is not None else "",
-                redis=self.redis_server.url,
+                redis=redis_url or self.redis_server.url,
                 cache="".join(f"{name} = {bound}\n" for name, bound in bounds.items() if bound is not None),
                 label=GAME.label,
                 game_id=GAME.game_id,
