@@ -44,6 +44,11 @@ class FakeClock:
         """The number of tasks that are asleep."""
         return sum(not woken.done() for _, _, woken in self._sleepers)
 
+    def asleep_for(self, at_least: timedelta) -> timedelta | None:
+        """Return the shortest time, but not less than that, for which a task is still asleep; None if none is."""
+        times = [timedelta(seconds=due_at - self._monotonic) for due_at, _, woken in self._sleepers if not woken.done()]
+        return min((time for time in times if time >= at_least), default=None)
+
     async def sleep(self, duration: timedelta) -> None:
         """Return once the test has advanced by `duration`; at once for none, after letting others run."""
         if duration <= timedelta(0):

@@ -1,15 +1,15 @@
 """The second tier: observations in Redis, which replicas share and which outlive a process.
 
 Redis may only make things faster. All its failures end here: a get becomes a miss, a put is lost, both are counted,
-and after three failures in a row Redis is not asked for a second. Reads and writes fail separately: a Redis that is
-full or a replica still answers reads.
+and after three failures in a row Redis is left alone until it answers tries that no question waits for. Reads and
+writes fail separately: a Redis that is full or a replica still answers reads.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from redis.exceptions import ReadOnlyError
 
@@ -19,14 +19,14 @@ from service.cache.results import CacheOperation, CacheResult, OnOperation, OnOv
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cache.sealing import Flaw, Sealer, Unsealable, stamp
 from service.ownership import CacheTier, Fingerprint, GameId
+from service.redis.acl import unused_key
 from service.redis.background_tasks import BackgroundTasks
 from service.redis.circuit_breaker import CircuitBreaker
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES, concerns_one_key
 from service.redis.reader import open_reader
+from service.redis.script import TRY_WRITING, Script
 from service.verification.interfaces import Clock
-
-T = TypeVar("T")
 
 WRITES_AT_ONCE: Final = 8
 _OVERRULED: Final = 2
@@ -61,33 +61,34 @@ class RedisTier:
         self._on_state = on_state
         self._on_overruled = on_overruled
         self._up: bool | None = None
-        self._reading = CircuitBreaker(clock)
-        self._writing = CircuitBreaker(clock)
-        self._last_failure: object = None
+        self._reading = CircuitBreaker(self._try_reading, clock=clock, on_change=self._report_state)
+        self._writing = CircuitBreaker(self._try_writing, clock=clock, on_change=self._report_state)
         self._reader = open_reader(client, clock=clock)
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
-        self._removals = BackgroundTasks()
+        self._beside = BackgroundTasks()
 
     # --- reading ---
 
     async def get(self, name: Fingerprint) -> CacheEntry | None:
         """Return the entry under that name, if one of our gateways sealed it and it may still be used."""
-        if not self._reading.lets_through():
+        if (attempt := self._reading.attempt()) is None:
             self._on_operation(CacheTier.REDIS, CacheOperation.GET, CacheResult.SKIPPED)
             return None
-        found = self._decode(name, await self._reader.get(redis_key(name)))
+        found = self._decode(name, await self._reader.get(redis_key(name)), attempt)
         if isinstance(found, CacheEntry):
             self._on_operation(*_HIT)
             return found
         self._on_operation(CacheTier.REDIS, CacheOperation.GET, found)
         return None
 
-    def _decode(self, name: Fingerprint, reply: object) -> CacheEntry | CacheResult:
+    async def _try_reading(self) -> bool:
+        # Not TIME, which a Redis answers that still loads its data, and to users who may not read.
+        return not _failed(await self._reader.get(unused_key()))
+
+    def _decode(self, name: Fingerprint, reply: object, attempt: int) -> CacheEntry | CacheResult:
         """Return the entry in a reply, or the result to count if there is no usable one."""
-        if isinstance(reply, Exception) and not concerns_one_key(reply):
-            if reply is not self._last_failure:  # reads that fail together are one failure of Redis
-                self._last_failure = reply
-                self._failed(self._reading)
+        if _failed(reply):
+            self._reading.failed(attempt)
             return CacheResult.FAILED
         self._succeeded(self._reading)
         if isinstance(reply, bytes):
@@ -102,12 +103,12 @@ class RedisTier:
         except Unsealable as unsealable:
             if unsealable.flaw is Flaw.OTHER_VERSION:
                 return CacheResult.MISS
-            self._removals.start(self._remove(name, blob))
+            self._beside.start(self._remove(name, blob))
             return CacheResult.REJECTED
         return entry if entry.usable(self._clock.now()) else CacheResult.MISS
 
     async def _remove(self, name: Fingerprint, blob: bytes) -> None:
-        await self._ask(self._writing, lambda: DELETE_SAME.run(self._client, redis_key(name), blob))
+        await self._ask(DELETE_SAME, redis_key(name), blob)
 
     # --- writing ---
 
@@ -119,8 +120,10 @@ class RedisTier:
 
     async def close(self) -> None:
         """Give up reads under way; the client stays open for its other users."""
+        await self._reading.close()
+        await self._writing.close()
         await self._reader.close()
-        await self._removals.close()
+        await self._beside.close()
 
     async def _put(self, name: Fingerprint, entry: CacheEntry, game_id: GameId | None) -> CacheResult:
         now = self._clock.now()
@@ -128,37 +131,43 @@ class RedisTier:
         lifetime = _lifetime(entry.keep_until - now) // _MILLISECOND
         latest = stamp(now + CLOCK_TOLERANCE)
         key = redis_key(name)
-        stored = await self._ask(self._writing, lambda: PUT_NEWEST.run(self._client, key, sealed, lifetime, latest))
+        stored = await self._ask(PUT_NEWEST, key, sealed, lifetime, latest)
         if isinstance(stored, CacheResult):
             return stored
         if stored == _OVERRULED and ends_another(entry.observation):
             self._on_overruled(game_id, name, entry.observation.observed_at)
         return CacheResult.STORED if stored else CacheResult.SUPERSEDED
 
-    async def _ask(self, circuit: CircuitBreaker, command: Callable[[], Awaitable[T]]) -> T | CacheResult:
+    async def _ask(self, script: Script, key: str, *arguments: bytes | int) -> object:
         """Return the answer of Redis to a script, or the result to count if there is none."""
-        if not circuit.lets_through():
+        if (attempt := self._writing.attempt()) is None:
             return CacheResult.SKIPPED
+        answer = await self._run(script, key, *arguments)
+        if isinstance(answer, Exception):
+            self._writing.failed(attempt)
+            return CacheResult.FAILED
+        self._succeeded(self._writing)
+        return answer
+
+    async def _run(self, script: Script, key: str, *arguments: bytes | int) -> object:
+        """Return the answer of Redis to a script, or the exception that there was instead."""
         try:
-            answer = await command()
+            return await script.run(self._client, key, *arguments)
         except REDIS_FAILURES as failure:
-            self._failed(circuit)
             if isinstance(failure, ReadOnlyError):
                 await self._reader.reconnect()
-            return CacheResult.FAILED
-        self._succeeded(circuit)
-        return answer
+            return failure
+
+    async def _try_writing(self) -> bool:
+        # In a task of its own: redis-py is never cancelled, see `ScriptRunner`.
+        answer = await asyncio.shield(self._beside.start(self._run(TRY_WRITING, unused_key())))
+        return not isinstance(answer, Exception)
 
     # --- the state of Redis ---
 
-    def _failed(self, circuit: CircuitBreaker) -> None:
-        circuit.failed()
-        if not circuit.closed:
-            self._report_state()
-
     def _succeeded(self, circuit: CircuitBreaker) -> None:
         circuit.succeeded()
-        if not self._up:
+        if self._up is None:
             self._report_state()
 
     def _report_state(self) -> None:
@@ -166,6 +175,10 @@ class RedisTier:
         if up is not self._up:
             self._up = up
             self._on_state(up)
+
+
+def _failed(reply: object) -> bool:
+    return isinstance(reply, Exception) and not concerns_one_key(reply)
 
 
 def _lifetime(wanted: timedelta) -> timedelta:

@@ -1,9 +1,12 @@
 """The rights that the gateway's user in Redis needs, and no others. Redis calls a right by its command: `+get`."""
 
+import secrets
 from typing import Final
 
-KEYS: Final = "og:v2:*"
-"""The names of all that is stored; the number is the version of what is."""
+PREFIX: Final = "og:v2:"
+"""The beginning of the names of all that is stored; the number is the version of what is."""
+
+KEYS: Final = f"{PREFIX}*"
 
 COMMANDS: Final = (
     "get", "getrange", "set", "del", "evalsha", "eval",
@@ -17,6 +20,11 @@ FOR_A_DATABASE: Final = ("select",)
 
 FOR_A_CLUSTER: Final = ("cluster|slots", "command", "asking")
 """For Redis Cluster: which node has which keys, where commands name theirs, and keys that are just moving."""
+
+
+def unused_key() -> str:
+    """Return a name that nothing is stored under, and that no other program can foresee."""
+    return f"{PREFIX}p:{secrets.token_hex(8)}"
 
 
 def as_rules(*commands: str) -> str:

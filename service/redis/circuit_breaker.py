@@ -1,48 +1,87 @@
-"""A circuit breaker, which stops asking Redis for a while after it failed."""
+"""A circuit breaker: leaves Redis alone after it failed, until it has answered the gateway's own tries."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final
 
+from service.redis.timeouts import REPLY_TIMEOUT
 from service.verification.interfaces import Clock
 
 FAILURES_TO_OPEN: Final = 3
-PAUSE_SECONDS: Final = 1.0
+ANSWERS_TO_CLOSE: Final = 3
+TRY_EVERY: Final = timedelta(seconds=1)
 
 
 class CircuitBreaker:
-    """Opens after three failures in a row; while open, one attempt a second is let through, and its success closes it.
+    """Opens after so many failures in a row; closes once so many tries in a row were answered, a second apart.
 
-    A question that finds it open loses no time to Redis at all.
+    While it is open, nothing goes to Redis but `try_redis`, so that no question ever waits to find out whether Redis is
+    back. It must do what failed, and return whether Redis answered; that counts if it took no longer than callers wait.
+    `on_change` is called when the circuit has opened or closed.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(
+        self,
+        try_redis: Callable[[], Awaitable[bool]],
+        *,
+        clock: Clock,
+        failures_to_open: int = FAILURES_TO_OPEN,
+        answers_to_close: int = ANSWERS_TO_CLOSE,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._try_redis = try_redis
         self._clock = clock
+        self._failures_to_open = failures_to_open
+        self._answers_to_close = answers_to_close
+        self._on_change = on_change
+        self._in_a_row = 0
         self._failures = 0
-        self._next_attempt_at = 0.0
+        self._trying: asyncio.Task[None] | None = None
+        self._ended = False
 
     @property
     def closed(self) -> bool:
         """Whether Redis is asked as usual."""
-        return self._failures < FAILURES_TO_OPEN
+        return self._trying is None
 
-    @property
-    def skips(self) -> bool:
-        """Whether an attempt now would not be let through."""
-        return not self.closed and self._clock.monotonic() < self._next_attempt_at
-
-    def lets_through(self) -> bool:
-        """Whether to attempt it now; while the circuit is open, each yes permits one attempt."""
-        if self.skips:
-            return False
-        if not self.closed:
-            # Even if this attempt is cancelled and its end never reported, the next one is due then.
-            self._next_attempt_at = self._clock.monotonic() + PAUSE_SECONDS
-        return True
+    def attempt(self) -> int | None:
+        """Return a number for an attempt that begins now; None while Redis is left alone."""
+        return self._failures if self.closed else None
 
     def succeeded(self) -> None:
-        """Take note that Redis answered."""
-        self._failures = 0
+        """Take note that Redis answered an attempt."""
+        self._in_a_row = 0
 
-    def failed(self) -> None:
-        """Take note that Redis did not answer."""
+    def failed(self, attempt: int) -> None:
+        """Take note that Redis did not answer an attempt. Those that were under way together are one failure."""
+        if attempt < self._failures or not self.closed:
+            return
         self._failures += 1
-        self._next_attempt_at = self._clock.monotonic() + PAUSE_SECONDS
+        self._in_a_row += 1
+        if self._in_a_row >= self._failures_to_open and not self._ended:
+            self._trying = asyncio.get_running_loop().create_task(self._try_until_back())
+            self._on_change()
+
+    async def close(self) -> None:
+        """Try no more; the circuit stays as it is."""
+        self._ended = True
+        if self._trying is not None:
+            self._trying.cancel()
+            await asyncio.wait((self._trying,))
+
+    async def _try_until_back(self) -> None:
+        answers = 0
+        while answers < self._answers_to_close:
+            began = self._clock.monotonic()
+            await self._clock.sleep(TRY_EVERY)
+            awake = self._clock.monotonic()
+            answered = await self._try_redis()
+            # An answer that came in time only because we were late to look is none; but on a machine so busy that it
+            # woke us late, the answer of a Redis that is near is read as late.
+            ours = awake - began - TRY_EVERY.total_seconds()
+            in_time = self._clock.monotonic() - awake <= REPLY_TIMEOUT.total_seconds() + ours
+            answers = answers + 1 if answered and in_time else 0
+        self._in_a_row = 0
+        self._trying = None
+        self._on_change()

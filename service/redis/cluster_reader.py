@@ -8,7 +8,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.redis.background_tasks import BackgroundTasks
 from service.redis.failures import REDIS_FAILURES, closed_under_way
-from service.redis.timeouts import SharedTimeout, fail_all
+from service.redis.outbox import Outbox
+from service.redis.timeouts import fail_all
 from service.verification.interfaces import Clock
 
 MOST_UNDER_WAY: Final = 8
@@ -20,46 +21,29 @@ class ClusterReader:
 
     def __init__(self, client: RedisCluster, *, clock: Clock) -> None:
         self._client = client
-        self._timeout = SharedTimeout(clock)
-        self._unsent: list[tuple[str, asyncio.Future[object]]] = []
-        self._send_is_due = False
+        self._unsent = Outbox(self._send, clock=clock)
         self._under_way = BackgroundTasks()
-        self._closed: Exception | None = None
 
     def get(self, key: str) -> asyncio.Future[object]:
         """Ask with the next pipeline; see `Reader`."""
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[object] = loop.create_future()
-        if self._closed is not None:
-            reply.set_result(self._closed)
-            return reply
-        self._unsent.append((key, reply))
-        self._timeout.start(reply)
-        if not self._send_is_due:
-            self._send_is_due = True
-            loop.call_soon(self._send)
-        return reply
+        return self._unsent.put(key)
 
     async def reconnect(self) -> None:
         """Leave it to redis-py, which every node tells where the master of a key is."""
 
     async def close(self) -> None:
         """Let pipelines under way end, for a second at most; see `Reader`."""
-        self._closed = RedisConnectionError("the reader is closed")
-        fail_all((reply for _, reply in self._unsent), self._closed)
-        self._unsent = []
+        self._unsent.end(RedisConnectionError("the reader is closed"))
         await self._under_way.close()
-        await self._timeout.close()
+        await self._unsent.close()
 
     def _send(self) -> None:
-        self._send_is_due = False
         if self._unsent and len(self._under_way) < MOST_UNDER_WAY:
             self._under_way.start(self._read())
 
     async def _read(self) -> None:
         """Read all that waits, and again if more has come to wait meanwhile."""
-        while self._unsent:
-            reads, self._unsent = self._unsent, []
+        while reads := self._unsent.take():
             # Not MGET: its keys would have to live on one node.
             pipeline = self._client.pipeline(transaction=False)
             for key, _ in reads:

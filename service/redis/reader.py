@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 import hiredis
 from redis.asyncio import Redis
@@ -20,7 +20,8 @@ from redis.exceptions import InvalidResponse, ResponseError
 from service.redis.cluster_reader import ClusterReader
 from service.redis.connect import SOCKET_SECONDS, RedisClient
 from service.redis.failures import REDIS_FAILURES, closed_under_way, concerns_one_key
-from service.redis.timeouts import SharedTimeout, fail_all
+from service.redis.outbox import Outbox, Read
+from service.redis.timeouts import fail_all
 from service.verification.interfaces import Clock
 
 LARGEST_REPLY: Final = 1_048_576
@@ -28,9 +29,6 @@ LARGEST_REPLY: Final = 1_048_576
 
 _GET: Final = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"
 _INCOMPLETE: Final = object()
-
-_Read: TypeAlias = tuple[bytes, asyncio.Future[object]]
-"""A command, and its reply to be."""
 
 
 class Reader(Protocol):
@@ -68,27 +66,14 @@ class RedisReader:
     def __init__(self, client: Redis, *, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._timeout = SharedTimeout(clock)
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._unsent: list[_Read] = []
-        self._send_is_due = False
+        self._unsent = Outbox(self._send, clock=clock)
         self._moves = 0
-        self._closed: Exception | None = None
 
     def get(self, key: str) -> asyncio.Future[object]:
         """Ask with the next write; see `Reader`."""
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[object] = loop.create_future()
-        if self._closed is not None:
-            reply.set_result(self._closed)
-            return reply
-        self._unsent.append((_GET % (len(key), key.encode("ascii")), reply))
-        self._timeout.start(reply)
-        if not self._send_is_due:
-            self._send_is_due = True
-            loop.call_soon(self._send)
-        return reply
+        return self._unsent.put(key)
 
     async def reconnect(self) -> None:
         """Connect anew before the next read: the master is elsewhere, and redis-py never drops idle connections."""
@@ -100,24 +85,22 @@ class RedisReader:
 
     async def close(self) -> None:
         """Fail what is still being read; see `Reader`."""
-        self._closed = RedisConnectionError("the reader is closed")
+        closed = RedisConnectionError("the reader is closed")
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait((self._connecting,))
+        self._unsent.end(closed)
         if self._connection is not None:
-            self._connection.fail(self._closed)
-        self._fail_unsent(self._closed)
-        await self._timeout.close()
+            self._connection.fail(closed)
+        await self._unsent.close()
 
     # --- sending and connecting ---
 
     def _send(self) -> None:
-        self._send_is_due = False
         if self._connection is not None and not self._connection.usable():
             self._connection.lose(RedisConnectionError("the connection is closed, or owes a reply for too long"))
         if self._connection is not None:
-            self._connection.send(self._unsent)
-            self._unsent = []
+            self._connection.send(self._unsent.take())
         elif self._unsent and self._connecting is None:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
@@ -126,11 +109,10 @@ class RedisReader:
         try:
             connection = await self._connected()
         except REDIS_FAILURES as error:
-            self._fail_unsent(error)
+            self._unsent.fail(error)
             return
         finally:
             self._connecting = None
-        self._unsent = [read for read in self._unsent if not read[1].done()]
         self._connection = _Connection(connection, clock=self._clock, on_end=self._ended)
         self._send()
 
@@ -144,14 +126,10 @@ class RedisReader:
                 return connection
             await connection.disconnect(nowait=True)  # Redis has moved meanwhile
 
-    def _ended(self, again: Iterable[_Read]) -> None:
+    def _ended(self, again: Iterable[Read]) -> None:
         self._connection = None
-        self._unsent = [*again, *self._unsent]
+        self._unsent.put_back(again)
         self._send()
-
-    def _fail_unsent(self, error: Exception) -> None:
-        unsent, self._unsent = self._unsent, []
-        fail_all((reply for _, reply in unsent), error)
 
 
 class _Connection(asyncio.Protocol):
@@ -160,7 +138,7 @@ class _Connection(asyncio.Protocol):
     `on_end` is called once, with the reads to be sent again.
     """
 
-    def __init__(self, made: AbstractConnection, *, clock: Clock, on_end: Callable[[Iterable[_Read]], None]) -> None:
+    def __init__(self, made: AbstractConnection, *, clock: Clock, on_end: Callable[[Iterable[Read]], None]) -> None:
         # These attributes of redis-py have no public name, but are as old as its asyncio. The writer is kept because it
         # closes its transport when it is collected (Python 3.13).
         self._writer = made._writer  # noqa: SLF001 - as said above
@@ -172,7 +150,7 @@ class _Connection(asyncio.Protocol):
         )
         self._clock = clock
         self._on_end = on_end
-        self._awaited: deque[_Read] = deque()
+        self._awaited: deque[Read] = deque()
         self._unparsed = 0
         self._heard_at = 0.0
         self._of_use = False
@@ -185,12 +163,12 @@ class _Connection(asyncio.Protocol):
         silent_seconds = self._clock.monotonic() - self._heard_at if self._awaited else 0.0
         return not self._transport.is_closing() and silent_seconds < SOCKET_SECONDS
 
-    def send(self, reads: list[_Read]) -> None:
+    def send(self, reads: list[Read]) -> None:
         """Send the commands in one write."""
         if not self._awaited:
             self._heard_at = self._clock.monotonic()
         self._awaited.extend(reads)
-        self._transport.write(b"".join([command for command, _ in reads]))
+        self._transport.write(b"".join([_GET % (len(key), key.encode("ascii")) for key, _ in reads]))
 
     # --- receiving ---
 

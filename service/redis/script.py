@@ -2,13 +2,15 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Final
 
 from redis.exceptions import NoScriptError
 
+from service.redis.acl import unused_key
 from service.redis.background_tasks import BackgroundTasks
-from service.redis.circuit_breaker import CircuitBreaker
+from service.redis.circuit_breaker import ANSWERS_TO_CLOSE, FAILURES_TO_OPEN, CircuitBreaker
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES, closed_under_way
 from service.redis.timeouts import REPLY_TIMEOUT
@@ -40,18 +42,37 @@ class Script:
                 return await client.eval(self._text, 1, key, *arguments)
 
 
+TRY_WRITING: Final = Script("service.redis", "try_writing.lua")
+"""Does nothing of use, but what every other script does: it fails where they would."""
+
+
 class ScriptRunner:
     """Runs the scripts of one purpose. No failure of Redis makes it raise.
 
-    Each runs in a task of its own, until it ends or its time does, even if its caller is cancelled meanwhile:
-    cancelling redis-py costs the connection, and before Python 3.12 may be swallowed by `asyncio.wait_for`, in which
-    redis-py sends (https://github.com/python/cpython/issues/86296).
+    Each runs in a task of its own, until it ends or its time does, even if its caller is cancelled or gives up
+    meanwhile: so the connection that it waits for is there for the next, and cancelling redis-py costs the connection,
+    and before Python 3.12 may be swallowed by `asyncio.wait_for`, in which redis-py sends
+    (https://github.com/python/cpython/issues/86296).
     """
 
-    def __init__(self, client: RedisClient, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: RedisClient,
+        *,
+        clock: Clock,
+        failures_to_open: int = FAILURES_TO_OPEN,
+        answers_to_close: int = ANSWERS_TO_CLOSE,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client = client
         self._clock = clock
-        self._circuit = CircuitBreaker(clock)
+        self._circuit = CircuitBreaker(
+            self._try_writing,
+            clock=clock,
+            failures_to_open=failures_to_open,
+            answers_to_close=answers_to_close,
+            on_change=on_change,
+        )
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._under_way = BackgroundTasks()
 
@@ -70,18 +91,35 @@ class ScriptRunner:
 
     async def close(self) -> None:
         """Let scripts under way end, for a second at most."""
+        await self._circuit.close()
         await self._under_way.close()
 
     async def _run(self, script: Script, key: str, *arguments: str | int) -> object:
         async with self._at_once:
-            if not self._circuit.lets_through():
+            if (attempt := self._circuit.attempt()) is None:
                 return None
-            try:
-                async with self._clock.io_timeout(REPLY_TIMEOUT):
-                    reply = await script.run(self._client, key, *arguments)
-            except REDIS_FAILURES:
+            reply = await self._reply(script, key, *arguments)
+            if isinstance(reply, Exception):
                 # Old connections to a master that became a replica are closed by the cache, which shares the pool.
-                self._circuit.failed()
+                self._circuit.failed(attempt)
                 return None
             self._circuit.succeeded()
             return reply
+
+    async def _try_writing(self) -> bool:
+        return not isinstance(await self._reply(TRY_WRITING, unused_key()), Exception)
+
+    async def _reply(self, script: Script, key: str, *arguments: str | int) -> object:
+        """Return the reply in time, or the exception that there was instead."""
+        running = self._under_way.start(self._ran(script, key, *arguments))
+        try:
+            async with self._clock.io_timeout(REPLY_TIMEOUT):
+                return await asyncio.shield(running)
+        except TimeoutError as late:
+            return late
+
+    async def _ran(self, script: Script, key: str, *arguments: str | int) -> object:
+        try:
+            return await script.run(self._client, key, *arguments)
+        except REDIS_FAILURES as failure:
+            return failure

@@ -85,21 +85,29 @@ async def test_lost_redis_is_told_and_counted(tmp_path: Path, own_redis: RedisSe
 
 
 async def test_redis_that_comes_back_is_used_again(tmp_path: Path, own_redis: RedisServer) -> None:
-    """Redis is tried again after a second, without a restart of the gateway."""
+    """Redis is tried every second, and used again once it has answered three times; the gateway is not restarted."""
     clock = FakeClock()
     settings = settings_from(tmp_path, f'secret = "{SECRET}"\n{X_MOON}\n[redis]\nurl = "{own_redis.url}"\n')
     async with opened(settings, clock=clock, log=LogLines()) as gateway:
+
+        async def ask(key: str) -> None:
+            asking = asyncio.ensure_future(gateway.key(key))
+            while not asking.done():
+                await clock.advance(timedelta(milliseconds=1))  # a turn in a budget that has just begun anew
+                await asyncio.sleep(0)
+
         own_redis.kill()
         for number in range(5):
-            await gateway.key(f"key-while-redis-is-away-{number}")
+            await ask(f"key-while-redis-is-away-{number}")
         await gateway.log.line("redis_lost")
         own_redis.start()
-        clock.jump(timedelta(seconds=2))
 
-        await gateway.key("key-once-redis-is-back")
+        while states_of(gateway.gateway)["redis"] != "ok":
+            await clock.advance(timedelta(seconds=1))
+            await asyncio.sleep(0.01)  # what a try takes is no virtual time
 
         await gateway.log.line("redis_found")
-        assert states_of(gateway.gateway)["redis"] == "ok"
+        await ask("key-once-redis-is-back")
 
 
 async def test_hundred_questions_through_a_dying_redis_are_all_answered(tmp_path: Path, own_redis: RedisServer) -> None:

@@ -18,6 +18,7 @@ from tests.cache.conftest import MakeTier
 from tests.cache.samples import GAME, NAME, SECOND, Recorder, entry, name_of, no, sealer, yes
 from tests.cache.wire import server_that_says
 from tests.clock import START, FakeClock
+from tests.redis.left_alone import until_back, until_tried
 from tests.redis_server import RedisServer, free_port
 
 GET, PUT = CacheOperation.GET, CacheOperation.PUT
@@ -60,14 +61,14 @@ async def test_a_host_that_cannot_be_resolved(make_tier: MakeTier, recorder: Rec
 async def test_killed_and_back(
     make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock
 ) -> None:
-    """Redis is used again a second after it is back."""
+    """Redis is used again once it has answered three tries, a second apart."""
     tier = make_tier(own_redis.url)
     await tier.put(NAME, entry(yes()), game_id=GAME)
     own_redis.kill()
     lost = [await tier.get(NAME) for _ in range(3)]
     own_redis.start()
     still_skipped = await tier.get(NAME)
-    clock.jump(SECOND)
+    await until_back(clock, lambda: recorder.states[-1])
     await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert (lost, still_skipped, await tier.get(NAME)) == ([None] * 3, None, entry(yes()))
@@ -82,7 +83,7 @@ async def test_frozen(make_tier: MakeTier, own_redis: RedisServer, recorder: Rec
     own_redis.pause()
     frozen = [await tier.get(NAME) for _ in range(4)]
     own_redis.resume()
-    clock.jump(SECOND)
+    await until_back(clock, lambda: recorder.states[-1])
 
     assert (frozen, await tier.get(NAME)) == ([None] * 4, entry(yes()))
     assert recorder.results(GET)[-2:] == [SKIPPED, HIT]
@@ -141,7 +142,7 @@ async def test_full(make_tier: MakeTier, own_redis: RedisServer, recorder: Recor
             await tier.put(name_of(number), entry(yes()), game_id=GAME)
         found = await tier.get(NAME)
         await operator.config_set("maxmemory", "0")
-    clock.jump(SECOND)
+    await until_back(clock, lambda: recorder.states[-1])
     await tier.put(name_of(5), entry(yes()), game_id=GAME)
 
     assert found == entry(yes())
@@ -273,6 +274,50 @@ async def test_slow_replies_open_the_circuit(
         own_redis.resume()
 
     assert (await tier.get(NAME), recorder.results(GET)) == (None, [HIT, FAILED, FAILED, FAILED, SKIPPED])
+
+
+async def test_late_redis_is_asked_by_no_question(
+    make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock
+) -> None:
+    """A Redis whose every reply comes too late costs three questions their wait, and no other one for as long as it is.
+
+    The state says so all the time, and changes once it has answered three tries in time.
+    """
+    tier = make_tier(own_redis.url)
+    await tier.put(NAME, entry(yes()), game_id=GAME)
+    await tier.get(NAME)
+    for _ in range(20):
+        own_redis.pause()
+        asking = asyncio.ensure_future(tier.get(NAME))
+        await clock.advance(SECOND)  # a try, and the question, if it asks
+        await clock.advance(REPLY_TIMEOUT)
+        own_redis.resume()
+        await asking
+    late = recorder.results(GET)
+    await until_back(clock, lambda: recorder.states[-1])
+
+    assert late == [HIT, *[FAILED] * 3, *[SKIPPED] * 17]
+    assert (await tier.get(NAME), recorder.states) == (entry(yes()), [True, False, True])
+
+
+@pytest.mark.parametrize("lacking", ["get", "set"])
+async def test_redis_that_fails_at_one_thing_is_lost_once(
+    make_tier: MakeTier, own_redis: RedisServer, recorder: Recorder, clock: FakeClock, lacking: str
+) -> None:
+    """A Redis that permits everything but reading, or but writing, does not seem to come back again and again."""
+    async with Redis.from_url(own_redis.url) as operator:
+        await operator.acl_setuser("default", enabled=True, commands=[f"-{lacking}"])
+        tier = make_tier(own_redis.url)
+        for _ in range(5):
+            await tier.get(NAME)
+            await tier.put(NAME, entry(yes()), game_id=GAME)
+        for _ in range(10):
+            await until_tried(clock)
+        await operator.acl_setuser("default", enabled=True, commands=[f"+{lacking}"])
+        lost = list(recorder.states)
+        await until_back(clock, lambda: recorder.states[-1])
+
+    assert (lost.count(False), lost[-1], recorder.states) == (1, False, [*lost, True])
 
 
 async def test_reads_that_fail_together_are_one_failure(

@@ -1,80 +1,152 @@
-"""Three failures open it, one success closes it, and meanwhile one attempt a second goes through."""
+"""Three failures open it, three answered tries close it, and meanwhile nothing else goes to Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
-from service.redis.circuit_breaker import CircuitBreaker
-from tests.cache.samples import SECOND
+from service.redis.circuit_breaker import ANSWERS_TO_CLOSE, FAILURES_TO_OPEN, TRY_EVERY, CircuitBreaker
+from service.redis.timeouts import REPLY_TIMEOUT
 from tests.clock import FakeClock
 
 
+class TriedRedis:
+    """A Redis that answers tries as the test says; `tried` counts them, `changes` has the states that were reported."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.answers = False
+        self.takes = timedelta()
+        self.tried = 0
+        self.changes: list[bool] = []
+        self.circuit = CircuitBreaker(self._answer, clock=clock, on_change=self._changed)
+
+    def fail(self, times: int) -> None:
+        """Let attempts fail, one after the other."""
+        for _ in range(times):
+            attempt = self.circuit.attempt()
+            assert attempt is not None
+            self.circuit.failed(attempt)
+
+    async def _answer(self) -> bool:
+        self.tried += 1
+        self._clock.jump(self.takes)
+        return self.answers
+
+    def _changed(self) -> None:
+        self.changes.append(self.circuit.closed)
+
+
 @pytest.fixture
-def circuit(clock: FakeClock) -> CircuitBreaker:
-    """A circuit to which nothing has happened."""
-    return CircuitBreaker(clock)
+async def redis(clock: FakeClock) -> AsyncIterator[TriedRedis]:
+    """A Redis that has not been asked yet."""
+    redis = TriedRedis(clock)
+    yield redis
+    await redis.circuit.close()
 
 
-def fail(circuit: CircuitBreaker, times: int) -> None:
-    """Let attempts fail."""
-    for _ in range(times):
-        circuit.failed()
-
-
-def test_two_failures_change_nothing(circuit: CircuitBreaker) -> None:
+async def test_two_failures_change_nothing(redis: TriedRedis) -> None:
     """A lost connection or two is no outage."""
-    fail(circuit, 2)
+    redis.fail(FAILURES_TO_OPEN - 1)
 
-    assert (circuit.closed, circuit.lets_through()) == (True, True)
+    assert redis.circuit.closed
+    assert redis.circuit.attempt() is not None
 
 
-def test_three_failures_in_a_row_open_it(circuit: CircuitBreaker) -> None:
+async def test_three_failures_in_a_row_open_it(redis: TriedRedis) -> None:
     """From then on no question waits for Redis."""
-    fail(circuit, 3)
+    redis.fail(FAILURES_TO_OPEN)
 
-    assert (circuit.closed, circuit.skips, circuit.lets_through()) == (False, True, False)
+    assert (redis.circuit.closed, redis.circuit.attempt(), redis.changes) == (False, None, [False])
 
 
-def test_failures_with_a_success_between_do_not_open_it(circuit: CircuitBreaker) -> None:
+async def test_failures_with_a_success_between_do_not_open_it(redis: TriedRedis) -> None:
     """Only failures in a row count."""
-    fail(circuit, 2)
-    circuit.succeeded()
-    fail(circuit, 2)
+    redis.fail(2)
+    redis.circuit.succeeded()
+    redis.fail(2)
 
-    assert circuit.closed
-
-
-def test_after_a_second_one_attempt_goes_through(circuit: CircuitBreaker, clock: FakeClock) -> None:
-    """One only: the next has to wait for its own second."""
-    fail(circuit, 3)
-    clock.jump(SECOND)
-
-    assert [circuit.lets_through() for _ in range(3)] == [True, False, False]
+    assert redis.circuit.closed
 
 
-def test_an_attempt_that_never_ends_does_not_block_the_next(circuit: CircuitBreaker, clock: FakeClock) -> None:
-    """A cancelled attempt costs its second and nothing more."""
-    fail(circuit, 3)
-    clock.jump(SECOND)
-    circuit.lets_through()
-    clock.jump(SECOND)
+async def test_attempts_under_way_together_are_one_failure(redis: TriedRedis) -> None:
+    """A hundred attempts in one short pause of Redis do not open it."""
+    attempts = [redis.circuit.attempt() for _ in range(100)]
+    for attempt in attempts:
+        assert attempt is not None
+        redis.circuit.failed(attempt)
 
-    assert circuit.lets_through()
-
-
-def test_a_failed_attempt_costs_another_second(circuit: CircuitBreaker, clock: FakeClock) -> None:
-    """The circuit stays open as long as attempts fail."""
-    fail(circuit, 3)
-    clock.jump(SECOND)
-    circuit.lets_through()
-    circuit.failed()
-
-    assert circuit.skips
+    assert redis.circuit.closed
 
 
-def test_a_successful_attempt_closes_it(circuit: CircuitBreaker, clock: FakeClock) -> None:
-    """One answer is enough to go on as before."""
-    fail(circuit, 3)
-    clock.jump(SECOND)
-    circuit.lets_through()
-    circuit.succeeded()
+async def test_attempts_that_end_when_it_is_open_change_nothing(redis: TriedRedis, clock: FakeClock) -> None:
+    """A late reply is no answer to a try, and a late failure is none of a try."""
+    late = redis.circuit.attempt()
+    assert late is not None
+    redis.fail(FAILURES_TO_OPEN)
+    redis.circuit.failed(late)
+    redis.circuit.succeeded()
+    redis.answers = True
+    await clock.advance((ANSWERS_TO_CLOSE - 1) * TRY_EVERY)
+    before = redis.circuit.closed
+    await clock.advance(TRY_EVERY)
 
-    assert (circuit.closed, circuit.lets_through()) == (True, True)
+    assert (before, redis.circuit.closed, redis.changes) == (False, True, [False, True])
+
+
+async def test_it_is_tried_once_a_second(redis: TriedRedis, clock: FakeClock) -> None:
+    """No attempt is let through meanwhile, however long it takes."""
+    redis.fail(FAILURES_TO_OPEN)
+    await clock.advance(100 * TRY_EVERY)
+
+    assert (redis.tried, redis.circuit.attempt()) == (100, None)
+
+
+async def test_three_answered_tries_in_a_row_close_it(redis: TriedRedis, clock: FakeClock) -> None:
+    """A try that fails makes the count begin anew."""
+    redis.fail(FAILURES_TO_OPEN)
+    closed = []
+    for answers in [True, True, False, True, True, True]:
+        redis.answers = answers
+        await clock.advance(TRY_EVERY)
+        closed.append(redis.circuit.closed)
+
+    assert closed == [False] * 5 + [True]
+    assert redis.circuit.attempt() is not None
+
+
+async def test_a_try_that_takes_longer_than_callers_wait_is_not_answered(redis: TriedRedis, clock: FakeClock) -> None:
+    """An answer is late whatever it was that made it late."""
+    redis.fail(FAILURES_TO_OPEN)
+    redis.answers = True
+    redis.takes = REPLY_TIMEOUT + timedelta(milliseconds=1)
+    await clock.advance(10 * TRY_EVERY)
+    late = redis.circuit.closed
+    redis.takes = REPLY_TIMEOUT - timedelta(milliseconds=1)
+    await clock.advance(4 * TRY_EVERY)
+
+    assert (late, redis.circuit.closed) == (False, True)
+
+
+async def test_closed_again_it_takes_three_failures_to_open(redis: TriedRedis, clock: FakeClock) -> None:
+    """Failures from before are forgotten."""
+    redis.fail(FAILURES_TO_OPEN)
+    redis.answers = True
+    await clock.advance(ANSWERS_TO_CLOSE * TRY_EVERY)
+    redis.fail(FAILURES_TO_OPEN - 1)
+    before = redis.circuit.closed
+    redis.fail(1)
+
+    assert (before, redis.circuit.closed) == (True, False)
+
+
+async def test_it_closes_for_good_with_its_owner(redis: TriedRedis, clock: FakeClock) -> None:
+    """Nothing is tried any more, be it open by then or later."""
+    redis.fail(FAILURES_TO_OPEN - 1)
+    await redis.circuit.close()
+    redis.fail(1)
+    await clock.advance(timedelta(minutes=1))
+
+    assert redis.tried == 0
+    assert not [task for task in asyncio.all_tasks() if "_try_until_back" in repr(task)]
