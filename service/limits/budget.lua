@@ -4,6 +4,8 @@
 -- ARGV[1]  requests a second, ARGV[2] the burst
 -- ARGV[3]  the longest wait of a caller in milliseconds
 -- ARGV[4]  the smallest share, ARGV[5] the longest pause in milliseconds
+-- ARGV[6]  the tokens that the asker knows of: where there is no budget, it was lost, and goes on from there
+-- ARGV[7]  the most tokens to go on with: none for an asker that has just spent without Redis
 --
 -- Every script returns the state of the budget after it: {said, wait in ms, tokens * 1000, share * 1000}.
 
@@ -30,12 +32,12 @@ if known.err then
   redis.call('DEL', KEYS[1])
   known = {}
 end
-local tokens = math.max(believe(known[1], -math.huge, burst, burst), -longest_wait * rate)
+local tokens = math.max(believe(known[1], -math.huge, burst, tonumber(ARGV[6])), -longest_wait * rate)
 local counted_at = believe(known[2], 0, now, now)
 local share = believe(known[3], smallest_share, 1, 1)
 local paused_until = believe(known[4], 0, now + longest_pause, 0)
 local refusals = believe(known[5], 0, 8, 0)
-tokens = math.min(burst, tokens + (now - counted_at) * rate * share)
+tokens = math.min(burst, tonumber(ARGV[7]), tokens + (now - counted_at) * rate * share)
 
 -- Turns that were given out stay as they are: callers who queue pay off the debt at the pace that was promised.
 local function set_share(new)

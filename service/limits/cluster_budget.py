@@ -1,4 +1,4 @@
-"""The store budget of all replicas together, in Redis; while Redis is away, this replica's own part of it."""
+"""The store budget of all replicas together, in Redis; while they cannot share it, this replica's own part of it."""
 
 import random
 from collections.abc import Callable
@@ -31,6 +31,15 @@ _GRANTED: Final = 1
 _PAUSED: Final = -1
 _MOST_NOTES_WAITING: Final = 100
 
+_FAILURES_TO_LEAVE: Final = 1
+"""The failures in a row after which this replica spends its own part: two ledgers must not answer in turn."""
+
+_ANSWERS_TO_RETURN: Final = 5
+"""The tries, a second apart, that Redis answers before its ledger is used again: five seconds after the last failure.
+
+In that time all replicas have seen the failure, and none still spends its own part beside the shared one.
+"""
+
 _Thousandths = Annotated[int, Meta(ge=int(SMALLEST_SHARE * 1000), le=1000)]
 _Milliseconds = Annotated[int, Meta(ge=0, le=10**12)]
 
@@ -51,9 +60,10 @@ class _Reply(Struct, frozen=True, array_like=True):
 class ClusterBudget:
     """Implements `StoreBudget` for replicas that share one Redis and one seller key.
 
-    `own` is the part that this replica may spend while Redis is away. It also remembers the pauses that this replica
-    knows of, so that losing Redis in the middle of one does not end it. Refusals and answers are written to Redis in
-    the background.
+    `own` is the part that this replica may spend while Redis is away, or while `spend_own_part` says so. Each change
+    between the two begins with an empty bucket: what is left in the one may be spent from the other already. `own` also
+    remembers the pauses that this replica knows of, so that losing Redis in the middle of one does not end it. Refusals
+    and answers are written to Redis in the background.
     """
 
     def __init__(
@@ -75,8 +85,18 @@ class ClusterBudget:
         self._timeout = timeout
         self._clock = clock
         self._jitter = jitter
-        self._scripts = ScriptRunner(client, clock=clock)
+        self._scripts = ScriptRunner(
+            client,
+            clock=clock,
+            failures_to_open=_FAILURES_TO_LEAVE,
+            answers_to_close=_ANSWERS_TO_RETURN,
+            on_change=self._changed,
+        )
         self._notes = BackgroundTasks()
+        self._must_spend_own = False
+        self._shares = True
+        self._has_shared = False
+        self._begins_empty = False
         self._tokens = self._burst
         self._share = 1.0
         self._known_at = clock.monotonic()
@@ -85,14 +105,11 @@ class ClusterBudget:
 
     def rate(self) -> float:
         """Return the requests a second that the store bears at the moment, of all replicas together."""
-        return self._rate * self._share if self._scripts.healthy else self._own.rate()
+        return self._rate * self._share if self._shares else self._own.rate()
 
     def tokens(self) -> float:
         """Return the number of requests that could be sent right now, as far as this replica knows."""
-        if not self._scripts.healthy:
-            return self._own.tokens()
-        gained = (self._clock.monotonic() - self._known_at) * self._rate * self._share
-        return min(self._burst, self._tokens + gained)
+        return self._shared_tokens() if self._shares else self._own.tokens()
 
     def pause_left(self) -> timedelta:
         """Return the time for which the store still wants no requests."""
@@ -100,7 +117,7 @@ class ClusterBudget:
 
     def admit(self, priority: Priority, *, within: timedelta) -> None:
         """Raise if a request asked for now could not be sent within that time, as far as this replica knows."""
-        if not self._scripts.healthy:
+        if not self._shares:
             self._own.admit(priority, within=within)
             return
         self._respect_pause()
@@ -140,14 +157,36 @@ class ClusterBudget:
         if self._share < 1 and len(self._notes) < _MOST_NOTES_WAITING:
             self._notes.start(self._write_answered())
 
+    def spend_own_part(self, *, must: bool) -> None:
+        """Spend this replica's own part alone, as long as others spend from a ledger that this one does not see."""
+        self._must_spend_own = must
+        self._changed()
+
     async def close(self) -> None:
         """Wait until all notes have reached Redis, for a second at most."""
         await self._notes.close()
         await self._scripts.close()
 
+    def _changed(self) -> None:
+        """Change to the other ledger if it is time to, and begin there with an empty bucket."""
+        shares = self._scripts.healthy and not self._must_spend_own
+        if shares is self._shares:
+            return
+        self._shares = shares
+        if shares:
+            self._tokens, self._known_at, self._begins_empty = 0.0, self._clock.monotonic(), True
+        elif self._has_shared:  # else the others cannot have spent this replica's part either
+            self._own.empty()
+
+    def _shared_tokens(self) -> float:
+        gained = (self._clock.monotonic() - self._known_at) * self._rate * self._share
+        return min(self._burst, self._tokens + gained)
+
     # --- the scripts ---
 
     async def _take_turn(self, priority: Priority) -> _Reply | None:
+        if not self._shares:
+            return None
         timeout = _longest_wait(priority, self._timeout)
         return await self._run(_TAKE_TURN, repr(self._reserve(priority)), _milliseconds(timeout))
 
@@ -176,12 +215,15 @@ class ClusterBudget:
             _milliseconds(self._timeout),
             repr(SMALLEST_SHARE),
             _milliseconds(LONGEST_PAUSE),
+            repr(self._shared_tokens()),
+            repr(0.0 if self._begins_empty else self._burst),
             *arguments,
         )
         try:
             said = msgspec.convert(reply, _Reply)
         except msgspec.ValidationError:
             return None
+        self._has_shared, self._begins_empty = True, False
         self._tokens, self._share = said.tokens_thousandths / 1000, said.share_thousandths / 1000
         self._known_at = self._clock.monotonic()
         return said

@@ -118,6 +118,11 @@ class ProcessBudget:
         latest = -wait.total_seconds() * self._rate * self._share
         self._tokens = min(self._tokens, max(self._tokens - 1, latest))
 
+    def empty(self) -> None:
+        """Begin with an empty bucket: other replicas may have spent what is in it."""
+        self._refill()
+        self._tokens = min(self._tokens, 0.0)
+
     def answered(self) -> None:
         """Give back some of the rate; the first normal answer after a pause ends it for good.
 

@@ -1,7 +1,6 @@
 """The replicas' budgets while Redis is away: each spends its own part, and nothing is raised."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -12,13 +11,13 @@ from redis.asyncio import Redis
 
 from service.errors import Overloaded, SourceRateLimited
 from service.limits.cluster_budget import ClusterBudget
-from service.redis.circuit_breaker import PAUSE_SECONDS
 from service.redis.connect import connect
 from service.secret import RedisUrl
 from tests.cache.wire import server_that_says
-from tests.cluster.budgets import ClusterBench, drain
+from tests.cluster.budgets import KEY, ClusterBench, drain
 from tests.gateways import until
 from tests.limits.buckets import BACKGROUND, FOREGROUND, seconds
+from tests.redis.left_alone import until_back, until_tried
 from tests.redis_server import RedisServer, free_port
 
 BURST: Final = 12
@@ -86,10 +85,12 @@ FAILURES: Final = pytest.mark.parametrize(
 
 
 @asynccontextmanager
-async def replicas(url: str, *, rate: float = 1 / 50, longest_wait: float = 0) -> AsyncIterator[ClusterBench]:
-    """Open three replicas with the gateway's own client and its time-outs."""
+async def replicas(
+    url: str, *, rate: float = 1 / 50, longest_wait: float = 0, patient: bool = False
+) -> AsyncIterator[ClusterBench]:
+    """Open three replicas with the gateway's own client and its time-outs, or `patient` ones for a busy machine."""
     async with AsyncExitStack() as stack:
-        client = connect(RedisUrl(url))
+        client = Redis.from_url(url, socket_timeout=10) if patient else connect(RedisUrl(url))
         stack.push_async_callback(client.aclose)
         assert isinstance(client, Redis)
         operator = await stack.enter_async_context(Redis.from_url(url))
@@ -98,11 +99,15 @@ async def replicas(url: str, *, rate: float = 1 / 50, longest_wait: float = 0) -
         yield bench
 
 
-async def fail_until_left_alone(budget: ClusterBudget) -> None:
-    """Ask for turns that cost nothing, until Redis is left alone for a while."""
-    for _ in range(3):
-        with pytest.raises(Overloaded):
-            await budget.acquire(BACKGROUND)
+async def fail(budget: ClusterBudget) -> None:
+    """Ask for a turn that costs nothing, so that the replica finds out that Redis is away."""
+    with pytest.raises(Overloaded):
+        await budget.acquire(BACKGROUND)
+
+
+async def shared_again(bench: ClusterBench) -> None:
+    """Let Redis be found again by all replicas."""
+    await until_back(bench.clock, lambda: all(budget._scripts.healthy for budget in bench.budgets))
 
 
 @FAILURES
@@ -119,41 +124,90 @@ async def test_each_spends_its_own_part(own_redis: RedisServer, failing: Act, he
 
 @FAILURES
 async def test_a_healed_redis_is_used_again(own_redis: RedisServer, failing: Act, healing: Act) -> None:
-    """A second later the replicas share one budget again: a token that one spends is gone for the next."""
+    """Five seconds later the replicas share one budget again, which begins empty: there is no second burst."""
     async with replicas(own_redis.url) as bench:
         await failing(own_redis, bench.operator)
         for budget in bench.budgets:
             await drain(budget)
-            await fail_until_left_alone(budget)
         await healing(own_redis, bench.operator)
-        bench.clock.jump(seconds(PAUSE_SECONDS))
+        healed_at = bench.clock.monotonic()
+        await shared_again(bench)
+        away = bench.clock.monotonic() - healed_at
 
-        taken = sum([await drain(budget) for budget in bench.budgets])
+        at_once = [await drain(budget) for budget in bench.budgets]
+        await bench.pass_time(600)
+        later = sum([await drain(budget) for budget in bench.budgets])
 
-        assert taken == BURST
+        assert away >= 5
+        assert at_once == [0, 0, 0]
+        assert later == BURST
 
 
-async def test_who_is_left_alone_is_asked_once_a_second(own_redis: RedisServer) -> None:
-    """Redis is tried once a second; all other requests of that second lose no time to it."""
+async def test_who_has_left_asks_redis_for_nothing(own_redis: RedisServer) -> None:
+    """After one failure Redis gets no request for a turn, though it answers, until five seconds have passed."""
     async with replicas(own_redis.url) as bench:
         await drain(bench.budget)
-        own_redis.pause()
-        for _ in range(3):
-            with pytest.raises(Overloaded):
-                await bench.budget.acquire(FOREGROUND)
-        began = time.monotonic()
+        own_redis.kill()
+        await fail(bench.budget)
+        own_redis.start()
+        for _ in range(4):
+            await until_tried(bench.clock)
+            await fail(bench.budget)
+            assert not await bench.operator.exists(KEY)
+        await shared_again(bench)
 
-        with pytest.raises(Overloaded):
-            await bench.budget.acquire(FOREGROUND)
-        skipping = time.monotonic() - began
-        bench.clock.jump(seconds(PAUSE_SECONDS))
-        began = time.monotonic()
-        with pytest.raises(Overloaded):
-            await bench.budget.acquire(FOREGROUND)
-        trying = time.monotonic() - began
+        await fail(bench.budget)
 
-        own_redis.resume()
-        assert skipping < trying
+        assert await bench.operator.exists(KEY)
+
+
+@pytest.mark.parametrize(
+    ("failing", "healing"), [(kill, start), (forbid, permit)], ids=["comes back empty", "comes back as it was"]
+)
+async def test_redis_that_comes_and_goes_gives_one_burst(own_redis: RedisServer, failing: Act, healing: Act) -> None:
+    """Redis is there for 1.5 seconds and away for as long, again and again, and the replicas ask without pause.
+
+    They send one burst, and from then on no more than the rate allows, whichever of the two ledgers they spend from.
+    """
+    rate, step = 6.0, 0.1
+    async with replicas(own_redis.url, rate=rate, patient=True) as bench:
+        sent, there = [], True
+        for number in range(300):
+            if number and number % 15 == 0:
+                there = not there
+                await (healing if there else failing)(own_redis, bench.operator)
+                await bench.operator.connection_pool.disconnect()  # one that was closed would be an error of ours
+            sent.append(sum([await drain(budget) for budget in bench.budgets]))
+            if there or failing is not kill:
+                await bench.pass_in_redis(step)
+            await bench.clock.advance(seconds(step))
+            await until(lambda: bench.clock.sleepers == sum(not budget._scripts.healthy for budget in bench.budgets))
+        await healing(own_redis, bench.operator)
+
+    one_second = round(1 / step)
+    each_second = [sum(sent[at : at + one_second]) for at in range(one_second, len(sent) - one_second)]
+    assert sent[0] == BURST
+    assert sum(sent) <= BURST + rate * len(sent) * step
+    assert max(each_second) <= rate + len(bench.budgets)  # each may be a fraction of a request ahead
+    assert sum(sent) > BURST + rate * len(sent) * step * 0.8  # nor do they stand still
+
+
+async def test_replicas_that_do_not_share_spend_their_own_part(own_redis: RedisServer) -> None:
+    """They do so as long as they are told to, though Redis answers; each change begins with an empty bucket."""
+    async with replicas(own_redis.url, rate=6, patient=True) as bench:
+        shared = sum([await drain(budget) for budget in bench.budgets])
+        for budget in bench.budgets:
+            budget.spend_own_part(must=True)
+        at_once = sum([await drain(budget) for budget in bench.budgets])
+        await bench.pass_time(60)
+        alone = [await drain(budget) for budget in bench.budgets]
+        for budget in bench.budgets:
+            budget.spend_own_part(must=False)
+        at_first = sum([await drain(budget) for budget in bench.budgets])
+        await bench.pass_time(60)
+        together = sum([await drain(budget) for budget in bench.budgets])
+
+    assert (shared, at_once, alone, at_first, together) == (BURST, 0, [OWN] * 3, 0, BURST)
 
 
 async def test_losing_redis_gives_no_second_burst(own_redis: RedisServer) -> None:
@@ -230,7 +284,7 @@ async def test_without_redis_admission_and_tokens_are_its_own(own_redis: RedisSe
         await drain(bench.budget, most=OWN - 1)
         bench.budget.admit(FOREGROUND, within=timedelta())
         await bench.budget.acquire(FOREGROUND)
-        await fail_until_left_alone(bench.budget)
+        await fail(bench.budget)
 
         assert bench.budget.tokens() < 1
         with pytest.raises(Overloaded) as raised:

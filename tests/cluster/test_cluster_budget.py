@@ -388,6 +388,17 @@ async def test_no_nonsense_in_redis_breaks_the_budget(
     assert timedelta() < bench.budget.pause_left() <= seconds(60)
 
 
+async def test_a_budget_that_redis_has_lost_gives_no_second_burst(make_bench: MakeBench, patient_redis: Redis) -> None:
+    """A replica that knows of it goes on from what it knows, after a `FLUSHALL` as after an eviction."""
+    bench = make_bench()
+    taken = await drain(bench.budget)
+    await patient_redis.flushall()
+
+    again = [await drain(bench.budget), await drain(bench.budgets[1])]
+
+    assert (taken, again) == (6, [0, 0])
+
+
 @pytest.mark.parametrize("type_", ["string", "list", "set"])
 async def test_something_else_in_its_place_is_put_away(make_bench: MakeBench, patient_redis: Redis, type_: str) -> None:
     """A value of another type would keep all replicas from sharing their budget for ever."""
