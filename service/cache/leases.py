@@ -14,13 +14,15 @@ from service.redis.connect import RedisClient
 from service.redis.script import Script, ScriptRunner
 from service.verification.interfaces import Clock
 
-LEASE_FOR: Final = timedelta(seconds=2)
+LEASE_FOR: Final = timedelta(seconds=1)
 """The time by which a lease outlives its replica: a killed one costs the others this, and one look-up more.
 
-It is shorter than the time that callers have by default, so that those who wait still get their answer.
+Both fit into the three seconds that callers have by default, also when a look-up takes half of them.
 """
 
-RENEW_EVERY: Final = timedelta(milliseconds=500)
+RENEW_EVERY: Final = timedelta(milliseconds=250)
+"""The time between two renewals: three may be lost or late in a row before another replica looks up too."""
+
 LOOK_EVERY: Final = timedelta(milliseconds=50)
 
 _TAKE: Final = Script("service.cache", "take_lease.lua")
@@ -122,15 +124,22 @@ class ClusterLeases:
             await self._scripts.run(_RELEASE, key, token)
 
     async def _hold(self, name: Fingerprint, key: str, token: str, done: asyncio.Event) -> None:
-        """Renew the lease until the look-up is `done`; release it only after the result is in Redis.
+        """Renew the lease until the look-up is `done` and its result is in Redis; then release it.
 
         So no replica finds neither the lease nor the result.
         """
-        while not done.is_set():
-            try:
-                async with self._clock.timeout(RENEW_EVERY):
-                    await done.wait()
-            except TimeoutError:
-                await self._scripts.run(_RENEW, key, token, _LIFETIME)
-        await self._store.written(name)
+        shared = asyncio.ensure_future(self._until_shared(name, done))
+        try:
+            while not shared.done():
+                try:
+                    async with self._clock.timeout(RENEW_EVERY):
+                        await asyncio.wait((shared,))
+                except TimeoutError:
+                    await self._scripts.run(_RENEW, key, token, _LIFETIME)
+        finally:
+            shared.cancel()
         await self._scripts.run(_RELEASE, key, token)
+
+    async def _until_shared(self, name: Fingerprint, done: asyncio.Event) -> None:
+        await done.wait()
+        await self._store.written(name)

@@ -278,7 +278,7 @@ async def test_a_gateway_that_is_killed_costs_one_look_up_more(
 
     assert outcomes(answers) == {(200, "download_key")}
     assert cluster.looked_up <= 2
-    assert took < 2 * LEASE_FOR
+    assert took < 10 * LEASE_FOR
 
 
 @asynccontextmanager
