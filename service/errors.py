@@ -4,6 +4,7 @@ GatewayError
 ├── SettingsError               the configuration cannot be used; one line a mistake
 ├── NoAnswer                    there is no usable answer: always the outcome `unknown`
 │   ├── SourceUnavailable       itch.io cannot be reached, is broken, or shows a challenge page
+│   │   └── GatewayInTheWay     the gateway's own trouble kept it from asking
 │   ├── SourceRateLimited       itch.io is throttling us
 │   ├── SourceProtocolError     itch.io answered, but not a thing we may build on
 │   ├── GatewayCredentialRefused  itch.io refuses our own key
@@ -52,6 +53,10 @@ class SourceUnavailable(NoAnswer):
     """The store cannot be reached, is broken, or shows a challenge page."""
 
     reason = Reason.SOURCE_UNAVAILABLE
+
+
+class GatewayInTheWay(SourceUnavailable):
+    """The gateway's own trouble kept it from asking, or from hearing the answer; it says nothing about the store."""
 
 
 class SourceRateLimited(NoAnswer):

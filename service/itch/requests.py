@@ -1,7 +1,7 @@
 """Requests to the store, each within the budget, with the right credential, counted and classified."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final, Protocol
@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from service.errors import (
     GameNotAccessible,
     GatewayCredentialRefused,
+    GatewayInTheWay,
     NoAnswer,
     Overloaded,
     SourceProtocolError,
@@ -25,6 +26,8 @@ from service.secret import Secret
 from service.verification.interfaces import Clock, CredentialPauses, Lane, StoreBudget, StoreQueue
 
 _NOTHING: Final[Mapping[str, str]] = {}
+_EXCUSES_THE_STORE: Final = 1.0
+"""Seconds for which the process stood still while a request was under way: then its failure may be our own."""
 
 
 class StoreObserver(Protocol):
@@ -42,9 +45,16 @@ class StoreObserver(Protocol):
     def store_clock(self, offset: timedelta) -> None:
         """The store has said the time: so far its clock is ahead of ours, in whole seconds."""
 
+    def in_the_way(self, why: str) -> None:
+        """The gateway's own trouble kept it from asking, or from hearing the answer."""
+
 
 class StoreRequests:
-    """Asks the store. Two clients, so that a player's JWT and the seller's key never share a connection's defaults."""
+    """Asks the store. Two clients, so that a player's JWT and the seller's key never share a connection's defaults.
+
+    `stood_still` returns for how many seconds the process has not run since an instant (monotonic): the store is not
+    blamed for what it could not be heard to answer.
+    """
 
     def __init__(
         self,
@@ -58,6 +68,7 @@ class StoreRequests:
         pauses: CredentialPauses,
         clock: Clock,
         observer: StoreObserver,
+        stood_still: Callable[[float], float] = lambda _since: 0.0,
     ) -> None:
         self._clients = {Bearer.SELLER: seller_client, Bearer.PLAYER: player_client}
         self._dialect = dialect
@@ -67,6 +78,7 @@ class StoreRequests:
         self._pauses = pauses
         self._clock = clock
         self._observer = observer
+        self._stood_still = stood_still
         self.sandbox_seen = False
         self.clock_skew: timedelta | None = None
         """The lead of the store's clock over ours, by its last answer with a date; None before the first."""
@@ -150,7 +162,10 @@ class StoreRequests:
             await self._queue.take_turn(lane, begun=begun)
         started = self._clock.monotonic()
         try:
-            async with self._in_time(give_up_at, SourceUnavailable("the store took too long")):
+            async with (
+                self._heard(started),
+                self._in_time(give_up_at, SourceUnavailable("the store took too long")),
+            ):
                 answer = await self._clients[bearer].get(path, bearer=credential, parameters=parameters)
             self._compare_clocks(answer)
             self.sandbox_seen = self.sandbox_seen or answer.sandbox
@@ -158,7 +173,9 @@ class StoreRequests:
         except NoAnswer as no_answer:
             # A request that was cancelled comes neither here nor below: that says nothing about the store.
             self._requested(endpoint, _result_of(no_answer), started)
-            if not isinstance(no_answer, SourceRateLimited):
+            if isinstance(no_answer, GatewayInTheWay):
+                self._observer.in_the_way(no_answer.detail)
+            elif not isinstance(no_answer, SourceRateLimited):
                 self._observer.reachable(answering=not isinstance(no_answer, SourceUnavailable))
             elif bearer is Bearer.SELLER or self._pauses.refused(_name_of(credential), no_answer.retry_after):
                 self._observer.reachable(answering=False)
@@ -179,6 +196,16 @@ class StoreRequests:
                 yield
         except TimeoutError:
             raise otherwise from None
+
+    @asynccontextmanager
+    async def _heard(self, started: float) -> AsyncIterator[None]:
+        """Raise `GatewayInTheWay` where the store gave no answer that this process was awake to hear."""
+        try:
+            yield
+        except SourceUnavailable:
+            if self._stood_still(started) < _EXCUSES_THE_STORE:
+                raise
+            raise GatewayInTheWay("the gateway's process stood still") from None
 
     def _requested(self, endpoint: Endpoint, result: str, started: float) -> None:
         self._observer.requested(endpoint, result, self._clock.monotonic() - started)
@@ -204,6 +231,8 @@ def _result_of(no_answer: NoAnswer) -> str:
             return "protocol"
         case SourceRateLimited():
             return "rate_limited"
+        case GatewayInTheWay():
+            return "gateway"
         case _:
             return "unavailable"
 

@@ -13,8 +13,9 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from service.errors import SourceProtocolError, SourceUnavailable
+from service.errors import GatewayInTheWay, SourceProtocolError, SourceUnavailable
 from service.itch.classification import StoreAnswer
+from service.itch.used_up import used_up
 from service.secret import Secret
 
 _LARGEST_BODY: Final = 256 * 1024
@@ -43,7 +44,10 @@ class StoreClient:
         )
 
     async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> StoreAnswer:
-        """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit."""
+        """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit.
+
+        It is `GatewayInTheWay` when this machine could not ask.
+        """
         try:
             async with self._client.stream(
                 "GET",
@@ -54,6 +58,8 @@ class StoreClient:
                 return await _read(response)
         except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError) as error:
             # `from None`: the texts of these carry URLs, headers and bodies.
+            if used_up(error):
+                raise GatewayInTheWay("the gateway has no descriptor, port or memory left") from None
             raise SourceUnavailable(f"no answer from the store ({type(error).__name__})") from None
 
     async def close(self) -> None:

@@ -38,6 +38,8 @@ class SourceResult(StrEnum):
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
     PROTOCOL = "protocol"
+    GATEWAY = "gateway"
+    """The gateway's own trouble: the store was not asked, or not heard."""
 
 
 class RefusalCause(StrEnum):

@@ -32,17 +32,32 @@ class LoopLagMonitor:
         self._report = report
         self._stalled = stalled
         self._lags: deque[float] = deque(maxlen=RECENTLY // EVERY)
+        self._stalls: deque[tuple[float, float]] = deque(maxlen=RECENTLY // EVERY)
+        self._due_at: float | None = None
         self._quiet_until = float("-inf")
+
+    def stood_still(self, since: float) -> float:
+        """Return for how many seconds of the time since that instant (monotonic) the event loop was stalled.
+
+        A stall from which the loop has just awoken counts before it is measured.
+        """
+        now = self._clock.monotonic()
+        seconds = sum(lag for awake_at, lag in self._stalls if awake_at > since)
+        if self._due_at is not None and now - self._due_at > STALL.total_seconds():
+            seconds += now - self._due_at
+        return min(seconds, now - since)
 
     async def run(self) -> NoReturn:
         """Measure until cancelled."""
         while True:
-            asleep_at = self._clock.monotonic()
+            self._due_at = self._clock.monotonic() + EVERY.total_seconds()
             await self._clock.sleep(EVERY)
             awake_at = self._clock.monotonic()
-            lag = max(0.0, awake_at - asleep_at - EVERY.total_seconds())
+            lag = max(0.0, awake_at - self._due_at)
             self._lags.append(lag)
             self._report(max(self._lags))
+            if lag > STALL.total_seconds():
+                self._stalls.append((awake_at, lag))
             if lag > STALL.total_seconds() and awake_at >= self._quiet_until:
                 self._quiet_until = awake_at + QUIET.total_seconds()
                 self._stalled(lag)

@@ -39,6 +39,8 @@ class Observer:
         self.pauses: list[timedelta] = []
         self.resumed = 0
         self.switches: list[str] = []
+        self.in_our_way: list[str] = []
+        self.stalled_seconds = 0.0
 
     def requested(self, endpoint: Endpoint, result: str, seconds: float) -> None:
         """Remember how a request ended."""
@@ -56,6 +58,14 @@ class Observer:
     def store_clock(self, offset: timedelta) -> None:
         """Remember how far the store's clock is ahead."""
         self.offsets.append(offset)
+
+    def in_the_way(self, why: str) -> None:
+        """Remember what was in the gateway's own way."""
+        self.in_our_way.append(why)
+
+    def stood_still(self, since: float) -> float:  # noqa: ARG002 - as the gateway calls it
+        """Return the stall that the test has set."""
+        return self.stalled_seconds
 
     def resume(self) -> None:
         """Count the ends of pauses."""
@@ -109,6 +119,7 @@ def build(
         pauses=CredentialPause(clock=clock),
         clock=clock,
         observer=observer,
+        stood_still=observer.stood_still,
     )
     source = ItchSource(requests=requests, clock=clock, local_clock=clock, timeout=timeout)
     return Rig(source, requests, budget, observer)

@@ -355,3 +355,35 @@ async def test_two_dead_keys_are_found_alive_again(rotating: Rig, store: TwoKeys
 
     assert [await ask(rotating), await ask(rotating)] == [{}, {}]
     assert rotating.observer.switches == ["itch.next_api_key"]
+
+
+def hangs(request: httpx.Request) -> httpx.Response:
+    """Break the connection."""
+    raise httpx.ReadError("the connection was closed", request=request)
+
+
+@pytest.mark.parametrize(("stalled", "result"), [(0.9, "unavailable"), (1.0, "gateway"), (5.0, "gateway")])
+async def test_a_process_that_stood_still_does_not_blame_the_store(
+    clock: FakeClock, stalled: float, result: str
+) -> None:
+    """A stall is counted as the gateway's own trouble, and changes nothing about the store's state."""
+    rig = build(clock=clock, transport=httpx.MockTransport(hangs))
+    rig.observer.stalled_seconds = stalled
+
+    with pytest.raises(SourceUnavailable):
+        await ask(rig)
+
+    assert rig.observer.results == [(Endpoint.DOWNLOAD_KEYS, result)]
+    assert rig.observer.reached == ([False] if result == "unavailable" else [])
+    assert len(rig.observer.in_our_way) == (result == "gateway")
+
+
+async def test_a_broken_answer_is_the_stores_whatever_else_happened(clock: FakeClock) -> None:
+    """The store was heard: a stall excuses no answer that it gave."""
+    rig = build(clock=clock, transport=Script(httpx.Response(502)).transport)
+    rig.observer.stalled_seconds = 5.0
+
+    with pytest.raises(SourceUnavailable):
+        await ask(rig)
+
+    assert (rig.observer.results, rig.observer.reached) == ([(Endpoint.DOWNLOAD_KEYS, "unavailable")], [False])

@@ -11,6 +11,7 @@ from service.errors import GatewayCredentialRefused
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.secret import SellerKey
 from tests.clock import FakeClock
+from tests.itch.descriptors import no_descriptor_left
 
 OLD: Final = SellerKey("old-seller-key")
 NEW: Final = SellerKey("new-seller-key")
@@ -404,3 +405,28 @@ def test_a_question_refused_with_a_key_that_was_replaced_meanwhile_tries_the_new
     ring.current()
 
     assert ring.refused(OLD) == NEW
+
+
+def test_a_file_is_read_once_there_are_descriptors_again(reported: Reported, file: Path, clock: FakeClock) -> None:
+    """A gateway without a descriptor left does not say that the file is unreadable, and does not forget to read it."""
+    ring = reported.ring(slot(file), clock=clock)
+    clock.jump(A_SECOND)
+    ring.current()
+    file.write_text("new-seller-key-that-is-longer")
+    clock.jump(A_SECOND)
+    with no_descriptor_left():
+        meanwhile = ring.current()
+    clock.jump(A_SECOND)
+
+    assert (meanwhile, ring.current()) == (OLD, SellerKey("new-seller-key-that-is-longer"))
+    assert (reported.reloads, reported.unreadable) == (1, [])
+
+
+def test_the_keys_held_are_those_in_the_files_now(reported: Reported, file: Path, clock: FakeClock) -> None:
+    """Asking for them reads the files, as asking for the key to use does."""
+    ring = reported.ring(slot(file), slot(key=NEXT), clock=clock)
+    before = ring.held()
+    file.write_text("new-seller-key")
+    clock.jump(A_SECOND)
+
+    assert (before, ring.held()) == ([OLD, NEXT], [NEW, NEXT])

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from service.clock import SystemClock
-from service.errors import NoAnswer, SourceProtocolError, SourceUnavailable
+from service.errors import GatewayInTheWay, NoAnswer, SourceProtocolError, SourceUnavailable
 from service.itch.classification import StoreAnswer
 from service.itch.transport import StoreClient
 from service.ownership import DownloadKey, GameId, Proof, ProofKind, VerifiedEmail
@@ -23,6 +23,7 @@ from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.secret import SellerKey
 from service.verification.interfaces import Lane
+from tests.itch.descriptors import no_descriptor_left
 from tests.itch.raw_server import RawServer, closed_port, http_answer, raw_server
 from tests.itch.rig import build
 
@@ -65,6 +66,25 @@ def head(server: RawServer) -> dict[str, str]:
     headers = {name.lower(): value for name, _, value in lines}
     assert len(headers) == len(lines)
     return headers
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "store.invalid"])
+async def test_a_gateway_without_descriptors_does_not_blame_the_store(host: str) -> None:
+    """Neither connecting nor resolving a name can do without; with descriptors again, the store is asked."""
+    async with raw_server(OK) as server, client_of(server.base_url) as client:
+        async with client_of(server.base_url.replace("127.0.0.1", host)) as starved:
+            with no_descriptor_left(), pytest.raises(GatewayInTheWay) as raised:
+                await get(starved)
+        answer = await get(client)
+
+    assert raised.value.reason == SourceUnavailable.reason
+    assert "descriptor" in raised.value.detail
+    assert answer.status == 200
+
+
+async def test_a_name_that_does_not_exist_is_the_stores_business() -> None:
+    """With descriptors left, failing to resolve it is no trouble of the gateway's own."""
+    assert type(await failure("http://store.invalid")) is SourceUnavailable
 
 
 async def test_what_is_sent() -> None:

@@ -1,10 +1,12 @@
 """The lag of the event loop."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
-from service.observability.loop_lag import LoopLagMonitor
+from service.observability.loop_lag import EVERY, LoopLagMonitor
+from tests.clock import FakeClock as SharedFakeClock
 from tests.observability.conftest import FakeClock
 
 
@@ -59,3 +61,23 @@ async def test_later_stalls_are_told_again(clock: FakeClock) -> None:
     _, stalls = await measure(clock, [0.3, 60.0])
 
     assert stalls == pytest.approx([0.3, 60.0])
+
+
+async def test_how_long_it_stood_still_since_then() -> None:
+    """Stalls count once they are over, measured or not, and no more of them than the time since then."""
+    clock = SharedFakeClock()
+    monitor = LoopLagMonitor(clock=clock, report=lambda _: None, stalled=lambda _: None)
+    began = clock.monotonic()
+    idle = monitor.stood_still(began - 10)
+    running = asyncio.ensure_future(monitor.run())
+    await clock.advance(EVERY * 4)
+    awake = monitor.stood_still(began)
+    clock.jump(timedelta(seconds=5))
+    just_awoken, in_the_last_second = monitor.stood_still(began), monitor.stood_still(clock.monotonic() - 1)
+    await clock.advance(EVERY)
+    measured, since_now = monitor.stood_still(began), monitor.stood_still(clock.monotonic())
+    running.cancel()
+
+    assert (idle, awake) == (0, 0)
+    assert just_awoken == measured == pytest.approx(5 - EVERY.total_seconds())
+    assert (in_the_last_second, since_now) == (1, 0)
