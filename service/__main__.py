@@ -1,7 +1,7 @@
 """`python -m service` is `ownership-gateway`."""
 
+import os
 import signal
-import sys
 from types import FrameType
 from typing import NoReturn
 
@@ -22,7 +22,9 @@ def run() -> None:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(TERMINATED)
+    # Not `sys.exit`: a signal may come while Python runs a callback, as it does in every import, and drops what is
+    # raised there; the process would then serve on. There is nothing to clean up before `serve` has its own handler.
+    os._exit(TERMINATED)
 
 
 if __name__ == "__main__":
