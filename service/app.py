@@ -14,7 +14,6 @@ from service.http.connection import Bounds
 from service.http.protocol import HttpServer
 from service.itch.client import Network
 from service.observability.logs import Logging
-from service.observability.loop_lag import LoopLagMonitor
 from service.observability.metrics import Metrics
 from service.ownership import Observation
 from service.redis.connect import RedisClient
@@ -26,6 +25,7 @@ from service.wiring.background import run_in_background
 from service.wiring.basics import Basics, build_basics
 from service.wiring.http import build_http, build_readiness, framework
 from service.wiring.observations import open_observations, open_redis
+from service.wiring.replicas import compare_secrets
 from service.wiring.service import build_services
 from service.wiring.upstream import Upstream
 from service.wiring.upstream import open_upstream as open_upstream_with
@@ -70,6 +70,7 @@ async def open_gateway(
         readiness = build_readiness(basics, upstream, redis)
         http = build_http(basics, services, framework(basics, upstream, services, readiness), bounds=bounds)
         await _watch(basics, upstream, http)
+        await compare_secrets(basics, upstream, redis=redis)
         await upstream.open_clients()
         readiness.ready()
         yield Gateway(http=http, readiness=readiness, metrics=basics.metrics, sandbox=upstream.sandbox)
@@ -96,5 +97,4 @@ async def _watch(basics: Basics, upstream: Upstream, http: HttpServer) -> None:
     )
     learning = upstream.learn(basics)
     await run_in_background(basics.stack, learning, crashed=partial(events.crashed, where="start-up"))
-    monitor = LoopLagMonitor(clock=basics.clock, report=metrics.loop_lag, stalled=events.stalled)
-    await run_in_background(basics.stack, monitor.run(), crashed=partial(events.crashed, where="loop lag"))
+    await run_in_background(basics.stack, basics.lag.run(), crashed=partial(events.crashed, where="loop lag"))

@@ -55,6 +55,10 @@ class LeasesKey(Secret):
     """The key that seals the leases of look-ups, in hexadecimal."""
 
 
+class ComparingKey(Secret):
+    """The key of the digests by which replicas compare their secrets, in hexadecimal."""
+
+
 class Keys(Struct, frozen=True):
     """One key a purpose, so that leaking the one gives nothing of the other."""
 
@@ -62,6 +66,7 @@ class Keys(Struct, frozen=True):
     sealing: SealingKey
     table: TableKey
     leases: LeasesKey
+    comparing: ComparingKey
 
 
 def derive_keys(secret: SealingSecret | None) -> Keys:
@@ -77,6 +82,7 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
         sealing=SealingKey(_derive(root, b"og sealing")),
         table=TableKey(_derive(root, b"og table")),
         leases=LeasesKey(_derive(root, b"og claims")),
+        comparing=ComparingKey(_derive(root, b"og comparing")),
     )
 
 
@@ -97,6 +103,11 @@ def lease_key(name: Fingerprint) -> str:
 def table_key(naming_key: NamingKey, environment: str) -> str:
     """Return the key of the table that all replicas in front of the same store have in common."""
     return f"og:v{SCHEMA_VERSION}:t:{_name_of_environment(naming_key, environment, b'og replicated')}"
+
+
+def secrets_key() -> str:
+    """Return the key of the digests by which replicas compare their secrets, the same for all that may differ."""
+    return f"og:v{SCHEMA_VERSION}:s"
 
 
 def budget_key(naming_key: NamingKey, environment: str) -> str:

@@ -9,10 +9,12 @@ import msgspec
 from msgspec.structs import replace
 
 from service.app import open_upstream
+from service.cache.keys import derive_keys
+from service.cache.secrets_in_use import SecretsDigest
 from service.cli.configuration import config_option, load, sandbox_option
 from service.cli.exits import Exit, exit_codes
 from service.cli.findings import Finding, FindingLevel, lines, report
-from service.cli.redis_checks import examine_redis
+from service.cli.redis_checks import examine_redis, examine_secrets
 from service.cli.store_checks import examine_next_key, examine_store
 from service.cli.terminal import terminal_log
 from service.clock import SystemClock
@@ -66,10 +68,12 @@ async def _examine(settings: Settings) -> list[Finding]:
     with terminal_log(settings) as log:
         async with open_upstream(_with_key(settings, settings.itch.api_key), log=log) as store:
             found = await examine_store(store.source, settings)
+            held = store.key_ring.held()
         if settings.itch.next_api_key is not None:
             async with open_upstream(_with_key(settings, settings.itch.next_api_key), log=log) as store:
                 found.append(await examine_next_key(store.source, settings))
-        return [*found, *await _examine_redis(settings)]
+                held += store.key_ring.held()
+        return [*found, *await _examine_redis(settings, held)]
 
 
 def _with_key(settings: Settings, key: SellerKey | None) -> Settings:
@@ -78,8 +82,9 @@ def _with_key(settings: Settings, key: SellerKey | None) -> Settings:
     return replace(settings, itch=alone)
 
 
-async def _examine_redis(settings: Settings) -> list[Finding]:
-    if settings.redis.url is None:
+async def _examine_redis(settings: Settings, held: list[SellerKey]) -> list[Finding]:
+    url = settings.redis.url
+    if url is None:
         return [Finding("redis", FindingLevel.SKIPPED, "not configured; each process remembers for itself")]
-    secret = Finding("secret", FindingLevel.OK, "set; it must be the same on all replicas")
-    return [secret, *await examine_redis(settings.redis.url, clock=SystemClock())]
+    ours = SecretsDigest.of(derive_keys(settings.secret).comparing, held)
+    return [await examine_secrets(url, ours), *await examine_redis(url, clock=SystemClock())]

@@ -18,6 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.cache.keys import redis_key
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
+from service.cache.secrets_in_use import SecretsDigest, SharedSecret, secrets_in_use
 from service.cli.findings import Finding, FindingLevel
 from service.cli.redis_rights import SUFFICIENT, examine_rights, refused
 from service.ownership import Fingerprint
@@ -34,6 +35,24 @@ SLOW_MILLISECONDS: Final = 10.0
 _TRIES: Final = 5
 _TIMEOUT_MILLISECONDS: Final = REPLY_TIMEOUT // timedelta(milliseconds=1)
 _LIFETIME_MILLISECONDS: Final = 1_000
+
+
+async def examine_secrets(url: RedisUrl, ours: SecretsDigest) -> Finding:
+    """Return whether the gateways at this Redis use our secrets; nothing of them is written there."""
+    client = connect(url)
+    try:
+        in_use = await secrets_in_use(client)
+    finally:
+        await client.aclose()
+    if in_use is None:
+        return Finding("secret", FindingLevel.OK, "set; it must be the same on all replicas")
+    if not in_use:
+        return Finding("secret", FindingLevel.OK, "set; no gateway uses this Redis now to compare it with")
+    for differs, named in ((SharedSecret.SEALING, "secret"), (SharedSecret.SELLER_KEY, "seller key")):
+        if differs in (ours.differs(theirs) for theirs in in_use):
+            hint = f"give all replicas the same {differs}; gateways that are no replicas need another database of Redis"
+            return Finding("secret", FindingLevel.PROBLEM, f"a gateway at this Redis uses another {named}", hint)
+    return Finding("secret", FindingLevel.OK, "set; the gateways at this Redis use the same, and the same seller key")
 
 
 async def examine_redis(url: RedisUrl, *, clock: Clock) -> list[Finding]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import GatewayCredentialRefused
+from service.itch.used_up import used_up
 from service.secret import SellerKey
 from service.verification.interfaces import Clock
 
@@ -35,8 +36,14 @@ class KeySlot:
         """
         if self._file is None or (stamp := _stamp(self._file)) == self._seen:
             return False
-        self._seen = stamp
-        text = self._file.read_text(encoding="ascii").strip()
+        before, self._seen = self._seen, stamp
+        try:
+            text = self._file.read_text(encoding="ascii").strip()
+        except OSError as error:
+            if not used_up(error):
+                raise
+            self._seen = before  # nothing is wrong with the file: the next look reads it
+            return False
         if not text or not text.isprintable() or " " in text:
             raise ValueError
         if (key := SellerKey(text)) == self.key:
@@ -83,6 +90,11 @@ class SellerKeyRing:
             # The first question after the wait tries it for all.
             self._next_try_at = now + _TRY_DEAD_KEY_EVERY
         return self._best().key
+
+    def held(self) -> list[SellerKey]:
+        """Return the keys there are now, be they refused or not."""
+        self._look(self._clock.monotonic())
+        return [slot.key for slot in self._slots]
 
     def refused(self, key: SellerKey) -> SellerKey | None:
         """Take note that the store refused this key; return the one to try at once in its place, if there is one.

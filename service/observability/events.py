@@ -1,5 +1,6 @@
 """Changes of the gateway's state: each is one log line and one metric, never a flood."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
@@ -19,10 +20,13 @@ class Events:
         self._metrics = metrics
         self._log = log
         self._source_answers: bool | None = None
+        self._in_the_way = False
         self._credential_accepted: bool | None = None
         self._redis_up: bool | None = None
         self._cluster_clock_off = False
         self._store_clock_off = False
+
+        self._differing: tuple[str, ...] | None = None
 
     @property
     def source_state(self) -> str:
@@ -39,12 +43,18 @@ class Events:
         """Whether Redis answers: `ok`, `unavailable`, or `unknown` while it was not asked."""
         return _word(self._redis_up, "ok", "unavailable")
 
+    @property
+    def secrets_state(self) -> str:
+        """Whether all replicas use the same secrets: `ok`, `differ`, or `unknown` while they were not compared."""
+        return _word(None if self._differing is None else not self._differing, "ok", "differ")
+
     def requested(self, endpoint: str, result: str, seconds: float) -> None:
         """One request to the store ended."""
         self._metrics.source_request(endpoint, result, seconds=seconds)
 
     def reachable(self, *, answering: bool) -> None:
         """The store answered, or gave no usable answer."""
+        self._in_the_way = False
         if answering is self._source_answers:
             return
         if not answering:
@@ -52,6 +62,12 @@ class Events:
         elif self._source_answers is not None:
             self._log.logger.info("source_found")
         self._source_answers = answering
+
+    def in_the_way(self, why: str) -> None:
+        """The gateway's own trouble kept it from asking the store; said once until a request gets through."""
+        if not self._in_the_way:
+            self._log.logger.error("source_not_asked", why=why, hint="this is no fault of itch.io")
+        self._in_the_way = True
 
     def credential(self, *, accepted: bool) -> None:
         """The store accepted or refused the seller's key."""
@@ -133,6 +149,16 @@ class Events:
         self._log.logger.error(
             "invalidations_overflowed", kind=kind, game=game, hint="this game is asked about again; others lose nothing"
         )
+
+    def secrets(self, differing: Iterable[str]) -> None:
+        """The secrets of the replicas were compared; another replica has other ones for these settings."""
+        before, self._differing = self._differing, tuple(sorted(differing))
+        self._metrics.secrets(differ=bool(self._differing))
+        if self._differing and self._differing != before:
+            hint = "give all replicas at one Redis the same; until then each asks itch.io at its own part of the rate"
+            self._log.logger.error("secrets_differ", settings=self._differing, hint=hint)
+        elif before and not self._differing:
+            self._log.logger.info("secrets_agree")
 
     def joined(self) -> None:
         """A question found the look-up it needed under way."""

@@ -135,6 +135,10 @@ class Metrics:
         self._invalidations = {kind: invalidations.labels(kind) for kind in InvalidationKind}
         overflowed = self._counter("invalidations_overflowed_total", "Games that had too many invalidations.", "kind")
         self._invalidations_overflowed = {kind: overflowed.labels(kind) for kind in InvalidationKind}
+
+        self._secrets_differ = self._gauge(
+            "secrets_differ", "1 if another replica at this Redis has other secrets, 0 if none, NaN if unknown.", unsaid
+        )
         self._requests_in_flight = self._gauge(
             "requests_in_flight", "Requests being answered, health and metrics included.", 0
         )
@@ -218,6 +222,10 @@ class Metrics:
     def read_invalidations(self, kind: InvalidationKind, count: Callable[[], float]) -> None:
         """Have the invalidations of the game that has most of a kind counted at every scrape."""
         self._invalidations[kind].set_function(count)
+
+    def secrets(self, *, differ: bool) -> None:
+        """Take note whether another replica has other secrets."""
+        self._secrets_differ.set(differ)
 
     def loop_lag(self, seconds: float) -> None:
         """Take note how late the event loop was."""

@@ -10,6 +10,7 @@ from service.cache.cluster_clock import ClusterClock, as_redis_says
 from service.cache.keys import Keys, derive_keys
 from service.observability.events import Events
 from service.observability.logs import Logging
+from service.observability.loop_lag import LoopLagMonitor
 from service.observability.metrics import Metrics
 from service.settings import Settings
 from service.verification.interfaces import Clock
@@ -20,6 +21,7 @@ class Basics(Struct, frozen=True):
     """The settings, the time, the log, the metrics, the derived keys, and the stack that closes what was opened.
 
     `clock` is the machine's; `cluster_clock` that of all replicas, None without Redis.
+    `lag` measures nothing until it is run.
     """
 
     settings: Settings
@@ -28,6 +30,7 @@ class Basics(Struct, frozen=True):
     log: Logging
     metrics: Metrics
     events: Events
+    lag: LoopLagMonitor
     keys: Keys
     stack: AsyncExitStack
 
@@ -49,7 +52,6 @@ def build_basics(
     """Return them; nothing is opened yet. `redis_time` replaces the clock of Redis."""
     metrics = Metrics(games=[game.slug for game in settings.games], version=VERSION, sandbox=settings.sandbox)
     events = Events(metrics=metrics, log=log)
-    keys = derive_keys(settings.secret)
     cluster_clock = None
     if has_redis:
         cluster_clock = ClusterClock(clock, on_offset=events.cluster_clock, redis_time=redis_time)
@@ -60,6 +62,7 @@ def build_basics(
         log=log,
         metrics=metrics,
         events=events,
-        keys=keys,
+        lag=LoopLagMonitor(clock=clock, report=metrics.loop_lag, stalled=events.stalled),
+        keys=derive_keys(settings.secret),
         stack=stack,
     )

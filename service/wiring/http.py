@@ -35,7 +35,10 @@ def build_readiness(basics: Basics, upstream: Upstream, redis: RedisClient | Non
     def redis_state() -> str:
         return "disabled" if redis is None else events.redis_state
 
-    return Readiness({"source": source, "credential": credential, "redis": redis_state})
+    def secrets_state() -> str:
+        return "disabled" if redis is None else events.secrets_state
+
+    return Readiness({"source": source, "credential": credential, "redis": redis_state, "secrets": secrets_state})
 
 
 def framework(basics: Basics, upstream: Upstream, services: Services, readiness: Readiness) -> ASGIApp:

@@ -59,6 +59,7 @@ class Upstream(Struct, frozen=True):
     source: ItchSource
     budget: ProcessBudget | ClusterBudget
     queue: FairQueue
+    key_ring: SellerKeyRing
     seller_changed: asyncio.Event
     """Set when another of the seller's keys is in use, which may belong to another account."""
     clients: tuple[OpenedInBackground, ...]
@@ -126,6 +127,7 @@ async def open_upstream(
         pauses=CredentialPause(clock=clock),
         clock=clock,
         observer=basics.events,
+        stood_still=basics.lag.stood_still,
     )
     source = ItchSource(
         requests=requests,
@@ -134,7 +136,7 @@ async def open_upstream(
         timeout=timedelta(seconds=settings.itch.timeout_seconds),
     )
     changes.attach(source)
-    return Upstream(address, source, budget, queue, changes.event, clients, sandbox)
+    return Upstream(address, source, budget, queue, key_ring, changes.event, clients, sandbox)
 
 
 def user_agent(settings: Settings) -> str:

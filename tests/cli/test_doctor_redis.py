@@ -10,10 +10,13 @@ import pytest
 from click.testing import Result
 from redis.asyncio import Redis
 
+from service.cache.keys import derive_keys
+from service.cache.secrets_in_use import SecretsDigest, secrets_in_use
 from service.cli.exits import Exit
 from service.cli.redis_checks import examine_redis
 from service.redis.acl import COMMANDS, FOR_A_CLUSTER, as_rules
-from service.secret import RedisUrl
+from service.sandbox import seed
+from service.secret import RedisUrl, SealingSecret, SellerKey
 from tests.cache.wire import server_that_says
 from tests.cli.terminals import run, run_in_background
 from tests.clock import FakeClock
@@ -52,6 +55,28 @@ def test_a_healthy_redis_is_healthy(own_redis: RedisServer) -> None:
     assert finding(result, "secret")["verdict"] == "ok"
     assert finding(result, "redis")["detail"].startswith("answers in ")
     assert finding(result, "redis writes")["detail"] == "an entry could be written, read and deleted"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "verdict", "detail"),
+    [
+        ((SECRET, seed.SELLER_KEY), "ok", "set; the gateways at this Redis use the same, and the same seller key"),
+        ((f"{SECRET}\r", seed.SELLER_KEY), "problem", "a gateway at this Redis uses another secret"),
+        ((SECRET, "key-of-another-seller"), "problem", "a gateway at this Redis uses another seller key"),
+    ],
+)
+async def test_secrets_are_compared_with_those_of_the_gateways_that_run(
+    empty_redis: Redis, redis_url: str, theirs: tuple[str, str], verdict: str, detail: str
+) -> None:
+    """A secret that differs from that of a running gateway is a problem; the doctor tells that gateway nothing."""
+    secret, seller_key = theirs
+    told = SecretsDigest.of(derive_keys(SealingSecret(secret)).comparing, [SellerKey(seller_key)])
+    await secrets_in_use(empty_redis, ours=told)
+
+    found = finding(await run_in_background("doctor", "--json", environ=variables(redis_url)), "secret")
+
+    assert (found["verdict"], found["detail"]) == (verdict, detail)
+    assert await secrets_in_use(empty_redis) == [told]
 
 
 async def test_nothing_of_it_stays(empty_redis: Redis, redis_url: str) -> None:

@@ -36,6 +36,7 @@ PROMISED = {
     "source_clock_offset_seconds": set(),
     "invalidations": {"kind"},
     "invalidations_overflowed_total": {"kind"},
+    "secrets_differ": set(),
     "requests_in_flight": set(),
     "event_loop_lag_seconds": set(),
     "build_info": {"version", "sandbox"},

@@ -1,0 +1,67 @@
+"""Changes of the gateway's state: each is said once."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from service.observability.events import Events
+from service.observability.metrics import Metrics
+from tests.clock import FakeClock
+from tests.gateways import LogLines, logging_into
+
+
+@pytest.fixture
+def log() -> LogLines:
+    """The log of the test."""
+    return LogLines()
+
+
+@pytest.fixture
+def events(log: LogLines) -> Iterator[Events]:
+    """The events of a gateway to which nothing has happened."""
+    with logging_into(log, clock=FakeClock()) as logging:
+        yield Events(metrics=Metrics(games=[], version="1", sandbox=False), log=logging)
+
+
+async def said(log: LogLines, last: str) -> list[str]:
+    """Return the events that were logged about secrets or the way to the store, once the last one is there."""
+    await log.line(last)
+    words = ("secrets_differ", "secrets_agree", "source_lost", "source_found", "source_not_asked")
+    lines = [(line["timestamp"], line["event"]) for word in words for line in log.lines(word)]
+    return sorted(event for _, event in lines)
+
+
+async def test_differing_secrets_are_said_once_and_their_end(events: Events, log: LogLines) -> None:
+    """Secrets that are the same from the beginning are not worth a line."""
+    states = [events.secrets_state]
+    for differing in ([], [], ["secret"], ["secret"], []):
+        events.secrets(differing)
+        states.append(events.secrets_state)
+
+    assert await said(log, "secrets_agree") == ["secrets_agree", "secrets_differ"]
+    assert states == ["unknown", "ok", "ok", "differ", "differ", "ok"]
+
+
+async def test_another_difference_is_said_too(events: Events, log: LogLines) -> None:
+    """Each set of settings has a line of its own."""
+    events.secrets(["itch.api_key"])
+    events.secrets(["secret", "itch.api_key"])
+    events.secrets([])
+    await log.line("secrets_agree")
+
+    assert [line["settings"] for line in log.lines("secrets_differ")] == [["itch.api_key"], ["itch.api_key", "secret"]]
+
+
+async def test_trouble_of_our_own_is_said_once_and_loses_no_store(events: Events, log: LogLines) -> None:
+    """It is said again only after a request got through to the store."""
+    events.reachable(answering=True)
+    for _ in range(3):
+        events.in_the_way("no descriptor")
+    state = events.source_state
+    events.reachable(answering=True)
+    events.in_the_way("stood still")
+    events.reachable(answering=False)
+
+    assert await said(log, "source_lost") == ["source_lost", "source_not_asked", "source_not_asked"]
+    assert state == "ok"
+    assert [line["why"] for line in log.lines("source_not_asked")] == ["no descriptor", "stood still"]
