@@ -32,9 +32,8 @@ _COMPARE: Final = Script("service.cache", "compare_secrets.lua")
 _HALF: Final = re.compile(r"[0-9a-f]{32}")
 _DIGEST: Final = re.compile(r"(?:[0-9a-f]{32}){2,3}")
 _DIGEST_BYTES: Final = 16
-_LONGEST_DIGEST: Final = 96
-_MOST_DIGESTS: Final = 16
-"""More than one is too many already; a replica with two seller's keys may tell two while it changes them."""
+_MOST_BYTES: Final = 2_048
+"""Room for 18 digests. More than one is too many already; while a seller's key is changed there may be three."""
 
 
 class SharedSecret(StrEnum):
@@ -90,8 +89,7 @@ async def secrets_in_use(client: RedisClient, *, ours: SecretsDigest | None = No
             secrets_key(),
             "" if ours is None else ours.tell(),
             COUNTS_FOR // timedelta(milliseconds=1),
-            _MOST_DIGESTS,
-            _LONGEST_DIGEST,
+            _MOST_BYTES,
         )
         told = msgspec.convert(reply, list[bytes])
     except (*REDIS_FAILURES, msgspec.ValidationError):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.keys import secrets_key
 from service.sandbox import seed
+from tests.cache.told_secrets import age
 from tests.clock import FakeClock
 from tests.gateways import (
     SECRET,
@@ -29,8 +29,7 @@ FIVE_SECONDS = timedelta(seconds=5)
 
 async def pass_time(redis: Redis, clock: FakeClock) -> None:
     """Let five seconds pass, for Redis too."""
-    for told, at in (await redis.hgetall(secrets_key())).items():
-        await redis.hset(secrets_key(), told, str(int(at) - 5000))
+    await age(redis, 5000)
     await clock.advance(FIVE_SECONDS)
 
 

@@ -117,7 +117,7 @@ async def test_three_answered_tries_in_a_row_close_it(redis: TriedRedis, clock: 
 
 
 async def test_a_try_that_takes_longer_than_callers_wait_is_not_answered(redis: TriedRedis, clock: FakeClock) -> None:
-    """An answer is late whatever it was that made it late."""
+    """An answer is late, be it Redis or this machine that made it late."""
     redis.fail(FAILURES_TO_OPEN)
     redis.answers = True
     redis.takes = REPLY_TIMEOUT + timedelta(milliseconds=1)
@@ -142,7 +142,7 @@ async def test_closed_again_it_takes_three_failures_to_open(redis: TriedRedis, c
 
 
 async def test_it_closes_for_good_with_its_owner(redis: TriedRedis, clock: FakeClock) -> None:
-    """Nothing is tried any more, be it open by then or later."""
+    """Tries end with the owner, be the circuit open by then or later."""
     redis.fail(FAILURES_TO_OPEN - 1)
     await redis.circuit.close()
     redis.fail(1)
