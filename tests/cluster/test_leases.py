@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis, RedisCluster
@@ -298,13 +299,15 @@ async def test_more_questions_than_connections_are_no_outage(
     make_lease_holder: MakeLeaseHolder, store: SlowStore, patient_redis: Redis
 ) -> None:
     """Two hundred leases at once take few of the connections, and all are made."""
+    await patient_redis.config_resetstat()
     replica = make_lease_holder()
     tasks = [replica.asking(name_of(number)) for number in range(200)]
 
     await until(lambda: store.under_way == 200)
 
-    leased = [await patient_redis.exists(LEASE.replace(NAME.hex(), name_of(number).hex())) for number in range(200)]
-    assert leased == [1] * 200
+    # Not the leases themselves: on a busy machine one may have ended before it is renewed.
+    made: Any = await patient_redis.info("commandstats")
+    assert made["cmdstat_set"]["calls"] == 200
     store.open()
     await asyncio.gather(*tasks)
 
