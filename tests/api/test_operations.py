@@ -30,7 +30,10 @@ async def test_readyz_names_its_components(gateway: Asker) -> None:
 
     assert (response.status_code, response.json()) == (
         200,
-        {"status": "ready", "components": {"source": "ok", "credential": "ok", "redis": "disabled"}},
+        {
+            "status": "ready",
+            "components": {"source": "ok", "credential": "ok", "redis": "disabled", "secrets": "disabled"},
+        },
     )
 
 
