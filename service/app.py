@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from service.api.operations import Readiness
 from service.cache.cluster_clock import as_redis_says
+from service.cache.replicated_table import MOST_ENTRIES
 from service.clock import SystemClock
 from service.http.connection import Bounds
 from service.http.protocol import HttpServer
@@ -50,12 +51,13 @@ async def open_gateway(
     redis: RedisClient | None = None,
     bounds: Bounds | None = None,
     redis_time: Callable[[datetime], datetime] = as_redis_says,
+    most_invalidations: int = MOST_ENTRIES,
 ) -> AsyncIterator[Gateway]:
     """Open a gateway, and close on the way out what was opened.
 
     `transport` replaces the network to the store, `redis` the client made from the settings, `clock` the machine's,
-    `redis_time` that of Redis, `bounds` those of connections. Neither the store nor Redis needs to be there for the
-    gateway to open.
+    `redis_time` that of Redis, `bounds` those of connections; `most_invalidations` of one kind are remembered for one
+    game. Neither the store nor Redis needs to be there for the gateway to open.
     """
     async with AsyncExitStack() as stack:
         has_redis = redis is not None or settings.redis.url is not None
@@ -65,7 +67,9 @@ async def open_gateway(
         flights = SingleFlight[Observation](joined=basics.events.joined, crashed=basics.events.crashed)
         redis = redis or open_redis(basics)
         upstream = await open_upstream_with(basics, network=transport, redis=redis, queueing=flights.queueing)
-        observations = await open_observations(basics, redis=redis, environment=upstream.address.environment)
+        observations = await open_observations(
+            basics, redis=redis, environment=upstream.address.environment, most_invalidations=most_invalidations
+        )
         services = build_services(basics, upstream, observations, flights)
         readiness = build_readiness(basics, upstream, redis)
         http = build_http(basics, services, framework(basics, upstream, services, readiness), bounds=bounds)

@@ -11,7 +11,7 @@ from service.cache.keys import table_key
 from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
-from service.cache.replicated_table import ReplicatedTable
+from service.cache.replicated_table import MOST_ENTRIES, ReplicatedTable
 from service.cache.sealing import Sealer
 from service.cache.table_entry import NO_GAME, TableKind, TableSealer
 from service.cache.table_exchange import TableExchange
@@ -48,21 +48,25 @@ def open_redis(basics: Basics) -> RedisClient | None:
     return client
 
 
-async def open_observations(basics: Basics, *, redis: RedisClient | None, environment: str) -> Observations:
+async def open_observations(
+    basics: Basics, *, redis: RedisClient | None, environment: str, most_invalidations: int = MOST_ENTRIES
+) -> Observations:
     """Open the cache: one tier in memory, and Redis behind it where there is one. `environment` names the store."""
-    invalidations = SharedInvalidations(await _open_table(basics, redis, environment))
+    invalidations = SharedInvalidations(await _open_table(basics, redis, environment, most_invalidations))
     cache = _open_cache(basics, redis, invalidations)
     return Observations(cache=cache, invalidations=invalidations, lease=_open_leases(basics, redis, cache))
 
 
-async def _open_table(basics: Basics, redis: RedisClient | None, environment: str) -> ReplicatedTable:
+async def _open_table(
+    basics: Basics, redis: RedisClient | None, environment: str, most_invalidations: int
+) -> ReplicatedTable:
     """Return the table, once this replica knows what the others have told, so far as Redis says it at once."""
     labels = {game.id: game.slug for game in basics.settings.games} | {NO_GAME: "none"}
 
     def overflowed(kind: TableKind, game_id: GameId) -> None:
         basics.events.invalidations_overflowed(_LABELS[kind], labels.get(game_id, str(game_id)))
 
-    table = ReplicatedTable(clock=basics.shared_clock, on_overflow=overflowed)
+    table = ReplicatedTable(clock=basics.shared_clock, on_overflow=overflowed, most_entries=most_invalidations)
     for kind, label in _LABELS.items():
         basics.metrics.read_invalidations(label, partial(table.fullest, kind))
     if redis is not None and basics.cluster_clock is not None:
