@@ -1,6 +1,7 @@
 """A TCP proxy that does to a connection what networks and dying servers do."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import Enum
 from typing import Self
@@ -24,13 +25,22 @@ class Mode(Enum):
 class FaultProxy:
     """`async with FaultProxy(port) as proxy`: leads from `proxy.port` to `port` on loopback, in the mode of the moment.
 
-    A target that is down closes the connection, as it would without the proxy. `accepted` counts connections.
+    A target that is down closes the connection, as it would without the proxy. `accepted` counts connections; `sent` is
+    called with what clients send on them. Delays are those of the machine, or of another `sleep` that takes seconds.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(
+        self,
+        target_port: int,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sent: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
         self.mode = Mode.PASS
         self.delay = 0.1
         self.accepted = 0
+        self._sleep = sleep
+        self._sent = sent
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -83,17 +93,23 @@ class FaultProxy:
             except OSError:
                 return  # which the other side learns from its connection being closed
             with self._held(target_writer):
-                await asyncio.gather(self._pump(reader, target_writer), self._pump(target_reader, writer))
+                await asyncio.gather(self._pump(reader, target_writer, self._sent), self._pump(target_reader, writer))
 
     def _held(self, writer: asyncio.StreamWriter) -> "_Held":
         return _Held(self._writers, writer)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        noted: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
+                noted(data)
                 for piece in self._pieces(data):
                     if self.mode in (Mode.SLOW, Mode.DRIP):
-                        await asyncio.sleep(self.delay)
+                        await self._sleep(self.delay)
                     if writer.is_closing():
                         return
                     if self.mode is not Mode.SWALLOW:
