@@ -24,8 +24,8 @@ from tests.clock import FakeClock
 from tests.fault_proxy import FaultProxy, Mode
 from tests.gateways import SECRET, X_MOON, LogLines, opened, pointing_at, settings_from, until_learned
 from tests.redis_server import RedisServer
-from tests.reliability.ledger import Presented, by_email, by_key, by_user
-from tests.reliability.store import BASE_URL, StoreLine
+from tests.reliability.cast import Presented, by_email, by_key, by_user
+from tests.reliability.store import BASE_URL, Statements, StoreLine
 from tests.reliability.trouble import SPOILT, UNWELL, Act, entries_of, heal, put_back
 from tests.reliability.wrapping import InFront
 
@@ -84,7 +84,7 @@ class Cluster:
     @asynccontextmanager
     async def gateway(self, url: str) -> AsyncIterator[httpx.AsyncClient]:
         """Open one, in real time: a Redis that does not answer costs real milliseconds."""
-        line = StoreLine(self.sandbox, clock=self.clock, statements=[])
+        line = StoreLine(self.sandbox, clock=self.clock, statements=Statements())
         toml = f'secret = "{SECRET}"\n{pointing_at(BASE_URL)}{X_MOON}\n[redis]\nurl = "{url}"\n'
         settings = settings_from(self._directory, toml, sandbox=False)
         async with (

@@ -13,9 +13,11 @@ async def reply_of(application: Application, request: Request) -> Reply:
     return answer if isinstance(answer, Reply) else await answer
 
 
-def question_to(path: str, body: bytes) -> Request:
-    """Return a request as a connection reads it."""
+def question_to(path: str, body: bytes, *, token: str | None = None) -> Request:
+    """Return a request as a connection reads it, of the caller with that token."""
     headers = {b"host": b"gateway", b"content-type": b"application/json"}
+    if token is not None:
+        headers[b"authorization"] = b"Bearer " + token.encode()
     return Request(method=b"POST", target=path.encode(), headers=headers, body=body)
 
 
