@@ -23,7 +23,7 @@ from service.cli.findings import Finding, FindingLevel
 from service.cli.redis_rights import SUFFICIENT, examine_rights, refused
 from service.ownership import Fingerprint
 from service.redis.acl import FOR_A_CLUSTER, as_rules
-from service.redis.connect import CONNECT_SECONDS, SOCKET_SECONDS, RedisClient, connect
+from service.redis.connect import CONNECT_SECONDS, SOCKET_SECONDS, RedisClient, close, connect
 from service.redis.failures import REDIS_FAILURES
 from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import RedisUrl
@@ -43,7 +43,7 @@ async def examine_secrets(url: RedisUrl, ours: SecretsDigest) -> Finding:
     try:
         in_use = await secrets_in_use(client)
     finally:
-        await client.aclose()
+        await close(client)
     if in_use is None:
         return Finding("secret", FindingLevel.OK, "set; it must be the same on all replicas")
     if not in_use:
@@ -61,7 +61,7 @@ async def examine_redis(url: RedisUrl, *, clock: Clock) -> list[Finding]:
     try:
         return await _examine(client, clock)
     finally:
-        await client.aclose()
+        await close(client)
 
 
 async def _examine(client: RedisClient, clock: Clock) -> list[Finding]:

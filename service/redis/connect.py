@@ -5,6 +5,7 @@ redis-py's own defaults are made for batch jobs: a GET to a server that never an
 What its user must be permitted is in `service.redis.acl`.
 """
 
+from contextlib import suppress
 from ssl import TLSVersion
 from typing import Any, Final, TypeAlias, assert_never
 
@@ -17,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from service.redis.failures import REDIS_FAILURES
 from service.redis.tls import sharing_trust
 from service.redis.url import Form, RedisAddress, RedisPassword, parse_redis_url
 from service.secret import RedisUrl
@@ -43,7 +45,7 @@ class BlockingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
 
 
 def connect(url: RedisUrl) -> RedisClient:
-    """Return a client that connects when it is first used; close it with `aclose()`.
+    """Return a client that connects when it is first used; `close` closes it.
 
     Raises `SettingsError` for a URL that cannot be used; its text repeats nothing of the URL.
     """
@@ -61,6 +63,12 @@ def connect(url: RedisUrl) -> RedisClient:
             return _clustered(address)
         case _:
             assert_never(address.form)
+
+
+async def close(client: RedisClient) -> None:
+    """Close a client. One whose connections do not end in time, as redis-py then complains, is closed all the same."""
+    with suppress(*REDIS_FAILURES):
+        await client.aclose()
 
 
 def _pooled(address: RedisAddress, where: dict[str, Any]) -> Redis:

@@ -18,7 +18,7 @@ from service.cache.table_exchange import TableExchange
 from service.cache.tiers import TieredCache
 from service.observability.labels import InvalidationKind
 from service.ownership import GameId
-from service.redis.connect import RedisClient, connect
+from service.redis.connect import RedisClient, close, connect
 from service.verification.interfaces import LookUpLease, NoLease
 from service.wiring.background import run_in_background
 from service.wiring.basics import Basics
@@ -44,7 +44,7 @@ def open_redis(basics: Basics) -> RedisClient | None:
     if url is None:
         return None
     client = connect(url)
-    basics.stack.push_async_callback(client.aclose)
+    basics.stack.push_async_callback(close, client)
     return client
 
 

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ReadOnlyError
 
 from service.app import open_gateway
+from service.redis.connect import close
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
 from service.sandbox.world import SellerKeyState
@@ -123,7 +124,7 @@ class World:
         url = f"redis://127.0.0.1:{self.proxies[index].port}"
         async with AsyncExitStack() as stack:
             redis = self._parts.redis(url)
-            stack.push_async_callback(redis.aclose)
+            stack.push_async_callback(close, redis)
             gateway = await stack.enter_async_context(
                 open_gateway(
                     settings_from(self._directory, toml, sandbox=False, frugal=self._frugal),
