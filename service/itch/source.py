@@ -7,7 +7,7 @@ An answer counts only if it is about what was asked: this game, this key, this p
 
 import hmac
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, assert_never
 
 from service.errors import SourceProtocolError
@@ -77,22 +77,27 @@ class ItchSource:
         try:
             body = await self._requests.as_player(jwt, Endpoint.PROFILE, lane=lane, give_up_at=self._give_up_at())
         except UnknownWordsError:
-            if not _expired(peek(jwt), self._local_clock.now()):
+            if not self._is_over(peek(jwt)):
                 raise
             # The words for an expired JWT are not documented; that it is over and was refused is enough.
             body = No.CREDENTIAL_REFUSED
         claims = peek(jwt)
         sandbox = self._requests.sandbox_seen
         if isinstance(body, No):
-            reason = Reason.EXPIRED_JWT if _expired(claims, self._local_clock.now()) else Reason.REFUSED_JWT
+            reason = Reason.EXPIRED_JWT if self._is_over(claims) else Reason.REFUSED_JWT
             return Refusal(observed_at, reason, sandbox)
         user = read_user(body.get("user"))
-        if _expired(claims, self._local_clock.now()):
+        if self._is_over(claims):
             return Refusal(observed_at, Reason.EXPIRED_JWT, sandbox)
         if claims.unreadable or not claims.user_ids <= {user.player.id}:
             return Refusal(observed_at, Reason.REFUSED_JWT, sandbox)
         only_game = None if claims.game_id is None else GameId(claims.game_id)
         return Identity(observed_at, user.player, user.press, claims.expires_at, only_game, sandbox)
+
+    def _is_over(self, claims: UnverifiedClaims) -> bool:
+        """Whether a JWT has expired by both clocks: all replicas take over what comes of it, and one may be wrong."""
+        now = min(self._local_clock.now(), self._clock.now())
+        return claims.expires_at is not None and claims.expires_at <= now
 
     async def identify_seller(self, *, lane: Lane = _OWN_LANE) -> Identity:
         """Return the seller's account, which is known without a request from then on.
@@ -186,7 +191,3 @@ def _needs_purchases(subject: Subject, proofs: tuple[Proof, ...], accept: frozen
     if isinstance(subject, DownloadKey) or not accept & _PURCHASE_KINDS:
         return False
     return not any(proof.kind in accept for proof in proofs)
-
-
-def _expired(claims: UnverifiedClaims, now: datetime) -> bool:
-    return claims.expires_at is not None and claims.expires_at <= now

@@ -160,6 +160,15 @@ async def a_clock_is_ahead(world: World) -> None:
     await world.ask(Question(0, key), Question(1, key))
 
 
+async def a_jwt_ends_too_early(world: World) -> None:
+    """A JWT is over by the clock of one machine, which is ahead, and then shown to the other."""
+    await world.restart(1, ahead=4 * SECOND)
+    jwt = world.mint(seed.OWNER_ID, 3 * SECOND)
+    await world.ask(Question(1, jwt))
+    await world.leap(SECOND)
+    await world.ask(Question(0, jwt))
+
+
 async def one_caller_asks_too_much(world: World) -> None:
     """One caller brings more new players than the store budget serves, another one a few; Redis is away."""
     for index in range(2):

@@ -130,6 +130,9 @@ CASES: Final = {
     "a clock was ahead": Case(
         stories.a_clock_was_ahead, Parts(application=partial(AheadOfAll, {}), fails=LEFT_STANDING)
     ),
+    "a JWT ends too early": Case(
+        stories.a_jwt_ends_too_early, Parts(redis_clock=of_the_machine, fails="a good credential was rejected")
+    ),
     "a clock is ahead": Case(
         stories.a_clock_is_ahead,
         Parts(redis_clock=of_the_machine, fails="has said no since"),
