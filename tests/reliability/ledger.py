@@ -80,8 +80,9 @@ class Forgotten:
 class Ledger:
     """Checks the answers of one gateway from its start to its end. Raises `AssertionError` for one that is wrong.
 
-    `forgotten_anywhere` is shared with the ledgers of other gateways: an invalidation at one of them may have reached
-    the others, or not. The clock of the gateway's machine is `ahead` of the true time.
+    Two records are shared with the ledgers of other gateways. What is `forgotten_anywhere` was invalidated at one of
+    them, and may have reached the others, or not. What is in `perhaps_forgotten` may count as invalidated, or not: more
+    was than is remembered. The clock of the gateway's machine is `ahead` of the true time.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Ledger:
         *,
         banned: frozenset[int],
         forgotten_anywhere: Forgotten,
+        perhaps_forgotten: Forgotten,
         ahead: timedelta = timedelta(),
     ) -> None:
         self._statements = statements
@@ -100,6 +102,7 @@ class Ledger:
         self._proven: dict[Presented, datetime] = {}
         self._forgotten = Forgotten()
         self._forgotten_anywhere = forgotten_anywhere
+        self._perhaps_forgotten = perhaps_forgotten
         self.purses = Purses(statements)
 
     def forget(self, presented: Presented, at: datetime) -> None:
@@ -224,8 +227,9 @@ class Ledger:
             return
         if asked.only_if_cached and (presented.method == "jwt" or now >= proven_at + SURELY_FRESH):
             return
-        if (self._forgotten_anywhere.at(presented) or proven_at) > proven_at:
-            return
+        for forgotten in (self._forgotten_anywhere, self._perhaps_forgotten):
+            if (forgotten.at(presented) or proven_at) > proven_at:
+                return
         said_no = any(self._noes(presented, proven_at, now))
         over = now >= proven_at + GRACE or self._expired(presented, now)
         assert said_no or over, f"a proven owner was left standing: {reason}"

@@ -81,6 +81,7 @@ class World:
         self._leaps = 0
         self._overdue = False
         self._forgotten = Forgotten()
+        self._perhaps_forgotten = Forgotten()
         self._invalidated: dict[int, set[str]] = {}
 
     # --- beginning and end ---
@@ -136,7 +137,13 @@ class World:
                     redis=redis,
                 )
             )
-            ledger = Ledger(self._statements, banned=self._banned, forgotten_anywhere=self._forgotten, ahead=ahead)
+            ledger = Ledger(
+                self._statements,
+                banned=self._banned,
+                forgotten_anywhere=self._forgotten,
+                perhaps_forgotten=self._perhaps_forgotten,
+                ahead=ahead,
+            )
             application = self._parts.application(gateway.http.application, self.clock, url)
             return Replica(application=application, ledger=ledger, stack=stack.pop_all())
         raise AssertionError("it returns above")
@@ -352,8 +359,7 @@ class World:
         of_the_game = self._invalidated.setdefault(presented.game, set())
         of_the_game.add(presented.subject)
         if len(of_the_game) > self.most_invalidations:
-            # More than are remembered: the gateway may forget more of this game than it was told to.
-            self._forgotten.note_game(presented.game, self.clock.now())
+            self._perhaps_forgotten.note_game(presented.game, self.clock.now())
 
     async def invalidate_game(self, index: int, game: int) -> None:
         """An operator has a replica forget a whole game."""
