@@ -381,5 +381,6 @@ class HttpProtocol(asyncio.Protocol):
 
 def _send_end(sock: socket.socket) -> None:
     """Send the end of a connection now: uvloop's `write_eof` does so a turn later, and its sockets cannot do it."""
-    with socket.socket(fileno=os.dup(sock.fileno())) as same, suppress(OSError):  # the other side may have left
+    # The other side may have left, or no descriptor be left: then the end is sent a turn later.
+    with suppress(OSError), socket.socket(fileno=os.dup(sock.fileno())) as same:
         same.shutdown(socket.SHUT_WR)

@@ -14,6 +14,7 @@ from service.http.connection import Bounds, State
 from service.http.protocol import HttpProtocol
 from tests.gateways import until
 from tests.http.serving import UNBOUNDED, Application, Served, get, post, served
+from tests.itch.descriptors import no_descriptor_left
 
 SMALL: Final = b"GET /%d HTTP/1.1\r\nhost: a\r\n\r\n"
 NO_HTTP: Final = b"PING\r\n\r\n"
@@ -602,6 +603,17 @@ async def test_closing_an_idle_connection_is_seen_at_once(application: Applicati
         ends = select.poll()
         ends.register(wire.writer.get_extra_info("socket"), select.POLLIN)
         assert ends.poll(0) != []
+
+
+async def test_an_idle_connection_is_closed_without_a_descriptor_left(application: Application) -> None:
+    """The gateway stops also where all descriptors are used up."""
+    async with served(application) as server:
+        wire = await server.connect()
+        await until(lambda: server.connections)
+        with no_descriptor_left():
+            protocol_of(server).close_if_idle()
+
+        assert await wire.rest() == b""
 
 
 async def test_closing_an_idle_connection_takes_no_answer_from_its_caller(application: Application) -> None:
