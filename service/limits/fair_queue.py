@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
+from itertools import chain, islice
 from typing import Final, Protocol
 
 from service.errors import Overloaded
@@ -172,8 +173,8 @@ class FairQueue:
 
     def _ask_for_turns(self) -> None:
         """Ask the budget for the turns of those who can be served next."""
-        servable = sum(len(line) for line in self._servable())
-        while len(self._asking) < min(_TURNS_ASKED_FOR, servable):
+        servable = list(islice(chain.from_iterable(self._servable()), _TURNS_ASKED_FOR))  # no matter how many wait
+        while len(self._asking) < len(servable):
             task = asyncio.get_running_loop().create_task(self._fetch_turn())
             self._asking.add(task)
             task.add_done_callback(self._fetched)
