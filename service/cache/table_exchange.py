@@ -99,9 +99,11 @@ class TableExchange:
 
     async def _exchange(self) -> None:
         # Before Redis has said the time, versions would be those of a clock that may be wrong.
-        telling = self._table.untold(MOST_AT_ONCE) if self._clock.learned else []
-        sealed = [self._sealer.seal(entry) for entry in telling]
-        arguments = [part for entry in sealed for part in (entry, self._no_entries.get(entry[:PLACE_BYTES], b""))]
+        untold = self._table.untold(MOST_AT_ONCE) if self._clock.learned else []
+        telling = [(entry, self._sealer.seal(entry)) for entry in untold]
+        arguments = [
+            part for _, sealed in telling for part in (sealed, self._no_entries.get(sealed[:PLACE_BYTES], b""))
+        ]
         now, began = self._clock.now(), self._clock.monotonic()
         try:
             # No circuit breaker: no question waits for this, and asking every half second is what finds Redis again.
@@ -126,14 +128,14 @@ class TableExchange:
         )
         self._take_over(answer, telling)
 
-    def _take_over(self, answer: _Answer, telling: list[TableEntry]) -> None:
+    def _take_over(self, answer: _Answer, telling: list[tuple[TableEntry, bytes]]) -> None:
         self._no_entries = {}
         for sealed in answer.in_place:
             if (entry := self._sealer.unseal(sealed)) is None:
                 self._no_entries[sealed[:PLACE_BYTES]] = sealed
             else:
                 self._table.merge(entry)
-        self._table.told(entry for entry in telling if self._sealer.seal(entry)[:PLACE_BYTES] not in self._no_entries)
+        self._table.told(entry for entry, sealed in telling if sealed[:PLACE_BYTES] not in self._no_entries)
         if answer.lost:
             self._table.tell_all()
         for sealed in answer.unknown:

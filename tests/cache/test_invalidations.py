@@ -122,7 +122,7 @@ class ByVersion(TableExchange):
 
     _newest = 0
 
-    def _take_over(self, answer: Any, telling: list[TableEntry]) -> None:
+    def _take_over(self, answer: Any, telling: list[tuple[TableEntry, bytes]]) -> None:
         """Leave out what is older."""
         entries = [(sealed, self._sealer.unseal(sealed)) for sealed in answer.unknown]
         news = [sealed for sealed, entry in entries if entry is not None and entry.version > self._newest]

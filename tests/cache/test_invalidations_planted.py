@@ -132,7 +132,7 @@ async def test_numbers_that_cannot_be_end(cluster: Cluster, empty_redis: Redis, 
 class Polite(TableExchange):
     """Broken: does not insist where something else stands."""
 
-    def _take_over(self, answer: Any, telling: list[TableEntry]) -> None:
+    def _take_over(self, answer: Any, telling: list[tuple[TableEntry, bytes]]) -> None:
         """Look at nothing that was in the way."""
         answer.in_place.clear()
         super()._take_over(answer, telling)
