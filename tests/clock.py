@@ -116,6 +116,26 @@ async def _settle() -> None:
         await asyncio.sleep(0)
 
 
+@asynccontextmanager
+async def passing_time(clock: FakeClock) -> AsyncIterator[None]:
+    """Let a little time pass, again and again, for a gateway that waits for it and for sockets in turn.
+
+    Reads from a Redis that hangs end by the clock of the gateway, and the budget of a replica alone begins empty.
+    """
+
+    async def pass_on() -> None:
+        while True:
+            await clock.advance(timedelta(milliseconds=5))
+            await asyncio.sleep(0.01)
+
+    passing = asyncio.create_task(pass_on())
+    try:
+        yield
+    finally:
+        passing.cancel()
+        await asyncio.wait((passing,))
+
+
 class WrongClock:
     """A `Clock` that is `ahead` of another, or behind; `ahead` may be set anew at any time, as an operator does."""
 

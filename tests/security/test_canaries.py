@@ -28,7 +28,7 @@ from service.sandbox.world import PurchaseKind, SellerKeyState
 from service.secret import RedisUrl, SellerKey
 from service.settings import Settings, load_settings
 from service.verification.interfaces import Lane
-from tests.clock import FakeClock
+from tests.clock import FakeClock, passing_time
 from tests.gateways import (
     X_MOON,
     Asker,
@@ -301,26 +301,6 @@ async def test_faults_of_redis_show_no_secret(tmp_path: Path, redis: RedisServer
 
     assert {answer.status_code for answer in answers} == {200}
     assert found(secrets_of(one.jwts) | {"other password": password}, one.seen.haystacks()) == []
-
-
-@asynccontextmanager
-async def passing_time(clock: FakeClock) -> AsyncIterator[None]:
-    """Let a little time pass, again and again.
-
-    Reads from a Redis that hangs end by the clock of the gateway, and the budget of a replica alone begins empty.
-    """
-
-    async def pass_on() -> None:
-        while True:
-            await clock.advance(timedelta(milliseconds=5))
-            await asyncio.sleep(0.01)
-
-    passing = asyncio.create_task(pass_on())
-    try:
-        yield
-    finally:
-        passing.cancel()
-        await asyncio.wait((passing,))
 
 
 async def make_trouble(server: RedisServer, trouble: str) -> None:
