@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from benchmarks import far_redis, footprint, growth, guard, hostile, misses, profiling, simulation
+from benchmarks import far_redis, footprint, growth, guard, hostile, misses, profiling, scrape, simulation
 from benchmarks.calls import count_first_question
 from benchmarks.far_limit import open_far_limit
 from benchmarks.honest import open_honest_modes
@@ -171,6 +171,15 @@ def be_far(*, out: Path) -> None:
     result = far_redis.measure_far_redis(_say)
     click.echo(far_redis.table(result))
     write_json(result, out / "far-redis.json")
+
+
+@main.command(name="scrape")
+@_out
+def read_metrics(*, out: Path) -> None:
+    """Show what a scrape costs in CPU time with 10 to 1 000 configured games."""
+    result = scrape.measure_scrapes()
+    click.echo(scrape.table(result))
+    write_json(result, out / "scrape.json")
 
 
 @main.command()

@@ -107,14 +107,15 @@ async def _count() -> Count:
         token = hashlib.sha256(TOKEN.encode()).hexdigest()
         configuration.write_text(_CONFIGURATION.format(game_id=GAME_ID, token=token), encoding="utf-8")
         settings = load_settings({}, config_file=configuration)
-    async with _open(settings) as ask:
+    async with open_in_process(settings) as (_, ask):
         await _until_remembered(ask)
         counts = [await _counted(ask, _request(number)) for number in range(1, 1 + _QUESTIONS)]
     return min(counts, key=lambda one: one.calls)
 
 
 @asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[Ask]:
+async def open_in_process(settings: Settings) -> AsyncIterator[tuple[Gateway, Ask]]:
+    """Run a gateway without sockets, and return it with what exchanges a request's bytes for those of its answer."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:  # noqa: ASYNC230 - nothing else runs meanwhile
         log = configure_logging("info", "json", sandbox=True, stream=unbuffered(nowhere), clock=SystemClock())
         try:
@@ -129,7 +130,7 @@ async def _open(settings: Settings) -> AsyncIterator[Ask]:
                     await asyncio.wait_for(transport.answered.wait(), _ANSWER_SECONDS)
                     return bytes(transport.written)
 
-                yield ask
+                yield gateway, ask
                 protocol.connection_lost(None)
         finally:
             log.close()

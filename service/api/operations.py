@@ -53,7 +53,7 @@ def create_operations_routes(
     @get("/metrics", sync_to_thread=False)
     def scrape() -> Response[bytes]:
         """Return the metrics in Prometheus' text format, rendered once for all scrapes of this turn of the loop."""
-        if not rendered:  # it takes 10 ms and more: a thousand scrapes at once held up everything for ten seconds
+        if not rendered:  # it takes milliseconds: a thousand scrapes at once would hold up everything for seconds
             rendered.append(metrics.render())
             asyncio.get_running_loop().call_soon(rendered.clear)
         body, content_type = rendered[0]

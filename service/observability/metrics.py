@@ -1,8 +1,8 @@
 """The gateway's counters and measurements, for Prometheus to read.
 
-Labels come from closed sets only: no request can add a series. For one game, and `other`, there are just
-under 500: 2 x 119 for decisions, 170 in histograms, 47 for the store and the caches, 40 for the rest. Every further
-configured game adds 120.
+Labels come from closed sets only: no request can make one up. About 330 series are there from the start: those of all
+games together, of the store and of the caches. What has a `game` among its labels gets its series when that game is
+first asked about, so that a scrape costs what was asked, and not what is configured.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,10 +11,8 @@ from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -30,16 +28,15 @@ from service.observability.labels import (
     SourceEndpoint,
     SourceResult,
     possible_cache_operations,
-    possible_decisions,
     possible_source_requests,
 )
-from service.observability.plain_metrics import CounterValue, PlainCounter, PlainHistogram
-from service.ownership import CacheTier, GameId, Method, Reason
+from service.observability.plain_metrics import CounterValue, PlainCounter, PlainHistogram, Shown
+from service.ownership import CacheTier, GameId, Method, Outcome, Reason
 
 __all__ = ["InvalidationKind", "JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
 
 MOST_LEARNED_GAMES: Final = 100
-"""A key may see any number of games; 10 000 series would make a scrape cost about 0.1 s."""
+"""A key may see any number of games, and what Prometheus keeps grows with their labels."""
 
 _NAMESPACE: Final = "ownership_gateway"
 
@@ -70,24 +67,25 @@ class Metrics:
         GCCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
+        self._shown: list[Shown] = []
+
         self._games = {*games, OTHER}
         self._learned_games: set[str] = set()
-        self._decisions_total = self._plain_counter(
+        self._decisions_total = self._counter(
             "decisions_total", "Answers given.", "game", "method", "outcome", "reason", "cache"
         )
-        self._decisions: dict[tuple[str, Method, Reason, CacheTier], CounterValue] = {}
+        self._decisions: dict[tuple[str, Method, Reason, CacheTier], tuple[CounterValue, CounterValue]] = {}
+        # `rate()` does not see the event with which a series begins, so alerts rest on series that begin earlier: with
+        # the first question about a game, or with the process.
+        self._game_answers_total = self._counter("game_answers_total", "Answers given, by game.", "game", "outcome")
         self._stale_served_total = self._counter("stale_served_total", "Answers from stale evidence.", "game")
-        self._stale_served: dict[str, Counter] = {}
-        for game in sorted(self._games):
-            self._stale_served[game] = self._stale_served_total.labels(game)
-            for method, reason, cache in possible_decisions():
-                self._bind_decision(game, method, reason, cache)
-        decision_seconds = PlainHistogram(
-            f"{_NAMESPACE}_decision_seconds",
-            "Time to answer a question.",
-            _DECISION_BUCKETS,
-            ("method", "cache"),
-            registry=self._registry,
+        answers = self._counter("answers_total", "Answers given, about all games.", "outcome", "reason", "stale")
+        self._answers = {
+            (reason, stale): answers.labels(str(reason.outcome), str(reason), str(stale).lower())
+            for reason, stale in product(Reason, (False, True))
+        }
+        decision_seconds = self._histogram(
+            "decision_seconds", "Time to answer a question.", _DECISION_BUCKETS, "method", "cache"
         )
         self._decision_seconds = {
             (method, cache): decision_seconds.labels(str(method), str(cache))
@@ -95,14 +93,14 @@ class Metrics:
         }
 
         self._source_requests = _ClosedCounter(
-            self._plain_counter("source_requests_total", "Requests to the store.", "endpoint", "result"),
+            self._counter("source_requests_total", "Requests to the store.", "endpoint", "result"),
             possible_source_requests(),
             other=(OTHER, OTHER),
         )
         source_seconds = self._histogram("source_request_seconds", "Time the store took.", _SOURCE_BUCKETS, "endpoint")
         self._source_seconds = {endpoint: source_seconds.labels(endpoint) for endpoint in SourceEndpoint}
         self._cache_operations = _ClosedCounter(
-            self._plain_counter("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
+            self._counter("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
             possible_cache_operations(),
             other=(OTHER, OTHER, OTHER),
         )
@@ -161,25 +159,22 @@ class Metrics:
         stale: bool = False,
     ) -> None:
         """Count an answer; `game` is its label, and counts as `other` unless it is configured or learned."""
-        value = self._decisions.get((game, method, reason, cache))
-        if value is None:
-            value = self._bind_decision(game, method, reason, cache)
-        value.count += 1
+        bound = self._decisions.get((game, method, reason, cache))
+        of_decision, of_game = bound or self._bind_decision(game, method, reason, cache)
+        of_decision.count += 1
+        of_game.count += 1
+        self._answers[reason, stale].count += 1
         self._decision_seconds[method, cache].observe(seconds)
         if stale:
-            self._stale_served[game if game in self._games else OTHER].inc()
+            self._stale_served_total.labels(game if game in self._games else OTHER).count += 1
 
     def learn_game(self, game_id: GameId) -> None:
-        """Give a game that the key was found to see a label of its own: its id. Beyond the first 100 it stays `other`.
-
-        Its series appear as they are needed; a hundred games times every possible decision is too much for a scrape.
-        """
+        """Give a game that the key was found to see a label of its own: its id. After 100 such games it is `other`."""
         label = str(game_id)
         if label in self._games or len(self._learned_games) >= MOST_LEARNED_GAMES:
             return
         self._games.add(label)
         self._learned_games.add(label)
-        self._stale_served[label] = self._stale_served_total.labels(label)
 
     def source_request(self, endpoint: str, result: str, *, seconds: float) -> None:
         """Count one request to the store, in the words of `SourceEndpoint` and `SourceResult`."""
@@ -193,11 +188,11 @@ class Metrics:
 
     def singleflight_joined(self, scope: JoinScope) -> None:
         """Count a question that found the look-up it needed under way."""
-        self._joined[scope].inc()
+        self._joined[scope].count += 1
 
     def refused(self, cause: RefusalCause) -> None:
         """Count a caller turned away."""
-        self._refused[cause].inc()
+        self._refused[cause].count += 1
 
     def source_credential(self, *, ok: bool) -> None:
         """Take note whether the store accepts our key."""
@@ -217,7 +212,7 @@ class Metrics:
 
     def invalidations_overflowed(self, kind: InvalidationKind) -> None:
         """Count a game that had too many invalidations of a kind."""
-        self._invalidations_overflowed[kind].inc()
+        self._invalidations_overflowed[kind].count += 1
 
     def read_invalidations(self, kind: InvalidationKind, count: Callable[[], float]) -> None:
         """Have the invalidations of the game that has most of a kind counted at every scrape."""
@@ -245,28 +240,34 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """Return the metrics in Prometheus' text format, and its content type. May be called from any thread."""
-        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+        ours = "".join([metric.text() for metric in self._shown])
+        return generate_latest(self._registry) + ours.encode(), CONTENT_TYPE_PLAIN_0_0_4
 
-    def _bind_decision(self, game: str, method: Method, reason: Reason, cache: CacheTier) -> CounterValue:
-        # Unknown games are looked up under `other` and never remembered by name: their number has no bound. Labels of a
-        # known game that were not thought possible get their series here, so that no answer goes uncounted.
+    def _bind_decision(
+        self, game: str, method: Method, reason: Reason, cache: CacheTier
+    ) -> tuple[CounterValue, CounterValue]:
+        # Unknown games are looked up under `other` and never remembered by name: their number has no bound.
         key = (game if game in self._games else OTHER, Method(method), Reason(reason), CacheTier(cache))
-        value = self._decisions.get(key)
-        if value is None:
-            value = self._decisions_total.labels(key[0], *map(str, (method, reason.outcome, reason, cache)))
-            self._decisions[key] = value
-        return value
+        bound = self._decisions.get(key)
+        if bound is None:
+            label = key[0]
+            self._stale_served_total.labels(label)
+            of_game = {outcome: self._game_answers_total.labels(label, str(outcome)) for outcome in Outcome}
+            decision = self._decisions_total.labels(label, *map(str, (method, reason.outcome, reason, cache)))
+            bound = self._decisions[key] = (decision, of_game[reason.outcome])
+        return bound
 
-    def _plain_counter(self, name: str, text: str, *labels: str) -> PlainCounter:
-        return PlainCounter(f"{_NAMESPACE}_{name}", text, labels, registry=self._registry)
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, namespace=_NAMESPACE, registry=self._registry)
+    def _counter(self, name: str, text: str, *labels: str) -> PlainCounter:
+        counter = PlainCounter(f"{_NAMESPACE}_{name}", text, labels)
+        self._shown.append(counter)
+        return counter
 
     def _gauge(self, name: str, text: str, start: float) -> Gauge:
         gauge = Gauge(name, text, namespace=_NAMESPACE, registry=self._registry)
         gauge.set(start)
         return gauge
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, text, labels, namespace=_NAMESPACE, registry=self._registry, buckets=buckets)
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> PlainHistogram:
+        histogram = PlainHistogram(f"{_NAMESPACE}_{name}", text, buckets, labels)
+        self._shown.append(histogram)
+        return histogram

@@ -18,6 +18,8 @@ from typing import Any, Final
 import httpx
 import yaml
 
+from service.observability.metrics import Metrics
+from service.ownership import CacheTier, Method, Reason
 from tests.gateways import SECRET
 from tests.redis_server import RedisServer, free_port
 
@@ -50,6 +52,13 @@ def run(name: str, *arguments: object, said: str | None = None) -> subprocess.Co
 def shipped_rules() -> list[dict[str, Any]]:
     """Return every rule that is shipped."""
     return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+def exposed() -> str:
+    """Return what a gateway shows that was asked one question, about the game `x-moon`."""
+    metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False)
+    metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
+    return metrics.render()[0].decode()
 
 
 def until(happened: Callable[[], object], *, seconds: float = _TIMEOUT_SECONDS) -> None:

@@ -21,7 +21,7 @@ from service.cli.exits import Exit
 from service.observability.labels import InvalidationKind, JoinScope, RefusalCause, SourceEndpoint, SourceResult
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import CacheTier, Caveat, Outcome, Reason
+from service.ownership import CacheTier, Caveat, Method, Outcome, Reason
 from service.rights import RIGHTS_FOR, Right
 from service.settings import SettingDoc, documented_settings
 from tests.docs.pages import all_text, blocks, calls, code, codes, section, source_trees, table, tables, text_of
@@ -40,7 +40,9 @@ def _setting_rows() -> dict[str, tuple[str, ...]]:
 
 
 def _metrics() -> str:
-    return Metrics(games=["x-moon"], version="1.2.3", sandbox=False).render()[0].decode()
+    metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False)
+    metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
+    return metrics.render()[0].decode()
 
 
 def _logged() -> dict[str, dict[str, set[str]]]:

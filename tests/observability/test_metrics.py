@@ -8,7 +8,6 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.observability.labels import possible
 from service.observability.metrics import (
     JoinScope,
     Metrics,
@@ -19,7 +18,7 @@ from service.observability.metrics import (
 from service.ownership import CacheTier, GameId, Method, Reason
 
 PROMISED = {
-    "decisions_total": {"game", "method", "outcome", "reason", "cache"},
+    "answers_total": {"outcome", "reason", "stale"},
     "decision_seconds_count": {"method", "cache"},
     "source_requests_total": {"endpoint", "result"},
     "source_request_seconds_count": {"endpoint"},
@@ -28,7 +27,6 @@ PROMISED = {
     "source_paused_seconds": set(),
     "source_credential_ok": set(),
     "cache_operations_total": {"tier", "operation", "result"},
-    "stale_served_total": {"game"},
     "singleflight_joined_total": {"scope"},
     "refused_total": {"cause"},
     "redis_up": set(),
@@ -40,6 +38,11 @@ PROMISED = {
     "requests_in_flight": set(),
     "event_loop_lag_seconds": set(),
     "build_info": {"version", "sandbox"},
+}
+PROMISED_OF_A_GAME = {
+    "decisions_total": {"game", "method", "outcome", "reason", "cache"},
+    "game_answers_total": {"game", "outcome"},
+    "stale_served_total": {"game"},
 }
 
 
@@ -68,18 +71,38 @@ def value(metrics: Metrics, name: str, /, **labels: str) -> float:
     return read(metrics)[f"ownership_gateway_{name}", frozenset(labels.items())]
 
 
+def labels_of(metrics: Metrics, name: str) -> list[set[str]]:
+    """Return the names of the labels of each series of one metric."""
+    return [{label for label, _ in labels} for found, labels in read(metrics) if found == f"ownership_gateway_{name}"]
+
+
 @pytest.mark.parametrize("name", PROMISED)
 def test_promised_metrics_are_there_from_the_start(metrics: Metrics, name: str) -> None:
-    """Dashboards and alerts find every metric with its labels before anything has happened."""
-    labels = [{label for label, _ in labels} for found, labels in read(metrics) if found == f"ownership_gateway_{name}"]
+    """Dashboards and alerts find every metric that is about no game with its labels before anything has happened."""
+    found = labels_of(metrics, name)
 
-    assert labels
-    assert all(found == PROMISED[name] for found in labels)
+    assert found
+    assert all(labels == PROMISED[name] for labels in found)
+
+
+@pytest.mark.parametrize("name", PROMISED_OF_A_GAME)
+def test_promised_metrics_of_a_game_are_there_from_its_first_question(metrics: Metrics, name: str) -> None:
+    """Dashboards and alerts find every metric of a game with its labels once it was asked about."""
+    assert labels_of(metrics, name) == []
+
+    metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.REDIS, seconds=0.003)
+
+    found = labels_of(metrics, name)
+    assert found
+    assert all(labels == PROMISED_OF_A_GAME[name] for labels in found)
 
 
 def test_nothing_else_is_exposed_under_our_name(metrics: Metrics) -> None:
     """The list of metrics is a promise; a new one belongs into the list."""
-    known = {f"ownership_gateway_{name.removesuffix('_total').removesuffix('_count')}" for name in PROMISED}
+    known = {
+        f"ownership_gateway_{name.removesuffix('_total').removesuffix('_count')}"
+        for name in PROMISED | PROMISED_OF_A_GAME
+    }
 
     ours = {family.name for family in families(metrics) if family.name.startswith("ownership_gateway_")}
 
@@ -100,9 +123,32 @@ def test_the_format_is_prometheus_text(metrics: Metrics) -> None:
     assert content_type == "text/plain; version=0.0.4; charset=utf-8"
 
 
-def test_one_game_costs_at_most_520_series(metrics: Metrics) -> None:
+def test_a_gateway_that_was_asked_nothing_has_at_most_400_series(metrics: Metrics) -> None:
     """A gateway is cheap to scrape."""
-    assert len(read(metrics)) <= 520
+    assert len(read(metrics)) <= 400
+
+
+def asked_about(games: int, *, configured: int) -> Metrics:
+    """Return the metrics of a gateway after 10 000 decisions, which were about the first of its configured games."""
+    metrics = Metrics(games=[f"game-{number}" for number in range(configured)], version="1.2.3", sandbox=False)
+    kinds = list(product((Method.DOWNLOAD_KEY, Method.JWT), (Reason.DOWNLOAD_KEY, Reason.NO_DOWNLOAD_KEY), CacheTier))
+    for number in range(10_000):
+        method, reason, cache = kinds[number // games % len(kinds)]
+        metrics.decision(f"game-{number % games}", method, reason, cache, seconds=0.001, stale=number % 50 == 0)
+    return metrics
+
+
+def test_a_game_that_was_not_asked_about_costs_a_scrape_nothing() -> None:
+    """A thousand configured games have the same series as ten, when the same ten were asked about."""
+    assert read(asked_about(10, configured=1_000)).keys() == read(asked_about(10, configured=10)).keys()
+
+
+def test_a_game_that_was_asked_about_costs_a_series_for_each_kind_of_answer() -> None:
+    """Beside the kinds of answers that it was given a game has seven series: six outcomes, and stale answers."""
+    one, many = asked_about(1, configured=100), asked_about(20, configured=100)
+
+    kinds = 2 * 2 * 3
+    assert len(read(many)) - len(read(one)) == 19 * (kinds + 7)
 
 
 def test_no_created_series(metrics: Metrics) -> None:
@@ -152,54 +198,48 @@ def test_an_unknown_game_counts_as_other(metrics: Metrics) -> None:
     assert value(metrics, "stale_served_total", game="other") == 1
 
 
+def ask_everything(metrics: Metrics, game: str) -> None:
+    """Count every decision that words can be found for."""
+    for method, reason, cache in product(Method, Reason, CacheTier):
+        metrics.decision(game, method, reason, cache, seconds=0, stale=True)
+
+
 def test_hostile_input_adds_no_series(metrics: Metrics) -> None:
     """The number of series stays the same with any input from callers, the store and the caches."""
+    ask_everything(metrics, "evil")
+    metrics.source_request("evil", "evil", seconds=1)
     before = read(metrics).keys()
 
-    for number, (method, reason, cache) in enumerate(product(Method, Reason, CacheTier)):
-        if possible(method, reason, cache):
-            metrics.decision(f"evil-{number}", method, reason, cache, seconds=number, stale=True)
+    for number in range(100):
+        ask_everything(metrics, f"evil-{number}")
         metrics.source_request(f"evil-{number}", f"evil-{number}", seconds=number)
         metrics.cache_operation(f"evil-{number}", "get", "hit")
 
     assert read(metrics).keys() == before
 
 
-def test_every_possible_decision_has_its_series(metrics: Metrics) -> None:
-    """Exactly the combinations that can occur exist from the start."""
-    counted = {
-        tuple(dict(labels)[name] for name in ("method", "reason", "cache"))
-        for name, labels in read(metrics)
-        if name == "ownership_gateway_decisions_total" and ("game", "x-moon") in labels
-    }
+def test_answers_of_all_games_have_their_series_from_the_start(metrics: Metrics) -> None:
+    """An alert about all games together sees the first answer of a kind, because its series began before."""
+    before = {series for series in read(metrics) if series[0] == "ownership_gateway_answers_total"}
 
-    expected = [(str(m), str(r), str(c)) for m, r, c in product(Method, Reason, CacheTier) if possible(m, r, c)]
-    assert counted == set(expected)
+    for game in ("x-moon", "evil"):
+        ask_everything(metrics, game)
 
-
-@pytest.mark.parametrize(
-    ("method", "reason", "cache"),
-    [
-        (Method.DOWNLOAD_KEY, Reason.MALFORMED_JWT, CacheTier.NONE),
-        (Method.JWT, Reason.MALFORMED_JWT, CacheTier.MEMORY),
-        (Method.DOWNLOAD_KEY, Reason.PURCHASE, CacheTier.NONE),
-        (Method.EMAIL, Reason.SELLER_ACCOUNT, CacheTier.NONE),
-        (Method.USER, Reason.OPERATOR_GRANT, CacheTier.REDIS),
-        (Method.USER, Reason.SOURCE_UNAVAILABLE, CacheTier.MEMORY),
-    ],
-)
-def test_impossible_decisions_have_no_series(method: Method, reason: Reason, cache: CacheTier) -> None:
-    """Series that would stay zero for ever are not exposed."""
-    assert not possible(method, reason, cache)
+    assert before == {series for series in read(metrics) if series[0] == "ownership_gateway_answers_total"}
+    for stale in ("true", "false"):
+        assert value(metrics, "answers_total", outcome="owned", reason="purchase", stale=stale) == (
+            2 * len(Method) * len(CacheTier) if stale == "true" else 0
+        )
 
 
-def test_a_decision_thought_impossible_is_counted_all_the_same(metrics: Metrics) -> None:
-    """A combination that should not occur is counted if it does."""
-    for _ in range(2):
-        metrics.decision("x-moon", Method.EMAIL, Reason.PRESS, CacheTier.NONE, seconds=0)
+def test_a_games_denials_have_their_series_from_its_first_question(metrics: Metrics) -> None:
+    """An alert about one game sees its first denials, because their series began with its first answer."""
+    metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
 
-    labels = {"game": "x-moon", "method": "email", "outcome": "granted", "reason": "press", "cache": "none"}
-    assert value(metrics, "decisions_total", **labels) == 2
+    for outcome in ("not_owned", "rejected", "banned"):
+        assert value(metrics, "game_answers_total", game="x-moon", outcome=outcome) == 0
+    assert value(metrics, "game_answers_total", game="x-moon", outcome="owned") == 1
+    assert value(metrics, "stale_served_total", game="x-moon") == 0
 
 
 def test_a_learned_game_gets_a_label(metrics: Metrics) -> None:
@@ -215,9 +255,12 @@ def test_learning_ends_at_a_hundred_games(metrics: Metrics) -> None:
     """A key that sees thousands of games does not make thousands of labels."""
     for game in [*range(1, 102), 1]:
         metrics.learn_game(GameId(game))
+    for game in range(1, 102):
+        metrics.decision(str(game), Method.USER, Reason.PURCHASE, CacheTier.NONE, seconds=0)
 
     games = {dict(labels)["game"] for name, labels in read(metrics) if name == "ownership_gateway_stale_served_total"}
-    assert len(games - {"x-moon", "other"}) == 100
+    assert len(games - {"other"}) == 100
+    assert "other" in games
 
 
 def test_requests_to_the_store_are_counted_and_timed(metrics: Metrics) -> None:

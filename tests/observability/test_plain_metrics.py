@@ -1,53 +1,69 @@
-"""Plain counts come out as the library's own counters would."""
+"""Plain counts are shown as the library's own would be."""
 
 from collections.abc import Callable
+from typing import Final
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from service.observability.plain_metrics import PlainCounter, PlainHistogram
 
-BOUNDS = (0.0001, 0.5, 2.0)
+BOUNDS: Final = (0.0001, 0.5, 2.0)
 
 
 @pytest.fixture
-def registries() -> tuple[CollectorRegistry, CollectorRegistry]:
-    """Two, of which one is for the library's own."""
+def theirs() -> CollectorRegistry:
+    """Registry of the library's own counts."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
-    return CollectorRegistry(), CollectorRegistry()
+    return CollectorRegistry()
 
 
-def test_counter_reads_as_the_librarys_own(registries: tuple[CollectorRegistry, CollectorRegistry]) -> None:
+def test_counter_reads_as_the_librarys_own(theirs: CollectorRegistry) -> None:
     """Name, help, type, labels and values, zeros too."""
-    ours, theirs = registries
-    plain_metrics = PlainCounter("answers_total", "Answers given.", ("game", "reason"), registry=ours)
-    counter = Counter("answers_total", "Answers given.", ("game", "reason"), registry=theirs)
-    for labels, count in {("x-moon", "purchase"): 3, ('"', "a\nb"): 1, ("none", "none"): 0}.items():
-        plain_metrics.labels(*labels).count += count
+    plain = PlainCounter("answers_total", "Answers given.", ("reason", "game"))
+    counter = Counter("answers_total", "Answers given.", ("reason", "game"), registry=theirs)
+    for labels, count in {("purchase", "x-moon"): 3, ('"\\', "a\nb"): 1, ("none", "none"): 0}.items():
+        plain.labels(*labels).count += count
         counter.labels(*labels).inc(count)
 
-    assert generate_latest(ours) == generate_latest(theirs)
+    assert plain.text() == generate_latest(theirs).decode()
 
 
-def test_histogram_reads_as_the_librarys_own(registries: tuple[CollectorRegistry, CollectorRegistry]) -> None:
+def test_counter_without_series_has_its_head(theirs: CollectorRegistry) -> None:
+    """A metric is named before anything was counted."""
+    Counter("answers_total", "Answers given.", ("game",), registry=theirs)
+
+    assert PlainCounter("answers_total", "Answers given.", ("game",)).text() == generate_latest(theirs).decode()
+
+
+def test_large_counts_lose_nothing() -> None:
+    """Every digit of a count is shown."""
+    plain = PlainCounter("answers_total", "Answers given.", ("game",))
+    plain.labels("x-moon").count = 12_345_678_901
+
+    (family,) = text_string_to_metric_families(plain.text())
+    assert [sample.value for sample in family.samples] == [12_345_678_901]
+
+
+def test_histogram_reads_as_the_librarys_own(theirs: CollectorRegistry) -> None:
     """Cumulative buckets, what is exactly on a bound, count and sum."""
-    ours, theirs = registries
-    plain_metrics = PlainHistogram("took_seconds", "How long.", BOUNDS, ("method",), registry=ours)
+    plain = PlainHistogram("took_seconds", "How long.", BOUNDS, ("method",))
     histogram = Histogram("took_seconds", "How long.", ("method",), buckets=BOUNDS, registry=theirs)
-    observers: list[Callable[[float], None]] = [plain_metrics.labels("jwt").observe, histogram.labels("jwt").observe]
+    observers: list[Callable[[float], None]] = [plain.labels("jwt").observe, histogram.labels("jwt").observe]
     for observe in observers:
         for seconds in (0.0, 0.0001, 0.00011, 0.5, 1.75, 2.0, 3.0):
             observe(seconds)
-    plain_metrics.labels("user")
+    plain.labels("user")
     histogram.labels("user")
 
-    assert generate_latest(ours) == generate_latest(theirs)
+    assert plain.text() == generate_latest(theirs).decode()
 
 
-def test_the_same_labels_share_a_series(registries: tuple[CollectorRegistry, CollectorRegistry]) -> None:
+def test_the_same_labels_share_a_series() -> None:
     """A series that is asked for again goes on counting."""
-    counter = PlainCounter("answers_total", "Answers given.", ("game",), registry=registries[0])
+    counter = PlainCounter("answers_total", "Answers given.", ("game",))
     counter.labels("x-moon").count += 1
     counter.labels("x-moon").count += 1
 
-    assert b'answers_total{game="x-moon"} 2.0' in generate_latest(registries[0])
+    assert 'answers_total{game="x-moon"} 2.0' in counter.text()

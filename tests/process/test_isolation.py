@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import random
+import re
 import string
 import sys
 import time
@@ -102,7 +103,9 @@ async def test_hostile_requests_add_no_series(tmp_path: Path, clock: FakeClock, 
         }
         metrics = (await gateway.http.get("/metrics")).text
 
-    assert series(metrics) == before
+    after = series(metrics)
+    assert {game for line in after for game in re.findall(r'game="([^"]*)"', line)} == {"x-moon"}
+    assert {line for line in after if 'game="' not in line} == before
     assert read_metric(metrics, "refused_total") > sizes.HOSTILE_REQUESTS / 4
     assert {200, 400, 401, 404, 405} <= seen
 
