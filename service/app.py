@@ -22,7 +22,7 @@ from service.sandbox.state import Sandbox
 from service.settings import Settings
 from service.verification.interfaces import Clock
 from service.verification.singleflight import SingleFlight
-from service.wiring.background import run_in_background
+from service.wiring.background import run_in_background, watch_event_loop
 from service.wiring.basics import Basics, build_basics
 from service.wiring.http import build_http, build_readiness, framework
 from service.wiring.observations import open_observations, open_redis
@@ -71,6 +71,7 @@ async def open_gateway(
             basics, redis=redis, environment=upstream.address.environment, most_invalidations=most_invalidations
         )
         services = build_services(basics, upstream, observations, flights)
+        watch_event_loop(stack, crashed=partial(basics.events.crashed, where="event loop"))
         readiness = build_readiness(basics, upstream, redis)
         http = build_http(basics, services, framework(basics, upstream, services, readiness), bounds=bounds)
         await _watch(basics, upstream, http)

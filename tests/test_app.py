@@ -191,8 +191,27 @@ async def test_bug_at_start_is_told_and_does_no_harm(tmp_path: Path, clock: Fake
     async with opened(settings, clock=clock, log=log, transport=httpx.MockTransport(broken)) as gateway:
         line = await log.line("bug")
         alive = await gateway.http.get("/livez")
+        counted = await gateway.metric("bugs_total", where="background")
 
-    assert (line["where"], alive.status_code) == ("start-up", 200)
+    assert (line["where"], alive.status_code, counted) == ("start-up", 200, 1)
+
+
+async def test_bug_in_a_callback_of_the_event_loop_is_told_and_counted(
+    tmp_path: Path, clock: FakeClock, log: LogLines
+) -> None:
+    """An exception in a callback is a bug like any other; the system's complaints about descriptors are none."""
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
+        loop.call_exception_handler({"message": "no descriptors", "exception": OSError(24, "Too many open files")})
+        loop.call_exception_handler({"message": "a word about a session that was left open"})
+        assert await gateway.metric("bugs_total") == 0
+
+        loop.call_soon(lambda: 1 // 0)
+        line = await log.line("bug")
+
+        assert await gateway.metric("bugs_total", where="background") == 1
+    assert (line["where"], loop.get_exception_handler()) == ("event loop", before)
 
 
 async def test_settings_without_a_source_open_nothing(clock: FakeClock, log: LogLines) -> None:

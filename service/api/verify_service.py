@@ -12,7 +12,7 @@ from service.api.problems import cause_of, refusal_reply, status_reply
 from service.api.questions import AnyQuestionBody
 from service.errors import QuestionRefused
 from service.http.reply import Reply
-from service.observability.labels import RefusalCause
+from service.observability.labels import BugPlace, RefusalCause
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
@@ -83,7 +83,8 @@ class VerifyService:
         self._metrics.refused(cause)
 
     def crashed(self, bug: BaseException, *, request_id: str) -> Reply:
-        """Log an exception that no question should ever raise, and return the reply to its caller."""
+        """Count and log an exception that no question should ever raise, and return the reply to its caller."""
+        self._metrics.bug(BugPlace.REQUEST)
         self._log.logger.error("bug", request_id=request_id, exc_info=bug)
         return status_reply(500, request_id=request_id)
 

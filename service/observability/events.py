@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
-from service.observability.labels import InvalidationKind, JoinScope
+from service.observability.labels import BugPlace, InvalidationKind, JoinScope
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 
@@ -170,6 +170,7 @@ class Events:
 
     def crashed(self, error: BaseException, *, where: str = "look-up") -> None:
         """A look-up, or other background work, ended in a bug of ours."""
+        self._metrics.bug(BugPlace.BACKGROUND)
         self._log.logger.error("bug", where=where, exc_info=error)
 
     def stalled(self, seconds: float) -> None:

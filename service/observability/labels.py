@@ -62,6 +62,13 @@ class InvalidationKind(StrEnum):
     OVERRULED = "overruled"
 
 
+class BugPlace(StrEnum):
+    """The work that a bug ended: a request, which got 500, or work that no request waits for alone."""
+
+    REQUEST = "request"
+    BACKGROUND = "background"
+
+
 class JoinScope(StrEnum):
     """The holder of the look-up that a question joined: this process, or another replica."""
 

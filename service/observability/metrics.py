@@ -22,6 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.observability.labels import (
     OTHER,
+    BugPlace,
     InvalidationKind,
     JoinScope,
     RefusalCause,
@@ -33,7 +34,7 @@ from service.observability.labels import (
 from service.observability.plain_metrics import CounterValue, PlainCounter, PlainHistogram, Shown
 from service.ownership import CacheTier, GameId, Method, Outcome, Reason
 
-__all__ = ["InvalidationKind", "JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
+__all__ = ["BugPlace", "InvalidationKind", "JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
 
 MOST_LEARNED_GAMES: Final = 100
 """A key may see any number of games, and what Prometheus keeps grows with their labels."""
@@ -108,6 +109,9 @@ class Metrics:
         self._joined = {scope: joined.labels(scope) for scope in JoinScope}
         refused = self._counter("refused_total", "Callers turned away.", "cause")
         self._refused = {cause: refused.labels(cause) for cause in RefusalCause}
+
+        bugs = self._counter("bugs_total", "Mistakes of the gateway's own.", "where")
+        self._bugs = {where: bugs.labels(where) for where in BugPlace}
 
         unsaid = float("nan")
         self._budget_tokens = self._gauge("source_budget_tokens", "Requests the store budget allows now.", unsaid)
@@ -193,6 +197,10 @@ class Metrics:
     def refused(self, cause: RefusalCause) -> None:
         """Count a caller turned away."""
         self._refused[cause].count += 1
+
+    def bug(self, where: BugPlace) -> None:
+        """Count a mistake of our own; its line is in the log."""
+        self._bugs[where].count += 1
 
     def source_credential(self, *, ok: bool) -> None:
         """Take note whether the store accepts our key."""

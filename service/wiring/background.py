@@ -1,9 +1,9 @@
-"""Work in the background, until the gateway closes."""
+"""Work in the background, until the gateway closes, and what the event loop itself meets meanwhile."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 
 _CANCEL_AGAIN_SECONDS: Final = 0.1
 
@@ -27,3 +27,22 @@ async def run_in_background(
     task = asyncio.create_task(work)
     task.add_done_callback(ended)
     stack.push_async_callback(stop)
+
+
+def watch_event_loop(stack: AsyncExitStack, *, crashed: Callable[[BaseException], None]) -> None:
+    """Have `crashed` called, until the gateway closes, with what callbacks and forgotten tasks raise.
+
+    What the system says about sockets and descriptors is no bug: it goes where it went before.
+    """
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+
+    def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is None or isinstance(error, OSError):
+            loop.default_exception_handler(context)
+        else:
+            crashed(error)
+
+    loop.set_exception_handler(handle)
+    stack.callback(loop.set_exception_handler, before)

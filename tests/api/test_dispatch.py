@@ -11,7 +11,7 @@ from service.http.application import Application, Listener
 from service.http.connection import HttpRefusal, Request
 from service.http.reply import Reply
 from tests.api.conftest import Open
-from tests.gateways import X_MOON, Asker, LogLines, client_of, http_client
+from tests.gateways import X_MOON, Asker, LogLines, client_of, http_client, read_metric
 from tests.http.serving import listening
 
 OPERATIONS = ["/livez", "/readyz", "/metrics", "/metrics/", "/version", "/m%65trics?x=1"]
@@ -152,6 +152,7 @@ async def test_bug_of_ours_is_a_problem_and_a_line(open_with: Open, log: LogLine
             "request_id": "request-1",
         },
     )
+    assert await gateway.metric("bugs_total", where="request") == 1
     assert re.search(r"RuntimeError", str(log.written))
     assert line["level"] == "error"
     assert b"canary" not in log.written
@@ -164,6 +165,7 @@ async def test_bug_behind_the_framework_is_a_problem_and_a_line(gateway: Asker, 
     response = await gateway.http.get("/readyz", headers={"x-request-id": "request-1"})
 
     line = await log.line("bug")
+    assert read_metric(gateway.gateway.metrics.render()[0].decode(), "bugs_total", where="request") == 1
     assert (response.status_code, response.json()["request_id"], line["request_id"]) == (500, "request-1", "request-1")
 
 
@@ -179,6 +181,7 @@ async def test_bug_of_the_framework_itself_is_a_problem_and_a_line(gateway: Aske
     response = await gateway.http.get("/anything", headers={"x-request-id": "request-1"})
 
     line = await log.line("bug")
+    assert read_metric(gateway.gateway.metrics.render()[0].decode(), "bugs_total", where="request") == 1
     assert (response.status_code, response.json()["request_id"], line["request_id"]) == (500, "request-1", "request-1")
 
 

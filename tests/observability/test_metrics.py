@@ -29,6 +29,7 @@ PROMISED = {
     "cache_operations_total": {"tier", "operation", "result"},
     "singleflight_joined_total": {"scope"},
     "refused_total": {"cause"},
+    "bugs_total": {"where"},
     "redis_up": set(),
     "cluster_clock_offset_seconds": set(),
     "source_clock_offset_seconds": set(),
