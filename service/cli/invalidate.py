@@ -15,13 +15,13 @@ from service.api.problems import Problem
 from service.cli.exits import Exit, exit_codes
 from service.cli.secret_input import read_credential
 from service.cli.terminal import printable, show_json
+from service.secret_text import UnusableText, read_key
 
 _SUBJECTS: Final = {"download_key": "Download key or URL", "email": "E-mail address"}
 """Fields whose values must not stand in the command line, and their names for a person."""
 
 _UNIX: Final = "unix:"
 _TIMEOUT_SECONDS: Final = 10.0
-_LARGEST_TOKEN: Final = 512
 
 _REFUSED: Final = (401, 403, 404)
 _NOT_UNDERSTOOD: Final = (400, 413)
@@ -113,15 +113,9 @@ def _where(url: str) -> dict[str, Any]:
 def _read_token(file: Path) -> str:
     # What the file holds is never repeated: it may be another secret, named by mistake.
     try:
-        with file.open(encoding="ascii") as opened:
-            token = opened.read(_LARGEST_TOKEN).strip()
-    except OSError as error:
-        raise click.UsageError(f"--token-file cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        token = ""
-    if not token or not token.isprintable() or " " in token:
-        raise click.UsageError("--token-file holds no token: expected one line such as `new-caller` prints")
-    return token
+        return read_key(file)
+    except UnusableText as unusable:
+        raise click.UsageError(f"--token-file holds no token such as `new-caller` prints: {unusable}") from None
 
 
 def _show(response: httpx.Response) -> Exit:

@@ -7,6 +7,7 @@ from typing import Final
 from service.errors import GatewayCredentialRefused
 from service.itch.used_up import used_up
 from service.secret import SellerKey
+from service.secret_text import UnusableText, read_key
 from service.verification.interfaces import Clock
 
 _LOOK_EVERY: Final = 1.0
@@ -30,22 +31,20 @@ class KeySlot:
         self._seen: tuple[int, ...] | None = ()
 
     def reread(self) -> bool:
-        """Return whether there is another key now. Raises `ValueError` once when the file holds none.
+        """Return whether there is another key now. Raises `UnusableText` once when the file holds none.
 
-        Then, and when the file cannot be read (`OSError`), the key read before stays.
+        Then the key read before stays.
         """
         if self._file is None or (stamp := _stamp(self._file)) == self._seen:
             return False
         before, self._seen = self._seen, stamp
         try:
-            text = self._file.read_text(encoding="ascii").strip()
-        except OSError as error:
-            if not used_up(error):
+            text = read_key(self._file)
+        except UnusableText as unusable:
+            if not used_up(unusable):
                 raise
             self._seen = before  # nothing is wrong with the file: the next look reads it
             return False
-        if not text or not text.isprintable() or " " in text:
-            raise ValueError
         if (key := SellerKey(text)) == self.key:
             return False
         self.key = key
@@ -143,10 +142,8 @@ class SellerKeyRing:
                 if slot.reread():
                     self._next_try_at = None
                     self._reloaded(slot.setting)
-            except (UnicodeDecodeError, OSError) as error:
-                self._unreadable(slot.setting, type(error).__name__)
-            except ValueError:
-                self._unreadable(slot.setting, "the file holds no key")
+            except UnusableText as unusable:
+                self._unreadable(slot.setting, str(unusable))
 
 
 def _stamp(file: Path) -> tuple[int, ...] | None:

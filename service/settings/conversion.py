@@ -11,6 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from service.secret import RedisUrl, SealingSecret, Secret, SellerKey
+from service.secret_text import KEY_EXPECTED, UnusableText, cleaned, is_key
 
 _SHOWN: Final = 60
 """Characters of a value that a line repeats: enough to recognise it."""
@@ -64,6 +65,11 @@ def convert(given: RawValue, kind: object) -> Any:  # noqa: ANN401 - of the kind
     """Return the value as that kind. Raises `Misfit`, which never repeats what may be a secret."""
     plain = _without_none(kind)
     raw = _as_list(given) if _is_list_or_one(plain) else given.value
+    if isinstance(raw, str) and isinstance(plain, type) and issubclass(plain, Secret):
+        try:
+            raw = cleaned(raw)
+        except UnusableText as unusable:
+            raise Misfit(f"{given.written} cannot be used: {unusable}") from None
     try:
         value = msgspec.convert(raw, plain, strict=not given.textual, dec_hook=_read_custom)
     except (ValueError, OverflowError):
@@ -193,20 +199,17 @@ _SHORTEST_SEALING_SECRET: Final = 32
 
 
 _EXPECTED: Final[dict[type[Secret], str]] = {
-    SellerKey: "printable ASCII without spaces",
+    SellerKey: KEY_EXPECTED,
     SealingSecret: f"at least {_SHORTEST_SEALING_SECRET} characters of text",
     RedisUrl: f"a URL that begins with {', '.join(f'{scheme}://' for scheme in _REDIS_SCHEMES)}",
 }
 """Completes the sentence "expected ..."."""
 
 
-_PRINTABLE: Final = re.compile(r"[!-~]+")
-
-
 def _is_usable(kind: type[Secret], text: str) -> bool:
     """Whether the text can be a secret of that kind."""
     if kind is SellerKey:
-        return _PRINTABLE.fullmatch(text) is not None
+        return is_key(text)
     if kind is SealingSecret:
         return len(text) >= _SHORTEST_SEALING_SECRET and _is_encodable(text)
     return _is_redis_url(text)

@@ -1,6 +1,5 @@
 """Settings as they stand in environment variables, the TOML file, files of secrets, and flags."""
 
-import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -8,6 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from service.secret_text import UnusableText, read_secret
+from service.secret_text import shown as shown_path
 from service.settings.conversion import Misfit, Mistakes, RawValue, convert, shown
 from service.settings.model import CALLER, GAME, GROUPS, SECRET_FILES, SINGLE, Settings, fields_of
 
@@ -216,13 +217,6 @@ def _quoted(key: str) -> str:
 
 # Files of secrets, as orchestrators mount them.
 
-_LARGEST: Final = 64 * 1024
-"""Bytes; no secret is longer, and a device given by mistake never ends."""
-
-
-_PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._-]{1,31})+")
-"""Paths that may be named although they do not exist: secrets are longer, or end in `=`."""
-
 
 def read_secret_files(given: Mapping[str, RawValue], mistakes: Mistakes) -> dict[str, RawValue]:
     """Return the secrets that stand in files, each called by the setting that names its file."""
@@ -243,38 +237,15 @@ def read_secret_files(given: Mapping[str, RawValue], mistakes: Mistakes) -> dict
 
 
 def _read_secret(path: Path, written: str, kind: object) -> RawValue:
-    secret = RawValue(_read(path, written), written=written, textual=True)
+    try:
+        secret = RawValue(read_secret(path), written=written, textual=True)
+    except UnusableText as unusable:
+        raise Misfit(f"{written} cannot be used: {unusable}") from None
     try:
         convert(secret, kind)
     except Misfit as misfit:
-        raise Misfit(f"{misfit}, in {_shown(path)}") from None
+        raise Misfit(f"{misfit}, in {shown_path(path)}") from None
     return secret
-
-
-def _read(path: Path, written: str) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise Misfit(f"{written} cannot be used: reading {_shown(path)} fails: {error.strerror}") from None
-    if len(raw) > _LARGEST:
-        raise Misfit(f"{written} cannot be used: {_shown(path)} is larger than {_LARGEST} bytes")
-    try:
-        text = raw.decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise Misfit(f"{written} cannot be used: {_shown(path)} is not UTF-8 text") from None
-    if not text:
-        raise Misfit(f"{written} cannot be used: {_shown(path)} is empty")
-    return text
-
-
-def _shown(path: Path) -> str:
-    """Name the file, unless that may be the secret itself, in the wrong setting: often enough it is."""
-    parts = [part for part in (path, *path.parents) if part.parent != part]
-    # Not `Path.exists`: before Python 3.12 that raises for a name that is longer than any.
-    if _PLAIN_PATH.fullmatch(str(path)) or any(os.path.exists(part) for part in parts):  # noqa: PTH110
-        return repr(str(path))
-    return "the file (its name may be a secret)"
 
 
 # Names that are no setting.

@@ -244,4 +244,4 @@ def test_a_token_file_that_is_not_there(tmp_path: Path) -> None:
     result = run("invalidate", "--game", "3", "--all", "--token-file", str(tmp_path / "none"))
 
     assert result.exit_code == Exit.USAGE
-    assert "--token-file cannot be read: No such file or directory" in result.stderr
+    assert "fails: No such file or directory" in result.stderr

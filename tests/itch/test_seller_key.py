@@ -7,9 +7,10 @@ from typing import Final
 
 import pytest
 
-from service.errors import GatewayCredentialRefused
+from service.errors import GatewayCredentialRefused, SettingsError
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.secret import SellerKey
+from service.settings import load_settings
 from tests.clock import FakeClock
 from tests.itch.descriptors import no_descriptor_left
 
@@ -127,27 +128,47 @@ def test_a_key_that_changed_while_the_gateway_started_is_picked_up(
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    "content",
     [
-        (b"", "the file holds no key"),
-        (b" \n", "the file holds no key"),
-        (b"two words", "the file holds no key"),
-        (b"two\nlines", "the file holds no key"),
-        (b"nul\x00", "the file holds no key"),
-        (b"\xff\xfe", "UnicodeDecodeError"),
+        b"",
+        b" \n",
+        b"two words",
+        b"two\nlines",
+        b"nul\x00",
+        b'"new-seller-key"',
+        b"API_KEY=new-seller-key",
+        "schlüssel".encode(),
+        b"\xff\xfe",
+        b"k" * 65_537,
     ],
 )
 def test_a_file_without_a_key_keeps_the_old_one(
-    *, content: bytes, why: str, ring: SellerKeyRing, file: Path, clock: FakeClock, reported: Reported
+    *, content: bytes, ring: SellerKeyRing, file: Path, clock: FakeClock, reported: Reported
 ) -> None:
-    """A file without a key is reported once, without its contents."""
+    """A file without a key is reported once, without its contents, with the line that a start would end with."""
     file.write_bytes(content)
 
     for _ in range(3):
         clock.jump(A_SECOND)
         assert ring.current() == OLD
 
-    assert (reported.reloads, reported.unreadable) == (0, [why])
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": str(file)})
+    assert reported.reloads == 0
+    assert [f"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE cannot be used: {why}" for why in reported.unreadable] == (
+        refusal.value.mistakes
+    )
+
+
+@pytest.mark.parametrize("content", [b"new-seller-key ", b"\t new-seller-key\r\n", b"\xef\xbb\xbfnew-seller-key\n"])
+def test_what_an_editor_leaves_around_a_key_is_taken_off(
+    *, content: bytes, ring: SellerKeyRing, file: Path, clock: FakeClock
+) -> None:
+    """The key that is read again is the one that a start would read."""
+    file.write_bytes(content)
+    clock.jump(A_SECOND)
+
+    assert ring.current() == NEW == load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": str(file)}).itch.api_key
 
 
 def test_a_file_that_is_gone_keeps_the_old_key(
@@ -158,7 +179,7 @@ def test_a_file_that_is_gone_keeps_the_old_key(
     for _ in range(3):
         clock.jump(A_SECOND)
         assert ring.current() == OLD
-    assert reported.unreadable == ["FileNotFoundError"]
+    assert reported.unreadable == [f"reading {str(file)!r} fails: No such file or directory"]
 
     file.write_text("new-seller-key")
     clock.jump(A_SECOND)
@@ -176,7 +197,7 @@ def test_a_file_that_becomes_readable_is_read(
     file.symlink_to(other)
     clock.jump(A_SECOND)
     assert ring.current() == OLD
-    assert reported.unreadable == ["IsADirectoryError"]
+    assert reported.unreadable == [f"reading {str(file)!r} fails: Is a directory"]
 
     status = other.stat()
     other.chmod(0o700 if status.st_mode & 0o077 else 0o755)
@@ -184,7 +205,7 @@ def test_a_file_that_becomes_readable_is_read(
     clock.jump(A_SECOND)
     ring.current()
 
-    assert reported.unreadable == ["IsADirectoryError"] * 2
+    assert reported.unreadable == [f"reading {str(file)!r} fails: Is a directory"] * 2
 
 
 def test_a_refused_key_is_not_tried_for_five_seconds(clock: FakeClock, reported: Reported) -> None:

@@ -1,5 +1,6 @@
 """Secrets come in from files, and never come out."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,51 @@ def test_secrets_stand_in_files(tmp_path: Path) -> None:
     assert loaded.redis.url == RedisUrl("redis://localhost")
 
 
+@pytest.mark.parametrize("kept", ["file", "variable", "toml"])
+@pytest.mark.parametrize("around", ["{}", "{} ", "\t{}\n", "\ufeff{}\r\n", " \ufeff {}\u00a0"])
+def test_what_editors_leave_around_a_secret_is_taken_off(tmp_path: Path, kept: str, around: str) -> None:
+    """The same secret comes out of a file, a variable and the configuration, for each of the three kinds."""
+    texts = {"itch.api_key": "k3y", "secret": "s" * 30 + "==", "redis.url": "redis://localhost"}
+    environ, lines = {}, []
+    for key, text in texts.items():
+        written = around.format(text)
+        name = f"OWNERSHIP_GATEWAY_{key.upper().replace('.', '__')}"
+        if kept == "file":
+            (tmp_path / key).write_text(written, encoding="utf-8", newline="")
+            environ[f"{name}_FILE"] = str(tmp_path / key)
+        elif kept == "variable":
+            environ[name] = written
+        else:
+            lines.append(f"{key} = {json.dumps(written)}")
+    toml = tmp_path / "gateway.toml"
+    toml.write_text("\n".join(lines), encoding="utf-8")
+
+    loaded = load_settings(environ, config_file=toml)
+
+    assert loaded.itch.api_key == SellerKey(texts["itch.api_key"])
+    assert loaded.secret == SealingSecret(texts["secret"])
+    assert loaded.redis.url == RedisUrl(texts["redis.url"])
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "why"),
+    [
+        ("itch.api_key", "'k3y'", "it has quotes around it: leave only the secret"),
+        ("secret", '"' + "s" * 32 + '" ', "it has quotes around it: leave only the secret"),
+        ("redis.url", "REDIS_URL=redis://localhost", "a name and = stand before it: leave only the secret"),
+        ("secret", "export SECRET = " + "s" * 32, "a name and = stand before it: leave only the secret"),
+        ("secret", "s" * 32 + "\0s", "it has more than one line, or other control characters in it"),
+    ],
+)
+def test_what_is_hardly_part_of_a_secret_is_refused(key: str, written: str, why: str) -> None:
+    """Docker's `--env-file` hands over quotes; no secret begins and ends with them."""
+    name = f"OWNERSHIP_GATEWAY_{key.upper().replace('.', '__')}"
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({name: written, "OWNERSHIP_GATEWAY_SANDBOX": "true"})
+
+    assert f"{name} cannot be used: {why}" in refusal.value.mistakes
+
+
 def test_the_toml_file_may_name_files(tmp_path: Path) -> None:
     """The same keys name secret files in TOML."""
     (tmp_path / "key").write_text("k3y", encoding="utf-8")
@@ -65,7 +111,9 @@ def test_a_secret_stands_in_one_place(tmp_path: Path) -> None:
         (b"\xff\xfe", "{path} is not UTF-8 text"),
         (b"k" * 65_537, "{path} is larger than 65536 bytes"),
         (b"two words", "expected printable ASCII without spaces, in {path}"),
-        (b"two\nlines", "expected printable ASCII without spaces, in {path}"),
+        (b"two\nlines", "it has more than one line, or other control characters in it, in {path}"),
+        (b'"k3y"', "it has quotes around it: leave only the secret, in {path}"),
+        (b"KEY=k3y", "a name and = stand before it: leave only the secret, in {path}"),
     ],
 )
 def test_a_file_without_a_usable_secret(tmp_path: Path, raw: bytes | None, fault: str) -> None:

@@ -1,0 +1,85 @@
+"""The text of a secret in a file, a variable or the configuration, at start and whenever it is read again.
+
+What editors, shells and orchestrators leave around a secret is taken off where it cannot be part of it: a byte order
+mark, and white space. What may be part of it, and hardly ever is, is refused: quotes around it, `NAME=` before it.
+"""
+
+import os
+import re
+import string
+import unicodedata
+from pathlib import Path
+from typing import Final
+
+KEY_EXPECTED: Final = "printable ASCII without spaces"
+"""Completes the sentence "expected ..." for keys and tokens."""
+
+_LARGEST: Final = 64 * 1024
+"""Bytes; no secret is longer, and a device given by mistake never ends."""
+
+_AROUND: Final = string.whitespace + "\N{NO-BREAK SPACE}\N{ZERO WIDTH NO-BREAK SPACE}"
+_QUOTES: Final = ('"', "'", "`")
+_NAMED: Final = re.compile(r"(?:export\s+)?[A-Za-z_][A-Za-z0-9_.-]*\s*=\s*[^=\s]")
+"""A line of a shell or of an environment file. Base64 ends in `=` or `==` and is none."""
+_KEY: Final = re.compile(r"[!-~]+")
+_PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._-]{1,31})+")
+"""Paths that may be named although they do not exist: secrets are longer, or end in `=`."""
+
+
+class UnusableText(ValueError):  # noqa: N818 - it names what the text is
+    """Text that cannot be a secret. The message says what is wrong with it, and never repeats it."""
+
+
+def cleaned(text: str) -> str:
+    """Return the secret in a text. Raises `UnusableText` if what is left cannot be one."""
+    text = text.strip(_AROUND)
+    if len(text) > 1 and text[0] in _QUOTES and text[0] == text[-1]:
+        raise UnusableText("it has quotes around it: leave only the secret")
+    if _NAMED.match(text):
+        raise UnusableText("a name and = stand before it: leave only the secret")
+    if any(unicodedata.category(char) == "Cc" for char in text):
+        raise UnusableText("it has more than one line, or other control characters in it")
+    return text
+
+
+def is_key(text: str) -> bool:
+    """Whether the text can be a key or a token, which travel in a header."""
+    return _KEY.fullmatch(text) is not None
+
+
+def read_secret(path: Path) -> str:
+    """Return the secret in a file. Raises `UnusableText` with a reason that names the file."""
+    name = shown(path)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise UnusableText(f"reading {name} fails: {error.strerror}") from error
+    if len(raw) > _LARGEST:
+        raise UnusableText(f"{name} is larger than {_LARGEST} bytes")
+    try:
+        text = cleaned(raw.decode())
+    except UnicodeDecodeError:
+        raise UnusableText(f"{name} is not UTF-8 text") from None
+    except UnusableText as unusable:
+        raise UnusableText(f"{unusable}, in {name}") from None
+    if not text:
+        raise UnusableText(f"{name} is empty")
+    return text
+
+
+def read_key(path: Path) -> str:
+    """Return the key in a file. Raises `UnusableText` with a reason that names the file."""
+    text = read_secret(path)
+    if not is_key(text):
+        raise UnusableText(f"expected {KEY_EXPECTED}, in {shown(path)}")
+    return text
+
+
+def shown(path: Path) -> str:
+    """Name the file, unless that may be the secret itself, in the wrong setting: often enough it is."""
+    parts = [part for part in (path, *path.parents) if part.parent != part]
+    # Not `Path.exists`: before Python 3.12 that raises for a name that is longer than any.
+    if _PLAIN_PATH.fullmatch(str(path)) or any(os.path.exists(part) for part in parts):  # noqa: PTH110
+        return repr(str(path))
+    return "the file (its name may be a secret)"
