@@ -11,7 +11,6 @@
 #   get getrange set del eval evalsha   answers; the scripts compare before they write
 #   hget hmget hset hdel hstrlen     the store budget and the invalidations, which all replicas share
 #   pexpire pttl time                the same, and claims of look-ups
-#   client|setname                   connecting
 # Not there, because not everybody needs it: +select for another database than the 0 in the URL;
 # +cluster|slots +command +asking for Redis Cluster.
 set -euo pipefail

@@ -11,7 +11,6 @@ KEYS: Final = f"{PREFIX}*"
 COMMANDS: Final = (
     "get", "getrange", "set", "del", "evalsha", "eval",
     "hget", "hmget", "hset", "hdel", "hstrlen", "pexpire", "pttl", "time",
-    "client|setname",
 )  # fmt: skip
 """The commands for any Redis; Redis permits a script no more than its user."""
 

@@ -31,7 +31,6 @@ SOCKET_SECONDS: Final = 0.5
 """The time without a reply after which a connection is given up. Callers wait less, see `timeouts`."""
 
 CONNECT_SECONDS: Final = 0.1
-CLIENT_NAME: Final = "ownership-gateway"
 
 
 class BlockingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
@@ -136,8 +135,9 @@ def _settings(username: str | None, password: RedisPassword | None) -> dict[str,
         "protocol": 2,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         "decode_responses": False,
-        "client_name": CLIENT_NAME,
-        # None: CLIENT SETINFO costs two more commands a connection and a right that Redis 7.0 cannot even grant.
+        # No `client_name`: proxies and locked-down servers refuse CLIENT SETNAME, and with it the connection, and no
+        # command of ours depends on a name. None: CLIENT SETINFO is the same, twice, with a right that Redis 7.0 cannot
+        # even grant.
         "driver_info": None,
     }
 

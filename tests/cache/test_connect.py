@@ -1,6 +1,6 @@
 """Clients for every form of Redis, none of which makes a question wait."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from ssl import TLSVersion
 
@@ -81,11 +81,23 @@ async def test_a_client_does_not_print_its_password(url: str) -> None:
     assert "s3cr3t" not in repr(client) + repr(getattr(client, "connection_pool", ""))
 
 
-async def test_it_is_named_for_the_operator(own_redis: RedisServer, connected: Callable[[str], RedisClient]) -> None:
-    """CLIENT LIST on the server shows who is connected."""
-    client = connected(own_redis.url)
+@pytest.mark.parametrize("url", FORMS)
+async def test_a_connection_has_no_name(url: str) -> None:
+    """Connecting takes no CLIENT SETNAME and no CLIENT SETINFO, at the Sentinels too."""
+    for settings in settings_of(connect(RedisUrl(url))):
+        assert settings.get("client_name") is None
+        assert settings["driver_info"] is None
 
-    assert await client.client_getname() in ("ownership-gateway", b"ownership-gateway")
+
+async def test_a_redis_that_refuses_client_commands_is_used(own_redis: RedisServer, make_tier: MakeTier) -> None:
+    """Proxies and locked-down servers refuse them."""
+    async with Redis.from_url(own_redis.url) as operator:
+        await operator.acl_setuser("default", enabled=True, commands=["-client"])
+    tier = make_tier(own_redis.url)
+
+    await tier.put(NAME, entry(yes()))
+
+    assert await tier.get(NAME) == entry(yes())
 
 
 async def test_by_unix_socket(make_tier: MakeTier, own_redis: RedisServer) -> None:

@@ -32,11 +32,9 @@ async def reading(url: str) -> AsyncIterator[tuple[RedisReader, Redis]]:
 
 @asynccontextmanager
 async def reading_from(serve: Serve, clock: FakeClock) -> AsyncIterator[RedisReader]:
-    """Read from a server of the test's own, which greets as Redis does."""
+    """Read from a server of the test's own."""
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"ownership-gateway\r\n")  # CLIENT SETNAME
-        writer.write(b"+OK\r\n")
         await serve(reader, writer)
         writer.close()
 
