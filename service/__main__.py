@@ -16,9 +16,22 @@ def run() -> None:
     `serve` is ready would wait out the whole grace period.
     """
     signal.signal(signal.SIGTERM, _leave)
+    _open_standard_streams()
     from service.cli import main  # noqa: PLC0415 - what is imported before the handler stands delays it
 
     main()
+
+
+def _open_standard_streams() -> None:
+    """Have the three descriptors of standard input, output and error lead nowhere where they were closed.
+
+    The next socket would get the number of one that is closed, and what is written there would go to a caller.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:

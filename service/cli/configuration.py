@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,6 +61,7 @@ def load(
 
 def give_up(error: SettingsError) -> NoReturn:
     """End the process over a configuration that cannot be used, with a line for each mistake."""
-    for mistake in error.mistakes:
-        click.echo(f"{click.style('error', fg='red', bold=True)}: {mistake}", err=True)
+    with suppress(OSError, ValueError):  # the exit code is right also where nothing can be said
+        for mistake in error.mistakes:
+            click.echo(f"{click.style('error', fg='red', bold=True)}: {mistake}", err=True)
     sys.exit(Exit.CONFIGURATION)

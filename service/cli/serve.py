@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -48,11 +49,12 @@ def serve(*, config: Path | None, host: str | None, port: int | None, sandbox: b
     second SIGTERM, skips the wait.
     """
     settings = read_settings(config, flags={"host": host, "port": port, "sandbox": sandbox})
+    stream = unbuffered(sys.stdout)
     log = configure_logging(
         settings.log.level,
-        settings.log.format or (LogFormat.CONSOLE if sys.stdout.isatty() else LogFormat.JSON),
+        settings.log.format or (LogFormat.CONSOLE if stream.isatty() else LogFormat.JSON),
         sandbox=settings.sandbox,
-        stream=unbuffered(sys.stdout),
+        stream=stream,
         clock=SystemClock(),
     )
 
@@ -70,9 +72,10 @@ def serve(*, config: Path | None, host: str | None, port: int | None, sandbox: b
 
 def _greet(settings: Settings, gateway: Gateway, base_url: str) -> None:
     """Say where it answers and, in the sandbox, what to ask; on stderr, where no log collector listens."""
-    click.echo(f"The ownership gateway answers at {base_url} (Ctrl-C stops it).", err=True)
-    if gateway.sandbox is None:
-        return
-    jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
-    click.echo("\nThis is the sandbox: nothing below is real. Paste into another terminal:\n", err=True)
-    click.echo(curl_lines(base_url, settings, jwt=jwt), err=True)
+    lines = [f"The ownership gateway answers at {base_url} (Ctrl-C stops it)."]
+    if gateway.sandbox is not None:
+        jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
+        lines += ["\nThis is the sandbox: nothing below is real. Paste into another terminal:\n"]
+        lines += [curl_lines(base_url, settings, jwt=jwt)]
+    with suppress(OSError, ValueError):  # a full disk, a reader that is gone: no reason not to serve
+        click.echo("\n".join(lines), err=True)

@@ -1,5 +1,6 @@
 """A thread that writes log lines, so that no caller waits for the reader of the log."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -45,10 +46,15 @@ class ByteStream(Protocol):
         """Whether a person is looking."""
 
 
-def unbuffered(stream: TextIO) -> ByteStream:
-    """Return a way past the buffer of a standard stream."""
-    stream.flush()
-    return open(stream.fileno(), "wb", buffering=0, closefd=False)
+def unbuffered(stream: TextIO | None) -> ByteStream:
+    """Return a way past the buffer of a standard stream; to nowhere where it is closed or was never open."""
+    try:
+        if stream is not None:
+            stream.flush()
+            return open(stream.fileno(), "wb", buffering=0, closefd=False)
+    except (OSError, ValueError):
+        pass
+    return open(os.open(os.devnull, os.O_WRONLY), "wb", buffering=0, closefd=False)
 
 
 class LineWriter:

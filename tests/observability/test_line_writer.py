@@ -372,3 +372,13 @@ def test_line_whose_making_fails_is_the_only_one_lost() -> None:
 
     assert stream.written == b"a\nb\ndropped 1\n"
     assert writer.dropped == 1
+
+
+def test_a_standard_stream_that_is_not_there_swallows_what_is_written(tmp_path: Path) -> None:
+    """Python has none where the descriptor was closed before the start; a closed one is as good as none."""
+    closed = (tmp_path / "closed").open("w", encoding="utf-8")
+    closed.close()
+
+    for stream in (None, closed):
+        nowhere = unbuffered(stream)
+        assert (nowhere.write(memoryview(b"a line\n")), nowhere.isatty()) == (7, False)

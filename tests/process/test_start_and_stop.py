@@ -2,10 +2,14 @@
 
 import asyncio
 import math
+import os
+import shlex
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Final
 
 import httpx
 import pytest
@@ -119,3 +123,68 @@ async def test_killing_it_leaves_nothing_wrong(redis_url: str) -> None:
 async def ask(http: httpx.AsyncClient, base_url: str, key: str) -> httpx.Response:
     """Ask about a download key."""
     return await http.post(f"{base_url}/verify/download-key", json={"game": 3, "download_key": key})
+
+
+_NOWHERE: Final = {
+    "full disk": ">/dev/full 2>/dev/full",
+    "closed": ">&- 2>&-",
+    "all closed": "<&- >&- 2>&-",
+    "output closed": ">&-",
+}
+
+
+@asynccontextmanager
+async def speaking_into(where: str, *arguments: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """Start `serve` with its standard streams redirected as a shell would; return its address and the process."""
+    port = free_port()
+    command = shlex.join([sys.executable, "-m", "service", "serve", "--port", str(port), *arguments])
+    environment = {**os.environ, "OWNERSHIP_GATEWAY_DRAIN_SECONDS": "0"}
+    started = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"exec {command} {where}", env=environment)
+    try:
+        yield f"http://127.0.0.1:{port}", started
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.wait()
+
+
+@pytest.mark.parametrize("where", _NOWHERE.values(), ids=_NOWHERE)
+async def test_log_and_greeting_that_cannot_be_written_keep_nobody_from_being_served(where: str) -> None:
+    """It starts, answers, and ends with 0 when it is told to."""
+    async with speaking_into(where, "--sandbox") as (base_url, started), plain_client(timeout=TIMEOUT) as http:
+        answer = await first_answer(http, base_url, started)
+        started.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(TIMEOUT):
+            code = await started.wait()
+
+    assert (answer.json()["outcome"], code) == ("owned", 0)
+
+
+async def test_log_and_greeting_without_a_reader_keep_nobody_from_being_served() -> None:
+    """Both go into a pipe whose other end was closed before the start."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    port = free_port()
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "service", "serve", "--sandbox", "--port", str(port)), stdout=writing, stderr=writing
+    )
+    os.close(writing)
+    try:
+        async with plain_client(timeout=TIMEOUT) as http:
+            answer = await first_answer(http, f"http://127.0.0.1:{port}", started)
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.wait()
+
+    assert answer.json()["outcome"] == "owned"
+
+
+async def first_answer(http: httpx.AsyncClient, base_url: str, started: asyncio.subprocess.Process) -> httpx.Response:
+    """Return the answer to a question that is asked until the process answers."""
+    async with asyncio.timeout(TIMEOUT):
+        while True:
+            assert started.returncode is None, f"it ended with {started.returncode}"
+            with suppress(httpx.TransportError):
+                return await ask(http, base_url, seed.OWNER_KEY)
+            await asyncio.sleep(0.05)
