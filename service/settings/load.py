@@ -1,7 +1,7 @@
 """The order in which settings come together.
 
 1. Read the TOML file, the environment and the command line; the later beat the earlier.
-2. Read the secrets that stand in files.
+2. Read the secrets that stand in files, and look whether OpenSSL can read the certificates that it is to trust.
 3. Convert every value; where one does not fit, note the mistake and go on.
 4. Look for contradictions between the settings that are usable.
 5. Refuse with every mistake at once, or return.
@@ -33,6 +33,7 @@ from service.settings.sources import (
     CONFIG,
     RawTable,
     TomlFile,
+    check_trusted_certificates,
     read_environment,
     read_flags,
     read_secret_files,
@@ -68,6 +69,7 @@ def load_settings(
 
     # 2.
     given |= read_secret_files(given, mistakes)
+    check_trusted_certificates(environ, mistakes)
 
     # 3.
     settings = _build(given, file or TomlFile(_NO_FILE), mistakes)

@@ -248,6 +248,29 @@ def _read_secret(path: Path, written: str, kind: object) -> RawValue:
     return secret
 
 
+# Files of others that we depend on.
+
+TRUSTED: Final = "SSL_CERT_FILE"
+"""OpenSSL's variable for the certificates that are trusted in place of the system's."""
+
+
+def check_trusted_certificates(environ: Mapping[str, str], mistakes: Mistakes) -> None:
+    """Note where the certificates to be trusted cannot be read: OpenSSL says nothing, and trusts nobody."""
+    if TRUSTED not in environ:
+        return
+    import ssl  # noqa: PLC0415 - few set the variable, and everybody would wait for the import
+
+    path = Path(environ[TRUSTED])
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        mistakes.add(f"{TRUSTED} cannot be used: {shown_path(path)} holds no certificates in PEM format")
+    except OSError as error:
+        mistakes.add(f"{TRUSTED} cannot be used: reading {shown_path(path)} fails: {error.strerror}")
+    except ValueError:
+        mistakes.add(f"{TRUSTED} cannot be used: no file has such a name")
+
+
 # Names that are no setting.
 
 _TELLING: Final = 3

@@ -9,6 +9,7 @@ import pytest
 
 from service.errors import SettingsError
 from service.settings import load_settings
+from tests.cache.certificates import write_certificate
 
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 SECRET = "correct horse battery staple, twice"
@@ -557,3 +558,42 @@ def test_the_consequences_of_a_mistake_are_not_mistakes(tmp_path: Path, toml: st
     lines = mistakes_of({} if "itch" in toml else {"ITCH__API_KEY": "k3y", "HOST": "127.0.0.1"}, file)
 
     assert all(" in gateway.toml" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "reading {path} fails: No such file or directory"),
+        (b"", "{path} holds no certificates in PEM format"),
+        (b"no certificate", "{path} holds no certificates in PEM format"),
+    ],
+)
+def test_certificates_to_trust_that_cannot_be_read(tmp_path: Path, content: bytes | None, fault: str) -> None:
+    """OpenSSL itself would trust no server then, without a word."""
+    path = tmp_path / "authorities.pem"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({"OWNERSHIP_GATEWAY_SANDBOX": "true", "SSL_CERT_FILE": str(path)})
+
+    assert refusal.value.mistakes == [f"SSL_CERT_FILE cannot be used: {fault.format(path=repr(str(path)))}"]
+
+
+@pytest.mark.parametrize("name", ["", "a\0b"])
+def test_certificates_to_trust_in_no_file(name: str) -> None:
+    """An empty variable is no exception: OpenSSL takes it for the name of a file."""
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({"OWNERSHIP_GATEWAY_SANDBOX": "true", "SSL_CERT_FILE": name})
+
+    [line] = refusal.value.mistakes
+    assert line.startswith("SSL_CERT_FILE cannot be used: ")
+
+
+def test_certificates_to_trust_that_can_be_read(tmp_path: Path) -> None:
+    """The certificates need not be an authority's."""
+    write_certificate(tmp_path, address="127.0.0.1")
+
+    loaded = load_settings({"OWNERSHIP_GATEWAY_SANDBOX": "true", "SSL_CERT_FILE": str(tmp_path / "certificate.pem")})
+
+    assert loaded.sandbox
