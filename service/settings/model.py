@@ -218,7 +218,7 @@ class CallerSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def token_digest(self) -> bytes:
-        """The 32 bytes that `token_sha256` stands for, for comparison in constant time."""
+        """The 32 bytes that `token_sha256` stands for, by which the caller is found."""
         return bytes.fromhex(self.token_sha256)
 
     @property

@@ -1,11 +1,16 @@
 """The rights and limits of callers."""
 
 import asyncio
+import hashlib
+import sys
 from datetime import timedelta
+from types import FrameType
 
 import jwt
 import pytest
 
+from service.api.callers import Caller, CallerDirectory
+from service.errors import NotAuthenticated
 from service.sandbox import seed
 from service.sandbox.store_endpoints import StoreEndpoint
 from tests.api.conftest import Open
@@ -398,3 +403,30 @@ async def test_user_agent_of_a_probe_opens_nothing(open_with: Open) -> None:
     )
 
     assert response.status_code == 401
+
+
+def calls_to_refuse_a_stranger(callers: int) -> int:
+    """Return how many functions are called, those in C too, until a token that belongs to no caller is refused."""
+    directory = CallerDirectory(
+        (hashlib.sha256(b"ogw_%d" % number).digest(), Caller(f"caller-{number}", frozenset()))
+        for number in range(callers)
+    )
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        directory.identify(b"Bearer ogw_of-a-stranger")
+    except NotAuthenticated:
+        return calls
+    finally:
+        sys.setprofile(None)
+    raise AssertionError
+
+
+def test_stranger_costs_the_same_with_any_number_of_callers() -> None:
+    """A flood of wrong tokens must not keep known callers waiting the longer the more of them there are."""
+    assert calls_to_refuse_a_stranger(20_000) == calls_to_refuse_a_stranger(1)
