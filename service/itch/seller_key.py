@@ -19,12 +19,14 @@ _DEAD_FOR_NOW: Final = 2 * _TRY_DEAD_KEY_EVERY
 class KeySlot:
     """A place for a key. With a `file`, another key in it is picked up within a second, without a restart.
 
-    `setting` is what the operator calls the place.
+    `setting` is what the operator calls the place. `former` is the key that was there before, until the store accepts
+    the one that is there now.
     """
 
     def __init__(self, setting: str, key: SellerKey, *, file: Path | None) -> None:
         self.setting = setting
         self.key = key
+        self.former: KeySlot | None = None
         self.refused_at: float | None = None
         self._file = file
         # Like no file, although the key came from one: it may have changed between then and now.
@@ -47,6 +49,8 @@ class KeySlot:
             return False
         if (key := SellerKey(text)) == self.key:
             return False
+        if self.former is None and self.refused_at is None:
+            self.former = KeySlot(self.setting, self.key, file=None)
         self.key = key
         self.refused_at = None
         return True
@@ -55,10 +59,11 @@ class KeySlot:
 class SellerKeyRing:
     """Gives out the key to ask with: the one in use, and the other as soon as the store refuses it.
 
-    Once all were refused, one is tried every five seconds, each in its turn, so that dead keys do not hammer the store;
-    a new key in a file ends that at once. `reloaded` is called with its setting when another key was read, `unreadable`
-    with its setting and the reason when a file could not be read and the old key stays, `switched` with the setting of
-    the key that took the place of a refused one.
+    A key that was read anew is tried before the former one is let go, which is used again if the store refuses the new
+    one. Once all were refused, one is tried every five seconds, each in its turn, so that dead keys do not hammer the
+    store; a new key in a file ends that at once. `reloaded` is called with its setting when another key was read,
+    `unreadable` with its setting and the reason when a file could not be read and the old key stays, `switched` with
+    the setting of the key that took the place of a refused one.
     """
 
     def __init__(
@@ -70,12 +75,12 @@ class SellerKeyRing:
         unreadable: Callable[[str, str], None],
         switched: Callable[[str], None],
     ) -> None:
-        self._slots = list(slots)
+        self._places = list(slots)
         self._clock = clock
         self._reloaded = reloaded
         self._unreadable = unreadable
         self._switched = switched
-        self._in_use = self._slots[0]
+        self._in_use = self._places[0]
         self._looked_at = clock.monotonic()
         self._next_try_at: float | None = None
 
@@ -93,7 +98,7 @@ class SellerKeyRing:
     def held(self) -> list[SellerKey]:
         """Return the keys there are now, be they refused or not."""
         self._look(self._clock.monotonic())
-        return [slot.key for slot in self._slots]
+        return [slot.key for slot in self._places]
 
     def refused(self, key: SellerKey) -> SellerKey | None:
         """Take note that the store refused this key; return the one to try at once in its place, if there is one.
@@ -120,11 +125,17 @@ class SellerKeyRing:
         self._next_try_at = None
         for slot in self._slots:
             if slot.key == key:
-                slot.refused_at = None
+                slot.refused_at = slot.former = None
         if self._in_use.refused_at is not None and (best := self._best()) is not self._in_use:
             self._in_use = best
             self._switched(best.setting)
         return True
+
+    @property
+    def _slots(self) -> list[KeySlot]:
+        """All keys: those in their places, and each that was there before one that the store refuses."""
+        former = [slot.former for slot in self._places if slot.former is not None and slot.refused_at is not None]
+        return self._places + former
 
     def _holds(self, key: SellerKey) -> bool:
         return any(slot.key == key for slot in self._slots)
@@ -137,10 +148,12 @@ class SellerKeyRing:
         if now - self._looked_at < _LOOK_EVERY:
             return
         self._looked_at = now
-        for slot in self._slots:
+        for slot in self._places:
             try:
                 if slot.reread():
                     self._next_try_at = None
+                    if self._in_use is slot.former:
+                        self._in_use = slot
                     self._reloaded(slot.setting)
             except UnusableText as unusable:
                 self._unreadable(slot.setting, str(unusable))

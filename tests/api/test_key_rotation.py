@@ -77,3 +77,21 @@ async def test_another_key_in_the_file_is_used_without_a_restart(
     assert answer.json()["outcome"] == "owned"
     assert (await log.line("credential_reloaded"))["setting"] == "itch.api_key"
     await until(lambda: asked_store(sandbox, StoreEndpoint.PROFILE))
+
+
+async def test_a_mistaken_key_in_the_file_keeps_no_player_out(
+    open_with: Open, world: tuple[Sandbox, str], tmp_path: Path, clock: FakeClock, log: LogLines
+) -> None:
+    """Half a key looks like a key; the store refuses it, and the question is answered with the one before."""
+    sandbox, base_url = world
+    file = tmp_path / "api-key"
+    file.write_text(seed.SELLER_KEY)
+    gateway = await open_with(f'[itch]\napi_key_file = "{file}"\nbase_url = "{base_url}"\n' + X_MOON, sandbox=False)
+    await until_learned(gateway.gateway)
+    file.write_text(seed.SELLER_KEY[:20])
+    clock.jump(timedelta(seconds=1))
+
+    answers = [await gateway.key(key) for key in (seed.OWNER_KEY, seed.SHORT_KEY)]
+
+    assert [answer.json()["outcome"] for answer in answers] == ["owned", "owned"]
+    assert (await log.line("credential_switched"))["setting"] == "itch.api_key"

@@ -95,7 +95,7 @@ async def test_a_redis_that_refuses_client_commands_is_used(own_redis: RedisServ
         await operator.acl_setuser("default", enabled=True, commands=["-client"])
     tier = make_tier(own_redis.url)
 
-    await tier.put(NAME, entry(yes()))
+    await tier.put(NAME, entry(yes()), game_id=GAME)
 
     assert await tier.get(NAME) == entry(yes())
 

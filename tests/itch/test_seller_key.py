@@ -268,6 +268,7 @@ def test_a_late_refusal_of_a_replaced_key_prolongs_no_wait(ring: SellerKeyRing, 
     """The new one, refused as well, is tried again five seconds after its own refusal."""
     file.write_text("new-seller-key")
     clock.jump(A_SECOND)
+    ring.accepted(ring.current())
     ring.refused(ring.current())
     clock.jump(A_SECOND * 3)
 
@@ -283,6 +284,7 @@ def test_a_late_answer_to_a_replaced_key_says_nothing_about_the_new_one(
     """The new one is still refused."""
     file.write_text("new-seller-key")
     clock.jump(A_SECOND)
+    ring.accepted(ring.current())
     ring.refused(ring.current())
 
     accepted = ring.accepted(OLD), ring.accepted(NEW)
@@ -294,6 +296,7 @@ def test_a_late_answer_to_a_replaced_key_revives_none(ring: SellerKeyRing, file:
     """The new one, which was refused, still waits."""
     file.write_text("new-seller-key")
     clock.jump(A_SECOND)
+    ring.accepted(ring.current())
     ring.refused(ring.current())
 
     ring.accepted(OLD)
@@ -451,3 +454,61 @@ def test_the_keys_held_are_those_in_the_files_now(reported: Reported, file: Path
     clock.jump(A_SECOND)
 
     assert (before, ring.held()) == ([OLD, NEXT], [NEW, NEXT])
+
+
+def test_a_new_key_that_is_refused_is_not_the_end_of_the_old_one(
+    ring: SellerKeyRing, file: Path, clock: FakeClock, reported: Reported
+) -> None:
+    """A key that was cut in half when it was written down keeps no player out."""
+    ring.accepted(OLD)
+    file.write_text("new-seller-ke")
+    clock.jump(A_SECOND)
+    mistaken = ring.current()
+
+    assert mistaken == SellerKey("new-seller-ke")
+    assert ring.refused(mistaken) == OLD
+    assert ring.accepted(OLD)
+    assert ring.current() == OLD
+    assert (reported.reloads, reported.switched) == (1, ["itch.api_key"])
+
+
+def test_a_new_key_that_is_accepted_is_the_end_of_the_old_one(
+    ring: SellerKeyRing, file: Path, clock: FakeClock
+) -> None:
+    """An operator who has replaced a key does not expect it to be used again."""
+    file.write_text("new-seller-key")
+    clock.jump(A_SECOND)
+    ring.accepted(ring.current())
+
+    assert ring.refused(NEW) is None
+    assert not ring.accepted(OLD)
+
+
+def test_a_mistaken_key_is_mended_by_the_next_one(
+    ring: SellerKeyRing, file: Path, clock: FakeClock, reported: Reported
+) -> None:
+    """The key that worked last stays until one is accepted, however many are refused meanwhile."""
+    for mistake in ("first-mistake", "second-mistake"):
+        file.write_text(mistake)
+        clock.jump(A_SECOND)
+        assert ring.refused(ring.current()) == OLD
+        ring.accepted(OLD)
+
+    file.write_text("new-seller-key")
+    clock.jump(A_SECOND)
+    assert ring.current() == NEW
+    ring.accepted(NEW)
+
+    assert not ring.accepted(OLD)
+    assert reported.reloads == 3
+
+
+def test_a_key_that_was_refused_before_another_was_read_does_not_come_back(
+    ring: SellerKeyRing, file: Path, clock: FakeClock
+) -> None:
+    """There is no use in going back to it."""
+    ring.refused(OLD)
+    file.write_text("new-seller-key")
+    clock.jump(A_SECOND)
+
+    assert ring.refused(ring.current()) is None
