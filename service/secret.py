@@ -61,5 +61,9 @@ class SealingSecret(Secret):
     """The operator's secret from which the keys that seal and name cache entries are derived."""
 
 
+class ProxyUrl(Secret):
+    """The URL of the proxy on the way to the store, with its password."""
+
+
 class RedisUrl(Secret):
     """The URL of Redis, with its password."""

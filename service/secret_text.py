@@ -14,14 +14,22 @@ from typing import Final
 KEY_EXPECTED: Final = "printable ASCII without spaces"
 """Completes the sentence "expected ..." for keys and tokens."""
 
+PROXY_EXPECTED: Final = "http://[user:password@]host:port, and nothing after it"
+"""Completes the sentence "expected ..." for proxies."""
+
 _LARGEST: Final = 64 * 1024
 """Bytes; no secret is longer, and a device given by mistake never ends."""
 
+_LAST_PORT: Final = 65_535
 _AROUND: Final = string.whitespace + "\N{NO-BREAK SPACE}\N{ZERO WIDTH NO-BREAK SPACE}"
 _QUOTES: Final = ('"', "'", "`")
 _NAMED: Final = re.compile(r"(?:export\s+)?[A-Za-z_][A-Za-z0-9_.-]*\s*=\s*[^=\s]")
 """A line of a shell or of an environment file. Base64 ends in `=` or `==` and is none."""
 _KEY: Final = re.compile(r"[!-~]+")
+_ENCODED: Final = r"[A-Za-z0-9._~!$&'()*+,;=%-]+"
+_PROXY: Final = re.compile(
+    rf"http://(?:{_ENCODED}:{_ENCODED}@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{{1,5}})/?"
+)
 _PLAIN_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._-]{1,31})+")
 """Paths that may be named although they do not exist: secrets are longer, or end in `=`."""
 
@@ -45,6 +53,12 @@ def cleaned(text: str) -> str:
 def is_key(text: str) -> bool:
     """Whether the text can be a key or a token, which travel in a header."""
     return _KEY.fullmatch(text) is not None
+
+
+def is_proxy_url(text: str) -> bool:
+    """Whether the text is the URL of a proxy; user and password are percent-encoded."""
+    found = _PROXY.fullmatch(text)
+    return found is not None and 1 <= int(found["port"]) <= _LAST_PORT
 
 
 def read_secret(path: Path) -> str:
@@ -73,6 +87,14 @@ def read_key(path: Path) -> str:
     text = read_secret(path)
     if not is_key(text):
         raise UnusableText(f"expected {KEY_EXPECTED}, in {shown(path)}")
+    return text
+
+
+def read_proxy_url(path: Path) -> str:
+    """Return the URL of the proxy in a file. Raises `UnusableText` with a reason that names the file."""
+    text = read_secret(path)
+    if not is_proxy_url(text):
+        raise UnusableText(f"expected {PROXY_EXPECTED}, in {shown(path)}")
     return text
 
 

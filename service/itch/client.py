@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from service.itch.classification import StoreAnswer
-from service.secret import Secret
+from service.secret import ProxyUrl, Secret
 
 if TYPE_CHECKING:  # a name for the type checker alone: importing it is what is put off here
     import httpx
@@ -69,14 +69,16 @@ class OpenedInBackground:
             raise
 
 
-def store_client(*, base_url: str, user_agent: str, network: Network) -> OpenedInBackground:
-    """Return a client of the store."""
-    return OpenedInBackground(partial(_import_and_open, base_url, user_agent, network))
+def store_client(
+    *, base_url: str, user_agent: str, network: Network, proxy: Callable[[], ProxyUrl] | None = None
+) -> OpenedInBackground:
+    """Return a client of the store, which goes through the proxy with the URL that `proxy` returns, if there is one."""
+    return OpenedInBackground(partial(_import_and_open, base_url, user_agent, network, proxy))
 
 
-def _import_and_open(base_url: str, user_agent: str, network: Network) -> Client:
+def _import_and_open(base_url: str, user_agent: str, network: Network, proxy: Callable[[], ProxyUrl] | None) -> Client:
     import jwt  # noqa: F401, PLC0415 - so that the first JWT finds it imported, see `unverified_jwt.peek`
 
     from service.itch.transport import StoreClient  # noqa: PLC0415 - this is what is put off, see above
 
-    return StoreClient(base_url=base_url, user_agent=user_agent, transport=network)
+    return StoreClient(base_url=base_url, user_agent=user_agent, transport=network, proxy=proxy)

@@ -37,7 +37,7 @@ class KeySlot:
 
         Then the key read before stays.
         """
-        if self._file is None or (stamp := _stamp(self._file)) == self._seen:
+        if self._file is None or (stamp := stamp_of(self._file)) == self._seen:
             return False
         before, self._seen = self._seen, stamp
         try:
@@ -159,7 +159,7 @@ class SellerKeyRing:
                 self._unreadable(slot.setting, str(unusable))
 
 
-def _stamp(file: Path) -> tuple[int, ...] | None:
+def stamp_of(file: Path) -> tuple[int, ...] | None:
     """A stamp that changes with the file and its permissions; a mounted secret is replaced whole, through a link."""
     try:
         status = file.stat()

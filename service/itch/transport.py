@@ -4,8 +4,10 @@ Nothing raised here carries a URL, a header or a body: the driver's exceptions d
 """
 
 import ssl
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from functools import cache
+from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -16,7 +18,7 @@ from httpx_aiohttp import AiohttpTransport
 from service.errors import GatewayInTheWay, SourceProtocolError, SourceUnavailable
 from service.itch.classification import StoreAnswer
 from service.itch.used_up import used_up
-from service.secret import Secret
+from service.secret import ProxyUrl, Secret
 
 _LARGEST_BODY: Final = 256 * 1024
 """A download key is half a kilobyte, a list of games some tens; a compressed bomb of 300 kB has been 300 MB."""
@@ -27,15 +29,23 @@ _SANDBOX_HEADER: Final = "x-sandbox"
 class StoreClient:
     """Asks the store over HTTP. It has no credential of its own: each request names the one it carries.
 
-    `transport` replaces the network, for tests. Proxies and credentials from the environment are ignored, redirects
+    `transport` replaces the network, for tests; `proxy` returns the URL of the proxy through which every request goes,
+    by CONNECT, with TLS to the store itself. Proxies and credentials from the environment are ignored, redirects
     are never followed, cookies never kept, answers neither decompressed nor read past 256 KiB. Certificates are checked
     against what the system trusts, which OpenSSL lets `SSL_CERT_FILE` and `SSL_CERT_DIR` replace.
     """
 
-    def __init__(self, *, base_url: str, user_agent: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        user_agent: str,
+        transport: httpx.AsyncBaseTransport | None = None,
+        proxy: Callable[[], ProxyUrl] | None = None,
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._client = httpx.AsyncClient(
-            transport=transport or _transport(),
+            transport=transport or _transport(proxy),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": user_agent},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             trust_env=False,
@@ -60,7 +70,7 @@ class StoreClient:
             # `from None`: the texts of these carry URLs, headers and bodies.
             if used_up(error):
                 raise GatewayInTheWay("the gateway has no descriptor, port or memory left") from None
-            raise SourceUnavailable(f"no answer from the store ({type(error).__name__})") from None
+            raise SourceUnavailable(f"no answer from the store ({_cause_of(error)})") from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -85,7 +95,37 @@ async def _read(response: httpx.Response) -> StoreAnswer:
     )
 
 
-def _transport() -> AiohttpTransport:
+def _cause_of(error: Exception) -> str:
+    """Return `auth` where the proxy wants another password, `proxy` where it is the cause otherwise, or the type."""
+    match error.__cause__ or error:
+        case aiohttp.ClientHttpProxyError(status=HTTPStatus.PROXY_AUTHENTICATION_REQUIRED):
+            return "auth"
+        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
+            return "proxy"
+    return type(error).__name__
+
+
+class _ThroughProxy(AiohttpTransport):
+    """The network behind a proxy, whose URL may be another for the next request."""
+
+    def __init__(self, proxy: Callable[[], ProxyUrl], client: Callable[[], aiohttp.ClientSession]) -> None:
+        super().__init__(verify=_tls(), client=client, trust_env=False)
+        self._current = proxy
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.proxy = _as_aiohttp_takes_it(httpx.Proxy(self._current().reveal()))
+        return await super().handle_async_request(request)
+
+
+def _as_aiohttp_takes_it(proxy: httpx.Proxy) -> httpx.Proxy:
+    """The same proxy with user and password in a header of the CONNECT: aiohttp has deprecated its other way."""
+    if proxy.raw_auth is None:
+        return proxy
+    login = b64encode(b":".join(proxy.raw_auth)).decode("ascii")
+    return httpx.Proxy(proxy.url, headers={"Proxy-Authorization": f"Basic {login}"})
+
+
+def _transport(proxy: Callable[[], ProxyUrl] | None) -> AiohttpTransport:
     """The network, through aiohttp: httpcore's pool wedges for good when calls are cancelled."""
 
     def open_session() -> aiohttp.ClientSession:
@@ -99,6 +139,8 @@ def _transport() -> AiohttpTransport:
             trust_env=False,
         )
 
+    if proxy is not None:
+        return _ThroughProxy(proxy, open_session)
     # Without `verify` it would load certificates for a session that it never opens.
     return AiohttpTransport(verify=_tls(), client=open_session, trust_env=False)
 

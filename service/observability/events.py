@@ -91,12 +91,12 @@ class Events:
         self._log.logger.info("source_resumed")
 
     def key_reloaded(self, setting: str) -> None:
-        """A seller's key was read anew from its file."""
+        """A seller's key, or another secret, was read anew from its file."""
         self._log.logger.info("credential_reloaded", setting=setting)
 
     def key_unreadable(self, setting: str, why: str) -> None:
-        """The file of a seller's key changed and could not be read; the old key stays in use."""
-        self._log.logger.error("credential_unreadable", setting=setting, why=why, hint="the key read before stays")
+        """The file of such a secret changed and could not be read; the one read before stays in use."""
+        self._log.logger.error("credential_unreadable", setting=setting, why=why, hint="what was read before stays")
 
     def key_switched(self, setting: str) -> None:
         """The store refuses the key that was in use, and accepts the other, which is in use from now on."""

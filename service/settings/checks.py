@@ -52,6 +52,8 @@ _REAL_STORE = (
     "itch.next_api_key",
     "itch.next_api_key_file",
     "itch.base_url",
+    "itch.proxy",
+    "itch.proxy_file",
 )
 
 
@@ -103,6 +105,16 @@ def base_url_is_safe(settings: Settings, names: Names) -> Iterator[str]:
                 f" {names.of('itch.dialect')} is {settings.itch.dialect.value}, which is spoken at"
                 f" {DEFAULT_BASE_URLS[settings.itch.dialect]}"
             )
+
+
+def proxy_sees_no_key(settings: Settings, names: Names) -> Iterator[str]:
+    """Without TLS a proxy would read the seller's key."""
+    itch = settings.itch
+    if itch.proxy is not None and itch.effective_base_url.startswith("http://"):
+        yield (
+            f"{names.of('itch.proxy')} is set, but {names.of('itch.base_url')} begins with http://: only https goes"
+            " through a proxy"
+        )
 
 
 def redis_is_sealed(settings: Settings, names: Names) -> Iterator[str]:
@@ -263,6 +275,7 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (there_is_a_source, {"sandbox"}),
     (sandbox_stands_alone, {"sandbox"}),
     (base_url_is_safe, {"itch.base_url", "itch.dialect"}),
+    (proxy_sees_no_key, {"itch.proxy", "itch.base_url"}),
     (redis_is_sealed, {"redis.url", "secret"}),
     (secrets_differ, {"itch.api_key", "itch.next_api_key", "secret"}),
     (operations_have_a_place, {"host", "port", "unix_socket", "operations.host", "operations.port"}),

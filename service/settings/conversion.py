@@ -10,8 +10,8 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from msgspec import inspect
 
-from service.secret import RedisUrl, SealingSecret, Secret, SellerKey
-from service.secret_text import KEY_EXPECTED, UnusableText, cleaned, is_key
+from service.secret import ProxyUrl, RedisUrl, SealingSecret, Secret, SellerKey
+from service.secret_text import KEY_EXPECTED, PROXY_EXPECTED, UnusableText, cleaned, is_key, is_proxy_url
 
 _SHOWN: Final = 60
 """Characters of a value that a line repeats: enough to recognise it."""
@@ -200,6 +200,7 @@ _SHORTEST_SEALING_SECRET: Final = 32
 
 _EXPECTED: Final[dict[type[Secret], str]] = {
     SellerKey: KEY_EXPECTED,
+    ProxyUrl: PROXY_EXPECTED,
     SealingSecret: f"at least {_SHORTEST_SEALING_SECRET} characters of text",
     RedisUrl: f"a URL that begins with {', '.join(f'{scheme}://' for scheme in _REDIS_SCHEMES)}",
 }
@@ -212,6 +213,8 @@ def _is_usable(kind: type[Secret], text: str) -> bool:
         return is_key(text)
     if kind is SealingSecret:
         return len(text) >= _SHORTEST_SEALING_SECRET and _is_encodable(text)
+    if kind is ProxyUrl:
+        return is_proxy_url(text)
     return _is_redis_url(text)
 
 

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, field, structs
 
 from service.ownership import LARGEST_ID, GameId, PlayerId, ProofKind
 from service.rights import Right
-from service.secret import RedisUrl, SealingSecret, SellerKey
+from service.secret import ProxyUrl, RedisUrl, SealingSecret, SellerKey
 
 # Types of values: they carry their bounds, and words for what cannot be read off the bounds. `expected` completes the
 # sentence "expected ..."; a `quiet` value is never repeated, because people put secrets there by mistake: the token
@@ -120,6 +120,10 @@ class ItchSettings(Struct, frozen=True, kw_only=True):
     Default: `https://api.itch.io`, with the `server-side` dialect `https://itch.io/api/1`."""
     dialect: ItchDialect = ItchDialect.CURRENT
     """The API that is spoken: `current` (api.itch.io) or `server-side` (itch.io/api/1). Default: `current`."""
+    proxy: ProxyUrl | None = None
+    """The HTTP proxy on the way to itch.io, and to nothing else: `http://[user:password@]host:port`. Default: unset."""
+    proxy_file: Path | None = None
+    """A file that holds the proxy's URL; it is read again when the file changes. Default: unset."""
     rate: Annotated[float, Meta(gt=0, le=8)] = 6.0
     """Requests a second to itch.io, of all replicas together. Default: 6; itch.io's own client stops at 8."""
     burst: Annotated[int, Meta(ge=1, le=15)] = 12

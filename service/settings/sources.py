@@ -255,10 +255,10 @@ TRUSTED: Final = "SSL_CERT_FILE"
 
 
 def check_trusted_certificates(environ: Mapping[str, str], mistakes: Mistakes) -> None:
-    """Note where the certificates to be trusted cannot be read: OpenSSL says nothing, and trusts nobody."""
+    """Note where the certificates to be trusted cannot be read: OpenSSL says nothing, and then trusts no server."""
     if TRUSTED not in environ:
         return
-    import ssl  # noqa: PLC0415 - few set the variable, and everybody would wait for the import
+    import ssl  # noqa: PLC0415 - few set the variable, and all starts would wait for the import
 
     path = Path(environ[TRUSTED])
     try:

@@ -12,6 +12,7 @@ from service.cache.keys import budget_key
 from service.errors import NoAnswer
 from service.itch.client import Network, OpenedInBackground, store_client
 from service.itch.dialect import Dialect
+from service.itch.proxy import ProxyPlace
 from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
@@ -23,7 +24,7 @@ from service.redis.connect import RedisClient
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.seed import SELLER_KEY as SANDBOX_SELLER_KEY
 from service.sandbox.state import Sandbox
-from service.secret import SellerKey
+from service.secret import ProxyUrl, SellerKey
 from service.settings import Settings
 from service.wiring.basics import Basics
 from service.wiring.version import VERSION
@@ -103,8 +104,10 @@ async def open_upstream(
         budget=budget, clock=clock, longest=timedelta(milliseconds=settings.deadline_ms), queueing=queueing
     )
     basics.stack.push_async_callback(queue.close)
+    proxy = _find_proxy(basics)
     clients = tuple(
-        store_client(base_url=address.base_url, user_agent=user_agent(settings), network=network) for _ in range(2)
+        store_client(base_url=address.base_url, user_agent=user_agent(settings), network=network, proxy=proxy)
+        for _ in range(2)
     )
     for client in clients:
         basics.stack.push_async_callback(client.close)
@@ -192,6 +195,20 @@ def _key_slots(settings: Settings) -> list[KeySlot]:
         ("itch.next_api_key", itch.next_api_key, itch.next_api_key_file),
     ]
     return [KeySlot(setting, key, file=file) for setting, key, file in places if key is not None]
+
+
+def _find_proxy(basics: Basics) -> Callable[[], ProxyUrl] | None:
+    itch, events = basics.settings.itch, basics.events
+    if itch.proxy is None:
+        return None
+    place = ProxyPlace(
+        itch.proxy,
+        file=itch.proxy_file,
+        clock=basics.clock,
+        reloaded=events.key_reloaded,
+        unreadable=events.key_unreadable,
+    )
+    return place.current
 
 
 def _open_budget(basics: Basics, address: StoreAddress, redis: RedisClient | None) -> ProcessBudget | ClusterBudget:

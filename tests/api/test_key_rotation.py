@@ -83,7 +83,7 @@ async def test_a_mistaken_key_in_the_file_keeps_no_player_out(
     open_with: Open, world: tuple[Sandbox, str], tmp_path: Path, clock: FakeClock, log: LogLines
 ) -> None:
     """Half a key looks like a key; the store refuses it, and the question is answered with the one before."""
-    sandbox, base_url = world
+    _, base_url = world
     file = tmp_path / "api-key"
     file.write_text(seed.SELLER_KEY)
     gateway = await open_with(f'[itch]\napi_key_file = "{file}"\nbase_url = "{base_url}"\n' + X_MOON, sandbox=False)

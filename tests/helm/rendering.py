@@ -82,6 +82,7 @@ class Rendered:
 _SECRETS = {
     "OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": "seller-key-of-a-test",
     "OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY_FILE": "next-seller-key-of-a-test",
+    "OWNERSHIP_GATEWAY_ITCH__PROXY_FILE": "http://proxy.example:3128",
     "OWNERSHIP_GATEWAY_SECRET_FILE": "sealing-secret-of-a-test-0123456789",
     "OWNERSHIP_GATEWAY_REDIS__URL_FILE": "rediss+sentinel://gateway:password@redis.example/main",
 }

@@ -23,6 +23,11 @@ _REDIS = {"secrets": {"redisUrl": {"existingSecret": "redis"}, "sealingSecret": 
             merged(SERVICE, {"secrets": {"sellerKey": {"existingSecret": ""}, "nextSellerKey": {"file": "/key"}}}),
             "secrets.nextSellerKey is set, but secrets.sellerKey is not",
         ),
+        (merged(SERVICE, {"secrets": {"proxy": {"existingSecret": "itch", "file": "/proxy"}}}), "keep one"),
+        (
+            merged(SERVICE, {"config": {"sandbox": True}, "secrets": {"proxy": {"file": "/proxy"}}}),
+            "config.sandbox and secrets.proxy are both set",
+        ),
         (
             merged(SERVICE, {"secrets": {"nextSellerKey": {"existingSecret": "itch", "key": "seller-key"}}}),
             "secrets.nextSellerKey is the same place",

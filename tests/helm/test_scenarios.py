@@ -69,6 +69,8 @@ def test_every_setting_is_the_charts_or_the_operators(helm: Helm) -> None:
         "itch.api_key_file",
         "itch.next_api_key",
         "itch.next_api_key_file",
+        "itch.proxy",
+        "itch.proxy_file",
         "redis.url",
         "redis.url_file",
         "operations.host",

@@ -106,6 +106,14 @@ def test_the_gateway_reads_both_keys_where_they_are_mounted(helm: Helm) -> None:
     assert env["OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY_FILE"] == f"{mounts['ownership-gateway-next-seller-key']}/k"
 
 
+def test_the_gateway_reads_its_proxy_where_it_is_mounted(helm: Helm) -> None:
+    """The URL holds a password, so it is a file like the other secrets."""
+    rendered = helm.render(merged(SERVICE, {"secrets": {"proxy": {"existingSecret": "egress", "key": "url"}}}))
+
+    mounts = {mount["name"]: mount["mountPath"] for mount in rendered.gateway()["volumeMounts"]}
+    assert rendered.env()["OWNERSHIP_GATEWAY_ITCH__PROXY_FILE"] == f"{mounts['ownership-gateway-proxy']}/url"
+
+
 def test_without_another_key_there_is_no_word_of_one(helm: Helm) -> None:
     """The environment names the file of a second key only when there is one."""
     assert "OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY_FILE" not in helm.render().env()

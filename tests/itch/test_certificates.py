@@ -20,13 +20,14 @@ class Store:
         self.base_url = base_url
         self.requests: list[bytes] = []
 
-    async def is_asked(self, *, trusting: Path) -> int:
+    async def is_asked(self, *, trusting: Path, **settings: str) -> int:
         """Have a gateway that trusts the certificates in this file ask the store; return how the command ended."""
         variables = {
             "OWNERSHIP_GATEWAY_ITCH__BASE_URL": self.base_url,
             "OWNERSHIP_GATEWAY_ITCH__API_KEY": "canary-seller-key",
             "SSL_CERT_FILE": str(trusting),
             "SSL_CERT_DIR": str(trusting.parent / "none"),
+            **{f"OWNERSHIP_GATEWAY_{name}": value for name, value in settings.items()},
         }
         with start(["games", "--json"], variables) as process:
             await asyncio.to_thread(process.communicate)

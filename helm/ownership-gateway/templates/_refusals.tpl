@@ -11,7 +11,7 @@ Prints nothing.
 {{- $hasRedis := or $secrets.redisUrl.existingSecret $secrets.redisUrl.file -}}
 {{- $hasSealing := or $secrets.sealingSecret.existingSecret $secrets.sealingSecret.file -}}
 {{- $sandbox := $values.config.sandbox -}}
-{{- range $name := list "sellerKey" "nextSellerKey" "sealingSecret" "redisUrl" -}}
+{{- range $name := list "sellerKey" "nextSellerKey" "proxy" "sealingSecret" "redisUrl" -}}
   {{- $secret := get $secrets $name -}}
   {{- if and $secret.existingSecret $secret.file -}}
     {{- $mistakes = append $mistakes (printf "secrets.%s.existingSecret and secrets.%s.file are both set: keep one" $name $name) -}}
@@ -19,6 +19,9 @@ Prints nothing.
 {{- end -}}
 {{- if and $sandbox $hasKey -}}
   {{- $mistakes = append $mistakes "config.sandbox and secrets.sellerKey are both set: the sandbox never stands in for the real store, keep one" -}}
+{{- end -}}
+{{- if and $sandbox (or $secrets.proxy.existingSecret $secrets.proxy.file) -}}
+  {{- $mistakes = append $mistakes "config.sandbox and secrets.proxy are both set: nothing leads from the sandbox to the real store, keep one" -}}
 {{- end -}}
 {{- if and $hasNextKey (not $hasKey) -}}
   {{- $mistakes = append $mistakes "secrets.nextSellerKey is set, but secrets.sellerKey is not: the other key is for when itch.io refuses the first" -}}

@@ -1,0 +1,244 @@
+"""The way to the store through a proxy."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from service.cli.exits import Exit
+from service.errors import SettingsError, SourceUnavailable
+from service.itch.proxy import PROXY, ProxyPlace
+from service.itch.transport import StoreClient
+from service.secret import ProxyUrl, SellerKey
+from service.settings import load_settings
+from tests.cache.certificates import write_certificate
+from tests.clock import FakeClock
+from tests.itch.connect_proxy import connect_proxy
+from tests.itch.descriptors import no_descriptor_left
+from tests.itch.test_certificates import Store, store
+from tests.redis_server import free_port
+
+PASSWORD: Final = "canary p@ss/w:rd"
+ENCODED: Final = "canary%20p%40ss%2Fw%3Ard"
+A_SECOND: Final = timedelta(seconds=1)
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Store]:
+    """A store that speaks TLS, with a certificate that is trusted by those who are told to."""
+    write_certificate(tmp_path, address="127.0.0.1")
+    async with store(tmp_path) as serving:
+        yield serving
+
+
+async def test_the_store_is_asked_through_the_proxy(shop: Store, tmp_path: Path) -> None:
+    """The proxy learns the address of the store, and carries what it cannot read."""
+    async with connect_proxy(credentials=f"gateway:{PASSWORD}") as proxy:
+        asked = await shop.is_asked(
+            trusting=tmp_path / "certificate.pem", ITCH__PROXY=f"http://gateway:{ENCODED}@{proxy.address}"
+        )
+
+    assert asked == Exit.OK
+    assert len(shop.requests) == len(proxy.heads) == 1
+    assert proxy.heads[0].startswith(f"CONNECT {shop.base_url.removeprefix('https://')} HTTP/1.1\r\n".encode())
+    assert b"canary-seller-key" in shop.requests[0]
+    assert b"canary-seller-key" not in proxy.heads[0] + proxy.carried
+    assert b"proxy-authorization" not in shop.requests[0].lower()
+
+
+async def test_a_store_that_nobody_vouches_for_is_not_asked_through_a_proxy_either(shop: Store, tmp_path: Path) -> None:
+    """A proxy in between is no reason to trust another certificate."""
+    (tmp_path / "other").mkdir()
+    write_certificate(tmp_path / "other", address="127.0.0.1")
+    async with connect_proxy() as proxy:
+        asked = await shop.is_asked(
+            trusting=tmp_path / "other" / "certificate.pem", ITCH__PROXY=f"http://{proxy.address}"
+        )
+
+    assert asked == Exit.UNKNOWN
+    assert (len(proxy.heads), shop.requests) == (1, [])
+
+
+@asynccontextmanager
+async def client_behind(proxy: str) -> AsyncIterator[StoreClient]:
+    """Return a client of a store that nothing leads to but the proxy."""
+    client = StoreClient(base_url="https://store.invalid", user_agent="test", proxy=lambda: ProxyUrl(proxy))
+    yield client
+    await client.close()
+
+
+async def refusal_of(client: StoreClient) -> str:
+    """Ask, and return what is raised."""
+    with pytest.raises(SourceUnavailable) as raised:
+        await client.get("/profile", bearer=SellerKey("canary-seller-key"), parameters={})
+    assert "canary" not in str(raised.value)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("refusal", [b"403 Forbidden", b"502 Bad Gateway", b"407 Proxy Authentication Required"])
+async def test_a_proxy_that_refuses_is_the_cause(refusal: bytes) -> None:
+    """No request follows the one to connect."""
+    async with connect_proxy(refusal=refusal) as proxy, client_behind(f"http://{proxy.address}") as client:
+        told = await refusal_of(client)
+
+    cause = "auth" if refusal.startswith(b"407") else "proxy"
+    assert told == f"no answer from the store ({cause})"
+    assert [head.split(b" ")[0] for head in proxy.heads] == [b"CONNECT"]
+    assert b"canary" not in proxy.heads[0]
+
+
+async def test_a_wrong_password_is_said() -> None:
+    """The cause does not repeat it."""
+    async with (
+        connect_proxy(credentials="gateway:right") as proxy,
+        client_behind(f"http://gateway:{ENCODED}@{proxy.address}") as client,
+    ):
+        assert await refusal_of(client) == "no answer from the store (auth)"
+
+
+async def test_a_proxy_that_is_not_there_is_the_cause() -> None:
+    """The store itself is not asked."""
+    async with client_behind(f"http://127.0.0.1:{free_port()}") as client:
+        assert await refusal_of(client) == "no answer from the store (proxy)"
+
+
+async def test_a_store_that_cannot_be_reached_without_a_proxy_is_no_proxys_fault() -> None:
+    """A control: the causes above are those of a proxy."""
+    client = StoreClient(base_url=f"https://127.0.0.1:{free_port()}", user_agent="test")
+
+    told = await refusal_of(client)
+
+    await client.close()
+    assert "proxy" not in told.lower()
+
+
+class Told:
+    """Words told about the proxy's file."""
+
+    def __init__(self) -> None:
+        self.reloaded: list[str] = []
+        self.unreadable: list[str] = []
+
+    def place(self, url: str, *, file: Path | None, clock: FakeClock) -> ProxyPlace:
+        """Return a place that tells."""
+        return ProxyPlace(
+            ProxyUrl(url),
+            file=file,
+            clock=clock,
+            reloaded=self.reloaded.append,
+            unreadable=lambda setting, why: self.unreadable.append(f"{setting} {why}"),
+        )
+
+
+async def test_another_proxy_in_the_file_is_used_for_the_next_request(tmp_path: Path, clock: FakeClock) -> None:
+    """A proxy's password is changed without a restart."""
+    file, told = tmp_path / "proxy", Told()
+    async with connect_proxy(refusal=b"403 Forbidden") as old, connect_proxy(refusal=b"403 Forbidden") as new:
+        file.write_text(f"http://{old.address}")
+        place = told.place(f"http://{old.address}", file=file, clock=clock)
+        client = StoreClient(base_url="https://store.invalid", user_agent="test", proxy=place.current)
+        await refusal_of(client)
+        file.write_text(f" http://gateway:{ENCODED}@{new.address}\n")
+        await refusal_of(client)
+        clock.jump(A_SECOND)
+        await refusal_of(client)
+        clock.jump(A_SECOND)
+        await refusal_of(client)
+        await client.close()
+
+    assert (len(old.heads), len(new.heads), told.reloaded) == (2, 2, [PROXY])
+
+
+def test_the_file_is_read_once_there_are_descriptors_again(tmp_path: Path, clock: FakeClock) -> None:
+    """A gateway without a descriptor left does not say that the file is unreadable, and does not forget to read it."""
+    file, told = tmp_path / "proxy", Told()
+    file.write_text("http://other:3128")
+    place = told.place("http://proxy:3128", file=file, clock=clock)
+    clock.jump(A_SECOND)
+    with no_descriptor_left():
+        meanwhile = place.current()
+    clock.jump(A_SECOND)
+
+    assert (meanwhile.reveal(), place.current().reveal()) == ("http://proxy:3128", "http://other:3128")
+    assert (told.reloaded, told.unreadable) == ([PROXY], [])
+
+
+def test_a_proxy_without_a_file_stays(clock: FakeClock) -> None:
+    """The URL of the settings is never read again."""
+    place = Told().place("http://proxy:3128", file=None, clock=clock)
+    clock.jump(A_SECOND)
+
+    assert place.current() == ProxyUrl("http://proxy:3128")
+
+
+UNFIT: Final = [
+    "https://proxy:3128",
+    "proxy:3128",
+    "http://proxy",
+    "http://proxy:0",
+    "http://proxy:65536",
+    "http://proxy:3128/path",
+    "http://proxy:3128?x=1",
+    "http://gateway@proxy:3128",
+    "http://a b:c@proxy:3128",
+    "http://a:b@c@proxy:3128",
+    '"http://proxy:3128"',
+    "HTTPS_PROXY=http://proxy:3128",
+]
+
+
+@pytest.mark.parametrize("text", UNFIT)
+def test_what_is_no_proxy_is_refused_with_the_same_words_at_start_and_later(
+    text: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    """The proxy read before stays."""
+    file, told = tmp_path / "proxy", Told()
+    file.write_text(text)
+    place = told.place("http://proxy:3128", file=file, clock=clock)
+    for _ in range(2):
+        clock.jump(A_SECOND)
+        assert place.current() == ProxyUrl("http://proxy:3128")
+    with pytest.raises(SettingsError) as refusal:
+        load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY": "k3y", "OWNERSHIP_GATEWAY_ITCH__PROXY_FILE": str(file)})
+
+    [why] = told.unreadable
+    assert refusal.value.mistakes == [
+        f"OWNERSHIP_GATEWAY_ITCH__PROXY_FILE cannot be used: {why.removeprefix(f'{PROXY} ')}"
+    ]
+
+
+@pytest.mark.parametrize("url", ["http://proxy:3128", "http://proxy:3128/", f"http://a:{ENCODED}@[::1]:1"])
+def test_what_is_a_proxy(url: str) -> None:
+    """User and password are percent-encoded."""
+    loaded = load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY": "k3y", "OWNERSHIP_GATEWAY_ITCH__PROXY": url})
+
+    assert loaded.itch.proxy == ProxyUrl(url)
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        (
+            {"ITCH__API_KEY": "k3y", "ITCH__BASE_URL": "http://127.0.0.1:9"},
+            "OWNERSHIP_GATEWAY_ITCH__PROXY is set, but OWNERSHIP_GATEWAY_ITCH__BASE_URL begins with http://: only https"
+            " goes through a proxy",
+        ),
+        (
+            {"SANDBOX": "true"},
+            "OWNERSHIP_GATEWAY_SANDBOX and OWNERSHIP_GATEWAY_ITCH__PROXY are both set: the sandbox never stands in for"
+            " a real store, keep one",
+        ),
+    ],
+)
+def test_a_proxy_that_nothing_can_go_through_is_a_mistake(environ: dict[str, str], line: str) -> None:
+    """Without TLS the proxy would read the seller's key."""
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(
+            {f"OWNERSHIP_GATEWAY_{name}": value for name, value in environ.items()}
+            | {"OWNERSHIP_GATEWAY_ITCH__PROXY": "http://proxy:3128"}
+        )
+
+    assert refusal.value.mistakes == [line]
