@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from types import FrameType
 from typing import NoReturn
 
@@ -19,7 +20,10 @@ def run() -> None:
     _open_standard_streams()
     from service.cli import main  # noqa: PLC0415 - what is imported before the handler stands delays it
 
-    main()
+    try:
+        main()
+    finally:
+        _drop_what_cannot_be_said()
 
 
 def _open_standard_streams() -> None:
@@ -32,6 +36,20 @@ def _open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _drop_what_cannot_be_said() -> None:
+    """Have standard error lead nowhere if what waits for it cannot be written.
+
+    Python would try once more at its end, and replace the exit code by 120. A command whose answer cannot be written to
+    standard output has failed, and may end so.
+    """
+    if sys.stderr is None:  # it was closed before Python began
+        return
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:

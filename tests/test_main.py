@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final, NoReturn
 
 import pytest
 
 from service.__main__ import TERMINATED, run
+from service.cli.exits import Exit
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +30,46 @@ def test_it_runs_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
     assert ended.value.code == 0
     assert "ownership-gateway" in capsys.readouterr().out
+
+
+def test_a_mistake_that_cannot_be_said_ends_with_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits to be written to a full disk is dropped, so that Python does not stumble over it at its end."""
+    monkeypatch.setattr(sys, "argv", ["ownership-gateway", "serve", "--sandbox", "--host", "no-address"])
+    full = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - closed below, where that must not fail
+    monkeypatch.setattr(sys, "stderr", full)
+
+    with pytest.raises(SystemExit) as ended:
+        run()
+
+    assert ended.value.code == Exit.CONFIGURATION
+    full.close()
+
+
+def test_a_mistake_without_standard_error_ends_with_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python has no stream where the descriptor was closed."""
+    monkeypatch.setattr(sys, "argv", ["ownership-gateway", "serve", "--sandbox", "--host", "no-address"])
+    monkeypatch.setattr(sys, "stderr", None)
+
+    with pytest.raises(SystemExit) as ended:
+        run()
+
+    assert ended.value.code == Exit.CONFIGURATION
+
+
+def test_a_closed_standard_stream_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that got its descriptor would get what is said there."""
+    monkeypatch.setattr(sys, "argv", ["ownership-gateway", "--version"])
+    kept = os.dup(0)
+    os.close(0)
+    try:
+        with pytest.raises(SystemExit):
+            run()
+        opened = os.fstat(0)
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+
+    assert opened.st_rdev == Path(os.devnull).stat().st_rdev
 
 
 class _LeftError(Exception):

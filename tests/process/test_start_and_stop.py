@@ -138,7 +138,8 @@ async def speaking_into(where: str, *arguments: str) -> AsyncIterator[tuple[str,
     """Start `serve` with its standard streams redirected as a shell would; return its address and the process."""
     port = free_port()
     command = shlex.join([sys.executable, "-m", "service", "serve", "--port", str(port), *arguments])
-    environment = {**os.environ, "OWNERSHIP_GATEWAY_DRAIN_SECONDS": "0"}
+    # Empty: what is written must wait in a buffer, as it does for an operator, whatever these tests run with.
+    environment = {**os.environ, "OWNERSHIP_GATEWAY_DRAIN_SECONDS": "0", "PYTHONUNBUFFERED": ""}
     started = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"exec {command} {where}", env=environment)
     try:
         yield f"http://127.0.0.1:{port}", started
