@@ -1,12 +1,12 @@
 """The text of a secret in a file, a variable or the configuration, at start and whenever it is read again.
 
-What editors, shells and orchestrators leave around a secret is taken off where it cannot be part of it: a byte order
-mark, and white space. What may be part of it, and hardly ever is, is refused: quotes around it, `NAME=` before it.
+What editors, shells and orchestrators leave around a secret is taken off where it cannot be part of it: white space,
+and what takes no space at all, as a byte order mark. What may be part of it, and hardly ever is, is refused: quotes
+around it, `NAME=` before it, and inside it what cannot be seen.
 """
 
 import os
 import re
-import string
 import unicodedata
 from pathlib import Path
 from typing import Final
@@ -21,8 +21,13 @@ _LARGEST: Final = 64 * 1024
 """Bytes; no secret is longer, and a device given by mistake never ends."""
 
 _LAST_PORT: Final = 65_535
-_AROUND: Final = string.whitespace + "\N{NO-BREAK SPACE}\N{ZERO WIDTH NO-BREAK SPACE}"
 _QUOTES: Final = ('"', "'", "`")
+_FORMAT: Final = "Cf"
+"""Unicode's category of marks that take no space: byte order marks, zero-width spaces, turns of direction."""
+
+_INVISIBLE: Final = frozenset({_FORMAT, "Cc", "Zl", "Zp"})
+"""Those and control characters, line and paragraph separators."""
+
 _NAMED: Final = re.compile(r"(?:export\s+)?[A-Za-z_][A-Za-z0-9_.-]*\s*=\s*[^=\s]")
 """A line of a shell or of an environment file. Base64 ends in `=` or `==` and is none."""
 _KEY: Final = re.compile(r"[!-~]+")
@@ -40,14 +45,19 @@ class UnusableText(ValueError):  # noqa: N818 - it names what the text is
 
 def cleaned(text: str) -> str:
     """Return the secret in a text. Raises `UnusableText` if what is left cannot be one."""
-    text = text.strip(_AROUND)
+    text = _stripped(text)
     if len(text) > 1 and text[0] in _QUOTES and text[0] == text[-1]:
         raise UnusableText("it has quotes around it: leave only the secret")
     if _NAMED.match(text):
         raise UnusableText("a name and = stand before it: leave only the secret")
-    if any(unicodedata.category(char) == "Cc" for char in text):
-        raise UnusableText("it has more than one line, or other control characters in it")
+    if any(unicodedata.category(char) in _INVISIBLE for char in text):
+        raise UnusableText("it has more than one line, or characters in it that cannot be seen")
     return text
+
+
+def _stripped(text: str) -> str:
+    kept = [at for at, char in enumerate(text) if not char.isspace() and unicodedata.category(char) != _FORMAT]
+    return text[kept[0] : kept[-1] + 1] if kept else ""
 
 
 def is_key(text: str) -> bool:

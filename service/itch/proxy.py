@@ -4,8 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from service.itch.seller_key import stamp_of
-from service.itch.used_up import used_up
+from service.itch.secret_file import SecretFile
 from service.secret import ProxyUrl
 from service.secret_text import UnusableText, read_proxy_url
 from service.verification.interfaces import Clock
@@ -33,12 +32,11 @@ class ProxyPlace:
         unreadable: Callable[[str, str], None],
     ) -> None:
         self._url = url
-        self._file = file
+        self._file = SecretFile(file, read=read_proxy_url) if file is not None else None
         self._clock = clock
         self._reloaded = reloaded
         self._unreadable = unreadable
         self._looked_at = clock.monotonic()
-        self._seen: tuple[int, ...] | None = ()
 
     def current(self) -> ProxyUrl:
         """Return the URL to use now."""
@@ -46,18 +44,12 @@ class ProxyPlace:
         if self._file is None or now - self._looked_at < _LOOK_EVERY:
             return self._url
         self._looked_at = now
-        if (stamp := stamp_of(self._file)) != self._seen:
-            before, self._seen = self._seen, stamp
-            try:
-                self._take(ProxyUrl(read_proxy_url(self._file)))
-            except UnusableText as unusable:
-                if used_up(unusable):
-                    self._seen = before  # nothing is wrong with the file: the next look reads it
-                else:
-                    self._unreadable(PROXY, str(unusable))
-        return self._url
-
-    def _take(self, url: ProxyUrl) -> None:
-        if url != self._url:
+        try:
+            text = self._file.reread()
+        except UnusableText as unusable:
+            self._unreadable(PROXY, str(unusable))
+            return self._url
+        if text is not None and (url := ProxyUrl(text)) != self._url:
             self._url = url
             self._reloaded(PROXY)
+        return self._url

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import GatewayCredentialRefused
-from service.itch.used_up import used_up
+from service.itch.secret_file import SecretFile
 from service.secret import SellerKey
 from service.secret_text import UnusableText, read_key
 from service.verification.interfaces import Clock
@@ -28,26 +28,15 @@ class KeySlot:
         self.key = key
         self.former: KeySlot | None = None
         self.refused_at: float | None = None
-        self._file = file
-        # Like no file, although the key came from one: it may have changed between then and now.
-        self._seen: tuple[int, ...] | None = ()
+        self._file = SecretFile(file, read=read_key) if file is not None else None
 
     def reread(self) -> bool:
         """Return whether there is another key now. Raises `UnusableText` once when the file holds none.
 
         Then the key read before stays.
         """
-        if self._file is None or (stamp := stamp_of(self._file)) == self._seen:
-            return False
-        before, self._seen = self._seen, stamp
-        try:
-            text = read_key(self._file)
-        except UnusableText as unusable:
-            if not used_up(unusable):
-                raise
-            self._seen = before  # nothing is wrong with the file: the next look reads it
-            return False
-        if (key := SellerKey(text)) == self.key:
+        text = self._file.reread() if self._file is not None else None
+        if text is None or (key := SellerKey(text)) == self.key:
             return False
         if self.former is None and self.refused_at is None:
             self.former = KeySlot(self.setting, self.key, file=None)
@@ -157,12 +146,3 @@ class SellerKeyRing:
                     self._reloaded(slot.setting)
             except UnusableText as unusable:
                 self._unreadable(slot.setting, str(unusable))
-
-
-def stamp_of(file: Path) -> tuple[int, ...] | None:
-    """A stamp that changes with the file and its permissions; a mounted secret is replaced whole, through a link."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size

@@ -261,6 +261,59 @@ async def test_a_new_key_that_is_refused_is_no_news_while_the_one_before_works(
     assert False not in rig.observer.credentials
 
 
+async def test_a_late_answer_to_a_replaced_key_is_no_news_of_the_new_one(clock: FakeClock, tmp_path: Path) -> None:
+    """The new key was accepted, then revoked; a yes to the one before it, sent long ago, brings it back no more."""
+    file, revoked = tmp_path / "api-key", False
+    file.write_text("old")
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.headers["authorization"] == "Bearer old":
+            await clock.sleep(timedelta(seconds=2))
+        elif revoked:
+            return streamed(error("invalid key"))
+        return streamed(httpx.Response(200, json={}))
+
+    rig = build(clock=clock, transport=httpx.MockTransport(answer), keys=("old",), key_file=file)
+    slow = asyncio.create_task(ask(rig))
+    await clock.advance(timedelta(seconds=1))
+    file.write_text("new")
+    await ask(rig)
+    revoked = True
+    with pytest.raises(GatewayCredentialRefused):
+        await ask(rig)
+    await clock.advance(timedelta(seconds=1))
+
+    assert await slow == {}
+    assert rig.observer.credentials == [True, False]
+
+
+async def test_a_mistaken_key_that_was_put_back_costs_one_request(clock: FakeClock, tmp_path: Path) -> None:
+    """A refusal that arrives after the good key is back in the file is answered by asking with that one."""
+    file, shown = tmp_path / "api-key", []
+    file.write_text("good")
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        shown.append(request.headers["authorization"].removeprefix("Bearer "))
+        if shown[-1] == "mistaken":
+            await clock.sleep(timedelta(seconds=2))
+            return streamed(error("invalid key"))
+        return streamed(httpx.Response(200, json={}))
+
+    rig = build(clock=clock, transport=httpx.MockTransport(answer), keys=("good",), key_file=file)
+    file.write_text("mistaken")
+    clock.jump(timedelta(seconds=1))
+    slow = asyncio.create_task(ask(rig))
+    await clock.advance(timedelta(seconds=1))
+    file.write_text("good")
+    await ask(rig)
+    await clock.advance(timedelta(seconds=1))
+
+    assert await slow == {}
+    await ask(rig)
+    assert shown == ["mistaken", "good", "good", "good"]
+    assert False not in rig.observer.credentials
+
+
 class TwoKeys:
     """A store that accepts some keys, and remembers which it was shown."""
 

@@ -137,6 +137,10 @@ def test_a_key_that_changed_while_the_gateway_started_is_picked_up(
         b"nul\x00",
         b'"new-seller-key"',
         b"API_KEY=new-seller-key",
+        b"export API_KEY='new-seller-key'",
+        b"new-seller\r-key",
+        "new\N{ZERO WIDTH SPACE}-seller-key".encode(),
+        "new\N{NO-BREAK SPACE}-seller-key".encode(),
         "schlüssel".encode(),
         b"\xff\xfe",
         b"k" * 65_537,
@@ -160,7 +164,10 @@ def test_a_file_without_a_key_keeps_the_old_one(
     )
 
 
-@pytest.mark.parametrize("content", [b"new-seller-key ", b"\t new-seller-key\r\n", b"\xef\xbb\xbfnew-seller-key\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"new-seller-key ", b"\t new-seller-key\r\n", b"\xef\xbb\xbfnew-seller-key\n", b"new-seller-key\xc2\xa0"],
+)
 def test_what_an_editor_leaves_around_a_key_is_taken_off(
     *, content: bytes, ring: SellerKeyRing, file: Path, clock: FakeClock
 ) -> None:
@@ -169,6 +176,17 @@ def test_what_an_editor_leaves_around_a_key_is_taken_off(
     clock.jump(A_SECOND)
 
     assert ring.current() == NEW == load_settings({"OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": str(file)}).itch.api_key
+
+
+def test_what_is_no_file_is_not_read_again(
+    ring: SellerKeyRing, file: Path, clock: FakeClock, reported: Reported
+) -> None:
+    """A pipe, or a terminal, was read at start; to open it again could take until someone writes."""
+    file.unlink()
+    file.symlink_to("/dev/zero")
+    clock.jump(A_SECOND)
+
+    assert (ring.current(), reported.unreadable) == (OLD, [])
 
 
 def test_a_file_that_is_gone_keeps_the_old_key(

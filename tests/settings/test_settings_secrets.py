@@ -36,7 +36,9 @@ def test_secrets_stand_in_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", ["file", "variable", "toml"])
-@pytest.mark.parametrize("around", ["{}", "{} ", "\t{}\n", "\ufeff{}\r\n", " \ufeff {}\u00a0"])
+@pytest.mark.parametrize(
+    "around", ["{}", "{} ", "\t{}\n", "\ufeff{}\r\n", " \ufeff {}\u00a0", "\u200b{}\u2060", "\u3000{}\u2028"]
+)
 def test_what_editors_leave_around_a_secret_is_taken_off(tmp_path: Path, kept: str, around: str) -> None:
     """The same secret comes out of a file, a variable and the configuration, for each of the three kinds."""
     texts = {"itch.api_key": "k3y", "secret": "s" * 30 + "==", "redis.url": "redis://localhost"}
@@ -68,7 +70,10 @@ def test_what_editors_leave_around_a_secret_is_taken_off(tmp_path: Path, kept: s
         ("secret", '"' + "s" * 32 + '" ', "it has quotes around it: leave only the secret"),
         ("redis.url", "REDIS_URL=redis://localhost", "a name and = stand before it: leave only the secret"),
         ("secret", "export SECRET = " + "s" * 32, "a name and = stand before it: leave only the secret"),
-        ("secret", "s" * 32 + "\0s", "it has more than one line, or other control characters in it"),
+        ("secret", "s" * 32 + "\u200bs", "it has more than one line, or characters in it that cannot be seen"),
+        ("secret", "s" * 32 + "\u2028s", "it has more than one line, or characters in it that cannot be seen"),
+        ("secret", "s" * 32 + "\rs", "it has more than one line, or characters in it that cannot be seen"),
+        ("secret", "s" * 32 + "\0s", "it has more than one line, or characters in it that cannot be seen"),
     ],
 )
 def test_what_is_hardly_part_of_a_secret_is_refused(key: str, written: str, why: str) -> None:
@@ -111,7 +116,7 @@ def test_a_secret_stands_in_one_place(tmp_path: Path) -> None:
         (b"\xff\xfe", "{path} is not UTF-8 text"),
         (b"k" * 65_537, "{path} is larger than 65536 bytes"),
         (b"two words", "expected printable ASCII without spaces, in {path}"),
-        (b"two\nlines", "it has more than one line, or other control characters in it, in {path}"),
+        (b"two\nlines", "it has more than one line, or characters in it that cannot be seen, in {path}"),
         (b'"k3y"', "it has quotes around it: leave only the secret, in {path}"),
         (b"KEY=k3y", "a name and = stand before it: leave only the secret, in {path}"),
     ],
