@@ -44,6 +44,7 @@ class StoreClient:
         proxy: Callable[[], ProxyUrl] | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
+        self._behind_proxy = proxy is not None
         self._client = httpx.AsyncClient(
             transport=transport or _transport(proxy),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": user_agent},
@@ -70,7 +71,9 @@ class StoreClient:
             # `from None`: the texts of these carry URLs, headers and bodies.
             if used_up(error):
                 raise GatewayInTheWay("the gateway has no descriptor, port or memory left") from None
-            raise SourceUnavailable(f"no answer from the store ({_cause_of(error)})") from None
+            raise SourceUnavailable(
+                f"no answer from the store ({_cause_of(error, behind_proxy=self._behind_proxy)})"
+            ) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -95,9 +98,14 @@ async def _read(response: httpx.Response) -> StoreAnswer:
     )
 
 
-def _cause_of(error: Exception) -> str:
+def _cause_of(error: Exception, *, behind_proxy: bool) -> str:
     """Return `auth` where the proxy wants another password, `proxy` where it is the cause otherwise, or the type."""
     match error.__cause__ or error:
+        # Behind a proxy nothing here looks the store's own name up, and its URL was examined at start.
+        case aiohttp.ClientConnectorDNSError() | aiohttp.InvalidURL() | httpx.InvalidURL() | UnicodeError() if (
+            behind_proxy
+        ):
+            return "proxy"
         case aiohttp.ClientHttpProxyError(status=HTTPStatus.PROXY_AUTHENTICATION_REQUIRED):
             return "auth"
         case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():

@@ -73,3 +73,51 @@ async def connect_proxy(*, credentials: str | None = None, refusal: bytes | None
         yield proxy
     finally:
         server.close()
+
+
+class BabblingProxy:
+    """A proxy that sends the same bytes whatever it is asked, once or `again` and again; without bytes it is silent.
+
+    `sent` counts the bytes that were taken from it; `closed` is whether its client has gone.
+    """
+
+    def __init__(self, answer: bytes | None, *, again: bool) -> None:
+        self.asked = False
+        self.closed = False
+        self.sent = 0
+        self.address = ""
+        self._answer = answer
+        self._again = again
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        with suppress(OSError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
+                await reader.readuntil(b"\r\n\r\n")
+                self.asked = True
+                if self._answer is None:
+                    await reader.read()
+                else:
+                    await self._babble(writer, self._answer)
+        writer.close()
+        self.closed = True
+
+    async def _babble(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
+        while True:
+            writer.write(answer)
+            await writer.drain()
+            self.sent += len(answer)
+            if not self._again:
+                return
+
+
+@asynccontextmanager
+async def babbling_proxy(answer: bytes | None, *, again: bool = False) -> AsyncIterator[BabblingProxy]:
+    """Serve such a proxy on a loopback port."""
+    proxy = BabblingProxy(answer, again=again)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    proxy.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield proxy
+    finally:
+        server.close()

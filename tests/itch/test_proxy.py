@@ -1,5 +1,6 @@
 """The way to the store through a proxy."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,13 +17,17 @@ from service.secret import ProxyUrl, SellerKey
 from service.settings import load_settings
 from tests.cache.certificates import write_certificate
 from tests.clock import FakeClock
-from tests.itch.connect_proxy import connect_proxy
+from tests.gateways import X_MOON, LogLines, opened, settings_from, until
+from tests.itch.connect_proxy import babbling_proxy, connect_proxy
 from tests.itch.descriptors import no_descriptor_left
 from tests.itch.test_certificates import Store, store
 from tests.redis_server import free_port
 
 PASSWORD: Final = "canary p@ss/w:rd"
 ENCODED: Final = "canary%20p%40ss%2Fw%3Ard"
+MEBIBYTES_OF_BUFFERS: Final = 64
+"""More than the system's buffers for both ends of a connection hold, and far less than what never ends."""
+
 A_SECOND: Final = timedelta(seconds=1)
 
 
@@ -66,8 +71,10 @@ async def test_a_store_that_nobody_vouches_for_is_not_asked_through_a_proxy_eith
 async def client_behind(proxy: str) -> AsyncIterator[StoreClient]:
     """Return a client of a store that nothing leads to but the proxy."""
     client = StoreClient(base_url="https://store.invalid", user_agent="test", proxy=lambda: ProxyUrl(proxy))
-    yield client
-    await client.close()
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 async def refusal_of(client: StoreClient) -> str:
@@ -105,6 +112,46 @@ async def test_a_proxy_that_is_not_there_is_the_cause() -> None:
         assert await refusal_of(client) == "no answer from the store (proxy)"
 
 
+@pytest.mark.parametrize("host", ["proxy.invalid", "a..b", "127.1", "999.999.999.999", "[:::::]"])
+async def test_a_proxy_that_cannot_be_found_is_the_cause(host: str) -> None:
+    """The name may be one that no name server knows, or none at all."""
+    async with client_behind(f"http://{host}:3128") as client:
+        assert await refusal_of(client) == "no answer from the store (proxy)"
+
+
+NO_HEADS: Final = {
+    "nothing": (b"", False),
+    "garbage": (bytes(range(256)) * 16, False),
+    "no HTTP": (b"<html>hello</html>\r\n\r\n", False),
+    "no TLS": (b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", True),
+    "fields without end": (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 10_000, True),
+    "a line without end": (b"HTTP/1.1 200 OK\r\na: " + b"b" * 60_000, True),
+    "a refusal without end": (b"HTTP/1.1 403 No\r\nContent-Length: 9999999999\r\n\r\n" + b"b" * 60_000, True),
+}
+
+
+@pytest.mark.parametrize(("answer", "again"), NO_HEADS.values(), ids=NO_HEADS)
+async def test_what_is_no_answer_of_a_proxy_ends_the_request(answer: bytes, again: bool) -> None:  # noqa: FBT001
+    """Not more of it is taken than fits into buffers of the system, and into a few lines."""
+    async with babbling_proxy(answer, again=again) as proxy, client_behind(f"http://{proxy.address}") as client:
+        told = await refusal_of(client)
+        await until(lambda: proxy.closed)
+
+    assert told.startswith("no answer from the store (")
+    assert proxy.sent < MEBIBYTES_OF_BUFFERS << 20
+
+
+async def test_a_proxy_that_hangs_keeps_no_connection_of_a_request_that_was_given_up() -> None:
+    """A question has its deadline, and behind the proxy a connection must not outlive it."""
+    async with babbling_proxy(None) as proxy, client_behind(f"http://{proxy.address}") as client:
+        asking = asyncio.create_task(refusal_of(client))
+        await until(lambda: proxy.asked)
+        asking.cancel()
+        await until(lambda: proxy.closed)
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+
 async def test_a_store_that_cannot_be_reached_without_a_proxy_is_no_proxys_fault() -> None:
     """A control: the causes above are those of a proxy."""
     client = StoreClient(base_url=f"https://127.0.0.1:{free_port()}", user_agent="test")
@@ -113,6 +160,26 @@ async def test_a_store_that_cannot_be_reached_without_a_proxy_is_no_proxys_fault
 
     await client.close()
     assert "proxy" not in told.lower()
+
+
+async def test_a_question_behind_a_proxy_that_refuses_gets_no_answer(tmp_path: Path, clock: FakeClock) -> None:
+    """The store is unavailable, be it the proxy's fault, until the file names a proxy that is better."""
+    file, log = tmp_path / "proxy", LogLines()
+    async with connect_proxy(refusal=b"403 Forbidden") as proxy, connect_proxy(refusal=b"403 Forbidden") as other:
+        file.write_text(f"http://gateway:{ENCODED}@{proxy.address}")
+        toml = f'[itch]\napi_key = "canary-seller-key"\nbase_url = "https://store.invalid"\nproxy_file = "{file}"\n'
+        async with opened(settings_from(tmp_path, toml + X_MOON, sandbox=False), clock=clock, log=log) as gateway:
+            first = await gateway.key("a-key-that-nobody-has")
+            file.write_text(f"http://{other.address}")
+            clock.jump(A_SECOND)
+            second = await gateway.key("another-key-that-nobody-has")
+            reloaded = await log.line("credential_reloaded")
+
+    assert [(answer.status_code, answer.json()["reason"]) for answer in (first, second)] == [
+        (503, "source_unavailable")
+    ] * 2
+    assert (proxy.heads != [], other.heads != [], reloaded["setting"]) == (True, True, PROXY)
+    assert b"canary" not in log.written + first.content + second.content
 
 
 class Told:
