@@ -84,10 +84,7 @@ class PlainHistogram:
 
     def labels(self, *values: str) -> HistogramValue:
         """Return the distribution with these labels; from now on it is shown, be it empty."""
-        value = self._values.get(values)
-        if value is None:
-            value = self._values[values] = HistogramValue(self._bounds, self._series_of(values))
-        return value
+        return self._values.setdefault(values, HistogramValue(self._bounds, self._series_of(values)))
 
     def text(self) -> str:
         """Return the current distributions."""

@@ -65,5 +65,9 @@ def test_the_same_labels_share_a_series() -> None:
     counter = PlainCounter("answers_total", "Answers given.", ("game",))
     counter.labels("x-moon").count += 1
     counter.labels("x-moon").count += 1
+    histogram = PlainHistogram("took_seconds", "How long.", BOUNDS, ("method",))
+    histogram.labels("jwt").observe(1.0)
+    histogram.labels("jwt").observe(1.0)
 
     assert 'answers_total{game="x-moon"} 2.0' in counter.text()
+    assert 'took_seconds_count{method="jwt"} 2.0' in histogram.text()
