@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from benchmarks import far_redis, footprint, growth, guard, hostile, misses, profiling, scrape, simulation
+from benchmarks import far_redis, footprint, growth, guard, hostile, misses, profiling, scrape, simulation, strangers
 from benchmarks.calls import count_first_question
 from benchmarks.far_limit import open_far_limit
 from benchmarks.honest import open_honest_modes
@@ -180,6 +180,15 @@ def read_metrics(*, out: Path) -> None:
     result = scrape.measure_scrapes()
     click.echo(scrape.table(result))
     write_json(result, out / "scrape.json")
+
+
+@main.command(name="strangers")
+@_out
+def refuse(*, out: Path) -> None:
+    """Show what refusing an unknown token costs in CPU time with 1 to 20 000 callers."""
+    result = strangers.measure_strangers()
+    click.echo(strangers.table(result))
+    write_json(result, out / "strangers.json")
 
 
 @main.command()

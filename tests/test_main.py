@@ -33,7 +33,7 @@ def test_it_runs_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 def test_a_mistake_that_cannot_be_said_ends_with_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits to be written to a full disk is dropped, so that Python does not stumble over it at its end."""
+    """A line that waits for room on a full disk is dropped, so that Python does not stumble over it at its end."""
     monkeypatch.setattr(sys, "argv", ["ownership-gateway", "serve", "--sandbox", "--host", "no-address"])
     full = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - closed below, where that must not fail
     monkeypatch.setattr(sys, "stderr", full)

@@ -9,7 +9,7 @@ from service.itch.used_up import used_up
 from service.secret_text import UnusableText
 
 _Stamp = tuple[int, ...] | None
-"""What changes with a file and its permissions; None where there is no file."""
+"""A value that changes with a file and its permissions; None where there is no file."""
 
 _READ_ONCE: Final[_Stamp] = ()
 

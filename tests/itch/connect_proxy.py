@@ -76,7 +76,7 @@ async def connect_proxy(*, credentials: str | None = None, refusal: bytes | None
 
 
 class BabblingProxy:
-    """A proxy that sends the same bytes whatever it is asked, once or `again` and again; without bytes it is silent.
+    """A proxy that sends the same bytes to all who ask, once or `again` and again; without bytes it is silent.
 
     `sent` counts the bytes that were taken from it; `closed` is whether its client has gone.
     """
