@@ -39,7 +39,7 @@ class KeySlot:
         if text is None or (key := SellerKey(text)) == self.key:
             return False
         if self.former is None and self.refused_at is None:
-            self.former = KeySlot(self.setting, self.key, file=None)
+            self.former = KeySlot(f"{self.setting} before it changed", self.key, file=None)
         self.key = key
         self.refused_at = None
         return True

@@ -487,7 +487,7 @@ def test_a_new_key_that_is_refused_is_not_the_end_of_the_old_one(
     assert ring.refused(mistaken) == OLD
     assert ring.accepted(OLD)
     assert ring.current() == OLD
-    assert (reported.reloads, reported.switched) == (1, ["itch.api_key"])
+    assert (reported.reloads, reported.switched) == (1, ["itch.api_key before it changed"])
 
 
 def test_a_new_key_that_is_accepted_is_the_end_of_the_old_one(
