@@ -72,7 +72,7 @@ async def open_gateway(
         )
         services = build_services(basics, upstream, observations, flights)
         watch_event_loop(stack, crashed=partial(basics.events.crashed, where="event loop"))
-        readiness = build_readiness(basics, upstream, redis)
+        readiness = build_readiness(basics, upstream, redis, observations.guard)
         http = build_http(basics, services, framework(basics, upstream, services, readiness), bounds=bounds)
         await _watch(basics, upstream, http)
         await compare_secrets(basics, upstream, redis=redis)

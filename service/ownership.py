@@ -144,6 +144,8 @@ class Caveat(StrEnum):
     """Buyers of large bundles have no key until they first open the game on itch.io."""
     EMAIL_MISSES_CLAIMED_KEYS = "email_misses_claimed_keys"
     """itch.io finds purchases by e-mail, but not keys that the account has claimed."""
+    REVOCATIONS_HELD = "revocations_held"
+    """itch.io says no to too many owners at once to be believed; the answer rests on what it said before."""
 
 
 class DownloadKey(Secret):
@@ -219,13 +221,22 @@ class Evidence(Struct, frozen=True, array_like=True, tag="evidence"):
     """The source's answer about one subject and one game: facts, no judgement.
 
     `observed_at` is when the look-up started, so that the facts are at least that recent. No `proofs` means that
-    the store said no. `owner` is the owner of the download key, where it has one.
+    the store said no. `owner` is the owner of the download key, where it has one. `overruled` is the proof that a no
+    has taken the place of; it counts only while the revocation guard holds such noes back.
     """
 
     observed_at: datetime
     proofs: tuple[Proof, ...] = ()
     owner: Player | None = None
     sandbox: bool = False
+    overruled: "Overruled | None" = None
+
+
+class Overruled(Struct, frozen=True, array_like=True):
+    """The evidence that the store's noes contradict, since the instant of the first of them."""
+
+    evidence: Evidence
+    since: datetime
 
 
 class Identity(Struct, frozen=True, array_like=True, tag="identity"):

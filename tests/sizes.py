@@ -33,6 +33,9 @@ CUT_REQUESTS: Final = 20_000 if SOAK else 800
 OUTAGE_PLAYERS: Final = 1_000 if SOAK else 20
 """Players who have proven what they own when the store goes away, and as many who have not."""
 
+REVOKED_PLAYERS: Final = 220 if SOAK else 60
+"""Owners of a game when the store says no to all of them."""
+
 SPOILT_ANSWERS: Final = 100_000 if SOAK else 1_500
 """Answers of the store in which something is wrong."""
 

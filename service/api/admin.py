@@ -1,7 +1,7 @@
-"""The operators' requests to a running gateway: to forget what it knows, for instance after a refund."""
+"""The operators' requests to a running gateway: to forget what it knows, and whether to believe the store's noes."""
 
-from datetime import datetime
-from typing import Annotated, Final
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
@@ -13,8 +13,8 @@ from service.credentials import read_download_key, read_email, read_user_id
 from service.errors import BadQuestion
 from service.http.reply import Reply
 from service.observability.logs import Logging
-from service.ownership import LARGEST_ID, Malformed, Subject
-from service.verification.interfaces import Fingerprints
+from service.ownership import LARGEST_ID, GameId, Malformed, Subject
+from service.verification.interfaces import Clock, Fingerprints
 from service.verification.verify import Verification
 
 
@@ -35,20 +35,57 @@ class Invalidated(Struct, frozen=True):
     before: datetime
 
 
+LONGEST_WORD: Final = 86_400
+"""Seconds; a day."""
+
+
+class Revocations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The operator's word on whether the store's noes about proven owners of a game are to be believed, for a while."""
+
+    game: GameName
+    believe: Annotated[bool, Meta(description="Have the noes count; false holds them back.")]
+    seconds: Annotated[int, Meta(ge=60, le=LONGEST_WORD, description="How long this holds.")] = LONGEST_WORD
+
+
+class RevocationsSet(Struct, frozen=True):
+    """The result: it holds until `until` (UTC), on every replica within 2 s."""
+
+    game_id: int
+    believe: bool
+    until: datetime
+
+
+class OperatorsWord(Protocol):
+    """The revocation guard, as operators may overrule it."""
+
+    def believe(self, game_id: GameId, *, believe: bool, until: datetime) -> None:
+        """Have the noes about a game count until then, or have them held back."""
+
+
 _SUBJECTS: Final = ("download_key", "email", "user_id")
 _READ: Final = BodyReader(Invalidation)
+_READ_REVOCATIONS: Final = BodyReader(Revocations)
 
 
 class AdminService:
     """Carries out what operators ask for, and leaves a line in the log about it."""
 
     def __init__(
-        self, *, verification: Verification, games: GameDirectory, fingerprints: Fingerprints, log: Logging
+        self,
+        *,
+        verification: Verification,
+        games: GameDirectory,
+        fingerprints: Fingerprints,
+        guard: OperatorsWord | None,
+        log: Logging,
+        clock: Clock,
     ) -> None:
         self._verification = verification
         self._games = games
         self._fingerprints = fingerprints
+        self._guard = guard
         self._log = log
+        self._clock = clock
 
     async def invalidate(self, body: bytes, asking: Asking) -> Reply:
         """Forget a subject, or a game. Raises `QuestionRefused` when the caller is at fault."""
@@ -62,6 +99,25 @@ class AdminService:
             "invalidated", caller=asking.caller.name, game=rules.label, subject=name, request_id=asking.request_id
         )
         return Reply(200, msgspec.json.encode(Invalidated(rules.game_id, name, before)))
+
+    async def set_revocations(self, body: bytes, asking: Asking) -> Reply:
+        """Believe the store's noes, or hold them back. Raises `QuestionRefused` when the caller is at fault."""
+        wanted: Revocations = _READ_REVOCATIONS.read(body)
+        rules = self._games.find(wanted.game)
+        asking.caller.require_game(rules.game_id)
+        if self._guard is None:
+            raise BadQuestion("/believe", "no_revocation_guard", "revocation_guard is off, so every no is believed")
+        until = self._clock.now() + timedelta(seconds=wanted.seconds)
+        self._guard.believe(rules.game_id, believe=wanted.believe, until=until)
+        self._log.logger.info(
+            "revocations_set",
+            caller=asking.caller.name,
+            game=rules.label,
+            believe=wanted.believe,
+            until=until,
+            request_id=asking.request_id,
+        )
+        return Reply(200, msgspec.json.encode(RevocationsSet(rules.game_id, wanted.believe, until)))
 
 
 def _subject(wanted: Invalidation) -> Subject | None:

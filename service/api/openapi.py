@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import msgspec
 
-from service.api.admin import Invalidated, Invalidation
+from service.api.admin import Invalidated, Invalidation, Revocations, RevocationsSet
 from service.api.answers import TITLES, Answer, NoAnswerProblem
 from service.api.batch import BatchAnswer
-from service.api.paths import BATCH_PATH, INVALIDATE_PATH, PATHS
+from service.api.paths import BATCH_PATH, INVALIDATE_PATH, PATHS, REVOCATIONS_PATH
 from service.api.problems import MEDIA_TYPE, Problem
 from service.api.questions import (
     Batch,
@@ -81,6 +81,8 @@ def describe_api() -> bytes:
             ItemHead,
             Invalidation,
             Invalidated,
+            Revocations,
+            RevocationsSet,
             *(kind for kind, _, _ in _QUESTIONS.values()),
         ],
         schema_hook=_schema_of_custom,
@@ -103,6 +105,7 @@ def describe_api() -> bytes:
         },
         "paths": {path: {"post": _question(path, *rest)} for path, rest in _QUESTIONS.items()}
         | {BATCH_PATH: {"post": _batch()}, INVALIDATE_PATH: {"post": _invalidate()}}
+        | {REVOCATIONS_PATH: {"post": _set_revocations()}}
         | _operations(),
         "components": {
             "schemas": components,
@@ -162,6 +165,17 @@ def _invalidate() -> dict[str, object]:
         "On every replica within two seconds.",
         "requestBody": _body("Invalidation"),
         "responses": {"200": _response("What was forgotten.", _JSON, "Invalidated"), **_problem_responses()},
+    }
+
+
+def _set_revocations() -> dict[str, object]:
+    return {
+        "operationId": "set_revocations",
+        "summary": "Say whether the store's noes about proven owners of a game are to be believed.",
+        "description": "Needs the right `admin`. The gateway holds such noes back by itself when there are more of "
+        "them than can be true; this word comes first, on every replica within two seconds.",
+        "requestBody": _body("Revocations"),
+        "responses": {"200": _response("What holds now.", _JSON, "RevocationsSet"), **_problem_responses()},
     }
 
 

@@ -16,7 +16,7 @@ from service.api.callers import Caller, CallerDirectory
 from service.api.content_type import is_json
 from service.api.dispatch import request_id_of, trace_id_of
 from service.api.openapi import describe_api
-from service.api.paths import BATCH_PATH, INVALIDATE_PATH
+from service.api.paths import BATCH_PATH, INVALIDATE_PATH, REVOCATIONS_PATH
 from service.api.problems import status_reply
 from service.api.verify_service import Asking, VerifyService
 from service.errors import QuestionRefused
@@ -44,12 +44,17 @@ def create_verify_routes(
         """Forget a subject, or a game."""
         return await gate.admit(request, [Right.ADMIN], admin.invalidate, counted=True)
 
+    @post(REVOCATIONS_PATH, status_code=200)
+    async def set_revocations(request: AnyRequest) -> Response[bytes]:
+        """Believe the store's noes, or hold them back."""
+        return await gate.admit(request, [Right.ADMIN], admin.set_revocations, counted=True)
+
     @get("/openapi.json", sync_to_thread=False)
     def show_description() -> Response[bytes]:
         """Return the description of this API, in OpenAPI 3.1."""
         return Response(describe_api(), media_type="application/vnd.oai.openapi+json")
 
-    return [verify_batch, invalidate, show_description]
+    return [verify_batch, invalidate, set_revocations, show_description]
 
 
 class CallerGate:

@@ -1,12 +1,12 @@
 """Cache entries: observations as the tiers store them, and the rule for which of two wins."""
 
 from datetime import datetime, timedelta
-from typing import Final, assert_never
+from typing import Final
 
 from msgspec import Struct
 
-from service.ownership import Evidence, Identity, Observation, Reason, Refusal
-from service.verification.policy import HARD_MAXIMUM
+from service.ownership import Observation, Reason, Refusal
+from service.verification.policy import HARD_MAXIMUM, says_no
 
 LONGEST_KEPT: Final = HARD_MAXIMUM
 """The longest time after an observation for which it is stored, even if the operator configured more."""
@@ -16,19 +16,6 @@ CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 
 Replicas differ by half an exchange with Redis. Observations from further ahead are not believed.
 """
-
-
-def says_no(observation: Observation) -> bool:
-    """Whether the store refused: no proof of ownership, or no good credential."""
-    match observation:
-        case Evidence():
-            return not observation.proofs
-        case Refusal():
-            return True
-        case Identity():
-            return False
-        case _:
-            assert_never(observation)
 
 
 def ends_another(observation: Observation) -> bool:

@@ -21,6 +21,7 @@
 -- begin anew.
 
 local PLACE, SEAL, LARGEST, DIGITS = 25, 16, 121, 16
+local LAST_INVALIDATING = 2
 local WHOLE_GAME = string.rep('\0', 16)
 local MOST_NUMBERS = 1000000
 local FAR_APART = 20000
@@ -89,6 +90,9 @@ end
 
 -- Whether all names of its game have a newer entry.
 local function overtaken(entry)
+  if string.byte(entry, 1) > LAST_INVALIDATING then
+    return false
+  end
   local place = '\1' .. string.sub(entry, 2, 9) .. WHOLE_GAME
   local at = number(held(place, DIGITS))
   local whole = at and place ~= place_of(entry) and entry_at(at)

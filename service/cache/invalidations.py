@@ -9,7 +9,7 @@ from datetime import datetime
 
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
-from service.cache.table_entry import NO_GAME, WHOLE_GAME, TableKind
+from service.cache.table_entry import NO_GAME, WHOLE_GAME, TableEntry, TableKind
 from service.ownership import Fingerprint, GameId
 
 
@@ -22,11 +22,19 @@ class SharedInvalidations:
     def __init__(self, table: ReplicatedTable) -> None:
         self._table = table
 
-    def invalidated_before(self, game_id: GameId | None, name: Fingerprint) -> datetime | None:
-        """Return the instant before which observations under that name are not to be used, if there is one."""
+    def invalidated_before(
+        self, game_id: GameId | None, name: Fingerprint, *, by_operator: bool = False
+    ) -> datetime | None:
+        """Return the instant before which observations under that name are not to be used, if there is one.
+
+        `by_operator` leaves out what the store's noes have overruled; those that are held back now always are.
+        """
         if not self._table.tables:  # most questions of most gateways
             return None
-        entry = self._table.newest(NO_GAME if game_id is None else game_id, name)
+        game = NO_GAME if game_id is None else game_id
+        entry = self._table.newest(game, name)
+        if entry is not None and entry.kind is TableKind.OVERRULED and (by_operator or self._is_held(entry)):
+            entry = self._table.newest(game, name, kinds=(TableKind.INVALIDATED,))
         return None if entry is None else entry.made_at
 
     def invalidate(self, game_id: GameId, name: Fingerprint | None, *, before: datetime) -> None:
@@ -39,3 +47,7 @@ class SharedInvalidations:
     def overruled(self, game_id: GameId | None, name: Fingerprint, since: datetime) -> None:
         """Invalidate the yes that a no has replaced `since` then: Redis and other replicas may still have it."""
         self._table.put(TableKind.OVERRULED, NO_GAME if game_id is None else game_id, name, stamp(since))
+
+    def _is_held(self, overruled: TableEntry) -> bool:
+        held_since = self._table.held_since(overruled.game_id)
+        return held_since is not None and overruled.made_at >= held_since

@@ -105,6 +105,11 @@ def table_key(naming_key: NamingKey, environment: str) -> str:
     return f"og:v{SCHEMA_VERSION}:t:{_name_of_environment(naming_key, environment, b'og replicated')}"
 
 
+def rechecks_key(naming_key: NamingKey, environment: str, game_id: GameId) -> str:
+    """Return the key of the last answers about proven owners of a game, in front of the same store."""
+    return f"og:v{SCHEMA_VERSION}:r:{_name_of_environment(naming_key, f'{environment} {game_id}', b'og rechecks')}"
+
+
 def secrets_key() -> str:
     """Return the key of the digests by which replicas compare their secrets, the same for all that may differ."""
     return f"og:v{SCHEMA_VERSION}:s"

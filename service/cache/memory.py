@@ -6,9 +6,10 @@ from typing import Final
 
 import msgspec
 
-from service.cache.entry import LONGEST_KEPT, CacheEntry, says_no
-from service.ownership import CacheTier, Fingerprint
+from service.cache.entry import LONGEST_KEPT, CacheEntry
+from service.ownership import CacheTier, Evidence, Fingerprint, Observation
 from service.verification.interfaces import Clock, Remembered
+from service.verification.policy import says_no
 
 _SHARE_OF_YES: Final = 0.75
 """The share of both budgets for proof. The rest is for refusals: a flood of wrong keys evicts only other refusals."""
@@ -86,14 +87,17 @@ class MemoryTier:
             if known.believable(now) and not entry.supersedes(known):
                 return known
             cache.remove(name)
-        cache = self._no if says_no(entry.observation) else self._yes
+        cache = self._yes if _has_proof(entry.observation) else self._no
         cache.put(name, _ENCODER.encode(entry), now)
         return entry
 
     def has_usable_yes(self, name: Fingerprint) -> bool:
         """Whether the newest observation under a name is a yes that may still be used."""
         packed = self._yes.entries.get(name)
-        return packed is not None and _unpack(packed).usable(self._clock.now())
+        if packed is None:
+            return False
+        entry = _unpack(packed)
+        return not says_no(entry.observation) and entry.usable(self._clock.now())
 
     @property
     def entries(self) -> int:
@@ -114,6 +118,11 @@ class MemoryTier:
 # Entries are stored as bytes: as objects they would take 2.5 times the memory, and the garbage collector's time.
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _unpack: Final = msgspec.msgpack.Decoder(CacheEntry).decode
+
+
+def _has_proof(observation: Observation) -> bool:
+    """Whether it is a yes, or a no with the proof beside it that it has taken the place of."""
+    return not says_no(observation) or (isinstance(observation, Evidence) and observation.overruled is not None)
 
 
 def _forget_at(packed: bytes) -> datetime:

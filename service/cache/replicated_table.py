@@ -13,14 +13,22 @@ from msgspec.structs import replace
 
 from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT
 from service.cache.sealing import stamp
-from service.cache.table_entry import WHOLE_GAME, TableEntry, TableKind, TablePlace, instant_of
+from service.cache.table_entry import (
+    GUARD,
+    INVALIDATING,
+    OPERATOR,
+    WHOLE_GAME,
+    TableEntry,
+    TableKind,
+    TablePlace,
+    instant_of,
+)
 from service.ownership import Fingerprint, GameId
 from service.verification.interfaces import Clock
 
 MOST_ENTRIES: Final = 10_000
 """The most of one kind for one game. Over it the older half become one entry for that game: slower, never wrong."""
 
-_KINDS: Final = tuple(TableKind)  # looking up a member of an enum takes Python 3.11 longer
 _Names: TypeAlias = dict[Fingerprint, TableEntry]
 
 
@@ -28,14 +36,21 @@ class ReplicatedTable:
     """The entries that this replica knows, bounded for each kind and game.
 
     `on_overflow` is called when a game had too many of one kind, and what was observed of that game before is therefore
-    asked again; other games lose nothing. `on_news` is called when there is something to tell the other replicas.
+    asked again; other games lose nothing. `on_revocations` is called with each entry of that kind that
+    says something new. `on_news` is called when there is something to tell the other replicas.
     `tables` has the entries by kind and game; it is empty as long as nothing is known.
     """
 
     def __init__(
-        self, *, clock: Clock, on_overflow: Callable[[TableKind, GameId], None], most_entries: int = MOST_ENTRIES
+        self,
+        *,
+        clock: Clock,
+        on_overflow: Callable[[TableKind, GameId], None],
+        on_revocations: Callable[[TableEntry], None] = lambda _: None,
+        most_entries: int = MOST_ENTRIES,
     ) -> None:
         self._clock = clock
+        self._on_revocations = on_revocations
         self._on_overflow = on_overflow
         self._most_entries = most_entries
         self.tables: dict[tuple[TableKind, GameId], _Names] = {}
@@ -45,12 +60,31 @@ class ReplicatedTable:
 
     # --- what is known ---
 
-    def newest(self, game_id: GameId, name: Fingerprint) -> TableEntry | None:
-        """Return the newest entry of any kind for that name or for the whole game, if there is one."""
-        if self._find(game_id, name) is None:
+    def newest(
+        self, game_id: GameId, name: Fingerprint, *, kinds: Iterable[TableKind] = INVALIDATING
+    ) -> TableEntry | None:
+        """Return the newest invalidating entry for that name or for the whole game, if there is one."""
+        if self._find(game_id, name, kinds) is None:
             return None
         self._correct()
-        return self._find(game_id, name)
+        return self._find(game_id, name, kinds)
+
+    def find(self, kind: TableKind, game_id: GameId, name: Fingerprint) -> TableEntry | None:
+        """Return the entry of that place, if there is one that has not ended."""
+        entry = self._known((kind, game_id, name))
+        return None if entry is None or entry.ends_at <= self._clock.now() else entry
+
+    def held_since(self, game_id: GameId) -> datetime | None:
+        """Return the instant from which on noes about proven owners of a game do not count; None if all count."""
+        if (TableKind.REVOCATIONS, game_id) not in self.tables:
+            return None
+        word = self.find(TableKind.REVOCATIONS, game_id, OPERATOR) or self.find(TableKind.REVOCATIONS, game_id, GUARD)
+        return None if word is None else word.held_since
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether noes are held back for any game."""
+        return any(kind is TableKind.REVOCATIONS and self.held_since(game) is not None for kind, game in self.tables)
 
     def fullest(self, kind: TableKind) -> int:
         """Return the number of entries of the game that has most of that kind. May be called from any thread."""
@@ -58,9 +92,18 @@ class ReplicatedTable:
 
     # --- what becomes known ---
 
-    def put(self, kind: TableKind, game_id: GameId, name: Fingerprint, version: int) -> None:
+    def put(
+        self,
+        kind: TableKind,
+        game_id: GameId,
+        name: Fingerprint,
+        version: int,
+        *,
+        ends_at: datetime | None = None,
+        value: bytes = b"",
+    ) -> None:
         """Make an entry, and tell the other replicas, unless a newer one is known."""
-        entry = TableEntry(kind, game_id, name, version, instant_of(version) + LONGEST_KEPT)
+        entry = TableEntry(kind, game_id, name, version, ends_at or instant_of(version) + LONGEST_KEPT, value)
         if self.merge(entry):
             self._tell(entry)
 
@@ -77,11 +120,15 @@ class ReplicatedTable:
         if entry.ends_at <= now or self._overtaken(entry):
             return False
         names = self.tables.setdefault((entry.kind, entry.game_id), {})
-        names.pop(entry.name, None)  # the one that is known longest comes first
+        before = names.pop(entry.name, None)  # the one that is known longest comes first
         names[entry.name] = entry
         self._latest = max(self._latest, entry.version)
         if ahead:
             self._tell(entry)
+        if entry.kind is TableKind.REVOCATIONS and (
+            before is None or before.ends_at <= now or before.value != entry.value
+        ):
+            self._on_revocations(entry)
         if entry.name == WHOLE_GAME:
             self._drop_overtaken(entry)
         else:
@@ -128,11 +175,13 @@ class ReplicatedTable:
     def _overtaken(self, entry: TableEntry) -> bool:
         """Whether what is known makes the entry superfluous."""
         known = self._known(entry.place)
-        whole = self._known((TableKind.INVALIDATED, entry.game_id, WHOLE_GAME))
+        whole = None
+        if entry.kind in INVALIDATING:
+            whole = self._known((TableKind.INVALIDATED, entry.game_id, WHOLE_GAME))
         return any(other is not None and other.version >= entry.version for other in (known, whole))
 
     def _drop_overtaken(self, whole: TableEntry) -> None:
-        for kind in _KINDS:
+        for kind in INVALIDATING:
             for entry in list(self.tables.get((kind, whole.game_id), {}).values()):
                 if entry.version <= whole.version and entry.name != WHOLE_GAME:
                     self._forget(entry)
@@ -142,13 +191,19 @@ class ReplicatedTable:
         while (oldest := next(iter(names.values()))).ends_at <= now:
             self._forget(oldest)
         if len(names) > self._most_entries:
+            if kind is TableKind.OVERRULED and self.held_since(game_id) is not None:
+                # Noes that may all be wrong must not have the whole game asked again. Without its entry a no counts on
+                # other replicas once they ask by themselves.
+                for entry in list(islice(names.values(), len(names) // 2)):
+                    self._forget(entry)
+                return
             versions = sorted(entry.version for entry in names.values())
             self._on_overflow(kind, game_id)
             self.put(TableKind.INVALIDATED, game_id, WHOLE_GAME, versions[len(versions) // 2 - 1])
 
-    def _find(self, game_id: GameId, name: Fingerprint) -> TableEntry | None:
+    def _find(self, game_id: GameId, name: Fingerprint, kinds: Iterable[TableKind]) -> TableEntry | None:
         newest: TableEntry | None = None
-        for kind in _KINDS:
+        for kind in kinds:
             names = self.tables.get((kind, game_id))
             if names is None:
                 continue

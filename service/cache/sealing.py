@@ -26,9 +26,10 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from service.cache.entry import CacheEntry, says_no
+from service.cache.entry import CacheEntry
 from service.cache.keys import SealingKey, redis_key
 from service.ownership import Fingerprint, Observation
+from service.verification.policy import says_no
 
 LAYOUT_VERSION: Final = 1
 HEADER: Final = Layout(">BBQ")

@@ -36,6 +36,10 @@ NO_GAME: Final = GameId(0)
 WHOLE_GAME: Final = Fingerprint(bytes(16))
 """Stands for every name of a game."""
 
+GUARD: Final = Fingerprint(b"revocation guard")
+OPERATOR: Final = Fingerprint(b"operator's word.")
+"""The names of the two who may say whether noes are held back. The operator's word comes first."""
+
 _HEADER: Final = Layout(">BQ16sQQ")
 LARGEST_ENTRY: Final = _HEADER.size + LARGEST_VALUE + SEAL_BYTES
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,6 +52,12 @@ class TableKind(IntEnum):
     """An operator said that what was observed before is not to be used."""
     OVERRULED = 2
     """The store's no has replaced a remembered yes."""
+    REVOCATIONS = 3
+    """Whether noes about proven owners of the game are held back: a word of the revocation guard or of an operator."""
+
+
+INVALIDATING: Final = (TableKind.INVALIDATED, TableKind.OVERRULED)
+"""The kinds that say since when observations are not to be used."""
 
 
 TablePlace: TypeAlias = tuple[TableKind, GameId, Fingerprint]
@@ -72,6 +82,16 @@ class TableEntry(Struct, frozen=True):
     def made_at(self) -> datetime:
         """The version as an instant."""
         return instant_of(self.version)
+
+    @property
+    def held_since(self) -> datetime | None:
+        """The instant from which on noes are held back, by an entry of the kind `REVOCATIONS`; None if they count."""
+        return instant_of(int.from_bytes(self.value, "big")) if self.value else None
+
+
+def held_value(since: datetime | None) -> bytes:
+    """Return the value of an entry with that `held_since`."""
+    return b"" if since is None else stamp(since).to_bytes(8, "big")
 
 
 class TableSealer:

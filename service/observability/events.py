@@ -1,7 +1,7 @@
 """Changes of the gateway's state: each is one log line and one metric, never a flood."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from service.observability.labels import BugPlace, InvalidationKind, JoinScope
@@ -149,6 +149,15 @@ class Events:
         self._log.logger.error(
             "invalidations_overflowed", kind=kind, game=game, hint="this game is asked about again; others lose nothing"
         )
+
+    def revocations(self, game: str, *, held: bool, by_operator: bool, until: datetime) -> None:
+        """Noes about proven owners of a game are held back from now on, or an operator believes them."""
+        said = {"game": game, "by": "operator" if by_operator else "guard", "until": until}
+        if held:
+            hint = "itch.io says no to too many owners: look there, then tell the gateway whether to believe it"
+            self._log.logger.error("revocations_held", **said, hint=hint)
+        else:
+            self._log.logger.warning("revocations_believed", **said)
 
     def secrets(self, differing: Iterable[str]) -> None:
         """The secrets of the replicas were compared; another replica has other ones for these settings."""

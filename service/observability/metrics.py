@@ -138,6 +138,13 @@ class Metrics:
         overflowed = self._counter("invalidations_overflowed_total", "Games that had too many invalidations.", "kind")
         self._invalidations_overflowed = {kind: overflowed.labels(kind) for kind in InvalidationKind}
 
+        self._revocations_held = Gauge(
+            "revocations_held",
+            "1 while noes about proven owners are held back, 0 if they count again.",
+            ["game"],
+            namespace=_NAMESPACE,
+            registry=self._registry,
+        )
         self._secrets_differ = self._gauge(
             "secrets_differ", "1 if another replica at this Redis has other secrets, 0 if none, NaN if unknown.", unsaid
         )
@@ -225,6 +232,10 @@ class Metrics:
     def read_invalidations(self, kind: InvalidationKind, count: Callable[[], float]) -> None:
         """Have the invalidations of the game that has most of a kind counted at every scrape."""
         self._invalidations[kind].set_function(count)
+
+    def read_revocations(self, game: str, held: Callable[[], bool]) -> None:
+        """Have it read at every scrape from now on whether noes about the game are held back."""
+        self._revocations_held.labels(game).set_function(held)
 
     def secrets(self, *, differ: bool) -> None:
         """Take note whether another replica has other secrets."""

@@ -81,11 +81,11 @@ class ScriptRunner:
         """Whether Redis has answered lately, or was not asked yet."""
         return self._circuit.closed
 
-    async def run(self, script: Script, key: str, *arguments: str | int) -> object:
+    async def run(self, script: Script, key: str, *arguments: bytes | str | int) -> object:
         """Return the reply of Redis, None if it failed or is left alone."""
         return await asyncio.shield(self.start(script, key, *arguments))
 
-    def start(self, script: Script, key: str, *arguments: str | int) -> asyncio.Task[object]:
+    def start(self, script: Script, key: str, *arguments: bytes | str | int) -> asyncio.Task[object]:
         """Start to run it, for a caller that needs the reply even after its own cancellation."""
         return self._under_way.start(self._run(script, key, *arguments))
 
@@ -94,7 +94,7 @@ class ScriptRunner:
         await self._circuit.close()
         await self._under_way.close()
 
-    async def _run(self, script: Script, key: str, *arguments: str | int) -> object:
+    async def _run(self, script: Script, key: str, *arguments: bytes | str | int) -> object:
         async with self._at_once:
             if (attempt := self._circuit.attempt()) is None:
                 return None
@@ -109,7 +109,7 @@ class ScriptRunner:
     async def _try_writing(self) -> bool:
         return not isinstance(await self._reply(TRY_WRITING, unused_key()), Exception)
 
-    async def _reply(self, script: Script, key: str, *arguments: str | int) -> object:
+    async def _reply(self, script: Script, key: str, *arguments: bytes | str | int) -> object:
         """Return the reply in time, or the exception that there was instead."""
         running = self._under_way.start(self._ran(script, key, *arguments))
         try:
@@ -118,7 +118,7 @@ class ScriptRunner:
         except TimeoutError as late:
             return late
 
-    async def _ran(self, script: Script, key: str, *arguments: str | int) -> object:
+    async def _ran(self, script: Script, key: str, *arguments: bytes | str | int) -> object:
         try:
             return await script.run(self._client, key, *arguments)
         except REDIS_FAILURES as failure:

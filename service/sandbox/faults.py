@@ -49,6 +49,8 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     seed: int = 0
     """The seed of the choice of those requests, the same in every run."""
 
+    deny: bool = False
+    """Say no to every question about ownership, whoever asks."""
     latency_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
     drip: Drip | None = None
     truncated: bool = False
@@ -73,7 +75,9 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
             raise ValueError("content_type goes with body or body_base64")
         if named == 0 and self.status is not None and self.status < _FIRST_ERROR_STATUS:
             raise ValueError("a status below 400 goes with html_challenge, redirect, body or body_base64")
-        if not (named or self.status or self.latency_ms or self.drip or self.truncated or self.retry_after):
+        if not (
+            named or self.deny or self.status or self.latency_ms or self.drip or self.truncated or self.retry_after
+        ):
             raise ValueError("this fault does nothing")
 
     def spoil(self, answer: SandboxAnswer) -> SandboxAnswer:

@@ -36,7 +36,7 @@ class Sandbox:
         """Answer one request to the store, spoilt by the fault that it meets, and note it."""
         place = find_place(request.path)
         fault = self.faults.spend(place.endpoint)
-        answer = self._store.answer(request)
+        answer = self._store.answer(request, deny=fault is not None and fault.deny)
         if fault is not None:
             answer = fault.spoil(answer)
         seen = Seen(

@@ -144,8 +144,11 @@ class StandInStore:
         self._world = world
         self._now = now
 
-    def answer(self, request: StoreRequest) -> SandboxAnswer:
-        """Answer a request: 1. is there such an endpoint, 2. who asks, 3. may they, 4. about which game, 5. what."""
+    def answer(self, request: StoreRequest, *, deny: bool = False) -> SandboxAnswer:
+        """Answer a request: 1. is there such an endpoint, 2. who asks, 3. may they, 4. about which game, 5. what.
+
+        With `deny` nobody owns anything.
+        """
         place = find_place(request.path)
         try:
             # 1.
@@ -157,12 +160,12 @@ class StandInStore:
             if scope is not None and not asker.may(scope):
                 raise StoreRefusalError(f"api key does not permit `{scope}`", status=403)
             # 4. and 5.
-            return say(self._content(place, endpoint, asker, dict(request.query)))
+            return say(self._content(place, endpoint, asker, dict(request.query), deny=deny))
         except StoreRefusalError as refusal:
             return place.dialect.refuse(refusal)
 
     def _content(
-        self, place: Place, endpoint: StoreEndpoint, asker: _Asker, query: Mapping[str, str]
+        self, place: Place, endpoint: StoreEndpoint, asker: _Asker, query: Mapping[str, str], *, deny: bool
     ) -> dict[str, Json]:
         match endpoint:
             case StoreEndpoint.PROFILE:
@@ -172,9 +175,9 @@ class StandInStore:
             case StoreEndpoint.CREDENTIALS:
                 return _show_credential(asker, place.dialect)
             case StoreEndpoint.DOWNLOAD_KEYS:
-                return self._download_key(self._game(place, asker), query, place.dialect)
+                return self._download_key(self._game(place, asker), query, place.dialect, deny=deny)
             case StoreEndpoint.PURCHASES:
-                return self._purchases(self._game(place, asker), query, place.dialect)
+                return self._purchases(self._game(place, asker), query, place.dialect, deny=deny)
             case _:
                 assert_never(endpoint)
 
@@ -219,7 +222,9 @@ class StandInStore:
             raise StoreRefusalError("invalid game")
         return game
 
-    def _download_key(self, game: Game, query: Mapping[str, str], dialect: StoreDialect) -> dict[str, Json]:
+    def _download_key(
+        self, game: Game, query: Mapping[str, str], dialect: StoreDialect, *, deny: bool
+    ) -> dict[str, Json]:
         if (text := query.get("download_key")) is not None:
             key = self._world.key_named(game.id, text)
             refusal = "invalid download key"
@@ -231,12 +236,12 @@ class StandInStore:
             refusal = "no download key found"
         else:
             raise StoreRefusalError("missing download_key, user_id or email")
-        if key is None:
+        if key is None or deny:
             raise StoreRefusalError(refusal)
         owner = None if key.owner_id is None else self._world.accounts[key.owner_id]
         return {"download_key": show_key(key, owner, dialect)}
 
-    def _purchases(self, game: Game, query: Mapping[str, str], dialect: StoreDialect) -> dict[str, Json]:
+    def _purchases(self, game: Game, query: Mapping[str, str], dialect: StoreDialect, *, deny: bool) -> dict[str, Json]:
         if (user_id := query.get("user_id")) is not None:
             account = self._world.accounts.get(_integer("user_id", user_id))
             emails = account.emails if account is not None else ()
@@ -248,7 +253,7 @@ class StandInStore:
             show_purchase(purchase, dialect)
             for purchase in self._world.purchases_by(game.id, emails)
             # The older API has no word for what kind of purchase it is, and knows only games.
-            if dialect is StoreDialect.CURRENT or purchase.kind is PurchaseKind.GAME
+            if not deny and (dialect is StoreDialect.CURRENT or purchase.kind is PurchaseKind.GAME)
         ]
         return {"purchases": listed(rows)}
 

@@ -255,6 +255,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Seconds to keep serving after SIGTERM, while load balancers notice that the gateway is not ready. Default: 5."""
     replicas: Annotated[int, Meta(ge=1, le=1000)] = 1
     """Gateways that share the seller's key: while Redis is away, each takes its part of the budget. Default: 1."""
+    revocation_guard: bool = True
+    """Hold back itch.io's noes about proven owners of a game while there are more of them than can be true.
+    Default: `true`."""
     sandbox: bool = False
     """Answer from the built-in sandbox instead of itch.io. Default: `false`."""
     secret: SealingSecret | None = None

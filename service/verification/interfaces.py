@@ -196,14 +196,32 @@ class Invalidations(Protocol):
     The game of what belongs to none, as an identity does, is None.
     """
 
-    def invalidated_before(self, game_id: GameId | None, name: Fingerprint) -> datetime | None:
-        """Return the instant before which observations under that name are not to be used, if there is one."""
+    def invalidated_before(
+        self, game_id: GameId | None, name: Fingerprint, *, by_operator: bool = False
+    ) -> datetime | None:
+        """Return the instant before which observations under that name are not to be used, if there is one.
+
+        `by_operator` leaves out what the store's noes have overruled.
+        """
 
     def invalidate(self, game_id: GameId, name: Fingerprint | None, *, before: datetime) -> None:
         """Use nothing any more that was observed under this name before that instant, on any replica.
 
         Without a name it is for the whole game.
         """
+
+
+class RevocationGuard(Protocol):
+    """The judge of noes about proven owners: a store that takes many games away at once may be wrong as a whole."""
+
+    async def rechecked(self, game_id: GameId, name: Fingerprint, at: datetime, *, owned: bool) -> None:
+        """Take note of the answer of the store `at` that instant about an owner proven before; return once it counts.
+
+        `name` is that of the question.
+        """
+
+    def held_since(self, game_id: GameId) -> datetime | None:
+        """Return the instant from which on noes about proven owners of a game do not count; None if all count."""
 
 
 class Fingerprints(Protocol):

@@ -23,7 +23,6 @@ from service.ownership import (
     Evidence,
     Fingerprint,
     GameId,
-    Identity,
     Observation,
     PlayerId,
     Subject,
@@ -39,12 +38,14 @@ from service.verification.interfaces import (
     OwnershipSource,
     Priority,
     Remembered,
+    RevocationGuard,
     StoreQueue,
     Tries,
     Try,
 )
 from service.verification.negative_cache import NegativeCache
 from service.verification.policy import Freshness, GameRules, Lifetime
+from service.verification.revocations import Revocations
 from service.verification.singleflight import SingleFlight
 
 _RETRY_SOON: Final = timedelta(seconds=1)
@@ -54,10 +55,9 @@ _NEAREST_FIRST: Final = (CacheTier.MEMORY, CacheTier.REDIS, CacheTier.NONE)
 
 
 class Limits(Struct, frozen=True):
-    """The bounds that a caller sets: no evidence from before `oldest`, no waiting past `give_up_at` (monotonic).
+    """The bounds of a question: no evidence from before `oldest`, no waiting past `give_up_at` (monotonic).
 
-    One for all look-ups of a question. `tries` are those that the `caller` has left at new credentials; None is no
-    bound.
+    `tries` are those that the `caller` has left at new credentials; None is no bound.
     """
 
     oldest: datetime | None
@@ -86,27 +86,30 @@ class LookUp(Struct, frozen=True):
         """Return how long an observation may be used."""
         return policy.lifetime_of(observation, self.rules, jitter=policy.jitter_of(self.name))
 
-    def lane(self, caller: str, priority: Priority) -> Lane:
-        """Return the queue for the store that it waits in, if it is looked up for that caller."""
-        return Lane(caller, self.rules.game_id, priority)
+    def keep_until(self, observation: Observation) -> datetime:
+        """Return the instant until which an observation, or the proof beside it, may be used."""
+        before = observation.overruled if isinstance(observation, Evidence) else None
+        until = observation.observed_at + self.lifetime(observation).usable
+        return until if before is None else max(until, self.keep_until(before.evidence))
 
     def is_new_credential(self, known: Remembered | None, now: datetime) -> bool:
         """Whether it is about a credential that the store has not found good yet, or not lately enough to matter."""
         if not isinstance(self.about, DownloadKey | AppJwt):
             return False
-        match known:
-            case Remembered(observation=Identity() | Evidence(proofs=[_, *_]) as good):
-                return now - good.observed_at >= self.lifetime(good).usable
-            case _:
-                return True
+        good = None if known is None or policy.says_no(known.observation) else known.observation
+        return good is None or now - good.observed_at >= self.lifetime(good).usable
 
 
 class LookUpResult(Struct, frozen=True):
-    """The observation that a look-up came to, the tier it came from, and how fresh it is now."""
+    """The observation that a look-up came to, the tier it came from, and how fresh it is now.
+
+    `held` says that it is a proof which the store contradicts, while such noes are held back.
+    """
 
     observation: Observation
     tier: CacheTier
     freshness: Freshness
+    held: bool = False
 
     @property
     def evidence(self) -> Evidence:
@@ -118,7 +121,7 @@ class LookUpResult(Struct, frozen=True):
     def bounded_by(self, other: "LookUpResult") -> "LookUpResult":
         """Return this result as far as it can be trusted if it rests on another one too: as old, and from as far."""
         tier = max(self.tier, other.tier, key=_NEAREST_FIRST.index)
-        return LookUpResult(self.observation, tier, self.freshness.bounded_by(other.freshness))
+        return LookUpResult(self.observation, tier, self.freshness.bounded_by(other.freshness), self.held)
 
 
 class _NoRoom(NoAnswer):
@@ -149,6 +152,7 @@ class LookUps:
         clock: Clock,
         lease: LookUpLease,
         invalidations: Invalidations,
+        guard: RevocationGuard | None = None,
     ) -> None:
         self._source = source
         self._observations = observations
@@ -158,6 +162,7 @@ class LookUps:
         self._clock = clock
         self._lease = lease
         self._invalidations = invalidations
+        self._revocations = Revocations(guard=guard, invalidations=invalidations, clock=clock)
         self._failed = NegativeCache(clock=clock)
         self._postponed = NegativeCache(clock=clock)
 
@@ -165,11 +170,12 @@ class LookUps:
 
     async def ownership(self, rules: GameRules, subject: Subject, limits: Limits) -> LookUpResult:
         """Return evidence of ownership."""
-        return await self._find(self._about_ownership(rules, subject), limits)
+        name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
+        return await self._find(LookUp(name, rules, subject), limits)
 
     async def identity(self, rules: GameRules, jwt: AppJwt, limits: Limits) -> LookUpResult:
         """Return whose a JWT is, or that the store refuses it."""
-        return await self._find(self._about_identity(rules, jwt), limits)
+        return await self._find(LookUp(self._fingerprints.of_jwt(jwt), rules, jwt), limits)
 
     async def seller(self, rules: GameRules, limits: Limits) -> PlayerId:
         """Return whose the gateway's own key is."""
@@ -195,12 +201,6 @@ class LookUps:
         """Give up the look-ups under way; callers who still wait are cancelled."""
         await self._flights.close()
 
-    def _about_ownership(self, rules: GameRules, subject: Subject) -> LookUp:
-        return LookUp(self._fingerprints.of_question(rules.game_id, subject, rules.accept), rules, subject)
-
-    def _about_identity(self, rules: GameRules, jwt: AppJwt) -> LookUp:
-        return LookUp(self._fingerprints.of_jwt(jwt), rules, jwt)
-
     # --- one look-up of one caller: steps 1 to 3 ---
 
     async def _find(self, look_up: LookUp, limits: Limits) -> LookUpResult:
@@ -221,8 +221,7 @@ class LookUps:
             if (result := self._use(look_up, self._peek(look_up) or known, limits, in_grace=True)) is None:
                 raise
             return result
-        freshness = policy.freshness_of(observation, look_up.lifetime(observation), stale=False)
-        return LookUpResult(observation, CacheTier.NONE, freshness)
+        return self._result(look_up, observation, CacheTier.NONE, limits)
 
     def _peek(self, look_up: LookUp) -> Remembered | None:
         return None if look_up.about is None else self._observations.peek(look_up.name)
@@ -241,14 +240,27 @@ class LookUps:
         if not_before is not None and observation.observed_at < not_before:
             return None
         age, lifetime = now - observation.observed_at, look_up.lifetime(observation)
+        may_refresh = not in_grace and not limits.only_if_cached
+        if isinstance(observation, Evidence) and observation.overruled is not None:
+            result = self._result(look_up, observation, known.tier, limits)
+            if result.held:
+                if may_refresh and age >= lifetime.fresh:
+                    self._refresh(look_up, now)
+                return result
         if age >= (lifetime.usable if in_grace else lifetime.revalidate):
             return None
-        may_refresh = not in_grace and not limits.only_if_cached
         if may_refresh and lifetime.refresh_from is not None and age >= lifetime.refresh_from:
             self._refresh(look_up, now)
         return LookUpResult(
             observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh)
         )
+
+    def _result(self, look_up: LookUp, observation: Observation, tier: CacheTier, limits: Limits) -> LookUpResult:
+        """Return the store's answer, or the proof that it contradicts, if such noes are held back now."""
+        proof = self._revocations.held(look_up.rules, look_up.name, observation, oldest=limits.oldest)
+        counts = proof or observation
+        freshness = policy.freshness_of(counts, look_up.lifetime(counts), stale=proof is not None)
+        return LookUpResult(counts, tier, freshness, held=proof is not None)
 
     # --- step 2: asking, within the limits of this caller ---
 
@@ -270,7 +282,7 @@ class LookUps:
         left = timedelta(seconds=limits.give_up_at - self._clock.monotonic())
         if left <= timedelta():
             raise DeadlineExceeded(retry_after=_RETRY_SOON)
-        lane = look_up.lane(limits.caller, Priority.FOREGROUND)
+        lane = Lane(limits.caller, look_up.rules.game_id)
         if not under_way:
             self._queue.admit(lane, within=left)
         try:
@@ -302,7 +314,7 @@ class LookUps:
         name = look_up.name
         if self._flights.under_way(name) or self._failed.get(name) is not None or self._postponed.get(name) is not None:
             return
-        lane = look_up.lane("", Priority.BACKGROUND)
+        lane = Lane("", look_up.rules.game_id, Priority.BACKGROUND)
         try:
             self._queue.admit(lane, within=timedelta())
         except NoAnswer:
@@ -352,16 +364,18 @@ class LookUps:
 
         async def ask() -> Observation:
             observation = await self._ask_source(look_up, lane)
-            if held is not None and _is_no(observation):
+            if held is not None and policy.says_no(observation):
                 held.spend()
             # The look-up began after that instant, although clocks may say otherwise: ours was set back, or the clock
             # of the replica that invalidated is ahead.
             return replace(observation, observed_at=_later(observation.observed_at, not_before))
 
         async def ask_and_remember() -> Observation:
-            observation = await ask()
-            keep_until = observation.observed_at + look_up.lifetime(observation).usable
-            return self._observations.put(look_up.name, observation, game_id=look_up.game_id, keep_until=keep_until)
+            answer = await ask()
+            observation = await self._revocations.compare(look_up.rules, look_up.name, self._peek(look_up), answer)
+            return self._observations.put(
+                look_up.name, observation, game_id=look_up.game_id, keep_until=look_up.keep_until(observation)
+            )
 
         if look_up.about is None:
             return await ask()
@@ -383,7 +397,3 @@ class LookUps:
 
 def _later(one: datetime, other: datetime | None) -> datetime:
     return one if other is None else max(one, other)
-
-
-def _is_no(observation: Observation) -> bool:
-    return not (isinstance(observation, Identity) or (isinstance(observation, Evidence) and observation.proofs))

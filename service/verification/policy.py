@@ -96,6 +96,19 @@ def counting_proof(evidence: Evidence, rules: GameRules) -> Proof | None:
     return None
 
 
+def says_no(observation: Observation) -> bool:
+    """Whether the store refused: no proof of ownership, or no good credential."""
+    match observation:
+        case Evidence():
+            return not observation.proofs
+        case Refusal():
+            return True
+        case Identity():
+            return False
+        case _:
+            assert_never(observation)
+
+
 def lifetime_of(observation: Observation, rules: GameRules, *, jitter: float) -> Lifetime:
     """Return how long an observation may be used under these rules; `jitter` from -1 to 1 staggers expiry."""
     match observation:
@@ -159,8 +172,12 @@ def decide(
     *,
     freshness: Freshness,
     player: Player | None = None,
+    held: bool = False,
 ) -> Decision:
-    """Turn evidence into a decision; `player` is who asks, where that is established."""
+    """Turn evidence into a decision; `player` is who asks, where that is established.
+
+    `held` says that the store contradicts the evidence, and is not believed.
+    """
     reason, proof = _judge(rules, method, evidence, player)
     return Decision(
         reason=reason,
@@ -173,7 +190,7 @@ def decide(
         fresh_until=freshness.fresh_until,
         usable_until=freshness.usable_until,
         stale=freshness.stale,
-        caveats=_caveats(reason, method, sandbox=evidence.sandbox),
+        caveats=_caveats(reason, method, sandbox=evidence.sandbox, held=held),
     )
 
 
@@ -228,7 +245,7 @@ def _best_named(player: Player | None, owner: Player | None) -> Player | None:
 
 
 @cache
-def _caveats(reason: Reason, method: Method, *, sandbox: bool) -> tuple[Caveat, ...]:
+def _caveats(reason: Reason, method: Method, *, sandbox: bool, held: bool = False) -> tuple[Caveat, ...]:
     caveats = []
     if sandbox:
         caveats.append(Caveat.SANDBOX)
@@ -236,6 +253,8 @@ def _caveats(reason: Reason, method: Method, *, sandbox: bool) -> tuple[Caveat, 
         caveats.append(Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED)
         if method is Method.EMAIL:
             caveats.append(Caveat.EMAIL_MISSES_CLAIMED_KEYS)
+    if held:
+        caveats.append(Caveat.REVOCATIONS_HELD)
     return tuple(caveats)
 
 

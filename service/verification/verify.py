@@ -102,7 +102,12 @@ class Verification:
             # 5. The rules turn the evidence into a decision.
             basis = result if claimant.identified is None else result.bounded_by(claimant.identified)
             decision = policy.decide(
-                rules, credential.method, evidence, player=claimant.player, freshness=basis.freshness
+                rules,
+                credential.method,
+                evidence,
+                player=claimant.player,
+                freshness=basis.freshness,
+                held=basis.held,
             )
             return Verdict(decision, basis.tier)
         except NoAnswer as no_answer:

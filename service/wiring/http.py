@@ -9,6 +9,7 @@ from service.api.operations import Readiness, create_operations_routes
 from service.api.problems import LARGEST_BODY
 from service.api.routes import create_crash_handler, create_verify_routes, refuse_request
 from service.api.short_way import ShortWay
+from service.cache.revocation_guard import SharedRevocationGuard
 from service.http.connection import Bounds
 from service.http.protocol import HttpServer
 from service.listening import connection_limit
@@ -22,7 +23,9 @@ from service.wiring.upstream import Upstream
 from service.wiring.version import VERSION
 
 
-def build_readiness(basics: Basics, upstream: Upstream, redis: RedisClient | None) -> Readiness:
+def build_readiness(
+    basics: Basics, upstream: Upstream, redis: RedisClient | None, guard: SharedRevocationGuard | None
+) -> Readiness:
     """Return the health of the gateway, which names its components."""
     events = basics.events
 
@@ -38,7 +41,20 @@ def build_readiness(basics: Basics, upstream: Upstream, redis: RedisClient | Non
     def secrets_state() -> str:
         return "disabled" if redis is None else events.secrets_state
 
-    return Readiness({"source": source, "credential": credential, "redis": redis_state, "secrets": secrets_state})
+    def revocations() -> str:
+        if guard is None:
+            return "disabled"
+        return "held" if guard.holds_any else "ok"
+
+    return Readiness(
+        {
+            "source": source,
+            "credential": credential,
+            "revocations": revocations,
+            "redis": redis_state,
+            "secrets": secrets_state,
+        }
+    )
 
 
 def framework(basics: Basics, upstream: Upstream, services: Services, readiness: Readiness) -> ASGIApp:

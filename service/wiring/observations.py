@@ -1,4 +1,4 @@
-"""The memory of replicas: both cache tiers, invalidations, leases, and the Redis client behind them."""
+"""The memory of replicas: both cache tiers, invalidations, revocations, leases, and the Redis client behind them."""
 
 from datetime import timedelta
 from functools import partial
@@ -12,8 +12,9 @@ from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.replicated_table import MOST_ENTRIES, ReplicatedTable
+from service.cache.revocation_guard import SharedRechecks, SharedRevocationGuard
 from service.cache.sealing import Sealer
-from service.cache.table_entry import NO_GAME, TableKind, TableSealer
+from service.cache.table_entry import NO_GAME, OPERATOR, TableEntry, TableKind, TableSealer
 from service.cache.table_exchange import TableExchange
 from service.cache.tiers import TieredCache
 from service.observability.labels import InvalidationKind
@@ -31,10 +32,14 @@ _LABELS: Final = {
 
 
 class Observations(Struct, frozen=True):
-    """The cache, what may no longer be used of it, and the leases that keep look-ups single in a cluster."""
+    """The cache, what may no longer be used of it, and the leases that keep look-ups single in a cluster.
+
+    `guard` is None if the operator wants none.
+    """
 
     cache: TieredCache
     invalidations: SharedInvalidations
+    guard: SharedRevocationGuard | None
     lease: LookUpLease
 
 
@@ -52,9 +57,15 @@ async def open_observations(
     basics: Basics, *, redis: RedisClient | None, environment: str, most_invalidations: int = MOST_ENTRIES
 ) -> Observations:
     """Open the cache: one tier in memory, and Redis behind it where there is one. `environment` names the store."""
-    invalidations = SharedInvalidations(await _open_table(basics, redis, environment, most_invalidations))
+    table = await _open_table(basics, redis, environment, most_invalidations)
+    invalidations = SharedInvalidations(table)
     cache = _open_cache(basics, redis, invalidations)
-    return Observations(cache=cache, invalidations=invalidations, lease=_open_leases(basics, redis, cache))
+    return Observations(
+        cache=cache,
+        invalidations=invalidations,
+        guard=_open_guard(basics, redis, environment, table) if basics.settings.revocation_guard else None,
+        lease=_open_leases(basics, redis, cache),
+    )
 
 
 async def _open_table(
@@ -66,7 +77,22 @@ async def _open_table(
     def overflowed(kind: TableKind, game_id: GameId) -> None:
         basics.events.invalidations_overflowed(_LABELS[kind], labels.get(game_id, str(game_id)))
 
-    table = ReplicatedTable(clock=basics.shared_clock, on_overflow=overflowed, most_entries=most_invalidations)
+    def held(game_id: GameId) -> bool:
+        return table.held_since(game_id) is not None
+
+    def told_of_revocations(entry: TableEntry) -> None:
+        game = labels.get(entry.game_id, str(entry.game_id))
+        basics.metrics.read_revocations(game, partial(held, entry.game_id))
+        basics.events.revocations(
+            game, held=entry.held_since is not None, by_operator=entry.name == OPERATOR, until=entry.ends_at
+        )
+
+    table = ReplicatedTable(
+        clock=basics.shared_clock,
+        on_overflow=overflowed,
+        on_revocations=told_of_revocations,
+        most_entries=most_invalidations,
+    )
     for kind, label in _LABELS.items():
         basics.metrics.read_invalidations(label, partial(table.fullest, kind))
     if redis is not None and basics.cluster_clock is not None:
@@ -82,6 +108,19 @@ async def _open_table(
         await run_in_background(basics.stack, exchange.run(), crashed=crashed)
         await exchange.catch_up()
     return table
+
+
+def _open_guard(
+    basics: Basics, redis: RedisClient | None, environment: str, table: ReplicatedTable
+) -> SharedRevocationGuard:
+    clock, keys = basics.shared_clock, basics.keys
+    if redis is None:
+        return SharedRevocationGuard(table=table, shared=None, clock=clock)
+    shared = SharedRechecks(
+        client=redis, table_key=keys.table, naming_key=keys.naming, environment=environment, clock=clock
+    )
+    basics.stack.push_async_callback(shared.close)
+    return SharedRevocationGuard(table=table, shared=shared, clock=clock)
 
 
 def _open_cache(basics: Basics, redis: RedisClient | None, invalidations: SharedInvalidations) -> TieredCache:

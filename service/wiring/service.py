@@ -47,6 +47,7 @@ def build_services(
         clock=clock,
         lease=observations.lease,
         invalidations=observations.invalidations,
+        guard=observations.guard,
     )
     verification = Verification(
         look_ups=look_ups,
@@ -66,5 +67,12 @@ def build_services(
         clock=clock,
         default_deadline=timedelta(milliseconds=settings.deadline_ms),
     )
-    admin = AdminService(verification=verification, games=games, fingerprints=fingerprints, log=basics.log)
+    admin = AdminService(
+        verification=verification,
+        games=games,
+        fingerprints=fingerprints,
+        guard=observations.guard,
+        log=basics.log,
+        clock=clock,
+    )
     return Services(verify=verify, batch=BatchService(verify), admin=admin, callers=caller_directory(settings, clock))

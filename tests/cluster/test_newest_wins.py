@@ -461,9 +461,11 @@ class Fleeting(SharedInvalidations):
         super().__init__(table)
         self._looked_at: set[datetime] = set()
 
-    def invalidated_before(self, game_id: GameId | None, name: Fingerprint) -> datetime | None:
+    def invalidated_before(
+        self, game_id: GameId | None, name: Fingerprint, *, by_operator: bool = False
+    ) -> datetime | None:
         """Return it once."""
-        found = super().invalidated_before(game_id, name)
+        found = super().invalidated_before(game_id, name, by_operator=by_operator)
         if found is None or found in self._looked_at:
             return None
         self._looked_at.add(found)

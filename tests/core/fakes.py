@@ -227,7 +227,13 @@ class PlainInvalidations:
     def __init__(self) -> None:
         self.known: dict[tuple[GameId | None, Fingerprint | None], datetime] = {}
 
-    def invalidated_before(self, game_id: GameId | None, name: Fingerprint) -> datetime | None:
+    def invalidated_before(
+        self,
+        game_id: GameId | None,
+        name: Fingerprint,
+        *,
+        by_operator: bool = False,  # noqa: ARG002 - all are the operator's
+    ) -> datetime | None:
         """Return the later one of the name and the game."""
         places = ((game_id, name), (game_id, None))
         return max((self.known[place] for place in places if place in self.known), default=None)

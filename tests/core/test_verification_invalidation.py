@@ -47,9 +47,11 @@ class DeafInvalidations(PlainInvalidations):
 class FleetingInvalidations(PlainInvalidations):
     """Broken: like deleting what is there, of which nothing is left for what comes after."""
 
-    def invalidated_before(self, game_id: GameId | None, name: Fingerprint) -> datetime | None:
+    def invalidated_before(
+        self, game_id: GameId | None, name: Fingerprint, *, by_operator: bool = False
+    ) -> datetime | None:
         """Know of it the first time."""
-        found = super().invalidated_before(game_id, name)
+        found = super().invalidated_before(game_id, name, by_operator=by_operator)
         self.known.clear()
         return found
 
