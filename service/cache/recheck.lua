@@ -3,7 +3,7 @@
 -- KEYS[1]  a hash of 80 slots, each with one sealed answer
 -- ARGV[1]  the TTL of it all, in milliseconds
 -- ARGV[2]  the sealed answer: 24 bytes of game and name, 8 bytes of microseconds, ...
--- ARGV[3]  the oldest instant that counts, ARGV[4] the latest believable one, in microseconds
+-- ARGV[3]  the instant up to which none counts any more, ARGV[4] the latest believable one, in microseconds
 --
 -- Of one owner the latest answer is kept. Without room, the oldest gives way.
 --
@@ -32,7 +32,7 @@ local answers, same, free, oldest, oldest_at = {}, nil, nil, nil, nil
 for slot = 0, SLOTS - 1 do
   local answer = redis.call('HSTRLEN', key, slot) == SIZE and redis.call('HGET', key, slot)
   local at = answer and instant(answer)
-  if not answer or at < tonumber(ARGV[3]) or at > tonumber(ARGV[4]) then
+  if not answer or at <= tonumber(ARGV[3]) or at > tonumber(ARGV[4]) then
     free = free or slot
   else
     answers[#answers + 1] = answer

@@ -27,9 +27,10 @@ class Revocations:
         self, rules: GameRules, name: Fingerprint, known: Remembered | None, answer: Observation
     ) -> Observation:
         """Return the store's answer, with the proof that it contradicts if it does, once the guard has heard of it."""
-        if self._guard is None or known is None or not isinstance(answer, Evidence):
+        before = None if known is None else known.observation
+        if self._guard is None or not isinstance(before, Evidence) or not isinstance(answer, Evidence):
             return answer
-        contradicted = self._proven(self._guard, rules, name, known, answer.observed_at)
+        contradicted = self._proven(self._guard, rules, name, before, answer.observed_at)
         if contradicted is None:
             return answer
         owned = policy.counting_proof(answer, rules) is not None
@@ -55,14 +56,12 @@ class Revocations:
         return before.evidence
 
     def _proven(
-        self, guard: RevocationGuard, rules: GameRules, name: Fingerprint, known: Remembered, now: datetime
+        self, guard: RevocationGuard, rules: GameRules, name: Fingerprint, known: Evidence, now: datetime
     ) -> Overruled | None:
         """Return the proof in what is known, and since when there are noes against it, if it was overruled lately."""
-        evidence, since = known.observation, now
-        if not isinstance(evidence, Evidence):
-            return None
-        if (overruled := evidence.overruled) is not None:
-            evidence, since = overruled.evidence, overruled.since
+        evidence, since = known, now
+        if known.overruled is not None:
+            evidence, since = known.overruled.evidence, known.overruled.since
         before = self._invalidations.invalidated_before(rules.game_id, name)
         if before is not None and evidence.observed_at < before:
             since = min(since, before)  # another replica got the first no

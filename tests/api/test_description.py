@@ -26,6 +26,7 @@ async def test_description_names_every_endpoint(gateway: Asker) -> None:
         *PATHS.values(),
         "/verify/batch",
         "/admin/invalidate",
+        "/admin/revocations",
         "/livez",
         "/readyz",
         "/metrics",

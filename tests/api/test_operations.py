@@ -32,7 +32,13 @@ async def test_readyz_names_its_components(gateway: Asker) -> None:
         200,
         {
             "status": "ready",
-            "components": {"source": "ok", "credential": "ok", "redis": "disabled", "secrets": "disabled"},
+            "components": {
+                "source": "ok",
+                "credential": "ok",
+                "revocations": "ok",
+                "redis": "disabled",
+                "secrets": "disabled",
+            },
         },
     )
 

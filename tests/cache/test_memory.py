@@ -4,10 +4,11 @@ import tracemalloc
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from service.cache.entry import CLOCK_TOLERANCE
 from service.cache.memory import MemoryTier
-from service.ownership import Evidence, Fingerprint, Observation
+from service.ownership import Evidence, Fingerprint, Observation, Overruled
 from service.settings import Settings
 from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, entry, name_of, no, refusal, yes
 from tests.clock import START, FakeClock
@@ -156,6 +157,19 @@ def test_refusals_cannot_evict_owners(clock: FakeClock) -> None:
 
     assert all(seen(memory, name_of(number)) for number in range(75))
     assert memory.entries == 100
+
+
+def test_refusals_cannot_evict_the_proof_beside_a_no(clock: FakeClock) -> None:
+    """It may count again."""
+    memory = MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock)
+    contradicting = replace(no(), overruled=Overruled(yes(), START))
+    memory.put(NAME, entry(contradicting))
+
+    for number in range(1000, 11_000):
+        memory.put(name_of(number), entry(no()))
+
+    assert seen(memory, NAME) == contradicting
+    assert not memory.has_usable_yes(NAME)
 
 
 def test_room_is_given_back_when_the_answer_changes(clock: FakeClock) -> None:

@@ -126,6 +126,30 @@ async def test_a_fault_ends_after_so_many_requests(seller: httpx.AsyncClient, sa
     assert [state.befallen for state in sandbox.faults.state()] == [2]
 
 
+async def test_the_store_can_say_no_to_all(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
+    """As it says no to who owns nothing, in both dialects; a wrong key and another game are refused as ever."""
+    paths = [
+        f"/games/3/download_keys?user_id={seed.OWNER_ID}",
+        f"/games/3/download_keys?download_key={seed.OWNER_KEY}",
+        f"/games/3/purchases?user_id={seed.OWNER_ID}",
+        f"/api/1/key/game/3/download_keys?user_id={seed.OWNER_ID}",
+    ]
+    before = [(await seller.get(path)).json() for path in paths]
+    sandbox.faults.replace([Fault(deny=True)])
+
+    denied = [(await seller.get(path)).json() for path in paths]
+
+    assert denied == [
+        {"errors": ["no download key found"]},
+        {"errors": ["invalid download key"]},
+        {"purchases": {}},
+        {"errors": ["no download key found"]},
+    ]
+    assert all(one != other for one, other in zip(before[:2], denied[:2], strict=True))
+    assert (await seller.get("/profile")).status_code == 200
+    assert (await seller.get("/games/9/purchases?user_id=1")).json() == {"errors": ["invalid game_id"]}
+
+
 async def test_a_fault_can_keep_to_one_endpoint(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
     """A fault of one endpoint befalls both dialects' addresses of it, and no others."""
     sandbox.faults.replace([Fault(status=503, endpoint=StoreEndpoint.PROFILE)])
