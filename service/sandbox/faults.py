@@ -50,7 +50,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     """The seed of the choice of those requests, the same in every run."""
 
     deny: bool = False
-    """Say no to every question about ownership, whoever asks."""
+    """Say no to every question about ownership."""
     latency_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
     drip: Drip | None = None
     truncated: bool = False

@@ -147,7 +147,7 @@ class StandInStore:
     def answer(self, request: StoreRequest, *, deny: bool = False) -> SandboxAnswer:
         """Answer a request: 1. is there such an endpoint, 2. who asks, 3. may they, 4. about which game, 5. what.
 
-        With `deny` nobody owns anything.
+        With `deny` no player owns anything.
         """
         place = find_place(request.path)
         try:

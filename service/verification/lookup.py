@@ -45,7 +45,7 @@ from service.verification.interfaces import (
 )
 from service.verification.negative_cache import NegativeCache
 from service.verification.policy import Freshness, GameRules, Lifetime
-from service.verification.revocations import Revocations
+from service.verification.revocations import HeldRevocations
 from service.verification.singleflight import SingleFlight
 
 _RETRY_SOON: Final = timedelta(seconds=1)
@@ -162,7 +162,7 @@ class LookUps:
         self._clock = clock
         self._lease = lease
         self._invalidations = invalidations
-        self._revocations = Revocations(guard=guard, invalidations=invalidations, clock=clock)
+        self._revocations = HeldRevocations(guard=guard, invalidations=invalidations, clock=clock)
         self._failed = NegativeCache(clock=clock)
         self._postponed = NegativeCache(clock=clock)
 

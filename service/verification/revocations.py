@@ -15,7 +15,7 @@ from service.verification.policy import GameRules
 from service.verification.rechecks import WINDOW
 
 
-class Revocations:
+class HeldRevocations:
     """Compares the store's answers with what it said before. Without a `guard` every no counts."""
 
     def __init__(self, *, guard: RevocationGuard | None, invalidations: Invalidations, clock: Clock) -> None:

@@ -366,6 +366,13 @@ class World:
         await self._invalidate(index, {"game": game})
         self.replicas[index].ledger.forget_game(game, self.clock.now())
 
+    async def believe_the_store(self, index: int, game: int) -> None:
+        """An operator says that the refunds of a game are true."""
+        _, status, answer = await self.replicas[index].ask(
+            "/admin/revocations", {"game": game, "believe": True}, OPERATOR
+        )
+        assert status == 200, answer
+
     async def _invalidate(self, index: int, body: dict[str, object]) -> None:
         _, status, answer = await self.replicas[index].ask("/admin/invalidate", body, OPERATOR)
         assert status == 200, answer
