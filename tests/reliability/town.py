@@ -34,7 +34,7 @@ MINUTE: Final = timedelta(minutes=1)
 
 
 class Shop(httpx.AsyncBaseTransport):
-    """A store that knows who owns which game; it `denies` everything, is `away`, or `flips`: denies every second time."""
+    """A store that knows who owns which game; it `denies` all, is `away`, or `flips`: denies every second time."""
 
     def __init__(self) -> None:
         self.owners: dict[int, set[int]] = {3: set(), 4: set()}
