@@ -173,6 +173,20 @@ async def test_forgotten_owner_is_out(town: Town) -> None:
     assert await town.ask_all(people[:2]) == {"not_owned": 1, "owned": 1}
 
 
+async def test_owners_whom_the_operator_has_forgotten_are_not_counted(town: Town) -> None:
+    """The refunds that support has made itself."""
+    people = town.settle(FEW)
+    await town.play(people, rounds=1)
+    town.shop.owners[3].clear()
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    for user in people:
+        await town.gateways[0].http.post("/admin/invalidate", json={"game": 3, "user_id": user}, headers=headers)
+    await town.clock.advance(SECOND)
+
+    assert await town.ask_all(people) == {"not_owned": FEW}
+    assert town.held() == [False]
+
+
 async def test_other_games_are_not_held(town: Town) -> None:
     """The guard is one game's."""
     people = await hold(town)
