@@ -26,7 +26,8 @@ class FaultProxy:
     """`async with FaultProxy(port) as proxy`: leads from `proxy.port` to `port` on loopback, in the mode of the moment.
 
     A target that is down closes the connection, as it would without the proxy. `accepted` counts connections; `sent` is
-    called with what clients send on them. Delays are those of the machine, or of another `sleep` that takes seconds.
+    called with what clients send on them, `answered` with what the target sends. Delays are those of the machine, or of
+    another `sleep` that takes seconds.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class FaultProxy:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         sent: Callable[[bytes], None] = lambda _: None,
+        answered: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self.mode = Mode.PASS
         self.delay = 0.1
         self.accepted = 0
         self._sleep = sleep
         self._sent = sent
+        self._answered = answered
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -93,7 +96,9 @@ class FaultProxy:
             except OSError:
                 return  # which the other side learns from its connection being closed
             with self._held(target_writer):
-                await asyncio.gather(self._pump(reader, target_writer, self._sent), self._pump(target_reader, writer))
+                await asyncio.gather(
+                    self._pump(reader, target_writer, self._sent), self._pump(target_reader, writer, self._answered)
+                )
 
     def _held(self, writer: asyncio.StreamWriter) -> "_Held":
         return _Held(self._writers, writer)
@@ -102,7 +107,7 @@ class FaultProxy:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        noted: Callable[[bytes], None] = lambda _: None,
+        noted: Callable[[bytes], None],
     ) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):

@@ -8,8 +8,9 @@
 #
 # An ACL file has no comments, so what the user's rights are for stands here:
 #   ~og:v2:*                         the gateway's keys, and nobody else's; no channel
-#   get getrange set del eval evalsha   answers; the scripts compare before they write
-#   hget hmget hset hdel hstrlen     the store budget and the invalidations, which all replicas share
+#   getrange set unlink              answers, of which no more is read than ours have
+#   eval evalsha                     scripts, which compare before they write
+#   hget hset hdel hstrlen           the store budget and the invalidations, which all replicas share
 #   pexpire pttl time                the same, and claims of look-ups
 # Not there, because not everybody needs it: +select for another database than the 0 in the URL;
 # +cluster|slots +command +asking for Redis Cluster.

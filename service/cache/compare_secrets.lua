@@ -11,10 +11,11 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local told = redis.pcall('GETRANGE', KEYS[1], 0, ARGV[3] - 1)
 if type(told) == 'table' then
-  -- A value of another type is not ours: SET replaces it. Any other error goes to the caller.
+  -- A value of another type is not ours, and SET would free it while all wait. Any other error goes to the caller.
   if not string.find(told.err, '^WRONGTYPE') then
     return told
   end
+  redis.call('UNLINK', KEYS[1])
   told = ''
 end
 local in_use, text = {}, ARGV[1] .. '=' .. now .. '\n'

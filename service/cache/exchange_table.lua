@@ -70,12 +70,12 @@ if type(tried) == 'table' then
   if not string.find(tried.err, '^WRONGTYPE') then
     return tried
   end
-  redis.call('DEL', key)
+  redis.call('UNLINK', key)
 end
 
 local first, last = number(held('first', DIGITS)), number(held('last', DIGITS))
 if not (first and last and first >= 1 and first <= last + 1 and last - first < MOST_NUMBERS) then
-  redis.call('DEL', key)
+  redis.call('UNLINK', key)
   first, last = 1, 0
 end
 

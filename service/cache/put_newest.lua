@@ -22,10 +22,11 @@ end
 
 local known = redis.pcall('GETRANGE', KEYS[1], 0, HEADER - 1)
 if type(known) == 'table' then
-  -- A value of another type is not ours: SET replaces it. Any other error goes to the caller.
+  -- A value of another type is not ours, and SET would free it while all wait. Any other error goes to the caller.
   if not string.find(known.err, '^WRONGTYPE') then
     return known
   end
+  redis.call('UNLINK', KEYS[1])
   known = false
 end
 

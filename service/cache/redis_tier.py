@@ -17,7 +17,7 @@ from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT, CacheEntry, ends_
 from service.cache.keys import redis_key
 from service.cache.results import CacheOperation, CacheResult, OnOperation, OnOverruled, ignore_overruled
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
-from service.cache.sealing import Flaw, Sealer, Unsealable, stamp
+from service.cache.sealing import LARGEST_SEALED, Flaw, Sealer, Unsealable, stamp
 from service.ownership import CacheTier, Fingerprint, GameId
 from service.redis.acl import unused_key
 from service.redis.background_tasks import BackgroundTasks
@@ -30,6 +30,9 @@ from service.verification.interfaces import Clock
 
 WRITES_AT_ONCE: Final = 8
 _OVERRULED: Final = 2
+_MOST_READ: Final = LARGEST_SEALED + 1
+"""Bytes of a value: one more than ours have, which shows that it is longer."""
+
 _SHORTEST_TTL: Final = timedelta(seconds=1)
 _HIT: Final = (CacheTier.REDIS, CacheOperation.GET, CacheResult.HIT)
 _LARGEST_JITTER: Final = timedelta(seconds=5)
@@ -63,7 +66,7 @@ class RedisTier:
         self._up: bool | None = None
         self._reading = CircuitBreaker(self._try_reading, clock=clock, on_change=self._report_state)
         self._writing = CircuitBreaker(self._try_writing, clock=clock, on_change=self._report_state)
-        self._reader = open_reader(client, clock=clock)
+        self._reader = open_reader(client, most=_MOST_READ, clock=clock)
         self._writes = asyncio.Semaphore(WRITES_AT_ONCE)
         self._beside = BackgroundTasks()
 
@@ -91,10 +94,12 @@ class RedisTier:
             self._reading.failed(attempt)
             return CacheResult.FAILED
         self._succeeded(self._reading)
+        if reply == b"":
+            return CacheResult.MISS
         if isinstance(reply, bytes):
             return self._unsealed(name, reply)
         # A value of a foreign type, or the answer of a server that is no Redis and may say anything, even a number.
-        return CacheResult.MISS if reply is None else CacheResult.REJECTED
+        return CacheResult.REJECTED
 
     def _unsealed(self, name: Fingerprint, blob: bytes) -> CacheEntry | CacheResult:
         """Return the sealed entry; remove a value that no gateway of ours sealed."""
@@ -108,7 +113,7 @@ class RedisTier:
         return entry if entry.usable(self._clock.now()) else CacheResult.MISS
 
     async def _remove(self, name: Fingerprint, blob: bytes) -> None:
-        await self._ask(DELETE_SAME, redis_key(name), blob)
+        await self._ask(DELETE_SAME, redis_key(name), blob, _MOST_READ)
 
     # --- writing ---
 
@@ -128,6 +133,8 @@ class RedisTier:
     async def _put(self, name: Fingerprint, entry: CacheEntry, game_id: GameId | None) -> CacheResult:
         now = self._clock.now()
         sealed = self._sealer.seal(name, entry)
+        if len(sealed) > LARGEST_SEALED:
+            return CacheResult.DROPPED
         lifetime = _lifetime(entry.keep_until - now) // _MILLISECOND
         latest = stamp(now + CLOCK_TOLERANCE)
         key = redis_key(name)

@@ -5,7 +5,8 @@
 --
 -- Returns 1 if it was ours, else 0.
 
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  return redis.call('DEL', KEYS[1])
+-- One byte more than ours is read, however long the value is; one of another type is not ours.
+if redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1]) == ARGV[1] then
+  return redis.call('UNLINK', KEYS[1])
 end
 return 0

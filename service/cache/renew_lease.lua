@@ -6,7 +6,8 @@
 --
 -- Returns 1 if it was ours, else 0.
 
-if redis.call('GET', KEYS[1]) == ARGV[1] then
+-- One byte more than ours is read, however long the value is; one of another type is not ours.
+if redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1]) == ARGV[1] then
   return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return 0

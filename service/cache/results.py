@@ -30,7 +30,7 @@ class CacheResult(StrEnum):
     SKIPPED = "skipped"
     """Redis was not asked, because it has just failed several times in a row."""
     DROPPED = "dropped"
-    """Too many writes were waiting, or the process was closing."""
+    """Too many writes were waiting, the process was closing, or the entry was longer than any that is read back."""
 
 
 OnOperation: TypeAlias = Callable[[CacheTier, CacheOperation, CacheResult], None]

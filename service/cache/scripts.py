@@ -8,4 +8,4 @@ PUT_NEWEST: Final = Script("service.cache", "put_newest.lua")
 """Stores an entry unless a newer one is there."""
 
 DELETE_SAME: Final = Script("service.cache", "delete_same.lua")
-"""Deletes an entry that still holds exactly these bytes."""
+"""Deletes an entry of which still exactly these bytes are read."""

@@ -37,8 +37,8 @@ _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _NONCE_AT: Final = HEADER.size
 _BODY_AT: Final = _NONCE_AT + _NONCE_BYTES
-_LARGEST: Final = 16_384
-"""The largest entry to unseal. No entry of ours comes near it: a larger one was put there by another program."""
+LARGEST_SEALED: Final = 16_384
+"""The most bytes of a sealed entry: a proof has some 40, a name of a player as many as itch.io allows."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -86,7 +86,7 @@ class Sealer:
 
     def unseal(self, name: Fingerprint, blob: bytes) -> CacheEntry:
         """Return the entry that was sealed for that name. Raises `Unsealable` for anything else."""
-        if not _BODY_AT + _TAG_BYTES < len(blob) <= _LARGEST:
+        if not _BODY_AT + _TAG_BYTES < len(blob) <= LARGEST_SEALED:
             raise Unsealable(Flaw.SIZE)
         if blob[0] != LAYOUT_VERSION:
             raise Unsealable(Flaw.OTHER_VERSION)

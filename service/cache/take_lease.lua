@@ -4,13 +4,20 @@
 -- ARGV[1]  our token
 -- ARGV[2]  its time in milliseconds
 --
--- Returns 1 if it is ours, else the token of its holder.
+-- Returns 1 if it is ours, else the token of its holder; of anything longer as many bytes as show that it is none.
 --
 -- It may be ours already: the command is sent again when a connection breaks before the answer has come.
 
-local holder = redis.pcall('GET', KEYS[1])
--- A value of another type is no lease. SET replaces it, and raises any other error.
-if not holder or holder == ARGV[1] or type(holder) == 'table' then
+local holder = redis.pcall('GETRANGE', KEYS[1], 0, #ARGV[1])
+if type(holder) == 'table' then
+  -- A value of another type is no lease, and SET would free it while all wait. Any other error goes to the caller.
+  if not string.find(holder.err, '^WRONGTYPE') then
+    return holder
+  end
+  redis.call('UNLINK', KEYS[1])
+  holder = ''
+end
+if holder == '' or holder == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
   return 1
 end

@@ -56,16 +56,14 @@ def _unread(response: object, **_: object) -> object:
 def _commands(key: str) -> Iterator[tuple[str, ...]]:
     """Return a command for each right but those that connecting takes; the last one deletes all that they write."""
     yield ("TIME",)
-    yield "GET", key
     yield "GETRANGE", key, "0", "1"
     yield "SET", key, "1", "PX", "1000"
     yield "EVAL", "return 0", "1", key
     yield "EVALSHA", "0" * 40, "1", key
     yield "HSET", key, "field", "1"
     yield "HGET", key, "field"
-    yield "HMGET", key, "field"
     yield "HSTRLEN", key, "field"
     yield "HDEL", key, "field"
     yield "PEXPIRE", key, "1000"
     yield "PTTL", key
-    yield "DEL", key
+    yield "UNLINK", key

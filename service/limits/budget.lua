@@ -11,32 +11,35 @@
 
 local rate, burst, longest_wait = tonumber(ARGV[1]) / 1000, tonumber(ARGV[2]), tonumber(ARGV[3])
 local smallest_share, longest_pause = tonumber(ARGV[4]), tonumber(ARGV[5])
+local LONGEST_NUMBER = 32
+
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- Values that cannot be true are not believed: nonsense, not-a-number, instants of a clock that was set back since.
-local function believe(text, lowest, highest, otherwise)
-  local number = tonumber(text)
+-- None is read that is longer than ours: any program may have put anything here.
+local function held(field, lowest, highest, otherwise)
+  local length = redis.call('HSTRLEN', KEYS[1], field)
+  local number = length <= LONGEST_NUMBER and tonumber(redis.call('HGET', KEYS[1], field))
   if number and number >= lowest and number <= highest then
     return number
   end
   return otherwise
 end
 
-local known = redis.pcall('HMGET', KEYS[1], 'tokens', 'counted_at', 'share', 'paused_until', 'refusals')
-if known.err then
+local tried = redis.pcall('HSTRLEN', KEYS[1], 'tokens')
+if type(tried) == 'table' then
   -- A value of another type is not ours, and would be in the way for ever. Any other error goes to the caller.
-  if not string.find(known.err, '^WRONGTYPE') then
-    return known
+  if not string.find(tried.err, '^WRONGTYPE') then
+    return tried
   end
-  redis.call('DEL', KEYS[1])
-  known = {}
+  redis.call('UNLINK', KEYS[1])
 end
-local tokens = math.max(believe(known[1], -math.huge, burst, tonumber(ARGV[6])), -longest_wait * rate)
-local counted_at = believe(known[2], 0, now, now)
-local share = believe(known[3], smallest_share, 1, 1)
-local paused_until = believe(known[4], 0, now + longest_pause, 0)
-local refusals = believe(known[5], 0, 8, 0)
+local tokens = math.max(held('tokens', -math.huge, burst, tonumber(ARGV[6])), -longest_wait * rate)
+local counted_at = held('counted_at', 0, now, now)
+local share = held('share', smallest_share, 1, 1)
+local paused_until = held('paused_until', 0, now + longest_pause, 0)
+local refusals = held('refusals', 0, 8, 0)
 tokens = math.min(burst, tonumber(ARGV[7]), tokens + (now - counted_at) * rate * share)
 
 -- Turns that were given out stay as they are: callers who queue pay off the debt at the pace that was promised.

@@ -1,4 +1,4 @@
-"""The rights that the gateway's user in Redis needs, and no others. Redis calls a right by its command: `+get`."""
+"""The rights that the gateway's user in Redis needs, and no others. Redis calls a right by its command: `+set`."""
 
 import secrets
 from typing import Final
@@ -9,8 +9,8 @@ PREFIX: Final = "og:v2:"
 KEYS: Final = f"{PREFIX}*"
 
 COMMANDS: Final = (
-    "get", "getrange", "set", "del", "evalsha", "eval",
-    "hget", "hmget", "hset", "hdel", "hstrlen", "pexpire", "pttl", "time",
+    "getrange", "set", "unlink", "evalsha", "eval",
+    "hget", "hset", "hdel", "hstrlen", "pexpire", "pttl", "time",
 )  # fmt: skip
 """The commands for any Redis; Redis permits a script no more than its user."""
 

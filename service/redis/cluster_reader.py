@@ -1,4 +1,4 @@
-"""GETs from a Redis Cluster. Only redis-py knows which node has a key, and follows keys that move."""
+"""Reads from a Redis Cluster. Only redis-py knows which node has a key, and follows keys that move."""
 
 import asyncio
 from typing import Final
@@ -17,10 +17,11 @@ MOST_UNDER_WAY: Final = 8
 
 
 class ClusterReader:
-    """Implements `Reader`: the GETs of one turn of the event loop make one pipeline of redis-py."""
+    """Implements `Reader`: the reads of one turn of the event loop make one pipeline of redis-py."""
 
-    def __init__(self, client: RedisCluster, *, clock: Clock) -> None:
+    def __init__(self, client: RedisCluster, *, most: int, clock: Clock) -> None:
         self._client = client
+        self._most = most
         self._unsent = Outbox(self._send, clock=clock)
         self._under_way = BackgroundTasks()
 
@@ -47,7 +48,7 @@ class ClusterReader:
             # Not MGET: its keys would have to live on one node.
             pipeline = self._client.pipeline(transaction=False)
             for key, _ in reads:
-                pipeline.get(key)
+                pipeline.getrange(key, 0, self._most - 1)
             try:
                 with closed_under_way():
                     replies = await pipeline.execute(raise_on_error=False)

@@ -1,4 +1,4 @@
-"""GETs over one connection, each sent without waiting for the replies to those before it.
+"""Reads over one connection, each sent without waiting for the replies to those before it.
 
 Redis answers in order, so a pipelined connection needs no batches, no pool and no lock: replies resolve futures in the
 order in which those were asked for. redis-py makes the connection, with all that belongs to it (addresses, TLS, users,
@@ -25,17 +25,17 @@ from service.redis.timeouts import fail_all
 from service.verification.interfaces import Clock
 
 LARGEST_REPLY: Final = 1_048_576
-"""Bytes of a reply after which the rest is not read. Our entries have less than 16 KiB: such a value was planted."""
+"""Bytes of a reply after which the rest is not read. Redis sends no more than it is asked for, so this is no Redis."""
 
-_GET: Final = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n"
+_READ: Final = b"*4\r\n$8\r\nGETRANGE\r\n$%d\r\n%b\r\n%b"
 _INCOMPLETE: Final = object()
 
 
 class Reader(Protocol):
-    """Reads single values."""
+    """Reads single values, of each no more than its first `most` bytes: any program may have put anything there."""
 
     def get(self, key: str) -> asyncio.Future[object]:
-        """Return the future reply: bytes, None if there is no such key, or an exception as its *result*.
+        """Return the future reply: bytes, none of them if there is no such key, or an exception as its *result*.
 
         The future itself raises nothing, and a reader that cancels it takes nothing from others. One incident gives all
         the reads that it fails the same exception.
@@ -51,20 +51,23 @@ class Reader(Protocol):
         ...
 
 
-def open_reader(client: RedisClient, *, clock: Clock) -> Reader:
+def open_reader(client: RedisClient, *, most: int, clock: Clock) -> Reader:
     """Return a reader from the Redis of the client, which stays open when the reader is closed."""
-    return RedisReader(client, clock=clock) if isinstance(client, Redis) else ClusterReader(client, clock=clock)
+    if isinstance(client, Redis):
+        return RedisReader(client, most=most, clock=clock)
+    return ClusterReader(client, most=most, clock=clock)
 
 
 class RedisReader:
     """Implements `Reader` over one connection, made when it is first needed.
 
-    The GETs of one turn of the event loop are sent in one write. When a connection that has been of use is lost, its
+    The reads of one turn of the event loop are sent in one write. When a connection that has been of use is lost, its
     unanswered reads are sent again over the next one, so that a connection closed while idle is not noticed.
     """
 
-    def __init__(self, client: Redis, *, clock: Clock) -> None:
+    def __init__(self, client: Redis, *, most: int, clock: Clock) -> None:
         self._client = client
+        self._most = most
         self._clock = clock
         self._connection: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -113,7 +116,7 @@ class RedisReader:
             return
         finally:
             self._connecting = None
-        self._connection = _Connection(connection, clock=self._clock, on_end=self._ended)
+        self._connection = _Connection(connection, most=self._most, clock=self._clock, on_end=self._ended)
         self._send()
 
     async def _connected(self) -> AbstractConnection:
@@ -138,7 +141,11 @@ class _Connection(asyncio.Protocol):
     `on_end` is called once, with the reads to be sent again.
     """
 
-    def __init__(self, made: AbstractConnection, *, clock: Clock, on_end: Callable[[Iterable[Read]], None]) -> None:
+    def __init__(
+        self, made: AbstractConnection, *, most: int, clock: Clock, on_end: Callable[[Iterable[Read]], None]
+    ) -> None:
+        last = b"%d" % (most - 1)
+        self._range = b"$1\r\n0\r\n$%d\r\n%b\r\n" % (len(last), last)
         # These attributes of redis-py have no public name, but are as old as its asyncio. The writer is kept because it
         # closes its transport when it is collected (Python 3.13).
         self._writer = made._writer  # noqa: SLF001 - as said above
@@ -168,7 +175,7 @@ class _Connection(asyncio.Protocol):
         if not self._awaited:
             self._heard_at = self._clock.monotonic()
         self._awaited.extend(reads)
-        self._transport.write(b"".join([_GET % (len(key), key.encode("ascii")) for key, _ in reads]))
+        self._transport.write(b"".join([_READ % (len(key), key.encode("ascii"), self._range) for key, _ in reads]))
 
     # --- receiving ---
 

@@ -5,13 +5,14 @@ import random
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from service.cache.keys import derive_keys, redis_key
 from service.cache.redis_tier import RedisTier
 from service.cache.results import CacheOperation, CacheResult
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
-from service.cache.sealing import HEADER, Sealer, stamp
+from service.cache.sealing import HEADER, LARGEST_SEALED, Sealer, stamp
 from service.ownership import AppJwt, DownloadKey, Evidence, GameId, ProofKind, VerifiedEmail
 from service.redis.connect import connect
 from service.secret import RedisUrl
@@ -182,7 +183,7 @@ GARBAGE = {
 }
 
 
-@pytest.mark.parametrize("planted", [blob for blob in GARBAGE.values() if blob[:1] == b"\x01" or len(blob) < 38])
+@pytest.mark.parametrize("planted", [blob for blob in GARBAGE.values() if blob[:1] == b"\x01" or 0 < len(blob) < 38])
 async def test_what_is_not_ours_is_rejected_and_deleted(
     tier: RedisTier, empty_redis: Redis, recorder: Recorder, planted: bytes
 ) -> None:
@@ -193,6 +194,32 @@ async def test_what_is_not_ours_is_rejected_and_deleted(
     await tier.close()
 
     assert (found, recorder.results(GET)) == (None, [CacheResult.REJECTED])
+    assert not await empty_redis.exists(KEY)
+
+
+@pytest.mark.parametrize("begins", [b"", b"\x01", sealer().seal(NAME, entry(yes()))])
+async def test_what_is_longer_than_ours_is_rejected_and_deleted(
+    tier: RedisTier, empty_redis: Redis, recorder: Recorder, begins: bytes
+) -> None:
+    """However long it is."""
+    await empty_redis.set(KEY, begins.ljust(LARGEST_SEALED + 1_000_000, b"\x00"))
+
+    found = await tier.get(NAME)
+    await tier.close()
+
+    assert (found, recorder.results(GET)) == (None, [CacheResult.REJECTED])
+    assert not await empty_redis.exists(KEY)
+
+
+async def test_what_is_longer_than_is_read_back_is_not_stored(
+    tier: RedisTier, empty_redis: Redis, recorder: Recorder
+) -> None:
+    """So no entry of ours is ever taken for a planted one."""
+    many = replace(yes(), proofs=yes().proofs * 1_000)
+
+    await tier.put(NAME, entry(many), game_id=GAME)
+
+    assert recorder.results(PUT) == [CacheResult.DROPPED]
     assert not await empty_redis.exists(KEY)
 
 
@@ -261,7 +288,8 @@ async def test_only_the_bytes_that_were_read_are_deleted(redis_url: str, empty_r
     async with connect(RedisUrl(redis_url)) as client:
         await empty_redis.set(KEY, b"good")
 
-        assert await DELETE_SAME.run(client, KEY, b"corrupt") == 0
+        for read in (b"corrupt", b"goo", b"good and more"):
+            assert await DELETE_SAME.run(client, KEY, read, 100) == 0
     assert await empty_redis.get(KEY) == b"good"
 
 

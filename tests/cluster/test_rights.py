@@ -101,7 +101,7 @@ async def test_without_one_of_them_it_is_every_replica_for_itself(own_redis: Red
 
 async def test_a_pause_is_kept_by_a_replica_that_may_tell_nobody(own_redis: RedisServer) -> None:
     """A replica without the right to write keeps its pause to itself, as without Redis."""
-    async with replicas(own_redis, ["+get"]) as (bench, _, _):
+    async with replicas(own_redis, ["+getrange"]) as (bench, _, _):
         bench.budget.refused(seconds(20))
         await bench.settle()
 

@@ -9,8 +9,8 @@ from service.cache.keys import SCHEMA_VERSION
 from service.redis.acl import COMMANDS, FOR_A_CLUSTER, FOR_A_DATABASE, KEYS, as_rules
 from tests.docs.pages import ROOT, section, text_of
 
-_BESIDE_SCRIPTS: Final = {"get", "eval", "evalsha"}
-"""Commands that are sent outside of scripts: reading, and running scripts."""
+_BESIDE_SCRIPTS: Final = {"eval", "evalsha"}
+"""Commands that are sent outside of scripts: running scripts."""
 
 
 def test_they_are_those_that_scripts_use() -> None:

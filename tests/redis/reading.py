@@ -12,6 +12,9 @@ from service.redis.reader import RedisReader
 from service.secret import RedisUrl
 from tests.clock import FakeClock
 
+MOST = 1_000
+"""Bytes of a value that are read."""
+
 KEYS = [f"key-{number}" for number in range(100)]
 VALUES = [b"%d" % number for number in range(100)]
 
@@ -24,7 +27,7 @@ async def reading(url: str) -> AsyncIterator[tuple[RedisReader, Redis]]:
     client = connect(RedisUrl(url))
     assert isinstance(client, Redis)
     await client.mset(dict(zip(KEYS, VALUES, strict=True)))
-    reader = RedisReader(client, clock=FakeClock())
+    reader = RedisReader(client, most=MOST, clock=FakeClock())
     yield reader, client
     await reader.close()
     await client.aclose()
@@ -41,7 +44,7 @@ async def reading_from(serve: Serve, clock: FakeClock) -> AsyncIterator[RedisRea
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     client = connect(RedisUrl(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
     assert isinstance(client, Redis)
-    reader = RedisReader(client, clock=clock)
+    reader = RedisReader(client, most=MOST, clock=clock)
     yield reader
     await reader.close()
     await client.aclose()
@@ -49,7 +52,7 @@ async def reading_from(serve: Serve, clock: FakeClock) -> AsyncIterator[RedisRea
 
 
 class Script:
-    """A server that takes a GET for each of its lines, and writes them: one list of lines for each connection.
+    """A server that takes a read for each of its lines, and writes them: one list of lines for each connection.
 
     A connection is closed after its last line. The line `b"..."` waits for `hang_up`, or for the end of the connection.
     """
@@ -76,7 +79,7 @@ class Script:
             end.cancel()
 
     async def _request(self, reader: asyncio.StreamReader) -> None:
-        await reader.readuntil(b"GET\r\n")
-        await reader.readuntil(b"\r\n")
-        await reader.readuntil(b"\r\n")
+        await reader.readuntil(b"GETRANGE\r\n")
+        for _ in range(2 * 3):  # the length of each argument, and the argument
+            await reader.readuntil(b"\r\n")
         self.requests += 1

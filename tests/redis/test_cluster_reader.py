@@ -1,4 +1,4 @@
-"""GETs through redis-py's own client for Redis Cluster."""
+"""Reads through redis-py's own client for Redis Cluster."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,6 +19,7 @@ from tests.cache.conftest import close
 from tests.clock import FakeClock
 from tests.redis_server import RedisServer, free_port
 
+MOST = 1_000
 KEYS = [f"key-{number}" for number in range(30)]
 VALUES = [b"%d" % number for number in range(30)]
 
@@ -31,7 +32,7 @@ async def reading(port: int, clock: FakeClock, *, fill: bool = True) -> AsyncIte
     if fill:
         for key, value in zip(KEYS, VALUES, strict=True):
             await client.set(key, value)
-    reader = open_reader(client, clock=clock)
+    reader = open_reader(client, most=MOST, clock=clock)
     assert isinstance(reader, ClusterReader)
     yield reader, client
     await reader.close()
@@ -42,12 +43,15 @@ async def test_every_reader_gets_its_own_reply(one_node_cluster: RedisServer, cl
     """Cancelled readers take nothing from the others; a value of a foreign type fails alone."""
     async with reading(one_node_cluster.port, clock) as (reader, client):
         await client.rpush("list", "1")
-        cancelled, foreign, absent, *others = [reader.get(key) for key in ("key-0", "list", "no key", *KEYS)]
+        await client.set("long", bytes(MOST + 1))
+        cancelled, foreign, absent, long, *others = [
+            reader.get(key) for key in ("key-0", "list", "no key", "long", *KEYS)
+        ]
         await asyncio.sleep(0)
         cancelled.cancel()
         replies = [await other for other in others]
 
-    assert (replies, await absent) == (VALUES, None)
+    assert (replies, await absent, await long) == (VALUES, b"", bytes(MOST))
     assert isinstance(await foreign, ResponseError)
 
 

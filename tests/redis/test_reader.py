@@ -1,4 +1,4 @@
-"""Many GETs, one connection, and every reply at its own reader."""
+"""Many reads, one connection, and every reply at its own reader."""
 
 import asyncio
 import contextlib
@@ -18,18 +18,18 @@ from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import RedisUrl
 from tests.clock import FakeClock
 from tests.gateways import until
-from tests.redis.reading import KEYS, VALUES, Script, reading, reading_from
+from tests.redis.reading import KEYS, MOST, VALUES, Script, reading, reading_from
 from tests.redis_server import RedisServer
 
 RUNNERS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 
 
 async def test_replies_are_in_the_order_of_the_keys(own_redis: RedisServer) -> None:
-    """A hundred at once, and None for a key that is not there."""
+    """A hundred at once, and nothing for a key that is not there."""
     async with reading(own_redis.url) as (reader, _):
         replies = await asyncio.gather(*(reader.get(key) for key in [*KEYS[::-1], "no key", KEYS[7]]))
 
-    assert replies == [*VALUES[::-1], None, b"7"]
+    assert replies == [*VALUES[::-1], b"", b"7"]
 
 
 async def test_all_reads_share_one_connection(own_redis: RedisServer) -> None:
@@ -60,7 +60,7 @@ async def test_reads_of_one_turn_are_sent_in_one_write(clock: FakeClock) -> None
         await reader.get(KEYS[0])
         await asyncio.gather(*(reader.get(key) for key in KEYS))
 
-    assert [chunk.count(b"GET") for chunk in arrived] == [1, 100]
+    assert [chunk.count(b"GETRANGE") for chunk in arrived] == [1, 100]
 
 
 async def test_value_of_a_foreign_type_fails_alone(own_redis: RedisServer) -> None:
@@ -206,12 +206,14 @@ async def test_planted_value_is_not_read_to_its_end(clock: FakeClock) -> None:
     assert sent < 32 * LARGEST_REPLY
 
 
-async def test_value_of_the_largest_size_is_read(own_redis: RedisServer) -> None:
-    """Many of them at once, too: only one reply is bounded, not all together."""
+@pytest.mark.parametrize("more", [-1, 0, 1, LARGEST_REPLY])
+async def test_of_a_long_value_the_beginning_is_read(own_redis: RedisServer, more: int) -> None:
+    """Many of them at once, too: each read is bounded, not all together."""
     async with reading(own_redis.url) as (reader, client):
-        await client.set("large", bytes(LARGEST_REPLY - 100))
+        await client.set("long", bytes(MOST + more))
+        replies = await asyncio.gather(*(reader.get("long") for _ in range(1_200)))
 
-        assert await asyncio.gather(*(reader.get("large") for _ in range(3))) == [bytes(LARGEST_REPLY - 100)] * 3
+    assert replies == [bytes(min(MOST, MOST + more))] * 1_200
 
 
 async def test_read_is_given_up_when_its_time_is_over(clock: FakeClock) -> None:
@@ -253,7 +255,7 @@ async def test_silent_connection_is_replaced(clock: FakeClock) -> None:
 async def test_idle_connection_is_not_silent(own_redis: RedisServer, clock: FakeClock) -> None:
     """A connection that owes no reply stays open."""
     async with reading(own_redis.url) as (_, client):
-        reader = RedisReader(client, clock=clock)
+        reader = RedisReader(client, most=MOST, clock=clock)
         await reader.get(KEYS[0])
         clock.jump(timedelta(hours=1))
         await reader.get(KEYS[0])
@@ -267,7 +269,7 @@ async def test_redis_that_cannot_be_reached_fails_all_who_wait(clock: FakeClock)
     """All reads get one and the same error of redis-py."""
     client = connect(RedisUrl("redis://127.0.0.1:1"))
     assert isinstance(client, Redis)
-    reader = RedisReader(client, clock=clock)
+    reader = RedisReader(client, most=MOST, clock=clock)
 
     failures = await asyncio.gather(*(reader.get(KEYS[0]) for _ in range(3)))
 

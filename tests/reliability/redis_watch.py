@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-READ: Final = re.compile(rb"\$3\r\nGET\r\n\$\d+\r\nog:v\d+:e:")
+READ: Final = re.compile(rb"\$8\r\nGETRANGE\r\n\$\d+\r\nog:v\d+:e:")
 """A question's read of an observation."""
 
 EXCHANGE: Final = re.compile(rb"og:v\d+:t:[0-9a-f]{32}\r")

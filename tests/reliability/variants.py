@@ -208,7 +208,7 @@ class Impatient(_Behind):
     async def reply(self, request: Request) -> Reply:
         """Read something from Redis first."""
         _, writer = await asyncio.open_connection("127.0.0.1", urlsplit(self.redis_url).port)
-        writer.write(b"*2\r\n$3\r\nGET\r\n$9\r\nog:v2:e:0\r\n")
+        writer.write(b"*4\r\n$8\r\nGETRANGE\r\n$9\r\nog:v2:e:0\r\n$1\r\n0\r\n$1\r\n9\r\n")
         await writer.drain()
         writer.close()
         return await super().reply(request)
