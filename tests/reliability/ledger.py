@@ -189,8 +189,11 @@ class Ledger:
             assert body["player"]["id"] == presented.account, "it is about somebody else"
         since = max(seen - SKEW, bounds.oldest_yes)
         until = now if presented.method == "jwt" else seen + LOOK_UP + SECOND
-        assert self._yes(presented, since, until), "the store has not said yes, or has said no since"
-        assert age < GRACE + SECOND + SKEW, "its grace is over"
+        yes = self._yes(presented, since, until)
+        assert yes, "the store has not said yes, or has said no since"
+        # By JWT an answer is as old as the older of two, and whose the JWT is holds until it expires.
+        proven_at = max(yes) if presented.method == "jwt" else seen
+        assert answer.decided_at - proven_at < GRACE + SECOND + SKEW, "its grace is over"
         assert body["stale"] or age < OWNED_FRESH + SECOND + SKEW, "it is not fresh any more"
         self._proven[presented] = seen
 
