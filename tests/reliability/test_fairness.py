@@ -35,6 +35,7 @@ from service.verification.question import Question
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from tests.clock import FakeClock
+from tests.cluster.budgets import AnyBudget
 from tests.cluster.promises import Variant, promised, variants
 from tests.core.fakes import PlainCache, PlainFingerprints, PlainInvalidations
 from tests.itch.rig import Observer, streamed
@@ -80,8 +81,10 @@ class Shop(httpx.AsyncBaseTransport):
 class RenamedQueue(FairQueue):
     """The queue, which is told other lanes than those of the look-ups."""
 
-    def __init__(self, rename: Callable[[Lane], Lane], *, budget: ProcessBudget, clock: FakeClock) -> None:
-        super().__init__(budget=budget, clock=clock, longest=DEADLINE, connections=CONNECTIONS)
+    def __init__(
+        self, rename: Callable[[Lane], Lane], *, budget: AnyBudget, clock: FakeClock, longest: timedelta
+    ) -> None:
+        super().__init__(budget=budget, clock=clock, longest=longest, connections=CONNECTIONS)
         self._rename = rename
 
     def admit(self, lane: Lane, *, within: timedelta) -> None:
@@ -110,13 +113,25 @@ REAL: Final = Parts()
 
 
 class Town:
-    """A gateway without its HTTP, one store, and callers who ask it."""
+    """A gateway without its HTTP, one store, and callers who ask it.
 
-    def __init__(self, parts: Parts = REAL) -> None:
-        self.clock = FakeClock()
+    It has a store budget of its own, unless it is given a `budget` that it shares with other replicas. The `second` may
+    be a longer time, in which as much happens.
+    """
+
+    def __init__(
+        self,
+        parts: Parts = REAL,
+        *,
+        clock: FakeClock | None = None,
+        budget: AnyBudget | None = None,
+        second: timedelta = SECOND,
+    ) -> None:
+        self.clock = clock or FakeClock()
         self.shop = Shop(self.clock)
+        self._deadline = second * (DEADLINE / SECOND)
         observer = Observer()
-        budget = ProcessBudget(
+        budget = budget or ProcessBudget(
             rate=RATE,
             burst=BURST,
             timeout=4 * SECOND,
@@ -125,7 +140,7 @@ class Town:
             resumed=observer.resume,
         )
         flights = SingleFlight[Observation](joined=lambda: None, crashed=self._crashed)
-        queue = parts.queue(parts.lane, budget=budget, clock=self.clock)
+        queue = self._queue = parts.queue(parts.lane, budget=budget, clock=self.clock, longest=self._deadline)
         self._tries = {name: parts.tries(self.clock) for name in (FLOOD, VICTIM)}
         client = StoreClient(base_url="https://store.example", user_agent="tests", transport=self.shop)
         requests = StoreRequests(
@@ -145,7 +160,7 @@ class Town:
             clock=self.clock,
             observer=observer,
         )
-        source = ItchSource(requests=requests, clock=self.clock, local_clock=self.clock, timeout=8 * SECOND)
+        source = ItchSource(requests=requests, clock=self.clock, local_clock=self.clock, timeout=8 * second)
         look_ups = LookUps(
             source=source,
             observations=PlainCache(self.clock),
@@ -164,7 +179,7 @@ class Town:
         self, credential: DownloadKey | AppJwt | AssertedUser, *, rules: GameRules = A, caller: str = VICTIM
     ) -> str:
         """Return the reason of the answer, or the limit that the caller is over."""
-        question = Question(rules, credential, DEADLINE, caller=caller, tries=self._tries[caller])
+        question = Question(rules, credential, self._deadline, caller=caller, tries=self._tries[caller])
         try:
             return (await self.verification.verify(question)).decision.reason.value
         except TooManyQuestions as refusal:
@@ -186,8 +201,13 @@ class Town:
 
     async def end(self, *tasks: asyncio.Task[str]) -> Counter[str]:
         """Return how often there was each answer, once all have theirs."""
-        await self.clock.advance(DEADLINE)
+        await self.clock.advance(self._deadline)
         return Counter([await task for task in tasks])
+
+    async def close(self) -> None:
+        """Leave nothing under way."""
+        await self.verification.close()
+        await self._queue.close()
 
     def _crashed(self, bug: BaseException) -> None:
         raise bug
