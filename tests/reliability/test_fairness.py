@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Final
 
 import httpx
-import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -26,12 +25,12 @@ from service.limits.caller_limits import HeldTry, KeyTries
 from service.limits.credential_pause import CredentialPause
 from service.limits.fair_queue import FairQueue
 from service.limits.store_budget import ProcessBudget
-from service.ownership import AppJwt, AssertedUser, DownloadKey, GameId, Observation, PlayerId
+from service.ownership import AppJwt, AssertedUser, DownloadKey, GameId, Observation, PlayerId, Reason
 from service.secret import SellerKey
 from service.verification.interfaces import Lane, NoLease
 from service.verification.lookup import LookUps
 from service.verification.policy import GameRules
-from service.verification.question import Question
+from service.verification.question import Question, Verdict
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from tests.clock import FakeClock
@@ -107,6 +106,7 @@ class Parts(Struct, frozen=True):
     queue: type[RenamedQueue] = RenamedQueue
     tries: Callable[[FakeClock], KeyTries] = lambda clock: KeyTries(per_minute=60, clock=clock)
     pauses: Callable[[FakeClock], CredentialPause] = lambda clock: CredentialPause(clock=clock)
+    verification: type[Verification] = Verification
 
 
 REAL: Final = Parts()
@@ -171,7 +171,7 @@ class Town:
             lease=NoLease(),
             invalidations=PlainInvalidations(),
         )
-        self.verification = Verification(
+        self.verification = parts.verification(
             look_ups=look_ups, source=source, clock=self.clock, local_clock=self.clock, sandbox=lambda: False
         )
 
@@ -386,23 +386,56 @@ async def test_good_keys_in_a_batch_are_never_guesses(variant: Variant[Parts]) -
         assert said["download_key"] >= BURST + RATE * DEADLINE / SECOND - 1
 
 
-@pytest.mark.parametrize("good", [True, False])
-async def test_a_herd_is_answered_by_one_look_up(good: bool) -> None:  # noqa: FBT001 - it is a case
-    """Three hundred who ask the same have one answer, and a no costs one try."""
-    town = Town()
-    town.shop.takes[A.game_id] = SECOND * 0.4
-    asked = key(1) if good else DownloadKey("a-guess-of-somebody")
-    said = await town.end(*[asyncio.create_task(town.ask(asked)) for _ in range(300)])
-    guesses = []
-    for number in range(61):
-        guesses.append(asyncio.create_task(town.ask(DownloadKey(f"a-guess-number-{number:010}"))))
-        await town.clock.advance(SECOND / 5)
-    refused = (await town.end(*guesses))["failed_keys"]
+class PaidByEach(Verification):
+    """Broken: each question pays with a try before the answer is known, also one that joins the look-up of another."""
 
-    assert said == {"download_key" if good else "invalid_download_key": 300}
-    assert town.shop.asked.count("/games/3/download_keys") == 1 + 61 - refused
-    # Twelve seconds gave twelve tries back.
-    assert refused == 0
+    async def verify(self, question: Question) -> Verdict:
+        """Hold a try meanwhile."""
+        assert isinstance(question.tries, KeyTries)
+        question.tries.check()
+        held = await question.tries.hold()
+        try:
+            return await super().verify(question)
+        finally:
+            held.let_go()
+
+
+class BookedForEach(Verification):
+    """Broken: a no costs a try of each who hears it."""
+
+    async def verify(self, question: Question) -> Verdict:
+        """Book it."""
+        verdict = await super().verify(question)
+        if verdict.decision.reason is Reason.INVALID_DOWNLOAD_KEY:
+            assert isinstance(question.tries, KeyTries)
+            held = await question.tries.hold()
+            held.spend()
+            held.let_go()
+        return verdict
+
+
+@variants(
+    REAL,
+    each_question_pays_in_advance=Parts(tries=PaidInAdvance, verification=PaidByEach),
+    a_no_is_booked_for_each=Parts(verification=BookedForEach),
+)
+async def test_a_herd_is_answered_by_one_look_up(variant: Variant[Parts]) -> None:
+    """Three hundred who ask the same have one answer, no caller is refused, and a no costs one try."""
+    with promised(variant):
+        for asked, answer in ((key(1), "download_key"), (DownloadKey("a-guess-of-a-player"), "invalid_download_key")):
+            town = Town(variant.make)
+            town.shop.takes[A.game_id] = SECOND * 0.4
+            said = await town.end(*[asyncio.create_task(town.ask(asked)) for _ in range(300)])
+            guesses = []
+            for number in range(61):
+                guesses.append(asyncio.create_task(town.ask(DownloadKey(f"a-guess-number-{number:010}"))))
+                await town.clock.advance(SECOND / 5)
+            refused = (await town.end(*guesses))["failed_keys"]
+
+            assert said == {answer: 300}
+            # Twelve seconds gave twelve tries back.
+            assert refused == 0
+            assert town.shop.asked.count("/games/3/download_keys") == 1 + 61
 
 
 @variants(REAL, one_players_limit_is_everybodys=Parts(pauses=lambda clock: Everybodys(clock=clock)))
