@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from service.cache.replicated_table import MOST_ENTRIES
 from tests.deploy.monitoring import ROOT, Scene, exposed, scene, until
 
 _DASHBOARD: Final[dict[str, Any]] = json.loads((ROOT / "deploy/grafana/ownership-gateway.json").read_text())
@@ -23,6 +24,9 @@ _QUERIES: Final = [
     for panel in _PANELS
     for target in panel["targets"]
 ]
+UNSAID: Final = "ownership_gateway_source_clock_offset_seconds"
+"""A metric that no panel can be tried with: the sandbox does not say the time."""
+
 _FIRST_DATA_SECONDS: Final = 120.0
 """Counted from the start of it all: where nothing works, not every panel waits anew."""
 
@@ -136,6 +140,21 @@ def test_asks_for_what_there_is(expression: str) -> None:
             continue
         for value in values.split("|"):
             assert re.search(rf'{label}="{value}"', shown), (label, value)
+
+
+def test_leaves_nothing_out() -> None:
+    """Each metric of the gateway's own is on some panel, so that those of which alerts speak can be seen."""
+    shown = "".join(query.values[0] for query in _QUERIES if isinstance(query.values[0], str))
+
+    kinds = dict(re.findall(r"^# TYPE (ownership_gateway_\w+) (\w+)$", exposed(), re.MULTILINE))
+    assert [name for name in kinds if name not in shown] == [UNSAID]
+
+
+def test_the_table_is_shown_against_its_room() -> None:
+    """The number that the panel names is that of the gateway."""
+    [panel] = [one for one in _PANELS if one["title"] == "Replicated table"]
+
+    assert f"of {MOST_ENTRIES:,} of each kind".replace(",", " ") in panel["description"]
 
 
 def test_variables() -> None:
