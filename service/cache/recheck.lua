@@ -25,7 +25,7 @@ if type(first) == 'table' then
   if not string.find(first.err, '^WRONGTYPE') then
     return first
   end
-  redis.call('DEL', key)
+  redis.call('UNLINK', key)
 end
 
 local answers, same, free, oldest, oldest_at = {}, nil, nil, nil, nil
