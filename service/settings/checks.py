@@ -186,6 +186,24 @@ def grants_and_bans_differ(settings: Settings, names: Names) -> Iterator[str]:
             yield f"{names.of_game(game)} both grants and bans {listed}: keep each user in one list"
 
 
+def canaries_can_be_asked(settings: Settings, names: Names) -> Iterator[str]:
+    """The store is never asked about an account that the file decides, and none owns a game and does not own it."""
+    for game in settings.games:
+        for key, user in game.canary_user_ids.items():
+            for decided, users in (("grant_user_ids", game.grant_user_ids), ("ban_user_ids", game.ban_user_ids)):
+                if user in users:
+                    yield (
+                        f"{names.of_game(game, key)} is {user}, which {decided} holds too: expected an account that"
+                        " itch.io alone decides about"
+                    )
+        owner, stranger = game.canary_owner_user_id, game.canary_stranger_user_id
+        if owner is not None and owner == stranger:
+            yield (
+                f"{names.of_game(game, 'canary_stranger_user_id')} is {stranger}, which canary_owner_user_id is too:"
+                " expected an account that does not own the game"
+            )
+
+
 def callers_differ(settings: Settings, names: Names) -> Iterator[str]:
     """A name or a token that two callers share identifies neither."""
     by_name: defaultdict[str, int] = defaultdict(int)
@@ -282,6 +300,7 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (ids_name_one_game, set()),
     (grace_outlasts_freshness, set()),
     (grants_and_bans_differ, set()),
+    (canaries_can_be_asked, set()),
     (callers_differ, set()),
     (callers_have_tokens, set()),
     (callers_name_games_that_exist, {"games"}),

@@ -198,6 +198,20 @@ class GameSettings(Struct, frozen=True, kw_only=True):
     grace_seconds: Annotated[int, Meta(ge=0, le=259_200)] = 86_400
     """Seconds that the store's yes may still be used while the store gives no usable answer; 0 turns that off,
     anything else is at least `owned_fresh_seconds`. Default: a day, at most three."""
+    canary_owner_user_id: ItchUser | None = None
+    """An itch.io user who owns the game: the store is asked about it now and then, and no answer depends on it.
+    Default: unset."""
+    canary_stranger_user_id: ItchUser | None = None
+    """An itch.io user who does not own the game, asked about in the same way. Default: unset."""
+
+    @property
+    def canary_user_ids(self) -> dict[str, PlayerId]:
+        """The accounts of the canaries that are configured, by the key of their setting."""
+        given = {
+            "canary_owner_user_id": self.canary_owner_user_id,
+            "canary_stranger_user_id": self.canary_stranger_user_id,
+        }
+        return {key: user for key, user in given.items() if user is not None}
 
 
 class CallerSettings(Struct, frozen=True, kw_only=True):

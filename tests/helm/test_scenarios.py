@@ -43,6 +43,7 @@ def test_values_arrive_unchanged(helm: Helm, tmp_path: Path) -> None:
     games = {game.slug: game for game in settings.games}
     assert games["x-moon"].id == 9007199254740991
     assert games["x-moon"].grant_user_ids == {29789, 1234567890}
+    assert list(games["x-moon"].canary_user_ids.values()) == [1994, 9007199254740991]
     assert [caller.rate for caller in settings.callers] == [0.5, 50.0]
     assert settings.itch.rate == 4.5
     assert settings.drain_seconds == 7.5

@@ -392,6 +392,35 @@ def test_settings_that_contradict_each_other(environ: dict[str, str], line: str)
             "games.x-moon in gateway.toml both grants and bans 1, 2, 3, 4, 5, …: keep each user in one list",
         ),
         (
+            f"{GAME}canary_owner = 3",
+            "games.x-moon.canary_owner in gateway.toml is not a setting; did you mean"
+            " games.x-moon.canary_owner_user_id?",
+        ),
+        (
+            f"{GAME}canary_owner_user_id = 0",
+            "games.x-moon.canary_owner_user_id in gateway.toml is 0: expected a whole number from 1 to"
+            " 9007199254740991",
+        ),
+        (
+            f"{GAME}canary_owner_user_id = 7\nban_user_ids = [6, 7]",
+            "games.x-moon.canary_owner_user_id in gateway.toml is 7, which ban_user_ids holds too: expected an account"
+            " that itch.io alone decides about",
+        ),
+        (
+            f"{GAME}canary_stranger_user_id = 7\ngrant_user_ids = [7]",
+            "games.x-moon.canary_stranger_user_id in gateway.toml is 7, which grant_user_ids holds too: expected an"
+            " account that itch.io alone decides about",
+        ),
+        (
+            f"{GAME}canary_owner_user_id = 7\ncanary_stranger_user_id = 7",
+            "games.x-moon.canary_stranger_user_id in gateway.toml is 7, which canary_owner_user_id is too: expected an"
+            " account that does not own the game",
+        ),
+        (
+            "[games.x-moon]\ncanary_owner_user_id = 7",
+            "games.x-moon.id in gateway.toml is missing: expected a whole number from 1 to 9007199254740991",
+        ),
+        (
             CALLER.replace("lobby", "Lobby"),
             "callers[Lobby].name in gateway.toml is 'Lobby': expected 1 to 64 of a-z, 0-9 and -",
         ),
