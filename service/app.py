@@ -76,6 +76,10 @@ async def open_gateway(
         http = build_http(basics, services, framework(basics, upstream, services, readiness), bounds=bounds)
         await _watch(basics, upstream, http)
         await compare_secrets(basics, upstream, redis=redis)
+        if any(game.canary_user_ids for game in settings.games):
+            from service.wiring.canaries import watch_canaries  # noqa: PLC0415 - off until configured: not even imported
+
+            await watch_canaries(basics, upstream, redis=redis)
         await upstream.open_clients()
         readiness.ready()
         yield Gateway(http=http, readiness=readiness, metrics=basics.metrics, sandbox=upstream.sandbox)

@@ -120,6 +120,11 @@ def budget_key(naming_key: NamingKey, environment: str) -> str:
     return f"og:v{SCHEMA_VERSION}:b:{_name_of_environment(naming_key, environment, b'og budget')}"
 
 
+def canaries_key(naming_key: NamingKey, environment: str) -> str:
+    """Return the key of the turns in which all replicas in front of the same store ask about canaries."""
+    return f"og:v{SCHEMA_VERSION}:c:{_name_of_environment(naming_key, environment, b'og canaries')}"
+
+
 def _name_of_environment(naming_key: NamingKey, environment: str, purpose: bytes) -> str:
     key = bytes.fromhex(naming_key.reveal())
     return blake2b(environment.encode(), key=key, person=purpose, digest_size=_NAME_BYTES).hexdigest()

@@ -27,6 +27,7 @@ class Events:
         self._store_clock_off = False
 
         self._differing: tuple[str, ...] | None = None
+        self._canaries: dict[tuple[str, str], bool | None] = {}
 
     @property
     def source_state(self) -> str:
@@ -168,6 +169,25 @@ class Events:
             self._log.logger.error("secrets_differ", settings=self._differing, hint=hint)
         elif before and not self._differing:
             self._log.logger.info("secrets_agree")
+
+    def canary(self, game: str, expect: str, *, ok: bool, checked_at: datetime) -> None:
+        """The store has answered about a canary, as expected or not."""
+        self._metrics.canary(game, expect, ok=ok, checked_at=checked_at)
+        before = self._canaries.get((game, expect))
+        self._canaries[game, expect] = ok
+        if not ok and before is not False:
+            hint = "look the account up on itch.io: if nothing has changed there, itch.io gives wrong answers"
+            self._log.logger.error("canary_failed", game=game, expect=expect, hint=hint)
+        elif ok and before is False:
+            self._log.logger.info("canary_recovered", game=game, expect=expect)
+
+    def canary_not_asked(self, game: str, expect: str, why: str) -> None:
+        """The answer about a canary would say nothing; said once until it is asked again."""
+        self._metrics.forget_canary(game, expect)
+        if self._canaries.get((game, expect), True) is not None:
+            hint = "name another account, which itch.io alone decides about"
+            self._log.logger.warning("canary_not_asked", game=game, expect=expect, why=why, hint=hint)
+        self._canaries[game, expect] = None
 
     def joined(self) -> None:
         """A question found the look-up it needed under way."""

@@ -2,10 +2,12 @@
 
 Labels come from closed sets only: no request can make one up. About 330 series are there from the start: those of all
 games together, of the store and of the caches. What has a `game` among its labels gets its series when that game is
-first asked about, so that a scrape costs what was asked, and not what is configured.
+first asked about, so that a scrape costs what was asked, and not what is configured; those of a canary begin with its
+first answer.
 """
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from itertools import product
 from typing import Final
 
@@ -31,7 +33,7 @@ from service.observability.labels import (
     possible_cache_operations,
     possible_source_requests,
 )
-from service.observability.plain_metrics import CounterValue, PlainCounter, PlainHistogram, Shown
+from service.observability.plain_metrics import CounterValue, PlainCounter, PlainGauge, PlainHistogram, Shown
 from service.ownership import CacheTier, GameId, Method, Outcome, Reason
 
 __all__ = ["BugPlace", "InvalidationKind", "JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
@@ -112,6 +114,9 @@ class Metrics:
 
         bugs = self._counter("bugs_total", "Mistakes of the gateway's own.", "where")
         self._bugs = {where: bugs.labels(where) for where in BugPlace}
+
+        self._canary_ok = self._gauge_of_canaries("canary_ok", "1 if the store answers as expected, 0 if not.")
+        self._canary_checked_at = self._gauge_of_canaries("canary_checked_at", "When the store answered, in Unix time.")
 
         unsaid = float("nan")
         self._budget_tokens = self._gauge("source_budget_tokens", "Requests the store budget allows now.", unsaid)
@@ -237,6 +242,16 @@ class Metrics:
         """Have it read at every scrape from now on whether noes about the game are held back."""
         self._revocations_held.labels(game).set_function(held)
 
+    def canary(self, game: str, expect: str, *, ok: bool, checked_at: datetime) -> None:
+        """Take note of what the store said about a canary, and of the look-up's beginning."""
+        self._canary_ok.set(ok, game, expect)
+        self._canary_checked_at.set(checked_at.timestamp(), game, expect)
+
+    def forget_canary(self, game: str, expect: str) -> None:
+        """Show nothing about a canary that is not asked."""
+        self._canary_ok.remove(game, expect)
+        self._canary_checked_at.remove(game, expect)
+
     def secrets(self, *, differ: bool) -> None:
         """Take note whether another replica has other secrets."""
         self._secrets_differ.set(differ)
@@ -280,6 +295,11 @@ class Metrics:
         counter = PlainCounter(f"{_NAMESPACE}_{name}", text, labels)
         self._shown.append(counter)
         return counter
+
+    def _gauge_of_canaries(self, name: str, text: str) -> PlainGauge:
+        gauge = PlainGauge(f"{_NAMESPACE}_{name}", text, ("game", "expect"))
+        self._shown.append(gauge)
+        return gauge
 
     def _gauge(self, name: str, text: str, start: float) -> Gauge:
         gauge = Gauge(name, text, namespace=_NAMESPACE, registry=self._registry)

@@ -53,6 +53,30 @@ class PlainCounter:
         return self._head + "".join([f"{value.series} {value.count}.0\n" for value in list(self._values.values())])
 
 
+class PlainGauge:
+    """A gauge with a series for each set of labels that has a value."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str]) -> None:
+        self._name = name
+        self._head = _head(name, text, "gauge")
+        self._labels = labels
+        self._values: dict[tuple[str, ...], tuple[str, float]] = {}
+
+    def set(self, number: float, *labels: str) -> None:
+        """Show this value under these labels from now on."""
+        known = self._values.get(labels)
+        series = known[0] if known else _series(self._name, dict(zip(self._labels, labels, strict=True)))
+        self._values[labels] = (series, number)
+
+    def remove(self, *labels: str) -> None:
+        """Show no value under these labels any more."""
+        self._values.pop(labels, None)
+
+    def text(self) -> str:
+        """Return the current values."""
+        return self._head + "".join([f"{series} {_number(value)}\n" for series, value in list(self._values.values())])
+
+
 class HistogramValue:
     """A distribution of durations over buckets; `bounds` are their upper ends, ascending."""
 

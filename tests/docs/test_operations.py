@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 import pytest
 
+from service.canaries.canary import Expectation
 from service.observability.labels import RefusalCause
 from service.observability.metrics import Metrics
 from service.ownership import Outcome, Reason
@@ -30,7 +32,9 @@ def _ways_to_fail() -> list[dict[str, str]]:
 
 
 def _exposed() -> str:
-    return Metrics(games=["x-moon"], version="1.2.3", sandbox=False).render()[0].decode()
+    metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False)
+    metrics.canary("x-moon", Expectation.OWNER, ok=True, checked_at=datetime.now(UTC))
+    return metrics.render()[0].decode()
 
 
 def _events() -> set[str]:

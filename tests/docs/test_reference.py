@@ -2,6 +2,7 @@
 
 import ast
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 import click
@@ -16,6 +17,7 @@ from service.api.paths import BATCH_PATH, OPERATIONS, PATHS
 from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_reply
 from service.api.questions import QUESTIONS
 from service.cache.results import CacheOperation, CacheResult
+from service.canaries.canary import Expectation
 from service.cli import main
 from service.cli.exits import Exit
 from service.observability.labels import InvalidationKind, JoinScope, RefusalCause, SourceEndpoint, SourceResult
@@ -42,6 +44,7 @@ def _setting_rows() -> dict[str, tuple[str, ...]]:
 def _metrics() -> str:
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
+    metrics.canary("x-moon", Expectation.OWNER, ok=True, checked_at=datetime.now(UTC))
     return metrics.render()[0].decode()
 
 
@@ -129,7 +132,7 @@ def test_label_values() -> None:
     }
 
 
-@pytest.mark.parametrize("value", [*SourceEndpoint, *JoinScope])
+@pytest.mark.parametrize("value", [*SourceEndpoint, *JoinScope, *Expectation])
 def test_other_label_values(value: str) -> None:
     """The values that are listed in a sentence are all there."""
     assert f"`{value}`" in section("docs/operations.md", "Metrics")

@@ -6,8 +6,8 @@ import pytest
 
 from service.observability.events import Events
 from service.observability.metrics import Metrics
-from tests.clock import FakeClock
-from tests.gateways import LogLines, logging_into
+from tests.clock import START, FakeClock
+from tests.gateways import LogLines, logging_into, until
 
 
 @pytest.fixture
@@ -65,3 +65,34 @@ async def test_trouble_of_our_own_is_said_once_and_loses_no_store(events: Events
     assert await said(log, "source_lost") == ["source_lost", "source_not_asked", "source_not_asked"]
     assert state == "ok"
     assert [line["why"] for line in log.lines("source_not_asked")] == ["no descriptor", "stood still"]
+
+
+async def test_a_canary_that_fails_is_said_once_and_its_recovery(events: Events, log: LogLines) -> None:
+    """One that was fine from the beginning is not worth a line; each has lines of its own."""
+    for ok in (True, True, False, False, True, False):
+        events.canary("x-moon", "owner", ok=ok, checked_at=START)
+    events.canary("x-moon", "stranger", ok=True, checked_at=START)
+    events.canary("sun-garden", "owner", ok=False, checked_at=START)
+    await until(lambda: len(log.lines("canary_failed")) == 3)
+
+    assert [(line["game"], line["expect"]) for line in log.lines("canary_failed")] == [
+        ("x-moon", "owner"),
+        ("x-moon", "owner"),
+        ("sun-garden", "owner"),
+    ]
+    assert [(line["game"], line["expect"]) for line in log.lines("canary_recovered")] == [("x-moon", "owner")]
+
+
+async def test_a_canary_that_is_not_asked_is_said_once_until_it_is(events: Events, log: LogLines) -> None:
+    """Afterwards it may fail without having been fine."""
+    for _ in range(3):
+        events.canary_not_asked("x-moon", "owner", "why")
+    events.canary("x-moon", "owner", ok=False, checked_at=START)
+    for _ in range(2):
+        events.canary_not_asked("x-moon", "owner", "why again")
+    events.canary("x-moon", "owner", ok=True, checked_at=START)
+    events.canary("x-moon", "owner", ok=False, checked_at=START)
+    await until(lambda: len(log.lines("canary_failed")) == 2)
+
+    assert [line["why"] for line in log.lines("canary_not_asked")] == ["why", "why again"]
+    assert log.lines("canary_recovered") == []

@@ -1,6 +1,7 @@
 """The metrics that Prometheus scrapes."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import product
 from math import isnan
 
@@ -44,6 +45,10 @@ PROMISED_OF_A_GAME = {
     "decisions_total": {"game", "method", "outcome", "reason", "cache"},
     "game_answers_total": {"game", "outcome"},
     "stale_served_total": {"game"},
+}
+PROMISED_OF_A_CANARY = {
+    "canary_ok": {"game", "expect"},
+    "canary_checked_at": {"game", "expect"},
 }
 
 
@@ -98,11 +103,34 @@ def test_promised_metrics_of_a_game_are_there_from_its_first_question(metrics: M
     assert all(labels == PROMISED_OF_A_GAME[name] for labels in found)
 
 
+@pytest.mark.parametrize("name", PROMISED_OF_A_CANARY)
+def test_promised_metrics_of_a_canary_are_there_from_its_first_answer(metrics: Metrics, name: str) -> None:
+    """A canary that was not asked about, or is not asked any more, has no series."""
+    before = labels_of(metrics, name)
+    metrics.canary("x-moon", "owner", ok=True, checked_at=datetime.now(UTC))
+    metrics.canary("x-moon", "stranger", ok=True, checked_at=datetime.now(UTC))
+    during = labels_of(metrics, name)
+    metrics.forget_canary("x-moon", "owner")
+    metrics.forget_canary("x-moon", "owner")
+
+    assert (before, during) == ([], [PROMISED_OF_A_CANARY[name]] * 2)
+    assert labels_of(metrics, name) == [PROMISED_OF_A_CANARY[name]]
+
+
+def test_a_canary_has_its_last_answer_and_its_instant(metrics: Metrics) -> None:
+    """In Unix time, to the microsecond."""
+    for ok, seconds in ((True, 1_795_183_411.123456), (False, 1_795_183_412.5)):
+        metrics.canary("x-moon", "owner", ok=ok, checked_at=datetime.fromtimestamp(seconds, UTC))
+
+        assert value(metrics, "canary_ok", game="x-moon", expect="owner") == ok
+        assert value(metrics, "canary_checked_at", game="x-moon", expect="owner") == seconds
+
+
 def test_nothing_else_is_exposed_under_our_name(metrics: Metrics) -> None:
     """The list of metrics is a promise; a new one belongs into the list."""
     known = {
         f"ownership_gateway_{name.removesuffix('_total').removesuffix('_count')}"
-        for name in PROMISED | PROMISED_OF_A_GAME
+        for name in PROMISED | PROMISED_OF_A_GAME | PROMISED_OF_A_CANARY
     }
 
     ours = {family.name for family in families(metrics) if family.name.startswith("ownership_gateway_")}

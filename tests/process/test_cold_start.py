@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final
+
+import pytest
 
 from tests.process.processes import TIMEOUT
 from tests.redis_server import free_port
@@ -52,3 +55,18 @@ def test_client_of_the_store_is_imported_before_the_gateway_is_ready() -> None:
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=TIMEOUT)
 
     assert json.loads(ended.stdout) == [[], list(_NEEDED)]
+
+
+@pytest.mark.parametrize(("canaries", "imported"), [("", []), ("canary_owner_user_id = 1994\n", ["service.canaries"])])
+def test_canaries_are_imported_where_there_are_any(tmp_path: Path, canaries: str, imported: list[str]) -> None:
+    """A gateway without them does not wait for their code when it starts."""
+    (tmp_path / "gateway.toml").write_text(f"[games.x-moon]\nid = 3\n{canaries}")
+    settings = {
+        "OWNERSHIP_GATEWAY_PORT": "0",
+        "OWNERSHIP_GATEWAY_SANDBOX": "true",
+        "OWNERSHIP_GATEWAY_CONFIG": str(tmp_path / "gateway.toml"),
+    }
+    command = [sys.executable, "-c", _SCRIPT, json.dumps([["service.canaries"], settings])]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=TIMEOUT)
+
+    assert json.loads(ended.stdout) == [[], imported]

@@ -1,0 +1,42 @@
+"""The canaries, from the settings to the watch that runs in the background."""
+
+from functools import partial
+
+from service.cache.keys import KeyedFingerprints, canaries_key
+from service.cache.sealing import Sealer
+from service.canaries.canary import configured_canaries
+from service.canaries.canary_watch import CanaryWatch
+from service.canaries.turns import CanaryTurns, ClusterTurns, OwnTurns
+from service.redis.connect import RedisClient
+from service.wiring.background import run_in_background
+from service.wiring.basics import Basics
+from service.wiring.rules import game_rules
+from service.wiring.upstream import Upstream
+
+
+async def watch_canaries(basics: Basics, upstream: Upstream, *, redis: RedisClient | None) -> None:
+    """Ask the store about the configured canaries in the background, in turn with the other replicas."""
+    watch = CanaryWatch(
+        configured_canaries(basics.settings.games, game_rules(basics.settings)),
+        source=upstream.source,
+        room=upstream.queue,
+        turns=_open_turns(basics, upstream, redis),
+        clock=basics.shared_clock,
+        observer=basics.events,
+    )
+    await run_in_background(basics.stack, watch.run(), crashed=partial(basics.events.crashed, where="canaries"))
+
+
+def _open_turns(basics: Basics, upstream: Upstream, redis: RedisClient | None) -> CanaryTurns:
+    if redis is None:
+        return OwnTurns()
+    environment = upstream.address.environment
+    turns = ClusterTurns(
+        client=redis,
+        key=canaries_key(basics.keys.naming, environment),
+        fingerprints=KeyedFingerprints(basics.keys.naming, environment),
+        sealer=Sealer(basics.keys.sealing),
+        clock=basics.shared_clock,
+    )
+    basics.stack.push_async_callback(turns.close)
+    return turns
