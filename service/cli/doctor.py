@@ -31,10 +31,10 @@ from service.settings import Settings
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of lines.")
 @click.pass_context
 def doctor(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_json: bool) -> None:
-    """Check the configuration, the key, its scopes and games, the clock and Redis.
+    """Check the configuration, the key, its scopes and games, canaries, the clock and Redis.
 
     Every check ends in ok, warning, problem or skipped, with a hint what to do. It asks itch.io some five questions,
-    and deletes at once what it writes to Redis. No secret is printed.
+    and one for each canary, and deletes at once what it writes to Redis. No secret is printed.
     """
     try:
         settings = load(config, flags={"sandbox": sandbox})

@@ -1,9 +1,10 @@
-"""The checks of `doctor` that ask the store: the key's account, scopes and games, and the store's clock."""
+"""The checks of `doctor` that ask the store: the key's account, scopes and games, canaries, and the store's clock."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final, TypeVar
 
+from service.canaries.canary import SETTING_OF, Canary, configured_canaries
 from service.cli.findings import Finding, FindingLevel
 from service.errors import (
     GameNotAccessible,
@@ -17,6 +18,8 @@ from service.itch.wire import WireGame
 from service.ownership import AssertedUser, GameId, Identity, ProofKind
 from service.settings import Settings
 from service.verification.interfaces import Lane
+from service.verification.policy import counting_proof
+from service.wiring.rules import game_rules
 
 T = TypeVar("T")
 
@@ -37,10 +40,12 @@ _NEW_KEY: Final = (
 
 async def examine_store(source: ItchSource, settings: Settings) -> list[Finding]:
     """Return a finding for each check; if the store does not even give the key's account, the rest is skipped."""
+    canaries = tuple(configured_canaries(settings.games, game_rules(settings)))
     seller = await _ask("seller key", settings, source.identify_seller)
     if isinstance(seller, Finding):
         why = "nothing can be asked with this key now"
-        skipped = [Finding(check, FindingLevel.SKIPPED, why) for check in ("scopes", "games", "questions")]
+        checks = ("scopes", "games", "questions", *map(_check_of, canaries))
+        skipped = [Finding(check, FindingLevel.SKIPPED, why) for check in checks]
         return [seller, *skipped, _clock(source)]
     scopes = await _ask("scopes", settings, source.scopes)
     games = await _ask("games", settings, source.games)
@@ -49,6 +54,7 @@ async def examine_store(source: ItchSource, settings: Settings) -> list[Finding]
         scopes if isinstance(scopes, Finding) else _scopes(scopes),
         games if isinstance(games, Finding) else _games(games, settings),
         await _questions(source, settings, seller, games),
+        *[await _canary(source, settings, seller, canary) for canary in canaries],
         _clock(source),
     ]
 
@@ -141,6 +147,33 @@ async def _questions(
     if isinstance(evidence, Finding):
         return evidence
     return Finding("questions", FindingLevel.OK, f"the store answers questions about game {candidates[0]}")
+
+
+def _check_of(canary: Canary) -> str:
+    return f"canary {canary.rules.label} {canary.expect}"
+
+
+async def _canary(source: ItchSource, settings: Settings, seller: Identity, canary: Canary) -> Finding:
+    """Ask about a canary as the gateway does, or say why it does not."""
+    check, user, label = _check_of(canary), canary.player_id, canary.rules.label
+    setting = f"games.{label}.{SETTING_OF[canary.expect]}"
+    why = canary.why_not_asked(seller.player.id)
+    if why is not None:
+        return Finding(
+            check, FindingLevel.WARNING, f"user {user} is not asked about: {why}", f"set {setting} to another account"
+        )
+    evidence = await _ask(
+        check,
+        settings,
+        lambda: source.look_up(canary.rules.game_id, canary.subject, accept=canary.rules.accept, lane=Lane()),
+    )
+    if isinstance(evidence, Finding):
+        return evidence
+    said = "owns" if counting_proof(evidence, canary.rules) is not None else "does not own"
+    if canary.as_expected(evidence):
+        return Finding(check, FindingLevel.OK, f"the store says that user {user} {said} {label}, as expected")
+    hint = f"look the account up on itch.io: if it is right, set {setting} to another account; else the store is wrong"
+    return Finding(check, FindingLevel.PROBLEM, f"the store says that user {user} {said} {label}", hint)
 
 
 def _clock(source: ItchSource) -> Finding:

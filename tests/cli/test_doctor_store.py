@@ -1,4 +1,4 @@
-"""`doctor`, on the key, its scopes and games, and the clock."""
+"""`doctor`, on the key, its scopes and games, canaries, and the clock."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,15 @@ import pytest
 from click.testing import Result
 
 from service.cli.exits import Exit
-from service.sandbox.seed import FOREIGN_GAME_ID, SECOND_SELLER_KEY, SELLER_KEY
+from service.sandbox.seed import (
+    BUYER_ID,
+    FOREIGN_GAME_ID,
+    OWNER_ID,
+    SECOND_SELLER_KEY,
+    SELLER_ID,
+    SELLER_KEY,
+    STRANGER_ID,
+)
 from service.sandbox.store_endpoints import StoreEndpoint
 from service.sandbox.world import Game, SellerKeyState
 from tests.cli.conftest import Upstream, WriteConfig
@@ -292,6 +300,81 @@ async def test_a_next_key_that_is_refused_is_a_problem(store: Upstream) -> None:
         "ok",
         "problem",
     )
+
+
+CANARIES = """
+[games.x-moon]
+id = 3
+canary_owner_user_id = {owner}
+canary_stranger_user_id = {stranger}
+"""
+
+
+async def test_canaries_that_are_as_expected_are_fine(store: Upstream, write_config: WriteConfig) -> None:
+    """Each has a finding of its own; without canaries there is none."""
+    path = write_config(CANARIES.format(owner=BUYER_ID, stranger=STRANGER_ID))
+
+    result = await examined(store, "--config", path)
+
+    assert result.exit_code == Exit.OK
+    assert [finding(result, f"canary x-moon {expect}")["detail"] for expect in ("owner", "stranger")] == [
+        "the store says that user 2001 owns x-moon, as expected",
+        "the store says that user 2007 does not own x-moon, as expected",
+    ]
+    assert not [check for check in verdicts(await examined(store)) if check.startswith("canary")]
+
+
+async def test_canaries_that_are_not_as_expected_are_problems(store: Upstream, write_config: WriteConfig) -> None:
+    """Either the account or the store is wrong, and the hint says where to look."""
+    path = write_config(CANARIES.format(owner=STRANGER_ID, stranger=OWNER_ID))
+
+    result = await examined(store, "--config", path)
+
+    found = [finding(result, f"canary x-moon {expect}") for expect in ("owner", "stranger")]
+    assert result.exit_code == Exit.NO
+    assert [one["verdict"] for one in found] == ["problem", "problem"]
+    assert found[0]["detail"] == "the store says that user 2007 does not own x-moon"
+    assert found[1]["detail"] == "the store says that user 1994 owns x-moon"
+    assert "set games.x-moon.canary_stranger_user_id to another account" in found[1]["hint"]
+
+
+async def test_a_proof_that_the_game_does_not_accept_makes_no_owner(store: Upstream, write_config: WriteConfig) -> None:
+    """The rules are those of the game."""
+    path = write_config(CANARIES.format(owner=OWNER_ID, stranger=BUYER_ID) + 'accept = ["download_key"]\n')
+
+    assert (await examined(store, "--config", path)).exit_code == Exit.OK
+
+
+async def test_the_sellers_account_is_no_canary(store: Upstream, write_config: WriteConfig) -> None:
+    """The gateway does not ask about it, and neither does the doctor."""
+    path = write_config(CANARIES.format(owner=SELLER_ID, stranger=STRANGER_ID))
+
+    found = finding(await examined(store, "--config", path), "canary x-moon owner")
+
+    assert found["verdict"] == "warning"
+    assert found["detail"] == "user 29789 is not asked about: it is the seller's own account, who is always let in"
+    assert found["hint"] == "set games.x-moon.canary_owner_user_id to another account"
+
+
+async def test_a_canary_without_an_answer_is_a_problem(store: Upstream, write_config: WriteConfig) -> None:
+    """It is the store's, and no verdict on the account."""
+    path = write_config(CANARIES.format(owner=OWNER_ID, stranger=STRANGER_ID))
+    store.befall(endpoint=StoreEndpoint.DOWNLOAD_KEYS, status=500)
+
+    found = finding(await examined(store, "--config", path), "canary x-moon owner")
+
+    assert found["verdict"] == "problem"
+    assert "check that this machine reaches" in found["hint"]
+
+
+async def test_with_a_refused_key_canaries_are_skipped(store: Upstream, write_config: WriteConfig) -> None:
+    """Each is still named."""
+    path = write_config(CANARIES.format(owner=OWNER_ID, stranger=STRANGER_ID))
+    store.sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState(revoked=True)
+
+    result = await examined(store, "--config", path)
+
+    assert [verdicts(result)[f"canary x-moon {expect}"] for expect in ("owner", "stranger")] == ["skipped"] * 2
 
 
 async def test_what_is_configured_is_counted(store: Upstream, write_config: WriteConfig) -> None:
