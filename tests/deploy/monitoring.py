@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,8 +19,10 @@ from typing import Any, Final
 import httpx
 import yaml
 
+from service.canaries.canary import Expectation
 from service.observability.metrics import Metrics
 from service.ownership import CacheTier, Method, Reason
+from tests.canaries.watched import canary_lines
 from tests.gateways import SECRET
 from tests.redis_server import RedisServer, free_port
 
@@ -27,7 +30,7 @@ ROOT: Final = Path(__file__).parents[2]
 RULES: Final = ROOT / "deploy" / "prometheus" / "rules.yaml"
 ROUTES: Final = ROOT / "deploy" / "alertmanager" / "alertmanager.example.yml"
 
-_GAMES: Final = "[games.x-moon]\nid = 3\n\n[games.sun-garden]\nid = 4\n"
+_GAMES: Final = f"{canary_lines()}\n[games.sun-garden]\nid = 4\n"
 _START_SECONDS: Final = 30.0
 _TIMEOUT_SECONDS: Final = 90.0
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -55,9 +58,11 @@ def shipped_rules() -> list[dict[str, Any]]:
 
 
 def exposed() -> str:
-    """Return what a gateway shows that was asked one question, about the game `x-moon`."""
+    """Return what a gateway shows that was asked one question, about the game `x-moon`, and has asked both canaries."""
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
+    for expect in Expectation:
+        metrics.canary("x-moon", expect, ok=True, checked_at=datetime.now(UTC))
     return metrics.render()[0].decode()
 
 
