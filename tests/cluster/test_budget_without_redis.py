@@ -161,6 +161,21 @@ async def test_who_has_left_asks_redis_for_nothing(own_redis: RedisServer) -> No
         assert await bench.operator.exists(KEY)
 
 
+async def test_who_is_alone_without_redis_adds_its_own_part(own_redis: RedisServer) -> None:
+    """The others, who cannot know, share the whole rate: together they send a third more than it, and no burst more."""
+    async with replicas(own_redis.url, patient=True) as bench:
+        burst = sum([await drain(budget) for budget in bench.budgets])
+        bench.budget.spend_own_part(must=True)  # as when it alone sees Redis fail
+        sent = 0
+        for _ in range(50):
+            await bench.pass_time(30)
+            sent += sum([await drain(budget) for budget in bench.budgets])
+
+    in_that_time = 50 * 30 / 50
+    assert burst == BURST
+    assert in_that_time < sent <= in_that_time * 4 / 3 + 1
+
+
 @pytest.mark.parametrize(
     ("failing", "healing"), [(kill, start), (forbid, permit)], ids=["comes back empty", "comes back as it was"]
 )
