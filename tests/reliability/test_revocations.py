@@ -88,7 +88,7 @@ async def test_proof_is_shown_as_what_it_is(town: Town) -> None:
 
 
 async def test_new_players_are_told_the_noes_of_the_store(town: Town) -> None:
-    """Nothing is known in their favour."""
+    """The gateway knows of no proof of theirs."""
     await hold(town)
 
     assert (await town.ask(FIRST - 1))["outcome"] == "not_owned"
@@ -202,7 +202,7 @@ async def test_other_games_are_not_held(town: Town) -> None:
 
 
 async def test_guard_ends_ten_minutes_after_the_store_is_right_again(town: Town) -> None:
-    """Meanwhile everybody plays, then noes count again."""
+    """Meanwhile all owners play on, then noes count again."""
     people = await hold(town)
     town.shop.denies = False
     town.shop.owners[3].remove(people[0])
