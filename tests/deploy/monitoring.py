@@ -58,11 +58,12 @@ def shipped_rules() -> list[dict[str, Any]]:
 
 
 def exposed() -> str:
-    """Return what a gateway shows that was asked one question, about the game `x-moon`, and has asked both canaries."""
+    """Return what a gateway shows that was asked about the game `x-moon`, and has canaries and held noes of it."""
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
     for expect in Expectation:
         metrics.canary("x-moon", expect, ok=True, checked_at=datetime.now(UTC))
+    metrics.read_revocations("x-moon", lambda: True)
     return metrics.render()[0].decode()
 
 
@@ -265,6 +266,11 @@ class Scene:
     def sandbox(self, method: str, path: str, body: object = None) -> None:
         """Send a control request to the sandbox."""
         self.http.request(method, f"{self.url}/sandbox/{path}", json=body).raise_for_status()
+
+    def believe(self, *, believe: bool) -> None:
+        """Say as an operator whether the store's noes about owners are to be believed, for an hour."""
+        said = {"game": "x-moon", "believe": believe, "seconds": 3600}
+        self.http.post(f"{self.url}/admin/revocations", json=said).raise_for_status()
 
     def _play(self) -> None:
         """Ask about every player in the sandbox, again and again, and now and then past every cache."""

@@ -35,8 +35,9 @@ _LEAST_SECONDS: Final = 3.0
 
 @pytest.fixture(scope="module")
 def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A gateway on the sandbox that is asked all the time, and scraped every second."""
+    """A gateway on the sandbox that is asked all the time and scraped every second; an operator has believed noes."""
     with scene(tmp_path_factory.mktemp("monitored")) as running:
+        running.believe(believe=True)
         yield running
 
 

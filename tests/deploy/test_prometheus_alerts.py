@@ -84,6 +84,20 @@ def test_a_throttling_store_reaches_somebody(monitored: Scene) -> None:
         monitored.sandbox("DELETE", "faults")
 
 
+def test_noes_that_are_held_back_reach_somebody(monitored: Scene) -> None:
+    """While noes about owners are held back there is a page with the instructions in it, and its end is sent too."""
+    monitored.believe(believe=False)
+    try:
+        _reaches(monitored, "pager", "RevocationsHeld")
+    finally:
+        monitored.believe(believe=True)
+    _reaches(monitored, "pager", "RevocationsHeld", "resolved")
+
+    alert = monitored.webhook.alerts("pager", "RevocationsHeld", "firing")[0]
+    assert alert["labels"]["game"] == "x-moon"
+    assert alert["annotations"]["runbook_url"].endswith("/operations#revocations-held")
+
+
 def test_a_lost_redis_reaches_somebody(monitored: Scene) -> None:
     """When Redis dies a warning arrives, and its end when it is back."""
     monitored.redis.kill()

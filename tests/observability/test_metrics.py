@@ -50,6 +50,7 @@ PROMISED_OF_A_CANARY = {
     "canary_ok": {"game", "expect"},
     "canary_checked_at": {"game", "expect"},
 }
+PROMISED_OF_NOES = {"revocations_held": {"game"}}
 
 
 @pytest.fixture
@@ -126,11 +127,24 @@ def test_a_canary_has_its_last_answer_and_its_instant(metrics: Metrics) -> None:
         assert value(metrics, "canary_checked_at", game="x-moon", expect="owner") == seconds
 
 
+def test_noes_that_are_held_back_are_read_at_every_scrape(metrics: Metrics) -> None:
+    """The series begins with the first word about the game, and follows what holds."""
+    held = [True]
+    assert labels_of(metrics, "revocations_held") == []
+
+    metrics.read_revocations("x-moon", lambda: held[0])
+
+    assert labels_of(metrics, "revocations_held") == [PROMISED_OF_NOES["revocations_held"]]
+    assert value(metrics, "revocations_held", game="x-moon") == 1
+    held[0] = False
+    assert value(metrics, "revocations_held", game="x-moon") == 0
+
+
 def test_nothing_else_is_exposed_under_our_name(metrics: Metrics) -> None:
     """The list of metrics is a promise; a new one belongs into the list."""
     known = {
         f"ownership_gateway_{name.removesuffix('_total').removesuffix('_count')}"
-        for name in PROMISED | PROMISED_OF_A_GAME | PROMISED_OF_A_CANARY
+        for name in PROMISED | PROMISED_OF_A_GAME | PROMISED_OF_A_CANARY | PROMISED_OF_NOES
     }
 
     ours = {family.name for family in families(metrics) if family.name.startswith("ownership_gateway_")}
