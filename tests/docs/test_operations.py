@@ -34,6 +34,7 @@ def _ways_to_fail() -> list[dict[str, str]]:
 def _exposed() -> str:
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False)
     metrics.canary("x-moon", Expectation.OWNER, ok=True, checked_at=datetime.now(UTC))
+    metrics.read_revocations("x-moon", lambda: True)
     return metrics.render()[0].decode()
 
 

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from service.api.admin import Invalidated, Invalidation
+from service.api.admin import LONGEST_WORD, Invalidated, Invalidation, Revocations, RevocationsSet
 from service.api.answers import Answer, NoAnswerProblem
 from service.api.openapi import describe_api
-from service.api.paths import BATCH_PATH, OPERATIONS, PATHS
+from service.api.paths import BATCH_PATH, OPERATIONS, PATHS, REVOCATIONS_PATH
 from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_reply
 from service.api.questions import QUESTIONS
 from service.cache.results import CacheOperation, CacheResult
@@ -45,6 +45,7 @@ def _metrics() -> str:
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
     metrics.canary("x-moon", Expectation.OWNER, ok=True, checked_at=datetime.now(UTC))
+    metrics.read_revocations("x-moon", lambda: True)
     return metrics.render()[0].decode()
 
 
@@ -256,6 +257,31 @@ def test_answer_to_an_invalidation() -> None:
 
     assert list(shown) == list(Invalidated.__struct_fields__)
     assert isinstance(msgspec.convert(shown, Invalidated), Invalidated)
+
+
+def test_fields_of_words_about_revocations() -> None:
+    """Every field of a word about revocations is documented, the longest time that it holds too, and no other is."""
+    listed = table("docs/api.md", "Having it believe", first="field")
+
+    assert [code(row[0]) for row in listed.rows] == list(Revocations.__struct_fields__)
+    assert listed.rows[-1][1] == f"60 to {LONGEST_WORD}"
+
+
+def test_answer_to_a_word_about_revocations() -> None:
+    """The answer that is shown has the fields that are sent."""
+    (shown,) = (one for one in map(msgspec.json.decode, blocks("docs/api.md", "json")) if "believe" in one)
+
+    assert list(shown) == list(RevocationsSet.__struct_fields__)
+    assert isinstance(msgspec.convert(shown, RevocationsSet), RevocationsSet)
+
+
+def test_words_about_revocations_for_the_terminal() -> None:
+    """The commands of the runbook go to the endpoint, and send what it takes: one word of each kind."""
+    (commands,) = blocks("docs/operations.md", "sh")
+    sent = re.findall(r"-d '(.*)'$", commands, re.MULTILINE)
+
+    assert commands.count(REVOCATIONS_PATH) == len(sent)
+    assert {msgspec.json.decode(body, type=Revocations).believe for body in sent} == {True, False}
 
 
 def test_endpoints_in_readme() -> None:
