@@ -27,7 +27,7 @@ if type(tried) == 'table' then
   if not string.find(tried.err, '^WRONGTYPE') then
     return tried
   end
-  redis.call('DEL', key)
+  redis.call('UNLINK', key)
 end
 
 local function held(field, most)

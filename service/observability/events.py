@@ -153,12 +153,12 @@ class Events:
 
     def revocations(self, game: str, *, held: bool, by_operator: bool, until: datetime) -> None:
         """Noes about proven owners of a game are held back from now on, or an operator believes them."""
-        said = {"game": game, "by": "operator" if by_operator else "guard", "until": until}
+        by = "operator" if by_operator else "guard"
         if held:
             hint = "itch.io says no to too many owners: look there, then tell the gateway whether to believe it"
-            self._log.logger.error("revocations_held", **said, hint=hint)
+            self._log.logger.error("revocations_held", game=game, by=by, until=until, hint=hint)
         else:
-            self._log.logger.warning("revocations_believed", **said)
+            self._log.logger.warning("revocations_believed", game=game, by=by, until=until)
 
     def secrets(self, differing: Iterable[str]) -> None:
         """The secrets of the replicas were compared; another replica has other ones for these settings."""

@@ -1,4 +1,4 @@
-"""The revocation guard: counting with others through Redis, whatever Redis holds, and the entries of its verdict."""
+"""The revocation guard: counting with others through Redis, with anything in Redis, and the entries of its verdict."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -109,7 +109,7 @@ async def test_games_do_not_mix(shared: SharedRechecks, empty_redis: Redis) -> N
 async def test_garbage_counts_for_nothing_and_keeps_no_place(
     shared: SharedRechecks, empty_redis: Redis, value: bytes
 ) -> None:
-    """What no gateway has sealed."""
+    """Values that no gateway has sealed."""
     for slot in range(80):
         await empty_redis.hset(KEY, str(slot), value if len(value) < 100 or slot < 3 else b"")
 
@@ -243,7 +243,7 @@ async def test_noes_of_the_ten_minutes_before_are_held(guard: SharedRevocationGu
 
 
 async def test_it_goes_on_while_noes_come(guard: SharedRevocationGuard, clock: FakeClock) -> None:
-    """What was held at first is held for as long."""
+    """Noes that were held at first are held for as long."""
     for _ in range(10):
         await many(guard, clock, owned=False)
         clock.jump(WINDOW)

@@ -35,7 +35,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
 async def test_at_most_nineteen_owners_are_turned_away_and_only_for_two_seconds(
     tmp_path: Path, clients: list[Redis | None], *, guarded: bool
 ) -> None:
-    """After ten minutes of yeses the store says no to all. Without the guard, everybody is out."""
+    """After ten minutes of yeses the store says no to all. Without the guard, all are out."""
     async with founded(tmp_path, clients, guard=guarded) as town:
         owners = town.settle(MANY)
         assert await town.play(owners) == {"owned": 5 * MANY}
