@@ -115,8 +115,7 @@ class SharedRevocationGuard:
 
     def believe(self, game_id: GameId, *, believe: bool, until: datetime) -> None:
         """Have the noes about a game count until then, or have them held back; on all replicas."""
-        since = None if believe else self._clock.now() - WINDOW
-        self._say(game_id, OPERATOR, since, until)
+        self._say(game_id, OPERATOR, None if believe else self._first_held(game_id), until)
 
     def _remember(self, game_id: GameId, recheck: Recheck) -> Iterable[Recheck]:
         own = self._own.setdefault(game_id, {})
@@ -128,17 +127,24 @@ class SharedRevocationGuard:
 
     def _judge(self, game_id: GameId, rechecks: Iterable[Recheck]) -> None:
         now = self._clock.now()
-        if self._table.find(TableKind.REVOCATIONS, game_id, OPERATOR) is not None:
-            return
+        word = self._table.find(TableKind.REVOCATIONS, game_id, OPERATOR)
+        if word is not None and word.held_since is None:
+            return  # the noes are believed
         until = hold_until(rechecks, now)
         holding = self._table.find(TableKind.REVOCATIONS, game_id, GUARD)
         if until is None:
             if holding is not None and holding.ends_at > now + CALM + _STEP:
                 self._say(game_id, GUARD, holding.held_since, now + CALM)
         elif holding is None:
-            self._say(game_id, GUARD, now - WINDOW, until)
+            self._say(game_id, GUARD, self._first_held(game_id), until)
         elif holding.ends_at < until - _STEP:
             self._say(game_id, GUARD, holding.held_since, until)
+
+    def _first_held(self, game_id: GameId) -> datetime:
+        """Return the instant from which on to hold noes: what is held already stays so."""
+        words = [self._table.find(TableKind.REVOCATIONS, game_id, name) for name in (OPERATOR, GUARD)]
+        held = [word.held_since for word in words if word is not None and word.held_since is not None]
+        return min([*held, self._clock.now() - WINDOW])
 
     def _say(self, game_id: GameId, name: Fingerprint, since: datetime | None, until: datetime) -> None:
         """Say it later than what was said before, even if the clock was set back since."""

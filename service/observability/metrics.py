@@ -239,8 +239,11 @@ class Metrics:
         self._invalidations[kind].set_function(count)
 
     def read_revocations(self, game: str, held: Callable[[], bool]) -> None:
-        """Have it read at every scrape from now on whether noes about the game are held back."""
-        self._revocations_held.labels(game).set_function(held)
+        """Have it read at every scrape from now on whether noes about the game are held back.
+
+        A game that has no label of its own counts as `other`, like its answers.
+        """
+        self._revocations_held.labels(game if game in self._games else OTHER).set_function(held)
 
     def canary(self, game: str, expect: str, *, ok: bool, checked_at: datetime) -> None:
         """Take note of what the store said about a canary, and of the look-up's beginning."""

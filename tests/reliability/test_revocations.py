@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 from redis.asyncio import Redis
 
-from tests.gateways import caller_lines
+from tests.gateways import caller_lines, states_of
 from tests.reliability.town import FIRST, MINUTE, SECOND, TOKEN, Town, founded, is_held
 from tests.sizes import REVOKED_PLAYERS
 
@@ -148,6 +148,24 @@ async def test_noes_that_are_not_believed_are_held_for_that_time(town: Town) -> 
     await town.pass_time(60 * SECOND)
     await town.lose(people)
     assert await town.ask_all(people) == {"not_owned": 5}
+
+
+async def test_word_that_noes_are_not_believed_takes_nothing_from_what_is_held(town: Town) -> None:
+    """Also of those whose first no is long ago; said again, it goes on. After it the guard has its own count."""
+    people = await hold(town)
+    for _ in range(5):
+        await town.pass_time(5 * MINUTE, step=MINUTE)
+        assert await town.ask_each(people) == {"owned": len(people)}
+
+    for _ in range(2):
+        await town.tell({"game": 3, "believe": False, "seconds": 900})
+        for _ in range(3):
+            assert await town.ask_each(people) == {"owned": len(people)}
+            await town.pass_time(4 * MINUTE, step=MINUTE)
+    await town.pass_time(4 * MINUTE, step=MINUTE)
+
+    assert await town.ask_each(people) == {"owned": len(people)}
+    assert town.held() == [True]
 
 
 @pytest.mark.parametrize("clients", ["three replicas"], indirect=True)
@@ -316,5 +334,7 @@ async def test_where_there_is_no_guard_nothing_can_be_held(tmp_path: Path) -> No
     """The answer says why."""
     async with founded(tmp_path, [None], guard=False) as town:
         refused = await town.tell({"game": 3, "believe": False})
+
+        assert states_of(town.gateways[0].gateway)["revocations"] == "disabled"
 
         assert (refused.status_code, refused.json()["code"]) == (400, "no_revocation_guard")
