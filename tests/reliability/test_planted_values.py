@@ -67,9 +67,9 @@ async def operator(own_redis: RedisServer) -> AsyncIterator[Redis]:
 
 async def plant(operator: Redis, kinds: Collection[bytes]) -> int:
     """Copy the template to every name of these kinds in Redis, the leases of its entries too; return their number."""
-    names = [bytes(name) async for name in operator.scan_iter("og:v2:*")]
-    names += [name.replace(b":e:", b":l:") for name in names if b":e:" in name]
-    names = [name for name in names if name.split(b":")[2] in kinds]
+    found = {bytes(name) async for name in operator.scan_iter("og:v2:*")}
+    found |= {name.replace(b":e:", b":l:") for name in found if b":e:" in name}  # some are held at this moment
+    names = [name for name in found if name.split(b":")[2] in kinds]
     assert {name.split(b":")[2] for name in names} == set(kinds)
     for name in names:
         await operator.copy(TEMPLATE, name.decode(), replace=True)
