@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from operator import attrgetter
 from struct import Struct as Layout
 from typing import Final
 
@@ -110,7 +111,7 @@ class SharedRevocationGuard:
         recheck = Recheck(name, at, owned)
         shared = [] if self._shared is None else await self._shared.add(game_id, recheck)
         own = self._remember(game_id, recheck)
-        latest = {recheck.name: recheck for recheck in sorted((*own, *shared), key=_instant_of)}
+        latest = {recheck.name: recheck for recheck in sorted((*own, *shared), key=attrgetter("at"))}
         self._judge(game_id, latest.values())
 
     def believe(self, game_id: GameId, *, believe: bool, until: datetime) -> None:
@@ -151,7 +152,3 @@ class SharedRevocationGuard:
         before = self._table.find(TableKind.REVOCATIONS, game_id, name)
         version = max(stamp(self._clock.now()), 0 if before is None else before.version + 1)
         self._table.put(TableKind.REVOCATIONS, game_id, name, version, ends_at=until, value=held_value(since))
-
-
-def _instant_of(recheck: Recheck) -> datetime:
-    return recheck.at

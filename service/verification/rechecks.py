@@ -6,6 +6,7 @@ mistake, but many at once can: of the last 80 owners of a game who were asked ab
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct
@@ -35,10 +36,6 @@ class Recheck(Struct, frozen=True):
 
 def hold_until(rechecks: Iterable[Recheck], now: datetime) -> datetime | None:
     """Return the instant until which these answers, one for each owner, have noes held back; None if they do not."""
-    recent = sorted((recheck for recheck in rechecks if now - recheck.at < WINDOW), key=_instant_of)[-MOST_OWNERS:]
+    recent = sorted((recheck for recheck in rechecks if now - recheck.at < WINDOW), key=attrgetter("at"))[-MOST_OWNERS:]
     noes = [recheck.at for recheck in recent if not recheck.owned]
     return None if len(noes) < ENOUGH_NOES else noes[-ENOUGH_NOES] + WINDOW + CALM
-
-
-def _instant_of(recheck: Recheck) -> datetime:
-    return recheck.at
