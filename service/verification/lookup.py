@@ -1,4 +1,4 @@
-"""One look-up: answered from a cache, or by asking the store once for all callers who want to know.
+"""One look-up of one caller: answered from a cache, or by joining the one that asks the store for all callers.
 
 1. An observation that is remembered, in memory or in Redis, is used while it is fresh, and a little longer while it is
    looked up again in the background.
@@ -13,16 +13,13 @@ from functools import partial
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from service.errors import DeadlineExceeded, NoAnswer, NotCached, Overloaded, SourceUnavailable, TooManyQuestions
+from service.errors import DeadlineExceeded, NoAnswer, NotCached, SourceUnavailable
 from service.ownership import (
     AppJwt,
     CacheTier,
-    DownloadKey,
     Evidence,
     Fingerprint,
-    GameId,
     Observation,
     PlayerId,
     Subject,
@@ -41,11 +38,10 @@ from service.verification.interfaces import (
     RevocationGuard,
     StoreQueue,
     Tries,
-    Try,
 )
-from service.verification.negative_cache import NegativeCache
-from service.verification.policy import Freshness, GameRules, Lifetime
+from service.verification.policy import Freshness, GameRules, LookUp
 from service.verification.revocations import HeldRevocations
+from service.verification.shared_lookup import NoRoom, SharedLookUps, later
 from service.verification.singleflight import SingleFlight
 
 _RETRY_SOON: Final = timedelta(seconds=1)
@@ -65,39 +61,6 @@ class Limits(Struct, frozen=True):
     only_if_cached: bool
     caller: str = ""
     tries: Tries | None = None
-
-
-class LookUp(Struct, frozen=True):
-    """One thing to know under the `rules` of a game: ownership by a subject, or whose a JWT is.
-
-    Without `about` it is whose the gateway's own key is. That is neither remembered nor shared with other replicas.
-    """
-
-    name: Fingerprint
-    rules: GameRules
-    about: Subject | AppJwt | None = None
-
-    @property
-    def game_id(self) -> GameId | None:
-        """The game that it is about, None for whose something is."""
-        return None if self.about is None or isinstance(self.about, AppJwt) else self.rules.game_id
-
-    def lifetime(self, observation: Observation) -> Lifetime:
-        """Return how long an observation may be used."""
-        return policy.lifetime_of(observation, self.rules, jitter=policy.jitter_of(self.name))
-
-    def keep_until(self, observation: Observation) -> datetime:
-        """Return the instant until which an observation, or the proof beside it, may be used."""
-        before = observation.overruled if isinstance(observation, Evidence) else None
-        until = observation.observed_at + self.lifetime(observation).usable
-        return until if before is None else max(until, self.keep_until(before.evidence))
-
-    def is_new_credential(self, known: Remembered | None, now: datetime) -> bool:
-        """Whether it is about a credential that the store has not found good yet, or not lately enough to matter."""
-        if not isinstance(self.about, DownloadKey | AppJwt):
-            return False
-        good = None if known is None or policy.says_no(known.observation) else known.observation
-        return good is None or now - good.observed_at >= self.lifetime(good).usable
 
 
 class LookUpResult(Struct, frozen=True):
@@ -124,20 +87,6 @@ class LookUpResult(Struct, frozen=True):
         return LookUpResult(self.observation, tier, self.freshness.bounded_by(other.freshness), self.held)
 
 
-class _NoRoom(NoAnswer):
-    """There was no room for a look-up in its lane, or its caller had no tries left; another caller who joined it may.
-
-    A refresh in the background that left the budget to callers who wait is of another lane than these, too.
-    """
-
-    reason = Overloaded.reason
-
-    def __init__(self, lane: Lane, why: Overloaded | TooManyQuestions) -> None:
-        super().__init__()
-        self.lane = lane
-        self.why = why
-
-
 class LookUps:
     """All look-ups of this gateway. Callers who want to know the same at the same time share one look-up."""
 
@@ -160,11 +109,16 @@ class LookUps:
         self._fingerprints = fingerprints
         self._flights = flights
         self._clock = clock
-        self._lease = lease
         self._invalidations = invalidations
         self._revocations = HeldRevocations(guard=guard, invalidations=invalidations, clock=clock)
-        self._failed = NegativeCache(clock=clock)
-        self._postponed = NegativeCache(clock=clock)
+        self._shared = SharedLookUps(
+            source=source,
+            observations=observations,
+            flights=flights,
+            clock=clock,
+            lease=lease,
+            revocations=self._revocations,
+        )
 
     # --- what can be looked up; each raises `NoAnswer` if it is not known and the store gives no usable answer ---
 
@@ -212,7 +166,8 @@ class LookUps:
         known = self._peek(look_up) or known
         if (result := self._use(look_up, known, limits)) is not None:
             return result  # an observation came meanwhile
-        tries = limits.tries if look_up.is_new_credential(known, self._clock.now()) else None
+        observed = None if known is None else known.observation
+        tries = limits.tries if look_up.is_new_credential(observed, self._clock.now()) else None
         try:
             observation = await self._ask(look_up, limits, tries)  # step 2
         except NotCached:
@@ -275,7 +230,7 @@ class LookUps:
         if tries is not None and not under_way and not limits.only_if_cached:
             tries.check()
         # Also for callers who do not let the store be asked: the failure says more than `NotCached` and permits grace.
-        if (no_answer := self._failed.get(look_up.name)) is not None:
+        if (no_answer := self._shared.failed(look_up.name)) is not None:
             raise no_answer
         if limits.only_if_cached:
             raise NotCached
@@ -301,18 +256,18 @@ class LookUps:
             try:
                 return await self._flights.fly(
                     look_up.name,
-                    partial(self._look_up, look_up, lane, tries, not_before),
-                    now=_later(self._clock.now(), not_before),
+                    partial(self._shared.run, look_up, lane, tries, not_before),
+                    now=later(self._clock.now(), not_before),
                     not_before=not_before,
                 )
-            except _NoRoom as no_room:
+            except NoRoom as no_room:
                 if no_room.lane == lane:
                     raise no_room.why from None
                 # Another caller had no room for it, or the background: ask again, now in our own lane.
 
     def _refresh(self, look_up: LookUp, now: datetime) -> None:
         name = look_up.name
-        if self._flights.under_way(name) or self._failed.get(name) is not None or self._postponed.get(name) is not None:
+        if self._flights.under_way(name) or self._shared.failed(name) is not None or self._shared.is_postponed(name):
             return
         lane = Lane("", look_up.rules.game_id, Priority.BACKGROUND)
         try:
@@ -320,80 +275,9 @@ class LookUps:
         except NoAnswer:
             return  # callers who wait come first; the next question tries again
         # An observation that is due was made after any invalidation, and before now: so is what comes of this.
-        self._flights.start(name, partial(self._look_up, look_up, lane, None, None), now=now)
-
-    # --- the shared look-up: asking the store, once for all callers ---
-
-    async def _look_up(
-        self, look_up: LookUp, lane: Lane, tries: Tries | None, not_before: datetime | None
-    ) -> Observation:
-        try:
-            observation = await self._look_up_holding_a_try(look_up, lane, tries, not_before)
-        except (Overloaded, TooManyQuestions) as why:
-            # That says nothing about the store, which may still be asked for others.
-            if lane.priority is Priority.BACKGROUND and isinstance(why, Overloaded):
-                self._postponed.put(look_up.name, why)
-            raise _NoRoom(lane, why) from None
-        except NoAnswer as no_answer:
-            self._failed.put(look_up.name, no_answer)
-            raise
-        self._failed.remove(look_up.name)
-        self._postponed.remove(look_up.name)
-        return observation
-
-    async def _look_up_holding_a_try(
-        self, look_up: LookUp, lane: Lane, tries: Tries | None, not_before: datetime | None
-    ) -> Observation:
-        """Look up; a try is held from before the queue until there is an answer, and spent by a no of the store."""
-        if tries is None:
-            return await self._look_up_under_lease(look_up, lane, None, not_before)
-        with self._flights.queueing():
-            held = await tries.hold()
-        try:
-            return await self._look_up_under_lease(look_up, lane, held, not_before)
-        finally:
-            held.let_go()
-
-    async def _look_up_under_lease(
-        self, look_up: LookUp, lane: Lane, held: Try | None, not_before: datetime | None
-    ) -> Observation:
-        def good_enough(observation: Observation) -> bool:
-            age, lifetime = self._clock.now() - observation.observed_at, look_up.lifetime(observation)
-            recent = not_before is None or observation.observed_at >= not_before
-            return recent and age < lifetime.fresh and (lifetime.refresh_from is None or age < lifetime.refresh_from)
-
-        async def ask() -> Observation:
-            observation = await self._ask_source(look_up, lane)
-            if held is not None and policy.says_no(observation):
-                held.spend()
-            # The look-up began after that instant, although clocks may say otherwise: ours was set back, or the clock
-            # of the replica that invalidated is ahead.
-            return replace(observation, observed_at=_later(observation.observed_at, not_before))
-
-        async def ask_and_remember() -> Observation:
-            answer = await ask()
-            observation = await self._revocations.compare(look_up.rules, look_up.name, self._peek(look_up), answer)
-            return self._observations.put(
-                look_up.name, observation, game_id=look_up.game_id, keep_until=look_up.keep_until(observation)
-            )
-
-        if look_up.about is None:
-            return await ask()
-        return await self._lease.look_up_once(look_up.name, ask_and_remember, good_enough=good_enough)
-
-    async def _ask_source(self, look_up: LookUp, lane: Lane) -> Observation:
-        rules, about = look_up.rules, look_up.about
-        if about is None:
-            return await self._source.identify_seller(lane=lane)
-        if isinstance(about, AppJwt):
-            return await self._source.identify(about, lane=lane)
-        return await self._source.look_up(rules.game_id, about, accept=rules.accept, lane=lane)
+        self._flights.start(name, partial(self._shared.run, look_up, lane, None, None), now=now)
 
     def _not_before(self, look_up: LookUp, limits: Limits) -> datetime | None:
         """Return the instant before which an observation is too old for this caller, or has been invalidated."""
         invalidated_before = self._invalidations.invalidated_before(look_up.game_id, look_up.name)
-        return limits.oldest if invalidated_before is None else _later(invalidated_before, limits.oldest)
-
-
-def _later(one: datetime, other: datetime | None) -> datetime:
-    return one if other is None else max(one, other)
+        return limits.oldest if invalidated_before is None else later(invalidated_before, limits.oldest)

@@ -11,8 +11,10 @@ from typing import Final, assert_never
 from msgspec import Struct
 
 from service.ownership import (
+    AppJwt,
     Caveat,
     Decision,
+    DownloadKey,
     Evidence,
     Fingerprint,
     GameId,
@@ -25,6 +27,7 @@ from service.ownership import (
     ProofKind,
     Reason,
     Refusal,
+    Subject,
 )
 
 REVALIDATE_FOR: Final = timedelta(minutes=10)
@@ -122,6 +125,39 @@ def lifetime_of(observation: Observation, rules: GameRules, *, jitter: float) ->
             return _short_lifetime(REFUSAL_FRESH)
         case _:
             assert_never(observation)
+
+
+class LookUp(Struct, frozen=True):
+    """One thing to know under the `rules` of a game: ownership by a subject, or whose a JWT is.
+
+    Without `about` it is whose the gateway's own key is. That is neither remembered nor shared with other replicas.
+    """
+
+    name: Fingerprint
+    rules: GameRules
+    about: Subject | AppJwt | None = None
+
+    @property
+    def game_id(self) -> GameId | None:
+        """The game that it is about, None for whose something is."""
+        return None if self.about is None or isinstance(self.about, AppJwt) else self.rules.game_id
+
+    def lifetime(self, observation: Observation) -> Lifetime:
+        """Return how long an observation may be used."""
+        return lifetime_of(observation, self.rules, jitter=jitter_of(self.name))
+
+    def keep_until(self, observation: Observation) -> datetime:
+        """Return the instant until which an observation, or the proof beside it, may be used."""
+        before = observation.overruled if isinstance(observation, Evidence) else None
+        until = observation.observed_at + self.lifetime(observation).usable
+        return until if before is None else max(until, self.keep_until(before.evidence))
+
+    def is_new_credential(self, known: Observation | None, now: datetime) -> bool:
+        """Whether it is about a credential that the store has not found good yet, or not lately enough to matter."""
+        if not isinstance(self.about, DownloadKey | AppJwt):
+            return False
+        good = None if known is None or says_no(known) else known
+        return good is None or now - good.observed_at >= self.lifetime(good).usable
 
 
 def operator_override(
