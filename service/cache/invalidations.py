@@ -9,7 +9,7 @@ from datetime import datetime
 
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
-from service.cache.table_entry import NO_GAME, WHOLE_GAME, TableEntry, TableKind
+from service.cache.table_entry import NO_GAME, WHOLE_GAME, TableEntry, TableKind, instant_value
 from service.ownership import Fingerprint, GameId
 
 
@@ -46,8 +46,12 @@ class SharedInvalidations:
 
     def overruled(self, game_id: GameId | None, name: Fingerprint, since: datetime) -> None:
         """Invalidate the yes that a no has replaced `since` then: Redis and other replicas may still have it."""
-        self._table.put(TableKind.OVERRULED, NO_GAME if game_id is None else game_id, name, stamp(since))
+        game = NO_GAME if game_id is None else game_id
+        before = self._table.find(TableKind.OVERRULED, game, name)
+        first = None if before is None else before.first_no_at
+        # The first no says whether it is held back: a refund from before all others went wrong stays one.
+        self._table.put(TableKind.OVERRULED, game, name, stamp(since), value=instant_value(first))
 
     def _is_held(self, overruled: TableEntry) -> bool:
         held_since = self._table.held_since(overruled.game_id)
-        return held_since is not None and overruled.made_at >= held_since
+        return held_since is not None and overruled.first_no_at >= held_since

@@ -9,8 +9,6 @@ from datetime import datetime
 from itertools import islice
 from typing import Final, TypeAlias
 
-from msgspec.structs import replace
-
 from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT
 from service.cache.sealing import stamp
 from service.cache.table_entry import (
@@ -69,17 +67,28 @@ class ReplicatedTable:
         self._correct()
         return self._find(game_id, name, kinds)
 
-    def find(self, kind: TableKind, game_id: GameId, name: Fingerprint) -> TableEntry | None:
-        """Return the entry of that place, if there is one that has not ended."""
+    def find(
+        self, kind: TableKind, game_id: GameId, name: Fingerprint, *, at: datetime | None = None
+    ) -> TableEntry | None:
+        """Return the entry of that place, if there is one that has not ended now, or had not `at` that instant."""
+        self._correct()
         entry = self._known((kind, game_id, name))
-        return None if entry is None or entry.ends_at <= self._clock.now() else entry
+        return None if entry is None or entry.ends_at <= (at or self._clock.now()) else entry
 
-    def held_since(self, game_id: GameId) -> datetime | None:
-        """Return the instant from which on noes about proven owners of a game do not count; None if all count."""
+    def held_since(self, game_id: GameId, *, at: datetime | None = None) -> datetime | None:
+        """Return the instant from which on noes about proven owners of a game do not count; None if all count.
+
+        `at` is the instant at which the noes were given, None for now.
+        """
         if (TableKind.REVOCATIONS, game_id) not in self.tables:
             return None
-        word = self.find(TableKind.REVOCATIONS, game_id, OPERATOR) or self.find(TableKind.REVOCATIONS, game_id, GUARD)
-        return None if word is None else word.held_since
+        word = self.find(TableKind.REVOCATIONS, game_id, OPERATOR, at=at)
+        if word is not None and word.held_since is not None:
+            return word.held_since
+        if word is not None and word.believed_until is not None and (at or self._clock.now()) < word.believed_until:
+            return None
+        guard = self.find(TableKind.REVOCATIONS, game_id, GUARD, at=at)
+        return None if guard is None else guard.held_since
 
     @property
     def holds_any(self) -> bool:
@@ -116,7 +125,7 @@ class ReplicatedTable:
         now = self._clock.now()
         ahead = entry.version > stamp(now + CLOCK_TOLERANCE)
         if ahead:
-            entry = _made_at(now, entry)
+            entry = entry.as_made_at(now)
         if entry.ends_at <= now or self._overtaken(entry):
             return False
         names = self.tables.setdefault((entry.kind, entry.game_id), {})
@@ -126,7 +135,7 @@ class ReplicatedTable:
         if ahead:
             self._tell(entry)
         if entry.kind is TableKind.REVOCATIONS and (
-            before is None or before.ends_at <= now or before.value != entry.value
+            before is None or before.ends_at <= now or (entry.name == OPERATOR and before.value != entry.value)
         ):
             self._on_revocations(entry)
         if entry.name == WHOLE_GAME:
@@ -187,6 +196,8 @@ class ReplicatedTable:
                     self._forget(entry)
 
     def _keep_bounds(self, kind: TableKind, game_id: GameId, names: _Names) -> None:
+        if kind is TableKind.REVOCATIONS:
+            return  # two at most, and what has ended still says about which noes it was
         now = self._clock.now()
         while (oldest := next(iter(names.values()))).ends_at <= now:
             self._forget(oldest)
@@ -221,13 +232,8 @@ class ReplicatedTable:
         self._latest = latest
         for entry in list(self._all()):
             if entry.version > latest:
-                self.tables[entry.kind, entry.game_id][entry.name] = _made_at(now, entry)
+                self.tables[entry.kind, entry.game_id][entry.name] = entry.as_made_at(now)
                 self._tell(entry)
-
-
-def _made_at(now: datetime, entry: TableEntry) -> TableEntry:
-    """Return the entry as if it had been made now, for as long."""
-    return replace(entry, version=stamp(now), ends_at=now + (entry.ends_at - entry.made_at))
 
 
 def _none_listens() -> None:

@@ -7,7 +7,7 @@ table, so that all replicas have it within half a second.
 
 import hmac
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from operator import attrgetter
 from struct import Struct as Layout
@@ -17,7 +17,7 @@ from service.cache.entry import CLOCK_TOLERANCE
 from service.cache.keys import NamingKey, TableKey, rechecks_key
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
-from service.cache.table_entry import GUARD, OPERATOR, TableKind, held_value, instant_of
+from service.cache.table_entry import GUARD, OPERATOR, TableKind, instant_of, instant_value
 from service.ownership import Fingerprint, GameId
 from service.redis.connect import RedisClient
 from service.redis.script import Script, ScriptRunner
@@ -26,6 +26,8 @@ from service.verification.rechecks import CALM, MOST_OWNERS, WINDOW, Recheck, ho
 
 _STEP: Final = timedelta(seconds=10)
 """The least by which the end is moved: each move is told to all replicas."""
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 _RECHECK: Final = Script("service.cache", "recheck.lua")
 _LIFETIME: Final = WINDOW // timedelta(milliseconds=1)
@@ -97,18 +99,29 @@ class SharedRevocationGuard:
         self._clock = clock
         self._own: dict[GameId, dict[Fingerprint, Recheck]] = {}
 
-    def held_since(self, game_id: GameId) -> datetime | None:
-        """Return the instant from which on noes about proven owners of a game do not count; None if all count."""
-        return self._table.held_since(game_id)
+    def held_since(self, game_id: GameId, *, at: datetime | None = None) -> datetime | None:
+        """Return the instant from which on noes about proven owners of a game do not count; None if all count.
+
+        `at` is the instant at which the noes were given, None for now.
+        """
+        return self._table.held_since(game_id, at=at)
 
     @property
     def holds_any(self) -> bool:
         """Whether noes are held back for any game."""
         return self._table.holds_any
 
-    async def rechecked(self, game_id: GameId, name: Fingerprint, at: datetime, *, owned: bool) -> None:
-        """Take note of what the store said `at` that instant about an owner proven before; return once it counts."""
-        recheck = Recheck(name, at, owned)
+    async def rechecked(
+        self, game_id: GameId, owner: Fingerprint, at: datetime, *, refused_since: datetime | None
+    ) -> None:
+        """Take note of what the store said `at` that instant about an owner proven before; return once it counts.
+
+        `refused_since` is the instant of the store's first no; None means that it still says yes. A no that began while
+        an operator believed them is not counted.
+        """
+        if refused_since is not None and refused_since < self._believed_until(game_id):
+            return
+        recheck = Recheck(owner, at, owned=refused_since is None)
         shared = [] if self._shared is None else await self._shared.add(game_id, recheck)
         own = self._remember(game_id, recheck)
         latest = {recheck.name: recheck for recheck in sorted((*own, *shared), key=attrgetter("at"))}
@@ -116,7 +129,13 @@ class SharedRevocationGuard:
 
     def believe(self, game_id: GameId, *, believe: bool, until: datetime) -> None:
         """Have the noes about a game count until then, or have them held back; on all replicas."""
-        self._say(game_id, OPERATOR, None if believe else self._first_held(game_id), until)
+        if not believe:
+            self._say(game_id, OPERATOR, self._first_held(game_id), until)
+            return
+        self._say(game_id, OPERATOR, None, until + WINDOW)
+        holding = self._table.find(TableKind.REVOCATIONS, game_id, GUARD)
+        if holding is not None:
+            self._say(game_id, GUARD, until, holding.ends_at)  # what has been believed is not held again after that
 
     def _remember(self, game_id: GameId, recheck: Recheck) -> Iterable[Recheck]:
         own = self._own.setdefault(game_id, {})
@@ -127,19 +146,24 @@ class SharedRevocationGuard:
         return own.values()
 
     def _judge(self, game_id: GameId, rechecks: Iterable[Recheck]) -> None:
-        now = self._clock.now()
-        word = self._table.find(TableKind.REVOCATIONS, game_id, OPERATOR)
-        if word is not None and word.held_since is None:
-            return  # the noes are believed
-        until = hold_until(rechecks, now)
+        now, believed_until = self._clock.now(), self._believed_until(game_id)
+        if now < believed_until:
+            return
+        counting = [one for one in rechecks if one.owned or one.at >= believed_until]
+        until = hold_until((one for one in counting if one.at <= now + CLOCK_TOLERANCE), now)
         holding = self._table.find(TableKind.REVOCATIONS, game_id, GUARD)
         if until is None:
             if holding is not None and holding.ends_at > now + CALM + _STEP:
                 self._say(game_id, GUARD, holding.held_since, now + CALM)
         elif holding is None:
-            self._say(game_id, GUARD, self._first_held(game_id), until)
+            self._say(game_id, GUARD, max(self._first_held(game_id), believed_until), until)
         elif holding.ends_at < until - _STEP:
             self._say(game_id, GUARD, holding.held_since, until)
+
+    def _believed_until(self, game_id: GameId) -> datetime:
+        """Return the end of an operator's word that noes count, also for a while after it; else the distant past."""
+        word = self._table.find(TableKind.REVOCATIONS, game_id, OPERATOR)
+        return _NEVER if word is None or word.believed_until is None else word.believed_until
 
     def _first_held(self, game_id: GameId) -> datetime:
         """Return the instant from which on to hold noes: what is held already stays so."""
@@ -151,4 +175,4 @@ class SharedRevocationGuard:
         """Say it later than what was said before, even if the clock was set back since."""
         before = self._table.find(TableKind.REVOCATIONS, game_id, name)
         version = max(stamp(self._clock.now()), 0 if before is None else before.version + 1)
-        self._table.put(TableKind.REVOCATIONS, game_id, name, version, ends_at=until, value=held_value(since))
+        self._table.put(TableKind.REVOCATIONS, game_id, name, version, ends_at=until, value=instant_value(since))

@@ -22,10 +22,12 @@ from struct import Struct as Layout
 from typing import Final, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from service.cache.keys import TableKey
 from service.cache.sealing import stamp
 from service.ownership import Fingerprint, GameId
+from service.verification.rechecks import WINDOW
 
 LARGEST_VALUE: Final = 64
 PLACE_BYTES: Final = 25
@@ -51,10 +53,16 @@ class TableKind(IntEnum):
     INVALIDATED = 1
     """An operator said that what was observed before is not to be used."""
     OVERRULED = 2
-    """The store's no has replaced a remembered yes."""
+    """The store's no has replaced a remembered yes. The value is the instant of the first, if there was one before."""
     REVOCATIONS = 3
-    """Whether noes about proven owners of the game are held back: a word of the revocation guard or of an operator."""
+    """Whether noes about proven owners of the game are held back: a word of the revocation guard or of an operator.
 
+    The value is the instant from which on, or nothing if an operator believes them. Such a word is kept for `WINDOW`
+    past its end: for so long noes that counted by it must not be counted again.
+    """
+
+
+_VALUE_IS_INSTANT: Final = (TableKind.OVERRULED, TableKind.REVOCATIONS)
 
 INVALIDATING: Final = (TableKind.INVALIDATED, TableKind.OVERRULED)
 """The kinds that say since when observations are not to be used."""
@@ -86,12 +94,34 @@ class TableEntry(Struct, frozen=True):
     @property
     def held_since(self) -> datetime | None:
         """The instant from which on noes are held back, by an entry of the kind `REVOCATIONS`; None if they count."""
-        return instant_of(int.from_bytes(self.value, "big")) if self.value else None
+        return _instant_in(self.value)
+
+    @property
+    def believed_until(self) -> datetime | None:
+        """The instant until which noes count, by an entry of the kind `REVOCATIONS`; None if they are held back."""
+        return None if self.value else self.ends_at - WINDOW
+
+    @property
+    def first_no_at(self) -> datetime:
+        """The instant of the first no of those by which an entry of the kind `OVERRULED` was made."""
+        return _instant_in(self.value) or self.made_at
+
+    def as_made_at(self, instant: datetime) -> "TableEntry":
+        """Return the entry as if it had been made then, for as long, with all its instants moved."""
+        moved = instant - self.made_at
+        value = self.value
+        if self.kind in _VALUE_IS_INSTANT and (within := _instant_in(value)) is not None:
+            value = instant_value(within + moved)
+        return replace(self, version=stamp(instant), ends_at=self.ends_at + moved, value=value)
 
 
-def held_value(since: datetime | None) -> bytes:
-    """Return the value of an entry with that `held_since`."""
-    return b"" if since is None else stamp(since).to_bytes(8, "big")
+def instant_value(instant: datetime | None) -> bytes:
+    """Return the value of an entry which is that instant, or nothing."""
+    return b"" if instant is None else stamp(instant).to_bytes(8, "big")
+
+
+def _instant_in(value: bytes) -> datetime | None:
+    return instant_of(int.from_bytes(value, "big")) if value else None
 
 
 class TableSealer:

@@ -143,6 +143,7 @@ class Metrics:
         overflowed = self._counter("invalidations_overflowed_total", "Games that had too many invalidations.", "kind")
         self._invalidations_overflowed = {kind: overflowed.labels(kind) for kind in InvalidationKind}
 
+        self._held_of_label: dict[str, dict[str, Callable[[], bool]]] = {}
         self._revocations_held = Gauge(
             "revocations_held",
             "1 while noes about proven owners are held back, 0 if they count again.",
@@ -243,7 +244,10 @@ class Metrics:
 
         A game that has no label of its own counts as `other`, like its answers.
         """
-        self._revocations_held.labels(game if game in self._games else OTHER).set_function(held)
+        label = game if game in self._games else OTHER
+        games = self._held_of_label.setdefault(label, {})
+        games[game] = held
+        self._revocations_held.labels(label).set_function(lambda: any(held() for held in games.values()))
 
     def canary(self, game: str, expect: str, *, ok: bool, checked_at: datetime) -> None:
         """Take note of what the store said about a canary, and of the look-up's beginning."""

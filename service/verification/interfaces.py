@@ -214,14 +214,19 @@ class Invalidations(Protocol):
 class RevocationGuard(Protocol):
     """The judge of noes about proven owners: a store that takes many games away at once may be wrong as a whole."""
 
-    async def rechecked(self, game_id: GameId, name: Fingerprint, at: datetime, *, owned: bool) -> None:
+    async def rechecked(
+        self, game_id: GameId, owner: Fingerprint, at: datetime, *, refused_since: datetime | None
+    ) -> None:
         """Take note of the answer of the store `at` that instant about an owner proven before; return once it counts.
 
-        `name` is that of the question.
+        `refused_since` is the instant of the first no of an owner whom the store does not know any more, else None.
         """
 
-    def held_since(self, game_id: GameId) -> datetime | None:
-        """Return the instant from which on noes about proven owners of a game do not count; None if all count."""
+    def held_since(self, game_id: GameId, *, at: datetime | None = None) -> datetime | None:
+        """Return the instant from which on noes about proven owners of a game do not count; None if all count.
+
+        `at` is the instant at which the store gave the noes, if that was not just now.
+        """
 
 
 class Fingerprints(Protocol):

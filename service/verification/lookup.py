@@ -110,7 +110,9 @@ class LookUps:
         self._flights = flights
         self._clock = clock
         self._invalidations = invalidations
-        self._revocations = HeldRevocations(guard=guard, invalidations=invalidations, clock=clock)
+        self._revocations = HeldRevocations(
+            guard=guard, invalidations=invalidations, fingerprints=fingerprints, clock=clock
+        )
         self._shared = SharedLookUps(
             source=source,
             observations=observations,
@@ -196,10 +198,13 @@ class LookUps:
             return None
         age, lifetime = now - observation.observed_at, look_up.lifetime(observation)
         may_refresh = not in_grace and not limits.only_if_cached
-        if isinstance(observation, Evidence) and observation.overruled is not None:
-            result = self._result(look_up, observation, known.tier, limits)
+        if isinstance(observation, Evidence) and (before := observation.overruled) is not None:
+            due = may_refresh and age >= lifetime.fresh
+            if due and limits.oldest is not None and before.evidence.observed_at < limits.oldest:
+                return None  # neither the proof nor this no will do: only a new answer can
+            result = self._result(look_up, observation, known.tier, limits, in_grace=in_grace)
             if result.held:
-                if may_refresh and age >= lifetime.fresh:
+                if due:
                     self._refresh(look_up, now)
                 return result
         if age >= (lifetime.usable if in_grace else lifetime.revalidate):
@@ -210,9 +215,11 @@ class LookUps:
             observation, known.tier, policy.freshness_of(observation, lifetime, stale=age >= lifetime.fresh)
         )
 
-    def _result(self, look_up: LookUp, observation: Observation, tier: CacheTier, limits: Limits) -> LookUpResult:
-        """Return the store's answer, or the proof that it contradicts, if such noes are held back now."""
-        proof = self._revocations.held(look_up.rules, look_up.name, observation, oldest=limits.oldest)
+    def _result(
+        self, look_up: LookUp, observation: Observation, tier: CacheTier, limits: Limits, *, in_grace: bool = False
+    ) -> LookUpResult:
+        """Return the store's answer, or the proof that it contradicts, if such noes are held back."""
+        proof = self._revocations.held(look_up, observation, oldest=limits.oldest, in_grace=in_grace)
         counts = proof or observation
         freshness = policy.freshness_of(counts, look_up.lifetime(counts), stale=proof is not None)
         return LookUpResult(counts, tier, freshness, held=proof is not None)

@@ -153,11 +153,14 @@ class LookUp(Struct, frozen=True):
         return until if before is None else max(until, self.keep_until(before.evidence))
 
     def is_new_credential(self, known: Observation | None, now: datetime) -> bool:
-        """Whether it is about a credential that the store has not found good yet, or not lately enough to matter."""
+        """Whether it is about a credential that the store has not found good yet, or not lately enough to matter.
+
+        What was found good stays so beside a no that contradicts it: a proven owner does not guess.
+        """
         if not isinstance(self.about, DownloadKey | AppJwt):
             return False
-        good = None if known is None or says_no(known) else known
-        return good is None or now - good.observed_at >= self.lifetime(good).usable
+        good = known.overruled.evidence if isinstance(known, Evidence) and known.overruled is not None else known
+        return good is None or says_no(good) or now - good.observed_at >= self.lifetime(good).usable
 
 
 def operator_override(

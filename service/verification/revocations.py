@@ -8,73 +8,89 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from service.errors import SourceProtocolError
-from service.ownership import Evidence, Fingerprint, Observation, Overruled
+from service.ownership import AssertedUser, Evidence, Fingerprint, Observation, Overruled, VerifiedEmail
 from service.verification import policy
-from service.verification.interfaces import Clock, Invalidations, Remembered, RevocationGuard
-from service.verification.policy import GameRules
+from service.verification.interfaces import Clock, Fingerprints, Invalidations, Remembered, RevocationGuard
+from service.verification.policy import LookUp
 from service.verification.rechecks import WINDOW
 
 
 class HeldRevocations:
     """Compares the store's answers with what it said before. Without a `guard` every no counts."""
 
-    def __init__(self, *, guard: RevocationGuard | None, invalidations: Invalidations, clock: Clock) -> None:
+    def __init__(
+        self, *, guard: RevocationGuard | None, invalidations: Invalidations, fingerprints: Fingerprints, clock: Clock
+    ) -> None:
         self._guard = guard
         self._invalidations = invalidations
+        self._fingerprints = fingerprints
         self._clock = clock
 
-    async def compare(
-        self, rules: GameRules, name: Fingerprint, known: Remembered | None, answer: Observation
-    ) -> Observation:
+    async def compare(self, look_up: LookUp, known: Remembered | None, answer: Observation) -> Observation:
         """Return the store's answer, with the proof that it contradicts if it does, once the guard has heard of it."""
         before = None if known is None else known.observation
         if self._guard is None or not isinstance(before, Evidence) or not isinstance(answer, Evidence):
             return answer
-        contradicted = self._proven(self._guard, rules, name, before, answer.observed_at)
+        contradicted = self._proven(self._guard, look_up, before, answer.observed_at)
         if contradicted is None:
             return answer
-        owned = policy.counting_proof(answer, rules) is not None
-        await self._guard.rechecked(rules.game_id, name, answer.observed_at, owned=owned)
+        owned = policy.counting_proof(answer, look_up.rules) is not None
+        await self._guard.rechecked(
+            look_up.rules.game_id,
+            self._owner(look_up, contradicted.evidence),
+            answer.observed_at,
+            refused_since=None if owned else contradicted.since,
+        )
         return answer if owned else replace(answer, overruled=contradicted)
 
     def held(
-        self, rules: GameRules, name: Fingerprint, observation: Observation, *, oldest: datetime | None
+        self, look_up: LookUp, observation: Observation, *, oldest: datetime | None, in_grace: bool = False
     ) -> Evidence | None:
         """Return the proof that counts although the observation contradicts it, None if the observation counts.
 
-        Raises `SourceProtocolError` if the proof is from before `oldest`: then nothing counts.
+        `in_grace` means that the store gives no usable answer now: a no that was held back when the store gave it does
+        not count later because time has passed. Raises `SourceProtocolError` if the proof is from before `oldest`:
+        then nothing counts.
         """
         if self._guard is None or not isinstance(observation, Evidence):
             return None
         if (before := observation.overruled) is None:
             return None
-        held_since = self._guard.held_since(rules.game_id)
-        if held_since is None or before.since < held_since or self._forgotten(rules, name, before.evidence):
+        held_since = self._guard.held_since(look_up.rules.game_id, at=observation.observed_at if in_grace else None)
+        if held_since is None or before.since < held_since or self._forgotten(look_up, before.evidence):
             return None
         if oldest is not None and before.evidence.observed_at < oldest:
             raise SourceProtocolError("the store says no to more owners than can be true")
         return before.evidence
 
-    def _proven(
-        self, guard: RevocationGuard, rules: GameRules, name: Fingerprint, known: Evidence, now: datetime
-    ) -> Overruled | None:
+    def _proven(self, guard: RevocationGuard, look_up: LookUp, known: Evidence, now: datetime) -> Overruled | None:
         """Return the proof in what is known, and since when there are noes against it, if it was overruled lately."""
         evidence, since = known, now
         if known.overruled is not None:
             evidence, since = known.overruled.evidence, known.overruled.since
-        before = self._invalidations.invalidated_before(rules.game_id, name)
+        game_id = look_up.rules.game_id
+        before = self._invalidations.invalidated_before(game_id, look_up.name)
         if before is not None and evidence.observed_at < before:
             since = min(since, before)  # another replica got the first no
-        if policy.counting_proof(evidence, rules) is None or self._forgotten(rules, name, evidence):
+        if policy.counting_proof(evidence, look_up.rules) is None or self._forgotten(look_up, evidence):
             return None
-        held_since = guard.held_since(rules.game_id)
+        held_since = guard.held_since(game_id)
         if now - since > WINDOW and (held_since is None or since < held_since):
             return None
         return Overruled(evidence, since)
 
-    def _forgotten(self, rules: GameRules, name: Fingerprint, evidence: Evidence) -> bool:
+    def _forgotten(self, look_up: LookUp, evidence: Evidence) -> bool:
         """Whether a proof has passed its grace, or the operator has invalidated it."""
-        lifetime = policy.lifetime_of(evidence, rules, jitter=policy.jitter_of(name))
-        before = self._invalidations.invalidated_before(rules.game_id, name, by_operator=True)
-        too_old = self._clock.now() - evidence.observed_at >= lifetime.usable
+        before = self._invalidations.invalidated_before(look_up.rules.game_id, look_up.name, by_operator=True)
+        too_old = self._clock.now() - evidence.observed_at >= look_up.lifetime(evidence).usable
         return too_old or (before is not None and evidence.observed_at < before)
+
+    def _owner(self, look_up: LookUp, proven: Evidence) -> Fingerprint:
+        """Return a name of the owner, the same by all methods if the store says who it is."""
+        rules, about = look_up.rules, look_up.about
+        if proven.owner is not None:
+            return self._fingerprints.of_question(rules.game_id, AssertedUser(proven.owner.id), rules.accept)
+        if isinstance(about, VerifiedEmail):
+            address = VerifiedEmail(about.reveal().casefold())
+            return self._fingerprints.of_question(rules.game_id, address, rules.accept)
+        return look_up.name

@@ -120,7 +120,7 @@ class SharedLookUps:
         async def ask_and_remember() -> Observation:
             answer = await ask()
             known = self._observations.peek(look_up.name)
-            observation = await self._revocations.compare(look_up.rules, look_up.name, known, answer)
+            observation = await self._revocations.compare(look_up, known, answer)
             return self._observations.put(
                 look_up.name, observation, game_id=look_up.game_id, keep_until=look_up.keep_until(observation)
             )

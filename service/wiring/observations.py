@@ -84,7 +84,10 @@ async def _open_table(
         game = labels.get(entry.game_id, str(entry.game_id))
         basics.metrics.read_revocations(game, partial(held, entry.game_id))
         basics.events.revocations(
-            game, held=entry.held_since is not None, by_operator=entry.name == OPERATOR, until=entry.ends_at
+            game,
+            held=entry.held_since is not None,
+            by_operator=entry.name == OPERATOR,
+            until=entry.believed_until or entry.ends_at,
         )
 
     table = ReplicatedTable(

@@ -208,7 +208,7 @@ async def test_redis_that_has_lost_all_takes_nothing_from_what_is_known(
 
 async def is_held_after(guard: SharedRevocationGuard, number: int) -> bool:
     """Tell the guard a no; return whether noes are held now."""
-    await guard.rechecked(GAME, name_of(number), START, owned=False)
+    await guard.rechecked(GAME, name_of(number), START, refused_since=START)
     return guard.held_since(GAME) is not None
 
 
@@ -230,7 +230,7 @@ def guard(replica: Replica, clock: FakeClock) -> SharedRevocationGuard:
 async def many(guard: SharedRevocationGuard, clock: FakeClock, *, owned: bool, first: int = 0) -> None:
     """Tell the guard as many answers as are too many if they are noes."""
     for number in range(first, first + ENOUGH_NOES):
-        await guard.rechecked(GAME, name_of(number), clock.now(), owned=owned)
+        await guard.rechecked(GAME, name_of(number), clock.now(), refused_since=None if owned else clock.now())
 
 
 async def test_noes_of_the_ten_minutes_before_are_held(guard: SharedRevocationGuard, clock: FakeClock) -> None:

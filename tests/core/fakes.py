@@ -243,6 +243,32 @@ class PlainInvalidations:
         self.known[game_id, name] = before
 
 
+class ScriptedGuard:
+    """Holds back the noes that the store gave from `since` on and until `until`, as the test says; counts none."""
+
+    def __init__(self) -> None:
+        self.since: datetime | None = None
+        self.until: datetime | None = None
+        self.rechecks: list[tuple[Fingerprint, datetime | None]] = []
+        """The owners and since when they are refused."""
+
+    async def rechecked(
+        self,
+        game_id: GameId,  # noqa: ARG002 - there is one
+        owner: Fingerprint,
+        at: datetime,  # noqa: ARG002 - the order says enough
+        *,
+        refused_since: datetime | None,
+    ) -> None:
+        """Remember it."""
+        self.rechecks.append((owner, refused_since))
+
+    def held_since(self, game_id: GameId, *, at: datetime | None = None) -> datetime | None:  # noqa: ARG002 - one game
+        """Return the beginning, unless it has ended; `at` that instant it had not if it ended later."""
+        ended = self.until is not None and (at is None or at >= self.until)
+        return None if ended else self.since
+
+
 def _name(*inputs: object) -> Fingerprint:
     return Fingerprint(_MIDDLE + blake2b(repr(inputs).encode(), digest_size=12).digest())
 

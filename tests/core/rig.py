@@ -21,7 +21,7 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
-from service.verification.interfaces import Invalidations, LookUpLease, NoLease, Priority, Tries
+from service.verification.interfaces import Invalidations, LookUpLease, NoLease, Priority, RevocationGuard, Tries
 from service.verification.lookup import LookUps
 from service.verification.policy import GameRules
 from service.verification.question import Question, Verdict
@@ -60,6 +60,7 @@ class Rig:
         sandbox: bool = False,
         invalidations: Invalidations | None = None,
         lease: LookUpLease | None = None,
+        guard: RevocationGuard | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.source = ScriptedSource(self.clock)
@@ -79,6 +80,7 @@ class Rig:
             clock=self.clock,
             lease=lease or NoLease(),
             invalidations=self.invalidations,
+            guard=guard,
         )
         self.verification = Verification(
             look_ups=look_ups,
