@@ -28,8 +28,8 @@ _FORMAT: Final = "Cf"
 _INVISIBLE: Final = frozenset({_FORMAT, "Cc", "Zl", "Zp"})
 """Those and control characters, line and paragraph separators."""
 
-_NAMED: Final = re.compile(r"(?:export\s+)?[A-Za-z_][A-Za-z0-9_.-]*\s*=\s*[^=\s]")
-"""A line of a shell or of an environment file. Base64 ends in `=` or `==` and is none."""
+_NAMED: Final = re.compile(r"(?:export\s+)?(?:[A-Za-z_][A-Za-z0-9_.-]*\s*=\s*[^=\s]|[A-Z][A-Z0-9_]*\s*=$)")
+"""A line of a shell or of an environment file, with or without a value. Base64 ends in `=` or `==`, and is none."""
 _KEY: Final = re.compile(r"[!-~]+")
 _ENCODED: Final = r"[A-Za-z0-9._~!$&'()*+,;=%-]+"
 _PROXY: Final = re.compile(
@@ -46,7 +46,7 @@ class UnusableText(ValueError):  # noqa: N818 - it names what the text is
 def cleaned(text: str) -> str:
     """Return the secret in a text. Raises `UnusableText` if what is left cannot be one."""
     text = _stripped(text)
-    if len(text) > 1 and text[0] in _QUOTES and text[0] == text[-1]:
+    if text and text[0] in _QUOTES and text[0] == text[-1]:
         raise UnusableText("it has quotes around it: leave only the secret")
     if _NAMED.match(text):
         raise UnusableText("a name and = stand before it: leave only the secret")

@@ -361,3 +361,122 @@ def test_names_of_the_two_are_no_names_of_questions() -> None:
     """They have the length of a name, and differ."""
     assert len({GUARD, OPERATOR, WHOLE_GAME}) == 3
     assert {len(GUARD), len(OPERATOR)} == {16}
+
+
+# --- after a word that noes count ---
+
+
+async def test_noes_that_an_operator_believed_are_not_held_after_the_word(
+    guard: SharedRevocationGuard, clock: FakeClock
+) -> None:
+    """The guard goes on with its hold, for later noes only."""
+    await many(guard, clock, owned=False)
+    end = clock.now() + 60 * SECOND
+    guard.believe(GAME, believe=True, until=end)
+    assert guard.held_since(GAME) is None
+
+    clock.jump(60 * SECOND)
+
+    assert guard.held_since(GAME) == end
+
+
+async def test_noes_that_an_operator_believed_do_not_trip_it_after_the_word(
+    guard: SharedRevocationGuard, clock: FakeClock
+) -> None:
+    """Neither those from before the word, nor what the store says about the same owners after it."""
+    refused_since = clock.now()
+    await many(guard, clock, owned=False)
+    guard.believe(GAME, believe=True, until=clock.now() + 60 * SECOND)
+    clock.jump(WINDOW + CALM)  # the first hold has ended by itself
+
+    guard.believe(GAME, believe=True, until=clock.now() + 60 * SECOND)
+    clock.jump(61 * SECOND)
+    for number in range(ENOUGH_NOES):
+        await guard.rechecked(GAME, name_of(number), clock.now(), refused_since=refused_since)
+
+    assert guard.held_since(GAME) is None
+
+
+async def test_first_noes_after_the_word_trip_it(guard: SharedRevocationGuard, clock: FakeClock) -> None:
+    """All that was believed before stays out."""
+    end = clock.now() + 60 * SECOND
+    guard.believe(GAME, believe=True, until=end)
+    clock.jump(61 * SECOND)
+
+    await many(guard, clock, owned=False)
+
+    assert guard.held_since(GAME) == end
+
+
+async def test_noes_of_before_the_word_do_not_count_for_those_after(
+    guard: SharedRevocationGuard, clock: FakeClock
+) -> None:
+    """Nineteen before, believed, and one after."""
+    for number in range(ENOUGH_NOES - 1):
+        await guard.rechecked(GAME, name_of(number), clock.now(), refused_since=clock.now())
+    guard.believe(GAME, believe=True, until=clock.now() + 60 * SECOND)
+    clock.jump(61 * SECOND)
+
+    await guard.rechecked(GAME, name_of(99), clock.now(), refused_since=clock.now())
+
+    assert guard.held_since(GAME) is None
+
+
+# --- with a clock that is set back ---
+
+
+async def test_noes_of_the_future_do_not_count(guard: SharedRevocationGuard, clock: FakeClock) -> None:
+    """They were given before the clock was set back, and their age is not known."""
+    for number in range(ENOUGH_NOES - 1):
+        await guard.rechecked(GAME, name_of(number), clock.now(), refused_since=clock.now())
+    clock.set_back(WINDOW)
+
+    await guard.rechecked(GAME, name_of(99), clock.now(), refused_since=clock.now())
+
+    assert guard.held_since(GAME) is None
+
+
+@pytest.mark.parametrize("by_operator", [True, False])
+async def test_hold_goes_with_a_clock_that_is_set_back(
+    guard: SharedRevocationGuard, clock: FakeClock, *, by_operator: bool
+) -> None:
+    """Noes of the ten minutes before now are held, as before, and for as long."""
+    if by_operator:
+        guard.believe(GAME, believe=False, until=clock.now() + WINDOW)
+    else:
+        await many(guard, clock, owned=False)
+    clock.set_back(DAY)
+
+    assert guard.held_since(GAME) == clock.now() - WINDOW
+    clock.jump(WINDOW - SECOND)
+    assert guard.held_since(GAME) is not None
+
+
+async def test_word_lasts_as_long_as_was_said_with_a_clock_that_is_set_back(
+    guard: SharedRevocationGuard, clock: FakeClock
+) -> None:
+    """Not the time by which it was set back in addition."""
+    guard.believe(GAME, believe=True, until=clock.now() + 60 * SECOND)
+    await many(guard, clock, owned=False)
+    clock.set_back(DAY)
+    guard.believe(GAME, believe=True, until=clock.now() + 60 * SECOND)
+
+    clock.jump(61 * SECOND)
+    await many(guard, clock, owned=False)
+
+    assert guard.held_since(GAME) is not None
+
+
+# --- yeses that noes have overruled ---
+
+
+async def test_first_no_says_whether_it_is_held(
+    replica: Replica, guard: SharedRevocationGuard, clock: FakeClock
+) -> None:
+    """A refund from before the store went wrong counts on, although the store says so again meanwhile."""
+    replica.invalidations.overruled(GAME, NAME, START - WINDOW - SECOND)
+    replica.invalidations.overruled(GAME, NAME, START - SECOND)
+    await many(guard, clock, owned=False)
+    replica.invalidations.overruled(GAME, NAME, START)
+
+    assert replica.invalidated_before(NAME) == START

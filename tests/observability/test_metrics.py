@@ -140,6 +140,17 @@ def test_noes_that_are_held_back_are_read_at_every_scrape(metrics: Metrics) -> N
     assert value(metrics, "revocations_held", game="x-moon") == 0
 
 
+def test_games_without_a_label_share_one_series_of_held_noes(metrics: Metrics) -> None:
+    """It says whether noes of any of them are held back."""
+    held = {"one": True, "two": False}
+    metrics.read_revocations("one", lambda: held["one"])
+    metrics.read_revocations("two", lambda: held["two"])
+
+    assert value(metrics, "revocations_held", game="other") == 1
+    held["one"] = False
+    assert value(metrics, "revocations_held", game="other") == 0
+
+
 def test_nothing_else_is_exposed_under_our_name(metrics: Metrics) -> None:
     """The list of metrics is a promise; a new one belongs into the list."""
     known = {

@@ -8,12 +8,11 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.gateways import caller_lines, states_of
-from tests.reliability.town import FIRST, MINUTE, SECOND, TOKEN, Town, founded, is_held
+from tests.reliability.town import FEW, FIRST, MINUTE, SECOND, TOKEN, Town, founded, hold, is_held
 from tests.sizes import REVOKED_PLAYERS
 
 MANY: Final = REVOKED_PLAYERS
 MOST_OUT: Final = 19
-FEW: Final = 30
 PEER: Final = "ogw_a-game-server-of-the-town-0000000000000000"
 
 
@@ -62,17 +61,6 @@ async def test_replicas_count_together(tmp_path: Path, empty_redis: Redis) -> No
         town.shop.denies = True
 
         assert await town.lose(owners) == {"not_owned": 19, "owned": 2}
-
-
-async def hold(town: Town, *, game: int = 3) -> range:
-    """Have the store say no to all, until the guard holds."""
-    people = town.settle(FEW, game=game)
-    await town.ask_all(people, game=game)
-    await town.pass_time(2 * MINUTE, step=20 * SECOND)
-    town.shop.denies = True
-    await town.lose(people, game=game)
-    assert town.held() == [True] * len(town.gateways)
-    return people
 
 
 async def test_proof_is_shown_as_what_it_is(town: Town) -> None:

@@ -28,6 +28,7 @@ owned_fresh_seconds = 60
 grace_seconds = 3600
 """
 BATCH: Final = 100
+FEW: Final = 30
 FIRST: Final = 1_000_001
 SECOND: Final = timedelta(seconds=1)
 MINUTE: Final = timedelta(minutes=1)
@@ -171,3 +172,14 @@ async def founded(
             )
             town.gateways.append(await stack.enter_async_context(gateway))
         yield town
+
+
+async def hold(town: Town, *, game: int = 3) -> range:
+    """Have the store say no to all, until the guard holds."""
+    people = town.settle(FEW, game=game)
+    await town.ask_all(people, game=game)
+    await town.pass_time(2 * MINUTE, step=20 * SECOND)
+    town.shop.denies = True
+    await town.lose(people, game=game)
+    assert town.held() == [True] * len(town.gateways)
+    return people

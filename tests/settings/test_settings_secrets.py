@@ -69,6 +69,8 @@ def test_what_editors_leave_around_a_secret_is_taken_off(tmp_path: Path, kept: s
         ("itch.api_key", "'k3y'", "it has quotes around it: leave only the secret"),
         ("secret", '"' + "s" * 32 + '" ', "it has quotes around it: leave only the secret"),
         ("redis.url", "REDIS_URL=redis://localhost", "a name and = stand before it: leave only the secret"),
+        ("itch.api_key", '"', "it has quotes around it: leave only the secret"),
+        ("itch.api_key", "ITCH_API_KEY=", "a name and = stand before it: leave only the secret"),
         ("secret", "export SECRET = " + "s" * 32, "a name and = stand before it: leave only the secret"),
         ("secret", "s" * 32 + "\u200bs", "it has more than one line, or characters in it that cannot be seen"),
         ("secret", "s" * 32 + "\u2028s", "it has more than one line, or characters in it that cannot be seen"),
