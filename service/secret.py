@@ -53,10 +53,6 @@ class SellerKey(Secret):
     """The seller's itch.io API key: full power over the account that sells the games."""
 
 
-class CallerToken(Secret):
-    """The bearer token with which a game server authenticates itself to the gateway."""
-
-
 class SealingSecret(Secret):
     """The operator's secret from which the keys that seal and name cache entries are derived."""
 

@@ -1,7 +1,7 @@
 """Names for questions and credentials, and the keys behind them.
 
-A name is a keyed hash over every input that can change the answer. The inputs are length-prefixed first, so that no two
-questions can run together into the same bytes: `decode_fields(encode_fields(fields)) == fields`.
+A name is a keyed hash over every input that can change the answer. Each input has its length before it, so that no two
+questions run together into the same bytes.
 """
 
 import secrets
@@ -131,21 +131,8 @@ def _name_of_environment(naming_key: NamingKey, environment: str, purpose: bytes
 
 
 def encode_fields(fields: Sequence[bytes]) -> bytes:
-    """Return the fields as one string of bytes from which `decode_fields` gets the same fields."""
+    """Return the fields as one string of bytes; each has its length before it, so that no two lists give the same."""
     return b"".join([len(field).to_bytes(_LENGTH_BYTES, "big") + field for field in fields])
-
-
-def decode_fields(encoded: bytes) -> tuple[bytes, ...]:
-    """Return the fields that `encode_fields` was given. Raises `ValueError` for bytes that it did not make."""
-    fields = []
-    position = 0
-    while position < len(encoded):
-        start = position + _LENGTH_BYTES
-        position = start + int.from_bytes(encoded[position:start], "big")
-        if position > len(encoded) or start > len(encoded):
-            raise ValueError("a field is cut short")
-        fields.append(encoded[start:position])
-    return tuple(fields)
 
 
 class KeyedFingerprints:

@@ -13,10 +13,10 @@ import pytest
 from msgspec import Struct
 
 from service.ownership import AppJwt, DownloadKey, VerifiedEmail
-from service.secret import CallerToken, RedisUrl, SealingSecret, Secret, SellerKey
+from service.secret import RedisUrl, SealingSecret, Secret, SellerKey
 
 TEXT = "canary-7f3a9c"
-KINDS = [Secret, SellerKey, CallerToken, SealingSecret, RedisUrl, DownloadKey, AppJwt, VerifiedEmail]
+KINDS = [Secret, SellerKey, SealingSecret, RedisUrl, DownloadKey, AppJwt, VerifiedEmail]
 
 
 class _Holder(Struct, frozen=True):
