@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 from service.verification.interfaces import Clock
 from tests.clock import FakeClock
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, opened, pointing_at, settings_from, until_learned
-from tests.itch.rig import streamed
 from tests.reliability.store import BASE_URL
+from tests.reliability.town import Shop
 from tests.sizes import OUTAGE_PLAYERS
 
 NOON: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -30,31 +30,6 @@ BATCH: Final = 100
 
 ALL_OWN: Final = {(200, "owned"): OUTAGE_PLAYERS}
 NO_ANSWER: Final = {(503, "unknown"): OUTAGE_PLAYERS}
-
-
-class Shop(httpx.AsyncBaseTransport):
-    """A store that knows who owns the game, unless it is away."""
-
-    def __init__(self) -> None:
-        self.owners: set[int] = set()
-        self.away = False
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer about a user, or whose the seller's key is."""
-        if self.away:
-            return _says({"errors": ["There was a server error"]}, status=500)
-        if request.url.path.endswith("/profile"):
-            return _says({"user": {"id": 1, "username": "seller"}})
-        if request.url.path.endswith("/purchases"):
-            return _says({"purchases": {}})
-        user = int(request.url.params["user_id"])
-        if user not in self.owners:
-            return _says({"errors": ["no download key found"]})
-        return _says({"download_key": {"id": user, "key": f"key-{user}", "game_id": 3, "owner": {"id": user}}})
-
-
-def _says(body: dict[str, object], *, status: int = 200) -> httpx.Response:
-    return streamed(httpx.Response(status, json=body))
 
 
 class Parts(Struct, frozen=True):
@@ -72,7 +47,7 @@ class Day:
         self.shop = Shop()
         self.owners = range(FIRST, FIRST + OUTAGE_PLAYERS)
         self.newcomers = range(self.owners.stop, self.owners.stop + OUTAGE_PLAYERS)
-        self.shop.owners = set(self.owners)
+        self.shop.owners[3] = set(self.owners)
         self._parts = parts
         self._settings = settings_from(
             directory, f'secret = "{SECRET}"\n{pointing_at(BASE_URL)}{X_MOON}', sandbox=False
@@ -157,7 +132,7 @@ async def a_no_ends_it_at_once(day: Day) -> None:
     day.shop.away = True
     day.leap(3 * HOUR)
     ten = range(FIRST, FIRST + 10)  # more than 19 would be held back, see test_revocations
-    day.shop.owners -= set(ten)
+    day.shop.owners[3] -= set(ten)
     day.shop.away = False
     assert await day.ask(ten) == {(200, "not_owned"): len(ten)}
     day.shop.away = True
@@ -176,7 +151,7 @@ async def it_is_over_when_the_store_is_back(day: Day) -> None:
     await day.ask(day.owners)
     await day.ask(day.newcomers)
     day.shop.away = False
-    day.shop.owners -= {FIRST}
+    day.shop.owners[3] -= {FIRST}
     day.leap(5 * SECOND)
     assert await day.ask(day.owners) == {(200, "owned"): OUTAGE_PLAYERS - 1, (200, "not_owned"): 1}
     assert await day.ask(day.newcomers) == {(200, "not_owned"): OUTAGE_PLAYERS}
@@ -211,7 +186,7 @@ class Credulous(httpx.AsyncBaseTransport):
         if response.status_code == 200 or "user_id" not in request.url.params:
             return response
         other = Shop()
-        other.owners = {int(request.url.params["user_id"])} if self._yes else set()
+        other.owners[3] = {int(request.url.params["user_id"])} if self._yes else set()
         return await other.handle_async_request(request)
 
 
