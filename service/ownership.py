@@ -233,10 +233,14 @@ class Evidence(Struct, frozen=True, array_like=True, tag="evidence"):
 
 
 class Overruled(Struct, frozen=True, array_like=True):
-    """The evidence that the store's noes contradict, since the instant of the first of them."""
+    """The evidence that the store's noes contradict, since the instant of the first of them that may count.
+
+    `held` says that the no beside it was held back when the store gave it.
+    """
 
     evidence: Evidence
     since: datetime
+    held: bool = False
 
 
 class Identity(Struct, frozen=True, array_like=True, tag="identity"):

@@ -28,8 +28,10 @@ _FORMAT: Final = "Cf"
 _INVISIBLE: Final = frozenset({_FORMAT, "Cc", "Zl", "Zp"})
 """Those and control characters, line and paragraph separators."""
 
-_NAMED: Final = re.compile(r"(?:export\s+)?(?:[A-Za-z_][A-Za-z0-9_.-]*\s*=\s*[^=\s]|[A-Z][A-Z0-9_]*\s*=$)")
-"""A line of a shell or of an environment file, with or without a value. Base64 ends in `=` or `==`, and is none."""
+_NAMED: Final = re.compile(r"(?:export\s+)?[A-Za-z_][A-Za-z0-9_.-]*\s*=\s*[^=\s]")
+"""A line of a shell or of an environment file. Base64 ends in `=` or `==` and is none."""
+_NAME_ALONE: Final = re.compile(r"(?:export\s+)?[A-Z](?:[A-Z0-9]{0,11}|[A-Z0-9]*_[A-Z0-9_]*)\s*=")
+"""Such a line without a value. Base32 ends in `=`, too, but is longer, and has no `_`."""
 _KEY: Final = re.compile(r"[!-~]+")
 _ENCODED: Final = r"[A-Za-z0-9._~!$&'()*+,;=%-]+"
 _PROXY: Final = re.compile(
@@ -48,7 +50,7 @@ def cleaned(text: str) -> str:
     text = _stripped(text)
     if text and text[0] in _QUOTES and text[0] == text[-1]:
         raise UnusableText("it has quotes around it: leave only the secret")
-    if _NAMED.match(text):
+    if _NAMED.match(text) or _NAME_ALONE.fullmatch(text):
         raise UnusableText("a name and = stand before it: leave only the secret")
     if any(unicodedata.category(char) in _INVISIBLE for char in text):
         raise UnusableText("it has more than one line, or characters in it that cannot be seen")

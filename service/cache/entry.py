@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.ownership import Observation, Reason, Refusal
+from service.ownership import Evidence, Observation, Reason, Refusal
 from service.verification.policy import HARD_MAXIMUM, says_no
 
 LONGEST_KEPT: Final = HARD_MAXIMUM
@@ -21,6 +21,12 @@ Replicas differ by half an exchange with Redis. Observations from further ahead 
 def ends_another(observation: Observation) -> bool:
     """Whether a yes that it takes the place of must end everywhere; that of a JWT which has expired ends by itself."""
     return says_no(observation) and not (isinstance(observation, Refusal) and observation.reason is Reason.EXPIRED_JWT)
+
+
+def proven_at(observation: Observation) -> datetime | None:
+    """Return the instant of the proof that a no has taken the place of, if it stands beside it."""
+    before = observation.overruled if isinstance(observation, Evidence) else None
+    return None if before is None else before.evidence.observed_at
 
 
 class CacheEntry(Struct, frozen=True, array_like=True):

@@ -44,12 +44,18 @@ class SharedInvalidations:
         """
         self._table.put(TableKind.INVALIDATED, game_id, WHOLE_GAME if name is None else name, stamp(before))
 
-    def overruled(self, game_id: GameId | None, name: Fingerprint, since: datetime) -> None:
-        """Invalidate the yes that a no has replaced `since` then: Redis and other replicas may still have it."""
+    def overruled(self, game_id: GameId | None, name: Fingerprint, since: datetime, proven_at: datetime | None) -> None:
+        """Invalidate the yes that a no has replaced `since` then: Redis and other replicas may still have it.
+
+        `proven_at` is the instant of that yes, None if it is not known.
+        """
         game = NO_GAME if game_id is None else game_id
         before = self._table.find(TableKind.OVERRULED, game, name)
-        first = None if before is None else before.first_no_at
-        # The first no says whether it is held back: a refund from before all others went wrong stays one.
+        first = None
+        if before is not None and (proven_at is None or proven_at < before.made_at):
+            # It has been a no since then, which says whether it is held back: a refund from before all others went
+            # wrong stays one.
+            first = before.first_no_at
         self._table.put(TableKind.OVERRULED, game, name, stamp(since), value=instant_value(first))
 
     def _is_held(self, overruled: TableEntry) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 
 from redis.exceptions import ReadOnlyError
 
-from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT, CacheEntry, ends_another
+from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT, CacheEntry, ends_another, proven_at
 from service.cache.keys import redis_key
 from service.cache.results import CacheOperation, CacheResult, OnOperation, OnOverruled, ignore_overruled
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
@@ -142,7 +142,8 @@ class RedisTier:
         if isinstance(stored, CacheResult):
             return stored
         if stored == _OVERRULED and ends_another(entry.observation):
-            self._on_overruled(game_id, name, entry.observation.observed_at)
+            no = entry.observation
+            self._on_overruled(game_id, name, no.observed_at, proven_at(no))
         return CacheResult.STORED if stored else CacheResult.SUPERSEDED
 
     async def _ask(self, script: Script, key: str, *arguments: bytes | int) -> object:

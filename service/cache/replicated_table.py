@@ -67,28 +67,33 @@ class ReplicatedTable:
         self._correct()
         return self._find(game_id, name, kinds)
 
-    def find(
-        self, kind: TableKind, game_id: GameId, name: Fingerprint, *, at: datetime | None = None
-    ) -> TableEntry | None:
-        """Return the entry of that place, if there is one that has not ended now, or had not `at` that instant."""
+    def find(self, kind: TableKind, game_id: GameId, name: Fingerprint) -> TableEntry | None:
+        """Return the entry of that place, if there is one that has not ended."""
         self._correct()
         entry = self._known((kind, game_id, name))
-        return None if entry is None or entry.ends_at <= (at or self._clock.now()) else entry
+        return None if entry is None or entry.ends_at <= self._clock.now() else entry
 
-    def held_since(self, game_id: GameId, *, at: datetime | None = None) -> datetime | None:
-        """Return the instant from which on noes about proven owners of a game do not count; None if all count.
-
-        `at` is the instant at which the noes were given, None for now.
-        """
+    def held_since(self, game_id: GameId) -> datetime | None:
+        """Return the instant from which on noes about proven owners of a game do not count; None if all count."""
         if (TableKind.REVOCATIONS, game_id) not in self.tables:
             return None
-        word = self.find(TableKind.REVOCATIONS, game_id, OPERATOR, at=at)
-        if word is not None and word.held_since is not None:
-            return word.held_since
-        if word is not None and word.believed_until is not None and (at or self._clock.now()) < word.believed_until:
-            return None
-        guard = self.find(TableKind.REVOCATIONS, game_id, GUARD, at=at)
-        return None if guard is None else guard.held_since
+        since = min((word.held_since for word in self.holding(game_id) if word.held_since is not None), default=None)
+        believed_until = self.believed_until(game_id)
+        # A replica may have moved the end of its hold before it heard that an operator believes the noes.
+        return since if since is None or believed_until is None else max(since, believed_until)
+
+    def believed_until(self, game_id: GameId) -> datetime | None:
+        """Return the instant until which an operator believes noes about a game, or did; None if none has said so."""
+        word = self.find(TableKind.REVOCATIONS, game_id, OPERATOR)
+        return None if word is None else word.believed_until
+
+    def holding(self, game_id: GameId) -> list[TableEntry]:
+        """Return the words by which noes are held back now. An operator who believes them ends the guard's hold."""
+        word, guard = (self.find(TableKind.REVOCATIONS, game_id, name) for name in (OPERATOR, GUARD))
+        if word is not None and word.believed_until is not None:
+            ended = self._clock.now() < word.believed_until or (guard is not None and guard.version <= word.version)
+            word, guard = None, None if ended else guard
+        return [one for one in (word, guard) if one is not None]
 
     @property
     def holds_any(self) -> bool:
@@ -134,9 +139,7 @@ class ReplicatedTable:
         self._latest = max(self._latest, entry.version)
         if ahead:
             self._tell(entry)
-        if entry.kind is TableKind.REVOCATIONS and (
-            before is None or before.ends_at <= now or (entry.name == OPERATOR and before.value != entry.value)
-        ):
+        if entry.kind is TableKind.REVOCATIONS and (before is None or before.ends_at <= now or entry.name == OPERATOR):
             self._on_revocations(entry)
         if entry.name == WHOLE_GAME:
             self._drop_overtaken(entry)
@@ -196,8 +199,6 @@ class ReplicatedTable:
                     self._forget(entry)
 
     def _keep_bounds(self, kind: TableKind, game_id: GameId, names: _Names) -> None:
-        if kind is TableKind.REVOCATIONS:
-            return  # two at most, and what has ended still says about which noes it was
         now = self._clock.now()
         while (oldest := next(iter(names.values()))).ends_at <= now:
             self._forget(oldest)

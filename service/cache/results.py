@@ -36,9 +36,12 @@ class CacheResult(StrEnum):
 OnOperation: TypeAlias = Callable[[CacheTier, CacheOperation, CacheResult], None]
 """Called once for every operation on a tier, when its result is known."""
 
-OnOverruled: TypeAlias = Callable[[GameId | None, Fingerprint, datetime], None]
-"""Called with the game, the name and the instant of a no that has replaced a yes; the game of an identity is None."""
+OnOverruled: TypeAlias = Callable[[GameId | None, Fingerprint, datetime, datetime | None], None]
+"""Called with the game, the name and the instant of a no that has replaced a yes, and that of the yes if it is known.
+
+The game of an identity is None.
+"""
 
 
-def ignore_overruled(_game_id: GameId | None, _name: Fingerprint, _since: datetime) -> None:
+def ignore_overruled(*_: object) -> None:
     """Do nothing, where no other replica is told."""

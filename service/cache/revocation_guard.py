@@ -22,6 +22,7 @@ from service.ownership import Fingerprint, GameId
 from service.redis.connect import RedisClient
 from service.redis.script import Script, ScriptRunner
 from service.verification.interfaces import Clock
+from service.verification.policy import HARD_MAXIMUM
 from service.verification.rechecks import CALM, MOST_OWNERS, WINDOW, Recheck, hold_until
 
 _STEP: Final = timedelta(seconds=10)
@@ -70,7 +71,7 @@ class SharedRechecks:
         await self._scripts.close()
 
     def _seal(self, game_id: GameId, recheck: Recheck) -> bytes:
-        body = _BODY.pack(game_id, recheck.name, stamp(recheck.at), recheck.owned)
+        body = _BODY.pack(game_id, recheck.owner, stamp(recheck.at), recheck.owned)
         return body + self._hash(body)
 
     def _unseal(self, game_id: GameId, sealed: object) -> Recheck | None:
@@ -99,12 +100,13 @@ class SharedRevocationGuard:
         self._clock = clock
         self._own: dict[GameId, dict[Fingerprint, Recheck]] = {}
 
-    def held_since(self, game_id: GameId, *, at: datetime | None = None) -> datetime | None:
-        """Return the instant from which on noes about proven owners of a game do not count; None if all count.
+    def held_since(self, game_id: GameId) -> datetime | None:
+        """Return the instant from which on noes about proven owners of a game do not count; None if all count."""
+        return self._table.held_since(game_id)
 
-        `at` is the instant at which the noes were given, None for now.
-        """
-        return self._table.held_since(game_id, at=at)
+    def believed_until(self, game_id: GameId) -> datetime | None:
+        """Return the instant until which an operator believes noes about a game, or did; None if none has said so."""
+        return self._table.believed_until(game_id)
 
     @property
     def holds_any(self) -> bool:
@@ -119,57 +121,63 @@ class SharedRevocationGuard:
         `refused_since` is the instant of the store's first no; None means that it still says yes. A no that began while
         an operator believed them is not counted.
         """
-        if refused_since is not None and refused_since < self._believed_until(game_id):
+        if refused_since is not None and refused_since < self._believed(game_id):
             return
         recheck = Recheck(owner, at, owned=refused_since is None)
         shared = [] if self._shared is None else await self._shared.add(game_id, recheck)
         own = self._remember(game_id, recheck)
-        latest = {recheck.name: recheck for recheck in sorted((*own, *shared), key=attrgetter("at"))}
+        latest = {recheck.owner: recheck for recheck in sorted((*own, *shared), key=attrgetter("at"))}
         self._judge(game_id, latest.values())
 
     def believe(self, game_id: GameId, *, believe: bool, until: datetime) -> None:
         """Have the noes about a game count until then, or have them held back; on all replicas."""
-        if not believe:
-            self._say(game_id, OPERATOR, self._first_held(game_id), until)
-            return
-        self._say(game_id, OPERATOR, None, until + WINDOW)
-        holding = self._table.find(TableKind.REVOCATIONS, game_id, GUARD)
-        if holding is not None:
-            self._say(game_id, GUARD, until, holding.ends_at)  # what has been believed is not held again after that
+        if believe:
+            self._say(game_id, OPERATOR, None, until + HARD_MAXIMUM)
+        else:
+            self._say(game_id, OPERATOR, self._doubted_since(game_id), until)
 
     def _remember(self, game_id: GameId, recheck: Recheck) -> Iterable[Recheck]:
         own = self._own.setdefault(game_id, {})
-        own.pop(recheck.name, None)  # the one that is known longest comes first
-        own[recheck.name] = recheck
+        own.pop(recheck.owner, None)  # the one that is known longest comes first
+        own[recheck.owner] = recheck
         if len(own) > MOST_OWNERS:
             del own[next(iter(own))]
         return own.values()
 
     def _judge(self, game_id: GameId, rechecks: Iterable[Recheck]) -> None:
-        now, believed_until = self._clock.now(), self._believed_until(game_id)
+        now, believed_until = self._clock.now(), self._believed(game_id)
         if now < believed_until:
             return
         counting = [one for one in rechecks if one.owned or one.at >= believed_until]
         until = hold_until((one for one in counting if one.at <= now + CLOCK_TOLERANCE), now)
-        holding = self._table.find(TableKind.REVOCATIONS, game_id, GUARD)
+        holding = next((word for word in self._table.holding(game_id) if word.name == GUARD), None)
         if until is None:
             if holding is not None and holding.ends_at > now + CALM + _STEP:
                 self._say(game_id, GUARD, holding.held_since, now + CALM)
         elif holding is None:
-            self._say(game_id, GUARD, max(self._first_held(game_id), believed_until), until)
+            since = min(now - WINDOW, self._table.held_since(game_id) or now)
+            self._say(game_id, GUARD, max(since, believed_until), until)
         elif holding.ends_at < until - _STEP:
             self._say(game_id, GUARD, holding.held_since, until)
 
-    def _believed_until(self, game_id: GameId) -> datetime:
-        """Return the end of an operator's word that noes count, also for a while after it; else the distant past."""
-        word = self._table.find(TableKind.REVOCATIONS, game_id, OPERATOR)
-        return _NEVER if word is None or word.believed_until is None else word.believed_until
+    def _believed(self, game_id: GameId) -> datetime:
+        """Return the end of an operator's word that noes count, else the distant past."""
+        return self._table.believed_until(game_id) or _NEVER
 
-    def _first_held(self, game_id: GameId) -> datetime:
-        """Return the instant from which on to hold noes: what is held already stays so."""
-        words = [self._table.find(TableKind.REVOCATIONS, game_id, name) for name in (OPERATOR, GUARD)]
-        held = [word.held_since for word in words if word is not None and word.held_since is not None]
-        return min([*held, self._clock.now() - WINDOW])
+    def _doubted_since(self, game_id: GameId) -> datetime:
+        """Return the instant from which on an operator doubts noes: those of the last ten minutes, and all held before.
+
+        If that corrects another word, those that counted by it are doubted too.
+        """
+        now = self._clock.now()
+        since = [now - WINDOW]
+        for name in (OPERATOR, GUARD):
+            word = self._table.find(TableKind.REVOCATIONS, game_id, name)
+            if word is not None and word.held_since is not None:
+                since.append(word.held_since)
+            elif word is not None and now < self._believed(game_id):
+                since.append(word.made_at - WINDOW)
+        return min(since)
 
     def _say(self, game_id: GameId, name: Fingerprint, since: datetime | None, until: datetime) -> None:
         """Say it later than what was said before, even if the clock was set back since."""

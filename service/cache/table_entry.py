@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from service.cache.keys import TableKey
 from service.cache.sealing import stamp
 from service.ownership import Fingerprint, GameId
-from service.verification.rechecks import WINDOW
+from service.verification.policy import HARD_MAXIMUM
 
 LARGEST_VALUE: Final = 64
 PLACE_BYTES: Final = 25
@@ -57,8 +57,8 @@ class TableKind(IntEnum):
     REVOCATIONS = 3
     """Whether noes about proven owners of the game are held back: a word of the revocation guard or of an operator.
 
-    The value is the instant from which on, or nothing if an operator believes them. Such a word is kept for `WINDOW`
-    past its end: for so long noes that counted by it must not be counted again.
+    The value is the instant from which on, or nothing if an operator believes them. Such a word is kept for as long
+    past its end as a proof may last: what counted by it must not be held back later.
     """
 
 
@@ -99,7 +99,7 @@ class TableEntry(Struct, frozen=True):
     @property
     def believed_until(self) -> datetime | None:
         """The instant until which noes count, by an entry of the kind `REVOCATIONS`; None if they are held back."""
-        return None if self.value else self.ends_at - WINDOW
+        return None if self.value else self.ends_at - HARD_MAXIMUM
 
     @property
     def first_no_at(self) -> datetime:
@@ -117,7 +117,7 @@ class TableEntry(Struct, frozen=True):
 
 def instant_value(instant: datetime | None) -> bytes:
     """Return the value of an entry which is that instant, or nothing."""
-    return b"" if instant is None else stamp(instant).to_bytes(8, "big")
+    return b"" if instant is None else max(0, stamp(instant)).to_bytes(8, "big")
 
 
 def _instant_in(value: bytes) -> datetime | None:

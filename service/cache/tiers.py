@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.cache.entry import CacheEntry, cache_entry, ends_another
+from service.cache.entry import CacheEntry, cache_entry, ends_another, proven_at
 from service.cache.memory import MemoryTier
 from service.cache.redis_tier import RedisTier
 from service.cache.results import CacheOperation, CacheResult, OnOperation, OnOverruled, ignore_overruled
@@ -80,7 +80,7 @@ class TieredCache:
         newest = self._put_in_memory(name, entry)
         if overrules and newest is entry:
             # Reported here too, and not only when Redis notices: it may be away, and have the yes when it is back.
-            self._on_overruled(game_id, name, observation.observed_at)
+            self._on_overruled(game_id, name, observation.observed_at, proven_at(observation))
         if newest is entry and self._redis is not None:
             self._put_in_redis(self._redis, name, entry, game_id)
         return newest.observation

@@ -280,7 +280,7 @@ class Metrics:
         self._requests_in_flight.set_function(count)
 
     def render(self) -> tuple[bytes, str]:
-        """Return the metrics in Prometheus' text format, and its content type. May be called from any thread."""
+        """Return the metrics in Prometheus' text format, and its content type; in the event loop's thread."""
         ours = "".join([metric.text() for metric in self._shown])
         return generate_latest(self._registry) + ours.encode(), CONTENT_TYPE_PLAIN_0_0_4
 

@@ -150,6 +150,9 @@ class ObservationCache(Protocol):
     async def get(self, name: Fingerprint) -> Remembered | None:
         """Return what any tier remembers; does not wait if this process remembers it."""
 
+    async def get_shared(self, name: Fingerprint) -> Remembered | None:
+        """Return what all replicas remember, or what this process knows to be newer."""
+
     def peek(self, name: Fingerprint) -> Remembered | None:
         """Return what this process remembers, for a second look at the same question: it is not counted."""
 
@@ -201,7 +204,7 @@ class Invalidations(Protocol):
     ) -> datetime | None:
         """Return the instant before which observations under that name are not to be used, if there is one.
 
-        `by_operator` leaves out what the store's noes have overruled.
+        Noes that are held back overrule nothing; `by_operator` leaves out what any of the store's noes have overruled.
         """
 
     def invalidate(self, game_id: GameId, name: Fingerprint | None, *, before: datetime) -> None:
@@ -222,11 +225,11 @@ class RevocationGuard(Protocol):
         `refused_since` is the instant of the first no of an owner whom the store does not know any more, else None.
         """
 
-    def held_since(self, game_id: GameId, *, at: datetime | None = None) -> datetime | None:
-        """Return the instant from which on noes about proven owners of a game do not count; None if all count.
+    def held_since(self, game_id: GameId) -> datetime | None:
+        """Return the instant from which on noes about proven owners of a game do not count; None if all count."""
 
-        `at` is the instant at which the store gave the noes, if that was not just now.
-        """
+    def believed_until(self, game_id: GameId) -> datetime | None:
+        """Return the instant until which an operator believes noes about a game, or did; None if none has said so."""
 
 
 class Fingerprints(Protocol):

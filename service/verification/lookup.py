@@ -175,10 +175,21 @@ class LookUps:
         except NotCached:
             raise
         except NoAnswer:  # step 3
-            if (result := self._use(look_up, self._peek(look_up) or known, limits, in_grace=True)) is None:
+            if (result := await self._use_in_grace(look_up, self._peek(look_up) or known, limits)) is None:
                 raise
             return result
         return self._result(look_up, observation, CacheTier.NONE, limits)
+
+    async def _use_in_grace(self, look_up: LookUp, known: Remembered | None, limits: Limits) -> LookUpResult | None:
+        """Return older proof, if there is any: in Redis, too, where only another replica has heard the store's no."""
+        result = self._use(look_up, known, limits, in_grace=True)
+        if result is None and known is not None and self._is_overtaken(look_up, known.observation):
+            result = self._use(look_up, await self._observations.get_shared(look_up.name), limits, in_grace=True)
+        return result
+
+    def _is_overtaken(self, look_up: LookUp, observation: Observation) -> bool:
+        before = self._invalidations.invalidated_before(look_up.game_id, look_up.name)
+        return before is not None and observation.observed_at < before
 
     def _peek(self, look_up: LookUp) -> Remembered | None:
         return None if look_up.about is None else self._observations.peek(look_up.name)

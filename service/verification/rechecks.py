@@ -27,9 +27,9 @@ CALM: Final = timedelta(minutes=10)
 
 
 class Recheck(Struct, frozen=True):
-    """The store's last answer about an owner who was proven before, at that instant."""
+    """The store's last answer, given `at` that instant, about an owner who was proven before."""
 
-    name: Fingerprint
+    owner: Fingerprint
     at: datetime
     owned: bool
 

@@ -34,14 +34,19 @@ class HeldRevocations:
         contradicted = self._proven(self._guard, look_up, before, answer.observed_at)
         if contradicted is None:
             return answer
+        game_id = look_up.rules.game_id
         owned = policy.counting_proof(answer, look_up.rules) is not None
         await self._guard.rechecked(
-            look_up.rules.game_id,
+            game_id,
             self._owner(look_up, contradicted.evidence),
             answer.observed_at,
             refused_since=None if owned else contradicted.since,
         )
-        return answer if owned else replace(answer, overruled=contradicted)
+        if owned:
+            return answer
+        held_since = self._guard.held_since(game_id)
+        held = held_since is not None and contradicted.since >= held_since
+        return replace(answer, overruled=replace(contradicted, held=held))
 
     def held(
         self, look_up: LookUp, observation: Observation, *, oldest: datetime | None, in_grace: bool = False
@@ -54,10 +59,12 @@ class HeldRevocations:
         """
         if self._guard is None or not isinstance(observation, Evidence):
             return None
-        if (before := observation.overruled) is None:
+        if (before := observation.overruled) is None or self._forgotten(look_up, before.evidence):
             return None
-        held_since = self._guard.held_since(look_up.rules.game_id, at=observation.observed_at if in_grace else None)
-        if held_since is None or before.since < held_since or self._forgotten(look_up, before.evidence):
+        held_since = self._guard.held_since(look_up.rules.game_id)
+        was_held = _was_held(self._guard, look_up, observation)
+        holds = (in_grace and was_held) if held_since is None else (was_held or before.since >= held_since)
+        if not holds:
             return None
         if oldest is not None and before.evidence.observed_at < oldest:
             raise SourceProtocolError("the store says no to more owners than can be true")
@@ -65,13 +72,16 @@ class HeldRevocations:
 
     def _proven(self, guard: RevocationGuard, look_up: LookUp, known: Evidence, now: datetime) -> Overruled | None:
         """Return the proof in what is known, and since when there are noes against it, if it was overruled lately."""
-        evidence, since = known, now
-        if known.overruled is not None:
-            evidence, since = known.overruled.evidence, known.overruled.since
         game_id = look_up.rules.game_id
-        before = self._invalidations.invalidated_before(game_id, look_up.name)
-        if before is not None and evidence.observed_at < before:
-            since = min(since, before)  # another replica got the first no
+        if known.overruled is None:
+            evidence, since = known, now
+            before = self._invalidations.invalidated_before(game_id, look_up.name)
+            if before is not None and evidence.observed_at < before:
+                since = before  # another replica got the first no
+        else:
+            evidence = known.overruled.evidence
+            # Was it held until now, then this is the first that may count.
+            since = now if _was_held(guard, look_up, known, at=now) else known.overruled.since
         if policy.counting_proof(evidence, look_up.rules) is None or self._forgotten(look_up, evidence):
             return None
         held_since = guard.held_since(game_id)
@@ -94,3 +104,14 @@ class HeldRevocations:
             address = VerifiedEmail(about.reveal().casefold())
             return self._fingerprints.of_question(rules.game_id, address, rules.accept)
         return look_up.name
+
+
+def _was_held(guard: RevocationGuard, look_up: LookUp, no: Evidence, *, at: datetime | None = None) -> bool:
+    """Whether a no was held back when the store gave it, and no operator has believed it since.
+
+    `at` an instant at which an operator's word is in force, it is still open whether that was a mistake.
+    """
+    if no.overruled is None or not no.overruled.held:
+        return False
+    believed_until = guard.believed_until(look_up.rules.game_id)
+    return believed_until is None or no.observed_at >= believed_until or (at is not None and at < believed_until)

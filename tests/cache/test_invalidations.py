@@ -62,8 +62,8 @@ def test_an_invalidation_never_becomes_earlier(alone: Replica) -> None:
 def test_what_is_overruled_counts_beside_what_is_invalidated(alone: Replica) -> None:
     """The later instant of both, and an identity belongs to no game."""
     alone.invalidate(NAME, before=START)
-    alone.invalidations.overruled(GAME, NAME, START + SECOND)
-    alone.invalidations.overruled(None, OTHER_NAME, START)
+    alone.invalidations.overruled(GAME, NAME, START + SECOND, None)
+    alone.invalidations.overruled(None, OTHER_NAME, START, None)
 
     assert alone.invalidated_before(NAME) == START + SECOND
     assert alone.invalidations.invalidated_before(None, OTHER_NAME) == START

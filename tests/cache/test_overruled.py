@@ -28,7 +28,7 @@ def overruled() -> Overruled:
 @pytest.fixture
 def say(overruled: Overruled) -> OnOverruled:
     """A callback that records its calls."""
-    return lambda game_id, name, since: overruled.append((game_id, name, since))
+    return lambda game_id, name, since, _: overruled.append((game_id, name, since))
 
 
 @pytest.fixture

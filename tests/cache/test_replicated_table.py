@@ -25,7 +25,7 @@ def fill(replica: Replica, kind: TableKind, count: int, *, game: GameId = GAME) 
         if kind is TableKind.INVALIDATED:
             replica.invalidate(name_of(place), before=instant, game=game)
         else:
-            replica.invalidations.overruled(None if game == NO_GAME else game, name_of(place), instant)
+            replica.invalidations.overruled(None if game == NO_GAME else game, name_of(place), instant, None)
 
 
 def before(replica: Replica, name: Fingerprint, game: GameId = GAME) -> datetime:
@@ -114,7 +114,7 @@ def test_what_has_ended_makes_room(clock: FakeClock) -> None:
     fill(replica, TableKind.OVERRULED, MOST)
     clock.jump(3 * DAY + SECOND)
 
-    replica.invalidations.overruled(GAME, NAME, clock.now())
+    replica.invalidations.overruled(GAME, NAME, clock.now(), None)
     replica.invalidate(NAME, before=START)
 
     assert (replica.entries, replica.overflows) == (1, [])

@@ -1,7 +1,7 @@
 """The revocation guard: counting with others through Redis, with anything in Redis, and the entries of its verdict."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 
 from service.cache.entry import CLOCK_TOLERANCE
 from service.cache.keys import rechecks_key
+from service.cache.replicated_table import ReplicatedTable
 from service.cache.revocation_guard import SharedRechecks, SharedRevocationGuard
-from service.cache.table_entry import GUARD, OPERATOR, WHOLE_GAME, TableKind
+from service.cache.table_entry import GUARD, OPERATOR, WHOLE_GAME, TableEntry, TableKind
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl
 from service.verification.rechecks import CALM, ENOUGH_NOES, WINDOW, Recheck
@@ -60,7 +61,7 @@ async def test_each_answer_is_there_for_the_next(shared: SharedRechecks) -> None
 
     answers = await shared.add(GAME, no(2))
 
-    assert sorted(answers, key=lambda one: one.name) == [no(0), no(1), no(2)]
+    assert sorted(answers, key=lambda one: one.owner) == [no(0), no(1), no(2)]
 
 
 async def test_of_one_owner_the_latest_answer_counts(shared: SharedRechecks) -> None:
@@ -92,7 +93,7 @@ async def test_what_is_too_old_gives_way_first(shared: SharedRechecks, clock: Fa
 
     answers = await shared.add(GAME, Recheck(name_of(1), clock.now(), owned=False))
 
-    assert [answer.name for answer in answers] == [name_of(1)]
+    assert [answer.owner for answer in answers] == [name_of(1)]
     assert await empty_redis.hlen(KEY) == 1
 
 
@@ -116,7 +117,7 @@ async def test_garbage_counts_for_nothing_and_keeps_no_place(
     await shared.add(GAME, no(0))
     answers = await shared.add(GAME, no(1))
 
-    assert {answer.name for answer in answers} == {name_of(0), name_of(1)}
+    assert {answer.owner for answer in answers} == {name_of(0), name_of(1)}
 
 
 async def test_sealed_answers_cannot_be_changed(shared: SharedRechecks, empty_redis: Redis) -> None:
@@ -128,7 +129,7 @@ async def test_sealed_answers_cannot_be_changed(shared: SharedRechecks, empty_re
         spoilt = bytes(byte ^ (1 if at == position else 0) for at, byte in enumerate(sealed))
         await empty_redis.hset(KEY, "0", spoilt)
         answers = await shared.add(GAME, no(1))
-        assert {answer.name for answer in answers} == {name_of(1)}, position
+        assert {answer.owner for answer in answers} == {name_of(1)}, position
         await empty_redis.delete(KEY)
 
 
@@ -141,7 +142,7 @@ async def test_answers_from_the_future_give_way(shared: SharedRechecks, clock: F
 
     answers = await shared.add(GAME, no(100))
 
-    assert [answer.name for answer in answers] == [name_of(100)]
+    assert [answer.owner for answer in answers] == [name_of(100)]
 
 
 async def _a_string(redis: Redis) -> object:
@@ -299,9 +300,9 @@ async def test_overruled_yeses_count_again_while_noes_are_held(
     replica: Replica, guard: SharedRevocationGuard, clock: FakeClock
 ) -> None:
     """Those of before that do not, nor those that the operator has forgotten."""
-    replica.invalidations.overruled(GAME, name_of(1), START - WINDOW - SECOND)
-    replica.invalidations.overruled(GAME, name_of(2), START - SECOND)
-    replica.invalidations.overruled(GAME, name_of(3), START - SECOND)
+    replica.invalidations.overruled(GAME, name_of(1), START - WINDOW - SECOND, None)
+    replica.invalidations.overruled(GAME, name_of(2), START - SECOND, None)
+    replica.invalidations.overruled(GAME, name_of(3), START - SECOND, None)
     replica.invalidate(name_of(3), before=START - 2 * SECOND)
 
     await many(guard, clock, owned=False)
@@ -318,7 +319,7 @@ async def test_held_noes_never_have_a_whole_game_asked_again(
     await many(guard, clock, owned=False)
 
     for number in range(1000):
-        replica.invalidations.overruled(GAME, name_of(number), START)
+        replica.invalidations.overruled(GAME, name_of(number), START, None)
 
     assert replica.overflows == []
     assert replica.table.fullest(TableKind.OVERRULED) <= 100
@@ -369,15 +370,54 @@ def test_names_of_the_two_are_no_names_of_questions() -> None:
 async def test_noes_that_an_operator_believed_are_not_held_after_the_word(
     guard: SharedRevocationGuard, clock: FakeClock
 ) -> None:
-    """The guard goes on with its hold, for later noes only."""
+    """The word ends the guard's hold."""
     await many(guard, clock, owned=False)
-    end = clock.now() + 60 * SECOND
-    guard.believe(GAME, believe=True, until=end)
+    guard.believe(GAME, believe=True, until=clock.now() + 60 * SECOND)
     assert guard.held_since(GAME) is None
 
     clock.jump(60 * SECOND)
 
+    assert guard.held_since(GAME) is None
+
+
+async def test_hold_that_another_replica_has_moved_meanwhile_is_about_later_noes(
+    guard: SharedRevocationGuard, replica: Replica, clock: FakeClock
+) -> None:
+    """It had not heard of the word, and what was believed is not held by that."""
+    await many(guard, clock, owned=False)
+    hold = replica.table.find(TableKind.REVOCATIONS, GAME, GUARD)
+    assert hold is not None
+    end = clock.now() + 60 * SECOND
+    guard.believe(GAME, believe=True, until=end)
+
+    replica.table.put(
+        TableKind.REVOCATIONS, GAME, GUARD, hold.version + 1_000_000, ends_at=hold.ends_at, value=hold.value
+    )
+
+    assert guard.held_since(GAME) is None
+    clock.jump(60 * SECOND)
     assert guard.held_since(GAME) == end
+
+
+async def test_each_word_of_an_operator_is_told(clock: FakeClock) -> None:
+    """Also the same again: its end is another."""
+    told: list[TableEntry] = []
+    table = ReplicatedTable(clock=clock, on_overflow=lambda *_: None, on_revocations=told.append)
+    guard = SharedRevocationGuard(table=table, shared=None, clock=clock)
+
+    for hours in (1, 2, 3):
+        guard.believe(GAME, believe=False, until=clock.now() + hours * 3600 * SECOND)
+
+    assert len(told) == 3
+
+
+async def test_clock_of_1970_is_survived(guard: SharedRevocationGuard, clock: FakeClock) -> None:
+    """A machine whose battery is empty begins there."""
+    await many(guard, clock, owned=False)
+
+    clock.set_back(START - datetime(1970, 1, 1, tzinfo=UTC))
+
+    assert guard.held_since(GAME) is not None
 
 
 async def test_noes_that_an_operator_believed_do_not_trip_it_after_the_word(
@@ -474,9 +514,20 @@ async def test_first_no_says_whether_it_is_held(
     replica: Replica, guard: SharedRevocationGuard, clock: FakeClock
 ) -> None:
     """A refund from before the store went wrong counts on, although the store says so again meanwhile."""
-    replica.invalidations.overruled(GAME, NAME, START - WINDOW - SECOND)
-    replica.invalidations.overruled(GAME, NAME, START - SECOND)
+    replica.invalidations.overruled(GAME, NAME, START - WINDOW - SECOND, None)
+    replica.invalidations.overruled(GAME, NAME, START - SECOND, None)
     await many(guard, clock, owned=False)
-    replica.invalidations.overruled(GAME, NAME, START)
+    replica.invalidations.overruled(GAME, NAME, START, START - 3600 * SECOND)
 
     assert replica.invalidated_before(NAME) == START
+
+
+async def test_no_after_another_yes_is_the_first(
+    replica: Replica, guard: SharedRevocationGuard, clock: FakeClock
+) -> None:
+    """The no of before was about a proof of before."""
+    replica.invalidations.overruled(GAME, NAME, START - 3600 * SECOND, None)
+    await many(guard, clock, owned=False)
+    replica.invalidations.overruled(GAME, NAME, START, START - 60 * SECOND)
+
+    assert replica.invalidated_before(NAME) is None

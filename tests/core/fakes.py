@@ -156,6 +156,14 @@ class PlainCache:
         await asyncio.sleep(0)
         return self._usable(self._redis.get(name), CacheTier.REDIS)
 
+    async def get_shared(self, name: Fingerprint) -> Remembered | None:
+        """Return what Redis has, or memory if that is newer."""
+        await asyncio.sleep(0)
+        shared, own = self._redis.get(name), self._memory.get(name)
+        if shared is not None and (own is None or own.observation.observed_at < shared.observation.observed_at):
+            self._memory[name] = shared
+        return self.peek(name)
+
     def peek(self, name: Fingerprint) -> Remembered | None:
         """Return what memory has."""
         return self._usable(self._memory.get(name), CacheTier.MEMORY)
@@ -244,11 +252,12 @@ class PlainInvalidations:
 
 
 class ScriptedGuard:
-    """Holds back the noes that the store gave from `since` on and until `until`, as the test says; counts none."""
+    """Holds back the noes that the store gave from `since` on, as the test says; counts none."""
 
     def __init__(self) -> None:
         self.since: datetime | None = None
-        self.until: datetime | None = None
+        self.believed: datetime | None = None
+        """The end of an operator's word that noes count."""
         self.rechecks: list[tuple[Fingerprint, datetime | None]] = []
         """The owners and since when they are refused."""
 
@@ -263,10 +272,13 @@ class ScriptedGuard:
         """Remember it."""
         self.rechecks.append((owner, refused_since))
 
-    def held_since(self, game_id: GameId, *, at: datetime | None = None) -> datetime | None:  # noqa: ARG002 - one game
-        """Return the beginning, unless it has ended; `at` that instant it had not if it ended later."""
-        ended = self.until is not None and (at is None or at >= self.until)
-        return None if ended else self.since
+    def held_since(self, game_id: GameId) -> datetime | None:  # noqa: ARG002 - there is one
+        """Return what the test said."""
+        return self.since
+
+    def believed_until(self, game_id: GameId) -> datetime | None:  # noqa: ARG002 - there is one
+        """Return what the test said."""
+        return self.believed
 
 
 def _name(*inputs: object) -> Fingerprint:

@@ -162,7 +162,7 @@ async def test_yes_is_told_to_the_guard_as_one(rig: Rig, guard: ScriptedGuard) -
 async def test_no_that_was_held_does_not_count_because_time_has_passed(rig: Rig, guard: ScriptedGuard) -> None:
     """The store says nothing any more, and what it said last was not believed."""
     await refuse(rig, guard)
-    guard.until = rig.clock.now() + MINUTE
+    guard.since = None
     rig.source.failing = SourceUnavailable()
 
     await rig.clock.advance(HOUR)
@@ -171,10 +171,21 @@ async def test_no_that_was_held_does_not_count_because_time_has_passed(rig: Rig,
     assert (verdict.decision.outcome, verdict.decision.stale) == (Outcome.OWNED, True)
 
 
+async def test_no_that_was_held_counts_once_an_operator_believes_it(rig: Rig, guard: ScriptedGuard) -> None:
+    """Also if the store says nothing then."""
+    await refuse(rig, guard)
+    guard.since, guard.believed = None, rig.clock.now() + SECOND
+    rig.source.failing = SourceUnavailable()
+
+    await rig.clock.advance(HOUR)
+
+    assert (await rig.ask(KEY, QUICK)).decision.outcome is Outcome.UNKNOWN
+
+
 async def test_no_after_the_hold_counts_in_an_outage_too(rig: Rig, guard: ScriptedGuard) -> None:
     """It was given when noes counted again; then, as ever, nothing is known."""
     await refuse(rig, guard)
-    guard.until = rig.clock.now()
+    guard.since = None
     await rig.clock.advance(2 * MINUTE)
     assert (await rig.ask(KEY, QUICK)).decision.outcome is Outcome.NOT_OWNED
     rig.source.failing = SourceUnavailable()
@@ -182,3 +193,30 @@ async def test_no_after_the_hold_counts_in_an_outage_too(rig: Rig, guard: Script
     await rig.clock.advance(SECOND * 90)
 
     assert (await rig.ask(KEY, QUICK)).decision.outcome is Outcome.UNKNOWN
+
+
+async def test_noes_after_a_hold_are_new_ones(rig: Rig, guard: ScriptedGuard) -> None:
+    """None of those before has counted: the guard hears of them again, and may hold them."""
+    await refuse(rig, guard)
+    guard.since = None
+    guard.rechecks.clear()
+    await rig.clock.advance(HOUR)
+    again = rig.clock.now()
+
+    assert (await rig.ask(KEY, QUICK)).decision.outcome is Outcome.NOT_OWNED
+    assert [refused_since for _, refused_since in guard.rechecks] == [again]
+    guard.since = again - MINUTE
+    assert (await rig.ask(KEY, QUICK)).decision.outcome is Outcome.OWNED
+
+
+async def test_refusal_between_two_holds_stays_one(rig: Rig, guard: ScriptedGuard) -> None:
+    """It was given when noes counted."""
+    await refuse(rig, guard)
+    guard.since = None
+    await rig.clock.advance(2 * MINUTE)
+    assert (await rig.ask(KEY, QUICK)).decision.outcome is Outcome.NOT_OWNED
+
+    await rig.clock.advance(HOUR)
+    guard.since = rig.clock.now() - 10 * MINUTE
+
+    assert (await rig.ask(KEY, QUICK)).decision.outcome is Outcome.NOT_OWNED

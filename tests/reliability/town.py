@@ -35,17 +35,23 @@ MINUTE: Final = timedelta(minutes=1)
 
 
 class Shop(httpx.AsyncBaseTransport):
-    """A store that knows who owns which game; it `denies` all, is `away`, or `flips`: denies every second time."""
+    """A store that knows who owns which game.
+
+    It `denies` all, is `away`, `throttles`, or `flips`: denies every second time.
+    """
 
     def __init__(self) -> None:
         self.owners: dict[int, set[int]] = {3: set(), 4: set()}
         self.denies = False
         self.away = False
+        self.throttles = False
         self.flips = False
         self.asked = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer about a user, or whose the seller's key is."""
+        if self.throttles:
+            return _says({"errors": ["rate limited"]}, status=429)
         if self.away:
             return _says({"errors": ["There was a server error"]}, status=500)
         if request.url.path.endswith("/profile"):
