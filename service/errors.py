@@ -23,6 +23,7 @@ GatewayError
 from datetime import timedelta
 from typing import ClassVar
 
+from service.causes import Cause
 from service.ownership import Reason
 
 
@@ -39,20 +40,26 @@ class SettingsError(GatewayError):
 
 
 class NoAnswer(GatewayError):  # noqa: N818 - it names an outcome; that the store gives no answer is no error of ours
-    """The store gave no usable answer. `retry_after` is when asking again makes sense, where that is known."""
+    """The store gave no usable answer. `retry_after` is when asking again makes sense, where that is known.
+
+    `cause` is the store's, or that of the way to it; None where the store has no part in it.
+    """
 
     reason: ClassVar[Reason]
+    usual_cause: ClassVar[Cause | None] = None
 
-    def __init__(self, detail: str = "", *, retry_after: timedelta | None = None) -> None:
+    def __init__(self, detail: str = "", *, retry_after: timedelta | None = None, cause: Cause | None = None) -> None:
         super().__init__(detail or self.reason.value)
         self.detail = detail
         self.retry_after = retry_after
+        self.cause = cause or self.usual_cause
 
 
 class SourceUnavailable(NoAnswer):
     """The store cannot be reached, is broken, or shows a challenge page."""
 
     reason = Reason.SOURCE_UNAVAILABLE
+    usual_cause = Cause.OTHER
 
 
 class GatewayInTheWay(SourceUnavailable):
@@ -63,24 +70,28 @@ class SourceRateLimited(NoAnswer):
     """The store is throttling us, or has named a time to come back that has not come yet."""
 
     reason = Reason.SOURCE_RATE_LIMITED
+    usual_cause = Cause.THROTTLED
 
 
 class SourceProtocolError(NoAnswer):
     """The store answered, but not a thing that a decision may be built on."""
 
     reason = Reason.SOURCE_PROTOCOL
+    usual_cause = Cause.PROTOCOL
 
 
 class GatewayCredentialRefused(NoAnswer):
     """The store refuses our own key: revoked, wrong, or without the scope."""
 
     reason = Reason.GATEWAY_CREDENTIAL
+    usual_cause = Cause.AUTH
 
 
 class GameNotAccessible(NoAnswer):
     """Our key cannot see the game."""
 
     reason = Reason.GAME_NOT_ACCESSIBLE
+    usual_cause = Cause.FORBIDDEN
 
 
 class NotCached(NoAnswer):

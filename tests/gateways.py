@@ -290,10 +290,8 @@ async def until_learned(gateway: Gateway) -> None:
 
 def states_of(gateway: Gateway) -> dict[str, str]:
     """Return what readiness says of each component."""
-    _, report = gateway.readiness.report()
-    components: Any = report["components"]
-    states: dict[str, str] = components
-    return states
+    _, health = gateway.readiness.report()
+    return dict(health.components)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ import msgspec
 from service.api.admin import Invalidated, Invalidation, Revocations, RevocationsSet
 from service.api.answers import TITLES, Answer, NoAnswerProblem
 from service.api.batch import BatchAnswer
+from service.api.operations import Health
 from service.api.paths import BATCH_PATH, INVALIDATE_PATH, PATHS, REVOCATIONS_PATH
 from service.api.problems import MEDIA_TYPE, Problem
 from service.api.questions import (
@@ -83,6 +84,7 @@ def describe_api() -> bytes:
             Invalidated,
             Revocations,
             RevocationsSet,
+            Health,
             *(kind for kind, _, _ in _QUESTIONS.values()),
         ],
         schema_hook=_schema_of_custom,
@@ -181,8 +183,8 @@ def _set_revocations() -> dict[str, object]:
 
 def _operations() -> dict[str, object]:
     alive = {"description": "The event loop turns."}
-    ready = {"description": "Send questions here; `components` names the state of each part."}
-    not_ready = {"description": "Starting or draining: send no questions here."}
+    ready = _response("Send questions here, whatever state `components` are in.", _JSON, "Health")
+    not_ready = _response("Starting or draining: send no questions here.", _JSON, "Health")
     return {
         "/livez": {"get": _operation("livez", "Alive?", {"200": alive})},
         "/readyz": {"get": _operation("readyz", "Ready?", {"200": ready, "503": not_ready})},

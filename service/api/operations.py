@@ -2,23 +2,38 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
+from msgspec import UNSET, Struct, UnsetType
 
+from service.causes import Cause
 from service.observability.metrics import Metrics
+
+
+class Health(Struct, frozen=True):
+    """The state of the gateway, and of each of its components in one word; `causes` says why, while one is lost."""
+
+    status: Literal["starting", "ready", "draining"]
+    components: Mapping[str, str]
+    causes: Mapping[str, Cause] | UnsetType = UNSET
 
 
 class Readiness:
     """Whether to send questions here. A dead Redis or a dead itch.io degrades the gateway, it does not unready it.
 
     `components` return the state of each part in one word; they are named so that health never says just "no".
+    `causes` returns, by the same names, why those do not work that do not.
     """
 
-    def __init__(self, components: Mapping[str, Callable[[], str]]) -> None:
+    def __init__(
+        self, components: Mapping[str, Callable[[], str]], *, causes: Callable[[], Mapping[str, Cause]]
+    ) -> None:
         self._components = components
-        self._phase = "starting"
+        self._causes = causes
+        self._phase: Literal["starting", "ready", "draining"] = "starting"
 
     def ready(self) -> None:
         """Start-up is over."""
@@ -28,10 +43,10 @@ class Readiness:
         """Questions are still answered, but no more should be sent here."""
         self._phase = "draining"
 
-    def report(self) -> tuple[int, dict[str, object]]:
+    def report(self) -> tuple[int, Health]:
         """Return the status, 503 only while starting or draining, and the body."""
         components = {name: state() for name, state in self._components.items()}
-        return 200 if self._phase == "ready" else 503, {"status": self._phase, "components": components}
+        return 200 if self._phase == "ready" else 503, Health(self._phase, components, self._causes() or UNSET)
 
 
 def create_operations_routes(
@@ -67,5 +82,5 @@ def create_operations_routes(
     return [livez, readyz, scrape, show_version]
 
 
-def _json(status: int, body: Mapping[str, object]) -> Response[bytes]:
+def _json(status: int, body: Mapping[str, object] | Health) -> Response[bytes]:
     return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")

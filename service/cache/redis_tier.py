@@ -18,6 +18,7 @@ from service.cache.keys import redis_key
 from service.cache.results import CacheOperation, CacheResult, OnOperation, OnOverruled, ignore_overruled
 from service.cache.scripts import DELETE_SAME, PUT_NEWEST
 from service.cache.sealing import LARGEST_SEALED, Flaw, Sealer, Unsealable, stamp
+from service.causes import Cause
 from service.ownership import CacheTier, Fingerprint, GameId
 from service.redis.acl import unused_key
 from service.redis.background_tasks import BackgroundTasks
@@ -42,9 +43,9 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 class RedisTier:
     """Gets and puts sealed observations. Nothing that Redis does makes it raise.
 
-    `on_state` is called once when Redis is first known to work or not, and then at every change. `on_overruled` is
-    called when a no has replaced a yes, which other replicas may still have in memory, with the game and the instant of
-    the no.
+    `on_state` is called once when Redis is first known to work or not, and then at every change: with the cause for
+    which it does not, None where it does. `on_overruled` is called when a no has replaced a yes, which other replicas
+    may still have in memory, with the game and the instant of the no.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class RedisTier:
         sealer: Sealer,
         clock: Clock,
         on_operation: OnOperation,
-        on_state: Callable[[bool], None],
+        on_state: Callable[[Cause | None], None],
         on_overruled: OnOverruled = ignore_overruled,
     ) -> None:
         self._client = client
@@ -63,7 +64,8 @@ class RedisTier:
         self._on_operation = on_operation
         self._on_state = on_state
         self._on_overruled = on_overruled
-        self._up: bool | None = None
+        self._known = False
+        self._lost_for: Cause | None = None
         self._reading = CircuitBreaker(self._try_reading, clock=clock, on_change=self._report_state)
         self._writing = CircuitBreaker(self._try_writing, clock=clock, on_change=self._report_state)
         self._reader = open_reader(client, most=_MOST_READ, clock=clock)
@@ -84,14 +86,14 @@ class RedisTier:
         self._on_operation(CacheTier.REDIS, CacheOperation.GET, found)
         return None
 
-    async def _try_reading(self) -> bool:
+    async def _try_reading(self) -> Exception | None:
         # Not TIME, which a Redis answers that still loads its data, and to users who may not read.
-        return not _failed(await self._reader.get(unused_key()))
+        return _failure(await self._reader.get(unused_key()))
 
     def _decode(self, name: Fingerprint, reply: object, attempt: int) -> CacheEntry | CacheResult:
         """Return the entry in a reply, or the result to count if there is no usable one."""
-        if _failed(reply):
-            self._reading.failed(attempt)
+        if (failure := _failure(reply)) is not None:
+            self._reading.failed(attempt, failure)
             return CacheResult.FAILED
         self._succeeded(self._reading)
         if reply == b"":
@@ -152,7 +154,7 @@ class RedisTier:
             return CacheResult.SKIPPED
         answer = await self._run(script, key, *arguments)
         if isinstance(answer, Exception):
-            self._writing.failed(attempt)
+            self._writing.failed(attempt, answer)
             return CacheResult.FAILED
         self._succeeded(self._writing)
         return answer
@@ -166,27 +168,30 @@ class RedisTier:
                 await self._reader.reconnect()
             return failure
 
-    async def _try_writing(self) -> bool:
+    async def _try_writing(self) -> Exception | None:
         # In a task of its own: redis-py is never cancelled, see `ScriptRunner`.
         answer = await asyncio.shield(self._beside.start(self._run(TRY_WRITING, unused_key())))
-        return not isinstance(answer, Exception)
+        return answer if isinstance(answer, Exception) else None
 
     # --- the state of Redis ---
 
     def _succeeded(self, circuit: CircuitBreaker) -> None:
         circuit.succeeded()
-        if self._up is None:
+        if not self._known:
             self._report_state()
 
     def _report_state(self) -> None:
-        up = self._reading.closed and self._writing.closed
-        if up is not self._up:
-            self._up = up
-            self._on_state(up)
+        causes = [circuit.cause for circuit in (self._reading, self._writing) if circuit.cause is not None]
+        # A time-out says least: a slow handshake is one for readers, who wait less for a reply than writers do.
+        lost_for = next((cause for cause in causes if cause is not Cause.TIMEOUT), causes[0] if causes else None)
+        if lost_for is not self._lost_for or not self._known:
+            self._known, self._lost_for = True, lost_for
+            self._on_state(lost_for)
 
 
-def _failed(reply: object) -> bool:
-    return isinstance(reply, Exception) and not concerns_one_key(reply)
+def _failure(reply: object) -> Exception | None:
+    """Return the failure of Redis that a reply is; what concerns one key alone is none."""
+    return reply if isinstance(reply, Exception) and not concerns_one_key(reply) else None
 
 
 def _lifetime(wanted: timedelta) -> timedelta:

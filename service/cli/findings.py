@@ -7,6 +7,7 @@ from typing import Final
 import click
 from msgspec import Struct
 
+from service.causes import Cause
 from service.cli.terminal import printable
 
 
@@ -23,12 +24,16 @@ class FindingLevel(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """One check's verdict, the facts behind it, and the remedy. No secret is ever in it."""
+    """One check's verdict, the facts behind it, and the remedy. No secret is ever in it.
+
+    `why` is the cause where something gives no answer, in the word that logs and health have for it.
+    """
 
     check: str
     verdict: FindingLevel
     detail: str
     hint: str | None = None
+    why: Cause | None = None
 
 
 class Report(Struct, frozen=True):
@@ -55,6 +60,7 @@ def lines(findings: Iterable[Finding]) -> Iterator[str]:
     """Return the findings for a person, hints indented below."""
     for finding in findings:
         verdict = click.style(f"{finding.verdict:<8}", fg=_COLORS[finding.verdict], bold=True)
-        yield f"{verdict} {finding.check}: {printable(finding.detail)}"
+        why = f" ({finding.why})" if finding.why is not None else ""
+        yield f"{verdict} {finding.check}: {printable(finding.detail)}{why}"
         if finding.hint is not None:
             yield f"{'':<8} -> {printable(finding.hint)}"

@@ -6,16 +6,25 @@ from typing import Final
 
 from redis.exceptions import NoPermissionError
 
+from service.causes import Cause
 from service.cli.findings import Finding, FindingLevel
 from service.redis.acl import COMMANDS, FOR_A_CLUSTER, FOR_A_DATABASE, KEYS, as_rules
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES
-
-SUFFICIENT: Final = f"give its user {as_rules(*COMMANDS)} on ~{KEYS} (see the configuration reference)"
-"""The remedy for any missing right: grant all of them, so that there is no next time."""
+from service.redis.url import Form, RedisAddress
 
 _OURS: Final = {*COMMANDS, *FOR_A_DATABASE, *FOR_A_CLUSTER}
 _NAMED: Final = re.compile(r"to run the '([a-z|]+)' command")
+
+
+def sufficient(address: RedisAddress) -> str:
+    """Return the remedy for any missing right: to grant all of them, so that there is no next time."""
+    commands = [
+        *COMMANDS,
+        *(FOR_A_DATABASE if address.db else ()),
+        *(FOR_A_CLUSTER if address.form is Form.CLUSTER else ()),
+    ]
+    return f"give its user {as_rules(*commands)} on ~{KEYS} (see the configuration reference)"
 
 
 def refused(refusal: NoPermissionError) -> str:
@@ -26,7 +35,7 @@ def refused(refusal: NoPermissionError) -> str:
     return f"run {named[1].replace('|', ' ').upper()}" if named[1] in _OURS else "run a command that the gateway needs"
 
 
-async def examine_rights(client: RedisClient, key: str) -> Finding:
+async def examine_rights(client: RedisClient, address: RedisAddress, key: str) -> Finding:
     """Try every command on this key, which must not exist, and does not exist afterwards.
 
     Only refusals count. Other faults of this Redis are for other checks to report.
@@ -45,7 +54,8 @@ async def examine_rights(client: RedisClient, key: str) -> Finding:
         except REDIS_FAILURES:
             continue
     if lacking:
-        return Finding("redis rights", FindingLevel.PROBLEM, f"its user may not {' or '.join(lacking)}", SUFFICIENT)
+        detail = f"its user may not {' or '.join(lacking)}"
+        return Finding("redis rights", FindingLevel.PROBLEM, detail, sufficient(address), Cause.FORBIDDEN)
     return Finding("redis rights", FindingLevel.OK, "its user may do all that the gateway does")
 
 

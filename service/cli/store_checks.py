@@ -5,14 +5,9 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 from service.canaries.canary import SETTING_OF, Canary, configured_canaries
+from service.causes import Cause
 from service.cli.findings import Finding, FindingLevel
-from service.errors import (
-    GameNotAccessible,
-    GatewayCredentialRefused,
-    NoAnswer,
-    SourceProtocolError,
-    SourceRateLimited,
-)
+from service.errors import GameNotAccessible, GatewayCredentialRefused, NoAnswer
 from service.itch.source import ItchSource
 from service.itch.wire import WireGame
 from service.ownership import AssertedUser, GameId, Identity, ProofKind
@@ -36,6 +31,44 @@ _NEW_KEY: Final = (
     "make a key at https://itch.io/user/settings/api-keys with the account that sells the game, and set it as"
     " OWNERSHIP_GATEWAY_ITCH__API_KEY or in the file that OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE names"
 )
+
+_HINTS: Final = {
+    Cause.PROXY: (
+        "the proxy of itch.proxy cannot be found, refuses, or is none: check its URL, and that it lets this machine"
+        " CONNECT to {where}"
+    ),
+    Cause.DNS: (
+        "no name server knows the host of {where}: check itch.base_url and this machine's name servers; where only a"
+        " proxy leads out, set itch.proxy"
+    ),
+    Cause.REFUSED: "nothing listens at {where}, or a firewall refuses: check itch.base_url",
+    Cause.UNREACHABLE: (
+        "no route leads from this machine to {where}: check network and firewall; where only a proxy leads out, set"
+        " itch.proxy"
+    ),
+    Cause.TIMEOUT: (
+        "{where} is slow, or a firewall drops what is sent there; where only a proxy leads out, set itch.proxy"
+    ),
+    Cause.RESET: "{where}, or something on the way there, closes connections: look at firewalls and proxies",
+    Cause.TLS_UNTRUSTED: (
+        "no authority that this machine trusts has signed the certificate at {where}: install ca-certificates; where a"
+        " proxy opens TLS, name its authority in SSL_CERT_FILE"
+    ),
+    Cause.TLS_EXPIRED: "the certificate at {where} is over, or not valid yet: look at this machine's clock first",
+    Cause.TLS_NAME: "the certificate at {where} is for another host: check itch.base_url, and who answers in its place",
+    Cause.NOT_TLS: "{where} does not speak TLS: check itch.base_url, and whether a portal of this network answers",
+    Cause.AUTH: "the proxy wants another user or password: set them in itch.proxy",
+    Cause.FORBIDDEN: "this machine does not let the gateway connect to {where}: look at its firewall",
+    Cause.THROTTLED: "run it again in a minute",
+    Cause.SERVER_ERROR: "itch.io itself fails: run it again in some minutes",
+    Cause.WEB_PAGE: (
+        "a page for people stands at {where}: a challenge, a maintenance notice, or a portal of this network"
+    ),
+    Cause.REDIRECT: "{where} leads elsewhere: check itch.base_url, and whether a portal of this network answers",
+    Cause.PROTOCOL: "what answers at {where} does not speak that dialect; check itch.base_url and itch.dialect",
+    Cause.OTHER: "check that this machine reaches {where}: name resolution, firewall, certificates",
+}
+"""The remedies where the store gives no answer; the causes that are missing are those of Redis alone."""
 
 
 async def examine_store(source: ItchSource, settings: Settings) -> list[Finding]:
@@ -74,21 +107,15 @@ async def _ask(check: str, settings: Settings, question: Callable[[], Awaitable[
 
 
 def _without_answer(check: str, settings: Settings, no_answer: NoAnswer) -> Finding:
-    where = f"{settings.itch.effective_base_url} ({settings.itch.dialect.value})"
     match no_answer:
         case GatewayCredentialRefused():
-            return Finding(check, FindingLevel.PROBLEM, no_answer.detail, _NEW_KEY)
+            hint = _NEW_KEY
         case GameNotAccessible():
             hint = "`ownership-gateway games` lists the games of this key; only their owner's key can ask about them"
-            return Finding(check, FindingLevel.PROBLEM, no_answer.detail, hint)
-        case SourceRateLimited():
-            return Finding(check, FindingLevel.PROBLEM, no_answer.detail, "run it again in a minute")
-        case SourceProtocolError():
-            hint = f"what answers at {where} does not speak that dialect; check ITCH__BASE_URL and ITCH__DIALECT"
-            return Finding(check, FindingLevel.PROBLEM, no_answer.detail, hint)
         case _:
-            hint = f"check that this machine reaches {where} without a proxy: name resolution, firewall, certificates"
-            return Finding(check, FindingLevel.PROBLEM, no_answer.detail, hint)
+            where = f"{settings.itch.effective_base_url} ({settings.itch.dialect.value})"
+            hint = _HINTS.get(no_answer.cause or Cause.OTHER, _HINTS[Cause.OTHER]).format(where=where)
+    return Finding(check, FindingLevel.PROBLEM, no_answer.detail, hint, no_answer.cause)
 
 
 def _seller(seller: Identity, *, check: str = "seller key") -> Finding:

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from service.causes import Cause
 from service.errors import (
     GameNotAccessible,
     GatewayCredentialRefused,
@@ -55,7 +56,7 @@ _TO_SELLER: Final[dict[str, No | NoAnswer]] = {
     "invalid game_id": GameNotAccessible("the seller's API key cannot see this game"),
     "invalid game": GameNotAccessible("the seller's API key cannot see this game"),
     "game_id must be an integer": GameNotAccessible("itch.io takes our game id for no number"),
-    "There was a server error": SourceUnavailable("itch.io reports an error of its own"),
+    "There was a server error": SourceUnavailable("itch.io reports an error of its own", cause=Cause.SERVER_ERROR),
 }
 _TO_PLAYER: Final[dict[str, No | NoAnswer]] = {
     "invalid base64": No.CREDENTIAL_REFUSED,
@@ -66,7 +67,7 @@ _TO_PLAYER: Final[dict[str, No | NoAnswer]] = {
     # On api.itch.io a JWT travels in the place of a key, so this is about the player's JWT: no alarm about ours.
     "invalid key": No.CREDENTIAL_REFUSED,
     "authentication required": SourceProtocolError("itch.io saw no JWT in our request"),
-    "There was a server error": SourceUnavailable("itch.io reports an error of its own"),
+    "There was a server error": SourceUnavailable("itch.io reports an error of its own", cause=Cause.SERVER_ERROR),
 }
 _SCOPE_MISSING: Final = re.compile(r"api key does not permit `[a-z0-9:_-]+`", re.ASCII)
 """The one message with a variable part; the scope is spelt as in itch.io's documentation."""
@@ -101,26 +102,27 @@ def _by_words(errors: object, bearer: Bearer) -> No | NoAnswer | None:
     if _SCOPE_MISSING.fullmatch(words):
         if bearer is Bearer.PLAYER:
             return No.CREDENTIAL_REFUSED
-        return GatewayCredentialRefused("the seller's API key lacks a scope")
+        return GatewayCredentialRefused("the seller's API key lacks a scope", cause=Cause.FORBIDDEN)
     said = (_TO_SELLER if bearer is Bearer.SELLER else _TO_PLAYER).get(words)
     # A new exception each time: raising one from the table would grow its traceback without end.
-    return type(said)(said.detail) if isinstance(said, NoAnswer) else said
+    return type(said)(said.detail, cause=said.cause) if isinstance(said, NoAnswer) else said
 
 
 def _by_status(answer: StoreAnswer, bearer: Bearer, now: datetime) -> NoAnswer | None:
     status = answer.status
     if 300 <= status < 400:  # noqa: PLR2004
-        return SourceProtocolError("the store answered with a redirect, which is never followed")
+        return SourceProtocolError("the store answered with a redirect, which is never followed", cause=Cause.REDIRECT)
     if status in (429, 503):
         # Both have been used for throttling (itchio/itch.io #1931), with and without Retry-After, and what throttles
         # stands in front of the API: its body is often a web page.
         return SourceRateLimited("itch.io is throttling us", retry_after=_wait(answer, now))
     if _is_html(answer):
-        return SourceUnavailable("the store answered with a web page")
+        return SourceUnavailable("the store answered with a web page", cause=Cause.WEB_PAGE)
     if status >= 500:  # noqa: PLR2004
-        return SourceUnavailable(f"itch.io answered with status {status}")
+        return SourceUnavailable(f"itch.io answered with status {status}", cause=Cause.SERVER_ERROR)
     if status in (401, 403) and bearer is Bearer.SELLER:
-        return GatewayCredentialRefused("itch.io refuses the seller's API key")
+        cause = Cause.AUTH if status == 401 else Cause.FORBIDDEN  # noqa: PLR2004
+        return GatewayCredentialRefused("itch.io refuses the seller's API key", cause=cause)
     return None
 
 

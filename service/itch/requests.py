@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final, Protocol
 
+from service.causes import Cause
 from service.errors import (
     GameNotAccessible,
     GatewayCredentialRefused,
@@ -36,11 +37,11 @@ class StoreObserver(Protocol):
     def requested(self, endpoint: Endpoint, result: str, seconds: float) -> None:
         """One request ended. `result` is from the closed set that `StoreRequests` names."""
 
-    def credential(self, *, accepted: bool) -> None:
-        """The store accepted or refused the seller's key."""
+    def credential(self, cause: Cause | None) -> None:
+        """The store accepted the seller's key, or refused it for that cause."""
 
-    def reachable(self, *, answering: bool) -> None:
-        """The store answered, or gave no usable answer."""
+    def reachable(self, cause: Cause | None) -> None:
+        """The store answered, or gave no usable answer for that cause."""
 
     def store_clock(self, offset: timedelta) -> None:
         """The store has said the time: so far its clock is ahead of ours, in whole seconds."""
@@ -111,15 +112,15 @@ class StoreRequests:
                     give_up_at=give_up_at,
                     begun=begun,
                 )
-            except GatewayCredentialRefused:
+            except GatewayCredentialRefused as refused:
                 other = self._seller_key.refused(key)
                 if other is None:
-                    self._observer.credential(accepted=False)
+                    self._observer.credential(refused.cause)
                     raise
                 key, begun = other, True
             else:
                 if self._seller_key.accepted(key):
-                    self._observer.credential(accepted=True)
+                    self._observer.credential(None)
                 return body
 
     async def as_player(self, jwt: AppJwt, endpoint: Endpoint, *, lane: Lane, give_up_at: float) -> JsonObject | No:
@@ -164,7 +165,7 @@ class StoreRequests:
         try:
             async with (
                 self._heard(started),
-                self._in_time(give_up_at, SourceUnavailable("the store took too long")),
+                self._in_time(give_up_at, SourceUnavailable("the store took too long", cause=Cause.TIMEOUT)),
             ):
                 answer = await self._clients[bearer].get(path, bearer=credential, parameters=parameters)
             self._compare_clocks(answer)
@@ -176,15 +177,15 @@ class StoreRequests:
             if isinstance(no_answer, GatewayInTheWay):
                 self._observer.in_the_way(no_answer.detail)
             elif not isinstance(no_answer, SourceRateLimited):
-                self._observer.reachable(answering=not isinstance(no_answer, SourceUnavailable))
+                self._observer.reachable(_lost_for(no_answer))
             elif bearer is Bearer.SELLER or self._pauses.refused(_name_of(credential), no_answer.retry_after):
-                self._observer.reachable(answering=False)
+                self._observer.reachable(no_answer.cause)
                 self._budget.refused(no_answer.retry_after)
             raise
         finally:
             self._queue.end_turn(lane)
         self._requested(endpoint, _result(body), started)
-        self._observer.reachable(answering=True)
+        self._observer.reachable(None)
         self._budget.answered()
         self._pauses.answered(_name_of(credential) if bearer is Bearer.PLAYER else None)
         return body
@@ -219,6 +220,12 @@ class StoreRequests:
 
 def _name_of(credential: Secret) -> bytes:
     return hashlib.sha256(credential.reveal().encode()).digest()
+
+
+def _lost_for(no_answer: NoAnswer) -> Cause | None:
+    """Return the cause for which the store counts as lost; one answer that says nothing may be about one player."""
+    lost = isinstance(no_answer, SourceUnavailable) or no_answer.cause is Cause.REDIRECT
+    return no_answer.cause if lost else None
 
 
 def _result_of(no_answer: NoAnswer) -> str:

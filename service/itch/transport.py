@@ -6,6 +6,7 @@ Nothing raised here carries a URL, a header or a body: the driver's exceptions d
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import cache
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -13,8 +14,10 @@ from typing import Final
 
 import aiohttp
 import httpx
+from aiohttp.http_exceptions import ContentLengthError
 from httpx_aiohttp import AiohttpTransport
 
+from service.causes import Cause, find_cause
 from service.errors import GatewayInTheWay, SourceProtocolError, SourceUnavailable
 from service.itch.classification import StoreAnswer
 from service.itch.used_up import used_up
@@ -22,6 +25,9 @@ from service.secret import ProxyUrl, Secret
 
 _LARGEST_BODY: Final = 256 * 1024
 """A download key is half a kilobyte, a list of games some tens; a compressed bomb of 300 kB has been 300 MB."""
+
+_FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError)
+"""All that the drivers raise when a request fails."""
 
 _SANDBOX_HEADER: Final = "x-sandbox"
 
@@ -44,7 +50,6 @@ class StoreClient:
         proxy: Callable[[], ProxyUrl] | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._behind_proxy = proxy is not None
         self._client = httpx.AsyncClient(
             transport=transport or _transport(proxy),
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": user_agent},
@@ -67,13 +72,12 @@ class StoreClient:
                 headers={"Authorization": f"Bearer {bearer.reveal()}"},
             ) as response:
                 return await _read(response)
-        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError) as error:
+        except _FAILURES as error:
             # `from None`: the texts of these carry URLs, headers and bodies.
             if used_up(error):
                 raise GatewayInTheWay("the gateway has no descriptor, port or memory left") from None
-            raise SourceUnavailable(
-                f"no answer from the store ({_cause_of(error, behind_proxy=self._behind_proxy)})"
-            ) from None
+            cause = find_cause(error, _told_by_http) or Cause.OTHER
+            raise SourceUnavailable("no answer from the store", cause=cause) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -98,19 +102,32 @@ async def _read(response: httpx.Response) -> StoreAnswer:
     )
 
 
-def _cause_of(error: Exception, *, behind_proxy: bool) -> str:
-    """Return `auth` where the proxy wants another password, `proxy` where it is the cause otherwise, or the type."""
-    match error.__cause__ or error:
-        # Behind a proxy nothing here looks the store's own name up, and its URL was examined at start.
-        case aiohttp.ClientConnectorDNSError() | aiohttp.InvalidURL() | httpx.InvalidURL() | UnicodeError() if (
-            behind_proxy
-        ):
-            return "proxy"
-        case aiohttp.ClientHttpProxyError(status=HTTPStatus.PROXY_AUTHENTICATION_REQUIRED):
-            return "auth"
-        case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
-            return "proxy"
-    return type(error).__name__
+class _ProxyFailed(httpx.ProxyError):
+    """The proxy failed; the store had no part in it."""
+
+
+def _told_by_http(error: BaseException) -> Cause | None:
+    """Return the cause that an exception of the drivers tells by its class; most of httpx's say nothing true."""
+    match error:
+        case _ProxyFailed(__cause__=BaseException(__cause__=aiohttp.ClientHttpProxyError(status=status))):
+            return Cause.AUTH if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED else Cause.PROXY
+        case _ProxyFailed():
+            return Cause.PROXY
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError(__cause__=ContentLengthError()):
+            return Cause.RESET
+        case aiohttp.ClientPayloadError() | aiohttp.ClientResponseError():
+            return Cause.PROTOCOL
+    return None
+
+
+class _Tunnel:
+    """The connection that the proxy makes for one request; it is built once there is TLS with the store in it."""
+
+    def __init__(self) -> None:
+        self.built = False
+
+
+_tunnel: ContextVar[_Tunnel] = ContextVar("tunnel")
 
 
 class _ThroughProxy(AiohttpTransport):
@@ -121,8 +138,33 @@ class _ThroughProxy(AiohttpTransport):
         self._current = proxy
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.proxy = _as_aiohttp_takes_it(httpx.Proxy(self._current().reveal()))
-        return await super().handle_async_request(request)
+        """Send a request. Raises `_ProxyFailed` for all that fails before there is TLS with the store to speak of."""
+        through = _Tunnel()
+        _tunnel.set(through)
+        try:
+            self.proxy = _as_aiohttp_takes_it(httpx.Proxy(self._current().reveal()))
+            return await super().handle_async_request(request)
+        except _FAILURES as error:
+            if through.built or _is_of_tls(error.__cause__):
+                raise
+            raise _ProxyFailed("the proxy failed") from error
+
+
+def _is_of_tls(error: BaseException | None) -> bool:
+    """Whether the handshake with the store failed, at the other end of what the proxy carries."""
+    proxys_own = (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError)
+    return isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, proxys_own)
+
+
+def _watching_tunnels() -> aiohttp.TraceConfig:
+    """The one way in which aiohttp tells that a connection is there, since its exceptions do not tell that it was."""
+
+    async def take_note(*_: object) -> None:
+        _tunnel.get().built = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(take_note)
+    return trace
 
 
 def _as_aiohttp_takes_it(proxy: httpx.Proxy) -> httpx.Proxy:
@@ -145,6 +187,7 @@ def _transport(proxy: Callable[[], ProxyUrl] | None) -> AiohttpTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,
+            trace_configs=[_watching_tunnels()] if proxy is not None else None,
         )
 
     if proxy is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
+from service.causes import Cause
 from service.observability.labels import BugPlace, InvalidationKind, JoinScope
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
@@ -13,56 +14,85 @@ STORE_CLOCK_OFF: Final = timedelta(seconds=60)
 """The offsets over which our clock is said to be wrong; of the store we know whole seconds, and answers take time."""
 
 
+class _Component:
+    """A component that the gateway can lose, and the cause for which it has; `known` is whether it was asked yet."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.known = False
+        self.cause: Cause | None = None
+        self._told: set[Cause] = set()
+
+    def becomes(self, cause: Cause | None) -> bool:
+        """Take note of the cause, None where the component works; return whether that is worth a line.
+
+        Each cause is worth one until the component works again: causes may change to and fro.
+        """
+        before, known = self.cause, self.known
+        self.cause, self.known = cause, True
+        if cause is None:
+            self._told.clear()
+            return before is not None or not known
+        is_news = cause not in self._told
+        self._told.add(cause)
+        return is_news
+
+
 class Events:
     """Receives every request and every failure; reports only changes."""
 
     def __init__(self, *, metrics: Metrics, log: Logging) -> None:
         self._metrics = metrics
         self._log = log
-        self._source_answers: bool | None = None
+        self._source, self._credential, self._redis = (_Component(name) for name in ("source", "credential", "redis"))
         self._in_the_way = False
-        self._credential_accepted: bool | None = None
-        self._redis_up: bool | None = None
         self._cluster_clock_off = False
         self._store_clock_off = False
-
         self._differing: tuple[str, ...] | None = None
         self._canaries: dict[tuple[str, str], bool | None] = {}
 
     @property
     def source_state(self) -> str:
         """Whether the store answers: `ok`, `unavailable`, or `unknown` while it was not asked."""
-        return _word(self._source_answers, "ok", "unavailable")
+        return _word(self._source, "unavailable")
 
     @property
     def credential_state(self) -> str:
         """Whether the store accepts our key: `ok`, `refused`, or `unknown` while it has not said."""
-        return _word(self._credential_accepted, "ok", "refused")
+        return _word(self._credential, "refused")
 
     @property
     def redis_state(self) -> str:
         """Whether Redis answers: `ok`, `unavailable`, or `unknown` while it was not asked."""
-        return _word(self._redis_up, "ok", "unavailable")
+        return _word(self._redis, "unavailable")
 
     @property
     def secrets_state(self) -> str:
         """Whether all replicas use the same secrets: `ok`, `differ`, or `unknown` while they were not compared."""
-        return _word(None if self._differing is None else not self._differing, "ok", "differ")
+        if self._differing is None:
+            return "unknown"
+        return "differ" if self._differing else "ok"
+
+    @property
+    def causes(self) -> dict[str, Cause]:
+        """The causes by the name of the component, of those components alone that do not work."""
+        components = (self._source, self._credential, self._redis)
+        return {component.name: component.cause for component in components if component.cause is not None}
 
     def requested(self, endpoint: str, result: str, seconds: float) -> None:
         """One request to the store ended."""
         self._metrics.source_request(endpoint, result, seconds=seconds)
 
-    def reachable(self, *, answering: bool) -> None:
-        """The store answered, or gave no usable answer."""
+    def reachable(self, cause: Cause | None) -> None:
+        """The store answered, or gave no usable answer for that cause."""
         self._in_the_way = False
-        if answering is self._source_answers:
+        first = not self._source.known
+        if not self._becomes(self._source, cause):
             return
-        if not answering:
-            self._log.logger.warning("source_lost", hint="proven owners keep playing, nobody new is granted")
-        elif self._source_answers is not None:
+        if cause is not None:
+            self._log.logger.warning("source_lost", why=cause, hint="proven owners keep playing, nobody new is granted")
+        elif not first:
             self._log.logger.info("source_found")
-        self._source_answers = answering
 
     def in_the_way(self, why: str) -> None:
         """The gateway's own trouble kept it from asking the store; said once until a request gets through."""
@@ -70,18 +100,16 @@ class Events:
             self._log.logger.error("source_not_asked", why=why, hint="this is no fault of itch.io")
         self._in_the_way = True
 
-    def credential(self, *, accepted: bool) -> None:
-        """The store accepted or refused the seller's key."""
-        if accepted is self._credential_accepted:
+    def credential(self, cause: Cause | None) -> None:
+        """The store accepted the seller's key, or refused it for that cause."""
+        if not self._becomes(self._credential, cause):
             return
-        self._credential_accepted = accepted
-        self._metrics.source_credential(ok=accepted)
-        if accepted:
+        self._metrics.source_credential(ok=cause is None)
+        if cause is None:
             self._log.logger.info("credential_accepted")
         else:
-            self._log.logger.error(
-                "credential_refused", hint="itch.io refuses the seller's API key; replace it, then run doctor"
-            )
+            hint = "itch.io refuses the seller's API key; replace it, then run doctor"
+            self._log.logger.error("credential_refused", why=cause, hint=hint)
 
     def paused(self, pause: timedelta) -> None:
         """The store is throttling us."""
@@ -103,14 +131,21 @@ class Events:
         """The store refuses the key that was in use, and accepts the other, which is in use from now on."""
         self._log.logger.warning("credential_switched", setting=setting, hint="itch.io refuses the other key")
 
-    def redis(self, up: bool) -> None:  # noqa: FBT001 - the cache tier calls it with the state alone
-        """Redis was lost or found."""
-        self._metrics.redis(up=up)
-        if up:
+    def redis(self, cause: Cause | None) -> None:
+        """Redis was found, or lost for that cause."""
+        if not self._becomes(self._redis, cause):
+            return
+        self._metrics.redis(up=cause is None)
+        if cause is None:
             self._log.logger.info("redis_found")
         else:
-            self._log.logger.warning("redis_lost", hint="answers stay right, and cost more store budget")
-        self._redis_up = up
+            self._log.logger.warning("redis_lost", why=cause, hint="answers stay right, and cost more store budget")
+
+    def _becomes(self, component: _Component, cause: Cause | None) -> bool:
+        """Take note of the cause, None where the component works; return whether that is worth a line."""
+        if cause is not component.cause:
+            self._metrics.trouble(component.name, before=component.cause, now=cause)
+        return component.becomes(cause)
 
     def cluster_clock(self, offset: timedelta) -> None:
         """Redis has said the time: so far its clock is ahead of ours."""
@@ -207,7 +242,7 @@ class Events:
         self._log.logger.warning("event_loop_stalled", seconds=round(seconds, 3))
 
 
-def _word(state: bool | None, yes: str, no: str) -> str:  # noqa: FBT001 - three states, as they are kept
-    if state is None:
-        return "unknown"
-    return yes if state else no
+def _word(component: _Component, lost: str) -> str:
+    if component.cause is not None:
+        return lost
+    return "ok" if component.known else "unknown"

@@ -22,6 +22,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from service.causes import Cause
 from service.observability.labels import (
     OTHER,
     BugPlace,
@@ -117,6 +118,11 @@ class Metrics:
 
         self._canary_ok = self._gauge_of_canaries("canary_ok", "1 if the store answers as expected, 0 if not.")
         self._canary_checked_at = self._gauge_of_canaries("canary_checked_at", "When the store answered, in Unix time.")
+
+        self._trouble = PlainGauge(
+            f"{_NAMESPACE}_trouble", "1 while this component does not work, for that cause.", ("component", "cause")
+        )
+        self._shown.append(self._trouble)
 
         unsaid = float("nan")
         self._budget_tokens = self._gauge("source_budget_tokens", "Requests the store budget allows now.", unsaid)
@@ -218,6 +224,13 @@ class Metrics:
     def source_credential(self, *, ok: bool) -> None:
         """Take note whether the store accepts our key."""
         self._source_credential_ok.set(ok)
+
+    def trouble(self, component: str, *, before: Cause | None, now: Cause | None) -> None:
+        """Show the cause for which a component does not work in place of the one before; None is that it works."""
+        if before is not None:
+            self._trouble.remove(component, before)
+        if now is not None:
+            self._trouble.set(1, component, now)
 
     def redis(self, *, up: bool) -> None:
         """Take note whether Redis answers."""

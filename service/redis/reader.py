@@ -207,8 +207,10 @@ class _Connection(asyncio.Protocol):
 
     # --- the end ---
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self.lose(RedisConnectionError("Redis has closed the connection"))
+    def connection_lost(self, exc: Exception | None) -> None:
+        closed = RedisConnectionError("Redis has closed the connection")
+        closed.__cause__ = exc
+        self.lose(closed)
 
     def lose(self, error: Exception) -> None:
         """Close the connection; unanswered reads are sent again if any read over it was ever answered."""

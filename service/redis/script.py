@@ -101,13 +101,14 @@ class ScriptRunner:
             reply = await self._reply(script, key, *arguments)
             if isinstance(reply, Exception):
                 # Old connections to a master that became a replica are closed by the cache, which shares the pool.
-                self._circuit.failed(attempt)
+                self._circuit.failed(attempt, reply)
                 return None
             self._circuit.succeeded()
             return reply
 
-    async def _try_writing(self) -> bool:
-        return not isinstance(await self._reply(TRY_WRITING, unused_key()), Exception)
+    async def _try_writing(self) -> Exception | None:
+        reply = await self._reply(TRY_WRITING, unused_key())
+        return reply if isinstance(reply, Exception) else None
 
     async def _reply(self, script: Script, key: str, *arguments: bytes | str | int) -> object:
         """Return the reply in time, or the exception that there was instead."""

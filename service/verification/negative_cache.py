@@ -44,13 +44,13 @@ class NegativeCache:
         answer = failure.answer
         named = left if answer.retry_after is None else answer.retry_after - (failure.lifetime - left)
         # A new one each time: raising a stored exception again would grow its traceback without end.
-        return type(answer)(answer.detail, retry_after=max(left, named))
+        return type(answer)(answer.detail, retry_after=max(left, named), cause=answer.cause)
 
     def put(self, name: Fingerprint, answer: NoAnswer) -> None:
         """Take note that there was no answer."""
         before = self._failures.pop(name, None)
         lifetime = FIRST if before is None else min(before.lifetime * 2, LONGEST)
-        bare = type(answer)(answer.detail, retry_after=answer.retry_after)
+        bare = type(answer)(answer.detail, retry_after=answer.retry_after, cause=answer.cause)
         self._failures[name] = _Failure(bare, self._clock.monotonic() + lifetime.total_seconds(), lifetime)
         if len(self._failures) > self._most:
             self._failures.popitem(last=False)

@@ -53,7 +53,8 @@ def build_readiness(
             "revocations": revocations,
             "redis": redis_state,
             "secrets": secrets_state,
-        }
+        },
+        causes=lambda: events.causes,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from service.api.operations import Readiness
+from service.api.operations import Health, Readiness
 from service.http.connection import Request
 from service.sandbox import seed
 from service.sandbox.world import SellerKeyState
@@ -51,6 +51,7 @@ async def test_dead_store_does_not_unready(gateway: Asker) -> None:
     response = await gateway.http.get("/readyz")
 
     assert (response.status_code, response.json()["components"]["source"]) == (200, "unavailable")
+    assert response.json()["causes"] == {"source": "server_error"}
 
 
 async def test_throttled_store_shows_as_paused(gateway: Asker) -> None:
@@ -70,6 +71,7 @@ async def test_refused_seller_key_shows(gateway: Asker) -> None:
     response = await gateway.http.get("/readyz")
 
     assert (response.status_code, response.json()["components"]["credential"]) == (200, "refused")
+    assert response.json()["causes"] == {"credential": "auth"}
 
 
 async def test_draining_gateway_is_not_ready(gateway: Asker) -> None:
@@ -84,7 +86,7 @@ async def test_draining_gateway_is_not_ready(gateway: Asker) -> None:
 
 def test_starting_gateway_is_not_ready() -> None:
     """A gateway that has not started yet should get no questions."""
-    assert Readiness({}).report() == (503, {"status": "starting", "components": {}})
+    assert Readiness({}, causes=dict).report() == (503, Health("starting", {}))
 
 
 async def test_version_says_what_runs(gateway: Asker) -> None:

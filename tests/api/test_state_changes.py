@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
+from service.causes import Cause
 from service.observability.events import Events
 from service.observability.metrics import Metrics
 from service.sandbox import seed
@@ -93,8 +94,8 @@ async def test_redis_is_found(empty_redis: Redis, open_with: Open, log: LogLines
 
 def test_redis_lost_is_a_warning(events: Events, log: LogLines) -> None:
     """Answers stay right without Redis, so it is a warning."""
-    events.redis(up=True)
-    events.redis(up=False)
+    events.redis(None)
+    events.redis(Cause.REFUSED)
 
     assert events.redis_state == "unavailable"
 
@@ -106,8 +107,8 @@ async def test_nothing_is_known_before_anything_was_asked(events: Events) -> Non
 
 async def test_first_answer_of_the_store_is_no_news(events: Events, log: LogLines) -> None:
     """A store that was never lost is not found."""
-    events.reachable(answering=True)
-    events.reachable(answering=False)
+    events.reachable(None)
+    events.reachable(Cause.TIMEOUT)
 
     await log.line("source_lost")
     assert log.lines("source_found") == []

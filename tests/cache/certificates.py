@@ -10,8 +10,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 
-def write_certificate(directory: Path, *, address: str, valid_for: timedelta = timedelta(days=1)) -> None:
-    """Write a self-signed `certificate.pem` for the IP address, and its `key.pem`."""
+def write_certificate(
+    directory: Path,
+    *,
+    address: str,
+    valid_in: timedelta = timedelta(minutes=-5),
+    valid_for: timedelta = timedelta(days=1),
+) -> None:
+    """Write a self-signed `certificate.pem` for the IP address, and its `key.pem`; both times count from now."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server for tests")])
     now = datetime.now(UTC)
@@ -21,7 +27,7 @@ def write_certificate(directory: Path, *, address: str, valid_for: timedelta = t
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_before(now + valid_in)
         .not_valid_after(now + valid_for)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

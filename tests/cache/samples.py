@@ -7,6 +7,7 @@ from service.cache.entry import CacheEntry
 from service.cache.keys import KeyedFingerprints, derive_keys
 from service.cache.results import CacheOperation, CacheResult
 from service.cache.sealing import Sealer
+from service.causes import Cause
 from service.ownership import (
     CacheTier,
     Evidence,
@@ -80,14 +81,18 @@ class Recorder:
     def __init__(self) -> None:
         self.operations: list[tuple[CacheTier, CacheOperation, CacheResult]] = []
         self.states: list[bool] = []
+        self.causes: list[Cause] = []
 
     def operation(self, tier: CacheTier, operation: CacheOperation, result: CacheResult) -> None:
         """Take note of an operation."""
         self.operations.append((tier, operation, result))
 
-    def state(self, up: bool) -> None:  # noqa: FBT001 - the signature that the tier calls
-        """Take note of a change of state."""
-        self.states.append(up)
+    def state(self, cause: Cause | None) -> None:
+        """Take note of a change of state, and of the cause for which Redis is lost."""
+        if cause is not None:
+            self.causes.append(cause)
+        if self.states[-1:] != [cause is None]:
+            self.states.append(cause is None)
 
     def results(self, operation: CacheOperation, tier: CacheTier = CacheTier.REDIS) -> list[CacheResult]:
         """Return what came of the operations of one kind on one tier, in order."""

@@ -102,16 +102,46 @@ def test_a_redis_that_is_not_there_is_a_problem(scheme: str) -> None:
     result = examined(f"{scheme}://127.0.0.1:{free_port()}")
 
     assert result.exit_code == Exit.NO
-    assert finding(result, "redis")["detail"].endswith(" answers there within 100 ms")
+    assert finding(result, "redis")["detail"] == "nothing listens there"
+    assert finding(result, "redis")["why"] == "refused"
     assert finding(result, "redis writes")["verdict"] == "skipped"
 
 
 def test_a_server_that_is_no_cluster_is_a_problem(own_redis: RedisServer) -> None:
-    """A cluster whose user may not ask which node has which keys is one too: redis-py makes no difference."""
+    """The hint names the scheme that says so."""
     result = examined(own_redis.url.replace("redis://", "redis+cluster://"))
 
-    assert finding(result, "redis")["detail"] == "no node of a cluster answers there within 100 ms"
-    assert as_rules(*FOR_A_CLUSTER) in finding(result, "redis")["hint"]
+    assert finding(result, "redis")["why"] == "protocol"
+    assert "redis+cluster://" in finding(result, "redis")["hint"]
+
+
+def test_a_cluster_needs_rights_more(guard: Callable[..., RedisServer]) -> None:
+    """The one that is missing is named, and the hint has all of them."""
+    server = guard("~og:v2:*", *NEEDED, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+
+    found = finding(examined(url_of(server).replace("redis://", "redis+cluster://")), "redis")
+
+    assert (found["why"], found["detail"]) == ("forbidden", "Redis does not permit its user to run CLUSTER SLOTS")
+    assert as_rules(*COMMANDS, *FOR_A_CLUSTER) in found["hint"]
+
+
+async def test_a_node_of_a_cluster_is_a_problem() -> None:
+    """The hint names the scheme for clusters."""
+    async with server_that_says(b"-MOVED 1 127.0.0.1:1\r\n") as url:
+        result = await run_in_background("doctor", "--json", environ=variables(url))
+
+    assert finding(result, "redis")["why"] == "moved"
+    assert "redis+cluster://" in finding(result, "redis")["hint"]
+
+
+def test_tls_that_is_missing_or_too_much_is_a_problem(tls_redis: RedisServer, own_redis: RedisServer) -> None:
+    """The hint names the other scheme."""
+    missing = finding(examined(f"redis://127.0.0.1:{tls_redis.port}"), "redis")
+    too_much = finding(examined(own_redis.url.replace("redis://", "rediss://")), "redis")
+
+    assert (missing["why"], too_much["why"]) == ("reset", "timeout")
+    assert missing["hint"].endswith("where Redis speaks TLS, write rediss:// for redis://")
+    assert too_much["hint"].endswith("where Redis speaks no TLS, write redis:// for rediss://")
 
 
 def test_a_silent_redis_is_a_problem(own_redis: RedisServer) -> None:
@@ -120,7 +150,8 @@ def test_a_silent_redis_is_a_problem(own_redis: RedisServer) -> None:
 
     result = examined(own_redis.url)
 
-    assert finding(result, "redis")["detail"] == "Redis does not answer within 500 ms"
+    assert finding(result, "redis")["detail"] == "no connection within 100 ms, or no reply within 500 ms"
+    assert "TLS" not in finding(result, "redis")["hint"]
 
 
 def guarded(*rules: str) -> Iterator[RedisServer]:
@@ -191,6 +222,7 @@ def test_another_database_needs_a_right_more(least: RedisServer) -> None:
     result = examined(f"{url_of(least)}/1")
 
     assert finding(result, "redis")["detail"] == "Redis does not permit its user to run SELECT"
+    assert "+select" in finding(result, "redis")["hint"]
 
 
 def test_rights_that_lack_are_named_together(guard: Callable[..., RedisServer]) -> None:
@@ -227,19 +259,19 @@ async def test_a_refusal_in_other_words_is_not_repeated() -> None:
     assert detail == "Redis does not permit its user to run a command that the gateway needs"
 
 
-async def test_an_error_without_a_name_is_named_by_its_type() -> None:
-    """An error without a name is reported by its type; Redis's own log has the rest."""
-    async with server_that_says(b"-ERR max number of clients + 1\r\n") as url:
+async def test_an_error_without_a_name_is_one_of_the_server() -> None:
+    """Redis's own log has the rest."""
+    async with server_that_says(b"-ERR more clients than one\r\n") as url:
         result = await run_in_background("doctor", "--json", environ=variables(url))
 
-    assert finding(result, "redis")["detail"] == "Redis answers with an error (ResponseError)"
+    assert finding(result, "redis")["detail"] == "Redis answers with an error"
 
 
 @pytest.mark.parametrize(
     ("arguments", "detail"),
     [
-        (["--replicaof", "127.0.0.1", "1"], "this Redis is a replica that takes no writes"),
-        (["--maxmemory", "1"], "Redis is full and evicts nothing"),
+        (["--replicaof", "127.0.0.1", "1"], "this Redis is a replica that takes no writes, or cannot save to its disk"),
+        (["--maxmemory", "1"], "Redis is full and evicts nothing, or takes no more connections"),
     ],
 )
 def test_a_redis_that_takes_no_writes_is_a_problem(arguments: list[str], detail: str) -> None:

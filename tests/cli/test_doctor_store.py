@@ -176,35 +176,40 @@ async def test_a_game_that_the_key_may_not_ask_about_is_a_problem(store: Upstrea
 
 
 @pytest.mark.parametrize(
-    ("fault", "hint"),
+    ("fault", "why", "hint"),
     [
-        ({"status": 429, "retry_after": "7"}, "run it again in a minute"),
-        ({"body": "[]"}, "does not speak that dialect; check ITCH__BASE_URL and ITCH__DIALECT"),
-        ({"redirect": "https://itch.io/"}, "does not speak that dialect"),
-        ({"status": 500}, "check that this machine reaches"),
-        ({"html_challenge": True}, "check that this machine reaches"),
+        ({"status": 429, "retry_after": "7"}, "throttled", "run it again in a minute"),
+        ({"body": "[]"}, "protocol", "does not speak that dialect; check itch.base_url and itch.dialect"),
+        ({"redirect": "https://itch.io/"}, "redirect", "leads elsewhere: check itch.base_url"),
+        ({"status": 500}, "server_error", "itch.io itself fails"),
+        ({"html_challenge": True}, "web_page", "a page for people stands at"),
+        ({"status": 401, "body": "{}"}, "auth", "make a key at https://itch.io/user/settings/api-keys"),
+        ({"status": 403, "body": "{}"}, "forbidden", "make a key at https://itch.io/user/settings/api-keys"),
     ],
 )
-async def test_a_store_without_an_answer_is_a_problem(store: Upstream, fault: dict[str, Any], hint: str) -> None:
-    """Each kind with a hint of its own."""
+async def test_a_store_without_an_answer_is_a_problem(
+    store: Upstream, fault: dict[str, Any], why: str, hint: str
+) -> None:
+    """Each cause with a hint of its own."""
     store.befall(**fault)
 
     result = await examined(store)
 
     assert result.exit_code == Exit.NO
+    assert finding(result, "seller key")["why"] == why
     assert hint in finding(result, "seller key")["hint"]
 
 
 def test_a_store_that_is_not_there_is_a_problem() -> None:
-    """The hint says where it was looked for."""
+    """The hint says where it was looked for, and the line ends with the cause."""
     base_url = closed_port()
+    environ = {"OWNERSHIP_GATEWAY_ITCH__BASE_URL": base_url, "OWNERSHIP_GATEWAY_ITCH__API_KEY": SELLER_KEY}
 
-    result = run(
-        "doctor", "--json",
-        environ={"OWNERSHIP_GATEWAY_ITCH__BASE_URL": base_url, "OWNERSHIP_GATEWAY_ITCH__API_KEY": SELLER_KEY},
-    )  # fmt: skip
+    lines = run("doctor", environ=environ).stdout.splitlines()
 
-    assert base_url in finding(result, "seller key")["hint"]
+    (line,) = (number for number, line in enumerate(lines) if "seller key" in line)
+    assert lines[line] == "problem  seller key: no answer from the store (refused)"
+    assert base_url in lines[line + 1]
 
 
 @pytest.mark.parametrize(
@@ -364,7 +369,7 @@ async def test_a_canary_without_an_answer_is_a_problem(store: Upstream, write_co
     found = finding(await examined(store, "--config", path), "canary x-moon owner")
 
     assert found["verdict"] == "problem"
-    assert "check that this machine reaches" in found["hint"]
+    assert found["why"] == "server_error"
 
 
 async def test_with_a_refused_key_canaries_are_skipped(store: Upstream, write_config: WriteConfig) -> None:

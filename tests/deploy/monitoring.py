@@ -20,6 +20,7 @@ import httpx
 import yaml
 
 from service.canaries.canary import Expectation
+from service.causes import Cause
 from service.observability.metrics import Metrics
 from service.ownership import CacheTier, Method, Reason
 from tests.canaries.watched import canary_lines
@@ -58,12 +59,14 @@ def shipped_rules() -> list[dict[str, Any]]:
 
 
 def exposed() -> str:
-    """Return what a gateway shows that was asked about the game `x-moon`, and has canaries and held noes of it."""
+    """Return what a gateway in trouble shows that was asked about `x-moon`, and has canaries and held noes of it."""
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
     for expect in Expectation:
         metrics.canary("x-moon", expect, ok=True, checked_at=datetime.now(UTC))
     metrics.read_revocations("x-moon", lambda: True)
+    for component in ("source", "credential", "redis"):
+        metrics.trouble(component, before=None, now=Cause.REFUSED)
     return metrics.render()[0].decode()
 
 

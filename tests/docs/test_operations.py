@@ -8,10 +8,11 @@ from typing import Final
 import pytest
 
 from service.canaries.canary import Expectation
+from service.causes import Cause
 from service.observability.labels import RefusalCause
 from service.observability.metrics import Metrics
 from service.ownership import Outcome, Reason
-from tests.docs.pages import codes, section, table, tables, text_of
+from tests.docs.pages import code, codes, section, table, tables, text_of
 
 PAGE: Final = "docs/operations.md"
 KINDS: Final = ("When itch.io fails", "When Redis fails", "When the process or its machine fails")
@@ -35,6 +36,7 @@ def _exposed() -> str:
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False)
     metrics.canary("x-moon", Expectation.OWNER, ok=True, checked_at=datetime.now(UTC))
     metrics.read_revocations("x-moon", lambda: True)
+    metrics.trouble("redis", before=None, now=Cause.REFUSED)
     return metrics.render()[0].decode()
 
 
@@ -82,7 +84,7 @@ def test_events_of_alerts() -> None:
     words = {code for line in said for code in codes(line) if re.fullmatch(r"\w+", code)}
 
     assert said
-    assert words <= _events() | _fields() | set(RefusalCause) | set(Reason)
+    assert words <= _events() | _fields() | set(RefusalCause) | set(Reason) | set(Cause)
 
 
 @pytest.mark.parametrize("title", ["After a refund", "Changing the seller's key"])
@@ -95,3 +97,11 @@ def test_events_of_procedures(title: str) -> None:
     }
 
     assert {word for word in codes(section(PAGE, title)) if re.fullmatch(r"[a-z]+(_[a-z]+)+", word)} <= known | settings
+
+
+def test_causes() -> None:
+    """Every cause is documented, each with something to do, and no other is."""
+    rows = table(PAGE, "Causes", first="cause").rows
+
+    assert [code(row[0]) for row in rows] == list(Cause)
+    assert all(all(row) for row in rows)

@@ -18,6 +18,7 @@ from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_re
 from service.api.questions import QUESTIONS
 from service.cache.results import CacheOperation, CacheResult
 from service.canaries.canary import Expectation
+from service.causes import Cause
 from service.cli import main
 from service.cli.exits import Exit
 from service.observability.labels import InvalidationKind, JoinScope, RefusalCause, SourceEndpoint, SourceResult
@@ -46,6 +47,7 @@ def _metrics() -> str:
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
     metrics.canary("x-moon", Expectation.OWNER, ok=True, checked_at=datetime.now(UTC))
     metrics.read_revocations("x-moon", lambda: True)
+    metrics.trouble("redis", before=None, now=Cause.REFUSED)
     return metrics.render()[0].decode()
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 from msgspec import Struct
 
+from service.causes import Cause
 from service.itch.dialect import Dialect, Endpoint
 from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
@@ -35,6 +36,7 @@ class Observer:
         self.seconds: list[float] = []
         self.credentials: list[bool] = []
         self.reached: list[bool] = []
+        self.causes: list[Cause] = []
         self.offsets: list[timedelta] = []
         self.pauses: list[timedelta] = []
         self.resumed = 0
@@ -47,13 +49,19 @@ class Observer:
         self.results.append((endpoint, result))
         self.seconds.append(seconds)
 
-    def credential(self, *, accepted: bool) -> None:
+    def credential(self, cause: Cause | None) -> None:
         """Remember whether the store accepted the key."""
-        self.credentials.append(accepted)
+        self.credentials.append(cause is None)
+        self._remember(cause)
 
-    def reachable(self, *, answering: bool) -> None:
+    def reachable(self, cause: Cause | None) -> None:
         """Remember whether the store answered."""
-        self.reached.append(answering)
+        self.reached.append(cause is None)
+        self._remember(cause)
+
+    def _remember(self, cause: Cause | None) -> None:
+        if cause is not None:
+            self.causes.append(cause)
 
     def store_clock(self, offset: timedelta) -> None:
         """Remember how far the store's clock is ahead."""

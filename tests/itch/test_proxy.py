@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 
+from service.causes import Cause
 from service.cli.exits import Exit
 from service.errors import SettingsError, SourceUnavailable
 from service.itch.proxy import PROXY, ProxyPlace
@@ -77,22 +78,21 @@ async def client_behind(proxy: str) -> AsyncIterator[StoreClient]:
         await client.close()
 
 
-async def refusal_of(client: StoreClient) -> str:
-    """Ask, and return what is raised."""
+async def cause_of(client: StoreClient) -> Cause | None:
+    """Ask, and return the cause of what is raised."""
     with pytest.raises(SourceUnavailable) as raised:
         await client.get("/profile", bearer=SellerKey("canary-seller-key"), parameters={})
     assert "canary" not in str(raised.value)
-    return str(raised.value)
+    return raised.value.cause
 
 
 @pytest.mark.parametrize("refusal", [b"403 Forbidden", b"502 Bad Gateway", b"407 Proxy Authentication Required"])
 async def test_a_proxy_that_refuses_is_the_cause(refusal: bytes) -> None:
     """No request follows the one to connect."""
     async with connect_proxy(refusal=refusal) as proxy, client_behind(f"http://{proxy.address}") as client:
-        told = await refusal_of(client)
+        told = await cause_of(client)
 
-    cause = "auth" if refusal.startswith(b"407") else "proxy"
-    assert told == f"no answer from the store ({cause})"
+    assert told is (Cause.AUTH if refusal.startswith(b"407") else Cause.PROXY)
     assert [head.split(b" ")[0] for head in proxy.heads] == [b"CONNECT"]
     assert b"canary" not in proxy.heads[0]
 
@@ -103,27 +103,28 @@ async def test_a_wrong_password_is_said() -> None:
         connect_proxy(credentials="gateway:right") as proxy,
         client_behind(f"http://gateway:{ENCODED}@{proxy.address}") as client,
     ):
-        assert await refusal_of(client) == "no answer from the store (auth)"
+        assert await cause_of(client) is Cause.AUTH
 
 
 async def test_a_proxy_that_is_not_there_is_the_cause() -> None:
     """The store itself is not asked."""
     async with client_behind(f"http://127.0.0.1:{free_port()}") as client:
-        assert await refusal_of(client) == "no answer from the store (proxy)"
+        assert await cause_of(client) is Cause.PROXY
 
 
 @pytest.mark.parametrize("host", ["proxy.invalid", "a..b", "127.1", "999.999.999.999", "[:::::]"])
 async def test_a_proxy_that_cannot_be_found_is_the_cause(host: str) -> None:
     """The name may be one that no name server knows, or none at all."""
     async with client_behind(f"http://{host}:3128") as client:
-        assert await refusal_of(client) == "no answer from the store (proxy)"
+        assert await cause_of(client) is Cause.PROXY
 
 
+NO_TLS: Final = b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"
 NO_HEADS: Final = {
     "nothing": (b"", False),
     "garbage": (bytes(range(256)) * 16, False),
     "no HTTP": (b"<html>hello</html>\r\n\r\n", False),
-    "no TLS": (b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", True),
+    "no TLS": (NO_TLS, True),
     "fields without end": (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 10_000, True),
     "a line without end": (b"HTTP/1.1 200 OK\r\na: " + b"b" * 60_000, True),
     "a refusal without end": (b"HTTP/1.1 403 No\r\nContent-Length: 9999999999\r\n\r\n" + b"b" * 60_000, True),
@@ -134,17 +135,17 @@ NO_HEADS: Final = {
 async def test_what_is_no_answer_of_a_proxy_ends_the_request(answer: bytes, again: bool) -> None:  # noqa: FBT001
     """Not more of it is taken than fits into buffers of the system, and into a few lines."""
     async with babbling_proxy(answer, again=again) as proxy, client_behind(f"http://{proxy.address}") as client:
-        told = await refusal_of(client)
+        told = await cause_of(client)
         await until(lambda: proxy.closed)
 
-    assert told.startswith("no answer from the store (")
+    assert told is (Cause.NOT_TLS if answer == NO_TLS else Cause.PROXY)
     assert proxy.sent < MEBIBYTES_OF_BUFFERS << 20
 
 
 async def test_a_proxy_that_hangs_keeps_no_connection_of_a_request_that_was_given_up() -> None:
     """A question has its deadline, and behind the proxy a connection must not outlive it."""
     async with babbling_proxy(None) as proxy, client_behind(f"http://{proxy.address}") as client:
-        asking = asyncio.create_task(refusal_of(client))
+        asking = asyncio.create_task(cause_of(client))
         await until(lambda: proxy.asked)
         asking.cancel()
         await until(lambda: proxy.closed)
@@ -156,10 +157,10 @@ async def test_a_store_that_cannot_be_reached_without_a_proxy_is_no_proxys_fault
     """A control: the causes above are those of a proxy."""
     client = StoreClient(base_url=f"https://127.0.0.1:{free_port()}", user_agent="test")
 
-    told = await refusal_of(client)
+    told = await cause_of(client)
 
     await client.close()
-    assert "proxy" not in told.lower()
+    assert told is Cause.REFUSED
 
 
 async def test_a_question_behind_a_proxy_that_refuses_gets_no_answer(tmp_path: Path, clock: FakeClock) -> None:
@@ -207,13 +208,13 @@ async def test_another_proxy_in_the_file_is_used_for_the_next_request(tmp_path: 
         file.write_text(f"http://{old.address}")
         place = told.place(f"http://{old.address}", file=file, clock=clock)
         client = StoreClient(base_url="https://store.invalid", user_agent="test", proxy=place.current)
-        await refusal_of(client)
+        await cause_of(client)
         file.write_text(f" http://gateway:{ENCODED}@{new.address}\n")
-        await refusal_of(client)
+        await cause_of(client)
         clock.jump(A_SECOND)
-        await refusal_of(client)
+        await cause_of(client)
         clock.jump(A_SECOND)
-        await refusal_of(client)
+        await cause_of(client)
         await client.close()
 
     assert (len(old.heads), len(new.heads), told.reloaded) == (2, 2, [PROXY])

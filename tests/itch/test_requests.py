@@ -8,6 +8,7 @@ from typing import Final
 import httpx
 import pytest
 
+from service.causes import Cause
 from service.errors import (
     GameNotAccessible,
     GatewayCredentialRefused,
@@ -61,34 +62,54 @@ async def test_an_answer_is_counted(clock: FakeClock, answer: httpx.Response, re
     assert rig.observer.credentials == [True]
 
 
+RESULTS: Final = {
+    GatewayCredentialRefused: "credential",
+    GameNotAccessible: "not_accessible",
+    SourceProtocolError: "protocol",
+    SourceUnavailable: "unavailable",
+    SourceRateLimited: "rate_limited",
+}
+
+
 @pytest.mark.parametrize(
-    ("answer", "kind", "result", "answering"),
+    ("answer", "kind", "reached", "causes"),
     [
-        (error("invalid key"), GatewayCredentialRefused, "credential", True),
-        (error("invalid game"), GameNotAccessible, "not_accessible", True),
-        (error("what?"), SourceProtocolError, "protocol", True),
-        (httpx.Response(302), SourceProtocolError, "protocol", True),
-        (httpx.Response(500), SourceUnavailable, "unavailable", False),
-        (httpx.Response(403, html="<title>Just a moment...</title>"), SourceUnavailable, "unavailable", False),
-        (httpx.Response(429), SourceRateLimited, "rate_limited", False),
-        (httpx.Response(503, html="<h1>503</h1>"), SourceRateLimited, "rate_limited", False),
+        (error("invalid key"), GatewayCredentialRefused, True, [Cause.AUTH]),
+        (error("api key does not permit `profile`"), GatewayCredentialRefused, True, [Cause.FORBIDDEN]),
+        (httpx.Response(401), GatewayCredentialRefused, True, [Cause.AUTH]),
+        (httpx.Response(403), GatewayCredentialRefused, True, [Cause.FORBIDDEN]),
+        (error("invalid game"), GameNotAccessible, True, []),
+        (error("what?"), SourceProtocolError, True, []),
+        (httpx.Response(200, text="what?"), SourceProtocolError, True, []),
+        (httpx.Response(302), SourceProtocolError, False, [Cause.REDIRECT]),
+        (httpx.Response(500), SourceUnavailable, False, [Cause.SERVER_ERROR]),
+        (error("There was a server error"), SourceUnavailable, False, [Cause.SERVER_ERROR]),
+        (
+            httpx.Response(403, html="<title>Moment...</title>"),
+            SourceUnavailable,
+            "unavailable",
+            False,
+            [Cause.WEB_PAGE],
+        ),
+        (httpx.Response(429), SourceRateLimited, False, [Cause.THROTTLED]),
+        (httpx.Response(503, html="<h1>503</h1>"), SourceRateLimited, False, [Cause.THROTTLED]),
     ],
 )
 async def test_no_answer_is_counted(
     clock: FakeClock,
     answer: httpx.Response,
     kind: type[NoAnswer],
-    result: str,
-    answering: bool,  # noqa: FBT001
+    reached: bool,  # noqa: FBT001
+    causes: list[Cause],
 ) -> None:
-    """Each kind of missing answer is counted under its own name."""
+    """Each kind of missing answer is counted under its own name, and has its cause."""
     rig = build(clock=clock, transport=Script(answer).transport)
 
     with pytest.raises(kind):
         await ask(rig)
 
-    assert rig.observer.results == [(Endpoint.DOWNLOAD_KEYS, result)]
-    assert rig.observer.reached == [answering]
+    assert rig.observer.results == [(Endpoint.DOWNLOAD_KEYS, RESULTS[kind])]
+    assert (rig.observer.reached, rig.observer.causes) == ([reached], causes)
     assert rig.observer.credentials == ([False] if kind is GatewayCredentialRefused else [])
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from service.causes import Cause
 from service.observability.events import Events
 from service.observability.metrics import Metrics
 from tests.clock import START, FakeClock
@@ -17,10 +18,16 @@ def log() -> LogLines:
 
 
 @pytest.fixture
-def events(log: LogLines) -> Iterator[Events]:
+def metrics() -> Metrics:
+    """The metrics of the test."""
+    return Metrics(games=[], version="1", sandbox=False)
+
+
+@pytest.fixture
+def events(log: LogLines, metrics: Metrics) -> Iterator[Events]:
     """The events of a gateway to which nothing has happened."""
     with logging_into(log, clock=FakeClock()) as logging:
-        yield Events(metrics=Metrics(games=[], version="1", sandbox=False), log=logging)
+        yield Events(metrics=metrics, log=logging)
 
 
 async def said(log: LogLines, last: str) -> list[str]:
@@ -54,13 +61,13 @@ async def test_another_difference_is_said_too(events: Events, log: LogLines) -> 
 
 async def test_trouble_of_our_own_is_said_once_and_loses_no_store(events: Events, log: LogLines) -> None:
     """It is said again only after a request got through to the store."""
-    events.reachable(answering=True)
+    events.reachable(None)
     for _ in range(3):
         events.in_the_way("no descriptor")
     state = events.source_state
-    events.reachable(answering=True)
+    events.reachable(None)
     events.in_the_way("stood still")
-    events.reachable(answering=False)
+    events.reachable(Cause.TIMEOUT)
 
     assert await said(log, "source_lost") == ["source_lost", "source_not_asked", "source_not_asked"]
     assert state == "ok"
@@ -96,3 +103,46 @@ async def test_a_canary_that_is_not_asked_is_said_once_until_it_is(events: Event
 
     assert [line["why"] for line in log.lines("canary_not_asked")] == ["why", "why again"]
     assert log.lines("canary_recovered") == []
+
+
+async def test_each_cause_is_said_once_until_redis_is_found(events: Events, log: LogLines) -> None:
+    """Causes may change to and fro, and the log is no place to watch that."""
+    for cause in (Cause.REFUSED, Cause.TLS_EXPIRED, Cause.REFUSED, Cause.TLS_EXPIRED, Cause.AUTH):
+        events.redis(cause)
+    meanwhile = events.causes
+    events.redis(None)
+    events.redis(Cause.REFUSED)
+    await until(lambda: len(log.lines("redis_lost")) == 4)
+
+    assert [line["why"] for line in log.lines("redis_lost")] == ["refused", "tls_expired", "auth", "refused"]
+    assert len(log.lines("redis_found")) == 1
+    assert (meanwhile, events.causes) == ({"redis": Cause.AUTH}, {"redis": Cause.REFUSED})
+
+
+async def test_each_component_has_a_cause_of_its_own(events: Events, log: LogLines) -> None:
+    """And none while it works, or was not asked."""
+    states = [events.causes]
+    events.reachable(Cause.SERVER_ERROR)
+    events.credential(Cause.FORBIDDEN)
+    states.append(events.causes)
+    events.reachable(None)
+    events.credential(None)
+    states.append(events.causes)
+    await log.line("credential_accepted")
+
+    assert states == [{}, {"source": "server_error", "credential": "forbidden"}, {}]
+    assert [log.lines(event)[0]["why"] for event in ("source_lost", "credential_refused")] == [
+        "server_error",
+        "forbidden",
+    ]
+
+
+def test_the_metric_of_a_cause_is_there_while_it_is_one(metrics: Metrics, events: Events) -> None:
+    """A cause that is over leaves no series behind."""
+    shown = []
+    for cause in (None, Cause.REFUSED, Cause.AUTH, None):
+        events.redis(cause)
+        shown.append([line for line in metrics.render()[0].decode().splitlines() if "_trouble{" in line])
+
+    series = 'ownership_gateway_trouble{cause="%s",component="redis"} 1.0'
+    assert shown == [[], [series % "refused"], [series % "auth"], []]

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.causes import Cause
 from service.observability.metrics import (
     JoinScope,
     Metrics,
@@ -51,6 +52,7 @@ PROMISED_OF_A_CANARY = {
     "canary_checked_at": {"game", "expect"},
 }
 PROMISED_OF_NOES = {"revocations_held": {"game"}}
+PROMISED_OF_TROUBLE = {"trouble": {"component", "cause"}}
 
 
 @pytest.fixture
@@ -151,11 +153,26 @@ def test_games_without_a_label_share_one_series_of_held_noes(metrics: Metrics) -
     assert value(metrics, "revocations_held", game="other") == 0
 
 
+def test_trouble_has_series_while_there_is_any(metrics: Metrics) -> None:
+    """Another cause takes the place of the one before, and each component has its own."""
+    before = labels_of(metrics, "trouble")
+    metrics.trouble("source", before=None, now=Cause.DNS)
+    metrics.trouble("redis", before=None, now=Cause.AUTH)
+    metrics.trouble("redis", before=Cause.AUTH, now=Cause.FULL)
+    during = labels_of(metrics, "trouble")
+    shown = value(metrics, "trouble", component="redis", cause="full")
+    metrics.trouble("redis", before=Cause.FULL, now=None)
+    metrics.trouble("source", before=Cause.DNS, now=None)
+
+    assert (before, during) == ([], [PROMISED_OF_TROUBLE["trouble"]] * 2)
+    assert (shown, labels_of(metrics, "trouble")) == (1, [])
+
+
 def test_nothing_else_is_exposed_under_our_name(metrics: Metrics) -> None:
     """The list of metrics is a promise; a new one belongs into the list."""
     known = {
         f"ownership_gateway_{name.removesuffix('_total').removesuffix('_count')}"
-        for name in PROMISED | PROMISED_OF_A_GAME | PROMISED_OF_A_CANARY | PROMISED_OF_NOES
+        for name in PROMISED | PROMISED_OF_A_GAME | PROMISED_OF_A_CANARY | PROMISED_OF_NOES | PROMISED_OF_TROUBLE
     }
 
     ours = {family.name for family in families(metrics) if family.name.startswith("ownership_gateway_")}

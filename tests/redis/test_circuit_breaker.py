@@ -5,7 +5,10 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
+from service.causes import Cause
 from service.redis.circuit_breaker import ANSWERS_TO_CLOSE, FAILURES_TO_OPEN, TRY_EVERY, CircuitBreaker
 from service.redis.timeouts import REPLY_TIMEOUT
 from tests.clock import FakeClock
@@ -17,6 +20,7 @@ class TriedRedis:
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self.answers = False
+        self.failure: Exception = RedisConnectionError("the connection was closed")
         self.takes = timedelta()
         self.tried = 0
         self.changes: list[bool] = []
@@ -27,12 +31,12 @@ class TriedRedis:
         for _ in range(times):
             attempt = self.circuit.attempt()
             assert attempt is not None
-            self.circuit.failed(attempt)
+            self.circuit.failed(attempt, self.failure)
 
-    async def _answer(self) -> bool:
+    async def _answer(self) -> Exception | None:
         self.tried += 1
         self._clock.jump(self.takes)
-        return self.answers
+        return None if self.answers else self.failure
 
     def _changed(self) -> None:
         self.changes.append(self.circuit.closed)
@@ -75,7 +79,7 @@ async def test_attempts_under_way_together_are_one_failure(redis: TriedRedis) ->
     attempts = [redis.circuit.attempt() for _ in range(100)]
     for attempt in attempts:
         assert attempt is not None
-        redis.circuit.failed(attempt)
+        redis.circuit.failed(attempt, redis.failure)
 
     assert redis.circuit.closed
 
@@ -85,7 +89,7 @@ async def test_attempts_that_end_when_it_is_open_change_nothing(redis: TriedRedi
     late = redis.circuit.attempt()
     assert late is not None
     redis.fail(FAILURES_TO_OPEN)
-    redis.circuit.failed(late)
+    redis.circuit.failed(late, redis.failure)
     redis.circuit.succeeded()
     redis.answers = True
     await clock.advance((ANSWERS_TO_CLOSE - 1) * TRY_EVERY)
@@ -150,3 +154,23 @@ async def test_it_closes_for_good_with_its_owner(redis: TriedRedis, clock: FakeC
 
     assert redis.tried == 0
     assert not [task for task in asyncio.all_tasks() if "_try_until_back" in repr(task)]
+
+
+async def test_the_cause_is_that_of_the_latest_failure(redis: TriedRedis, clock: FakeClock) -> None:
+    """Another one is told as a change; a try that fails as before is none, and an answer that is late is a time-out."""
+    causes = [redis.circuit.cause]
+    redis.fail(FAILURES_TO_OPEN)
+    causes.append(redis.circuit.cause)
+    for failure in (redis.failure, ResponseError("LOADING it"), ResponseError("LOADING it")):
+        redis.failure = failure
+        await clock.advance(TRY_EVERY)
+        causes.append(redis.circuit.cause)
+    told = len(redis.changes)
+    redis.answers, redis.takes = True, REPLY_TIMEOUT + timedelta(milliseconds=1)
+    await clock.advance(TRY_EVERY)
+    causes.append(redis.circuit.cause)
+    redis.takes = timedelta()
+    await clock.advance(4 * TRY_EVERY)
+
+    assert causes == [None, Cause.RESET, Cause.RESET, Cause.LOADING, Cause.LOADING, Cause.TIMEOUT]
+    assert (told, redis.changes, redis.circuit.cause) == (2, [False, False, False, True], None)
