@@ -105,3 +105,12 @@ def test_causes() -> None:
 
     assert [code(row[0]) for row in rows] == list(Cause)
     assert all(all(row) for row in rows)
+
+
+def test_the_index_leads_to_every_alert() -> None:
+    """Each runbook can be found by what is seen."""
+    text = text_of(PAGE)
+    alerts = text[text.index("\n## Alerts\n") : text.index("\n## When a player asks")]
+    anchors = {title.lower().replace(" ", "-") for title in re.findall(r"^### (.+)$", alerts, re.MULTILINE)}
+
+    assert anchors <= set(re.findall(r"\(#([a-z-]+)\)", section(PAGE, "By symptom")))
