@@ -11,7 +11,6 @@ import click
 
 from service.cli.exits import Exit
 from service.errors import SettingsError
-from service.redis.url import parse_redis_url
 from service.settings import Settings, load_settings
 
 config_option = click.option(
@@ -46,17 +45,14 @@ def load(
     require_source: bool = True,
     require_callers: bool = True,
 ) -> Settings:
-    """Return the settings. Raises `SettingsError`, also for a Redis URL that nothing could connect to."""
-    settings = load_settings(
+    """Return the settings. Raises `SettingsError`."""
+    return load_settings(
         os.environ,
         config_file=config,
         overrides=flags,
         require_source=require_source,
         require_callers=require_callers,
     )
-    if settings.redis.url is not None:
-        parse_redis_url(settings.redis.url)
-    return settings
 
 
 def give_up(error: SettingsError) -> NoReturn:

@@ -73,18 +73,49 @@ _SENTINEL_PORT: Final = 26379
 _LARGEST_PORT: Final = 65_535
 
 
-def parse_redis_url(url: RedisUrl) -> RedisAddress:
-    """Return what the URL says. Raises `SettingsError` with a line that repeats nothing of the URL."""
+_NEEDS_ENCODING: Final = frozenset("/?#")
+"""Characters that end the user and the password of a URL."""
+
+
+def parse_redis_url(url: RedisUrl, *, name: str = "redis.url") -> RedisAddress:
+    """Return what the URL says. Raises `SettingsError` with a line that repeats nothing of the URL.
+
+    `name` is the setting's, in the operator's words.
+    """
     try:
-        parts = urlsplit(url.reveal())
+        return _parse(url.reveal())
+    except _Mistake as mistake:
+        if _NEEDS_ENCODING.intersection(_credentials_as_meant(url.reveal())):
+            detail = (
+                "has a user or password that is not percent-encoded: write % as %25, @ as %40, : as %3A, / as %2F,"
+                " ? as %3F, # as %23, [ as %5B and ] as %5D"
+            )
+        else:
+            detail = str(mistake)
+        # The URL that it came from stays out of the traceback.
+        raise SettingsError([f"{name} {detail}"]) from None
+
+
+class _Mistake(Exception):  # noqa: N818 - it names what the URL is
+    """A URL that leads nowhere; the text goes on after the name of the setting."""
+
+
+def _credentials_as_meant(url: str) -> str:
+    """Return the text between the scheme and the last @, wherever the user and the password end by the rules."""
+    return url.partition("://")[2].rpartition("@")[0]
+
+
+def _parse(url: str) -> RedisAddress:
+    try:
+        parts = urlsplit(url)
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
         # The error would quote the URL.
-        raise _mistake("is not a URL") from None
+        raise _Mistake("is not a URL") from None
     if parts.scheme not in _SCHEMES:
-        raise _mistake(f"must begin with one of {', '.join(f'{scheme}://' for scheme in _SCHEMES)}")
+        raise _Mistake(f"must begin with one of {', '.join(f'{scheme}://' for scheme in _SCHEMES)}")
     if parts.fragment:
-        raise _mistake("must not contain #; percent-encode it as %23 in a password")
+        raise _Mistake("must not contain #")
     form, tls = _SCHEMES[parts.scheme]
     _check_options(options, form, tls=tls)
     username, password = _credentials(parts)
@@ -107,21 +138,17 @@ def parse_redis_url(url: RedisUrl) -> RedisAddress:
     )
 
 
-def _mistake(detail: str) -> SettingsError:
-    return SettingsError([f"OWNERSHIP_GATEWAY_REDIS__URL {detail}"])
-
-
 def _check_options(options: dict[str, str], form: Form, *, tls: bool) -> None:
     allowed = _OPTIONS[form] + (_TLS_OPTIONS if tls else ())
     if not options.keys() <= set(allowed):
-        raise _mistake(f"may have after its ? only: {', '.join(allowed) or 'nothing'}")
+        raise _Mistake(f"may have after its ? only: {', '.join(allowed) or 'nothing'}")
     for option in _TLS_OPTIONS:
         if option in options and not Path(options[option]).is_file():
-            raise _mistake(f"names a file in {option} that is not there")
+            raise _Mistake(f"names a file in {option} that is not there")
     if ("ssl_certfile" in options) != ("ssl_keyfile" in options):
-        raise _mistake("needs ssl_certfile and ssl_keyfile together")
+        raise _Mistake("needs ssl_certfile and ssl_keyfile together")
     if "sentinel_username" in options and "sentinel_password" not in options:
-        raise _mistake("has a sentinel_username without a sentinel_password")
+        raise _Mistake("has a sentinel_username without a sentinel_password")
 
 
 def _credentials(parts: SplitResult) -> tuple[str | None, RedisPassword | None]:
@@ -130,7 +157,7 @@ def _credentials(parts: SplitResult) -> tuple[str | None, RedisPassword | None]:
         return None, None
     username, _, password = user_and_password.partition(":")
     if not password:
-        raise _mistake("has a user without a password; write :password@ for the default user")
+        raise _Mistake("has a user without a password; write :password@ for the default user")
     return unquote(username) or None, RedisPassword(unquote(password))
 
 
@@ -138,11 +165,11 @@ def _hosts(parts: SplitResult, form: Form) -> tuple[tuple[str, int], ...]:
     _, _, netloc = parts.netloc.rpartition("@")
     if form is Form.SOCKET:
         if netloc or not parts.path.strip("/"):
-            raise _mistake("must have three slashes before the path of the socket: unix:///path")
+            raise _Mistake("must have three slashes before the path of the socket: unix:///path")
         return ()
     hosts = netloc.split(",")
     if form is Form.SERVER and len(hosts) > 1:
-        raise _mistake("names several hosts: use redis+sentinel:// or redis+cluster:// for these")
+        raise _Mistake("names several hosts: use redis+sentinel:// or redis+cluster:// for these")
     return tuple(_host(host, _SENTINEL_PORT if form is Form.SENTINEL else _PORT) for host in hosts)
 
 
@@ -153,11 +180,11 @@ def _host(host_and_port: str, default_port: int) -> tuple[str, int]:
     else:
         host, _, port = host_and_port.partition(":")
     if not host:
-        raise _mistake("has no host")
+        raise _Mistake("has no host")
     if not port:
         return host, default_port
     if not (port.isascii() and port.isdigit() and 0 < int(port) <= _LARGEST_PORT):
-        raise _mistake("has a port that is not a number from 1 to 65535; percent-encode / in a password as %2F")
+        raise _Mistake("has a port that is not a number from 1 to 65535")
     return host, int(port)
 
 
@@ -168,11 +195,11 @@ def _path(parts: SplitResult, form: Form, options: dict[str, str]) -> tuple[str,
     first, _, second = parts.path.removeprefix("/").partition("/")
     if form is Form.SENTINEL:
         if not first:
-            raise _mistake("must name the master that the Sentinels watch: redis+sentinel://host:26379/mymaster")
+            raise _Mistake("must name the master that the Sentinels watch: redis+sentinel://host:26379/mymaster")
         return unquote(first), _db(second)
     db = _db(parts.path.removeprefix("/"))
     if form is Form.CLUSTER and db:
-        raise _mistake("must not name a database: Redis Cluster has only 0")
+        raise _Mistake("must not name a database: Redis Cluster has only 0")
     return "", db
 
 
@@ -180,5 +207,5 @@ def _db(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdigit()):
-        raise _mistake("must end in the number of the database, or in nothing; percent-encode / in a password as %2F")
+        raise _Mistake("must end in the number of the database, or in nothing")
     return int(text)

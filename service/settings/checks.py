@@ -8,6 +8,8 @@ from ipaddress import ip_address
 from typing import Final, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from service.errors import SettingsError
+from service.redis.url import parse_redis_url
 from service.secret import SellerKey
 from service.settings.conversion import RawValue, split_url
 from service.settings.model import DEFAULT_BASE_URLS, CallerSettings, GameSettings, ItchDialect, Settings
@@ -85,7 +87,7 @@ def sandbox_stands_alone(settings: Settings, names: Names) -> Iterator[str]:
     """A sandbox together with a real key would let in every player who has read the sandbox's README."""
     if not settings.sandbox:
         return
-    for name in names.given(*_REAL_STORE):
+    for name in dict.fromkeys(names.given(*_REAL_STORE)):  # a secret in a file is called by the file's setting
         yield f"{names.of('sandbox')} and {name} are both set: the sandbox never stands in for a real store, keep one"
 
 
@@ -115,6 +117,16 @@ def proxy_sees_no_key(settings: Settings, names: Names) -> Iterator[str]:
             f"{names.of('itch.proxy')} is set, but {names.of('itch.base_url')} begins with http://: only https goes"
             " through a proxy"
         )
+
+
+def redis_url_leads_somewhere(settings: Settings, names: Names) -> Iterator[str]:
+    """A URL may begin as one of Redis and still say nothing that could be connected to."""
+    if settings.redis.url is None:
+        return
+    try:
+        parse_redis_url(settings.redis.url, name=names.of("redis.url"))
+    except SettingsError as error:
+        yield from error.mistakes
 
 
 def redis_is_sealed(settings: Settings, names: Names) -> Iterator[str]:
@@ -294,6 +306,7 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (sandbox_stands_alone, {"sandbox"}),
     (base_url_is_safe, {"itch.base_url", "itch.dialect"}),
     (proxy_sees_no_key, {"itch.proxy", "itch.base_url"}),
+    (redis_url_leads_somewhere, {"redis.url"}),
     (redis_is_sealed, {"redis.url", "secret"}),
     (secrets_differ, {"itch.api_key", "itch.next_api_key", "secret"}),
     (operations_have_a_place, {"host", "port", "unix_socket", "operations.host", "operations.port"}),

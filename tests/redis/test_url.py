@@ -84,6 +84,10 @@ def test_a_good_url(url: str, address: RedisAddress) -> None:
         ("redis://:pass/s3cr3t@cache", "%2F"),
         ("redis://og:s3cr3t/word@cache", "%2F"),
         ("redis://:s3cr3t#word@cache", "%23"),
+        ("redis://:s3cr3t?word@cache", "%3F"),
+        ("redis://og:s3cr3t@1/w#rd@cache", "%40"),
+        ("unix://og:s3cr3t/word@/run/redis.sock", "%2F"),
+        ("redis://cache#s3cr3t", "must not contain #"),
         ("redis://:s3cr3t@cache:port", "port"),
         ("redis://:s3cr3t@cache:0", "port"),
         ("redis://:s3cr3t@cache:65536", "port"),
@@ -110,9 +114,18 @@ def test_a_wrong_url(url: str, hint: str) -> None:
         parse_redis_url(RedisUrl(url))
 
     (line,) = refused.value.mistakes
+    assert line.startswith("redis.url ")
     assert hint in line
     assert "s3cr3t" not in line
     assert "\n" not in line
+
+
+def test_an_option_may_have_an_at_sign_in_it(tmp_path: Path) -> None:
+    """It is no password for that."""
+    file = tmp_path / "a@b.pem"
+    file.touch()
+
+    assert parse_redis_url(RedisUrl(f"rediss://cache?ssl_ca_certs={file}")).ssl_ca_certs == str(file)
 
 
 def test_a_wrong_url_is_not_in_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -267,6 +267,35 @@ def test_settings_that_contradict_each_other(environ: dict[str, str], line: str)
     assert mistakes_of(environ) == [line]
 
 
+PASSWORD_TO_ENCODE = (
+    "has a user or password that is not percent-encoded: write % as %25, @ as %40, : as %3A, / as %2F, ? as %3F, # as"
+    " %23, [ as %5B and ] as %5D"
+)
+
+
+def test_a_redis_url_is_called_as_the_operator_calls_it(tmp_path: Path) -> None:
+    """Be it a variable, a key in the file, or a file that either names."""
+    url, environ = "redis://:p@ss/w#rd@cache", {"ITCH__API_KEY": "k3y", "SECRET": SECRET}
+    file, url_file = tmp_path / "gateway.toml", tmp_path / "url"
+    file.write_text(f'[redis]\nurl = "{url}"\n', encoding="utf-8")
+    url_file.write_text(url, encoding="utf-8")
+
+    assert mistakes_of(environ | {"REDIS__URL": url}) == [f"OWNERSHIP_GATEWAY_REDIS__URL {PASSWORD_TO_ENCODE}"]
+    assert mistakes_of(environ, file) == [f"redis.url in gateway.toml {PASSWORD_TO_ENCODE}"]
+    assert mistakes_of(environ | {"REDIS__URL_FILE": str(url_file)}) == [
+        f"OWNERSHIP_GATEWAY_REDIS__URL_FILE {PASSWORD_TO_ENCODE}"
+    ]
+
+
+def test_a_key_in_a_file_and_the_sandbox_are_one_mistake(tmp_path: Path) -> None:
+    """The key and the file that it stands in are the same setting."""
+    (tmp_path / "key").write_text("k3y", encoding="utf-8")
+
+    (line,) = mistakes_of({"SANDBOX": "true", "ITCH__API_KEY_FILE": str(tmp_path / "key")})
+
+    assert line.startswith("OWNERSHIP_GATEWAY_SANDBOX and OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE are both set")
+
+
 @pytest.mark.parametrize(
     ("toml", "line"),
     [
