@@ -38,10 +38,7 @@ setup-dev: $(UV)
 	@$(UV) sync --quiet --locked --python $(PYTHON)
 
 run: setup  ## serve: itch.io if an API key is configured, by environment or in OWNERSHIP_GATEWAY_CONFIG, else the sandbox
-	@if [ -n "$$OWNERSHIP_GATEWAY_ITCH__API_KEY$$OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE" ] \
-		|| { [ -n "$$OWNERSHIP_GATEWAY_CONFIG" ] && grep -q '^ *api_key' "$$OWNERSHIP_GATEWAY_CONFIG"; }; \
-		then exec $(BIN)/ownership-gateway serve; \
-		else exec $(BIN)/ownership-gateway serve --sandbox; fi
+	@exec $(BIN)/ownership-gateway serve --sandbox-without-key
 
 test: setup-dev  ## every test, against a real Redis
 	@tests/install_redis.sh

@@ -20,6 +20,7 @@ from service.observability.logs import configure_logging
 from service.sandbox import seed
 from service.server import serve as serve_gateway
 from service.settings import LogFormat, Settings
+from service.settings.checks import names_a_store
 
 _NAME_LOOK_UPS: Final = ("UV_THREADPOOL_SIZE", "64")
 """The number of host names that libuv looks up at once, unless the operator says otherwise. With its own 4, a name
@@ -38,17 +39,27 @@ takes a thread for as long as the resolver waits, which is seconds."""
 @config_option
 @sandbox_option
 @click.option(
+    "--sandbox-without-key",
+    is_flag=True,
+    help="Answer from the sandbox where nothing is configured that asks itch.io; for trying it out.",
+)
+@click.option(
     "--host",
     help="The address to listen on, or several with commas; anything but loopback needs callers.  [default: 127.0.0.1]",
 )
 @click.option("--port", type=int, help="The port to listen on; 0 takes any free one.  [default: 8080]")
-def serve(*, config: Path | None, host: str | None, port: int | None, sandbox: bool | None) -> None:
+def serve(
+    *, config: Path | None, host: str | None, port: int | None, sandbox: bool | None, sandbox_without_key: bool
+) -> None:
     """Answer questions over HTTP until SIGTERM or Ctrl-C.
 
     At SIGTERM it goes on answering for the configured `drain_seconds`, then finishes what is under way; Ctrl-C, or a
     second SIGTERM, skips the wait.
     """
-    settings = read_settings(config, flags={"host": host, "port": port, "sandbox": sandbox})
+    flags = {"host": host, "port": port, "sandbox": sandbox}
+    if sandbox_without_key and not names_a_store(read_settings(config, flags=flags, require_source=False)):
+        flags["sandbox"] = True
+    settings = read_settings(config, flags=flags)
     stream = unbuffered(sys.stdout)
     log = configure_logging(
         settings.log.level,

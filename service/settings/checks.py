@@ -91,6 +91,14 @@ def sandbox_stands_alone(settings: Settings, names: Names) -> Iterator[str]:
         yield f"{names.of('sandbox')} and {name} are both set: the sandbox never stands in for a real store, keep one"
 
 
+def names_a_store(settings: Settings) -> bool:
+    """Whether anything is set that belongs to a real store, or the sandbox: then it is clear who is to answer."""
+    itch = settings.itch
+    return settings.sandbox or any(
+        value is not None for value in (itch.api_key, itch.next_api_key, itch.base_url, itch.proxy)
+    )
+
+
 def base_url_is_safe(settings: Settings, names: Names) -> Iterator[str]:
     """The seller's key goes to that address."""
     url = settings.itch.base_url

@@ -12,6 +12,7 @@ import pytest
 from service.cli.exits import Exit
 from tests.cli.signals import run_until_signal
 from tests.cli.terminals import run, start
+from tests.docs.pages import ROOT
 from tests.redis_server import free_port
 
 
@@ -65,6 +66,47 @@ def test_in_front_of_itch_there_is_nothing_to_paste() -> None:
     )  # fmt: skip
 
     assert result.stderr == f"The ownership gateway answers at http://127.0.0.1:{port} (Ctrl-C stops it).\n"
+
+
+def test_make_run_lets_the_program_decide(tmp_path: Path) -> None:
+    """A dotted key in the file is a key, however it is written."""
+    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+    (command,) = (line for at, line in enumerate(lines) if lines[at - 1].startswith("run: "))
+    config, key = tmp_path / "gateway.toml", tmp_path / "key"
+    key.write_text("k3y", encoding="utf-8")
+    config.write_text(f"itch.api_key_file = '{key}'\nitch.base_url = 'http://127.0.0.1:1'\n", encoding="utf-8")
+
+    arguments = shlex.split(command)[2:]
+    without, with_key = (
+        run_until_signal(
+            f"http://127.0.0.1:{port}/readyz", signal.SIGINT, *arguments, "--port", str(port),
+            environ=environ,
+        ).stderr
+        for port, environ in ((free_port(), {}), (free_port(), {"OWNERSHIP_GATEWAY_CONFIG": str(config)}))
+    )  # fmt: skip
+
+    assert arguments[0] == "serve"
+    assert "This is the sandbox" in without
+    assert "sandbox" not in with_key
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({"ITCH__API_KEY_FILE": "/not/there"}, "ITCH__API_KEY_FILE cannot be used"),
+        ({"ITCH__BASE_URL": "https://api.itch.io"}, "ITCH__API_KEY is not set"),
+        ({"SANDBOX": "true", "ITCH__API_KEY": "k3y"}, "SANDBOX and OWNERSHIP_GATEWAY_ITCH__API_KEY are both set"),
+    ],
+)
+def test_the_sandbox_hides_no_mistake(environ: dict[str, str], line: str) -> None:
+    """Half a configuration of a real store is none of the sandbox, and no flag is blamed that was not typed."""
+    variables = {f"OWNERSHIP_GATEWAY_{name}": value for name, value in environ.items()}
+
+    result = run("serve", "--sandbox-without-key", "--port", "1", environ=variables)
+
+    assert result.exit_code == Exit.CONFIGURATION
+    assert f"error: OWNERSHIP_GATEWAY_{line}" in result.stderr
+    assert "--sandbox" not in result.stderr
 
 
 def test_a_taken_port_is_one_line() -> None:
