@@ -138,5 +138,5 @@ sbom: setup  ## write dist/ownership-gateway.cdx.json
 	@deploy/sbom.sh
 
 clean:  ## remove everything that was set up
-	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	@rm -rf .venv .tools dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	@find . -name __pycache__ -prune -exec rm -r {} +

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -77,3 +78,24 @@ def test_the_examples_are_usable() -> None:
     settings = load_settings(environment, config_file=_SYSTEMD / "gateway.toml", require_source=False)
 
     assert [game.slug for game in settings.games] == ["x-moon"]
+
+
+def test_the_doctor_finds_the_key(tmp_path: Path) -> None:
+    """By the commands at the unit's head, in a shell that has none of the unit's environment."""
+    for name, text in {
+        "environment": (_SYSTEMD / "ownership-gateway.env").read_text(),
+        "gateway.toml": (_SYSTEMD / "gateway.toml").read_text() + '[itch]\nbase_url = "http://127.0.0.1:1"\n',
+        "itch-api-key": "k3y",
+    }.items():
+        (tmp_path / name).write_text(text)
+    comments = [line.removeprefix("#").strip() for line in _UNIT.read_text().splitlines() if line.startswith("#")]
+    first = next(at for at, line in enumerate(comments) if line.startswith("(set -a"))
+    last = next(at for at, line in enumerate(comments) if line.endswith("doctor)"))
+    commands = "\n".join(comments[first : last + 1])
+    commands = commands.replace("/etc/ownership-gateway", str(tmp_path))
+    commands = commands.replace("/opt/ownership-gateway/bin/ownership-gateway", f"{sys.executable} -m service")
+
+    result = subprocess.run(["/bin/sh", "-c", commands], capture_output=True, text=True, check=False, env={})
+
+    assert result.returncode == Exit.NO, result.stderr
+    assert "problem  seller key: no answer from the store (refused)" in result.stdout
