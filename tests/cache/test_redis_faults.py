@@ -11,6 +11,7 @@ from service.cache.entry import CacheEntry
 from service.cache.keys import redis_key
 from service.cache.redis_tier import RedisTier
 from service.cache.results import CacheOperation, CacheResult
+from service.causes import Cause
 from service.redis.connect import connect
 from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import RedisUrl
@@ -325,6 +326,36 @@ async def test_redis_that_fails_at_one_thing_is_lost_once(
         await until_back(clock, lambda: recorder.states[-1])
 
     assert (lost.count(False), lost[-1], recorder.states) == (1, False, [*lost, True])
+
+
+async def test_a_time_out_says_less_than_another_cause(
+    make_tier: MakeTier, recorder: Recorder, clock: FakeClock
+) -> None:
+    """Redis is silent to readers and full to writers, and it is the latter that an operator is told."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            if b"EVAL" in data:
+                writer.write(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        tier = make_tier(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        for _ in range(3):
+            reading = asyncio.ensure_future(tier.get(NAME))
+            await asyncio.sleep(0)
+            await clock.advance(REPLY_TIMEOUT)
+            await reading
+        for _ in range(3):
+            await tier.put(NAME, entry(yes()), game_id=GAME)
+        before = list(recorder.causes)
+        for _ in range(3):
+            await until_tried(clock)
+            await clock.advance(REPLY_TIMEOUT)
+        await tier.close()
+
+    assert before == recorder.causes == [Cause.TIMEOUT, Cause.FULL]
 
 
 async def test_reads_that_fail_together_are_one_failure(

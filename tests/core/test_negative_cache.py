@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from service.causes import Cause
 from service.errors import GameNotAccessible, NoAnswer, SourceRateLimited, SourceUnavailable
 from service.ownership import Fingerprint
 from service.verification.negative_cache import NegativeCache
@@ -81,6 +82,13 @@ def test_the_same_failure_is_recalled(failures: NegativeCache, kind: type[NoAnsw
     failure = recalled(failures)
 
     assert (type(failure), failure.detail) == (kind, "the store said so")
+
+
+def test_the_cause_is_recalled(failures: NegativeCache) -> None:
+    """Of a kind that has many."""
+    failures.put(NAME, SourceUnavailable(cause=Cause.DNS))
+
+    assert recalled(failures).cause is Cause.DNS
 
 
 def test_the_time_left_is_told(clock: FakeClock, failures: NegativeCache) -> None:

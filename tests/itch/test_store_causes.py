@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -138,6 +139,27 @@ async def test_a_store_without_tls_behind_a_proxy() -> None:
     """As one that answers in the store's place."""
     async with plain_server() as port, connect_proxy() as proxy:
         assert await cause_at(f"https://127.0.0.1:{port}", proxy=f"http://{proxy.address}") is Cause.NOT_TLS
+
+
+async def test_a_store_that_hangs_up_behind_a_proxy(tmp_path: Path) -> None:
+    """The proxy has led to it, and the handshake is over: it is no fault of the proxy's any more."""
+    write_certificate(tmp_path, address="127.0.0.1")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+
+    async def hang_up_when_asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(hang_up_when_asked, "127.0.0.1", 0, ssl=context)
+    async with server, connect_proxy() as proxy:
+        found = await diagnosis(
+            f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+            tmp_path / "certificate.pem",
+            ITCH__PROXY=f"http://{proxy.address}",
+        )
+
+    assert found["why"] == "reset"
 
 
 # Certificates: a process reads those that it trusts only once, so each needs one of its own.
