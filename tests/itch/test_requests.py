@@ -87,7 +87,6 @@ RESULTS: Final = {
         (
             httpx.Response(403, html="<title>Moment...</title>"),
             SourceUnavailable,
-            "unavailable",
             False,
             [Cause.WEB_PAGE],
         ),
