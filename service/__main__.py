@@ -17,6 +17,8 @@ def run() -> None:
     `serve` is ready would wait out the whole grace period.
     """
     signal.signal(signal.SIGTERM, _leave)
+    if "serve" in sys.argv:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can heed it: the file is about to be read anyway
     _open_standard_streams()
     from service.cli import main  # noqa: PLC0415 - what is imported before the handler stands delays it
 

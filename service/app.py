@@ -19,13 +19,14 @@ from service.observability.metrics import Metrics
 from service.ownership import Observation
 from service.redis.connect import RedisClient
 from service.sandbox.state import Sandbox
-from service.settings import Settings
+from service.settings import Settings, SettingsReader
 from service.verification.interfaces import Clock
 from service.verification.singleflight import SingleFlight
 from service.wiring.background import run_in_background, watch_event_loop
 from service.wiring.basics import Basics, build_basics
 from service.wiring.http import build_http, build_readiness, framework
 from service.wiring.observations import open_observations, open_redis
+from service.wiring.reload import Reloading
 from service.wiring.replicas import compare_secrets
 from service.wiring.service import build_services
 from service.wiring.upstream import Upstream
@@ -33,12 +34,13 @@ from service.wiring.upstream import open_upstream as open_upstream_with
 
 
 class Gateway(Struct, frozen=True):
-    """A gateway that is open: `http` answers until it is closed."""
+    """A gateway that is open: `http` answers until it is closed. `reload` has its file read again at once."""
 
     http: HttpServer
     readiness: Readiness
     metrics: Metrics
     sandbox: Sandbox | None
+    reload: Callable[[], None]
 
 
 @asynccontextmanager
@@ -46,6 +48,7 @@ async def open_gateway(
     settings: Settings,
     *,
     log: Logging,
+    reader: SettingsReader | None = None,
     clock: Clock | None = None,
     transport: Network = None,
     redis: RedisClient | None = None,
@@ -55,6 +58,7 @@ async def open_gateway(
 ) -> AsyncIterator[Gateway]:
     """Open a gateway, and close on the way out what was opened.
 
+    `reader` has read the settings, and reads their file again while the gateway is open; None for settings that stay.
     `transport` replaces the network to the store, `redis` the client made from the settings, `clock` the machine's,
     `redis_time` that of Redis, `bounds` those of connections; `most_invalidations` of one kind are remembered for one
     game. Neither the store nor Redis needs to be there for the gateway to open.
@@ -76,13 +80,17 @@ async def open_gateway(
         http = build_http(basics, services, framework(basics, upstream, services, readiness), bounds=bounds)
         await _watch(basics, upstream, http)
         await compare_secrets(basics, upstream, redis=redis)
-        if any(game.canary_user_ids for game in settings.games):
-            from service.wiring.canaries import watch_canaries  # noqa: PLC0415 - off until configured: not even imported
-
-            await watch_canaries(basics, upstream, redis=redis)
+        reloading = Reloading(basics, upstream, reader=reader, redis=redis, guard=observations.guard)
+        await reloading.open()
         await upstream.open_clients()
         readiness.ready()
-        yield Gateway(http=http, readiness=readiness, metrics=basics.metrics, sandbox=upstream.sandbox)
+        yield Gateway(
+            http=http,
+            readiness=readiness,
+            metrics=basics.metrics,
+            sandbox=upstream.sandbox,
+            reload=reloading.ask,
+        )
 
 
 @asynccontextmanager

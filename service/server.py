@@ -16,7 +16,7 @@ from service.http.connection import Bounds
 from service.http.protocol import HttpServer
 from service.listening import BACKLOG, Listeners, listen
 from service.observability.logs import Logging
-from service.settings import Settings
+from service.settings import Settings, SettingsReader
 
 _GC_THRESHOLDS: Final = (20_000, 50, 100)
 
@@ -25,9 +25,16 @@ _FINISH_SECONDS: Final = 10
 
 
 async def serve(
-    settings: Settings, *, log: Logging, started: Callable[[Gateway, str], None], bounds: Bounds | None = None
+    settings: Settings,
+    *,
+    log: Logging,
+    started: Callable[[Gateway, str], None],
+    reader: SettingsReader | None = None,
+    bounds: Bounds | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. `started` is called with the gateway and its base URL once it answers.
+
+    At SIGHUP the configuration file is read again, by the `reader` of the settings.
 
     At SIGTERM readiness fails at once, everything is still answered for `drain_seconds`, because load balancers notice
     late, and then what is under way is finished. SIGINT, or a second signal, skips the wait.
@@ -35,9 +42,9 @@ async def serve(
     """
     with ExitStack() as listening:
         listeners = listen(settings, listening)
-        async with open_gateway(settings, log=log, bounds=bounds) as gateway:
+        async with open_gateway(settings, log=log, reader=reader, bounds=bounds) as gateway:
             stopping = asyncio.Event()
-            _stop_at_signals(stopping, gateway, log, drain_seconds=settings.drain_seconds)
+            _heed_signals(stopping, gateway, log, drain_seconds=settings.drain_seconds)
             _spare_the_collector()
             servers = await _accept(listeners, gateway.http)
             log.logger.info("started", listening=listeners.base_url, operations_port=listeners.operations_port)
@@ -78,7 +85,7 @@ async def _accept_from(listener: socket.socket, protocol: Callable[[], asyncio.P
     return await loop.create_server(protocol, sock=listener, backlog=BACKLOG)
 
 
-def _stop_at_signals(stopping: asyncio.Event, gateway: Gateway, log: Logging, *, drain_seconds: float) -> None:
+def _heed_signals(stopping: asyncio.Event, gateway: Gateway, log: Logging, *, drain_seconds: float) -> None:
     loop = asyncio.get_running_loop()
 
     def drain() -> None:
@@ -92,3 +99,4 @@ def _stop_at_signals(stopping: asyncio.Event, gateway: Gateway, log: Logging, *,
 
     loop.add_signal_handler(signal.SIGTERM, drain)
     loop.add_signal_handler(signal.SIGINT, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload)

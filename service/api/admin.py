@@ -6,7 +6,6 @@ from typing import Annotated, Final, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from service.api.game_directory import GameDirectory
 from service.api.questions import BodyReader, GameName, Presented
 from service.api.verify_service import Asking
 from service.credentials import read_download_key, read_email, read_user_id
@@ -74,14 +73,12 @@ class AdminService:
         self,
         *,
         verification: Verification,
-        games: GameDirectory,
         fingerprints: Fingerprints,
         guard: OperatorsWord | None,
         log: Logging,
         clock: Clock,
     ) -> None:
         self._verification = verification
-        self._games = games
         self._fingerprints = fingerprints
         self._guard = guard
         self._log = log
@@ -90,7 +87,7 @@ class AdminService:
     async def invalidate(self, body: bytes, asking: Asking) -> Reply:
         """Forget a subject, or a game. Raises `QuestionRefused` when the caller is at fault."""
         wanted: Invalidation = _READ.read(body)
-        rules = self._games.find(wanted.game)
+        rules = asking.games.find(wanted.game)
         asking.caller.require_game(rules.game_id)
         subject = _subject(wanted)
         name = None if subject is None else self._fingerprints.of_credential(subject)
@@ -103,7 +100,7 @@ class AdminService:
     async def set_revocations(self, body: bytes, asking: Asking) -> Reply:
         """Believe the store's noes, or hold them back. Raises `QuestionRefused` when the caller is at fault."""
         wanted: Revocations = _READ_REVOCATIONS.read(body)
-        rules = self._games.find(wanted.game)
+        rules = asking.games.find(wanted.game)
         asking.caller.require_game(rules.game_id)
         if self._guard is None:
             raise BadQuestion("/believe", "no_revocation_guard", "revocation_guard is off, so every no is believed")

@@ -51,6 +51,10 @@ class CallerDirectory:
     def __init__(self, callers: Iterable[tuple[bytes, Caller]]) -> None:
         self._callers = dict(callers)
 
+    def limits(self) -> dict[str, CallerLimits]:
+        """Return the limits of each caller, by its name."""
+        return {caller.name: caller.limits for caller in self._callers.values() if caller.limits is not None}
+
     def identify(self, authorization: bytes | None) -> Caller:
         """Return the caller with this `Authorization` header. Raises `NotAuthenticated` if its token is unknown."""
         if not self._callers:

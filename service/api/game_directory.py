@@ -16,6 +16,19 @@ class GameDirectory:
             self._rules[rules.label] = rules
             self._rules[int(rules.game_id)] = rules
 
+    def __bool__(self) -> bool:
+        """Whether any game is configured."""
+        return bool(self._rules)
+
+    def configured(self) -> list[GameRules]:
+        """Return the rules of each configured game."""
+        return [rules for name, rules in self._rules.items() if name == rules.label]
+
+    def label_of(self, game_id: GameId) -> str:
+        """Return the label of a configured game, and of another its id."""
+        rules = self._rules.get(int(game_id))
+        return str(game_id) if rules is None else rules.label
+
     def find(self, game: str | int) -> GameRules:
         """Return the rules for a slug or an id. Raises `UnknownGame`."""
         number = int(game) if isinstance(game, str) and game.isdigit() else game

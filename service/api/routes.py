@@ -12,8 +12,9 @@ from litestar.handlers import HTTPRouteHandler
 
 from service.api.admin import AdminService
 from service.api.batch import BatchService
-from service.api.callers import Caller, CallerDirectory
+from service.api.callers import Caller
 from service.api.content_type import is_json
+from service.api.current_configuration import CurrentConfiguration
 from service.api.dispatch import request_id_of, trace_id_of
 from service.api.openapi import describe_api
 from service.api.paths import BATCH_PATH, INVALIDATE_PATH, REVOCATIONS_PATH
@@ -28,10 +29,10 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def create_verify_routes(
-    *, service: VerifyService, batch: BatchService, admin: AdminService, callers: CallerDirectory, clock: Clock
+    *, service: VerifyService, batch: BatchService, admin: AdminService, current: CurrentConfiguration, clock: Clock
 ) -> list[HTTPRouteHandler]:
     """Return the `/verify` endpoints and their description."""
-    gate = CallerGate(service=service, callers=callers, clock=clock)
+    gate = CallerGate(service=service, current=current, clock=clock)
 
     @post(BATCH_PATH, status_code=200)
     async def verify_batch(request: AnyRequest) -> Response[bytes]:
@@ -60,9 +61,9 @@ def create_verify_routes(
 class CallerGate:
     """The checks before a body is read: the caller, its rights, its rate, the form of the body."""
 
-    def __init__(self, *, service: VerifyService, callers: CallerDirectory, clock: Clock) -> None:
+    def __init__(self, *, service: VerifyService, current: CurrentConfiguration, clock: Clock) -> None:
         self._service = service
-        self._callers = callers
+        self._current = current
         self._clock = clock
 
     async def admit(
@@ -76,16 +77,18 @@ class CallerGate:
         scope = request.scope
         request_id = request_id_of(scope)
         caller: Caller | None = None
+        configuration = self._current.configuration
         try:
             headers = dict(request.scope["headers"])
-            caller = self._callers.identify(headers.get(b"authorization"))
+            caller = configuration.callers.identify(headers.get(b"authorization"))
             caller.require(*rights)
             if counted:
                 caller.ask()
             if not is_json(headers):
                 return response(status_reply(415, request_id=request_id))
             body = await request.body()
-            reply = await answer(body, Asking(caller, request_id, trace_id_of(scope), self._clock.now()))
+            asking = Asking(configuration.games, caller, request_id, trace_id_of(scope), self._clock.now())
+            reply = await answer(body, asking)
         except QuestionRefused as refusal:
             reply = self._service.refuse(refusal, request_id=request_id, caller=caller)
         return response(reply)

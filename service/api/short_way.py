@@ -4,10 +4,11 @@ Single questions are answered here and nowhere else; no framework sees them.
 """
 
 import asyncio
-from typing import Final, TypeAlias
+from typing import Final
 
-from service.api.callers import Caller, CallerDirectory
+from service.api.callers import Caller
 from service.api.content_type import is_json
+from service.api.current_configuration import CurrentConfiguration, Head
 from service.api.identifiers import request_id_from, trace_id_from
 from service.api.problems import LARGEST_BODY, status_reply
 from service.api.questions import QUESTIONS, BodyReader
@@ -29,19 +30,15 @@ _MOST_KNOWN: Final = 1_000
 _LONGEST_KNOWN: Final = 1024
 """Bytes of the fields of a head that is remembered; tokens have some fifty."""
 
-_Head: TypeAlias = tuple[Method, bytes | None, bytes | None, bytes | None]
-"""The method, `Authorization`, `Content-Type` and `Content-Encoding`: all that the first checks look at."""
-
 
 class ShortWay:
     """Answers single questions."""
 
-    def __init__(self, *, service: VerifyService, callers: CallerDirectory, clock: Clock) -> None:
+    def __init__(self, *, service: VerifyService, current: CurrentConfiguration, clock: Clock) -> None:
         self._service = service
-        self._callers = callers
+        self._current = current
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._known: dict[_Head, Caller] = {}
 
     def answer(self, method: Method, request: Request) -> Reply | asyncio.Task[Reply]:
         """Return the reply, or the task that will have it where Redis or the store is asked."""
@@ -51,6 +48,7 @@ class ShortWay:
         headers, now = request.headers, self._clock.now()
         request_id = request_id_from(headers.get(b"x-request-id"), at=now)
         caller: Caller | None = None
+        configuration = self._current.configuration
         try:
             if request.method != b"POST":
                 return status_reply(405, request_id=request_id, headers={"allow": "POST"})
@@ -60,30 +58,31 @@ class ShortWay:
                 headers.get(b"content-type"),
                 headers.get(b"content-encoding"),
             )
-            caller = self._known.get(head)
+            caller = configuration.known_heads.get(head)
             if caller is not None:
                 caller.ask()
             else:
-                caller = self._callers.identify(headers.get(b"authorization"))
+                caller = configuration.callers.identify(headers.get(b"authorization"))
                 caller.require(*RIGHTS_FOR[method])
                 caller.ask()
                 if not is_json(headers):
                     return status_reply(415, request_id=request_id)
-                self._remember(head, caller)
+                _remember(configuration.known_heads, head, caller)
             if len(request.body) > LARGEST_BODY:
                 self._service.count_refused(RefusalCause.BODY_TOO_LARGE)
                 return status_reply(413, request_id=request_id)
             question = _READERS[method].read(request.body)
-            asking = Asking(caller, request_id, trace_id_from(headers.get(b"traceparent")), now)
+            asking = Asking(configuration.games, caller, request_id, trace_id_from(headers.get(b"traceparent")), now)
             return await self._service.answer(question, asking)
         except QuestionRefused as refusal:
             return self._service.refuse(refusal, request_id=request_id, caller=caller)
         except Exception as bug:  # noqa: BLE001 - 500, and a line in the log
             return self._service.crashed(bug, request_id=request_id)
 
-    def _remember(self, head: _Head, caller: Caller) -> None:
-        """Remember the caller of such a head: to identify it takes a hash of the token and parsing the content type."""
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        if sum(len(part) for part in head[1:] if part is not None) <= _LONGEST_KNOWN:
-            self._known[head] = caller
+
+def _remember(known: dict[Head, Caller], head: Head, caller: Caller) -> None:
+    """Remember the caller of such a head: to identify it takes a hash of the token and parsing the content type."""
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
+    if sum(len(part) for part in head[1:] if part is not None) <= _LONGEST_KNOWN:
+        known[head] = caller

@@ -23,8 +23,9 @@ from service.verification.verify import Verification
 
 
 class Asking(Struct, frozen=True):
-    """The caller of a question, the request that it came in, and when that had arrived."""
+    """The games as they are configured for it, its caller, the request that it came in, and when that had arrived."""
 
+    games: GameDirectory
     caller: Caller
     request_id: str
     trace_id: str | None
@@ -38,7 +39,6 @@ class VerifyService:
         self,
         *,
         verification: Verification,
-        games: GameDirectory,
         fingerprints: Fingerprints,
         writer: AnswerWriter,
         metrics: Metrics,
@@ -47,7 +47,6 @@ class VerifyService:
         default_deadline: timedelta,
     ) -> None:
         self._verification = verification
-        self._games = games
         self._fingerprints = fingerprints
         self._writer = writer
         self._metrics = metrics
@@ -89,7 +88,7 @@ class VerifyService:
         return status_reply(500, request_id=request_id)
 
     def _question(self, asked: AnyQuestionBody, asking: Asking, at: str) -> Question:
-        rules = self._games.find(asked.game)
+        rules = asking.games.find(asked.game)
         caller = asking.caller
         caller.require_game(rules.game_id)
         return Question(

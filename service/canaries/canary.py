@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.ownership import AssertedUser, Evidence, PlayerId
+from service.ownership import AssertedUser, Evidence, GameId, PlayerId
 from service.settings import GameSettings
 from service.verification.interfaces import Lane, Priority
 from service.verification.policy import GameRules, counting_proof
@@ -32,6 +32,11 @@ class Canary(Struct, frozen=True):
     rules: GameRules
     expect: Expectation
     player_id: PlayerId
+
+    @property
+    def account(self) -> tuple[GameId, Expectation, PlayerId]:
+        """The canary itself, under any rules of its game."""
+        return self.rules.game_id, self.expect, self.player_id
 
     @property
     def subject(self) -> AssertedUser:

@@ -27,6 +27,9 @@ class CanaryObserver(Protocol):
     def canary_not_asked(self, game: str, expect: str, why: str) -> None:
         """Its answer would say nothing, so that it is not asked; may be said again and again."""
 
+    def canary_gone(self, game: str, expect: str) -> None:
+        """It is configured no more."""
+
 
 class CanaryRoom(Protocol):
     """The room that the store budget, and the queue for it, leave to the background."""
@@ -49,13 +52,24 @@ class CanaryWatch:
         observer: CanaryObserver,
     ) -> None:
         self._canaries = tuple(canaries)
-        self._rota = Rota(self._canaries)
+        self._rota = Rota()
         self._source = source
         self._room = room
         self._turns = turns
         self._clock = clock
         self._observer = observer
         self._known: dict[Canary, Evidence] = {}
+
+    def follow(self, canaries: Iterable[Canary]) -> None:
+        """Ask about these from now on; nothing is shown any more of one that is not among them."""
+        before, self._canaries = self._canaries, tuple(canaries)
+        self._rota.follow(self._canaries)
+        known = {canary.account: evidence for canary, evidence in self._known.items()}
+        self._known = {canary: known[canary.account] for canary in self._canaries if canary.account in known}
+        shown = {(canary.rules.label, canary.account) for canary in self._canaries}
+        for canary in before:
+            if (canary.rules.label, canary.account) not in shown:
+                self._observer.canary_gone(canary.rules.label, canary.expect)
 
     async def run(self) -> NoReturn:
         """Ask until cancelled."""
@@ -125,7 +139,12 @@ class CanaryWatch:
             self._learn(canary, evidence)
 
     def _learn(self, canary: Canary, evidence: Evidence) -> None:
-        """Take over what is newer than what is known; what was observed in the future was not, by a clock set back."""
+        """Take over what is newer than what is known; what was observed in the future was not, by a clock set back.
+
+        A canary may have gone while the store was asked.
+        """
+        if canary not in self._canaries:
+            return
         known = self._known.get(canary)
         if known is not None and evidence.observed_at < known.observed_at <= self._clock.now():
             return

@@ -11,7 +11,7 @@ import click
 
 from service.cli.exits import Exit
 from service.errors import SettingsError
-from service.settings import Settings, load_settings
+from service.settings import Settings, SettingsReader
 
 config_option = click.option(
     "--config",
@@ -32,8 +32,19 @@ def read_settings(
     require_callers: bool = True,
 ) -> Settings:
     """Return the settings; on any mistake end the process, with a line for each."""
+    reader = settings_reader(config, flags=flags)
+    return read_with(reader, require_source=require_source, require_callers=require_callers)
+
+
+def settings_reader(config: Path | None, *, flags: Mapping[str, object] | None = None) -> SettingsReader:
+    """Return what reads the settings, now and later."""
+    return SettingsReader(os.environ, config_file=config, overrides=flags)
+
+
+def read_with(reader: SettingsReader, *, require_source: bool = True, require_callers: bool = True) -> Settings:
+    """Return the settings; on any mistake end the process, with a line for each."""
     try:
-        return load(config, flags=flags, require_source=require_source, require_callers=require_callers)
+        return reader.read(require_source=require_source, require_callers=require_callers)
     except SettingsError as error:
         give_up(error)
 
@@ -46,13 +57,8 @@ def load(
     require_callers: bool = True,
 ) -> Settings:
     """Return the settings. Raises `SettingsError`."""
-    return load_settings(
-        os.environ,
-        config_file=config,
-        overrides=flags,
-        require_source=require_source,
-        require_callers=require_callers,
-    )
+    reader = settings_reader(config, flags=flags)
+    return reader.read(require_source=require_source, require_callers=require_callers)
 
 
 def give_up(error: SettingsError) -> NoReturn:

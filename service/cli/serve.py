@@ -10,7 +10,7 @@ import click
 import uvloop
 
 from service.app import Gateway
-from service.cli.configuration import config_option, give_up, read_settings, sandbox_option
+from service.cli.configuration import config_option, give_up, read_with, sandbox_option, settings_reader
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.cli.greeting import curl_lines
 from service.clock import SystemClock
@@ -54,12 +54,14 @@ def serve(
     """Answer questions over HTTP until SIGTERM or Ctrl-C.
 
     At SIGTERM it goes on answering for the configured `drain_seconds`, then finishes what is under way; Ctrl-C, or a
-    second SIGTERM, skips the wait.
+    second SIGTERM, skips the wait. At SIGHUP it reads the games and callers of its file again, as it does by itself
+    within seconds after the file has changed.
     """
     flags = {"host": host, "port": port, "sandbox": sandbox}
-    if sandbox_without_key and not names_a_store(read_settings(config, flags=flags, require_source=False)):
+    if sandbox_without_key and not names_a_store(read_with(settings_reader(config, flags=flags), require_source=False)):
         flags["sandbox"] = True
-    settings = read_settings(config, flags=flags)
+    reader = settings_reader(config, flags=flags)
+    settings = read_with(reader)
     stream = unbuffered(sys.stdout)
     log = configure_logging(
         settings.log.level,
@@ -74,7 +76,7 @@ def serve(
 
     os.environ.setdefault(*_NAME_LOOK_UPS)  # libuv reads it when the first name is looked up
     try:
-        uvloop.run(serve_gateway(settings, log=log, started=started))
+        uvloop.run(serve_gateway(settings, log=log, started=started, reader=reader))
     except SettingsError as error:
         give_up(error)
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from datetime import timedelta
+from typing import TypedDict
 
 from service.errors import TooManyQuestions
 from service.verification.interfaces import Clock
@@ -19,6 +20,13 @@ class TokenBucket:
         self._clock = clock
         self._tokens = burst
         self._counted_at = clock.monotonic()
+
+    def adjust(self, *, rate: float, burst: float) -> None:
+        """Go on at another rate; what has been spent stays spent."""
+        spent = self._burst - self.left()
+        self._rate = rate
+        self._burst = burst
+        self._tokens = max(0.0, burst - spent)
 
     def left(self) -> float:
         """Return the number of tokens."""
@@ -48,9 +56,14 @@ class KeyTries:
     """
 
     def __init__(self, *, per_minute: float, clock: Clock) -> None:
-        self._bucket = TokenBucket(rate=per_minute / 60, burst=max(1.0, per_minute), clock=clock)
+        self._bucket = TokenBucket(**_tries_rate(per_minute), clock=clock)
         self._held = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def adjust(self, *, per_minute: float) -> None:
+        """Allow so many from now on; what has been spent stays spent, and those who wait may go on."""
+        self._bucket.adjust(**_tries_rate(per_minute))
+        self._serve()
 
     def check(self) -> None:
         """Raise `TooManyQuestions` if all are spent."""
@@ -96,6 +109,19 @@ class KeyTries:
         return TooManyQuestions("failed_keys", retry_after=self._bucket.wait())
 
 
+class _BucketRate(TypedDict):
+    rate: float
+    burst: float
+
+
+def _tries_rate(per_minute: float) -> _BucketRate:
+    return {"rate": per_minute / 60, "burst": max(1.0, per_minute)}
+
+
+def _questions_rate(rate: float) -> _BucketRate:
+    return {"rate": rate, "burst": max(1.0, rate * 2)}
+
+
 class HeldTry:
     """Implements `Try`."""
 
@@ -123,8 +149,13 @@ class CallerLimits:
     """
 
     def __init__(self, *, rate: float, failed_keys_per_minute: float, clock: Clock) -> None:
-        self._questions = TokenBucket(rate=rate, burst=max(1.0, rate * 2), clock=clock)
+        self._questions = TokenBucket(**_questions_rate(rate), clock=clock)
         self.tries = KeyTries(per_minute=failed_keys_per_minute, clock=clock)
+
+    def adjust(self, *, rate: float, failed_keys_per_minute: float) -> None:
+        """Go on with other bounds; what the caller has used up stays used up."""
+        self._questions.adjust(**_questions_rate(rate))
+        self.tries.adjust(per_minute=failed_keys_per_minute)
 
     def ask(self) -> None:
         """Spend one question. Raises `TooManyQuestions` when the caller is over its rate."""

@@ -1,6 +1,6 @@
 """Changes of the gateway's state: each is one log line and one metric, never a flood."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,6 +12,9 @@ from service.observability.metrics import Metrics
 CLUSTER_CLOCK_OFF: Final = timedelta(seconds=5)
 STORE_CLOCK_OFF: Final = timedelta(seconds=60)
 """The offsets over which our clock is said to be wrong; of the store we know whole seconds, and answers take time."""
+
+_MOST_NAMED: Final = 20
+"""Games, callers or mistakes that one line names."""
 
 
 class _Component:
@@ -205,6 +208,26 @@ class Events:
         elif before and not self._differing:
             self._log.logger.info("secrets_agree")
 
+    def configuration_reloaded(self, changed: Sequence[str], needs_restart: Sequence[str]) -> None:
+        """The configuration file was read again, and holds from now on."""
+        self._metrics.configuration(ok=True)
+        self._log.logger.info(
+            "configuration_reloaded", changed=_first_of(changed), needs_restart=_first_of(needs_restart)
+        )
+
+    def configuration_refused(self, mistakes: Sequence[str]) -> None:
+        """The configuration file was read again, and has these mistakes in it: all stays as it was."""
+        self._metrics.configuration(ok=False)
+        hint = (
+            "everything stays as it is, but a restart would fail; mend the file, `check-config` says when it is right"
+        )
+        self._log.logger.error("configuration_refused", mistakes=_first_of(mistakes), hint=hint)
+
+    def no_configuration_to_reload(self) -> None:
+        """A signal asked for the file to be read again, and there is none."""
+        hint = "it was started without a configuration file, or with one that can be read only once"
+        self._log.logger.warning("configuration_not_read", hint=hint)
+
     def canary(self, game: str, expect: str, *, ok: bool, checked_at: datetime) -> None:
         """The store has answered about a canary, as expected or not."""
         self._metrics.canary(game, expect, ok=ok, checked_at=checked_at)
@@ -223,6 +246,11 @@ class Events:
             hint = "name another account, which itch.io alone decides about"
             self._log.logger.warning("canary_not_asked", game=game, expect=expect, why=why, hint=hint)
         self._canaries[game, expect] = None
+
+    def canary_gone(self, game: str, expect: str) -> None:
+        """The canary is configured no more."""
+        self._metrics.forget_canary(game, expect)
+        self._canaries.pop((game, expect), None)
 
     def joined(self) -> None:
         """A question found the look-up it needed under way."""
@@ -246,3 +274,8 @@ def _word(component: _Component, lost: str) -> str:
     if component.cause is not None:
         return lost
     return "ok" if component.known else "unknown"
+
+
+def _first_of(names: Sequence[str]) -> list[str]:
+    """Return names as a line can show them."""
+    return [*names[:_MOST_NAMED], *([f"and {len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else [])]

@@ -34,10 +34,20 @@ _TALKATIVE: Final = ("aiohttp", "httpcore", "httpx", "redis")
 class Logging:
     """The log of this process, made by `configure_logging`."""
 
-    def __init__(self, *, level: int, verified: VerifiedLines, writer: LineWriter) -> None:
-        self._says_verified = level <= logging.INFO
+    def __init__(self, *, level: str, verified: VerifiedLines, writer: LineWriter) -> None:
         self._verified = verified
         self._writer = writer
+        self._says_verified = False
+        self.set_level(level)
+
+    def set_level(self, level: str) -> None:
+        """Log events from this level on, one of `LEVELS`: our own and those of the libraries."""
+        threshold = LEVELS[level]
+        self._says_verified = threshold <= logging.INFO
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(threshold))
+        logging.getLogger().setLevel(threshold)
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
 
     @property
     def logger(self) -> FilteringBoundLogger:
@@ -92,40 +102,34 @@ def configure_logging(level: str, log_format: str, *, sandbox: bool, stream: Byt
     A standard stream must come through `unbuffered`. `level` is one of `LEVELS`, `log_format` is `json` or `console`.
     The last call counts.
     """
-    threshold = LEVELS[level]
     structured = {"json": True, "console": False}[log_format]
     encode = json_line if structured else ConsoleLine(colors=stream.isatty())
     make_line = LineMaker(encode=encode, clock=clock, sandbox=sandbox)
     writer = LineWriter(
         stream, notice=lambda count: make_line(None, "warning", {"event": "log_lines_dropped", "count": count})
     )
-    _configure_structlog(threshold, make_line=make_line, writer=writer)
-    _configure_standard_library(threshold, _ForeignHandler(make_line=make_line, writer=writer))
+    _configure_structlog(make_line=make_line, writer=writer)
+    _configure_standard_library(_ForeignHandler(make_line=make_line, writer=writer))
     verified = VerifiedLines(structured=structured, make_line=make_line, sandbox=sandbox)
-    log = Logging(level=threshold, verified=verified, writer=writer)
+    log = Logging(level=level, verified=verified, writer=writer)
     atexit.register(log.close)
     return log
 
 
-def _configure_structlog(threshold: int, *, make_line: LineMaker, writer: LineWriter) -> None:
+def _configure_structlog(*, make_line: LineMaker, writer: LineWriter) -> None:
     sink = _Sink(writer)
     structlog.configure(
         processors=[merge_contextvars, add_log_level, make_line],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
         logger_factory=lambda *_: sink,
         # What goes through here is rare; a cached logger would go on writing to a log that was replaced.
         cache_logger_on_first_use=False,
     )
 
 
-def _configure_standard_library(threshold: int, handler: logging.Handler) -> None:
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(threshold)
+def _configure_standard_library(handler: logging.Handler) -> None:
+    logging.getLogger().handlers = [handler]
     for name in _TALKATIVE:
-        logger = logging.getLogger(name)
-        logger.setLevel(max(threshold, logging.WARNING))
-        logger.propagate = True  # a server that ran before in this process may have cut it off
+        logging.getLogger(name).propagate = True  # a server that ran before in this process may have cut it off
     logging.captureWarnings(capture=True)
 
 

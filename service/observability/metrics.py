@@ -160,6 +160,9 @@ class Metrics:
         self._secrets_differ = self._gauge(
             "secrets_differ", "1 if another replica at this Redis has other secrets, 0 if none, NaN if unknown.", unsaid
         )
+        self._configuration_ok = self._gauge(
+            "configuration_ok", "1 if the file as it is now is in use, 0 if it was refused and an older one is.", 1
+        )
         self._requests_in_flight = self._gauge(
             "requests_in_flight", "Requests being answered, health and metrics included.", 0
         )
@@ -190,6 +193,15 @@ class Metrics:
         self._decision_seconds[method, cache].observe(seconds)
         if stale:
             self._stale_served_total.labels(game if game in self._games else OTHER).count += 1
+
+    def configure_games(self, labels: Iterable[str]) -> None:
+        """Give these games a label of their own from now on; what is shown of others as held back ends.
+
+        What has been counted for a game that is gone stays.
+        """
+        before, self._games = self._games, {*labels, OTHER, *self._learned_games}
+        for label in before - self._games:
+            self._revocations_held.remove(label)
 
     def learn_game(self, game_id: GameId) -> None:
         """Give a game that the key was found to see a label of its own: its id. After 100 such games it is `other`."""
@@ -275,6 +287,10 @@ class Metrics:
     def secrets(self, *, differ: bool) -> None:
         """Take note whether another replica has other secrets."""
         self._secrets_differ.set(differ)
+
+    def configuration(self, *, ok: bool) -> None:
+        """Take note whether the configuration file as it is now could be used."""
+        self._configuration_ok.set(ok)
 
     def loop_lag(self, seconds: float) -> None:
         """Take note how late the event loop was."""

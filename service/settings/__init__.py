@@ -1,7 +1,8 @@
 """Configuration: environment and TOML in, one frozen `Settings` out, or every mistake in one readable line each."""
 
 from service.settings.docs import SettingDoc, describe, documented_settings
-from service.settings.load import load_settings
+from service.settings.file_watch import FileWatch
+from service.settings.load import Reread, SettingsReader, load_settings
 from service.settings.model import (
     CacheSettings,
     CallerSettings,
@@ -15,10 +16,13 @@ from service.settings.model import (
     RedisSettings,
     Settings,
 )
+from service.settings.sources import FileContent
 
 __all__ = [
     "CacheSettings",
     "CallerSettings",
+    "FileContent",
+    "FileWatch",
     "GameSettings",
     "ItchDialect",
     "ItchSettings",
@@ -27,8 +31,10 @@ __all__ = [
     "LogSettings",
     "OperationsSettings",
     "RedisSettings",
+    "Reread",
     "SettingDoc",
     "Settings",
+    "SettingsReader",
     "describe",
     "documented_settings",
     "load_settings",

@@ -17,11 +17,19 @@ from service.settings.sources import variable
 
 
 class Names:
-    """The names of settings in mistakes: as the operator wrote them, else the environment variable."""
+    """The names of settings in mistakes: as the operator wrote them, else the environment variable.
 
-    def __init__(self, given: Mapping[str, RawValue], *, file_name: str) -> None:
+    With `quiet` no value is named.
+    """
+
+    def __init__(self, given: Mapping[str, RawValue], *, file_name: str, quiet: bool = False) -> None:
         self._given = given
         self._file_name = file_name
+        self._quiet = quiet
+
+    def value(self, value: object) -> str:
+        """Return a value of a setting as a line may show it."""
+        return "…" if self._quiet else str(value)
 
     def of(self, key: str) -> str:
         """Return the name of a setting that exists once, by its dotted key."""
@@ -68,8 +76,8 @@ def remote_callers_have_tokens(settings: Settings, names: Names) -> Iterator[str
         return
     verb = "is" if len(settings.host) == 1 else "holds"
     yield (
-        f"{names.of('host')} {verb} {afar[0]!r}, but there are no [[callers]]: without callers the gateway"
-        " listens only on loopback (127.0.0.1, ::1, localhost) or a Unix socket"
+        f"{names.of('host')} {verb} {names.value(repr(afar[0]))}, but there are no [[callers]]: without callers the"
+        " gateway listens only on loopback (127.0.0.1, ::1, localhost) or a Unix socket"
     )
 
 
@@ -112,7 +120,7 @@ def base_url_is_safe(settings: Settings, names: Names) -> Iterator[str]:
         if _host_of(url) in hosts and dialect is not settings.itch.dialect:
             yield (
                 f"{names.of('itch.base_url')} belongs to the dialect {dialect.value}, but"
-                f" {names.of('itch.dialect')} is {settings.itch.dialect.value}, which is spoken at"
+                f" {names.of('itch.dialect')} is {names.value(settings.itch.dialect.value)}, which is spoken at"
                 f" {DEFAULT_BASE_URLS[settings.itch.dialect]}"
             )
 
@@ -164,8 +172,8 @@ def operations_have_a_place(settings: Settings, names: Names) -> Iterator[str]:
     taken = settings.unix_socket is None and port == settings.port and port != 0
     if taken and (host is None or not set(host).isdisjoint(settings.host)):
         yield (
-            f"{names.of('operations.port')} is {port}, which {names.of('port')} is too: leave it out to serve both from"
-            " one listener"
+            f"{names.of('operations.port')} is {names.value(port)}, which {names.of('port')} is too: leave it out to"
+            " serve both from one listener"
         )
 
 
@@ -184,7 +192,10 @@ def ids_name_one_game(settings: Settings, names: Names) -> Iterator[str]:
     for game in settings.games:
         first = slugs.setdefault(game.id, game.slug)
         if first != game.slug:
-            yield f"{names.of_game(game, 'id')} is {game.id}, which games.{first} has already: an id names one game"
+            yield (
+                f"{names.of_game(game, 'id')} is {names.value(game.id)}, which games.{first} has already: an id"
+                " names one game"
+            )
 
 
 def grace_outlasts_freshness(settings: Settings, names: Names) -> Iterator[str]:
@@ -192,8 +203,8 @@ def grace_outlasts_freshness(settings: Settings, names: Names) -> Iterator[str]:
     for game in settings.games:
         if 0 < game.grace_seconds < game.owned_fresh_seconds:
             yield (
-                f"{names.of_game(game, 'grace_seconds')} is {game.grace_seconds}: expected 0, or at least"
-                f" owned_fresh_seconds, which is {game.owned_fresh_seconds}"
+                f"{names.of_game(game, 'grace_seconds')} is {names.value(game.grace_seconds)}: expected 0, or at"
+                f" least owned_fresh_seconds, which is {names.value(game.owned_fresh_seconds)}"
             )
 
 
@@ -203,7 +214,7 @@ def grants_and_bans_differ(settings: Settings, names: Names) -> Iterator[str]:
         both = sorted(game.grant_user_ids & game.ban_user_ids)
         if both:
             listed = ", ".join(str(user) for user in both[:_LISTED]) + (", …" if both[_LISTED:] else "")
-            yield f"{names.of_game(game)} both grants and bans {listed}: keep each user in one list"
+            yield f"{names.of_game(game)} both grants and bans {names.value(listed)}: keep each user in one list"
 
 
 def canaries_can_be_asked(settings: Settings, names: Names) -> Iterator[str]:
@@ -213,14 +224,14 @@ def canaries_can_be_asked(settings: Settings, names: Names) -> Iterator[str]:
             for decided, users in (("grant_user_ids", game.grant_user_ids), ("ban_user_ids", game.ban_user_ids)):
                 if user in users:
                     yield (
-                        f"{names.of_game(game, key)} is {user}, which {decided} holds too: expected an account that"
-                        " itch.io alone decides about"
+                        f"{names.of_game(game, key)} is {names.value(user)}, which {decided} holds too: expected an"
+                        " account that itch.io alone decides about"
                     )
         owner, stranger = game.canary_owner_user_id, game.canary_stranger_user_id
         if owner is not None and owner == stranger:
             yield (
-                f"{names.of_game(game, 'canary_stranger_user_id')} is {stranger}, which canary_owner_user_id is too:"
-                " expected an account that does not own the game"
+                f"{names.of_game(game, 'canary_stranger_user_id')} is {names.value(stranger)}, which"
+                " canary_owner_user_id is too: expected an account that does not own the game"
             )
 
 
@@ -252,14 +263,18 @@ def callers_name_games_that_exist(settings: Settings, names: Names) -> Iterator[
     """A game that is not configured is a typo; only without any games every numeric id may be asked about."""
     slugs = {game.slug for game in settings.games}
     ids = {str(game.id) for game in settings.games}
+    known = slugs | ids | {"*"}
     for caller in settings.callers:
         name = names.of_caller(caller, "games")
         asked = {str(game) for game in caller.games}
         if caller.all_games and len(asked) > 1:
             yield f'{name} holds "*" and more: expected "*" alone, or the games one by one'
-        for game in sorted(asked - slugs - ids - {"*"}):
+        for game in sorted(asked - known):
             if slugs or not game.isdecimal():
-                yield f"{name} holds {game!r}, which is no game: expected a slug or id from [games.<slug>]"
+                yield (
+                    f"{name} holds {names.value(repr(game))}, which is no game: expected a slug or id from"
+                    " [games.<slug>]"
+                )
 
 
 # Addresses, as far as they can be judged without asking the network.

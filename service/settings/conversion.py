@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Any, Final, TypeVar, Union, get_args, get_origin
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -12,6 +13,8 @@ from msgspec import inspect
 
 from service.secret import ProxyUrl, RedisUrl, SealingSecret, Secret, SellerKey
 from service.secret_text import KEY_EXPECTED, PROXY_EXPECTED, UnusableText, cleaned, is_key, is_proxy_url
+
+AnyTable = TypeVar("AnyTable", bound=msgspec.Struct)
 
 _SHOWN: Final = 60
 """Characters of a value that a line repeats: enough to recognise it."""
@@ -37,22 +40,28 @@ class RawValue:
 
 
 class Misfit(Exception):  # noqa: N818 - it names what the value is
-    """A value that does not fit its setting. The text is a whole line for the operator."""
+    """A value that does not fit its setting. The text is a whole line for the operator; `quiet` repeats no value."""
+
+    def __init__(self, line: str, *, quiet: str | None = None) -> None:
+        super().__init__(line)
+        self.quiet = quiet or line
 
 
 class Mistakes:
     """One readable line for each mistake, and the settings that are unusable because of it.
 
-    A check that builds on an unusable setting would only find the consequences of a mistake already named.
+    A check that builds on an unusable setting would only find the consequences of a mistake already named. `quiet`
+    lines repeat no value: those of a gateway that runs go into its log.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         self.lines: list[str] = []
+        self.quiet = quiet
         self._unusable: set[str] = set()
 
-    def add(self, line: str, *, unusable: str | None = None) -> None:
+    def add(self, line: str | Misfit, *, unusable: str | None = None) -> None:
         """Add a line, and the key of the setting that has no usable value because of it."""
-        self.lines.append(line)
+        self.lines.append(line.quiet if self.quiet and isinstance(line, Misfit) else str(line))
         if unusable is not None:
             self._unusable.add(unusable)
 
@@ -74,12 +83,27 @@ def convert(given: RawValue, kind: object) -> Any:  # noqa: ANN401 - of the kind
         value = msgspec.convert(raw, plain, strict=not given.textual, dec_hook=_read_custom)
     except (ValueError, OverflowError):
         # The cause would repeat the value.
-        raise Misfit(_misfit(given, plain)) from None
+        raise _misfit(given, plain) from None
     if isinstance(value, frozenset | tuple) and isinstance(raw, list) and len(set(value)) != len(raw):
-        raise Misfit(_misfit(given, plain))
+        raise _misfit(given, plain)
     return value
 
 
+def convert_table(table: Mapping[str, object], kind: type[AnyTable], **named: object) -> AnyTable | None:
+    """Return a table of the file as that struct, in one step; None where something in it does not fit.
+
+    `named` are fields that do not stand in the table. Then `convert` says of each value whether it fits, which takes
+    several times as long: there may be thousands of tables.
+    """
+    try:
+        made = msgspec.convert({**table, **named}, kind)
+    except (ValueError, OverflowError):
+        return None
+    lists = [(key, len(value)) for key, value in table.items() if isinstance(value, list)]
+    return made if all(len(getattr(made, key)) == length for key, length in lists) else None
+
+
+@cache  # msgspec takes 100 µs to describe a type, and there are thousands of callers
 def _is_list_or_one(kind: object) -> bool:
     match inspect.type_info(kind):
         case inspect.Metadata(type=inspect.VarTupleType()):
@@ -97,6 +121,7 @@ def _as_list(given: RawValue) -> object:
     return given.value
 
 
+@cache
 def _without_none(kind: object) -> Any:  # noqa: ANN401 - a type, which has no type that msgspec and mypy agree on
     """Return the type of a field that is set."""
     if get_origin(kind) not in {Union, UnionType}:
@@ -156,10 +181,11 @@ def _range(number: inspect.IntType | inspect.FloatType) -> str:
     return f"{name} from {number.ge} to {number.le}"
 
 
-def _misfit(given: RawValue, kind: object) -> str:
+def _misfit(given: RawValue, kind: object) -> Misfit:
+    quiet = f"{given.written} cannot be used: expected {expectation(kind)}"
     if _is_quiet(kind):
-        return f"{given.written} cannot be used: expected {expectation(kind)}"
-    return f"{given.written} is {shown(given.value)}: expected {expectation(kind)}"
+        return Misfit(quiet)
+    return Misfit(f"{given.written} is {shown(given.value)}: expected {expectation(kind)}", quiet=quiet)
 
 
 def _read_custom(kind: type[Any], value: object) -> object:

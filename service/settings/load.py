@@ -8,15 +8,16 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec.structs import FieldInfo
+from msgspec import Struct
+from msgspec.structs import FieldInfo, replace
 
 from service.errors import SettingsError
 from service.settings.checks import CHECKS, Check, Names, remote_callers_have_tokens, there_is_a_source
-from service.settings.conversion import Misfit, Mistakes, RawValue, convert, expectation
+from service.settings.conversion import Misfit, Mistakes, RawValue, convert, convert_table, expectation
 from service.settings.model import (
     CALLER,
     GAME,
@@ -31,9 +32,11 @@ from service.settings.model import (
 )
 from service.settings.sources import (
     CONFIG,
+    FileContent,
     RawTable,
     TomlFile,
     check_trusted_certificates,
+    read_content,
     read_environment,
     read_flags,
     read_secret_files,
@@ -41,6 +44,119 @@ from service.settings.sources import (
 )
 
 _NO_FILE: Final = "the TOML file"
+
+
+READ_AGAIN: Final = frozenset({"log.level"})
+"""What is read again of the settings that exist once; of those in tables it is all."""
+
+
+class Reread(Struct, frozen=True):
+    """What has come of reading the file again.
+
+    `settings` are those that hold from now on; `changed` names what is another among them, and `needs_restart` the
+    settings that differ and hold only after a restart.
+    """
+
+    settings: Settings
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+class SettingsReader:
+    """Reads the settings of one process: all at its start, and later, from the same places, what is read again.
+
+    `config_file` beats the environment's word for it. `overrides` are command-line flags by their dotted key, None
+    where a flag was not used.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        config_file: Path | None = None,
+        overrides: Mapping[str, object] | None = None,
+    ) -> None:
+        self._environ = environ
+        self._config_file = config_file
+        self._overrides = overrides or {}
+        self._outside_file: dict[str, RawValue] = {}
+        self._secrets: dict[str, RawValue] = {}
+        self.content: FileContent | None = None
+        """The file as it was read at start; None where no file is named."""
+
+    def read(self, *, require_source: bool = True, require_callers: bool = True) -> Settings:
+        """Return settings without a mistake in them. Raises `SettingsError` with all mistakes otherwise.
+
+        A command that asks no store does without a source, one that does not listen without callers.
+        """
+        mistakes = Mistakes()
+
+        # 1.
+        file = self._read_file(mistakes)
+        self._outside_file = {
+            **read_environment(self._environ, mistakes),
+            **read_flags(self._overrides, mistakes),
+        }
+        given = (file.single if file is not None else {}) | self._outside_file
+
+        # 2.
+        self._secrets = read_secret_files(given, mistakes)
+        given |= self._secrets
+        check_trusted_certificates(self._environ, mistakes)
+
+        # 3.
+        settings = _build(given, file or TomlFile(_NO_FILE), mistakes)
+
+        # 4. While the file cannot be read, settings that it may hold must not be reported as missing.
+        if file is not None:
+            needed: dict[Check, bool] = {there_is_a_source: require_source, remote_callers_have_tokens: require_callers}
+            checks = [(check, needs) for check, needs in CHECKS if needed.get(check, True)]
+            _check(settings, Names(given, file_name=file.name), checks, mistakes)
+
+        # 5.
+        if mistakes.lines:
+            raise SettingsError(mistakes.lines)
+        return settings
+
+    def read_again(self, content: FileContent, running: Settings) -> Reread:
+        """Return what holds from now on. Raises `SettingsError` with all mistakes, whose lines repeat no value.
+
+        The file is checked as a whole, as at a start, and once more beside the settings that stay.
+        """
+        mistakes = Mistakes(quiet=True)
+        file = read_toml(content, mistakes)
+        if file is None:
+            raise SettingsError(mistakes.lines)
+        given = file.single | self._outside_file
+        given |= read_secret_files(given, mistakes, known=self._secrets)
+        settings = _build(given, file, mistakes)
+        names = Names(given, file_name=file.name, quiet=True)
+        if file.is_empty:
+            mistakes.add(f"{file.name} is empty", unusable="callers")
+        if running.callers and not settings.callers and mistakes.leave_usable({"callers"}):
+            mistakes.add(f"{file.name} has no [[callers]] any more: without any, everybody may ask; keep one at least")
+        _check(settings, names, CHECKS, mistakes)
+        log = replace(running.log, level=settings.log.level)
+        applied = replace(running, games=settings.games, callers=settings.callers, log=log)
+        needs_restart = tuple(_differing(settings, applied))
+        if needs_restart and not mistakes.lines:
+            _check(applied, names, CHECKS, mistakes)
+        if mistakes.lines:
+            raise SettingsError(mistakes.lines)
+        return Reread(applied, tuple(_changed(running, applied)), needs_restart)
+
+    def _read_file(self, mistakes: Mistakes) -> TomlFile | None:
+        """Return what the file holds, nothing where none is named; None when that cannot be known."""
+        named = self._environ.get(CONFIG)
+        if self._config_file is None and not named:
+            return TomlFile(_NO_FILE)
+        try:
+            path: Path = self._config_file or convert(RawValue(named, written=CONFIG, textual=True), Path)
+        except Misfit as misfit:
+            mistakes.add(misfit)
+            return None
+        self.content = read_content(path)
+        return read_toml(self.content, mistakes)
 
 
 def load_settings(
@@ -51,54 +167,40 @@ def load_settings(
     require_source: bool = True,
     require_callers: bool = True,
 ) -> Settings:
-    """Return settings without a mistake in them. Raises `SettingsError` with all mistakes otherwise.
-
-    `config_file` beats the environment's word for it. `overrides` are command-line flags by their dotted key, None
-    where a flag was not used. A command that asks no store does without a source, one that does not listen without
-    callers.
-    """
-    mistakes = Mistakes()
-
-    # 1.
-    file = _read_file(environ, config_file, mistakes)
-    given = {
-        **(file.single if file is not None else {}),
-        **read_environment(environ, mistakes),
-        **read_flags(overrides or {}, mistakes),
-    }
-
-    # 2.
-    given |= read_secret_files(given, mistakes)
-    check_trusted_certificates(environ, mistakes)
-
-    # 3.
-    settings = _build(given, file or TomlFile(_NO_FILE), mistakes)
-
-    # 4. While the file cannot be read, settings that it may hold must not be reported as missing.
-    if file is not None:
-        needed: dict[Check, bool] = {there_is_a_source: require_source, remote_callers_have_tokens: require_callers}
-        names = Names(given, file_name=file.name)
-        for check, needs in CHECKS:
-            if needed.get(check, True) and mistakes.leave_usable(needs):
-                mistakes.lines.extend(check(settings, names))
-
-    # 5.
-    if mistakes.lines:
-        raise SettingsError(mistakes.lines)
-    return settings
+    """Return settings that are read once; see `SettingsReader`."""
+    reader = SettingsReader(environ, config_file=config_file, overrides=overrides)
+    return reader.read(require_source=require_source, require_callers=require_callers)
 
 
-def _read_file(environ: Mapping[str, str], config_file: Path | None, mistakes: Mistakes) -> TomlFile | None:
-    """Return what the file holds, nothing where none is named; None when that cannot be known."""
-    named = environ.get(CONFIG)
-    if config_file is None and not named:
-        return TomlFile(_NO_FILE)
-    try:
-        path: Path = config_file or convert(RawValue(named, written=CONFIG, textual=True), Path)
-    except Misfit as misfit:
-        mistakes.add(str(misfit))
-        return None
-    return read_toml(path, mistakes)
+def _check(settings: Settings, names: Names, checks: Iterable[tuple[Check, set[str]]], mistakes: Mistakes) -> None:
+    for check, needs in checks:
+        if mistakes.leave_usable(needs):
+            mistakes.lines.extend(check(settings, names))
+
+
+def _differing(settings: Settings, applied: Settings) -> Iterator[str]:
+    """Yield the dotted keys of the settings that exist once and differ."""
+    for group in ("", *GROUPS):
+        one, other = (getattr(of, group) if group else of for of in (settings, applied))
+        for key, field in fields_of(type(one)).items():
+            if getattr(one, field.name) != getattr(other, field.name):
+                yield f"{group}.{key}" if group else key
+
+
+def _changed(before: Settings, after: Settings) -> Iterator[str]:
+    """Yield the names of games and callers that have come, gone, or are different."""
+    if before.log.level != after.log.level:
+        yield "log.level"
+    yield from _differing_names(_tables(before), _tables(after))
+
+
+def _tables(settings: Settings) -> dict[str, Struct]:
+    games = {f"games.{game.slug}": game for game in settings.games}
+    return games | {f"callers[{caller.name}]": caller for caller in settings.callers}
+
+
+def _differing_names(before: dict[str, Struct], after: dict[str, Struct]) -> Iterator[str]:
+    yield from (name for name in before | after if before.get(name) != after.get(name))
 
 
 def _build(given: Mapping[str, RawValue], file: TomlFile, mistakes: Mistakes) -> Settings:
@@ -120,31 +222,32 @@ def _build(given: Mapping[str, RawValue], file: TomlFile, mistakes: Mistakes) ->
 
 def _games(file: TomlFile, mistakes: Mistakes) -> Iterator[GameSettings]:
     for table in file.games:
-        values = _entry(table, GAME, file, mistakes, unusable="games")
+        game = convert_table(table.table, GameSettings, slug=table.key)
+        if game is None:
+            _note_misfits(table, GAME, file, mistakes, unusable="games")
         if not re.fullmatch(SLUG, table.key):
             mistakes.add(f"{table.where} in {file.name} is no slug: expected {SLUG_EXPECTED}", unusable="games")
-        elif values is not None:
-            yield GameSettings(slug=table.key, **values)
+        elif game is not None:
+            yield game
 
 
 def _callers(file: TomlFile, mistakes: Mistakes) -> Iterator[CallerSettings]:
     for table in file.callers:
-        values = _entry(table, CALLER, file, mistakes, unusable="callers")
-        if values is not None:
-            yield CallerSettings(**values)
+        caller = convert_table(table.table, CallerSettings)
+        if caller is None:
+            _note_misfits(table, CALLER, file, mistakes, unusable="callers")
+        else:
+            yield caller
 
 
-def _entry(
+def _note_misfits(
     table: RawTable, fields: Mapping[str, FieldInfo], file: TomlFile, mistakes: Mistakes, *, unusable: str
-) -> dict[str, Any] | None:
-    values = _convert_all(table.values, fields, mistakes, unusable=unusable)
-    lacking = [key for key, field in fields.items() if field.required and key not in table.values]
-    for key in lacking:
-        expected = expectation(fields[key].type)
-        mistakes.add(f"{table.where}.{key} in {file.name} is missing: expected {expected}", unusable=unusable)
-    if lacking or len(values) < len(table.values):
-        return None
-    return _attributes(values, fields)
+) -> None:
+    _convert_all(table.values(), fields, mistakes, unusable=unusable)
+    for key, field in fields.items():
+        if field.required and key not in table.table:
+            expected = expectation(field.type)
+            mistakes.add(f"{table.where}.{key} in {file.name} is missing: expected {expected}", unusable=unusable)
 
 
 def _convert_all(
@@ -159,7 +262,7 @@ def _convert_all(
         try:
             values[key] = convert(one, fields[key].type)
         except Misfit as misfit:
-            mistakes.add(str(misfit), unusable=unusable or key)
+            mistakes.add(misfit, unusable=unusable or key)
     return values
 
 

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import Struct
+
 from service.secret_text import UnusableText, read_secret
 from service.secret_text import shown as shown_path
 from service.settings.conversion import Misfit, Mistakes, RawValue, convert, shown
@@ -104,12 +106,20 @@ _TABLES: Final = ("games", "callers")
 
 
 class RawTable:
-    """One game or one caller as it stands in the file; `where` is its name in mistakes."""
+    """One game or one caller as it stands in the file, without what is no setting; `where` is its name in mistakes."""
 
-    def __init__(self, key: str, where: str) -> None:
+    def __init__(self, key: str, where: str, table: Mapping[str, Any], *, file_name: str) -> None:
         self.key = key
         self.where = where
-        self.values: dict[str, RawValue] = {}
+        self.table = table
+        self._file_name = file_name
+
+    def values(self) -> dict[str, RawValue]:
+        """Return each value with its name in mistakes."""
+        return {
+            key: RawValue(value, written=f"{self.where}.{key} in {self._file_name}", textual=False)
+            for key, value in self.table.items()
+        }
 
 
 class TomlFile:
@@ -121,27 +131,50 @@ class TomlFile:
         self.games: list[RawTable] = []
         self.callers: list[RawTable] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no setting stands in it."""
+        return not (self.single or self.games or self.callers)
 
-def read_toml(path: Path, mistakes: Mistakes) -> TomlFile | None:
-    """Return what the file holds; None when that cannot be known because it is no TOML."""
-    document = _parse(path, mistakes)
-    return None if document is None else _Reader(path.name, mistakes).read(document)
+
+class FileContent(Struct, frozen=True):
+    """The bytes of the configuration file, or None and why they cannot be read."""
+
+    path: Path
+    content: bytes | None
+    why: str = ""
 
 
-def _parse(path: Path, mistakes: Mistakes) -> dict[str, Any] | None:
+def read_content(path: Path) -> FileContent:
+    """Return what the file holds. Never fails."""
+    try:
+        return FileContent(path, path.read_bytes())
+    except OSError as error:
+        return FileContent(path, None, error.strerror or "it fails")
+
+
+def read_toml(file: FileContent, mistakes: Mistakes) -> TomlFile | None:
+    """Return what the file says; None when that cannot be known because it is no TOML."""
+    document = _parse(file, mistakes)
+    return None if document is None else _Reader(file.path.name, mistakes).read(document)
+
+
+def _parse(file: FileContent, mistakes: Mistakes) -> dict[str, Any] | None:
+    name = file.path.name
+    if file.content is None:
+        mistakes.add(f"the configuration file {str(file.path)!r} cannot be read: {file.why}")
+        return None
     try:
         # Some editors begin a UTF-8 file with a byte order mark.
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        mistakes.add(f"the configuration file {str(path)!r} cannot be read: {error.strerror}")
+        return tomllib.loads(file.content.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        mistakes.add(f"{path.name} is not UTF-8 text")
+        mistakes.add(f"{name} is not UTF-8 text")
     except tomllib.TOMLDecodeError as error:
         # Only the position: the parser's own words may repeat what stands there.
         position = _POSITION.search(str(error))
-        mistakes.add(f"{path.name} is not TOML{f': look at {position[1]}' if position else ''}")
+        mistakes.add(f"{name} is not TOML{f': look at {position[1]}' if position else ''}")
     except (ValueError, RecursionError):
-        mistakes.add(f"{path.name} holds a number too long or a nesting too deep")
+        mistakes.add(f"{name} holds a number too long or a nesting too deep")
     return None
 
 
@@ -167,11 +200,10 @@ class _Reader:
 
     def _read_games(self, value: object) -> None:
         for slug, item in (self._dict("games", value, unusable="games") or {}).items():
-            game = RawTable(slug, f"games.{_quoted(slug)}")
-            table = self._dict(game.where, item, unusable="games")
+            where = f"games.{_quoted(slug)}"
+            table = self._dict(where, item, unusable="games")
             if table is not None:
-                game.values = self._values(f"{game.where}.", table, GAME)
-                self._file.games.append(game)
+                self._file.games.append(self._table(slug, where, table, GAME))
 
     def _read_callers(self, value: object) -> None:
         if not isinstance(value, list):
@@ -180,11 +212,10 @@ class _Reader:
         for number, item in enumerate(value, start=1):
             name = item.get("name") if isinstance(item, dict) else None
             label = name if isinstance(name, str) and _BARE_KEY.fullmatch(name) else f"#{number}"
-            caller = RawTable(label, f"callers[{label}]")
-            table = self._dict(caller.where, item, unusable="callers")
+            where = f"callers[{label}]"
+            table = self._dict(where, item, unusable="callers")
             if table is not None:
-                caller.values = self._values(f"{caller.where}.", table, CALLER)
-                self._file.callers.append(caller)
+                self._file.callers.append(self._table(label, where, table, CALLER))
 
     def _dict(self, where: str, value: object, *, unusable: str) -> dict[str, Any] | None:
         if isinstance(value, dict):
@@ -195,6 +226,13 @@ class _Reader:
     def _expect(self, where: str, value: object, expected: str, *, unusable: str) -> None:
         kind = "a list" if isinstance(value, list) else "a table" if isinstance(value, dict) else "a single value"
         self._mistakes.add(f"{where} in {self._file.name} is {kind}: expected {expected}", unusable=unusable)
+
+    def _table(self, key: str, where: str, table: Mapping[str, Any], known: Mapping[str, object]) -> RawTable:
+        unknown = table.keys() - known.keys()
+        if unknown:
+            self._values(f"{where}.", {name: table[name] for name in table if name in unknown}, known)
+            table = {name: value for name, value in table.items() if name not in unknown}
+        return RawTable(key, where, table, file_name=self._file.name)
 
     def _values(
         self, prefix: str, table: Mapping[str, Any], known: Iterable[str], *, elsewhere: Iterable[str] = ()
@@ -218,8 +256,13 @@ def _quoted(key: str) -> str:
 # Files of secrets, as orchestrators mount them.
 
 
-def read_secret_files(given: Mapping[str, RawValue], mistakes: Mistakes) -> dict[str, RawValue]:
-    """Return the secrets that stand in files, each called by the setting that names its file."""
+def read_secret_files(
+    given: Mapping[str, RawValue], mistakes: Mistakes, *, known: Mapping[str, RawValue] | None = None
+) -> dict[str, RawValue]:
+    """Return the secrets that stand in files, each called by the setting that names its file.
+
+    Those that are `known` are not read again.
+    """
     secrets: dict[str, RawValue] = {}
     for key, file_key in SECRET_FILES.items():
         if file_key not in given:
@@ -228,11 +271,14 @@ def read_secret_files(given: Mapping[str, RawValue], mistakes: Mistakes) -> dict
         if key in given:
             mistakes.add(f"{given[key].written} and {file.written} are both set: keep one", unusable=key)
             continue
+        if known is not None and key in known:
+            secrets[key] = known[key]
+            continue
         try:
             path: Path = convert(file, Path)
             secrets[key] = _read_secret(path, file.written, SINGLE[key].type)
         except Misfit as misfit:
-            mistakes.add(str(misfit), unusable=key)
+            mistakes.add(misfit, unusable=key)
     return secrets
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from service.api.current_configuration import CurrentConfiguration
 from service.cache.cluster_clock import ClusterClock, as_redis_says
 from service.cache.keys import Keys, derive_keys
 from service.observability.events import Events
@@ -14,17 +15,20 @@ from service.observability.loop_lag import LoopLagMonitor
 from service.observability.metrics import Metrics
 from service.settings import Settings
 from service.verification.interfaces import Clock
+from service.wiring.rules import configuration_of
 from service.wiring.version import VERSION
 
 
 class Basics(Struct, frozen=True):
     """The settings, the time, the log, the metrics, the derived keys, and the stack that closes what was opened.
 
+    `settings` are those of the start; the games and callers of the moment are in `current`.
     `clock` is the machine's; `cluster_clock` that of all replicas, None without Redis.
     `lag` measures nothing until it is run.
     """
 
     settings: Settings
+    current: CurrentConfiguration
     clock: Clock
     cluster_clock: ClusterClock | None
     log: Logging
@@ -57,6 +61,7 @@ def build_basics(
         cluster_clock = ClusterClock(clock, on_offset=events.cluster_clock, redis_time=redis_time)
     return Basics(
         settings=settings,
+        current=CurrentConfiguration(configuration_of(settings, cluster_clock or clock)),
         clock=clock,
         cluster_clock=cluster_clock,
         log=log,

@@ -1,23 +1,27 @@
 """The canaries, from the settings to the watch that runs in the background."""
 
+from collections.abc import Iterator
 from functools import partial
 
 from service.cache.keys import KeyedFingerprints, canaries_key
 from service.cache.sealing import Sealer
-from service.canaries.canary import configured_canaries
+from service.canaries.canary import Canary, configured_canaries
 from service.canaries.canary_watch import CanaryWatch
 from service.canaries.turns import CanaryTurns, ClusterTurns, OwnTurns
 from service.redis.connect import RedisClient
+from service.settings import Settings
 from service.wiring.background import run_in_background
 from service.wiring.basics import Basics
 from service.wiring.rules import game_rules
 from service.wiring.upstream import Upstream
 
 
-async def watch_canaries(basics: Basics, upstream: Upstream, *, redis: RedisClient | None) -> None:
-    """Ask the store about the configured canaries in the background, in turn with the other replicas."""
+async def watch_canaries(
+    settings: Settings, basics: Basics, upstream: Upstream, *, redis: RedisClient | None
+) -> CanaryWatch:
+    """Ask the store about the canaries of the settings in the background, in turn with the other replicas."""
     watch = CanaryWatch(
-        configured_canaries(basics.settings.games, game_rules(basics.settings)),
+        canaries_of(settings),
         source=upstream.source,
         room=upstream.queue,
         turns=_open_turns(basics, upstream, redis),
@@ -25,6 +29,12 @@ async def watch_canaries(basics: Basics, upstream: Upstream, *, redis: RedisClie
         observer=basics.events,
     )
     await run_in_background(basics.stack, watch.run(), crashed=partial(basics.events.crashed, where="canaries"))
+    return watch
+
+
+def canaries_of(settings: Settings) -> Iterator[Canary]:
+    """Yield the configured canaries."""
+    return configured_canaries(settings.games, game_rules(settings))
 
 
 def _open_turns(basics: Basics, upstream: Upstream, redis: RedisClient | None) -> CanaryTurns:

@@ -44,7 +44,9 @@ def build_readiness(
     def revocations() -> str:
         if guard is None:
             return "disabled"
-        return "held" if guard.holds_any else "ok"
+        games = basics.current.configuration.games
+        holds = any(guard.held_since(game.game_id) for game in games.configured()) if games else guard.holds_any
+        return "held" if holds else "ok"
 
     return Readiness(
         {
@@ -66,7 +68,7 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
             service=services.verify,
             batch=services.batch,
             admin=services.admin,
-            callers=services.callers,
+            current=basics.current,
             clock=basics.shared_clock,
         ),
         *create_operations_routes(
@@ -87,7 +89,7 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
 
 def build_http(basics: Basics, services: Services, application: ASGIApp, *, bounds: Bounds | None) -> HttpServer:
     """Return the server of all connections; `bounds` replaces those from the settings."""
-    short_way = ShortWay(service=services.verify, callers=services.callers, clock=basics.shared_clock)
+    short_way = ShortWay(service=services.verify, current=basics.current, clock=basics.shared_clock)
     return HttpServer(
         Dispatcher(short_way=short_way, framework=application, service=services.verify, clock=basics.shared_clock),
         bounds=bounds or _bounds(basics.settings),

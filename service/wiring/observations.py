@@ -72,16 +72,18 @@ async def _open_table(
     basics: Basics, redis: RedisClient | None, environment: str, most_invalidations: int
 ) -> ReplicatedTable:
     """Return the table, once this replica knows what the others have told, so far as Redis says it at once."""
-    labels = {game.id: game.slug for game in basics.settings.games} | {NO_GAME: "none"}
+
+    def label_of(game_id: GameId) -> str:
+        return "none" if game_id == NO_GAME else basics.current.configuration.games.label_of(game_id)
 
     def overflowed(kind: TableKind, game_id: GameId) -> None:
-        basics.events.invalidations_overflowed(_LABELS[kind], labels.get(game_id, str(game_id)))
+        basics.events.invalidations_overflowed(_LABELS[kind], label_of(game_id))
 
     def held(game_id: GameId) -> bool:
         return table.held_since(game_id) is not None
 
     def told_of_revocations(entry: TableEntry) -> None:
-        game = labels.get(entry.game_id, str(entry.game_id))
+        game = label_of(entry.game_id)
         basics.metrics.read_revocations(game, partial(held, entry.game_id))
         basics.events.revocations(
             game,

@@ -1,8 +1,10 @@
-"""The rules for games and the directory of callers, made from the settings."""
+"""The rules for games and the directory of callers, made from the settings as one configuration."""
 
 from datetime import timedelta
 
 from service.api.callers import Caller, CallerDirectory
+from service.api.current_configuration import Configuration
+from service.api.game_directory import GameDirectory
 from service.limits.caller_limits import CallerLimits
 from service.settings import Settings
 from service.verification.interfaces import Clock
@@ -27,19 +29,24 @@ def game_rules(settings: Settings) -> list[GameRules]:
     ]
 
 
-def caller_directory(settings: Settings, clock: Clock) -> CallerDirectory:
-    """Return the callers, each with limits of its own."""
-    return CallerDirectory(
-        (
-            caller.token_digest,
-            Caller(
-                name=caller.name,
-                rights=caller.rights,
-                games=settings.games_of(caller),
-                limits=CallerLimits(
-                    rate=caller.rate, failed_keys_per_minute=caller.failed_keys_per_minute, clock=clock
+def configuration_of(settings: Settings, clock: Clock, *, before: Configuration | None = None) -> Configuration:
+    """Return the games and callers; a caller that was there `before`, by its name, keeps its limits object."""
+    known = {} if before is None else before.callers.limits()
+    return Configuration(
+        games=GameDirectory(game_rules(settings)),
+        callers=CallerDirectory(
+            (
+                caller.token_digest,
+                Caller(
+                    name=caller.name,
+                    rights=caller.rights,
+                    games=settings.games_of(caller),
+                    limits=known.get(caller.name)
+                    or CallerLimits(
+                        rate=caller.rate, failed_keys_per_minute=caller.failed_keys_per_minute, clock=clock
+                    ),
                 ),
-            ),
-        )
-        for caller in settings.callers
+            )
+            for caller in settings.callers
+        ),
     )

@@ -8,8 +8,6 @@ from msgspec import Struct
 from service.api.admin import AdminService
 from service.api.answers import AnswerWriter
 from service.api.batch import BatchService
-from service.api.callers import CallerDirectory
-from service.api.game_directory import GameDirectory
 from service.api.verify_service import VerifyService
 from service.cache.keys import KeyedFingerprints
 from service.ownership import Observation
@@ -18,17 +16,15 @@ from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from service.wiring.basics import Basics
 from service.wiring.observations import Observations
-from service.wiring.rules import caller_directory, game_rules
 from service.wiring.upstream import Upstream
 
 
 class Services(Struct, frozen=True):
-    """One service for each kind of request, and the callers that may use them."""
+    """One service for each kind of request."""
 
     verify: VerifyService
     batch: BatchService
     admin: AdminService
-    callers: CallerDirectory
 
 
 def build_services(
@@ -37,7 +33,6 @@ def build_services(
     """Return the services; `flights` are the look-ups that equal questions share."""
     settings, clock = basics.settings, basics.shared_clock
     fingerprints = KeyedFingerprints(basics.keys.naming, upstream.address.environment)
-    games = GameDirectory(game_rules(settings))
     look_ups = LookUps(
         source=upstream.source,
         observations=observations.cache,
@@ -59,7 +54,6 @@ def build_services(
     basics.stack.push_async_callback(verification.close)
     verify = VerifyService(
         verification=verification,
-        games=games,
         fingerprints=fingerprints,
         writer=AnswerWriter(jitter=random.random),
         metrics=basics.metrics,
@@ -69,10 +63,9 @@ def build_services(
     )
     admin = AdminService(
         verification=verification,
-        games=games,
         fingerprints=fingerprints,
         guard=observations.guard,
         log=basics.log,
         clock=clock,
     )
-    return Services(verify=verify, batch=BatchService(verify), admin=admin, callers=caller_directory(settings, clock))
+    return Services(verify=verify, batch=BatchService(verify), admin=admin)

@@ -84,7 +84,7 @@ class Upstream(Struct, frozen=True):
             self.seller_changed.clear()
             try:
                 await self.source.identify_seller()
-                for game in await self.source.games() if not basics.settings.games else ():
+                for game in await self.source.games() if not basics.current.configuration.games else ():
                     basics.metrics.learn_game(game.id)
             except NoAnswer:
                 await basics.clock.sleep(_LEARN_AGAIN_AFTER)

@@ -40,6 +40,11 @@ class Heard:
         assert game == "x-moon"
         self.ok[expect] = why
 
+    def canary_gone(self, game: str, expect: str) -> None:
+        """Note that nothing is said of it any more."""
+        assert game == "x-moon"
+        self.ok.pop(expect, None)
+
 
 class Room:
     """Room for all but the lanes of those in `full`."""

@@ -1,0 +1,167 @@
+"""Reading the configuration file again, while questions are answered: games, callers and the level of the log.
+
+Parsing and checking happen in a thread; what the event loop does is one assignment, and little around it.
+"""
+
+import asyncio
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from msgspec import Struct
+
+from service.api.current_configuration import Configuration
+from service.cache.revocation_guard import SharedRevocationGuard
+from service.errors import SettingsError
+from service.limits.caller_limits import CallerLimits
+from service.ownership import GameId
+from service.redis.connect import RedisClient
+from service.settings import CallerSettings, FileContent, FileWatch, Reread, SettingsReader
+from service.wiring.background import run_in_background
+from service.wiring.basics import Basics
+from service.wiring.rules import configuration_of
+from service.wiring.upstream import Upstream
+
+if TYPE_CHECKING:
+    from service.canaries.canary_watch import CanaryWatch
+
+LOOK_EVERY: Final = timedelta(seconds=1)
+
+
+class _Prepared(Struct, frozen=True):
+    """All that takes time, done; `adjusted` are the callers that were there before, with other limits now."""
+
+    reread: Reread
+    configuration: Configuration
+    adjusted: list[tuple[CallerLimits, CallerSettings]]
+
+
+class Reloading:
+    """Has the gateway follow its configuration file: all of a new content, or nothing of it."""
+
+    def __init__(
+        self,
+        basics: Basics,
+        upstream: Upstream,
+        *,
+        reader: SettingsReader | None,
+        redis: RedisClient | None,
+        guard: SharedRevocationGuard | None,
+    ) -> None:
+        self._basics = basics
+        self._upstream = upstream
+        self._reader = reader
+        self._redis = redis
+        self._guard = guard
+        self._running = basics.settings
+        self._canaries: CanaryWatch | None = None
+        self._watch: FileWatch | None = None
+        self._asked = asyncio.Event()
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Follow the file in the background until the gateway closes, if there is one; and start what it asks for."""
+        await self._follow_canaries()
+        watch = self._watch = _watch_of(self._reader)
+        if watch is not None:
+            crashed = partial(self._basics.events.crashed, where="reload")
+            await run_in_background(self._basics.stack, self._look_on(watch), crashed=crashed)
+            await run_in_background(self._basics.stack, self._read_when_asked(watch), crashed=crashed)
+
+    def ask(self) -> None:
+        """Have the file read again at once, whether it has changed or not."""
+        if self._watch is None:
+            self._basics.events.no_configuration_to_reload()
+        else:
+            self._asked.set()
+
+    async def _look_on(self, watch: FileWatch) -> NoReturn:
+        while True:
+            await self._basics.clock.sleep(LOOK_EVERY)
+            async with self._turn:
+                content = await asyncio.to_thread(watch.look)
+                if content is not None:
+                    await self._reload(content)
+
+    async def _read_when_asked(self, watch: FileWatch) -> NoReturn:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            async with self._turn:
+                await self._reload(await asyncio.to_thread(watch.read))
+
+    async def _reload(self, content: FileContent) -> None:
+        try:
+            prepared = await asyncio.to_thread(self._prepare, content)
+        except SettingsError as error:
+            self._basics.events.configuration_refused(error.mistakes)
+            return
+        except Exception as bug:  # noqa: BLE001 - all stays as it is, and the next content gets its turn
+            self._basics.events.crashed(bug, where="reload")
+            return
+        self._apply(prepared)
+        await self._follow_canaries()
+        self._basics.events.configuration_reloaded(prepared.reread.changed, prepared.reread.needs_restart)
+
+    def _prepare(self, content: FileContent) -> _Prepared:
+        """Read, check and build; called in a thread. Raises `SettingsError`."""
+        if self._reader is None:
+            raise AssertionError("a file was read again without the settings that it was read for")
+        reread = self._reader.read_again(content, self._running)
+        before = self._basics.current.configuration
+        limits = before.callers.limits()
+        known = {caller.name: (caller.rate, caller.failed_keys_per_minute) for caller in self._running.callers}
+        return _Prepared(
+            reread=reread,
+            configuration=configuration_of(reread.settings, self._basics.shared_clock, before=before),
+            adjusted=[
+                (limits[caller.name], caller)
+                for caller in reread.settings.callers
+                if caller.name in known and known[caller.name] != (caller.rate, caller.failed_keys_per_minute)
+            ],
+        )
+
+    def _apply(self, prepared: _Prepared) -> None:
+        """Have it hold, in one turn of the event loop."""
+        basics, settings = self._basics, prepared.reread.settings
+        had_games = bool(basics.current.configuration.games)
+        basics.metrics.configure_games(game.slug for game in settings.games)
+        basics.current.configuration = prepared.configuration
+        for limits, caller in prepared.adjusted:
+            limits.adjust(rate=caller.rate, failed_keys_per_minute=caller.failed_keys_per_minute)
+        if settings.log.level is not self._running.log.level:
+            basics.log.set_level(settings.log.level)
+        self._running = settings
+        self._show_held_games()
+        if had_games and not settings.games:
+            self._upstream.seller_changed.set()  # the games that the key sees are asked for again
+
+    def _show_held_games(self) -> None:
+        guard = self._guard
+        if guard is None:
+            return
+        for rules in self._basics.current.configuration.games.configured():
+            if guard.held_since(rules.game_id) is not None:
+                self._basics.metrics.read_revocations(rules.label, partial(_is_held, guard, rules.game_id))
+
+    async def _follow_canaries(self) -> None:
+        if self._canaries is None and not any(game.canary_user_ids for game in self._running.games):
+            return
+        # Off until configured: not even imported.
+        from service.wiring.canaries import canaries_of, watch_canaries  # noqa: PLC0415 - as said above
+
+        if self._canaries is None:
+            self._canaries = await watch_canaries(self._running, self._basics, self._upstream, redis=self._redis)
+        else:
+            self._canaries.follow(canaries_of(self._running))
+
+
+def _watch_of(reader: SettingsReader | None) -> FileWatch | None:
+    if reader is None or reader.content is None:
+        return None
+    watch = FileWatch(reader.content)
+    return watch if watch.can_be_read_again else None
+
+
+def _is_held(guard: SharedRevocationGuard, game_id: GameId) -> bool:
+    return guard.held_since(game_id) is not None
