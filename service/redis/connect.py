@@ -19,8 +19,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from service.redis.failures import REDIS_FAILURES
+from service.redis.redis_login import RedisLogin, RedisUrlFile, login_of
 from service.redis.tls import sharing_trust
-from service.redis.url import Form, RedisAddress, RedisPassword, parse_redis_url
+from service.redis.url import Form, RedisAddress, parse_redis_url
 from service.secret import RedisUrl
 
 RedisClient: TypeAlias = Redis | RedisCluster
@@ -43,9 +44,10 @@ class BlockingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
             await self.sentinel_manager.aclose()
 
 
-def connect(url: RedisUrl) -> RedisClient:
+def connect(url: RedisUrl, *, file: RedisUrlFile | None = None) -> RedisClient:
     """Return a client that connects when it is first used; `close` closes it.
 
+    With a `file` each connection logs in with the user and password that stand there when it is made.
     Raises `SettingsError` for a URL that cannot be used; its text repeats nothing of the URL.
     """
     address = parse_redis_url(url)
@@ -53,13 +55,13 @@ def connect(url: RedisUrl) -> RedisClient:
         case Form.SERVER:
             host, port = address.hosts[0]
             kind = sharing_trust(SSLConnection) if address.tls else Connection
-            return _pooled(address, {"connection_class": kind, "host": host, "port": port, **_tls(address)})
+            return _pooled(address, file, {"connection_class": kind, "host": host, "port": port, **_tls(address)})
         case Form.SOCKET:
-            return _pooled(address, {"connection_class": UnixDomainSocketConnection, "path": address.path})
+            return _pooled(address, file, {"connection_class": UnixDomainSocketConnection, "path": address.path})
         case Form.SENTINEL:
-            return _watched(address)
+            return _watched(address, file)
         case Form.CLUSTER:
-            return _clustered(address)
+            return _clustered(address, file)
         case _:
             assert_never(address.form)
 
@@ -70,22 +72,24 @@ async def close(client: RedisClient) -> None:
         await client.aclose()
 
 
-def _pooled(address: RedisAddress, where: dict[str, Any]) -> Redis:
+def _pooled(address: RedisAddress, file: RedisUrlFile | None, where: dict[str, Any]) -> Redis:
     pool = BlockingConnectionPool(
         max_connections=MAX_CONNECTIONS,
         timeout=POOL_WAIT_SECONDS,
         db=address.db,
-        **_settings(address.username, address.password),
+        **_login(address, file),
+        **_settings(),
         **where,
     )
     return Redis.from_pool(pool)
 
 
-def _watched(address: RedisAddress) -> Redis:
+def _watched(address: RedisAddress, file: RedisUrlFile | None) -> Redis:
     sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
         address.hosts,
         sentinel_kwargs={
-            **_settings(address.sentinel_username, address.sentinel_password),
+            **_login(address, file, for_sentinels=True),
+            **_settings(),
             **_tls_switch(address),
         },
     )
@@ -95,7 +99,8 @@ def _watched(address: RedisAddress) -> Redis:
         max_connections=MAX_CONNECTIONS,
         timeout=POOL_WAIT_SECONDS,
         db=address.db,
-        **_settings(address.username, address.password),
+        **_login(address, file),
+        **_settings(),
         **_tls_switch(address),
     )
     if address.tls:
@@ -106,11 +111,12 @@ def _watched(address: RedisAddress) -> Redis:
     return client
 
 
-def _clustered(address: RedisAddress) -> RedisCluster:
+def _clustered(address: RedisAddress, file: RedisUrlFile | None) -> RedisCluster:
     client = RedisCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
         max_connections=MAX_CONNECTIONS,
-        **_settings(address.username, address.password),
+        **_login(address, file),
+        **_settings(),
         **_tls_switch(address),
     )
     if address.tls:
@@ -121,11 +127,17 @@ def _clustered(address: RedisAddress) -> RedisCluster:
     return client
 
 
-def _settings(username: str | None, password: RedisPassword | None) -> dict[str, Any]:
+def _login(address: RedisAddress, file: RedisUrlFile | None, *, for_sentinels: bool = False) -> dict[str, Any]:
+    """Return the settings by which a connection logs in; redis-py takes user and password, or asks a provider."""
+    if file is not None:
+        return {"credential_provider": RedisLogin(file, for_sentinels=for_sentinels)}
+    username, password = login_of(address, for_sentinels=for_sentinels)
+    return {"username": username, "password": password.reveal() if password is not None else None}
+
+
+def _settings() -> dict[str, Any]:
     """Return the settings that all connections share."""
     return {
-        "username": username,
-        "password": password.reveal() if password is not None else None,
         "socket_timeout": SOCKET_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
         # One retry, for the idle connection that the server has closed; a time-out is never tried again.

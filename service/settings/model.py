@@ -146,7 +146,7 @@ class RedisSettings(Struct, frozen=True, kw_only=True):
     """The address of Redis: `redis://`, `rediss://`, `unix://`, and `redis+sentinel://`, `redis+cluster://` with
     their `rediss` forms. Default: unset, the in-process cache only."""
     url_file: Path | None = None
-    """A file that holds the Redis URL. Default: unset."""
+    """A file that holds the Redis URL; user and password are read again when the file changes. Default: unset."""
 
 
 class CacheSettings(Struct, frozen=True, kw_only=True):

@@ -17,9 +17,12 @@ from service.cache.sealing import Sealer
 from service.cache.table_entry import NO_GAME, OPERATOR, TableEntry, TableKind, TableSealer
 from service.cache.table_exchange import TableExchange
 from service.cache.tiers import TieredCache
+from service.itch.secret_file import SecretFile
 from service.observability.labels import InvalidationKind
 from service.ownership import GameId
 from service.redis.connect import RedisClient, close, connect
+from service.redis.redis_login import RedisUrlFile
+from service.secret_text import read_secret
 from service.verification.interfaces import LookUpLease, NoLease
 from service.wiring.background import run_in_background
 from service.wiring.basics import Basics
@@ -45,10 +48,18 @@ class Observations(Struct, frozen=True):
 
 def open_redis(basics: Basics) -> RedisClient | None:
     """Return a client that connects when it is first used, or None if no Redis is configured."""
-    url = basics.settings.redis.url
-    if url is None:
+    redis = basics.settings.redis
+    if redis.url is None:
         return None
-    client = connect(url)
+    file = None
+    if redis.url_file is not None:
+        file = RedisUrlFile(
+            redis.url,
+            reread=SecretFile(redis.url_file, read=read_secret).reread,
+            reloaded=partial(basics.events.key_reloaded, "redis.url"),
+            unreadable=partial(basics.events.key_unreadable, "redis.url"),
+        )
+    client = connect(redis.url, file=file)
     basics.stack.push_async_callback(close, client)
     return client
 

@@ -38,6 +38,7 @@ PROMISED = {
     "invalidations": {"kind"},
     "invalidations_overflowed_total": {"kind"},
     "secrets_differ": set(),
+    "configuration_ok": set(),
     "requests_in_flight": set(),
     "event_loop_lag_seconds": set(),
     "build_info": {"version", "sandbox"},
