@@ -30,7 +30,7 @@ from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.seed import SELLER_KEY
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreEndpoint
-from service.settings import Settings, load_settings
+from service.settings import Settings, SettingsReader, load_settings
 from service.verification.interfaces import Clock
 from tests.clock import FakeClock
 from tests.http.serving import listening
@@ -223,6 +223,7 @@ async def opened(
     clock: FakeClock,
     log: LogLines,
     level: str = "debug",
+    reader: SettingsReader | None = None,
     real_clock: Clock | None = None,
     redis: RedisClient | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
@@ -231,6 +232,8 @@ async def opened(
 ) -> AsyncIterator[Asker]:
     """Open a gateway that has already learned whose key it is, and of which the sandbox remembers nothing.
 
+    With the `reader` of its settings it reads their file again.
+
     It lives by `clock`, and so does Redis as it sees it, unless a `real_clock` or a `redis_time` is given.
     """
     with logging_into(log, clock=clock, level=level, sandbox=settings.sandbox) as logs:
@@ -238,6 +241,7 @@ async def opened(
             open_gateway(
                 settings,
                 log=logs,
+                reader=reader,
                 clock=real_clock or clock,
                 redis=redis,
                 transport=transport,
