@@ -44,3 +44,6 @@ FLOOD: Final = 1_000_000 if SOAK else 4_000
 
 HTTP_STREAMS: Final = 2_000_000 if SOAK else 2_000
 """Streams of good and spoilt HTTP, each read whole and in pieces."""
+
+RELOADED_QUESTIONS: Final = 20_000 if SOAK else 2_000
+"""Questions while the configuration file is replaced again and again."""
