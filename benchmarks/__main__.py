@@ -5,7 +5,19 @@ from typing import Final
 
 import click
 
-from benchmarks import far_redis, footprint, growth, guard, hostile, misses, profiling, scrape, simulation, strangers
+from benchmarks import (
+    far_redis,
+    footprint,
+    growth,
+    guard,
+    hostile,
+    misses,
+    profiling,
+    reload,
+    scrape,
+    simulation,
+    strangers,
+)
 from benchmarks.calls import count_first_question
 from benchmarks.far_limit import open_far_limit
 from benchmarks.honest import open_honest_modes
@@ -189,6 +201,16 @@ def refuse(*, out: Path) -> None:
     result = strangers.measure_strangers()
     click.echo(strangers.table(result))
     write_json(result, out / "strangers.json")
+
+
+@main.command(name="reload")
+@_out
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="How many reloads.")
+def read_again(*, out: Path, rounds: int) -> None:
+    """Show what reading a large file again costs in CPU time, and how long the event loop stands still."""
+    result = reload.measure_reloads(rounds=rounds)
+    click.echo(reload.table(result))
+    write_json(result, out / "reload.json")
 
 
 @main.command()

@@ -27,7 +27,7 @@ from service.clock import SystemClock
 from service.observability.line_writer import unbuffered
 from service.observability.logs import configure_logging
 from service.sandbox.seed import GAME_ID, OWNER_KEY
-from service.settings import Settings, load_settings
+from service.settings import Settings, SettingsReader, load_settings
 
 CALLS_TARGET: Final = 120
 CALLS_AIM: Final = 100
@@ -114,12 +114,17 @@ async def _count() -> Count:
 
 
 @asynccontextmanager
-async def open_in_process(settings: Settings) -> AsyncIterator[tuple[Gateway, Ask]]:
-    """Run a gateway without sockets, and return it with what exchanges a request's bytes for those of its answer."""
+async def open_in_process(
+    settings: Settings, *, reader: SettingsReader | None = None
+) -> AsyncIterator[tuple[Gateway, Ask]]:
+    """Run a gateway without sockets, and return it with what exchanges a request's bytes for those of its answer.
+
+    With the `reader` of its settings it reads their file again.
+    """
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:  # noqa: ASYNC230 - nothing else runs meanwhile
         log = configure_logging("info", "json", sandbox=True, stream=unbuffered(nowhere), clock=SystemClock())
         try:
-            async with open_gateway(settings, log=log) as gateway:
+            async with open_gateway(settings, log=log, reader=reader) as gateway:
                 transport = Transport()
                 protocol = connect(gateway, transport)
 

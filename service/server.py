@@ -45,7 +45,7 @@ async def serve(
         async with open_gateway(settings, log=log, reader=reader, bounds=bounds) as gateway:
             stopping = asyncio.Event()
             _heed_signals(stopping, gateway, log, drain_seconds=settings.drain_seconds)
-            _spare_the_collector()
+            spare_the_collector()
             servers = await _accept(listeners, gateway.http)
             log.logger.info("started", listening=listeners.base_url, operations_port=listeners.operations_port)
             started(gateway, listeners.base_url)
@@ -60,7 +60,7 @@ async def serve(
     log.logger.info("stopped")
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Let Python look for cycles rarely, and never among what was built to start.
 
     What a question leaves behind is freed without it; each of its full runs held up all callers for 40 to 50 ms. Nor

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from service.errors import NotAuthenticated, NotPermitted
-from service.limits.caller_limits import CallerLimits
+from service.limits.caller_limits import CallerBounds, CallerLimits
 from service.ownership import GameId
 from service.rights import Right
 
@@ -17,12 +17,16 @@ _LONGEST_HEADER: Final = 512
 
 
 class Caller(Struct, frozen=True):
-    """A game server. `games` is None for all; without `limits` it is not limited."""
+    """A game server. `games` is None for all; without `limits` it is not limited.
+
+    The limits are those of its name: they stay when the configuration is another, which may give it other `bounds`.
+    """
 
     name: str
     rights: frozenset[Right]
     games: frozenset[GameId] | None = None
     limits: CallerLimits | None = None
+    bounds: CallerBounds | None = None
 
     def require(self, *rights: Right) -> None:
         """Raise `NotPermitted`, which names the first that is missing, unless the caller has all of these rights."""
@@ -71,4 +75,6 @@ class CallerDirectory:
         caller = self._callers.get(hashlib.sha256(token.strip(b" ")).digest())
         if caller is None:
             raise NotAuthenticated
+        if caller.limits is not None and caller.bounds is not None:
+            caller.limits.keep_to(caller.bounds)
         return caller

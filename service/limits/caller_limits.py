@@ -5,6 +5,8 @@ from collections import deque
 from datetime import timedelta
 from typing import TypedDict
 
+from msgspec import Struct
+
 from service.errors import TooManyQuestions
 from service.verification.interfaces import Clock
 
@@ -140,6 +142,13 @@ class HeldTry:
         self._tries.end(spent=self._spent)
 
 
+class CallerBounds(Struct, frozen=True):
+    """The bounds of a caller: questions a second, and download keys and JWTs a minute that may turn out no good."""
+
+    rate: float
+    failed_keys_per_minute: float
+
+
 class CallerLimits:
     """The questions and tries that a caller has left. `rate` is in questions a second.
 
@@ -149,13 +158,17 @@ class CallerLimits:
     """
 
     def __init__(self, *, rate: float, failed_keys_per_minute: float, clock: Clock) -> None:
+        self._bounds = CallerBounds(rate, failed_keys_per_minute)
         self._questions = TokenBucket(**_questions_rate(rate), clock=clock)
         self.tries = KeyTries(per_minute=failed_keys_per_minute, clock=clock)
 
-    def adjust(self, *, rate: float, failed_keys_per_minute: float) -> None:
-        """Go on with other bounds; what the caller has used up stays used up."""
-        self._questions.adjust(**_questions_rate(rate))
-        self.tries.adjust(per_minute=failed_keys_per_minute)
+    def keep_to(self, bounds: CallerBounds) -> None:
+        """Go on with these bounds; what the caller has used up stays used up."""
+        if bounds == self._bounds:
+            return
+        self._bounds = bounds
+        self._questions.adjust(**_questions_rate(bounds.rate))
+        self.tries.adjust(per_minute=bounds.failed_keys_per_minute)
 
     def ask(self) -> None:
         """Spend one question. Raises `TooManyQuestions` when the caller is over its rate."""

@@ -13,6 +13,7 @@ from service.secret_text import UnusableText, read_secret
 from service.secret_text import shown as shown_path
 from service.settings.conversion import Misfit, Mistakes, RawValue, convert, shown
 from service.settings.model import CALLER, GAME, GROUPS, SECRET_FILES, SINGLE, Settings, fields_of
+from service.settings.toml_text import parse_toml
 
 # Environment variables.
 
@@ -166,7 +167,7 @@ def _parse(file: FileContent, mistakes: Mistakes) -> dict[str, Any] | None:
         return None
     try:
         # Some editors begin a UTF-8 file with a byte order mark.
-        return tomllib.loads(file.content.decode("utf-8-sig"))
+        return parse_toml(file.content.decode("utf-8-sig"))
     except UnicodeDecodeError:
         mistakes.add(f"{name} is not UTF-8 text")
     except tomllib.TOMLDecodeError as error:

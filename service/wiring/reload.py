@@ -13,10 +13,9 @@ from msgspec import Struct
 from service.api.current_configuration import Configuration
 from service.cache.revocation_guard import SharedRevocationGuard
 from service.errors import SettingsError
-from service.limits.caller_limits import CallerLimits
 from service.ownership import GameId
 from service.redis.connect import RedisClient
-from service.settings import CallerSettings, FileContent, FileWatch, Reread, SettingsReader
+from service.settings import FileContent, FileWatch, Reread, SettingsReader
 from service.wiring.background import run_in_background
 from service.wiring.basics import Basics
 from service.wiring.rules import configuration_of
@@ -29,11 +28,10 @@ LOOK_EVERY: Final = timedelta(seconds=1)
 
 
 class _Prepared(Struct, frozen=True):
-    """All that takes time, done; `adjusted` are the callers that were there before, with other limits now."""
+    """All that takes time, done."""
 
     reread: Reread
     configuration: Configuration
-    adjusted: list[tuple[CallerLimits, CallerSettings]]
 
 
 class Reloading:
@@ -109,16 +107,9 @@ class Reloading:
             raise AssertionError("a file was read again without the settings that it was read for")
         reread = self._reader.read_again(content, self._running)
         before = self._basics.current.configuration
-        limits = before.callers.limits()
-        known = {caller.name: (caller.rate, caller.failed_keys_per_minute) for caller in self._running.callers}
         return _Prepared(
             reread=reread,
             configuration=configuration_of(reread.settings, self._basics.shared_clock, before=before),
-            adjusted=[
-                (limits[caller.name], caller)
-                for caller in reread.settings.callers
-                if caller.name in known and known[caller.name] != (caller.rate, caller.failed_keys_per_minute)
-            ],
         )
 
     def _apply(self, prepared: _Prepared) -> None:
@@ -127,8 +118,6 @@ class Reloading:
         had_games = bool(basics.current.configuration.games)
         basics.metrics.configure_games(game.slug for game in settings.games)
         basics.current.configuration = prepared.configuration
-        for limits, caller in prepared.adjusted:
-            limits.adjust(rate=caller.rate, failed_keys_per_minute=caller.failed_keys_per_minute)
         if settings.log.level is not self._running.log.level:
             basics.log.set_level(settings.log.level)
         self._running = settings

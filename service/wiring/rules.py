@@ -5,7 +5,7 @@ from datetime import timedelta
 from service.api.callers import Caller, CallerDirectory
 from service.api.current_configuration import Configuration
 from service.api.game_directory import GameDirectory
-from service.limits.caller_limits import CallerLimits
+from service.limits.caller_limits import CallerBounds, CallerLimits
 from service.settings import Settings
 from service.verification.interfaces import Clock
 from service.verification.policy import GameRules
@@ -45,6 +45,7 @@ def configuration_of(settings: Settings, clock: Clock, *, before: Configuration 
                     or CallerLimits(
                         rate=caller.rate, failed_keys_per_minute=caller.failed_keys_per_minute, clock=clock
                     ),
+                    bounds=CallerBounds(caller.rate, caller.failed_keys_per_minute),
                 ),
             )
             for caller in settings.callers

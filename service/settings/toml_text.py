@@ -1,0 +1,56 @@
+"""TOML text to a document, with long lists of ids in a tenth of the time that `tomllib` takes for them.
+
+A file may ban 100 000 users, and is read again while questions are answered.
+"""
+
+import re
+import secrets
+import tomllib
+from typing import Any, Final
+
+import msgspec
+
+_LONG_LIST: Final = re.compile(r"^([ \t]*[A-Za-z0-9_-]+[ \t]*=[ \t]*)\[([0-9, \t\n]{1000,})\]", re.MULTILINE)
+"""A setting whose value is a list of digits, commas and blanks only. Nothing else in TOML begins a line like that, but
+the text of a string with several lines."""
+
+_SEVERAL_LINES: Final = ('"""', "'''")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the document, as `tomllib.loads` does. Raises what that raises."""
+    text = text.replace("\r\n", "\n")
+    if any(quotes in text for quotes in _SEVERAL_LINES):
+        return tomllib.loads(text)
+    lists: dict[str, list[int]] = {}
+    short = _LONG_LIST.sub(lambda found: _set_aside(found, lists), text)
+    try:
+        document = tomllib.loads(short) if lists else None
+    except (ValueError, RecursionError):
+        document = None  # the mistake, if it is one, is to be found where the operator sees it
+    if document is None or not _put_back(document, lists):
+        return tomllib.loads(text)
+    return document
+
+
+def _set_aside(found: re.Match[str], lists: dict[str, list[int]]) -> str:
+    """Return the setting with a name in the place of its list; the same text where the list is none."""
+    try:
+        # JSON has the same form for whole numbers and lists of them, but no comma at the end.
+        numbers = msgspec.json.decode(f"[{found[2].rstrip().removesuffix(',')}]", type=list[int])
+    except msgspec.DecodeError:
+        return found[0]
+    name = secrets.token_hex(16)
+    lists[name] = numbers
+    return f'{found[1]}"{name}"'
+
+
+def _put_back(document: dict[str, Any], lists: dict[str, list[int]]) -> bool:
+    """Put the lists where their names are in the tables of games; return whether all were there."""
+    games = document.get("games")
+    tables = games.values() if isinstance(games, dict) else ()
+    for table in tables:
+        for key, value in table.items() if isinstance(table, dict) else ():
+            if isinstance(value, str) and value in lists:
+                table[key] = lists.pop(value)
+    return not lists
