@@ -68,7 +68,7 @@ class RedisLogin(CredentialProvider):
         """Return a password, or a user and a password; nothing where none is needed."""
         username, password = login_of(self._file.current(), for_sentinels=self._for_sentinels)
         if password is None:
-            return ()  # type: ignore[return-value]  # redis-py then logs in as nobody, which its types do not say
+            return ()  # type: ignore[return-value]  # redis-py then does not log in, which its types do not say
         return (password.reveal(),) if username is None else (username, password.reveal())
 
     async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from service.settings.docs import SettingDoc, describe, documented_settings
 from service.settings.file_watch import FileWatch
-from service.settings.load import Reread, SettingsReader, load_settings
+from service.settings.load import READ_AGAIN, Reread, SettingsReader, load_settings
 from service.settings.model import (
     CacheSettings,
     CallerSettings,
@@ -19,6 +19,7 @@ from service.settings.model import (
 from service.settings.sources import FileContent
 
 __all__ = [
+    "READ_AGAIN",
     "CacheSettings",
     "CallerSettings",
     "FileContent",

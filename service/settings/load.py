@@ -46,12 +46,20 @@ from service.settings.sources import (
 _NO_FILE: Final = "the TOML file"
 
 
-READ_AGAIN: Final = frozenset({"log.level"})
-"""What is read again of the settings that exist once; of those in tables it is all."""
+READ_AGAIN: Final = (
+    "games.*",
+    "callers[]",
+    "log.level",
+    "the file of itch.api_key_file",
+    "the file of itch.next_api_key_file",
+    "the file of itch.proxy_file",
+    "the file of redis.url_file: user and password",
+)
+"""All that a running gateway reads again, in words for the operator."""
 
 
 class Reread(Struct, frozen=True):
-    """What has come of reading the file again.
+    """The result of reading the file again.
 
     `settings` are those that hold from now on; `changed` names what is another among them, and `needs_restart` the
     settings that differ and hold only after a restart.

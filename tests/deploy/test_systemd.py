@@ -65,6 +65,18 @@ def test_an_unusable_configuration_is_not_tried_again() -> None:
     assert _lines("RestartPreventExitStatus") == [f"{Exit.USAGE:d} {Exit.CONFIGURATION:d}"]
 
 
+def test_a_reload_ends_nothing() -> None:
+    """The signal has the file read again, which is the one that the operator changes, and no copy of systemd's."""
+    assert _lines("ExecReload") == ["/bin/kill -HUP $MAINPID"]
+    assert "OWNERSHIP_GATEWAY_CONFIG=/etc/ownership-gateway/gateway.toml" in _lines("Environment")
+    assert not [line for line in _lines("LoadCredential") if line.startswith("gateway.toml")]
+
+
+def test_it_comes_back_however_it_ended() -> None:
+    """An end that nobody asked for is followed by a start, with exit code 0 too."""
+    assert _lines("Restart") == ["always"]
+
+
 def test_the_seller_key_stands_in_no_environment() -> None:
     """The key is handed over as a file that only the gateway can read."""
     assert "OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE=%d/itch-api-key" in _lines("Environment")

@@ -22,9 +22,9 @@ _STORE: Final = "http://127.0.0.1:8999"
 
 _INSTALL: Final = f"""
 set -e
-install -d -m 700 /etc/ownership-gateway
+install -d -m 711 /etc/ownership-gateway
 install -m 600 /unit/ownership-gateway.env /etc/ownership-gateway/environment
-install -m 600 /unit/gateway.toml /etc/ownership-gateway/gateway.toml
+install -m 644 /unit/gateway.toml /etc/ownership-gateway/gateway.toml
 echo OWNERSHIP_GATEWAY_ITCH__BASE_URL={_STORE} >>/etc/ownership-gateway/environment
 printf %s {seed.SELLER_KEY} | install -m 600 /dev/stdin /etc/ownership-gateway/itch-api-key
 install -m 644 /unit/ownership-gateway.service /etc/systemd/system/
@@ -123,6 +123,23 @@ def test_comes_back_after_a_crash() -> None:
     _run("kill", "-KILL", before)
 
     _until(lambda: _shown("MainPID") not in {before, "0"} and _answers())
+
+
+def test_reads_its_file_again() -> None:
+    """A reload takes the new games, and the process stays."""
+    before = _shown("MainPID")
+    _run("sed", "-i", "s/x-moon/y-moon/", "/etc/ownership-gateway/gateway.toml")
+
+    _run("systemctl", "reload", _UNIT)
+    try:
+        _until(lambda: '"event":"configuration_reloaded"' in _run("journalctl", "--output=cat", "--unit", _UNIT))
+        answer = _ask("/verify/download-key", game="y-moon", download_key=seed.OWNER_KEY)
+    finally:
+        _run("sed", "-i", "s/y-moon/x-moon/", "/etc/ownership-gateway/gateway.toml")
+        _run("systemctl", "reload", _UNIT)
+
+    assert answer["outcome"] == "owned"
+    assert _shown("MainPID") == before
 
 
 def test_stops_in_order() -> None:

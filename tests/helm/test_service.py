@@ -134,12 +134,29 @@ def test_the_pod_outlives_its_drain(helm: Helm) -> None:
     assert spec["terminationGracePeriodSeconds"] >= 40
 
 
-def test_a_new_configuration_restarts_the_pods(helm: Helm) -> None:
-    """The file is read at start, so its checksum is part of the pod."""
+@pytest.mark.parametrize("config", [{"deadline_ms": 1000}, {"log": {"format": "console"}}])
+def test_another_configuration_replaces_the_pods(helm: Helm, config: dict[str, object]) -> None:
+    """Most of the file is read at start, so the checksum of that is part of the pod."""
     before = helm.render().pod()["metadata"]["annotations"]
-    after = helm.render(merged(SERVICE, {"config": {"deadline_ms": 1000}})).pod()["metadata"]["annotations"]
+    after = helm.render(merged(SERVICE, {"config": config})).pod()["metadata"]["annotations"]
 
     assert before != after
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"games": {"another-game": {"id": 77, "ban_user_ids": [1]}}},
+        {"callers": [{"name": "arena", "token_sha256": "ab" * 32, "games": ["*"], "rights": ["verify"]}]},
+        {"log": {"level": "debug"}},
+    ],
+)
+def test_what_is_read_again_replaces_no_pod(helm: Helm, config: dict[str, object]) -> None:
+    """Other games, callers and another level of the log stand in the file, and leave the pods as they are."""
+    before, after = helm.render(), helm.render(merged(SERVICE, {"config": config}))
+
+    assert before.pod() == after.pod()
+    assert before.one("ConfigMap") != after.one("ConfigMap")
 
 
 def test_another_port_of_the_service_restarts_nothing(helm: Helm) -> None:

@@ -172,6 +172,15 @@ gateway's container does.
 {{- end }}
 {{- end -}}
 
+{{/*
+Of what takes another pod to change: games, callers and `log.level` are read again. Whether there are callers counts, for
+a gateway that runs refuses a file without the last of them.
+*/}}
 {{- define "ownership-gateway.checksum" -}}
-{{- include "ownership-gateway.toml" . | sha256sum -}}
+{{- $config := omit .Values.config "games" "callers" "log" -}}
+{{- with omit (default dict .Values.config.log) "level" -}}
+{{- $config = set $config "log" . -}}
+{{- end -}}
+{{- $rest := include "ownership-gateway.toml" (dict "Values" (set (omit .Values "config") "config" $config)) -}}
+{{- printf "%s\ncallers: %t" $rest (not (empty .Values.config.callers)) | sha256sum -}}
 {{- end -}}
