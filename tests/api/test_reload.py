@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -107,7 +109,7 @@ async def test_games_come_and_go(follow: Following) -> None:
 
 
 async def test_another_id_under_the_same_name(follow: Following) -> None:
-    """Whatever is another about a game holds at once."""
+    """All that is another about a game holds at once."""
     gateway = await follow(X_MOON)
 
     await gateway.reload(X_MOON.replace("3", "4"))
@@ -130,7 +132,7 @@ async def test_callers_come_and_go(follow: Following) -> None:
 
 
 async def test_rights_and_games_of_a_caller(follow: Following) -> None:
-    """What a caller may do is what the file says now, in every kind of request."""
+    """The file as it is now says what a caller may do, in every kind of request."""
     gateway = await follow(X_MOON + OTHER_GAME + caller_lines("lobby", LOBBY))
     await gateway.asker.user(seed.OWNER_ID, token=LOBBY)
 
@@ -150,7 +152,7 @@ async def test_rights_and_games_of_a_caller(follow: Following) -> None:
 
 
 async def test_the_first_caller_closes_the_door(follow: Following) -> None:
-    """With callers in the file nobody is let in without a token."""
+    """With callers in the file a token is needed."""
     gateway = await follow(X_MOON)
 
     await gateway.reload(X_MOON + caller_lines("lobby", LOBBY))
@@ -359,13 +361,30 @@ async def test_a_changed_file_is_found_without_a_signal(follow: Following, clock
     assert outcomes([await gateway.asker.user(seed.OWNER_ID)]) == ["banned"]
 
 
-async def test_without_a_file_a_signal_is_one_line(open_with: Open, log: LogLines) -> None:
-    """Nothing else happens."""
+async def test_without_settings_from_a_file_a_signal_is_one_line(open_with: Open, log: LogLines) -> None:
+    """All else stays as it is."""
     gateway = await open_with()
 
     gateway.gateway.reload()
 
     assert (await log.line("configuration_not_read"))["level"] == "warning"
+
+
+@pytest.mark.parametrize("piped", [False, True])
+async def test_what_can_be_read_only_once_is_not_read_again(clock: FakeClock, log: LogLines, *, piped: bool) -> None:
+    """A gateway without a file, and one with a pipe for it, go on, and say so."""
+    reading, writing = os.pipe()
+    os.write(writing, X_MOON.encode())
+    os.close(writing)
+    file = Path(f"/dev/fd/{reading}") if piped else None
+    reader = SettingsReader({}, config_file=file, overrides={"sandbox": "true"})
+    async with opened(reader.read(), clock=clock, log=log, reader=reader) as gateway:
+        gateway.gateway.reload()
+        await log.line("configuration_not_read")
+        answer = await gateway.user(seed.OWNER_ID)
+    os.close(reading)
+
+    assert outcomes([answer]) == ["owned"]
 
 
 # What belongs to games, and follows them.
@@ -405,3 +424,29 @@ async def test_games_are_learned_once_none_is_configured(follow: Following) -> N
     await gateway.asker.ask(Method.USER, seed.OWNER_ID, token=LOBBY)
 
     assert await gateway.asker.metric("game_answers_total", game="3") == 1
+
+
+async def canaries_after(gateway: Follower, count: int) -> set[str]:
+    """Let time pass until so many canaries are shown, and return what each is expected to be."""
+    async with asyncio.timeout(30):
+        while True:
+            await gateway.asker.clock.advance(timedelta(seconds=1))
+            await asyncio.sleep(0.005)
+            text = (await gateway.asker.http.get("/metrics")).text
+            shown = set(re.findall(r'^ownership_gateway_canary_ok{expect="(\w+)"', text, re.MULTILINE))
+            if len(shown) == count:
+                return shown
+
+
+async def test_canaries_come_and_go(follow: Following) -> None:
+    """A gateway that had none begins to ask about them, and shows none that is gone."""
+    owner = f"canary_owner_user_id = {seed.OWNER_ID}\n"
+    stranger = f"canary_stranger_user_id = {seed.STRANGER_ID}\n"
+    gateway = await follow(X_MOON)
+
+    shown = []
+    for toml, count in ((X_MOON + owner, 1), (X_MOON + owner + stranger, 2), (X_MOON + stranger, 1), (X_MOON, 0)):
+        await gateway.reload(toml)
+        shown.append(await canaries_after(gateway, count))
+
+    assert shown == [{"owner"}, {"owner", "stranger"}, {"stranger"}, set()]

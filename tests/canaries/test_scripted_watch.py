@@ -94,7 +94,7 @@ class Rig:
         return [call.about for call in self.source.calls]
 
     @asynccontextmanager
-    async def running(self, *canaries: Canary, turns: CanaryTurns | None = None) -> AsyncIterator[None]:
+    async def running(self, *canaries: Canary, turns: CanaryTurns | None = None) -> AsyncIterator[CanaryWatch]:
         """Have it run."""
         watch = CanaryWatch(
             canaries,
@@ -106,7 +106,7 @@ class Rig:
         )
         task = asyncio.create_task(watch.run())
         await asyncio.sleep(0)
-        yield
+        yield watch
         assert not task.done()
         task.cancel()
         await asyncio.wait((task,))
@@ -228,3 +228,44 @@ async def test_an_answer_of_the_future_does_not_stay() -> None:
         await pass_time(rig.clock, TEN_SECONDS)
 
     assert rig.heard.ok == {"owner": False}
+
+
+class LastTurns(ToldTurns):
+    """Turns at which another replica has told a yes, and at which the canary goes meanwhile."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.watch: CanaryWatch | None = None
+        self._clock = clock
+
+    async def take(self, canary: Canary) -> CanaryTurn:
+        """Have it gone."""
+        self.taken.append(canary)
+        if self.watch is not None:
+            self.watch.follow([])
+        return CanaryTurn(wait=TEN_SECONDS, told=Evidence(self._clock.now(), YES))
+
+
+async def test_an_answer_about_a_canary_that_is_gone_is_not_shown() -> None:
+    """It may arrive after the end of the canary."""
+    rig = Rig()
+    turns = LastTurns(rig.clock)
+    async with rig.running(OWNER, turns=turns) as watch:
+        shown = dict(rig.heard.ok)
+        turns.watch = watch
+        await rig.clock.advance(2 * TEN_SECONDS)
+
+    assert shown == {"owner": True}
+    assert rig.heard.ok == {}
+    assert turns.taken == [OWNER, OWNER]
+
+
+async def test_a_canary_that_stays_keeps_its_time() -> None:
+    """Only the one that is new is asked about at once."""
+    rig = Rig()
+    async with rig.running(OWNER) as watch:
+        watch.follow([OWNER, STRANGER])
+        await rig.clock.advance(2 * TEN_SECONDS)
+
+    assert rig.calls == [OWNER.subject, STRANGER.subject]
+    assert rig.heard.ok == {"owner": True, "stranger": True}

@@ -73,7 +73,7 @@ def test_a_reload_ends_nothing() -> None:
 
 
 def test_it_comes_back_however_it_ended() -> None:
-    """An end that nobody asked for is followed by a start, with exit code 0 too."""
+    """An end for which no operator asked is followed by a start, with exit code 0 too."""
     assert _lines("Restart") == ["always"]
 
 
