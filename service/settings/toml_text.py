@@ -11,17 +11,13 @@ from typing import Any, Final
 import msgspec
 
 _LONG_LIST: Final = re.compile(r"^([ \t]*[A-Za-z0-9_-]+[ \t]*=[ \t]*)\[([0-9, \t\n]{1000,})\]", re.MULTILINE)
-"""A setting whose value is a list of digits, commas and blanks only. Nothing else in TOML begins a line like that, but
-the text of a string with several lines."""
-
-_SEVERAL_LINES: Final = ('"""', "'''")
+"""A setting whose value is a list of digits, commas and blanks only. Nothing else in TOML begins a line like that but
+the text of a string with several lines, in which the list is then not found again."""
 
 
 def parse_toml(text: str) -> dict[str, Any]:
     """Return the document, as `tomllib.loads` does. Raises what that raises."""
     text = text.replace("\r\n", "\n")
-    if any(quotes in text for quotes in _SEVERAL_LINES):
-        return tomllib.loads(text)
     lists: dict[str, list[int]] = {}
     short = _LONG_LIST.sub(lambda found: _set_aside(found, lists), text)
     try:

@@ -18,6 +18,7 @@ CONNECTIONS: Final = 4
 TOKEN: Final = "ogw_lobby-lobby-lobby-lobby-lobby-lobby-lobby-lo"
 PLAYER: Final = 7
 SIGNALS_A_SECOND: Final = 5
+PIECES: Final = 6
 FIRST_ID: Final = 1000
 
 _QUESTION: Final = {"game": "x-moon", "user_id": PLAYER}
@@ -130,12 +131,16 @@ async def test_a_new_file_and_a_signal_five_times_a_second(tmp_path: Path) -> No
 
 
 async def test_the_file_alone_written_in_pieces(tmp_path: Path) -> None:
-    """Without a signal a file that an editor writes in two pieces is read when it is whole, and only then."""
+    """Without a signal a file that an editor writes in pieces is read when it is whole, and only then.
+
+    The pieces take longer than from one look to the next, and none stays for as long.
+    """
 
     async def change(file: Path, text: str, gateway: Process) -> None:
-        for piece, seconds in ((text[: len(text) // 2], 0.2), (text, 2.8)):
-            await asyncio.to_thread(file.write_text, piece, encoding="utf-8")
-            await asyncio.sleep(seconds)
+        for part in range(1, PIECES + 1):
+            await asyncio.to_thread(file.write_text, text[: len(text) * part // PIECES], encoding="utf-8")
+            await asyncio.sleep(1.2 / PIECES)
+        await asyncio.sleep(1.8)
 
     async with asyncio.timeout(None if sizes.SOAK else 10 * TIMEOUT):
         players = await ask_while_it_changes(tmp_path, change, versions=3)
