@@ -278,8 +278,8 @@ _HEADER: Final = "# Made from the Helm chart by helm/generate.py.\n"
 _HEADERS: Final = {
     "configmap.yaml": """\
 # Before you apply it, put in your games and callers. The caller below lets nobody in: no token has this hash.
-# `ownership-gateway new-caller` prints a token and what belongs here. Games, callers and log.level are read again a minute
-# or so after a change, when the kubelet has written the file. After a change of anything else:
+# `ownership-gateway new-caller` prints a token and what belongs here. Games, callers and log.level are read again
+# when the kubelet has written the file, a minute or so after a change. After a change of anything else:
 #
 #   kubectl rollout restart deployment/ownership-gateway
 """,
