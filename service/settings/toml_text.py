@@ -19,7 +19,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Return the document, as `tomllib.loads` does. Raises what that raises."""
     text = text.replace("\r\n", "\n")
     lists: dict[str, list[int]] = {}
-    short = _LONG_LIST.sub(lambda found: _set_aside(found, lists), text)
+    short = _without_long_lists(text, lists)
     try:
         document = tomllib.loads(short) if lists else None
     except (ValueError, RecursionError):
@@ -27,6 +27,14 @@ def parse_toml(text: str) -> dict[str, Any]:
     if document is None or not _put_back(document, lists):
         return tomllib.loads(text)
     return document
+
+
+def _without_long_lists(text: str, lists: dict[str, list[int]]) -> str:
+    pieces, at = [], 0
+    for found in _LONG_LIST.finditer(text):  # unlike `sub` it lets other threads run in between
+        pieces += [text[at : found.start()], _set_aside(found, lists)]
+        at = found.end()
+    return "".join([*pieces, text[at:]])
 
 
 def _set_aside(found: re.Match[str], lists: dict[str, list[int]]) -> str:

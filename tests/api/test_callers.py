@@ -405,6 +405,15 @@ async def test_user_agent_of_a_probe_opens_nothing(open_with: Open) -> None:
     assert response.status_code == 401
 
 
+def test_a_caller_may_be_without_limits() -> None:
+    """It is found as any other."""
+    caller = Caller("lobby", frozenset())
+    directory = CallerDirectory([(hashlib.sha256(LOBBY.encode()).digest(), caller)])
+
+    assert directory.identify(f"Bearer {LOBBY}".encode()) is caller
+    assert directory.limits() == {}
+
+
 def calls_to_refuse_a_stranger(callers: int) -> int:
     """Return how many functions are called, those in C too, until a token that belongs to no caller is refused."""
     directory = CallerDirectory(
