@@ -155,11 +155,13 @@ class LookUp(Struct, frozen=True):
     def is_new_credential(self, known: Observation | None, now: datetime) -> bool:
         """Whether it is about a credential that the store has not found good yet, or not lately enough to matter.
 
-        What was found good stays so beside a no that contradicts it: a proven owner does not guess.
+        Beside a no that was held back it is still good: its owner does not guess.
         """
         if not isinstance(self.about, DownloadKey | AppJwt):
             return False
-        good = known.overruled.evidence if isinstance(known, Evidence) and known.overruled is not None else known
+        good = known
+        if isinstance(known, Evidence) and known.overruled is not None and known.overruled.held:
+            good = known.overruled.evidence
         return good is None or says_no(good) or now - good.observed_at >= self.lifetime(good).usable
 
 

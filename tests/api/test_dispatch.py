@@ -188,7 +188,7 @@ async def test_bug_of_the_framework_itself_is_a_problem_and_a_line(gateway: Aske
 async def test_callers_are_told_by_their_token_however_they_spell_the_content_type(gateway: Asker) -> None:
     """The heads that are remembered are bounded in number and size."""
     application: Any = gateway.gateway.http.application
-    known = application._short_way._known
+    known = application._short_way._current.configuration.known_heads
     largest = 0
     for number in range(1010):
         request = post(content_type=b"application/json; v=%d" % number)
