@@ -17,7 +17,9 @@ GatewayError
     ├── UnknownGame             no such game is configured
     ├── NotAuthenticated        no caller token, or not one of ours
     ├── NotPermitted            the caller lacks the right or the game
-    └── TooManyQuestions        the caller is over its rate
+    ├── TooManyQuestions        the caller is over its rate
+    ├── UnknownOverride         there is no such override
+    └── TooManyOverrides        the game has as many overrides as it may have
 """
 
 from datetime import timedelta
@@ -157,3 +159,17 @@ class TooManyQuestions(QuestionRefused):
         super().__init__(f"the caller is over its limit: {limit}")
         self.limit = limit
         self.retry_after = retry_after
+
+
+class UnknownOverride(QuestionRefused):
+    """There is no override of that id, or none any more."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such override")
+
+
+class TooManyOverrides(QuestionRefused):
+    """The game has as many overrides as it may have."""
+
+    def __init__(self) -> None:
+        super().__init__("the game has as many overrides as it may have")

@@ -126,6 +126,20 @@ _REASONS_OF: Final[dict[Outcome, tuple[Reason, ...]]] = {
 _OUTCOME_OF: Final = {reason: outcome for outcome, reasons in _REASONS_OF.items() for reason in reasons}
 
 
+class OverrideWord(StrEnum):
+    """The operator's word about one player for a while."""
+
+    GRANT = "grant"
+    """Let this player in."""
+    BAN = "ban"
+    """Keep this player out."""
+
+    @property
+    def reason(self) -> Reason:
+        """The reason of the answers that follow from it, the same as by the configuration."""
+        return Reason.OPERATOR_BAN if self is OverrideWord.BAN else Reason.OPERATOR_GRANT
+
+
 class CacheTier(StrEnum):
     """The source of the evidence for an answer."""
 
@@ -162,11 +176,22 @@ class AppJwt(Secret):
     method = Method.JWT
 
 
+class Mailbox(Secret):
+    """An address as the operator's lists have it: in lower case, because mail to any spelling arrives at one person."""
+
+    __slots__ = ()
+
+
 class VerifiedEmail(Secret):
     """An address of which the caller, or its identity provider, says that the player controls it."""
 
     __slots__ = ()
     method = Method.EMAIL
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The address by which the operator's word about it is found."""
+        return Mailbox(self.reveal().lower())
 
 
 class AssertedUser(Struct, frozen=True):

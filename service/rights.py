@@ -16,6 +16,10 @@ class Right(StrEnum):
     """Name an itch.io user on its own word."""
     ASSERT_EMAIL = "assert:email"
     """Name an e-mail address on its own word."""
+    OVERRIDE = "override"
+    """Let single players in or keep them out for a while."""
+    SUPPORT = "support"
+    """See why players are let in or kept out."""
     ADMIN = "admin"
     """Operate the gateway."""
 

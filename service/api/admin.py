@@ -61,7 +61,6 @@ class OperatorsWord(Protocol):
         """Have the noes about a game count until then, or have them held back."""
 
 
-_SUBJECTS: Final = ("download_key", "email", "user_id")
 _READ: Final = BodyReader(Invalidation)
 _READ_REVOCATIONS: Final = BodyReader(Revocations)
 
@@ -89,7 +88,7 @@ class AdminService:
         wanted: Invalidation = _READ.read(body)
         rules = asking.games.find(wanted.game)
         asking.caller.require_game(rules.game_id)
-        subject = _subject(wanted)
+        subject = named_subject(wanted.download_key, wanted.email, wanted.user_id)
         name = None if subject is None else self._fingerprints.of_credential(subject)
         before = self._verification.invalidate(rules, subject)
         self._log.logger.info(
@@ -117,16 +116,18 @@ class AdminService:
         return Reply(200, msgspec.json.encode(RevocationsSet(rules.game_id, wanted.believe, until)))
 
 
-def _subject(wanted: Invalidation) -> Subject | None:
-    given = [name for name in _SUBJECTS if getattr(wanted, name) is not None]
+def named_subject(download_key: Presented | None, email: Presented | None, user_id: int | None) -> Subject | None:
+    """Return the subject that the fields of a body name, None if they name none. Raises `BadQuestion`."""
+    fields = {"download_key": download_key, "email": email, "user_id": user_id}
+    given = [name for name, value in fields.items() if value is not None]
     if len(given) > 1:
-        raise BadQuestion(f"/{given[1]}", "too_many_subjects", "name one subject, or none for the whole game")
-    if wanted.user_id is not None:
-        return read_user_id(wanted.user_id, pointer="/user_id")
-    if wanted.email is not None:
-        return read_email(wanted.email.reveal(), pointer="/email")
-    if wanted.download_key is not None:
-        key = read_download_key(wanted.download_key.reveal())
+        raise BadQuestion(f"/{given[1]}", "too_many_subjects", "name one subject")
+    if user_id is not None:
+        return read_user_id(user_id, pointer="/user_id")
+    if email is not None:
+        return read_email(email.reveal(), pointer="/email")
+    if download_key is not None:
+        key = read_download_key(download_key.reveal())
         if isinstance(key, Malformed):
             raise BadQuestion("/download_key", key.reason, "this is no download key")
         return key

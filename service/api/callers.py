@@ -34,6 +34,11 @@ class Caller(Struct, frozen=True):
             if right not in self.rights:
                 raise NotPermitted(f"the right {right}")
 
+    def require_any(self, *rights: Right) -> None:
+        """Raise `NotPermitted`, which names them, unless the caller has one of these rights."""
+        if self.rights.isdisjoint(rights):
+            raise NotPermitted(f"the right {' or '.join(rights)}")
+
     def require_game(self, game_id: GameId) -> None:
         """Raise `NotPermitted` unless the caller may ask about the game."""
         if self.games is not None and game_id not in self.games:

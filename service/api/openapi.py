@@ -14,7 +14,8 @@ from service.api.admin import Invalidated, Invalidation, Revocations, Revocation
 from service.api.answers import TITLES, Answer, NoAnswerProblem
 from service.api.batch import BatchAnswer
 from service.api.operations import Health
-from service.api.paths import BATCH_PATH, INVALIDATE_PATH, PATHS, REVOCATIONS_PATH
+from service.api.overrides import OverrideBody, OverrideRequest, OverrideSet
+from service.api.paths import BATCH_PATH, INVALIDATE_PATH, OVERRIDES_PATH, PATHS, REVOCATIONS_PATH
 from service.api.problems import MEDIA_TYPE, Problem
 from service.api.questions import (
     Batch,
@@ -85,6 +86,9 @@ def describe_api() -> bytes:
             Revocations,
             RevocationsSet,
             Health,
+            OverrideRequest,
+            OverrideSet,
+            OverrideBody,
             *(kind for kind, _, _ in _QUESTIONS.values()),
         ],
         schema_hook=_schema_of_custom,
@@ -108,6 +112,8 @@ def describe_api() -> bytes:
         "paths": {path: {"post": _question(path, *rest)} for path, rest in _QUESTIONS.items()}
         | {BATCH_PATH: {"post": _batch()}, INVALIDATE_PATH: {"post": _invalidate()}}
         | {REVOCATIONS_PATH: {"post": _set_revocations()}}
+        | {OVERRIDES_PATH: {"post": _set_override(), "get": _list_overrides()}}
+        | {OVERRIDES_PATH + "/{id}": {"delete": _remove_override()}}
         | _operations(),
         "components": {
             "schemas": components,
@@ -181,6 +187,49 @@ def _set_revocations() -> dict[str, object]:
     }
 
 
+def _set_override() -> dict[str, object]:
+    return {
+        "operationId": "set_override",
+        "summary": "Let one player of a game in for a while, or keep it out.",
+        "description": "Needs the right `override`. Name one of `user_id`, `email` and `download_key`; a key can only be "
+        "banned. Setting it again replaces it. What is for good stands in the configuration.",
+        "requestBody": _body("OverrideRequest"),
+        "responses": {
+            "200": _response("What holds now.", _JSON, "OverrideSet"),
+            **_problem_responses(),
+            "409": _problem_response("The game has 1000 overrides already (`too_many_overrides`)."),
+        },
+    }
+
+
+def _list_overrides() -> dict[str, object]:
+    items = {"type": "array", "items": {"$ref": _REF.format(name="OverrideBody")}}
+    listed = {"description": "Those that hold, the latest first.", "content": {_JSON: {"schema": items}}}
+    game = {"name": "game", "in": "query", "required": True, "schema": {"type": "string"}}
+    return {
+        "operationId": "list_overrides",
+        "summary": "The overrides of a game that hold.",
+        "description": "Needs the right `override` or `support`. Neither addresses nor keys are shown.",
+        "parameters": [game | {"description": "The game's configured slug, or its itch.io id."}],
+        "responses": {"200": listed, **_problem_responses("400", "401", "403", "404", "429", "500")},
+    }
+
+
+def _remove_override() -> dict[str, object]:
+    one = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {
+        "operationId": "remove_override",
+        "summary": "Take an override back.",
+        "description": "Needs the right `override`. On every replica within two seconds.",
+        "parameters": [one | {"description": "The `id` of the override."}],
+        "responses": {
+            "204": {"description": "It holds no more.", "headers": _header_refs("X-Request-ID")},
+            **_problem_responses("401", "403", "429", "500"),
+            "404": _problem_response("There is no such override, or none any more (`unknown_override`)."),
+        },
+    }
+
+
 def _operations() -> dict[str, object]:
     alive = {"description": "The event loop turns."}
     ready = _response("Send questions here, whatever state `components` are in.", _JSON, "Health")
@@ -206,12 +255,16 @@ def _response(description: str, media_type: str, name: str) -> dict[str, object]
     return {"description": description, "content": {media_type: {"schema": {"$ref": _REF.format(name=name)}}}}
 
 
-def _problem_responses() -> dict[str, object]:
-    responses: dict[str, object] = {}
-    for status, description in _PROBLEMS.items():
-        headers = ("Retry-After", "X-Request-ID") if status == "429" else ("X-Request-ID",)
-        responses[status] = _response(description, MEDIA_TYPE, "Problem") | {"headers": _header_refs(*headers)}
-    return responses
+def _problem_responses(*statuses: str) -> dict[str, object]:
+    """Return the refusals of these statuses, without any those of an endpoint that reads a body."""
+    return {
+        status: _problem_response(_PROBLEMS[status], *(("Retry-After",) if status == "429" else ()))
+        for status in statuses or _PROBLEMS
+    }
+
+
+def _problem_response(description: str, *headers: str) -> dict[str, object]:
+    return _response(description, MEDIA_TYPE, "Problem") | {"headers": _header_refs(*headers, "X-Request-ID")}
 
 
 def _unknown_reasons() -> str:

@@ -16,6 +16,7 @@ PATHS: Final = {
 BATCH_PATH: Final = "/verify/batch"
 INVALIDATE_PATH: Final = "/admin/invalidate"
 REVOCATIONS_PATH: Final = "/admin/revocations"
+OVERRIDES_PATH: Final = "/admin/overrides"
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
 
 _METHOD_AT: Final = {path: method for method, path in PATHS.items()}

@@ -13,8 +13,10 @@ from service.errors import (
     NotAuthenticated,
     NotPermitted,
     QuestionRefused,
+    TooManyOverrides,
     TooManyQuestions,
     UnknownGame,
+    UnknownOverride,
 )
 from service.http.reply import Reply
 from service.observability.labels import RefusalCause
@@ -121,12 +123,20 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             return problem_reply(
                 404, "unknown_game", "No such game is configured here", request_id=request_id, detail=hint
             )
+        case UnknownOverride() | TooManyOverrides():
+            status, code, title = _OVERRIDES[type(refusal)]
+            return problem_reply(status, code, title, request_id=request_id)
         case TooManyQuestions(limit=limit, retry_after=retry_after):
             code, title = _OVER[limit]
             return problem_reply(429, code, title, request_id=request_id, retry_after=retry_after)
         case _:
             raise AssertionError(f"no status for {type(refusal).__name__}")
 
+
+_OVERRIDES: Final[dict[type[QuestionRefused], tuple[int, str, str]]] = {
+    UnknownOverride: (404, "unknown_override", "There is no such override, or none any more"),
+    TooManyOverrides: (409, "too_many_overrides", "The game has as many overrides as it may have"),
+}
 
 _OVER: Final = {
     "rate": ("too_many_questions", "The caller asks more than its rate allows"),
@@ -136,21 +146,19 @@ _OVER: Final = {
 
 def cause_of(refusal: QuestionRefused) -> RefusalCause:
     """Return the cause under which a refusal is counted."""
-    match refusal:
-        case BadQuestion():
-            return RefusalCause.BAD_QUESTION
-        case NotAuthenticated():
-            return RefusalCause.NOT_AUTHENTICATED
-        case NotPermitted():
-            return RefusalCause.NOT_PERMITTED
-        case UnknownGame():
-            return RefusalCause.UNKNOWN_GAME
-        case TooManyQuestions(limit="failed_keys"):
-            return RefusalCause.FAILED_KEYS
-        case TooManyQuestions():
-            return RefusalCause.RATE
-        case _:
-            raise AssertionError(f"no cause for {type(refusal).__name__}")
+    if isinstance(refusal, TooManyQuestions):
+        return RefusalCause.FAILED_KEYS if refusal.limit == "failed_keys" else RefusalCause.RATE
+    return _CAUSES[type(refusal)]
+
+
+_CAUSES: Final[dict[type[QuestionRefused], RefusalCause]] = {
+    BadQuestion: RefusalCause.BAD_QUESTION,
+    NotAuthenticated: RefusalCause.NOT_AUTHENTICATED,
+    NotPermitted: RefusalCause.NOT_PERMITTED,
+    UnknownGame: RefusalCause.UNKNOWN_GAME,
+    UnknownOverride: RefusalCause.UNKNOWN_OVERRIDE,
+    TooManyOverrides: RefusalCause.TOO_MANY_OVERRIDES,
+}
 
 
 def status_reply(status: int, *, request_id: str, headers: dict[str, str] | None = None) -> Reply:

@@ -6,7 +6,7 @@ Bodies are read raw: the framework's own conversion takes `"3"` for a number and
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from litestar import Request, Response, get, post
+from litestar import Request, Response, delete, get, post
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
@@ -17,7 +17,8 @@ from service.api.content_type import is_json
 from service.api.current_configuration import CurrentConfiguration
 from service.api.dispatch import request_id_of, trace_id_of
 from service.api.openapi import describe_api
-from service.api.paths import BATCH_PATH, INVALIDATE_PATH, REVOCATIONS_PATH
+from service.api.overrides import OverrideService
+from service.api.paths import BATCH_PATH, INVALIDATE_PATH, OVERRIDES_PATH, REVOCATIONS_PATH
 from service.api.problems import status_reply
 from service.api.verify_service import Asking, VerifyService
 from service.errors import QuestionRefused
@@ -29,9 +30,15 @@ AnyRequest = Request[Any, Any, Any]
 
 
 def create_verify_routes(
-    *, service: VerifyService, batch: BatchService, admin: AdminService, current: CurrentConfiguration, clock: Clock
+    *,
+    service: VerifyService,
+    batch: BatchService,
+    admin: AdminService,
+    overrides: OverrideService,
+    current: CurrentConfiguration,
+    clock: Clock,
 ) -> list[HTTPRouteHandler]:
-    """Return the `/verify` endpoints and their description."""
+    """Return the `/verify` and `/admin` endpoints and their description."""
     gate = CallerGate(service=service, current=current, clock=clock)
 
     @post(BATCH_PATH, status_code=200)
@@ -50,12 +57,51 @@ def create_verify_routes(
         """Believe the store's noes, or hold them back."""
         return await gate.admit(request, [Right.ADMIN], admin.set_revocations, counted=True)
 
+    @post(OVERRIDES_PATH, status_code=200)
+    async def set_override(request: AnyRequest) -> Response[bytes]:
+        """Let one player in for a while, or keep it out."""
+        return await gate.admit(request, [Right.OVERRIDE], overrides.set, counted=True)
+
+    @get(OVERRIDES_PATH)
+    async def list_overrides(request: AnyRequest) -> Response[bytes]:
+        """List the overrides of a game."""
+
+        async def answer(asking: Asking) -> Reply:
+            return await overrides.list(request.query_params.get("game"), asking)
+
+        return await gate.admit_unread(request, _may_see_overrides, answer)
+
+    @delete(f"{OVERRIDES_PATH}/{{override_id:str}}", status_code=200)  # as the framework has it; the reply has its own
+    async def remove_override(request: AnyRequest) -> Response[bytes]:
+        """Take an override back."""
+
+        async def answer(asking: Asking) -> Reply:
+            return await overrides.remove(request.path_params["override_id"], asking)
+
+        return await gate.admit_unread(request, _may_set_overrides, answer)
+
     @get("/openapi.json", sync_to_thread=False)
     def show_description() -> Response[bytes]:
         """Return the description of this API, in OpenAPI 3.1."""
         return Response(describe_api(), media_type="application/vnd.oai.openapi+json")
 
-    return [verify_batch, invalidate, set_revocations, show_description]
+    return [
+        verify_batch,
+        invalidate,
+        set_revocations,
+        set_override,
+        list_overrides,
+        remove_override,
+        show_description,
+    ]
+
+
+def _may_see_overrides(caller: Caller) -> None:
+    caller.require_any(Right.OVERRIDE, Right.SUPPORT)
+
+
+def _may_set_overrides(caller: Caller) -> None:
+    caller.require(Right.OVERRIDE)
 
 
 class CallerGate:
@@ -74,21 +120,34 @@ class CallerGate:
         *,
         counted: bool,
     ) -> Response[bytes]:
+        async def read_and_answer(asking: Asking) -> Reply:
+            if not is_json(dict(request.scope["headers"])):
+                return status_reply(415, request_id=asking.request_id)
+            return await answer(await request.body(), asking)
+
+        return await self.admit_unread(
+            request, lambda caller: caller.require(*rights), read_and_answer, counted=counted
+        )
+
+    async def admit_unread(
+        self,
+        request: AnyRequest,
+        permit: Callable[[Caller], None],
+        answer: Callable[[Asking], Awaitable[Reply]],
+        *,
+        counted: bool = True,
+    ) -> Response[bytes]:
         scope = request.scope
         request_id = request_id_of(scope)
         caller: Caller | None = None
         configuration = self._current.configuration
         try:
-            headers = dict(request.scope["headers"])
-            caller = configuration.callers.identify(headers.get(b"authorization"))
-            caller.require(*rights)
+            caller = configuration.callers.identify(dict(scope["headers"]).get(b"authorization"))
+            permit(caller)
             if counted:
                 caller.ask()
-            if not is_json(headers):
-                return response(status_reply(415, request_id=request_id))
-            body = await request.body()
             asking = Asking(configuration.games, caller, request_id, trace_id_of(scope), self._clock.now())
-            reply = await answer(body, asking)
+            reply = await answer(asking)
         except QuestionRefused as refusal:
             reply = self._service.refuse(refusal, request_id=request_id, caller=caller)
         return response(reply)

@@ -55,6 +55,10 @@ class LeasesKey(Secret):
     """The key that seals the leases of look-ups, in hexadecimal."""
 
 
+class OverridesKey(Secret):
+    """The key that seals what operators said about single players, in hexadecimal."""
+
+
 class ComparingKey(Secret):
     """The key of the digests by which replicas compare their secrets, in hexadecimal."""
 
@@ -66,6 +70,7 @@ class Keys(Struct, frozen=True):
     sealing: SealingKey
     table: TableKey
     leases: LeasesKey
+    overrides: OverridesKey
     comparing: ComparingKey
 
 
@@ -82,6 +87,7 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
         sealing=SealingKey(_derive(root, b"og sealing")),
         table=TableKey(_derive(root, b"og table")),
         leases=LeasesKey(_derive(root, b"og claims")),
+        overrides=OverridesKey(_derive(root, b"og overrides")),
         comparing=ComparingKey(_derive(root, b"og comparing")),
     )
 
@@ -108,6 +114,11 @@ def table_key(naming_key: NamingKey, environment: str) -> str:
 def rechecks_key(naming_key: NamingKey, environment: str, game_id: GameId) -> str:
     """Return the key of the last answers about proven owners of a game, in front of the same store."""
     return f"og:v{SCHEMA_VERSION}:r:{_name_of_environment(naming_key, f'{environment} {game_id}', b'og rechecks')}"
+
+
+def note_key(name: Fingerprint) -> str:
+    """Return the key under which Redis has who set the override of that name, and why."""
+    return f"og:v{SCHEMA_VERSION}:o:{name.hex()}"
 
 
 def secrets_key() -> str:
@@ -147,6 +158,8 @@ class KeyedFingerprints:
         # What all names have in common is hashed once; each name goes on from a copy.
         self._questions = blake2b(key=key, person=b"og question", digest_size=_NAME_BYTES)
         self._questions.update(encode_fields((SCHEMA_VERSION.to_bytes(1, "big"), environment.encode())))
+        self._overrides = blake2b(key=key, person=b"og override", digest_size=_NAME_BYTES)
+        self._overrides.update(encode_fields((SCHEMA_VERSION.to_bytes(1, "big"), environment.encode())))
         self._credentials = blake2b(key=key, person=b"og credential", digest_size=_LOG_NAME_BYTES)
         self._about_ownership = lru_cache(maxsize=_GAMES)(self._hash_ownership)
 
@@ -160,6 +173,14 @@ class KeyedFingerprints:
         """Name the question whose a JWT is."""
         hashed = self._questions.copy()
         hashed.update(_IDENTITY + _encode_credential(jwt))
+        return Fingerprint(hashed.digest())
+
+    def of_override(self, game_id: GameId, subject: Subject) -> Fingerprint:
+        """Name the operator's word about a subject and a game; upper and lower case of an address are the same."""
+        if isinstance(subject, VerifiedEmail):
+            subject = VerifiedEmail(subject.mailbox.reveal())
+        hashed = self._overrides.copy()
+        hashed.update(encode_fields((game_id.to_bytes(_ID_BYTES, "big"),)) + _encode_credential(subject))
         return Fingerprint(hashed.digest())
 
     def of_credential(self, credential: Credential) -> str:

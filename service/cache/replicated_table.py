@@ -73,6 +73,15 @@ class ReplicatedTable:
         entry = self._known((kind, game_id, name))
         return None if entry is None or entry.ends_at <= self._clock.now() else entry
 
+    def all_of(self, kind: TableKind, game_id: GameId) -> list[TableEntry]:
+        """Return the entries of a kind for a game that have not ended. May be called from any thread."""
+        now = self._clock.now()
+        return [entry for entry in list(self.tables.get((kind, game_id), {}).values()) if entry.ends_at > now]
+
+    def has_to_tell(self, place: TablePlace) -> bool:
+        """Whether the other replicas do not have the entry of that place yet, as far as this one knows."""
+        return place in self._untold
+
     def held_since(self, game_id: GameId) -> datetime | None:
         """Return the instant from which on noes about proven owners of a game do not count; None if all count."""
         if (TableKind.REVOCATIONS, game_id) not in self.tables:
@@ -203,6 +212,11 @@ class ReplicatedTable:
         while (oldest := next(iter(names.values()))).ends_at <= now:
             self._forget(oldest)
         if len(names) > self._most_entries:
+            if kind is TableKind.OVERRIDE:
+                # Who sets them keeps the bound. None that another replica has set is dropped for it.
+                for entry in [entry for entry in names.values() if entry.ends_at <= now]:
+                    self._forget(entry)
+                return
             if kind is TableKind.OVERRULED and self.held_since(game_id) is not None:
                 # Noes that may all be wrong must not have the whole game asked again. Without its entry a no counts on
                 # other replicas once they ask by themselves.

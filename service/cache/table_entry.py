@@ -60,6 +60,8 @@ class TableKind(IntEnum):
     The value is the instant from which on, or nothing if an operator believes them. Such a word is kept for as long
     past its end as a proof may last: what counted by it must not be held back later.
     """
+    OVERRIDE = 4
+    """An operator's word about one player for a while; without a value there is none any more."""
 
 
 _VALUE_IS_INSTANT: Final = (TableKind.OVERRULED, TableKind.REVOCATIONS)

@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.cache.cluster_clock import ClusterClock
-from service.cache.entry import CLOCK_TOLERANCE, LONGEST_KEPT
+from service.cache.entry import CLOCK_TOLERANCE
+from service.cache.overrides import LONGEST_OVERRIDE
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
-from service.cache.table_entry import PLACE_BYTES, TableEntry, TableSealer, instant_of
+from service.cache.table_entry import PLACE_BYTES, TableEntry, TablePlace, TableSealer, instant_of
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES
 from service.redis.script import Script
@@ -26,7 +27,9 @@ CATCHING_UP: Final = timedelta(seconds=2)
 """The longest that a gateway which starts waits for what others have told; then it reads on while it answers."""
 
 _EXCHANGE: Final = Script("service.cache", "exchange_table.lua")
-_LIFETIME: Final = LONGEST_KEPT // timedelta(milliseconds=1)
+_LIFETIME: Final = LONGEST_OVERRIDE // timedelta(milliseconds=1)
+"""The TTL of the table, which begins anew with each entry: none may live longer."""
+
 _MICROSECONDS: Final = 1_000_000
 _LATEST: Final = 2**53
 
@@ -67,13 +70,15 @@ class TableExchange:
         self._no_entries: dict[bytes, bytes] = {}
         self._news = asyncio.Event()
         self._caught_up = asyncio.Event()
+        self._waiting: list[tuple[TablePlace, asyncio.Future[bool]]] = []
         table.on_news = self._news.set
 
     async def run(self) -> NoReturn:
         """Exchange entries with the other replicas until cancelled."""
         while True:
             self._news.clear()
-            await self._exchange()
+            answered = await self._exchange()
+            self._report(answered=answered)
             await self._pause()
 
     async def catch_up(self) -> None:
@@ -83,6 +88,17 @@ class TableExchange:
                 await self._caught_up.wait()
         except TimeoutError:
             return
+
+    async def told(self, place: TablePlace) -> bool:
+        """Return whether the other replicas can have the entry of that place, once Redis has taken it or failed to."""
+        reached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((place, reached))
+        self._news.set()
+        try:
+            async with self._clock.io_timeout(CATCHING_UP):
+                return await reached
+        except TimeoutError:
+            return False
 
     async def close(self) -> None:
         """Tell what the other replicas do not have yet, if Redis takes it at once."""
@@ -97,7 +113,19 @@ class TableExchange:
         except TimeoutError:
             return
 
-    async def _exchange(self) -> None:
+    def _report(self, *, answered: bool) -> None:
+        """Say to those who wait for it what has become of their entries; some may have to wait for the next try."""
+        waiting, self._waiting = self._waiting, []
+        for place, reached in waiting:
+            if reached.done():
+                continue
+            if answered and self._table.has_to_tell(place):
+                self._waiting.append((place, reached))
+            else:
+                reached.set_result(answered)
+
+    async def _exchange(self) -> bool:
+        """Tell and read once; return whether Redis has answered."""
         # Before Redis has said the time, versions would be those of a clock that may be wrong.
         untold = self._table.untold(MOST_AT_ONCE) if self._clock.learned else []
         telling = [(entry, self._sealer.seal(entry)) for entry in untold]
@@ -121,12 +149,13 @@ class TableExchange:
             answer = msgspec.convert(reply, _Answer)
         except (*REDIS_FAILURES, msgspec.ValidationError):
             self._caught_up.set()
-            return
+            return False
         self._clock.learn(
             instant_of(answer.seconds * _MICROSECONDS + answer.microseconds),
             took=timedelta(seconds=self._clock.monotonic() - began),
         )
         self._take_over(answer, telling)
+        return True
 
     def _take_over(self, answer: _Answer, telling: list[tuple[TableEntry, bytes]]) -> None:
         self._no_entries = {}

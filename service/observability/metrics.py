@@ -35,7 +35,7 @@ from service.observability.labels import (
     possible_source_requests,
 )
 from service.observability.plain_metrics import CounterValue, PlainCounter, PlainGauge, PlainHistogram, Shown
-from service.ownership import CacheTier, GameId, Method, Outcome, Reason
+from service.ownership import CacheTier, GameId, Method, Outcome, OverrideWord, Reason
 
 __all__ = ["BugPlace", "InvalidationKind", "JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
 
@@ -149,6 +149,9 @@ class Metrics:
         overflowed = self._counter("invalidations_overflowed_total", "Games that had too many invalidations.", "kind")
         self._invalidations_overflowed = {kind: overflowed.labels(kind) for kind in InvalidationKind}
 
+        overrides = Gauge("overrides", "Overrides that hold.", ["word"], namespace=_NAMESPACE, registry=self._registry)
+        self._overrides = {word: overrides.labels(word) for word in OverrideWord}
+
         self._held_of_label: dict[str, dict[str, Callable[[], bool]]] = {}
         self._revocations_held = Gauge(
             "revocations_held",
@@ -259,6 +262,10 @@ class Metrics:
     def invalidations_overflowed(self, kind: InvalidationKind) -> None:
         """Count a game that had too many invalidations of a kind."""
         self._invalidations_overflowed[kind].count += 1
+
+    def read_overrides(self, word: OverrideWord, count: Callable[[], float]) -> None:
+        """Have the overrides of a word that hold counted at every scrape."""
+        self._overrides[word].set_function(count)
 
     def read_invalidations(self, kind: InvalidationKind, count: Callable[[], float]) -> None:
         """Have the invalidations of the game that has most of a kind counted at every scrape."""

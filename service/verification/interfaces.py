@@ -1,6 +1,6 @@
 """The world around verification, as far as it needs it: store, budget, caches, clock, names."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sized
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from enum import Enum
@@ -22,6 +22,7 @@ from service.ownership import (
     Refusal,
     Subject,
 )
+from service.verification.policy import Override
 
 
 class Priority(Enum):
@@ -212,6 +213,17 @@ class Invalidations(Protocol):
 
         Without a name it is for the whole game.
         """
+
+
+class Overrides(Protocol):
+    """The operators' words about single players of a game, each for a while."""
+
+    @property
+    def known(self) -> Sized:
+        """Empty if there are none at all, so that most questions need not ask."""
+
+    def about(self, game_id: GameId, subject: Subject) -> Override | None:
+        """Return the word about a subject, if there is one that holds."""
 
 
 class RevocationGuard(Protocol):

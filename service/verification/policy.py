@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from service.ownership import (
     AppJwt,
+    AssertedUser,
     Caveat,
     Decision,
     DownloadKey,
@@ -19,6 +20,7 @@ from service.ownership import (
     Fingerprint,
     GameId,
     Identity,
+    Mailbox,
     Method,
     Observation,
     Player,
@@ -28,6 +30,7 @@ from service.ownership import (
     Reason,
     Refusal,
     Subject,
+    VerifiedEmail,
 )
 
 REVALIDATE_FOR: Final = timedelta(minutes=10)
@@ -64,6 +67,7 @@ class GameRules(Struct, frozen=True):
     )
     grant_user_ids: frozenset[PlayerId] = frozenset()
     ban_user_ids: frozenset[PlayerId] = frozenset()
+    ban_emails: frozenset[Mailbox] = frozenset()
     grant_press: bool = False
     owned_fresh: timedelta = timedelta(hours=1)
     grace: timedelta = timedelta(hours=24)
@@ -165,19 +169,38 @@ class LookUp(Struct, frozen=True):
         return good is None or says_no(good) or now - good.observed_at >= self.lifetime(good).usable
 
 
+class Override(Struct, frozen=True):
+    """A decision that needs no evidence of ownership, until an instant; without one it holds for good."""
+
+    reason: Reason
+    until: datetime | None = None
+
+
+_FILE_BAN: Final = Override(Reason.OPERATOR_BAN)
+_FILE_GRANT: Final = Override(Reason.OPERATOR_GRANT)
+_SELLER_ACCOUNT: Final = Override(Reason.SELLER_ACCOUNT)
+_PRESS: Final = Override(Reason.PRESS)
+
+
 def operator_override(
-    rules: GameRules, player_id: PlayerId, *, seller_account: PlayerId | None, press: bool
-) -> Reason | None:
-    """Return the operator's word about this player, if there is one. A ban wins over a grant."""
-    if player_id in rules.ban_user_ids:
-        return Reason.OPERATOR_BAN
-    if player_id == seller_account:
-        return Reason.SELLER_ACCOUNT
+    rules: GameRules, subject: Subject, *, said: Override | None, seller_account: PlayerId | None, press: bool
+) -> Override | None:
+    """Return the operator's word about this subject, if there is one: any ban, the seller's account, any grant.
+
+    `said` is what an operator has said about it for a while, beside the rules.
+    """
+    player_id = subject.player_id if isinstance(subject, AssertedUser) else None
+    if player_id in rules.ban_user_ids or (isinstance(subject, VerifiedEmail) and subject.mailbox in rules.ban_emails):
+        return _FILE_BAN
+    if said is not None and said.reason is Reason.OPERATOR_BAN:
+        return said
+    if player_id is not None and player_id == seller_account:
+        return _SELLER_ACCOUNT
     if player_id in rules.grant_user_ids:
-        return Reason.OPERATOR_GRANT
-    if press and rules.grant_press:
-        return Reason.PRESS
-    return None
+        return _FILE_GRANT
+    if said is not None:
+        return said
+    return _PRESS if press and rules.grant_press else None
 
 
 class Freshness(Struct, frozen=True):
@@ -197,6 +220,13 @@ class Freshness(Struct, frozen=True):
             stale=self.stale or other.stale,
         )
 
+    def ending(self, until: datetime | None) -> "Freshness":
+        """Return the freshness of a decision that rests on a word of the operator's, too, which holds until then."""
+        if until is None:
+            return self
+        fresh_until, usable_until = min(self.fresh_until, until), min(self.usable_until, until)
+        return Freshness(self.observed_at, fresh_until, usable_until, self.stale)
+
 
 def freshness_of(observation: Observation, lifetime: Lifetime, *, stale: bool) -> Freshness:
     """Return the freshness of a decision that rests on this observation alone."""
@@ -214,12 +244,17 @@ def decide(
     freshness: Freshness,
     player: Player | None = None,
     held: bool = False,
+    said_of_owner: Override | None = None,
 ) -> Decision:
     """Turn evidence into a decision; `player` is who asks, where that is established.
 
-    `held` says that the store contradicts the evidence, and is not believed.
+    `held` says that the store contradicts the evidence, and is not believed. `said_of_owner` is what an operator has
+    said for a while about the account that the evidence names: a ban of it holds, a grant is for those who show that
+    they are that account.
     """
     reason, proof = _judge(rules, method, evidence, player)
+    if said_of_owner is not None and Reason.OPERATOR_BAN is said_of_owner.reason is not reason:
+        reason, proof, freshness = Reason.OPERATOR_BAN, None, freshness.ending(said_of_owner.until)
     return Decision(
         reason=reason,
         game_id=rules.game_id,
@@ -242,12 +277,15 @@ def decide_without_evidence(
     *,
     player: Player | None = None,
     freshness: Freshness | None = None,
+    until: datetime | None = None,
     sandbox: bool = False,
 ) -> Decision:
     """Decide without evidence of ownership: the operator's word, a credential that is no good, or no answer at all.
 
-    `freshness` is that of the identity it rests on, None if it rests on none.
+    `freshness` is that of the identity it rests on, None if it rests on none; `until` is the end of the operator's
+    word, None if it has none.
     """
+    freshness = None if freshness is None else freshness.ending(until)
     return Decision(
         reason=reason,
         game_id=rules.game_id,
@@ -255,7 +293,7 @@ def decide_without_evidence(
         player=player,
         observed_at=freshness.observed_at if freshness else None,
         fresh_until=freshness.fresh_until if freshness else None,
-        usable_until=freshness.usable_until if freshness else None,
+        usable_until=freshness.usable_until if freshness else until,
         stale=freshness.stale if freshness else False,
         caveats=_caveats(reason, method, sandbox=sandbox),
     )

@@ -2,7 +2,7 @@
 
 1. A credential that is no good by its very shape is rejected without a look-up.
 2. A JWT is turned into the player it belongs to; the store alone can say who that is, or refuse it.
-3. The operator's word about a known player comes before the store and costs it nothing.
+3. The operator's word about the player, or about the key or address, comes before the store and costs it nothing.
 4. Evidence is recalled, or looked up once for all who ask; while the store gives no answer, older proof may do.
 5. The rules turn the evidence into a decision.
 
@@ -28,7 +28,7 @@ from service.ownership import (
     Subject,
 )
 from service.verification import policy
-from service.verification.interfaces import Clock, OwnershipSource
+from service.verification.interfaces import Clock, Overrides, OwnershipSource
 from service.verification.lookup import Limits, LookUpResult, LookUps
 from service.verification.policy import GameRules
 from service.verification.question import Question, Verdict
@@ -57,12 +57,14 @@ class Verification:
         *,
         look_ups: LookUps,
         source: OwnershipSource,
+        overrides: Overrides,
         clock: Clock,
         local_clock: Clock,
         sandbox: Callable[[], bool],
     ) -> None:
         self._look_ups = look_ups
         self._source = source
+        self._overrides = overrides
         self._clock = clock
         self._local_clock = local_clock
         self._sandbox = sandbox
@@ -85,7 +87,7 @@ class Verification:
             if isinstance(claimant, Verdict):
                 return claimant
 
-            # 3. The operator's word about a known player comes before the store and costs it nothing.
+            # 3. The operator's word about the player, key or address comes before the store and costs it nothing.
             seller = self._source.known_seller_account()
             if (verdict := self._without_evidence(question, claimant, seller)) is not None:
                 return verdict
@@ -97,9 +99,12 @@ class Verification:
                 # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller.
                 seller = await self._look_ups.seller(rules, limits)
             if (verdict := self._without_evidence(question, claimant, seller)) is not None:
-                return verdict  # the JWT has expired meanwhile, or this is the seller
+                return verdict  # the JWT has expired meanwhile, or this is the seller, or an operator has spoken
 
-            # 5. The rules turn the evidence into a decision.
+            # 5. The rules turn the evidence into a decision. The store may have named an account that is banned.
+            said_of_owner = None
+            if self._overrides.known and evidence.owner is not None:
+                said_of_owner = self._overrides.about(rules.game_id, AssertedUser(evidence.owner.id))
             basis = result if claimant.identified is None else result.bounded_by(claimant.identified)
             decision = policy.decide(
                 rules,
@@ -108,6 +113,7 @@ class Verification:
                 player=claimant.player,
                 freshness=basis.freshness,
                 held=basis.held,
+                said_of_owner=said_of_owner,
             )
             return Verdict(decision, basis.tier)
         except NoAnswer as no_answer:
@@ -148,17 +154,20 @@ class Verification:
 
     def _without_evidence(self, question: Question, claimant: _Claimant, seller: PlayerId | None) -> Verdict | None:
         """Return the verdict on a claimant that needs no evidence of ownership, if there is one."""
-        player, identity = claimant.player, claimant.identity
-        if player is None:
+        rules, player, identity = question.rules, claimant.player, claimant.identity
+        said = self._overrides.about(rules.game_id, claimant.subject) if self._overrides.known else None
+        if player is None and said is None and not rules.ban_emails:
             return None
         if identity is not None and identity.expired(self._local_clock.now()):
             # An expired JWT stands for no player any more, not even for the seller.
             return self._conclude(question, Reason.EXPIRED_JWT, sandbox=identity.sandbox)
         press = identity is not None and identity.press
-        override = policy.operator_override(question.rules, player.id, seller_account=seller, press=press)
+        override = policy.operator_override(rules, claimant.subject, said=said, seller_account=seller, press=press)
         if override is None:
             return None
-        return self._conclude(question, override, player=player, result=claimant.identified)
+        return self._conclude(
+            question, override.reason, player=player, result=claimant.identified, until=override.until
+        )
 
     def _conclude(
         self,
@@ -167,6 +176,7 @@ class Verification:
         *,
         player: Player | None = None,
         result: LookUpResult | None = None,
+        until: datetime | None = None,
         sandbox: bool = False,
         retry_after: timedelta | None = None,
     ) -> Verdict:
@@ -177,6 +187,7 @@ class Verification:
             reason,
             player=player,
             freshness=None if result is None else result.freshness,
+            until=until,
             sandbox=sandbox or (result is not None and result.observation.sandbox) or self._sandbox(),
         )
         return Verdict(decision, CacheTier.NONE if result is None else result.tier, retry_after)

@@ -68,6 +68,7 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
             service=services.verify,
             batch=services.batch,
             admin=services.admin,
+            overrides=services.overrides,
             current=basics.current,
             clock=basics.shared_clock,
         ),

@@ -1,5 +1,6 @@
-"""The memory of replicas: both cache tiers, invalidations, revocations, leases, and the Redis client behind them."""
+"""The memory of replicas: cache tiers, invalidations, revocations, overrides, leases, and the Redis client behind."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -7,19 +8,21 @@ from typing import Final
 from msgspec import Struct
 
 from service.cache.invalidations import SharedInvalidations
-from service.cache.keys import table_key
+from service.cache.keys import KeyedFingerprints, table_key
 from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
+from service.cache.override_notes import OverrideNotes
+from service.cache.overrides import SharedOverrides
 from service.cache.redis_tier import RedisTier
 from service.cache.replicated_table import MOST_ENTRIES, ReplicatedTable
 from service.cache.revocation_guard import SharedRechecks, SharedRevocationGuard
 from service.cache.sealing import Sealer
-from service.cache.table_entry import NO_GAME, OPERATOR, TableEntry, TableKind, TableSealer
+from service.cache.table_entry import NO_GAME, OPERATOR, TableEntry, TableKind, TablePlace, TableSealer
 from service.cache.table_exchange import TableExchange
 from service.cache.tiers import TieredCache
 from service.itch.secret_file import SecretFile
 from service.observability.labels import InvalidationKind
-from service.ownership import GameId
+from service.ownership import GameId, OverrideWord
 from service.redis.connect import RedisClient, close, connect
 from service.redis.redis_login import RedisUrlFile
 from service.secret_text import read_secret
@@ -37,12 +40,16 @@ _LABELS: Final = {
 class Observations(Struct, frozen=True):
     """The cache, what may no longer be used of it, and the leases that keep look-ups single in a cluster.
 
-    `guard` is None if the operator wants none.
+    `guard` is None if the operator wants none. `told` returns whether the other replicas can have an entry of the
+    table.
     """
 
     cache: TieredCache
     invalidations: SharedInvalidations
     guard: SharedRevocationGuard | None
+    overrides: SharedOverrides
+    notes: OverrideNotes
+    told: Callable[[TablePlace], Awaitable[bool]]
     lease: LookUpLease
 
 
@@ -68,21 +75,27 @@ async def open_observations(
     basics: Basics, *, redis: RedisClient | None, environment: str, most_invalidations: int = MOST_ENTRIES
 ) -> Observations:
     """Open the cache: one tier in memory, and Redis behind it where there is one. `environment` names the store."""
-    table = await _open_table(basics, redis, environment, most_invalidations)
+    table, told = await _open_table(basics, redis, environment, most_invalidations)
     invalidations = SharedInvalidations(table)
     cache = _open_cache(basics, redis, invalidations)
     return Observations(
         cache=cache,
         invalidations=invalidations,
         guard=_open_guard(basics, redis, environment, table) if basics.settings.revocation_guard else None,
+        overrides=_open_overrides(basics, environment, table),
+        notes=_open_notes(basics, redis),
+        told=told,
         lease=_open_leases(basics, redis, cache),
     )
 
 
 async def _open_table(
     basics: Basics, redis: RedisClient | None, environment: str, most_invalidations: int
-) -> ReplicatedTable:
-    """Return the table, once this replica knows what the others have told, so far as Redis says it at once."""
+) -> tuple[ReplicatedTable, Callable[[TablePlace], Awaitable[bool]]]:
+    """Return the table, once this replica knows what the others have told, so far as Redis says it at once.
+
+    With it comes the way to know whether the others can have an entry.
+    """
 
     def label_of(game_id: GameId) -> str:
         return "none" if game_id == NO_GAME else basics.current.configuration.games.label_of(game_id)
@@ -111,19 +124,43 @@ async def _open_table(
     )
     for kind, label in _LABELS.items():
         basics.metrics.read_invalidations(label, partial(table.fullest, kind))
-    if redis is not None and basics.cluster_clock is not None:
-        exchange = TableExchange(
-            table=table,
-            client=redis,
-            key=table_key(basics.keys.naming, environment),
-            sealer=TableSealer(basics.keys.table),
-            clock=basics.cluster_clock,
-        )
-        basics.stack.push_async_callback(exchange.close)
-        crashed = partial(basics.events.crashed, where="invalidations")
-        await run_in_background(basics.stack, exchange.run(), crashed=crashed)
-        await exchange.catch_up()
-    return table
+    if redis is None or basics.cluster_clock is None:
+        return table, _told_none
+    exchange = TableExchange(
+        table=table,
+        client=redis,
+        key=table_key(basics.keys.naming, environment),
+        sealer=TableSealer(basics.keys.table),
+        clock=basics.cluster_clock,
+    )
+    basics.stack.push_async_callback(exchange.close)
+    crashed = partial(basics.events.crashed, where="invalidations")
+    await run_in_background(basics.stack, exchange.run(), crashed=crashed)
+    await exchange.catch_up()
+    return table, exchange.told
+
+
+async def _told_none(_place: TablePlace) -> bool:
+    """Return that no other replica is told: there is no Redis to tell it through."""
+    return False
+
+
+def _open_overrides(basics: Basics, environment: str, table: ReplicatedTable) -> SharedOverrides:
+    overrides = SharedOverrides(
+        table=table,
+        fingerprints=KeyedFingerprints(basics.keys.naming, environment),
+        key=basics.keys.overrides,
+        clock=basics.shared_clock,
+    )
+    for word in OverrideWord:
+        basics.metrics.read_overrides(word, partial(overrides.count, word))
+    return overrides
+
+
+def _open_notes(basics: Basics, redis: RedisClient | None) -> OverrideNotes:
+    notes = OverrideNotes(client=redis, key=basics.keys.overrides, clock=basics.shared_clock)
+    basics.stack.push_async_callback(notes.close)
+    return notes
 
 
 def _open_guard(

@@ -8,6 +8,7 @@ from msgspec import Struct
 from service.api.admin import AdminService
 from service.api.answers import AnswerWriter
 from service.api.batch import BatchService
+from service.api.overrides import OverrideService
 from service.api.verify_service import VerifyService
 from service.cache.keys import KeyedFingerprints
 from service.ownership import Observation
@@ -25,6 +26,7 @@ class Services(Struct, frozen=True):
     verify: VerifyService
     batch: BatchService
     admin: AdminService
+    overrides: OverrideService
 
 
 def build_services(
@@ -47,6 +49,7 @@ def build_services(
     verification = Verification(
         look_ups=look_ups,
         source=upstream.source,
+        overrides=observations.overrides,
         clock=clock,
         local_clock=basics.clock,
         sandbox=upstream.is_sandbox,
@@ -68,4 +71,7 @@ def build_services(
         log=basics.log,
         clock=clock,
     )
-    return Services(verify=verify, batch=BatchService(verify), admin=admin)
+    overrides = OverrideService(
+        overrides=observations.overrides, notes=observations.notes, told=observations.told, log=basics.log
+    )
+    return Services(verify=verify, batch=BatchService(verify), admin=admin, overrides=overrides)

@@ -11,7 +11,14 @@ from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from tests.cache.samples import yes
 from tests.clock import FakeClock
-from tests.core.fakes import ObedientQueue, PlainCache, PlainFingerprints, PlainInvalidations, ScriptedSource
+from tests.core.fakes import (
+    ObedientQueue,
+    PlainCache,
+    PlainFingerprints,
+    PlainInvalidations,
+    PlainOverrides,
+    ScriptedSource,
+)
 from tests.core.rig import GAME, KEY, KEY_PROOF, NO_TIME, RULES, SECOND
 
 
@@ -49,7 +56,14 @@ async def test_nobody_gets_older_evidence_than_they_accept() -> None:
         lease=OtherReplica(clock),
         invalidations=PlainInvalidations(),
     )
-    verification = Verification(look_ups=look_ups, source=source, clock=clock, local_clock=clock, sandbox=lambda: False)
+    verification = Verification(
+        look_ups=look_ups,
+        source=source,
+        overrides=PlainOverrides(),
+        clock=clock,
+        local_clock=clock,
+        sandbox=lambda: False,
+    )
     asked_at = clock.now()
     questions = [Question(RULES, KEY, 10 * SECOND, max_age) for max_age in (None, NO_TIME)]
     tasks = [asyncio.ensure_future(verification.verify(question)) for question in questions]

@@ -45,7 +45,7 @@ from tests.cache.invalidated import KEY as KEY_OF_TABLE
 from tests.cache.samples import KEYS, fingerprints
 from tests.clock import START, FakeClock, WrongClock
 from tests.cluster.promises import Variant, variants
-from tests.core.fakes import ObedientQueue, ScriptedSource
+from tests.core.fakes import ObedientQueue, PlainOverrides, ScriptedSource
 from tests.core.rig import GAME, KEY, KEY_PROOF, RULES
 from tests.fault_proxy import FaultProxy, Mode
 from tests.sizes import SOAK
@@ -134,7 +134,12 @@ class Replica:
             invalidations=self.invalidations,
         )
         self.verification = Verification(
-            look_ups=look_ups, source=source, clock=clock, local_clock=machine, sandbox=lambda: False
+            look_ups=look_ups,
+            source=source,
+            overrides=PlainOverrides(),
+            clock=clock,
+            local_clock=machine,
+            sandbox=lambda: False,
         )
 
     async def close(self) -> None:

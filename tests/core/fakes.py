@@ -26,6 +26,7 @@ from service.ownership import (
     Subject,
 )
 from service.verification.interfaces import Clock, Lane, Priority, Remembered
+from service.verification.policy import Override
 
 _MIDDLE: Final = b"\x80\0\0\0"
 """Names that start like this are staggered by nothing: an hour is an hour."""
@@ -279,6 +280,17 @@ class ScriptedGuard:
     def believed_until(self, game_id: GameId) -> datetime | None:  # noqa: ARG002 - there is one
         """Return what the test said."""
         return self.believed
+
+
+class PlainOverrides:
+    """The words that the test says, in a dictionary."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[GameId, Subject], Override] = {}
+
+    def about(self, game_id: GameId, subject: Subject) -> Override | None:
+        """Return what was said, however long ago."""
+        return self.known.get((game_id, subject))
 
 
 def _name(*inputs: object) -> Fingerprint:

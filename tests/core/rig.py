@@ -28,7 +28,15 @@ from service.verification.question import Question, Verdict
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from tests.clock import FakeClock
-from tests.core.fakes import Call, ObedientQueue, PlainCache, PlainFingerprints, PlainInvalidations, ScriptedSource
+from tests.core.fakes import (
+    Call,
+    ObedientQueue,
+    PlainCache,
+    PlainFingerprints,
+    PlainInvalidations,
+    PlainOverrides,
+    ScriptedSource,
+)
 
 INSTANT: Final = timedelta(microseconds=1)
 SECOND: Final = timedelta(seconds=1)
@@ -71,6 +79,7 @@ class Rig:
         self.crashes: list[BaseException] = []
         flights: SingleFlight[Observation] = SingleFlight(joined=self._count_joined, crashed=self.crashes.append)
         self.invalidations = invalidations or PlainInvalidations()
+        self.overrides = PlainOverrides()
         look_ups = LookUps(
             source=self.source,
             observations=self.observations,
@@ -85,6 +94,7 @@ class Rig:
         self.verification = Verification(
             look_ups=look_ups,
             source=self.source,
+            overrides=self.overrides,
             clock=self.clock,
             local_clock=self.clock,
             sandbox=lambda: sandbox,

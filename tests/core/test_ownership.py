@@ -92,7 +92,7 @@ def test_every_kind_of_proof_is_a_reason_to_own() -> None:
         (Method, {"download_key", "jwt", "email", "user"}),
         (CacheTier, {"memory", "redis", "none"}),
         (Caveat, {"sandbox", "bundle_key_may_be_unclaimed", "email_misses_claimed_keys", "revocations_held"}),
-        (Right, {"verify", "assert:user", "assert:email", "admin"}),
+        (Right, {"verify", "assert:user", "assert:email", "admin", "override", "support"}),
     ],
 )
 def test_the_other_words_are_those_of_the_contract(

@@ -5,10 +5,12 @@ from datetime import timedelta
 import pytest
 
 from service.ownership import (
+    AssertedUser,
     Caveat,
     Evidence,
     Fingerprint,
     Identity,
+    Mailbox,
     Method,
     Observation,
     Outcome,
@@ -18,10 +20,13 @@ from service.ownership import (
     ProofKind,
     Reason,
     Refusal,
+    Subject,
+    VerifiedEmail,
 )
 from service.verification.policy import (
     Freshness,
     GameRules,
+    Override,
     counting_proof,
     decide,
     decide_without_evidence,
@@ -33,14 +38,17 @@ from service.verification.policy import (
 from tests.clock import START
 from tests.core.rig import (
     AMOS,
+    EMAIL,
     GAME,
     HOUR,
+    KEY,
     KEY_PROOF,
     MINUTE,
     PURCHASE_PROOF,
     RULES,
     SECOND,
     SELLER,
+    USER,
     WEB_PROOF,
     rules,
 )
@@ -302,11 +310,86 @@ EVERYBODY = frozenset({AMOS.id, SELLER})
 )
 def test_a_ban_wins_over_every_grant(game: GameRules, player_id: PlayerId, *, press: bool, word: Reason | None) -> None:
     """The operator has no word about most players."""
-    assert operator_override(game, player_id, seller_account=SELLER, press=press) is word
+    subject = AssertedUser(player_id)
+
+    override = operator_override(game, subject, said=None, seller_account=SELLER, press=press)
+
+    assert (None if override is None else override.reason) is word
 
 
 def test_nobody_is_the_seller_while_the_seller_is_not_known() -> None:
-    assert operator_override(RULES, SELLER, seller_account=None, press=False) is None
+    subject = AssertedUser(SELLER)
+
+    assert operator_override(RULES, subject, said=None, seller_account=None, press=False) is None
+
+
+LATER = START + HOUR
+BAN, GRANT = Override(Reason.OPERATOR_BAN, LATER), Override(Reason.OPERATOR_GRANT, LATER)
+BANS_ADDRESS = rules(ban_emails=frozenset({Mailbox("amos@example.com")}))
+
+
+@pytest.mark.parametrize(
+    ("game", "subject", "said", "word"),
+    [
+        (RULES, USER, BAN, BAN),
+        (RULES, USER, GRANT, GRANT),
+        (RULES, AssertedUser(SELLER), BAN, BAN),
+        (RULES, AssertedUser(SELLER), GRANT, Override(Reason.SELLER_ACCOUNT)),
+        (rules(ban_user_ids=EVERYBODY), USER, GRANT, Override(Reason.OPERATOR_BAN)),
+        (rules(ban_user_ids=EVERYBODY), USER, BAN, Override(Reason.OPERATOR_BAN)),
+        (rules(grant_user_ids=EVERYBODY), USER, BAN, BAN),
+        (rules(grant_user_ids=EVERYBODY), USER, GRANT, Override(Reason.OPERATOR_GRANT)),
+        (rules(grant_press=True), USER, BAN, BAN),
+        (rules(grant_press=True), USER, GRANT, GRANT),
+        (RULES, EMAIL, None, None),
+        (RULES, EMAIL, BAN, BAN),
+        (RULES, EMAIL, GRANT, GRANT),
+        (BANS_ADDRESS, EMAIL, GRANT, Override(Reason.OPERATOR_BAN)),
+        (BANS_ADDRESS, VerifiedEmail("Amos@example.com"), None, Override(Reason.OPERATOR_BAN)),
+        (BANS_ADDRESS, VerifiedEmail("lin@example.com"), None, None),
+        (BANS_ADDRESS, USER, None, None),
+        (RULES, KEY, BAN, BAN),
+        (RULES, KEY, None, None),
+    ],
+)
+def test_any_ban_comes_first_then_the_seller_then_any_grant(
+    game: GameRules, subject: Subject, said: Override | None, word: Override | None
+) -> None:
+    """The word of the configuration holds for good, and comes before one of the same kind that ends."""
+    press = game.grant_press
+
+    assert operator_override(game, subject, said=said, seller_account=SELLER, press=press) == word
+
+
+def test_nobody_unknown_is_the_unknown_seller() -> None:
+    """A key and an address have no account, and before the store has said whose its key is, nor has the seller."""
+    assert operator_override(RULES, KEY, said=None, seller_account=None, press=False) is None
+
+
+def test_a_ban_of_the_owner_ends_with_the_operators_word() -> None:
+    """The answer may be used as long as evidence and word hold."""
+    decision = decide(RULES, Method.EMAIL, OWNED, freshness=FRESHNESS, said_of_owner=BAN)
+
+    assert (decision.reason, decision.proof, decision.usable_until) == (Reason.OPERATOR_BAN, None, LATER)
+    assert decision.fresh_until == LATER
+
+
+@pytest.mark.parametrize("said", [BAN, Override(Reason.OPERATOR_BAN)])
+def test_a_ban_for_good_outlasts_one_that_ends(said: Override) -> None:
+    """The configuration bans the owner, too."""
+    game, shown = rules(ban_user_ids=EVERYBODY), Evidence(START, (KEY_PROOF,), AMOS)
+
+    decision = decide(game, Method.DOWNLOAD_KEY, shown, freshness=FRESHNESS, said_of_owner=said)
+
+    assert (decision.reason, decision.usable_until) == (Reason.OPERATOR_BAN, FRESHNESS.usable_until)
+
+
+@pytest.mark.parametrize(("shown", "reason"), [(OWNED, Reason.DOWNLOAD_KEY), (NOTHING, Reason.NO_DOWNLOAD_KEY)])
+def test_a_grant_of_the_owner_lets_nobody_else_in(shown: Evidence, reason: Reason) -> None:
+    """A key, or an address, may be in other hands than the account."""
+    decision = decide(RULES, Method.EMAIL, shown, freshness=FRESHNESS, said_of_owner=GRANT)
+
+    assert (decision.reason, decision.usable_until) == (reason, FRESHNESS.usable_until)
 
 
 @pytest.mark.parametrize(("player", "owner"), [(AMOS, None), (None, AMOS), (AMOS, LIN), (LIN, AMOS), (AMOS, AMOS)])

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from service.ownership import (
+    AssertedUser,
     Caveat,
     Evidence,
     Fingerprint,
@@ -133,9 +134,9 @@ def test_the_operators_word_never_lets_in_who_is_banned(
     game: GameRules, player_id: PlayerId, seller: PlayerId | None, *, press: bool
 ) -> None:
     """A banned player is let in neither as a tester, nor as press, nor as the seller."""
-    word = operator_override(game, player_id, seller_account=seller, press=press)
+    word = operator_override(game, AssertedUser(player_id), said=None, seller_account=seller, press=press)
 
-    assert (word is Reason.OPERATOR_BAN) == (player_id in game.ban_user_ids)
+    assert (word is not None and word.reason is Reason.OPERATOR_BAN) == (player_id in game.ban_user_ids)
 
 
 @given(game=games, player_id=player_ids, seller=st.none() | player_ids, press=st.booleans())
@@ -143,9 +144,9 @@ def test_the_operators_word_is_a_grant_or_a_ban(
     game: GameRules, player_id: PlayerId, seller: PlayerId | None, *, press: bool
 ) -> None:
     """The operator never says what only the store can say."""
-    word = operator_override(game, player_id, seller_account=seller, press=press)
+    word = operator_override(game, AssertedUser(player_id), said=None, seller_account=seller, press=press)
 
-    assert word is None or word.outcome in {Outcome.GRANTED, Outcome.BANNED}
+    assert word is None or word.reason.outcome in {Outcome.GRANTED, Outcome.BANNED}
 
 
 @given(games, evidence, st.none() | players)
