@@ -80,7 +80,7 @@ async def open_gateway(
         http = build_http(basics, services, framework(basics, upstream, services, readiness), bounds=bounds)
         await _watch(basics, upstream, http)
         await compare_secrets(basics, upstream, redis=redis)
-        reloading = Reloading(basics, upstream, reader=reader, redis=redis, guard=observations.guard)
+        reloading = Reloading(basics, upstream, reader=reader, redis=redis, observations=observations)
         await reloading.open()
         await upstream.open_clients()
         readiness.ready()

@@ -191,8 +191,8 @@ def _set_override() -> dict[str, object]:
     return {
         "operationId": "set_override",
         "summary": "Let one player of a game in for a while, or keep it out.",
-        "description": "Needs the right `override`. Name one of `user_id`, `email` and `download_key`; a key can only be "
-        "banned. Setting it again replaces it. What is for good stands in the configuration.",
+        "description": "Needs the right `override`. Name one of `user_id`, `email` and `download_key`; a key can only "
+        "be banned. Setting it again replaces it. What is for good stands in the configuration.",
         "requestBody": _body("OverrideRequest"),
         "responses": {
             "200": _response("What holds now.", _JSON, "OverrideSet"),

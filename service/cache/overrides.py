@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from msgspec import Struct
 
 from service.cache.keys import KeyedFingerprints, OverridesKey
-from service.cache.replicated_table import MOST_ENTRIES, ReplicatedTable
+from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
 from service.cache.table_entry import TableEntry, TableKind, TablePlace
 from service.errors import TooManyOverrides
@@ -28,6 +28,9 @@ from service.verification.policy import Override
 LONGEST_OVERRIDE: Final = timedelta(days=90)
 MOST_OVERRIDES: Final = 1000
 """The most for one game that hold. Replicas that are told at the same time may keep a few more."""
+
+_KEPT_FOR_EACH: Final = 10
+"""The entries that are kept for each that may hold: those that were taken back are known for as long as they held."""
 
 _VALUE: Final = Layout(">BBIQ8s")
 _WORDS: Final = {OverrideWord.GRANT: 1, OverrideWord.BAN: 2}
@@ -150,8 +153,10 @@ class SharedOverrides:
 
     def _require_room(self, game_id: GameId, name: Fingerprint) -> None:
         entries = [entry for entry in self._table.all_of(TableKind.OVERRIDE, game_id) if entry.name != name]
-        # Those that were taken back are kept, too: without this bound there could be any number of them.
-        if len(entries) >= MOST_ENTRIES or sum(self._standing(entry) is not None for entry in entries) >= self._most:
+        if (
+            len(entries) >= _KEPT_FOR_EACH * self._most
+            or sum(self._standing(entry) is not None for entry in entries) >= self._most
+        ):
             raise TooManyOverrides
 
     # --- the value of an entry ---

@@ -77,8 +77,7 @@ class TableExchange:
         """Exchange entries with the other replicas until cancelled."""
         while True:
             self._news.clear()
-            answered = await self._exchange()
-            self._report(answered=answered)
+            await self._exchange()
             await self._pause()
 
     async def catch_up(self) -> None:
@@ -124,8 +123,7 @@ class TableExchange:
             else:
                 reached.set_result(answered)
 
-    async def _exchange(self) -> bool:
-        """Tell and read once; return whether Redis has answered."""
+    async def _exchange(self) -> None:
         # Before Redis has said the time, versions would be those of a clock that may be wrong.
         untold = self._table.untold(MOST_AT_ONCE) if self._clock.learned else []
         telling = [(entry, self._sealer.seal(entry)) for entry in untold]
@@ -149,13 +147,14 @@ class TableExchange:
             answer = msgspec.convert(reply, _Answer)
         except (*REDIS_FAILURES, msgspec.ValidationError):
             self._caught_up.set()
-            return False
+            self._report(answered=False)
+            return
         self._clock.learn(
             instant_of(answer.seconds * _MICROSECONDS + answer.microseconds),
             took=timedelta(seconds=self._clock.monotonic() - began),
         )
         self._take_over(answer, telling)
-        return True
+        self._report(answered=True)
 
     def _take_over(self, answer: _Answer, telling: list[tuple[TableEntry, bytes]]) -> None:
         self._no_entries = {}

@@ -9,7 +9,7 @@ from msgspec import Struct
 from service.ownership import AssertedUser, Evidence, GameId, PlayerId
 from service.settings import GameSettings
 from service.verification.interfaces import Lane, Priority
-from service.verification.policy import GameRules, counting_proof
+from service.verification.policy import GameRules, Override, counting_proof
 
 
 class Expectation(StrEnum):
@@ -53,13 +53,16 @@ class Canary(Struct, frozen=True):
         owns = counting_proof(evidence, self.rules) is not None
         return owns is (self.expect is Expectation.OWNER)
 
-    def why_not_asked(self, seller: PlayerId) -> str | None:
+    def why_not_asked(self, seller: PlayerId, said: Override | None) -> str | None:
         """Return why the store's answer would say nothing, or None: only where it decides is it asked.
 
         Every other word about an account that stands above the store's belongs here. Those of the configuration were
-        refused at start; that it is the seller's account is known only once the store has said whose the key is.
+        refused at start; that it is the seller's account is known only once the store has said whose the key is, and
+        `said` is what an operator has said about it for a while.
         """
-        return "it is the seller's own account, who is always let in" if self.player_id == seller else None
+        if self.player_id == seller:
+            return "it is the seller's own account, who is always let in"
+        return None if said is None else "an override says for a while that it is let in, or kept out"
 
 
 def configured_canaries(games: Iterable[GameSettings], all_rules: Iterable[GameRules]) -> Iterator[Canary]:

@@ -12,7 +12,7 @@ from service.canaries.rota import PERIOD, SPACING, Rota
 from service.canaries.turns import CanaryTurns
 from service.errors import NoAnswer
 from service.ownership import Evidence, PlayerId
-from service.verification.interfaces import Clock, Lane, OwnershipSource
+from service.verification.interfaces import Clock, Lane, Overrides, OwnershipSource
 
 _AT_ONCE: Final = timedelta()
 _SOON: Final = timedelta(seconds=1)
@@ -46,6 +46,7 @@ class CanaryWatch:
         canaries: Iterable[Canary],
         *,
         source: OwnershipSource,
+        overrides: Overrides,
         room: CanaryRoom,
         turns: CanaryTurns,
         clock: Clock,
@@ -54,6 +55,7 @@ class CanaryWatch:
         self._canaries = tuple(canaries)
         self._rota = Rota()
         self._source = source
+        self._overrides = overrides
         self._room = room
         self._turns = turns
         self._clock = clock
@@ -86,7 +88,7 @@ class CanaryWatch:
             return SPACING
         canary, wait = self._rota.first(canaries, now=self._clock.monotonic())
         if wait:
-            return min(wait, SPACING)  # by then the seller's account may be another
+            return min(wait, SPACING)  # by then the seller's account may be another, or an operator have spoken
         if not self._has_room(canary):
             self._put_off(canary, SPACING)
             return _AT_ONCE
@@ -112,7 +114,7 @@ class CanaryWatch:
         """Return the canaries whose answers say something; the observer hears of the others."""
         askable = []
         for canary in self._canaries:
-            why = canary.why_not_asked(seller)
+            why = canary.why_not_asked(seller, self._overrides.about(canary.rules.game_id, canary.subject))
             if why is None:
                 askable.append(canary)
             else:

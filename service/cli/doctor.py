@@ -14,6 +14,7 @@ from service.cache.secrets_in_use import SecretsDigest
 from service.cli.configuration import config_option, load, sandbox_option
 from service.cli.exits import Exit, exit_codes
 from service.cli.findings import Finding, FindingLevel, lines, report
+from service.cli.known_overrides import read_overrides
 from service.cli.redis_checks import examine_redis, examine_secrets
 from service.cli.store_checks import examine_next_key, examine_store
 from service.cli.terminal import terminal_log
@@ -67,7 +68,9 @@ def _count(number: int, noun: str) -> str:
 async def _examine(settings: Settings) -> list[Finding]:
     with terminal_log(settings) as log:
         async with open_upstream(_with_key(settings, settings.itch.api_key), log=log) as store:
-            found = await examine_store(store.source, settings)
+            found = await examine_store(
+                store.source, settings, await read_overrides(settings, store.address.environment)
+            )
             held = store.key_ring.held()
         if settings.itch.next_api_key is not None:
             async with open_upstream(_with_key(settings, settings.itch.next_api_key), log=log) as store:

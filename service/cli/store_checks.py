@@ -12,7 +12,7 @@ from service.itch.source import ItchSource
 from service.itch.wire import WireGame
 from service.ownership import AssertedUser, GameId, Identity, ProofKind
 from service.settings import Settings
-from service.verification.interfaces import Lane
+from service.verification.interfaces import Lane, Overrides
 from service.verification.policy import counting_proof
 from service.wiring.rules import game_rules
 
@@ -71,8 +71,11 @@ _HINTS: Final = {
 """The remedies where the store gives no answer; the causes that are missing are those of Redis alone."""
 
 
-async def examine_store(source: ItchSource, settings: Settings) -> list[Finding]:
-    """Return a finding for each check; if the store does not even give the key's account, the rest is skipped."""
+async def examine_store(source: ItchSource, settings: Settings, overrides: Overrides) -> list[Finding]:
+    """Return a finding for each check; if the store does not even give the key's account, the rest is skipped.
+
+    `overrides` are those that replicas have told through Redis.
+    """
     canaries = tuple(configured_canaries(settings.games, game_rules(settings)))
     seller = await _ask("seller key", settings, source.identify_seller)
     if isinstance(seller, Finding):
@@ -87,7 +90,7 @@ async def examine_store(source: ItchSource, settings: Settings) -> list[Finding]
         scopes if isinstance(scopes, Finding) else _scopes(scopes),
         games if isinstance(games, Finding) else _games(games, settings),
         await _questions(source, settings, seller, games),
-        *[await _canary(source, settings, seller, canary) for canary in canaries],
+        *[await _canary(source, settings, seller, canary, overrides) for canary in canaries],
         _clock(source),
     ]
 
@@ -180,15 +183,17 @@ def _check_of(canary: Canary) -> str:
     return f"canary {canary.rules.label} {canary.expect}"
 
 
-async def _canary(source: ItchSource, settings: Settings, seller: Identity, canary: Canary) -> Finding:
+async def _canary(
+    source: ItchSource, settings: Settings, seller: Identity, canary: Canary, overrides: Overrides
+) -> Finding:
     """Ask about a canary as the gateway does, or say why it does not."""
     check, user, label = _check_of(canary), canary.player_id, canary.rules.label
     setting = f"games.{label}.{SETTING_OF[canary.expect]}"
-    why = canary.why_not_asked(seller.player.id)
+    override = overrides.about(canary.rules.game_id, canary.subject)
+    why = canary.why_not_asked(seller.player.id, override)
     if why is not None:
-        return Finding(
-            check, FindingLevel.WARNING, f"user {user} is not asked about: {why}", f"set {setting} to another account"
-        )
+        hint = f"{'' if override is None else 'take the override back, or '}set {setting} to another account"
+        return Finding(check, FindingLevel.WARNING, f"user {user} is not asked about: {why}", hint)
     evidence = await _ask(
         check,
         settings,

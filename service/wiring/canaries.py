@@ -12,17 +12,19 @@ from service.redis.connect import RedisClient
 from service.settings import Settings
 from service.wiring.background import run_in_background
 from service.wiring.basics import Basics
+from service.wiring.observations import Observations
 from service.wiring.rules import game_rules
 from service.wiring.upstream import Upstream
 
 
 async def watch_canaries(
-    settings: Settings, basics: Basics, upstream: Upstream, *, redis: RedisClient | None
+    settings: Settings, basics: Basics, upstream: Upstream, observations: Observations, *, redis: RedisClient | None
 ) -> CanaryWatch:
     """Ask the store about the canaries of the settings in the background, in turn with the other replicas."""
     watch = CanaryWatch(
         canaries_of(settings),
         source=upstream.source,
+        overrides=observations.overrides,
         room=upstream.queue,
         turns=_open_turns(basics, upstream, redis),
         clock=basics.shared_clock,

@@ -18,6 +18,7 @@ from service.redis.connect import RedisClient
 from service.settings import FileContent, FileWatch, Reread, SettingsReader
 from service.wiring.background import run_in_background
 from service.wiring.basics import Basics
+from service.wiring.observations import Observations
 from service.wiring.rules import configuration_of
 from service.wiring.upstream import Upstream
 
@@ -44,13 +45,13 @@ class Reloading:
         *,
         reader: SettingsReader | None,
         redis: RedisClient | None,
-        guard: SharedRevocationGuard | None,
+        observations: Observations,
     ) -> None:
         self._basics = basics
         self._upstream = upstream
         self._reader = reader
         self._redis = redis
-        self._guard = guard
+        self._observations = observations
         self._running = basics.settings
         self._canaries: CanaryWatch | None = None
         self._watch: FileWatch | None = None
@@ -126,7 +127,7 @@ class Reloading:
             self._upstream.seller_changed.set()  # the games that the key sees are asked for again
 
     def _show_held_games(self) -> None:
-        guard = self._guard
+        guard = self._observations.guard
         if guard is None:
             return
         for rules in self._basics.current.configuration.games.configured():
@@ -140,7 +141,9 @@ class Reloading:
         from service.wiring.canaries import canaries_of, watch_canaries  # noqa: PLC0415 - as said above
 
         if self._canaries is None:
-            self._canaries = await watch_canaries(self._running, self._basics, self._upstream, redis=self._redis)
+            self._canaries = await watch_canaries(
+                self._running, self._basics, self._upstream, self._observations, redis=self._redis
+            )
         else:
             self._canaries.follow(canaries_of(self._running))
 

@@ -27,6 +27,8 @@ async def test_description_names_every_endpoint(gateway: Asker) -> None:
         "/verify/batch",
         "/admin/invalidate",
         "/admin/revocations",
+        "/admin/overrides",
+        "/admin/overrides/{id}",
         "/livez",
         "/readyz",
         "/metrics",

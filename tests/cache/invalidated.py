@@ -11,13 +11,14 @@ from msgspec import Struct
 from service.cache.cluster_clock import ClusterClock
 from service.cache.invalidations import SharedInvalidations
 from service.cache.keys import TableKey, table_key
+from service.cache.overrides import MOST_OVERRIDES, SharedOverrides
 from service.cache.replicated_table import MOST_ENTRIES, ReplicatedTable
 from service.cache.table_entry import TableKind, TableSealer
 from service.cache.table_exchange import LOOK_EVERY, TableExchange
 from service.ownership import Fingerprint, GameId
 from service.redis.connect import RedisClient
 from service.verification.interfaces import Clock
-from tests.cache.samples import GAME, KEYS
+from tests.cache.samples import GAME, KEYS, fingerprints
 from tests.clock import FakeClock
 from tests.gateways import until
 
@@ -32,6 +33,7 @@ class Kinds(Struct, frozen=True):
     table: Callable[..., ReplicatedTable] = ReplicatedTable
     exchange: Callable[..., TableExchange] = TableExchange
     clock: Callable[..., ClusterClock] = ClusterClock
+    overrides: Callable[..., SharedOverrides] = SharedOverrides
 
 
 OURS: Final = Kinds()
@@ -49,12 +51,16 @@ class Replica:
         key: TableKey = KEYS.table,
         kinds: Kinds = OURS,
         most_entries: int = MOST_ENTRIES,
+        most_overrides: int = MOST_OVERRIDES,
     ) -> None:
         self.offsets: list[timedelta] = []
         self.overflows: list[tuple[TableKind, GameId]] = []
         self.clock = kinds.clock(machine or clock, on_offset=self.offsets.append, redis_time=lambda _: clock.now())
         self.table = kinds.table(clock=self.clock, on_overflow=self._overflowed, most_entries=most_entries)
         self.invalidations = SharedInvalidations(self.table)
+        self.overrides = kinds.overrides(
+            table=self.table, fingerprints=fingerprints(), key=KEYS.overrides, clock=self.clock, most=most_overrides
+        )
         self._exchange = None
         if client is not None:
             self._exchange = kinds.exchange(
@@ -100,9 +106,18 @@ class Cluster:
         key: TableKey = KEYS.table,
         machine: Clock | None = None,
         most_entries: int = MOST_ENTRIES,
+        most_overrides: int = MOST_OVERRIDES,
     ) -> Replica:
         """Start a replica."""
-        replica = Replica(client, self._clock, machine=machine, key=key, kinds=kinds, most_entries=most_entries)
+        replica = Replica(
+            client,
+            self._clock,
+            machine=machine,
+            key=key,
+            kinds=kinds,
+            most_entries=most_entries,
+            most_overrides=most_overrides,
+        )
         task = asyncio.create_task(replica.exchange.run())
         self._stack.push_async_callback(_stop, task)
         self._running += 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.api.paths import OVERRIDES_PATH
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreEndpoint
@@ -187,6 +188,26 @@ async def test_the_sellers_account_is_not_asked(
         *OWNER,
         "it is the seller's own account, who is always let in",
     )
+    assert len(log.lines("canary_not_asked")) == 1
+
+
+async def test_an_account_under_an_override_is_not_asked(
+    tmp_path: Path, sandbox: Sandbox, clock: FakeClock, log: LogLines
+) -> None:
+    """What was shown of it is gone, it is said once, and after the end it is asked again."""
+    async with watching(tmp_path, canary_lines(), sandbox=sandbox, clock=clock, log=log) as asker:
+        await until_both_are_asked(sandbox, clock)
+        body = {"game": 3, "user_id": seed.STRANGER_ID, "word": "grant", "seconds": 600}
+        assert (await asker.http.post(OVERRIDES_PATH, json=body)).status_code == 200
+        await pass_time(clock, FIVE_MINUTES)
+        meanwhile = await shown(asker)
+        line = await log.line("canary_not_asked")
+        await pass_time(clock, 2 * FIVE_MINUTES)
+        after = await shown(asker)
+
+    assert (meanwhile, after) == ({OWNER: 1}, {OWNER: 1, STRANGER: 1})
+    assert (line["game"], line["expect"]) == STRANGER
+    assert line["why"] == "an override says for a while that it is let in, or kept out"
     assert len(log.lines("canary_not_asked")) == 1
 
 

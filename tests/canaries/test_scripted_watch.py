@@ -6,16 +6,18 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
+import pytest
+
 from service.canaries.canary import Canary, Expectation
 from service.canaries.canary_watch import CanaryWatch
 from service.canaries.turns import CanaryTurn, CanaryTurns, OwnTurns
 from service.errors import Overloaded, SourceRateLimited
-from service.ownership import Evidence, GameId, PlayerId, Proof, ProofKind
+from service.ownership import Evidence, GameId, PlayerId, Proof, ProofKind, Reason
 from service.verification.interfaces import Lane, Priority
-from service.verification.policy import GameRules
+from service.verification.policy import GameRules, Override
 from tests.canaries.watched import FIVE_MINUTES, TEN_SECONDS, pass_time
 from tests.clock import FakeClock
-from tests.core.fakes import ScriptedSource
+from tests.core.fakes import PlainOverrides, ScriptedSource
 
 RULES: Final = GameRules(GameId(3), "x-moon")
 OWNER: Final = Canary(RULES, Expectation.OWNER, PlayerId(1994))
@@ -85,6 +87,7 @@ class Rig:
         self.clock = FakeClock()
         self.source = ScriptedSource(self.clock)
         self.source.owns(RULES.game_id, OWNER.subject, *YES)
+        self.overrides = PlainOverrides()
         self.room = Room()
         self.heard = Heard()
 
@@ -99,6 +102,7 @@ class Rig:
         watch = CanaryWatch(
             canaries,
             source=self.source,
+            overrides=self.overrides,
             room=self.room,
             turns=turns or OwnTurns(),
             clock=self.clock,
@@ -178,6 +182,22 @@ async def test_a_new_seller_is_not_asked_and_the_former_one_is() -> None:
     assert calls == 1
     assert rig.heard.ok == {"owner": True, "stranger": "it is the seller's own account, who is always let in"}
     assert rig.calls[1:] == [OWNER.subject]
+
+
+@pytest.mark.parametrize("reason", [Reason.OPERATOR_BAN, Reason.OPERATOR_GRANT])
+async def test_an_account_under_an_override_is_not_asked(reason: Reason) -> None:
+    """An operator's word decides about it for a while; then it is asked again."""
+    rig = Rig()
+    rig.overrides.known[RULES.game_id, OWNER.subject] = Override(reason)
+    async with rig.running(OWNER, STRANGER):
+        await pass_time(rig.clock, FIVE_MINUTES)
+        meanwhile, calls = dict(rig.heard.ok), list(rig.calls)
+        rig.overrides.known.clear()
+        await pass_time(rig.clock, 2 * TEN_SECONDS)
+
+    why = "an override says for a while that it is let in, or kept out"
+    assert (meanwhile, OWNER.subject in calls) == ({"owner": why, "stranger": True}, False)
+    assert rig.heard.ok == {"owner": True, "stranger": True}
 
 
 async def test_a_store_that_throttles_is_no_verdict() -> None:

@@ -2,12 +2,16 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+from redis.asyncio import Redis
 
+from service.api.paths import OVERRIDES_PATH
 from service.cli.exits import Exit
+from service.clock import SystemClock
 from service.sandbox.seed import (
     BUYER_ID,
     FOREIGN_GAME_ID,
@@ -21,7 +25,8 @@ from service.sandbox.store_endpoints import StoreEndpoint
 from service.sandbox.world import Game, SellerKeyState
 from tests.cli.conftest import Upstream, WriteConfig
 from tests.cli.terminals import run, run_in_background
-from tests.gateways import caller_lines
+from tests.clock import FakeClock
+from tests.gateways import SECRET, LogLines, caller_lines, opened, pointing_at, settings_from
 from tests.itch.raw_server import closed_port
 
 
@@ -359,6 +364,28 @@ async def test_the_sellers_account_is_no_canary(store: Upstream, write_config: W
     assert found["verdict"] == "warning"
     assert found["detail"] == "user 29789 is not asked about: it is the seller's own account, who is always let in"
     assert found["hint"] == "set games.x-moon.canary_owner_user_id to another account"
+
+
+async def test_an_account_under_an_override_is_no_canary(
+    store: Upstream, write_config: WriteConfig, tmp_path: Path, empty_redis: Redis, redis_url: str
+) -> None:
+    """The doctor knows of it from Redis, and says what the gateway does."""
+    secret = f'secret = "{SECRET}"\n'
+    redis = f'[redis]\nurl = "{redis_url}"\n' + CANARIES.format(owner=OWNER_ID, stranger=STRANGER_ID)
+    settings = settings_from(tmp_path, secret + pointing_at(store.base_url) + redis, sandbox=False)
+    async with opened(settings, clock=FakeClock(), log=LogLines(), real_clock=SystemClock()) as gateway:
+        body = {"game": 3, "user_id": STRANGER_ID, "word": "ban", "seconds": 600}
+        assert (await gateway.http.post(OVERRIDES_PATH, json=body)).json()["replicas"] == "all"
+
+    result = await examined(store, "--config", write_config(secret + redis))
+
+    found = finding(result, "canary x-moon stranger")
+    assert (found["verdict"], found["hint"]) == (
+        "warning",
+        "take the override back, or set games.x-moon.canary_stranger_user_id to another account",
+    )
+    assert "user 2007 is not asked about: an override says" in found["detail"]
+    assert verdicts(result)["canary x-moon owner"] == "ok"
 
 
 async def test_a_canary_without_an_answer_is_a_problem(store: Upstream, write_config: WriteConfig) -> None:

@@ -36,7 +36,7 @@ from service.verification.verify import Verification
 from tests.clock import FakeClock
 from tests.cluster.budgets import AnyBudget
 from tests.cluster.promises import Variant, promised, variants
-from tests.core.fakes import PlainCache, PlainFingerprints, PlainInvalidations
+from tests.core.fakes import PlainCache, PlainFingerprints, PlainInvalidations, PlainOverrides
 from tests.itch.rig import Observer, streamed
 
 SECOND: Final = timedelta(seconds=1)
@@ -172,7 +172,12 @@ class Town:
             invalidations=PlainInvalidations(),
         )
         self.verification = parts.verification(
-            look_ups=look_ups, source=source, clock=self.clock, local_clock=self.clock, sandbox=lambda: False
+            look_ups=look_ups,
+            source=source,
+            overrides=PlainOverrides(),
+            clock=self.clock,
+            local_clock=self.clock,
+            sandbox=lambda: False,
         )
 
     async def ask(
