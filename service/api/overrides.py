@@ -12,7 +12,7 @@ from service.api.admin import named_subject
 from service.api.questions import BodyReader, GameName, Presented
 from service.api.verify_service import Asking
 from service.cache.override_notes import OverrideNote, OverrideNotes
-from service.cache.overrides import LONGEST_OVERRIDE, SharedOverrides, StandingOverride
+from service.cache.shared_overrides import LONGEST_OVERRIDE, SharedOverrides, StandingOverride
 from service.cache.table_entry import TablePlace
 from service.errors import BadQuestion, UnknownOverride
 from service.http.reply import Reply

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from msgspec import Struct
 
 from service.cache.keys import OverridesKey, note_key
-from service.cache.overrides import StandingOverride
 from service.cache.sealing import stamp
+from service.cache.shared_overrides import StandingOverride
 from service.ownership import Fingerprint
 from service.redis.connect import RedisClient
 from service.redis.script import Script, ScriptRunner

@@ -9,9 +9,9 @@ from msgspec import Meta, Struct
 
 from service.cache.cluster_clock import ClusterClock
 from service.cache.entry import CLOCK_TOLERANCE
-from service.cache.overrides import LONGEST_OVERRIDE
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
+from service.cache.shared_overrides import LONGEST_OVERRIDE
 from service.cache.table_entry import PLACE_BYTES, TableEntry, TablePlace, TableSealer, instant_of
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES

@@ -4,8 +4,8 @@ from contextlib import AsyncExitStack
 
 from service.cache.cluster_clock import ClusterClock
 from service.cache.keys import KeyedFingerprints, derive_keys, table_key
-from service.cache.overrides import SharedOverrides
 from service.cache.replicated_table import ReplicatedTable
+from service.cache.shared_overrides import SharedOverrides
 from service.cache.table_entry import TableSealer
 from service.cache.table_exchange import TableExchange
 from service.clock import SystemClock

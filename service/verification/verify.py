@@ -2,7 +2,7 @@
 
 1. A credential that is no good by its very shape is rejected without a look-up.
 2. A JWT is turned into the player it belongs to; the store alone can say who that is, or refuse it.
-3. The operator's word about the player, or about the key or address, comes before the store and costs it nothing.
+3. The operator's word about the player, key or address comes before the store and costs it nothing.
 4. Evidence is recalled, or looked up once for all who ask; while the store gives no answer, older proof may do.
 5. The rules turn the evidence into a decision.
 
@@ -101,7 +101,7 @@ class Verification:
             if (verdict := self._without_evidence(question, claimant, seller)) is not None:
                 return verdict  # the JWT has expired meanwhile, or this is the seller, or an operator has spoken
 
-            # 5. The rules turn the evidence into a decision. The store may have named an account that is banned.
+            # 5. The rules turn the evidence into a decision.
             said_of_owner = None
             if self._overrides.known and evidence.owner is not None:
                 said_of_owner = self._overrides.about(rules.game_id, AssertedUser(evidence.owner.id))

@@ -12,11 +12,11 @@ from service.cache.keys import KeyedFingerprints, table_key
 from service.cache.leases import ClusterLeases
 from service.cache.memory import MemoryTier
 from service.cache.override_notes import OverrideNotes
-from service.cache.overrides import SharedOverrides
 from service.cache.redis_tier import RedisTier
 from service.cache.replicated_table import MOST_ENTRIES, ReplicatedTable
 from service.cache.revocation_guard import SharedRechecks, SharedRevocationGuard
 from service.cache.sealing import Sealer
+from service.cache.shared_overrides import SharedOverrides
 from service.cache.table_entry import NO_GAME, OPERATOR, TableEntry, TableKind, TablePlace, TableSealer
 from service.cache.table_exchange import TableExchange
 from service.cache.tiers import TieredCache

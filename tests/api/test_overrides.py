@@ -86,7 +86,7 @@ async def test_a_banned_subject_is_kept_out_until_the_end(gateway: Asker, clock:
 async def test_a_granted_subject_is_let_in_until_the_end(
     gateway: Asker, clock: FakeClock, field: str, method: Method, credential: str | int
 ) -> None:
-    """For somebody of whom itch.io knows nothing."""
+    """For a player of whom itch.io knows nothing."""
     await override(gateway, None, **{field: credential}, word="grant", seconds=3600)
 
     granted = (await gateway.ask(method, credential)).json()
@@ -145,7 +145,7 @@ async def test_setting_one_again_replaces_it(gateway: Asker, clock: FakeClock) -
 
 
 async def test_a_word_that_takes_the_place_of_a_longer_one_ends_by_itself(gateway: Asker, clock: FakeClock) -> None:
-    """What it has replaced does not come back."""
+    """The longer one does not come back."""
     await override(gateway, user_id=seed.STRANGER_ID, word="grant")
     await override(gateway, user_id=seed.STRANGER_ID, word="grant", seconds=60)
     clock.jump(timedelta(seconds=61))

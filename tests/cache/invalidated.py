@@ -11,8 +11,8 @@ from msgspec import Struct
 from service.cache.cluster_clock import ClusterClock
 from service.cache.invalidations import SharedInvalidations
 from service.cache.keys import TableKey, table_key
-from service.cache.overrides import MOST_OVERRIDES, SharedOverrides
 from service.cache.replicated_table import MOST_ENTRIES, ReplicatedTable
+from service.cache.shared_overrides import MOST_OVERRIDES, SharedOverrides
 from service.cache.table_entry import TableKind, TableSealer
 from service.cache.table_exchange import LOOK_EVERY, TableExchange
 from service.ownership import Fingerprint, GameId

@@ -194,7 +194,7 @@ async def test_the_sellers_account_is_not_asked(
 async def test_an_account_under_an_override_is_not_asked(
     tmp_path: Path, sandbox: Sandbox, clock: FakeClock, log: LogLines
 ) -> None:
-    """What was shown of it is gone, it is said once, and after the end it is asked again."""
+    """Its gauge is gone, the log says so once, and after the end it is asked again."""
     async with watching(tmp_path, canary_lines(), sandbox=sandbox, clock=clock, log=log) as asker:
         await until_both_are_asked(sandbox, clock)
         body = {"game": 3, "user_id": seed.STRANGER_ID, "word": "grant", "seconds": 600}

@@ -11,7 +11,7 @@ from service.cli import main
 from service.cli.exits import Exit
 from tests.cli.terminals import COMMAND, Interrupted, Terminal, environment, run
 
-COMMANDS = ["serve", "verify", "doctor", "games", "sandbox", "new-caller", "invalidate", "check-config"]
+COMMANDS = ["serve", "verify", "doctor", "games", "sandbox", "new-caller", "invalidate", "override", "check-config"]
 HEAVY = ["litestar", "uvicorn", "aiohttp", "httpx", "uvloop", "structlog", "prometheus_client"]
 
 

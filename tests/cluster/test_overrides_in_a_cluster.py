@@ -84,7 +84,7 @@ async def opened_with_own(stack: AsyncExitStack, directory: Path, clock: FakeClo
 
 
 async def test_redis_killed_and_emptied_in_between(tmp_path: Path, clock: FakeClock, own_redis: RedisServer) -> None:
-    """What was said before stays everywhere; what is said meanwhile holds there, and everywhere once Redis is back."""
+    """A word from before stays everywhere; one from meanwhile holds there, and everywhere once Redis is back."""
     async with AsyncExitStack() as stack:
         five = await opened_with_own(stack, tmp_path, clock, own_redis)
         before = await override(five.members[0], user_id=seed.OWNER_ID)
@@ -114,7 +114,7 @@ async def test_redis_killed_and_emptied_in_between(tmp_path: Path, clock: FakeCl
 async def test_a_note_that_is_none_is_not_shown(
     tmp_path: Path, clock: FakeClock, empty_redis: Redis, planted: bytes | None
 ) -> None:
-    """Where another program has put something in its place, or taken it away."""
+    """Another program has put something in its place, or taken it away."""
     async with gateways(tmp_path, clock, empty_redis, SECRET, SECRET) as two:
         await override(two.members[0], user_id=seed.OWNER_ID, note="ticket 77")
         await two.pass_time()

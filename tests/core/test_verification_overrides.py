@@ -32,7 +32,7 @@ BAN, GRANT = Override(Reason.OPERATOR_BAN, UNTIL), Override(Reason.OPERATOR_GRAN
 
 @pytest.mark.parametrize(("subject", "said"), [(USER, BAN), (USER, GRANT), (EMAIL, BAN), (EMAIL, GRANT), (KEY, BAN)])
 async def test_a_word_costs_the_store_nothing(rig: Rig, subject: Subject, said: Override) -> None:
-    """It holds until its end, whatever the store would say."""
+    """It holds until its end, and the store is not asked."""
     rig.source.owns(GAME, subject, KEY_PROOF, owner=AMOS)
     rig.overrides.known[GAME, subject] = said
 

@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 from redis.asyncio import Redis
 
-from service.cache.overrides import LONGEST_OVERRIDE, SharedOverrides
 from service.cache.replicated_table import ReplicatedTable
+from service.cache.shared_overrides import LONGEST_OVERRIDE, SharedOverrides
 from service.cache.table_entry import PLACE_BYTES, TableKind, TableSealer
 from service.errors import TooManyOverrides
 from service.ownership import AssertedUser, DownloadKey, Fingerprint, GameId, OverrideWord, PlayerId, VerifiedEmail
@@ -131,7 +131,7 @@ async def test_one_that_was_replaced_by_a_shorter_one_does_not_come_back(cluster
 
 
 async def test_redis_that_was_emptied_is_told_again(cluster: Cluster, empty_redis: Redis) -> None:
-    """What holds, and what was taken back: also to a replica that starts then."""
+    """Overrides that hold, and that were taken back, reach also a replica that starts then."""
     one = await cluster.join(empty_redis)
     ban(one)
     ban(one, ADDRESS)
@@ -259,7 +259,7 @@ def test_a_value_of_a_later_version_says_nothing(clock: FakeClock) -> None:
 
 
 async def test_garbage_in_its_place_makes_room(cluster: Cluster, empty_redis: Redis) -> None:
-    """What is no entry keeps none from the others, however new it says that it is."""
+    """A value that is no entry keeps none from the others, however new it says that it is."""
     one, other = [await cluster.join(empty_redis) for _ in range(2)]
     name = one.overrides._fingerprints.of_override(GAME, AMOS)
     place = bytes([TableKind.OVERRIDE]) + GAME.to_bytes(8, "big") + name
@@ -276,7 +276,7 @@ async def test_garbage_in_its_place_makes_room(cluster: Cluster, empty_redis: Re
 
 
 def test_a_game_has_so_many_and_no_more(clock: FakeClock) -> None:
-    """What has ended or was taken back makes room; other games have room of their own."""
+    """Overrides that have ended or were taken back make room; other games have room of their own."""
     replica = Replica(None, clock, most_overrides=3)
     users = [AssertedUser(PlayerId(number)) for number in range(1, 6)]
     ban(replica, users[0], holds_for=timedelta(minutes=1))
