@@ -18,7 +18,6 @@ from service.errors import BadQuestion, UnknownOverride
 from service.http.reply import Reply
 from service.observability.logs import Logging
 from service.ownership import LARGEST_ID, DownloadKey, Fingerprint, Method, OverrideWord
-from service.verification.policy import GameRules
 
 SHORTEST_SECONDS: Final = 60
 LONGEST_SECONDS: Final = int(LONGEST_OVERRIDE.total_seconds())
@@ -106,7 +105,15 @@ class OverrideService:
             raise BadQuestion("/note", "unprintable_note", "the note has characters that cannot be printed")
         override = self._overrides.set(rules.game_id, subject, wanted.word, holds_for=timedelta(seconds=wanted.seconds))
         note = OverrideNote(asking.caller.name, wanted.note)
-        self._report("override_set", override, rules, asking)
+        self._log.logger.info(
+            "override_set",
+            by=note.by,
+            game=rules.label,
+            subject=override.subject,
+            word=override.word,
+            until=override.until,
+            request_id=asking.request_id,
+        )
         await self._notes.keep(override, note)
         replicas: Literal["all", "this one"] = "all" if await self._told(override.place) else "this one"
         answer = OverrideSet(**msgspec.structs.asdict(_body(override, note)), replicas=replicas)
@@ -130,14 +137,8 @@ class OverrideService:
         asking.caller.require_game(override.game_id)
         rules = asking.games.find(override.game_id)
         self._overrides.remove(override)
-        self._report("override_removed", override, rules, asking)
-        await self._notes.forget(override)
-        await self._told(override.place)
-        return Reply(204, b"")
-
-    def _report(self, event: str, override: StandingOverride, rules: GameRules, asking: Asking) -> None:
         self._log.logger.info(
-            event,
+            "override_removed",
             by=asking.caller.name,
             game=rules.label,
             subject=override.subject,
@@ -145,6 +146,9 @@ class OverrideService:
             until=override.until,
             request_id=asking.request_id,
         )
+        await self._notes.forget(override)
+        await self._told(override.place)
+        return Reply(204, b"")
 
 
 def _body(override: StandingOverride, note: OverrideNote | None) -> OverrideBody:

@@ -124,8 +124,7 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
                 404, "unknown_game", "No such game is configured here", request_id=request_id, detail=hint
             )
         case UnknownOverride() | TooManyOverrides():
-            status, code, title = _OVERRIDES[type(refusal)]
-            return problem_reply(status, code, title, request_id=request_id)
+            return _override_reply(refusal, request_id)
         case TooManyQuestions(limit=limit, retry_after=retry_after):
             code, title = _OVER[limit]
             return problem_reply(429, code, title, request_id=request_id, retry_after=retry_after)
@@ -133,10 +132,13 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             raise AssertionError(f"no status for {type(refusal).__name__}")
 
 
-_OVERRIDES: Final[dict[type[QuestionRefused], tuple[int, str, str]]] = {
-    UnknownOverride: (404, "unknown_override", "There is no such override, or none any more"),
-    TooManyOverrides: (409, "too_many_overrides", "The game has as many overrides as it may have"),
-}
+def _override_reply(refusal: UnknownOverride | TooManyOverrides, request_id: str) -> Reply:
+    if isinstance(refusal, UnknownOverride):
+        title = "There is no such override, or none any more"
+        return problem_reply(404, "unknown_override", title, request_id=request_id)
+    title = "The game has as many overrides as it may have"
+    return problem_reply(409, "too_many_overrides", title, request_id=request_id)
+
 
 _OVER: Final = {
     "rate": ("too_many_questions", "The caller asks more than its rate allows"),

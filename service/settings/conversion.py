@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from msgspec import inspect
 
+from service.ownership import Mailbox
 from service.secret import ProxyUrl, RedisUrl, SealingSecret, Secret, SellerKey
 from service.secret_text import KEY_EXPECTED, PROXY_EXPECTED, UnusableText, cleaned, is_key, is_proxy_url
 
@@ -194,12 +195,25 @@ def _read_custom(kind: type[Any], value: object) -> object:
         return value
     if not isinstance(value, str) or not value:
         raise ValueError
+    if kind is Mailbox:
+        return _mailbox(value)
     if issubclass(kind, Secret):
         if not _is_usable(kind, value):
             raise ValueError
     elif b"\0" in os.fsencode(value):
         raise ValueError
     return kind(value)
+
+
+def _mailbox(text: str) -> Mailbox:
+    # Most configurations have no address, and the tables of international names are large.
+    from service.credentials import read_email  # noqa: PLC0415
+    from service.errors import BadQuestion  # noqa: PLC0415
+
+    try:
+        return read_email(text, pointer="").mailbox
+    except BadQuestion:
+        raise ValueError from None
 
 
 # Secrets and URLs.

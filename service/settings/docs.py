@@ -33,6 +33,8 @@ def rendered(value: object) -> str:
             text = rendered(single)
         case tuple():
             text = f"[{', '.join(rendered(item) for item in value)}]"
+        case frozenset() if any(isinstance(item, Secret) for item in value):
+            text = "set"
         case frozenset():
             ordered = sorted(value, key=lambda item: (isinstance(item, str), item))
             text = f"[{', '.join(rendered(item) for item in ordered)}]"

@@ -6,7 +6,7 @@ from typing import Annotated, Final, TypeAlias, TypeGuard, get_origin
 
 from msgspec import Meta, Struct, field, structs
 
-from service.ownership import LARGEST_ID, GameId, PlayerId, ProofKind
+from service.ownership import LARGEST_ID, GameId, Mailbox, PlayerId, ProofKind
 from service.rights import Right
 from service.secret import ProxyUrl, RedisUrl, SealingSecret, SellerKey
 
@@ -27,6 +27,12 @@ ItchUser: TypeAlias = Annotated[PlayerId, Meta(ge=1, le=LARGEST_ID)]
 
 ItchUsers: TypeAlias = Annotated[
     frozenset[ItchUser], Meta(extra={"expected": "a list of itch.io user ids, each a whole number and only once"})
+]
+
+_Address: TypeAlias = Annotated[Mailbox, Meta(extra_json_schema={"type": "string", "format": "email"})]
+
+Mailboxes: TypeAlias = Annotated[
+    frozenset[_Address], Meta(extra={"expected": "a list of e-mail addresses, each only once", "quiet": True})
 ]
 
 SLUG: Final = r"(?!\d+\Z)[a-z0-9][a-z0-9_-]{0,63}"
@@ -188,7 +194,11 @@ class GameSettings(Struct, frozen=True, kw_only=True):
     grant_user_ids: ItchUsers = frozenset()
     """itch.io users who are let in without the store being asked: staff, testers. Default: none."""
     ban_user_ids: ItchUsers = frozenset()
-    """itch.io users who are kept out even if they own the game. Default: none."""
+    """itch.io users who are kept out even if they own the game, by every method that leads to their account.
+    Default: none."""
+    ban_emails: Mailboxes = frozenset()
+    """Addresses that are kept out; upper and lower case are the same. By e-mail itch.io mostly names no account, so
+    that `ban_user_ids` alone does not keep its address out. Default: none."""
     grant_press: bool = False
     """Whether itch.io's press accounts are let in. Default: no."""
     owned_fresh_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 3600

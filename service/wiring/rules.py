@@ -20,6 +20,7 @@ def game_rules(settings: Settings) -> list[GameRules]:
             accept=game.accept,
             grant_user_ids=game.grant_user_ids,
             ban_user_ids=game.ban_user_ids,
+            ban_emails=game.ban_emails,
             grant_press=game.grant_press,
             owned_fresh=timedelta(seconds=game.owned_fresh_seconds),
             grace=timedelta(seconds=game.grace_seconds),

@@ -136,6 +136,16 @@ async def test_banned_answer_has_exactly_these_fields(open_with: Open) -> None:
     }
 
 
+async def test_an_address_can_be_banned_for_good(open_with: Open) -> None:
+    """The configuration bans it, however it is written."""
+    gateway = await open_with(X_MOON + f'ban_emails = ["{seed.BUYER_EMAIL}"]\n')
+
+    asked = [await gateway.email(address) for address in (seed.BUYER_EMAIL, seed.BUYER_EMAIL.upper(), seed.OWNER_EMAIL)]
+
+    assert [answer.json()["reason"] for answer in asked][:2] == ["operator_ban"] * 2
+    assert asked[2].json()["outcome"] != "banned"
+
+
 async def test_word_about_a_jwt_shows_when_its_player_was_found_out(open_with: Open) -> None:
     """A ban by JWT rests on the store's answer about whose JWT it is."""
     gateway = await open_with(X_MOON + "ban_user_ids = [1994]\n")

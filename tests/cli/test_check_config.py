@@ -66,6 +66,23 @@ def test_without_a_source_it_would_not_start() -> None:
     assert run("check-config").exit_code == Exit.CONFIGURATION
 
 
+def test_it_says_what_a_ban_of_an_account_does_not_see(write_config: WriteConfig) -> None:
+    """The exit code stays that of a good configuration, and addresses are not shown."""
+    games = (
+        '[games.x-moon]\nid = 3\nban_user_ids = [77]\n[games.sun-garden]\nid = 4\nban_emails = ["amos@example.com"]\n'
+    )
+
+    result = run("check-config", "--sandbox", "--config", write_config(games))
+
+    assert result.exit_code == Exit.OK
+    assert result.stderr.splitlines() == [
+        "note: games.x-moon.ban_user_ids holds by user id and JWT, and by key and e-mail where itch.io names the"
+        " account: it does not for purchases, nor for keys that nobody has claimed; ban addresses with ban_emails"
+    ]
+    assert "games.sun-garden.ban_emails = set" in result.stdout
+    assert "games.x-moon.ban_emails = []" in result.stdout
+
+
 @pytest.mark.parametrize("command", [["check-config"], ["serve"], ["verify", "--game", "3", "--method", "jwt"]])
 def test_a_redis_url_that_nothing_could_connect_to_is_a_mistake(command: list[str]) -> None:
     """The mistake is found before the gateway listens or asks, and the URL is not repeated."""

@@ -13,10 +13,18 @@ from click.testing import CliRunner
 from service.api.admin import LONGEST_WORD, Invalidated, Invalidation, Revocations, RevocationsSet
 from service.api.answers import Answer, NoAnswerProblem
 from service.api.openapi import describe_api
+from service.api.overrides import (
+    LONGEST_NOTE,
+    LONGEST_SECONDS,
+    SHORTEST_SECONDS,
+    OverrideRequest,
+    OverrideSet,
+)
 from service.api.paths import BATCH_PATH, OPERATIONS, PATHS, REVOCATIONS_PATH
 from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_reply
 from service.api.questions import QUESTIONS
 from service.cache.results import CacheOperation, CacheResult
+from service.cache.shared_overrides import MOST_OVERRIDES
 from service.canaries.canary import Expectation
 from service.causes import Cause
 from service.cli import main
@@ -277,6 +285,24 @@ def test_answer_to_a_word_about_revocations() -> None:
     assert isinstance(msgspec.convert(shown, RevocationsSet), RevocationsSet)
 
 
+def test_fields_of_overrides() -> None:
+    """Every field of an override to be set is documented, its bounds too, and no other is."""
+    listed = table("docs/api.md", "Overrides", first="field")
+
+    assert {code(row[0]) for row in listed.rows} == set(OverrideRequest.__struct_fields__)
+    assert f"{SHORTEST_SECONDS} to {LONGEST_SECONDS}" in [row[1] for row in listed.rows]
+    assert f"up to {LONGEST_NOTE} printable" in listed.rows[-1][2]
+    assert f"has {MOST_OVERRIDES} overrides" in section("docs/api.md", "Errors")
+
+
+def test_answer_to_an_override() -> None:
+    """The answer that is shown has the fields that are sent."""
+    (shown,) = (one for one in map(msgspec.json.decode, blocks("docs/api.md", "json")) if "replicas" in one)
+
+    assert list(shown) == list(OverrideSet.__struct_fields__)
+    assert isinstance(msgspec.convert(shown, OverrideSet), OverrideSet)
+
+
 def test_words_about_revocations_for_the_terminal() -> None:
     """The commands of the runbook go to the endpoint, and send what it takes: one word of each kind."""
     (commands,) = blocks("docs/operations.md", "sh")
@@ -291,7 +317,7 @@ def test_endpoints_in_readme() -> None:
     listed = table("README.md", "The API on one page", first="endpoint")
     description = msgspec.json.decode(describe_api())
 
-    assert {path for row in listed.rows for path in re.findall(r"/[a-z/.-]+", row[0])} == set(description["paths"])
+    assert {path for row in listed.rows for path in re.findall(r"/[a-z/.{}-]+", row[0])} == set(description["paths"])
 
 
 def test_every_method_is_described() -> None:
@@ -341,7 +367,9 @@ def test_command(name: str) -> None:
     help_text = CliRunner().invoke(main, [name, "--help"]).output
 
     assert command is not None
-    assert codes(options) == [parameter.opts[0] for parameter in command.params if isinstance(parameter, click.Option)]
+    parts = command.commands.values() if isinstance(command, click.Group) else [command]
+    parameters = [parameter for part in parts for parameter in part.params if isinstance(parameter, click.Option)]
+    assert codes(options) == list(dict.fromkeys(parameter.opts[0] for parameter in parameters))
     assert {*map(int, ends.split(", ")), Exit.USAGE, Exit.INTERRUPTED} == {
         int(found) for found in re.findall(r"^ +(\d+)  ", help_text, re.MULTILINE)
     }

@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from service.errors import SettingsError
-from service.ownership import GameId, ProofKind
+from service.ownership import GameId, Mailbox, ProofKind
 from service.rights import Right
 from service.secret import RedisUrl, SealingSecret, SellerKey
 from service.settings import ItchDialect, LogFormat, LogLevel, Settings, load_settings
@@ -46,6 +46,7 @@ def test_the_whole_file(tmp_path: Path) -> None:
         accept = ["download_key", "web_purchase"]
         grant_user_ids = [29789]
         ban_user_ids = [7]
+        ban_emails = ["Amos@B\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example"]
         grant_press = true
         grace_seconds = 0
         [[callers]]
@@ -67,6 +68,7 @@ def test_the_whole_file(tmp_path: Path) -> None:
     assert (settings.operations.host, settings.operations.port) == (("127.0.0.1",), 9090)
     assert (settings.log.level, settings.log.format) == (LogLevel.DEBUG, LogFormat.CONSOLE)
     (game,) = settings.games
+    assert game.ban_emails == {Mailbox("amos@xn--bcher-kva.example")}
     assert (game.slug, game.id, game.grace_seconds, game.grant_press) == ("x-moon", 3, 0, True)
     assert game.accept == {ProofKind.DOWNLOAD_KEY, ProofKind.WEB_PURCHASE}
     (caller,) = settings.callers

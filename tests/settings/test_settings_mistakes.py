@@ -421,6 +421,21 @@ def test_a_key_in_a_file_and_the_sandbox_are_one_mistake(tmp_path: Path) -> None
             "games.x-moon in gateway.toml both grants and bans 1, 2, 3, 4, 5, …: keep each user in one list",
         ),
         (
+            f'{GAME}ban_emails = ["amos@example.com", "no address"]',
+            "games.x-moon.ban_emails in gateway.toml cannot be used: expected a list of e-mail addresses, each only"
+            " once",
+        ),
+        (
+            f'{GAME}ban_emails = ["amos@example.com", "Amos@EXAMPLE.com"]',
+            "games.x-moon.ban_emails in gateway.toml cannot be used: expected a list of e-mail addresses, each only"
+            " once",
+        ),
+        (
+            f"{GAME}ban_emails = [77]",
+            "games.x-moon.ban_emails in gateway.toml cannot be used: expected a list of e-mail addresses, each only"
+            " once",
+        ),
+        (
             f"{GAME}canary_owner = 3",
             "games.x-moon.canary_owner in gateway.toml is not a setting; did you mean"
             " games.x-moon.canary_owner_user_id?",
@@ -489,12 +504,12 @@ def test_a_key_in_a_file_and_the_sandbox_are_one_mistake(tmp_path: Path) -> None
         (
             CALLER.replace('["verify"]', '["verify", "root"]'),
             "callers[lobby].rights in gateway.toml is ['verify', 'root']: expected a list of at least one of verify,"
-            " assert:user, assert:email, admin, each only once",
+            " assert:user, assert:email, override, support, admin, each only once",
         ),
         (
             CALLER.replace('    rights = ["verify"]\n', ""),
             "callers[lobby].rights in gateway.toml is missing: expected a list of at least one of verify, assert:user,"
-            " assert:email, admin, each only once",
+            " assert:email, override, support, admin, each only once",
         ),
         (f"{CALLER}rate = 0", "callers[lobby].rate in gateway.toml is 0: expected a number above 0, at most 100000"),
         (
