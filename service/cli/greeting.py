@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from service.api.paths import BATCH_PATH, PATHS
-from service.ownership import GameId, Method, Outcome, PlayerId, ProofKind
+from service.ownership import GameId, Mailbox, Method, Outcome, PlayerId, ProofKind
 from service.rights import RIGHTS_FOR, Right
 from service.sandbox import seed
 from service.settings import Settings
@@ -36,7 +36,8 @@ class _Question(Struct, frozen=True):
 
     def outcome(self, game: GameSettings) -> Outcome:
         """Return its outcome under the operator's rules."""
-        if self.player_id in game.ban_user_ids:
+        banned = self.method is Method.EMAIL and Mailbox(str(self.credential)) in game.ban_emails
+        if banned or self.player_id in game.ban_user_ids:
             return Outcome.BANNED
         if self.player_id in game.grant_user_ids and self.method in {Method.USER, Method.JWT}:
             return Outcome.GRANTED

@@ -253,7 +253,8 @@ def decide(
     they are that account.
     """
     reason, proof = _judge(rules, method, evidence, player)
-    if said_of_owner is not None and Reason.OPERATOR_BAN is said_of_owner.reason is not reason:
+    said_ban = said_of_owner is not None and said_of_owner.reason is Reason.OPERATOR_BAN
+    if said_of_owner is not None and said_ban and reason is not Reason.OPERATOR_BAN:
         reason, proof, freshness = Reason.OPERATOR_BAN, None, freshness.ending(said_of_owner.until)
     return Decision(
         reason=reason,

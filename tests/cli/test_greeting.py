@@ -60,6 +60,7 @@ def greeting(asker: Asker, tmp_path: Path, toml: str) -> str:
         GAME + "ban_user_ids = [1994, 2002]\ngrant_user_ids = [2007]\n",
         GAME + "grant_user_ids = [1994, 2002, 2010]\n",
         GAME + "ban_user_ids = [2007, 2010]\n",
+        GAME + f'ban_emails = ["{seed.BUYER_EMAIL}"]\n',
         GAME + caller_lines("lobby", TOKEN),
         GAME + caller_lines("lobby", TOKEN, games='["x-moon"]') + caller_lines("mods", "another", rights='["verify"]'),
         caller_lines("lobby", TOKEN, rights='["verify"]'),
