@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.cache.replicated_table import ReplicatedTable
+from service.cache.sealing import stamp
 from service.cache.shared_overrides import LONGEST_OVERRIDE, SharedOverrides
 from service.cache.table_entry import PLACE_BYTES, TableKind, TableSealer
 from service.errors import TooManyOverrides
@@ -16,7 +17,7 @@ from service.ownership import AssertedUser, DownloadKey, Fingerprint, GameId, Ov
 from tests.cache.invalidated import KEY, OURS, Cluster, Kinds, Replica
 from tests.cache.samples import DAY, GAME, KEYS, NAME, OTHER_GAME, SECOND
 from tests.cache.test_invalidations_planted import plant, plant_entries
-from tests.clock import FakeClock, WrongClock
+from tests.clock import START, FakeClock, WrongClock
 from tests.cluster.promises import Variant, promised, variants
 from tests.redis_server import RedisServer
 
@@ -207,9 +208,11 @@ async def test_redis_shows_neither_the_word_nor_the_player(cluster: Cluster, emp
     assert (first.subject, first.name == second.name) == (second.subject, False)
 
 
-async def test_a_copy_for_another_game_or_player_changes_nothing(cluster: Cluster, empty_redis: Redis) -> None:
+async def test_a_copy_for_another_game_or_player_changes_nothing(
+    cluster: Cluster, empty_redis: Redis, clock: FakeClock
+) -> None:
     """The seal is for one kind, game, name, version and end."""
-    one = await cluster.join(empty_redis)
+    one = Replica(None, clock)
     ban(one)
     entry = one.table.all_of(TableKind.OVERRIDE, GAME)[0]
     good = TableSealer(KEYS.table).seal(entry)
@@ -359,12 +362,16 @@ async def test_what_is_in_the_way_is_waited_for(cluster: Cluster, empty_redis: R
     """Garbage in its place makes room at the next try."""
     one = await cluster.join(empty_redis)
     name = one.overrides._fingerprints.of_override(GAME, AMOS)
-    await plant_entries(empty_redis, bytes([TableKind.OVERRIDE]) + GAME.to_bytes(8, "big") + name + b"\xff" * 32)
+    newer = stamp(START + 4 * SECOND).to_bytes(8, "big")
+    place = bytes([TableKind.OVERRIDE]) + GAME.to_bytes(8, "big") + name
+    await plant_entries(empty_redis, place + newer + bytes(24))
 
     reached = asyncio.create_task(one.exchange.told(one.overrides.set(GAME, AMOS, BAN, holds_for=WEEK).place))
+    await cluster.rest()
+    in_the_way = not reached.done()
     await cluster.pass_time()
 
-    assert reached.result()
+    assert (in_the_way, reached.result()) == (True, True)
 
 
 class Hasty(FakeClock):

@@ -99,16 +99,28 @@ async def test_a_ban_holds_while_the_store_is_away(rig: Rig) -> None:
     assert (await rig.ask(KEY)).decision.reason is Reason.OPERATOR_BAN
 
 
-@pytest.mark.parametrize("credential", [USER, EMAIL, KEY, JWT])
-async def test_a_ban_that_comes_while_the_store_is_asked_holds(rig: Rig, credential: Credential) -> None:
+@pytest.mark.parametrize(
+    ("credential", "banned", "owner"),
+    [
+        (USER, USER, None),
+        (JWT, USER, None),
+        (EMAIL, EMAIL, None),
+        (KEY, KEY, None),
+        (EMAIL, USER, AMOS),
+        (KEY, USER, AMOS),
+    ],
+)
+async def test_a_ban_that_comes_while_the_store_is_asked_holds(
+    rig: Rig, credential: Credential, banned: Subject, owner: Player | None
+) -> None:
     """No answer after the operator's word is from before it."""
     rig.source.belongs(JWT, AMOS)
     for subject in (USER, EMAIL, KEY):
-        rig.source.owns(GAME, subject, KEY_PROOF, owner=AMOS)
+        rig.source.owns(GAME, subject, KEY_PROOF, owner=owner)
     rig.source.takes = 2 * SECOND
     task = rig.asking(credential, deadline=10 * SECOND)
-    await rig.clock.advance(SECOND)
-    rig.overrides.known[GAME, USER] = BAN
+    await rig.clock.advance(SECOND if credential is not JWT else 3 * SECOND)
+    rig.overrides.known[GAME, banned] = BAN
 
     await rig.clock.advance(3 * SECOND)
 
