@@ -25,7 +25,9 @@ from service.verification.interfaces import Clock
 _LARGEST: Final = 4096
 """Bytes of a sealed note that are read; ours have at most 900."""
 
-_MOST_OWN: Final = 10_000
+MOST_OWN: Final = 10_000
+"""The notes that this process remembers."""
+
 _KEEP: Final = Script("service.cache", "keep_note.lua")
 _READ: Final = Script("service.cache", "read_note.lua")
 
@@ -50,7 +52,7 @@ class OverrideNotes:
         """Keep it until the override ends."""
         self._own.pop(override.name, None)
         self._own[override.name] = override.at, note
-        if len(self._own) > _MOST_OWN:
+        if len(self._own) > MOST_OWN:
             del self._own[next(iter(self._own))]
         sealed = self._cipher.encrypt(msgspec.msgpack.encode(note), [_bound_to(override)])
         await self._write(override, sealed, override.until - self._clock.now())

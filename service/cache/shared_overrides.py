@@ -153,10 +153,8 @@ class SharedOverrides:
 
     def _require_room(self, game_id: GameId, name: Fingerprint) -> None:
         entries = [entry for entry in self._table.all_of(TableKind.OVERRIDE, game_id) if entry.name != name]
-        if (
-            len(entries) >= _KEPT_FOR_EACH * self._most
-            or sum(self._standing(entry) is not None for entry in entries) >= self._most
-        ):
+        holding = sum(self._standing(entry) is not None for entry in entries)
+        if holding >= self._most or len(entries) >= _KEPT_FOR_EACH * self._most:
             raise TooManyOverrides
 
     # --- the value of an entry ---

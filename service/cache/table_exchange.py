@@ -115,9 +115,7 @@ class TableExchange:
     def _report(self, *, answered: bool) -> None:
         """Say to those who wait for it what has become of their entries; some may have to wait for the next try."""
         waiting, self._waiting = self._waiting, []
-        for place, reached in waiting:
-            if reached.done():
-                continue
+        for place, reached in ((place, reached) for place, reached in waiting if not reached.done()):
             if answered and self._table.has_to_tell(place):
                 self._waiting.append((place, reached))
             else:

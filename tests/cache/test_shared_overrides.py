@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from service.cache.override_notes import MOST_OWN, OverrideNote, OverrideNotes
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
 from service.cache.shared_overrides import LONGEST_OVERRIDE, SharedOverrides
@@ -15,7 +17,7 @@ from service.cache.table_entry import PLACE_BYTES, TableKind, TableSealer
 from service.errors import TooManyOverrides
 from service.ownership import AssertedUser, DownloadKey, Fingerprint, GameId, OverrideWord, PlayerId, VerifiedEmail
 from tests.cache.invalidated import KEY, OURS, Cluster, Kinds, Replica
-from tests.cache.samples import DAY, GAME, KEYS, NAME, OTHER_GAME, SECOND
+from tests.cache.samples import DAY, GAME, KEYS, NAME, OTHER_GAME, SECOND, name_of
 from tests.cache.test_invalidations_planted import plant, plant_entries
 from tests.clock import START, FakeClock, WrongClock
 from tests.cluster.promises import Variant, promised, variants
@@ -343,6 +345,35 @@ def test_those_that_were_taken_back_are_bounded_too(clock: FakeClock) -> None:
     assert (said(replica), replica.entries) == ("ban", 6)
 
 
+def test_one_that_lasts_keeps_none_that_has_ended(clock: FakeClock) -> None:
+    """Memory is bounded also where the oldest is the one that ends last."""
+    replica = Replica(None, clock, most_entries=10, most_overrides=20)
+    ban(replica, holds_for=LONGEST_OVERRIDE)
+    for number in range(1, 16):
+        ban(replica, AssertedUser(PlayerId(number)), holds_for=timedelta(minutes=1))
+    clock.jump(timedelta(minutes=1))
+
+    ban(replica, ADDRESS)
+
+    assert (said(replica), said(replica, ADDRESS), replica.entries) == ("ban", "ban", 2)
+
+
+async def test_the_notes_that_a_process_remembers_are_bounded(clock: FakeClock) -> None:
+    """The oldest is lost first."""
+    replica, notes = Replica(None, clock), OverrideNotes(client=None, key=KEYS.overrides, clock=clock)
+    ban(replica)
+    (override,) = replica.overrides.of_game(GAME)
+    overrides = [replace(override, name=name_of(number)) for number in range(MOST_OWN + 1)]
+    for one in overrides:
+        await notes.keep(one, OverrideNote("moderator"))
+
+    assert await notes.read([overrides[0], overrides[1], overrides[-1]]) == [
+        None,
+        OverrideNote("moderator"),
+        OverrideNote("moderator"),
+    ]
+
+
 # Whether the others can have it
 
 
@@ -366,12 +397,15 @@ async def test_what_is_in_the_way_is_waited_for(cluster: Cluster, empty_redis: R
     place = bytes([TableKind.OVERRIDE]) + GAME.to_bytes(8, "big") + name
     await plant_entries(empty_redis, place + newer + bytes(24))
 
-    reached = asyncio.create_task(one.exchange.told(one.overrides.set(GAME, AMOS, BAN, holds_for=WEEK).place))
-    await cluster.rest()
-    in_the_way = not reached.done()
+    async def tell() -> tuple[bool, bool]:
+        override = one.overrides.set(GAME, AMOS, BAN, holds_for=WEEK)
+        reached = await one.exchange.told(override.place)
+        return reached, one.table.has_to_tell(override.place)
+
+    telling = asyncio.create_task(tell())
     await cluster.pass_time()
 
-    assert (in_the_way, reached.result()) == (True, True)
+    assert telling.result() == (True, False)
 
 
 class Hasty(FakeClock):
