@@ -18,6 +18,7 @@ from service.api.overrides import OverrideBody, OverrideRequest, OverrideSet
 from service.api.paths import BATCH_PATH, INVALIDATE_PATH, OVERRIDES_PATH, PATHS, REVOCATIONS_PATH
 from service.api.problems import MEDIA_TYPE, Problem
 from service.api.questions import (
+    GAME_TEXT,
     Batch,
     DownloadKeyQuestion,
     EmailQuestion,
@@ -205,7 +206,8 @@ def _set_override() -> dict[str, object]:
 def _list_overrides() -> dict[str, object]:
     items = {"type": "array", "items": {"$ref": _REF.format(name="OverrideBody")}}
     listed = {"description": "Those that hold, the latest first.", "content": {_JSON: {"schema": items}}}
-    game = {"name": "game", "in": "query", "required": True, "schema": {"type": "string"}}
+    schema = {"type": "string", "pattern": GAME_TEXT}
+    game = {"name": "game", "in": "query", "required": True, "schema": schema}
     return {
         "operationId": "list_overrides",
         "summary": "The overrides of a game that hold.",

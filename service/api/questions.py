@@ -20,11 +20,12 @@ class Presented(Secret):
     """The credential that the player presented, not yet looked at."""
 
 
+GAME_TEXT: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+"""A slug, or the digits of an id."""
+
 GameName: TypeAlias = (
     Annotated[int, Meta(ge=1, le=LARGEST_ID, description="The number that itch.io gave the game.")]
-    | Annotated[
-        str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="The game's configured slug, or its id as text.")
-    ]
+    | Annotated[str, Meta(pattern=GAME_TEXT, description="The game's configured slug, or its id as text.")]
 )
 
 

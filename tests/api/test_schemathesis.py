@@ -6,16 +6,19 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 import schemathesis
 from hypothesis import settings
 from schemathesis.python.asgi import shutdown_lifespans
 
 from service.http.connection import Bounds, HttpRefusal, Request
+from service.rights import Right
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, LogLines, caller_lines, opened, settings_from
 from tests.reliability.wrapping import reply_of
 
+ALL_RIGHTS: Final = msgspec.json.encode(list(Right)).decode()
 TOKEN: Final = "ogw_token-of-the-schema-reader-00000000"
 
 
@@ -32,7 +35,7 @@ class OpenedByLifespan:
         async with AsyncExitStack() as stack:
             await receive()
             directory = stack.enter_context(tempfile.TemporaryDirectory())
-            toml = X_MOON + caller_lines("reader", TOKEN, rate="100000")
+            toml = X_MOON + caller_lines("reader", TOKEN, rights=ALL_RIGHTS, rate="100000")
             gateway = await stack.enter_async_context(
                 opened(settings_from(Path(directory), toml), clock=FakeClock(), log=LogLines(), level="error")
             )

@@ -37,6 +37,7 @@ PROMISED = {
     "source_clock_offset_seconds": set(),
     "invalidations": {"kind"},
     "invalidations_overflowed_total": {"kind"},
+    "overrides": {"word"},
     "secrets_differ": set(),
     "configuration_ok": set(),
     "requests_in_flight": set(),
