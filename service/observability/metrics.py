@@ -9,7 +9,7 @@ first answer.
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import product
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -41,6 +41,8 @@ __all__ = ["BugPlace", "InvalidationKind", "JoinScope", "Metrics", "RefusalCause
 
 MOST_LEARNED_GAMES: Final = 100
 """A key may see any number of games, and what Prometheus keeps grows with their labels."""
+
+_Value = TypeVar("_Value", bound=str)
 
 _NAMESPACE: Final = "ownership_gateway"
 
@@ -138,19 +140,13 @@ class Metrics:
         self._store_clock_offset = self._gauge(
             "source_clock_offset_seconds", "How far the store's clock is ahead of ours, NaN if it has not said.", unsaid
         )
-        invalidations = Gauge(
-            "invalidations",
-            "Invalidations of the game that has most of them.",
-            ["kind"],
-            namespace=_NAMESPACE,
-            registry=self._registry,
+        self._invalidations = self._gauges(
+            "invalidations", "Invalidations of the game that has most of them.", "kind", InvalidationKind
         )
-        self._invalidations = {kind: invalidations.labels(kind) for kind in InvalidationKind}
         overflowed = self._counter("invalidations_overflowed_total", "Games that had too many invalidations.", "kind")
         self._invalidations_overflowed = {kind: overflowed.labels(kind) for kind in InvalidationKind}
 
-        overrides = Gauge("overrides", "Overrides that hold.", ["word"], namespace=_NAMESPACE, registry=self._registry)
-        self._overrides = {word: overrides.labels(word) for word in OverrideWord}
+        self._overrides = self._gauges("overrides", "Overrides that hold.", "word", OverrideWord)
 
         self._held_of_label: dict[str, dict[str, Callable[[], bool]]] = {}
         self._revocations_held = Gauge(
@@ -338,6 +334,10 @@ class Metrics:
         counter = PlainCounter(f"{_NAMESPACE}_{name}", text, labels)
         self._shown.append(counter)
         return counter
+
+    def _gauges(self, name: str, text: str, label: str, values: Iterable[_Value]) -> dict[_Value, Gauge]:
+        gauge = Gauge(name, text, [label], namespace=_NAMESPACE, registry=self._registry)
+        return {value: gauge.labels(value) for value in values}
 
     def _gauge_of_canaries(self, name: str, text: str) -> PlainGauge:
         gauge = PlainGauge(f"{_NAMESPACE}_{name}", text, ("game", "expect"))
