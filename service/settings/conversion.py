@@ -97,7 +97,7 @@ def convert_table(table: Mapping[str, object], kind: type[AnyTable], **named: ob
     several times as long: there may be thousands of tables.
     """
     try:
-        made = msgspec.convert({**table, **named}, kind)
+        made = msgspec.convert({**table, **named}, kind, dec_hook=_read_custom)
     except (ValueError, OverflowError):
         return None
     lists = [(key, len(value)) for key, value in table.items() if isinstance(value, list)]
