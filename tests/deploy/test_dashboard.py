@@ -27,6 +27,7 @@ _QUERIES: Final = [
 UNSHOWN: Final = {
     "ownership_gateway_source_clock_offset_seconds",  # no panel can be tried with it: the sandbox does not say the time
     "ownership_gateway_decisions_total",  # what the panels show as `answers_total`, in more detail than fits
+    "ownership_gateway_overrides",  # `GET /admin/overrides` lists them
     "ownership_gateway_canary_checked_at",  # an instant, to see how old `canary_ok` is
 }
 """Metrics that are on no panel."""
