@@ -9,7 +9,19 @@ from msgspec import Struct
 
 from service.api.problems import MEDIA_TYPE, common_headers, problem_type, whole_seconds
 from service.http.reply import Reply
-from service.ownership import CacheTier, Caveat, Decision, Method, Outcome, Player, Proof, ProofKind, Reason
+from service.ownership import (
+    Advice,
+    CacheTier,
+    Caveat,
+    Decision,
+    Method,
+    Outcome,
+    Player,
+    Proof,
+    ProofKind,
+    Reason,
+    advice_on,
+)
 from service.verification.question import Verdict
 
 _UNKNOWN_WAIT_SECONDS: Final = 1.0
@@ -48,6 +60,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     stale: bool
     cache: CacheTier
     caveats: tuple[Caveat, ...]
+    advice: Advice | None
     decision_id: str
 
 
@@ -68,6 +81,7 @@ class NoAnswerProblem(Struct, frozen=True, kw_only=True):
     player: PlayerBody | None
     evidence: EvidenceBody | None
     caveats: tuple[Caveat, ...]
+    advice: Advice | None
     decision_id: str
 
 
@@ -83,6 +97,7 @@ class ShedProblem(Struct, frozen=True, kw_only=True):
     allowed: bool = False
     outcome: Outcome = Outcome.UNKNOWN
     reason: Reason = Reason.OVERLOADED
+    advice: Advice = Advice.TRY_AGAIN
 
 
 TITLES: Final = {
@@ -110,8 +125,9 @@ class AnswerWriter:
         outcome = decision.outcome
         if outcome is Outcome.UNKNOWN:
             return self._no_answer(verdict, decision_id, request_id)
+        allowed = outcome.allowed
         body = Answer(
-            allowed=outcome.allowed,
+            allowed=allowed,
             outcome=outcome,
             reason=decision.reason,
             game_id=decision.game_id,
@@ -124,6 +140,7 @@ class AnswerWriter:
             stale=decision.stale,
             cache=verdict.cache,
             caveats=decision.caveats,
+            advice=None if allowed else advice_on(decision.reason, decision.caveats),
             decision_id=decision_id,
         )
         headers = common_headers(request_id) | _cache_headers(decision, verdict.cache, now)
@@ -150,6 +167,7 @@ class AnswerWriter:
             player=player_body(decision.player),
             evidence=evidence_body(decision.proof),
             caveats=decision.caveats,
+            advice=advice_on(decision.reason, decision.caveats),
             decision_id=decision_id,
         )
         return Reply(

@@ -25,6 +25,7 @@ NOBODY_ASKED: dict[str, object] = {
     "stale": False,
     "cache": "none",
     "caveats": ["sandbox"],
+    "advice": None,
 }
 
 AMOS = {"id": 1994, "username": "amos", "display_name": "Amos"}
@@ -55,6 +56,7 @@ async def test_owned_answer_has_exactly_these_fields(gateway: Asker) -> None:
         "stale": False,
         "cache": "none",
         "caveats": ["sandbox"],
+        "advice": None,
     }
 
 
@@ -84,6 +86,7 @@ async def test_not_owned_answer_has_exactly_these_fields(gateway: Asker) -> None
         "stale": False,
         "cache": "none",
         "caveats": ["sandbox"],
+        "advice": "copy_key_again",
     }
 
 
@@ -99,6 +102,7 @@ async def test_rejected_answer_has_exactly_these_fields(gateway: Asker) -> None:
         "game_id": 3,
         "method": "download_key",
         **NOBODY_ASKED,
+        "advice": "copy_key_again",
     }
 
 

@@ -48,22 +48,25 @@ async def test_pasted_links_are_recognised(gateway: Asker, key: str, reason: str
 
 
 @pytest.mark.parametrize(
-    ("method", "credential", "caveats"),
+    ("method", "credential", "caveats", "advice"),
     [
-        (Method.DOWNLOAD_KEY, seed.REVOKED_KEY, ["sandbox"]),
-        (Method.USER, seed.STRANGER_ID, ["sandbox", "bundle_key_may_be_unclaimed"]),
+        (Method.DOWNLOAD_KEY, seed.REVOKED_KEY, ["sandbox"], "copy_key_again"),
+        (Method.USER, seed.STRANGER_ID, ["sandbox", "bundle_key_may_be_unclaimed"], "open_game_once"),
         (
             Method.EMAIL,
             seed.STRANGER_EMAIL,
             ["sandbox", "bundle_key_may_be_unclaimed", "email_misses_claimed_keys"],
+            "use_itch_login",
         ),
     ],
 )
-async def test_a_no_says_how_far_to_trust_it(
-    gateway: Asker, method: Method, credential: str | int, caveats: list[str]
+async def test_a_no_says_how_far_to_trust_it_and_what_helps(
+    gateway: Asker, method: Method, credential: str | int, caveats: list[str], advice: str
 ) -> None:
-    """A no that itch.io may be wrong about carries the caveat."""
-    assert (await gateway.ask(method, credential)).json()["caveats"] == caveats
+    """A no that itch.io may be wrong about carries the caveat, and what the player can do about it."""
+    body = (await gateway.ask(method, credential)).json()
+
+    assert (body["caveats"], body["advice"]) == (caveats, advice)
 
 
 @pytest.mark.parametrize("game", [3, "3", "x-moon"])

@@ -39,6 +39,7 @@ async def test_body_is_a_problem_and_a_decision(gateway: Asker) -> None:
         "player": None,
         "evidence": None,
         "caveats": ["sandbox"],
+        "advice": "try_again",
     }
 
 

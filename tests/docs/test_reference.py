@@ -32,7 +32,7 @@ from service.cli.exits import Exit
 from service.observability.labels import InvalidationKind, JoinScope, RefusalCause, SourceEndpoint, SourceResult
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import CacheTier, Caveat, Method, Outcome, Reason
+from service.ownership import Advice, CacheTier, Caveat, Method, Outcome, Reason, advice_on
 from service.rights import RIGHTS_FOR, Right
 from service.settings import SettingDoc, documented_settings
 from tests.docs.pages import all_text, blocks, calls, code, codes, section, source_trees, table, tables, text_of
@@ -179,10 +179,21 @@ def test_events_that_take_another_way(event: str) -> None:
 
 
 def test_reasons() -> None:
-    """Every reason is documented with its outcome, and no other is."""
+    """Every reason is documented with its outcome and advice, and no other is."""
     documented = table("docs/api.md", "Reasons", first="reason").rows
 
-    assert [(code(row[0]), code(row[1])) for row in documented] == [(reason, reason.outcome) for reason in Reason]
+    assert [(code(row[0]), code(row[1]), codes(row[3])) for row in documented] == [
+        (reason, reason.outcome, _shown(advice_on(reason, ()))) for reason in Reason
+    ]
+
+
+def _shown(advice: Advice | None) -> list[str]:
+    return [] if advice is None else [advice]
+
+
+def test_advice() -> None:
+    """Every advice is documented, and no other is."""
+    assert [code(row[0]) for row in table("docs/api.md", "Advice", first="advice").rows] == list(Advice)
 
 
 def test_outcomes() -> None:
@@ -205,8 +216,12 @@ def test_outcomes_in_readme() -> None:
 
 
 def test_caveats() -> None:
-    """Every caveat is documented, and no other is."""
-    assert [code(row[0]) for row in table("docs/api.md", "Caveats", first="caveat").rows] == list(Caveat)
+    """Every caveat is documented with its advice, and no other is."""
+    documented = table("docs/api.md", "Caveats", first="caveat").rows
+
+    assert [(code(row[0]), codes(row[3])) for row in documented] == [
+        (caveat, _shown(advice_on(Reason.NO_DOWNLOAD_KEY, (caveat,)))) for caveat in Caveat
+    ]
 
 
 def test_problem_codes() -> None:

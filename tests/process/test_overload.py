@@ -63,6 +63,7 @@ async def test_what_comes_on_top_is_turned_away_at_once(busy: OnPort) -> None:
         assert response.status_code == 503
         body = response.json()
         assert (body["allowed"], body["outcome"], body["reason"]) == (False, "unknown", "overloaded")
+        assert body["advice"] == "try_again"
         assert (response.headers["retry-after"], body["retry_after_seconds"]) == ("1", 1)
         assert (response.headers["cache-control"], response.headers["content-type"]) == (
             "no-store",
