@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, TypeAlias, get_args
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, structs
 
 from service.credentials import read_download_key, read_email, read_jwt, read_user_id
 from service.errors import BadQuestion
@@ -160,6 +160,7 @@ class BodyReader:
     def __init__(self, kind: Any) -> None:  # noqa: ANN401 - a type or a union of types
         self._kind = kind
         self._decoder = msgspec.json.Decoder(kind, dec_hook=_hide)
+        self._fields = _fields_of(kind)
 
     def read(self, body: bytes | Raw, *, at: str = "") -> Any:  # noqa: ANN401 - what the reader was made for
         """Return the value. Raises `BadQuestion` with a JSON pointer below `at` to what is wrong."""
@@ -171,9 +172,23 @@ class BodyReader:
                     raise
             return msgspec.convert(_whole(msgspec.json.decode(body)), self._kind, dec_hook=_hide)
         except msgspec.ValidationError as error:
-            raise _mistake(str(error), at) from None  # its text may repeat the body
+            raise _mistake(str(error), at, self._fields) from None  # its text may repeat the body
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise BadQuestion(at, "unreadable_json", "the body is not JSON in UTF-8") from None
+
+
+_RESERVED: Final = frozenset({"proof"})
+
+
+def _fields_of(kind: Any) -> str:  # noqa: ANN401 - a type or a union of types
+    """Return the fields that a body may have, required ones first; of a union, those of all its kinds and of each."""
+    kinds = [structs.fields(one) for one in get_args(kind) or (kind,)]
+    names = [[field.name for field in sorted(one, key=lambda field: not field.required)] for one in kinds]
+    shared = [name for name in names[0] if all(name in one for one in names) and name not in _RESERVED]
+    if len(names) == 1:
+        return ", ".join(shared)
+    own = [name for one in names for name in one if name not in shared and name not in _RESERVED]
+    return ", ".join([*shared, "method"]) + ", and for its method one of " + ", ".join(own)
 
 
 _GOT_FLOAT: Final = "got `float`"
@@ -208,8 +223,11 @@ def _in_json(expected: str) -> str:
     return re.sub(r"\w+", lambda word: _JSON_NAMES.get(word[0], word[0]), expected)
 
 
-def _mistake(text: str, at: str) -> BadQuestion:
-    """Turn msgspec's message into a pointer, a code and a sentence that repeat nothing that was sent."""
+def _mistake(text: str, at: str, fields: str) -> BadQuestion:
+    """Turn msgspec's message into a pointer, a code and a sentence that repeat nothing that was sent.
+
+    `fields` names those that there are.
+    """
     where = _AT.search(text)
     path = where["path"] if where else ""
     pointer = at + "".join(f"/{step['field'] or step['index']}" for step in _STEP.finditer(path))
@@ -220,7 +238,9 @@ def _mistake(text: str, at: str) -> BadQuestion:
         # A field's name is the sender's own text: it is named only if it is one of ours in the wrong place.
         field = match["field"]
         return BadQuestion(
-            f"{pointer}/{field}" if field in _FIELDS else pointer, "unknown_field", "this question has no such field"
+            f"{pointer}/{field}" if field in _FIELDS else pointer,
+            "unknown_field",
+            f"there is no such field here; there are: {fields}",
         )
     if _WRONG_TYPE.fullmatch(text):
         return BadQuestion(pointer, "wrong_type", _in_json(text.partition(", got")[0]))
