@@ -1,7 +1,8 @@
 """From a player's text to a credential: by its shape alone, before any request.
 
-Nothing here says whether a credential is true; only that it could be one. Text is taken exactly as it is, never
-trimmed or normalised: download keys are case-sensitive, and a key that needs repair is not the key that was sold.
+Nothing here says whether a credential is true; only that it could be one. Text is taken as people paste it:
+`AROUND_A_PASTE` is no part of it, and an address loses white space. Inside, nothing is repaired or normalised: download
+keys are case-sensitive, and a key that needs repair is not the key that was sold.
 """
 
 import base64
@@ -25,6 +26,18 @@ from service.ownership import (
     Reason,
     VerifiedEmail,
 )
+
+AROUND_A_PASTE: Final = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+    "\xad\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067"
+    "\u2068\u2069\ufeff"
+    "\"'`<>.\xab\xbb\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a"
+)
+"""Marks around a pasted key, URL, JWT or id, none of which can begin or end with one of them.
+
+White space; marks that take no space; then quotes, back-ticks, `<` and `>`, and the full stop of a sentence.
+"""
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,64}", re.ASCII)
 """Keys of 18, 20 and 40 letters, digits, `_` and `-` have been seen; the bounds leave room on both sides."""
@@ -50,7 +63,8 @@ _LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9
 
 def read_download_key(text: str) -> DownloadKey | Malformed:
     """Accept a key, or the download URL that it is part of; name the links that look like one and are not."""
-    if _KEY.fullmatch(text):
+    # Nearly all are clean, and pay for nothing else.
+    if _KEY.fullmatch(text) or _KEY.fullmatch(text := text.strip(AROUND_A_PASTE)):
         return DownloadKey(text)
     if len(text) > _LONGEST_URL:
         return _no_key(Reason.MALFORMED_DOWNLOAD_KEY)
@@ -70,6 +84,7 @@ def read_jwt(text: str) -> AppJwt | Malformed:
 
     A value without dots is a personal API key, all-powerful over its owner's account: it goes no further.
     """
+    text = text.strip(AROUND_A_PASTE)
     if _API_KEY.fullmatch(text):
         return Malformed(Method.JWT, Reason.API_KEY_NOT_ACCEPTED)
     if len(text) > _LONGEST_JWT:
@@ -87,8 +102,11 @@ def read_jwt(text: str) -> AppJwt | Malformed:
 def read_email(text: str, *, pointer: str) -> VerifiedEmail:
     """Accept one plain address; the domain is put into its ASCII lower-case form (RFC 5891), the rest kept.
 
+    White space around it is no part of it; all other marks may be.
+
     Raises `BadQuestion`: the caller verified the address, so a malformed one is the caller's mistake.
     """
+    text = text.strip()
     local, at, domain = text.rpartition("@")
     if not at or len(text) > _LONGEST_EMAIL or len(local) > _LONGEST_LOCAL_PART or not _LOCAL_PART.fullmatch(local):
         raise _bad_email(pointer)

@@ -123,12 +123,10 @@ NOT_QUESTIONS: list[tuple[str, bytes | object, str, str]] = [
 NO_CREDENTIALS: list[tuple[Method, str, str]] = [
     (Method.DOWNLOAD_KEY, "", "malformed_download_key"),
     (Method.DOWNLOAD_KEY, "with spaces in between", "malformed_download_key"),
-    (Method.DOWNLOAD_KEY, " leading-and-trailing ", "malformed_download_key"),
     (Method.DOWNLOAD_KEY, "with/slash/in/it", "malformed_download_key"),
     (Method.DOWNLOAD_KEY, "../../profile", "malformed_download_key"),
     (Method.DOWNLOAD_KEY, "abcdefgh\0ijklmnop", "malformed_download_key"),
     (Method.DOWNLOAD_KEY, "abcdefgh\r\nX-Header: 1", "malformed_download_key"),
-    (Method.DOWNLOAD_KEY, "abcdefghijklmnopqrs\n", "malformed_download_key"),
     (Method.DOWNLOAD_KEY, "abcdefgh&user_id=1994", "malformed_download_key"),
     (Method.DOWNLOAD_KEY, "аbcdefghijklmnopqrst", "malformed_download_key"),  # noqa: RUF001 - a look-alike is the point
     (Method.DOWNLOAD_KEY, "\N{FULLWIDTH LATIN SMALL LETTER A}bcdefghijklmnopqrst", "malformed_download_key"),
@@ -223,6 +221,38 @@ async def test_problem_has_exactly_these_fields(gateway: Asker) -> None:
         "detail": "Expected `integer` >= 1",
         "errors": [{"pointer": "/user_id", "code": "out_of_range"}],
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/verify/download-key", "game, download_key, max_age, only_if_cached, deadline_ms"),
+        ("/verify/jwt", "game, jwt, max_age, only_if_cached, deadline_ms"),
+        ("/verify/email", "game, email, max_age, only_if_cached, deadline_ms"),
+        ("/verify/user", "game, user_id, max_age, only_if_cached, deadline_ms"),
+        ("/verify/batch", "items"),
+        ("/admin/invalidate", "game, download_key, email, user_id"),
+        ("/admin/revocations", "game, believe, seconds"),
+    ],
+)
+async def test_unknown_field_gets_the_list_of_those_that_there_are(gateway: Asker, path: str, fields: str) -> None:
+    """A typo is mended without a look into the docs; what was sent is not repeated."""
+    response = await gateway.http.post(path, json={"typo": "canary"})
+
+    assert response.json()["detail"] == f"there is no such field here; there are: {fields}"
+
+
+async def test_unknown_field_of_an_item_gets_the_list_of_those_that_there_are(gateway: Asker) -> None:
+    """Of an item, the list has the fields of each method."""
+    item = {"id": "a", "method": "user", "game": 3, "user_id": 1994, "typo": 1}
+
+    response = await gateway.http.post("/verify/batch", json={"items": [item]})
+
+    (result,) = response.json()["results"]
+    assert result["problem"]["detail"] == (
+        "there is no such field here; there are: game, id, max_age, only_if_cached, deadline_ms, method, "
+        "and for its method one of download_key, jwt, email, user_id"
+    )
 
 
 @pytest.mark.parametrize(("method", "text", "reason"), NO_CREDENTIALS)

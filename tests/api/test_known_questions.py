@@ -39,12 +39,24 @@ async def test_examples_of_the_sandbox_hold(gateway: Asker, example: Example) ->
         ("https://leafo.itch.io/x-moon/download/eyJpZCI6Mzk0fQ%3d%3d.q5G1hcXbpnoXUd%2b4", "temporary_download_link"),
         (f"https://itch.io/bundle/download/{seed.OWNER_KEY}", "bundle_link"),
         (f"https://itch.io.example/x/download/{seed.OWNER_KEY}", "malformed_download_key"),
-        (f" {seed.OWNER_KEY}", "malformed_download_key"),
+        (f" {seed.OWNER_KEY}", "download_key"),
+        (f"<https://leafo.itch.io/x-moon/download/{seed.OWNER_KEY}>.", "download_key"),
+        (f"{seed.OWNER_KEY[:9]} {seed.OWNER_KEY[9:]}", "malformed_download_key"),
     ],
 )
 async def test_pasted_links_are_recognised(gateway: Asker, key: str, reason: str) -> None:
     """Players paste whole URLs; those that hold no key are named."""
     assert (await gateway.key(key)).json()["reason"] == reason
+
+
+@pytest.mark.parametrize("paste", [" {}\n", "`{}`", '"{}".', "<https://amos.itch.io/x-moon/download/{}>"])
+async def test_paste_is_known_as_what_it_holds(gateway: Asker, paste: str) -> None:
+    """Marks around a key make it no other key: what is known of it answers without the store."""
+    await gateway.key(seed.OWNER_KEY)
+
+    body = (await gateway.key(paste.format(seed.OWNER_KEY))).json()
+
+    assert (body["allowed"], body["cache"]) == (True, "memory")
 
 
 @pytest.mark.parametrize(

@@ -76,10 +76,23 @@ def test_the_end_of_the_line_is_no_part_of_the_credential(ending: str) -> None:
     assert ask("download_key", seed.OWNER_KEY + ending).exit_code == Exit.OK
 
 
-@pytest.mark.parametrize("text", [f" {seed.OWNER_KEY}", f"{seed.OWNER_KEY} ", f"{seed.OWNER_KEY}\n\n"])
+@pytest.mark.parametrize("text", [f" {seed.OWNER_KEY}", f"'{seed.OWNER_KEY}'.", f"{seed.OWNER_KEY}\n\n"])
+def test_marks_around_a_paste_are_no_part_of_the_credential(text: str) -> None:
+    """Text is pasted into a terminal as into a game."""
+    assert ask("download_key", text).exit_code == Exit.OK
+
+
+@pytest.mark.parametrize("text", [f"{seed.OWNER_KEY[:9]} {seed.OWNER_KEY[9:]}", f"key={seed.OWNER_KEY}"])
 def test_the_rest_of_the_input_is(text: str) -> None:
     """A key that needs repair is not the key that was sold."""
     assert body_of(ask("download_key", text))["reason"] == "malformed_download_key"
+
+
+@pytest.mark.parametrize("text", [f"{seed.OWNER_ID}\n", f' "{seed.OWNER_ID}". ', f"<{seed.OWNER_ID}>"])
+def test_user_id_may_be_pasted(text: str) -> None:
+    """An id is taken from standard input and as an argument in the same way."""
+    assert ask("user", text).exit_code == Exit.OK
+    assert ask("user", "", "--user-id", text).exit_code == Exit.OK
 
 
 @pytest.mark.parametrize(
@@ -89,6 +102,8 @@ def test_the_rest_of_the_input_is(text: str) -> None:
         (lambda: ask("jwt", b"\n"), "standard input holds nothing"),
         (lambda: ask("jwt", b"\xff"), "standard input is not UTF-8 text"),
         (lambda: ask("user", b"amos"), "an itch.io user id is a number"),
+        (lambda: ask("user", b"1_994"), "an itch.io user id is a number"),
+        (lambda: ask("user", b"", "--user-id", "1e3"), "an itch.io user id is a number"),
         (lambda: ask("jwt", b"x", "--user-id", "1"), "--user-id goes with --method user"),
         (lambda: ask("password", b"x"), "'password' is not one of 'download_key', 'jwt', 'email', 'user'"),
         (lambda: run("verify", "--sandbox", "--method", "jwt"), "Missing option '--game'"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.credentials import read_download_key, read_email, read_jwt
+from service.credentials import AROUND_A_PASTE, read_download_key, read_email, read_jwt
 from service.ownership import AppJwt, DownloadKey, Malformed, Method, Reason
 
 KEY = "dBDGsR2tPqvKbUvFFZ3n"
@@ -113,10 +113,6 @@ def test_a_bundle_link_is_named(text: str) -> None:
         "/" * FORTY_KB,
         "." * FORTY_KB,
         "%41" * 20_000,
-        f"{KEY}\n",
-        f"\n{KEY}",
-        f" {KEY}",
-        f"{KEY} ",
         f"{KEY[:9]} {KEY[9:]}",
         f"{KEY}\0",
         f"\0{KEY}",
@@ -133,11 +129,11 @@ def test_a_bundle_link_is_named(text: str) -> None:
         KEY.replace("3", "\u0663"),  # ARABIC-INDIC DIGIT THREE
         KEY.replace("s", "\u017f"),  # LATIN SMALL LETTER LONG S, which ignoring case turns into s
         KEY.replace("K", "\u212a"),  # KELVIN SIGN, likewise
-        f"{KEY}\u200b",
-        f"\ufeff{KEY}",
+        f"{KEY[:9]}\u200b{KEY[9:]}",
+        f"{KEY[:4]}.{KEY[4:]}",
         f"{KEY}\ud800",
-        f'"{KEY}"',
-        f"<{KEY}>",
+        f"({KEY})",
+        f"{KEY}!",
         f"{KEY},{KEY}",
         "itch.io",
         "amos.name",
@@ -150,7 +146,6 @@ def test_a_bundle_link_is_named(text: str) -> None:
         "https://amos.itch.io/x-moon/download/",
         f"https://amos.itch.io/x-moon/download/{KEY}%00",
         f"https://amos.itch.io/x-moon/download/ {KEY}",
-        f"https://amos.itch.io/x-moon/download/{KEY}\n",
         f"https://itch.io/x-moon/download/{KEY}",
         f"https://bundle.itch.io/bundle/{KEY}",
         f"https://evil.example/x-moon/download/{KEY}",
@@ -209,6 +204,63 @@ def test_no_text_makes_reading_a_key_fail(text: str) -> None:
         assert read.method is Method.DOWNLOAD_KEY
 
 
+# As they are pasted
+
+PASTES = [
+    "{} ",
+    " {}",
+    "{}\n",
+    "\r\n\t{}\r\n",
+    "{}.",
+    '"{}"',
+    "'{}'",
+    "`{}`",
+    "```\n{}\n```",
+    "<{}>",
+    "\u201c{}\u201d.",
+    "\xab\xa0{}\xa0\xbb",
+    "\ufeff{}",
+    "{}\u200b",
+    "\u2066{}\u2069",
+    ' "<{}>." ',
+]
+
+
+@pytest.mark.parametrize("paste", PASTES)
+def test_marks_around_a_paste_are_no_part_of_it(paste: str) -> None:
+    """Chats, mails and shells leave quotes, brackets, stops and marks that cannot be seen."""
+    url = f"https://amos.itch.io/x-moon/download/{KEY}"
+
+    assert what_became_of(read_download_key(paste.format(KEY))) == KEY
+    assert what_became_of(read_download_key(paste.format(url))) == KEY
+    assert what_became_of(read_jwt(paste.format(JWT))) == JWT
+
+
+def test_refusals_are_named_past_the_marks_around_them() -> None:
+    """A personal API key in quotes is still one, and so is each link that holds no key."""
+    assert what_became_of(read_jwt(f'"{KEY}"')) == "api_key_not_accepted"
+    assert what_became_of(read_download_key(f"<https://itch.io/bundle/download/{KEY}>")) == "bundle_link"
+    assert what_became_of(read_download_key(f"`{ESCAPED}`")) == "temporary_download_link"
+
+
+@pytest.mark.parametrize("text", ["", " ", '""', "<>", "...", "\u200b"])
+def test_marks_alone_are_nothing(text: str) -> None:
+    """A paste of nothing is no credential of either kind."""
+    assert what_became_of(read_download_key(text)) == "malformed_download_key"
+    assert what_became_of(read_jwt(text)) == "malformed_jwt"
+
+
+def test_all_white_space_counts_as_around_a_paste() -> None:
+    """Unicode has 29 kinds of white space; all are taken off."""
+    assert {char for char in map(chr, range(0x110000)) if char.isspace()} <= set(AROUND_A_PASTE)
+
+
+def test_marks_around_a_paste_cannot_be_part_of_a_key() -> None:
+    """Otherwise a good key would be cut."""
+    assert not re.search(r"[A-Za-z0-9_-]", AROUND_A_PASTE)
+    assert len(set(AROUND_A_PASTE)) == len(AROUND_A_PASTE)
+
+
 # JWTs
 
 
@@ -243,9 +295,8 @@ def test_a_personal_api_key_is_named(text: str) -> None:
         f"{HEADER}.{CLAIMS}.",
         f".{CLAIMS}.{SIGNATURE}",
         f"{HEADER}..{SIGNATURE}",
-        f"{JWT}\n",
-        f" {JWT}",
         f"{JWT}=",
+        f"{HEADER}. {CLAIMS}.{SIGNATURE}",
         f"{JWT}\0",
         f"{JWT}\r\nX-Injected: 1",
         f"Bearer {JWT}",
