@@ -6,6 +6,7 @@ from typing import Annotated, Final, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
+from service.api.answers import Instant
 from service.api.questions import BodyReader, GameName, Presented
 from service.api.verify_service import Asking
 from service.credentials import read_download_key, read_email, read_user_id
@@ -31,7 +32,7 @@ class Invalidated(Struct, frozen=True):
 
     game_id: int
     subject: str | None
-    before: datetime
+    before: Instant
 
 
 LONGEST_WORD: Final = 86_400
@@ -51,7 +52,7 @@ class RevocationsSet(Struct, frozen=True):
 
     game_id: int
     believe: bool
-    until: datetime
+    until: Instant
 
 
 class OperatorsWord(Protocol):

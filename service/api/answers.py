@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.api.problems import MEDIA_TYPE, common_headers, problem_type, whole_seconds
 from service.http.reply import Reply
@@ -28,6 +28,10 @@ _UNKNOWN_WAIT_SECONDS: Final = 1.0
 _UNKNOWN_WAIT_JITTER_SECONDS: Final = 4.0
 
 
+Instant: TypeAlias = Annotated[datetime, Meta(tz=True)]
+"""An instant in UTC."""
+
+
 class PlayerBody(Struct, frozen=True):
     """The player, as far as the store has named them."""
 
@@ -41,7 +45,7 @@ class EvidenceBody(Struct, frozen=True):
 
     kind: ProofKind
     id: int | None
-    acquired_at: datetime | None
+    acquired_at: Instant | None
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -54,9 +58,9 @@ class Answer(Struct, frozen=True, kw_only=True):
     method: Method
     player: PlayerBody | None
     evidence: EvidenceBody | None
-    observed_at: datetime | None
-    fresh_until: datetime | None
-    usable_until: datetime | None
+    observed_at: Instant | None
+    fresh_until: Instant | None
+    usable_until: Instant | None
     stale: bool
     cache: CacheTier
     caveats: tuple[Caveat, ...]
@@ -65,7 +69,10 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class NoAnswerProblem(Struct, frozen=True, kw_only=True):
-    """No usable answer: a problem and a decision in one, so that either reading of it is right."""
+    """No usable answer: a problem and a decision in one, so that either reading of it is right.
+
+    A gateway with too much to do has not read the question: then all is absent that only the question says.
+    """
 
     type: str
     title: str
@@ -76,28 +83,13 @@ class NoAnswerProblem(Struct, frozen=True, kw_only=True):
     allowed: bool
     outcome: Outcome
     reason: Reason
-    game_id: int
-    method: Method
-    player: PlayerBody | None
-    evidence: EvidenceBody | None
-    caveats: tuple[Caveat, ...]
     advice: Advice | None
-    decision_id: str
-
-
-class ShedProblem(Struct, frozen=True, kw_only=True):
-    """The gateway has too much to do even to read the question: a problem, and never a yes."""
-
-    type: str
-    title: str
-    status: int
-    code: Reason
-    request_id: str
-    retry_after_seconds: int
-    allowed: bool = False
-    outcome: Outcome = Outcome.UNKNOWN
-    reason: Reason = Reason.OVERLOADED
-    advice: Advice = Advice.TRY_AGAIN
+    game_id: int | UnsetType = UNSET
+    method: Method | UnsetType = UNSET
+    player: PlayerBody | UnsetType | None = UNSET
+    evidence: EvidenceBody | UnsetType | None = UNSET
+    caveats: tuple[Caveat, ...] | UnsetType = UNSET
+    decision_id: str | UnsetType = UNSET
 
 
 TITLES: Final = {
@@ -177,13 +169,17 @@ class AnswerWriter:
 
 def shed_reply(*, request_id: str, retry_after_seconds: int) -> Reply:
     """Return the reply to a request on top of what can be taken on."""
-    body = ShedProblem(
+    body = NoAnswerProblem(
         type=problem_type(Reason.OVERLOADED),
         title="The gateway has more to do than it can take on",
         status=503,
         code=Reason.OVERLOADED,
         request_id=request_id,
         retry_after_seconds=retry_after_seconds,
+        allowed=False,
+        outcome=Outcome.UNKNOWN,
+        reason=Reason.OVERLOADED,
+        advice=Advice.TRY_AGAIN,
     )
     headers = common_headers(request_id) | {"retry-after": str(retry_after_seconds)}
     return Reply(503, msgspec.json.encode(body), MEDIA_TYPE, headers)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 from litestar import Response, get
@@ -12,11 +12,26 @@ from msgspec import UNSET, Struct, UnsetType
 from service.causes import Cause
 from service.observability.metrics import Metrics
 
+Phase: TypeAlias = Literal["starting", "ready", "draining"]
+
+
+class Alive(Struct, frozen=True):
+    """The answer of a process that answers at all."""
+
+    status: Literal["alive"] = "alive"
+
+
+class RunningVersion(Struct, frozen=True):
+    """The version that runs, and whether the sandbox stands in for itch.io."""
+
+    version: str
+    sandbox: bool
+
 
 class Health(Struct, frozen=True):
     """The state of the gateway, and of each of its components in one word; `causes` says why, while one is lost."""
 
-    status: Literal["starting", "ready", "draining"]
+    status: Phase
     components: Mapping[str, str]
     causes: Mapping[str, Cause] | UnsetType = UNSET
 
@@ -33,7 +48,7 @@ class Readiness:
     ) -> None:
         self._components = components
         self._causes = causes
-        self._phase: Literal["starting", "ready", "draining"] = "starting"
+        self._phase: Phase = "starting"
 
     def ready(self) -> None:
         """Start-up is over."""
@@ -58,7 +73,7 @@ def create_operations_routes(
     @get("/livez", sync_to_thread=False)
     def livez() -> Response[bytes]:
         """Return 200 as long as the event loop turns."""
-        return _json(200, {"status": "alive"})
+        return _json(200, Alive())
 
     @get("/readyz", sync_to_thread=False)
     def readyz() -> Response[bytes]:
@@ -77,10 +92,10 @@ def create_operations_routes(
     @get("/version", sync_to_thread=False)
     def show_version() -> Response[bytes]:
         """Return what is running."""
-        return _json(200, {"version": version, "sandbox": sandbox})
+        return _json(200, RunningVersion(version, sandbox=sandbox))
 
     return [livez, readyz, scrape, show_version]
 
 
-def _json(status: int, body: Mapping[str, object] | Health) -> Response[bytes]:
+def _json(status: int, body: Struct) -> Response[bytes]:
     return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")

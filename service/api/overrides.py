@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.api.admin import named_subject
+from service.api.answers import Instant
 from service.api.questions import BodyReader, GameName, Presented
 from service.api.verify_service import Asking
 from service.cache.override_notes import OverrideNote, OverrideNotes
@@ -53,10 +54,10 @@ class OverrideBody(Struct, frozen=True, kw_only=True):
     user_id: int | None
     subject: str
     word: OverrideWord
-    until: datetime
+    until: Instant
     by: str | None
     note: str | None
-    at: datetime
+    at: Instant
 
 
 class OverrideSet(OverrideBody, frozen=True, kw_only=True):

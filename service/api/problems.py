@@ -180,3 +180,6 @@ _HTTP: Final = {
     415: ("unsupported_media_type", "The body must be sent as application/json, and not compressed"),
     505: ("unsupported_version", "The gateway speaks HTTP/1.1 and HTTP/1.0"),
 }
+
+REFUSED_WITH: Final = tuple(sorted({*_HTTP, 401, 403, 409, 429, 500}))
+"""The statuses of all problems but those that are also decisions."""

@@ -1,9 +1,16 @@
 """The OpenAPI description."""
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
+import jsonschema_rs
+import msgspec
 import pytest
 
+from service.api.openapi import describe_api
+from service.api.paths import BATCH_PATH, OPERATIONS
+from service.ownership import Method
 from tests.gateways import PATHS, Asker
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,13 +44,104 @@ async def test_description_names_every_endpoint(gateway: Asker) -> None:
     }
 
 
-@pytest.mark.parametrize("path", [*PATHS.values(), "/verify/batch"])
-async def test_description_names_every_status(gateway: Asker, path: str) -> None:
-    """No status comes as a surprise; a batch is answered with 200 where a question would get 503."""
-    described = (await gateway.http.get("/openapi.json")).json()["paths"][path]["post"]["responses"]
+DESCRIBED: dict[str, Any] = msgspec.json.decode(describe_api())
 
-    wanted = {"200", "400", "401", "403", "404", "408", "413", "415", "429", "500"}
-    assert set(described) == wanted | ({"503"} if path != "/verify/batch" else set())
+
+@pytest.mark.parametrize("path", [*PATHS.values(), BATCH_PATH, "/admin/invalidate", "/admin/revocations"])
+async def test_description_names_every_status(path: str) -> None:
+    """No status comes as a surprise, that of a gateway with too much to do included."""
+    described = DESCRIBED["paths"][path]["post"]["responses"]
+
+    assert set(described) == {"200", "400", "401", "403", "404", "408", "413", "415", "429", "500", "503"}
+
+
+@pytest.mark.parametrize("path", DESCRIBED["paths"])
+async def test_overload_is_described_where_it_can_happen(path: str) -> None:
+    """Only health and its neighbours are answered by a gateway that takes on no more."""
+    for operation in DESCRIBED["paths"][path].values():
+        examples = operation["responses"].get("503", {}).get("content", {}).get("application/problem+json", {})
+
+        assert ("overloaded" in examples.get("examples", {})) == (path not in OPERATIONS)
+
+
+def bodies() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return every body of a request or response that is described, by its place."""
+    for path, methods in DESCRIBED["paths"].items():
+        for method, operation in methods.items():
+            sent = {"request": operation["requestBody"]} if "requestBody" in operation else {}
+            for status, response in (sent | operation["responses"]).items():
+                for media_type, body in response["content"].items():
+                    yield f"{method} {path} {status} {media_type}", body
+
+
+@pytest.mark.parametrize(("place", "body"), [pytest.param(*one, id=one[0]) for one in bodies()])
+async def test_every_body_has_examples_that_are_such_bodies(place: str, body: dict[str, Any]) -> None:
+    """A reader sees what comes at each status, and a tool finds no example that the schema forbids."""
+    assert body["examples"], place
+    schema = {"$defs": DESCRIBED["components"]["schemas"]} | json.loads(
+        json.dumps(body["schema"]).replace("#/components/schemas/", "#/$defs/")
+    )
+    validator = jsonschema_rs.Draft202012Validator(
+        json.loads(json.dumps(schema).replace("#/components/schemas/", "#/$defs/")), validate_formats=True
+    )
+    for name, example in body["examples"].items():
+        assert [str(error) for error in validator.iter_errors(example["value"])] == [], name
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "body"),
+    [
+        pytest.param(path, name, example["value"], id=f"{path} {name}")
+        for path in PATHS.values()
+        for name, example in DESCRIBED["paths"][path]["post"]["requestBody"]["content"]["application/json"][
+            "examples"
+        ].items()
+    ],
+)
+async def test_example_of_a_question_is_one(gateway: Asker, path: str, name: str, body: dict[str, Any]) -> None:
+    """The sandbox answers each: a reader can send it as it stands."""
+    response = await gateway.http.post(path, json=body)
+
+    assert (response.status_code, response.json()["allowed"]) == (200, path != PATHS[Method.JWT]), name
+
+
+async def test_nothing_that_is_sent_has_a_default() -> None:
+    """Clients that are generated would send the defaults, which are the gateway's and may change."""
+    assert '"default"' not in json.dumps(DESCRIBED["components"]["schemas"])
+
+
+async def test_instants_are_named_as_such() -> None:
+    """Clients read them as times."""
+    schemas = DESCRIBED["components"]["schemas"]
+    answer, evidence = schemas["Answer"]["properties"], schemas["EvidenceBody"]["properties"]
+    nullable = [answer[f"{name}_at"] for name in ("observed",)] + [answer["fresh_until"], answer["usable_until"]]
+
+    for instant in [*nullable, evidence["acquired_at"]]:
+        assert {"type": "string", "format": "date-time"} in instant["anyOf"]
+    for name, field in [("Invalidated", "before"), ("RevocationsSet", "until")]:
+        assert schemas[name]["properties"][field] == {"type": "string", "format": "date-time"}
+
+
+async def test_no_answer_is_told_apart_from_other_problems() -> None:
+    """No body can be read as both: clients that try one type after the other never lose `allowed`."""
+    schemas = DESCRIBED["components"]["schemas"]
+    problem, no_answer = schemas["Problem"], schemas["NoAnswerProblem"]
+
+    assert not set(problem["properties"]["status"]["enum"]) & set(no_answer["properties"]["status"]["enum"])
+    assert {"allowed", "outcome", "reason", "advice", "retry_after_seconds"} <= set(no_answer["required"])
+    assert schemas["Result"]["properties"]["problem"]["oneOf"] == [
+        {"$ref": "#/components/schemas/NoAnswerProblem"},
+        {"$ref": "#/components/schemas/Problem"},
+    ]
+
+
+async def test_every_operation_has_a_tag_that_is_explained() -> None:
+    """Tools sort operations by their tags; the paths are those of the gateway that is asked."""
+    explained = [tag["name"] for tag in DESCRIBED["tags"]]
+    used = [tag for methods in DESCRIBED["paths"].values() for one in methods.values() for tag in one["tags"]]
+
+    assert sorted(set(used)) == sorted(explained)
+    assert [server["url"] for server in DESCRIBED["servers"]] == ["/"]
 
 
 async def test_description_points_only_at_what_it_holds(gateway: Asker) -> None:

@@ -11,7 +11,18 @@ from service.cli import main
 from service.cli.exits import Exit
 from tests.cli.terminals import COMMAND, Interrupted, Terminal, environment, run
 
-COMMANDS = ["serve", "verify", "doctor", "games", "sandbox", "new-caller", "invalidate", "override", "check-config"]
+COMMANDS = [
+    "serve",
+    "verify",
+    "doctor",
+    "games",
+    "sandbox",
+    "new-caller",
+    "invalidate",
+    "override",
+    "openapi",
+    "check-config",
+]
 HEAVY = ["litestar", "uvicorn", "aiohttp", "httpx", "uvloop", "structlog", "prometheus_client"]
 
 

@@ -1,0 +1,89 @@
+"""The schemas of all bodies, made from the very structs that read and write them.
+
+They say what a caller should send and will get, in the words that generators of clients understand: no defaults in what
+is sent, types beside enumerations, and bodies that may stand in the same place told apart by their `status`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from service.api.answers import TITLES, NoAnswerProblem
+from service.api.problems import REFUSED_WITH, Problem
+from service.api.questions import Batch, EmailQuestion, Item, Presented
+
+Schema = dict[str, Any]
+
+_REF: Final = "#/components/schemas/{name}"
+_GAME: Final = "GameName"
+_NO_ANSWER_REASON: Final = "NoAnswerReason"
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a schema."""
+    return {"$ref": _REF.format(name=name)}
+
+
+def schemas_of(kinds: Sequence[Any]) -> dict[str, Schema]:
+    """Return the schemas of these structs, and of all that they are made of, by name."""
+    (item, *_), components = msgspec.json.schema_components(
+        [Item, Batch, Problem, NoAnswerProblem, EmailQuestion, *kinds], schema_hook=_schema_of_custom, ref_template=_REF
+    )
+    for schema in components.values():
+        _without_defaults(schema)
+        if "enum" in schema:
+            schema["type"] = "string"
+    _name_the_game(components)
+    _name_items(components, item)
+    _tell_problems_apart(components)
+    # Reserved and refused: a caller that does not know of it sends none.
+    for schema in components.values():
+        schema.get("properties", {}).pop("proof", None)
+    return dict(sorted(components.items()))
+
+
+def _schema_of_custom(kind: type[Any]) -> Schema:
+    if kind is Presented:
+        return {"type": "string", "format": "password"}
+    raise AssertionError(f"no schema for {kind.__name__}")
+
+
+def _without_defaults(schema: Schema) -> None:
+    """Take out the defaults: they are the gateway's, and clients would send them."""
+    for one in schema.get("properties", {}).values():
+        one.pop("default", None)
+
+
+def _name_the_game(components: dict[str, Schema]) -> None:
+    """Give the field that all questions have one schema, so that it becomes one type."""
+    bodies = [schema["properties"] for schema in components.values() if "game" in schema.get("properties", {})]
+    components[_GAME] = {"title": _GAME, "description": "A configured game."} | bodies[0]["game"]
+    for body in bodies:
+        body["game"] = ref(_GAME)
+
+
+def _name_items(components: dict[str, Schema], item: Schema) -> None:
+    """Give a batch items that are told apart by their `method`, and results with their bodies."""
+    item["oneOf"] = item.pop("anyOf")
+    components["Item"] = {"title": "Item", "description": "A question in a batch."} | item
+    components["Batch"]["properties"]["items"]["items"] = ref("Item")
+    result = components["Result"]["properties"]
+    result["decision"] = ref("Answer")
+    result["problem"] = {"oneOf": [ref("NoAnswerProblem"), ref("Problem")]}
+
+
+def _tell_problems_apart(components: dict[str, Schema]) -> None:
+    """Say what is always the same in a 503, and that no other problem has its status."""
+    components["Problem"]["properties"]["status"]["enum"] = list(REFUSED_WITH)
+    components[_NO_ANSWER_REASON] = {
+        "title": _NO_ANSWER_REASON,
+        "description": "The reason for no answer.",
+        "type": "string",
+        "enum": sorted(TITLES),
+    }
+    no_answer = components["NoAnswerProblem"]["properties"]
+    no_answer["status"]["enum"] = [503]
+    no_answer["allowed"] = {"type": "boolean", "const": False}
+    no_answer["outcome"] = {"type": "string", "enum": ["unknown"]}
+    no_answer["code"] = no_answer["reason"] = ref(_NO_ANSWER_REASON)
