@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs clients and proxies that are not ours against the installed gateway: Java, Node, Python, curl, nginx, and two
-# gateways behind nginx that are restarted in turn. Prints one line for each check. About two minutes.
+# gateways behind nginx that are restarted in turn; and clients that generators make from the description, in TypeScript,
+# Python and Java. Prints one line for each check. About four minutes.
 #
 #   deploy/check-integrations.sh                           all of them
 #   deploy/check-integrations.sh -k curl                   some; what follows goes to pytest
@@ -20,9 +21,19 @@ if ! command -v nginx >/dev/null; then
   need nginx -- nginx-light
   [ ! -d /run/systemd/system ] || systemctl disable --quiet --now nginx.service
 fi
+need npm -- npm
 make --silent setup-dev
 
-limit=480 # a busy machine needs longer
+say "set up generators of clients"
+python_tool generators >/dev/null
+if [ deploy/tools/generators/package-lock.json -nt .tools/generators-node/done ]; then
+  mkdir -p .tools/generators-node
+  cp deploy/tools/generators/package*.json .tools/generators-node
+  npm ci --prefix .tools/generators-node --ignore-scripts --no-audit --no-fund --silent
+  touch .tools/generators-node/done
+fi
+
+limit=900 # a busy machine needs longer
 [ -z "${INTEGRATIONS_LONG:-}" ] || limit=1800
 say "run clients and proxies against the gateway"
 timeout --signal=INT --kill-after=10 "$limit" .venv/bin/pytest --quiet --no-header --tb=short -rN -o faulthandler_timeout="$limit" tests/integrations "$@"

@@ -4,7 +4,8 @@ They say what a caller should send and will get, in the words that generators of
 is sent, types beside enumerations, and bodies that may stand in the same place told apart by their `status`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from inspect import cleandoc
 from typing import Any, Final
 
 import msgspec
@@ -12,10 +13,14 @@ import msgspec
 from service.api.answers import TITLES, NoAnswerProblem
 from service.api.problems import REFUSED_WITH, Problem
 from service.api.questions import Batch, EmailQuestion, Item, Presented
+from service.ownership import LARGEST_ID
 
 Schema = dict[str, Any]
 
 _REF: Final = "#/components/schemas/{name}"
+_LARGEST_INT32: Final = 2**31 - 1
+"""The largest number that clients of typed languages can hold unless they are told that there are larger ones."""
+
 _GAME: Final = "GameName"
 _NO_ANSWER_REASON: Final = "NoAnswerReason"
 
@@ -30,10 +35,8 @@ def schemas_of(kinds: Sequence[Any]) -> dict[str, Schema]:
     (item, *_), components = msgspec.json.schema_components(
         [Item, Batch, Problem, NoAnswerProblem, EmailQuestion, *kinds], schema_hook=_schema_of_custom, ref_template=_REF
     )
-    for schema in components.values():
-        _without_defaults(schema)
-        if "enum" in schema:
-            schema["type"] = "string"
+    for part in _parts_of(components):
+        _mend(part)
     _name_the_game(components)
     _name_items(components, item)
     _tell_problems_apart(components)
@@ -49,10 +52,27 @@ def _schema_of_custom(kind: type[Any]) -> Schema:
     raise AssertionError(f"no schema for {kind.__name__}")
 
 
-def _without_defaults(schema: Schema) -> None:
-    """Take out the defaults: they are the gateway's, and clients would send them."""
-    for one in schema.get("properties", {}).values():
-        one.pop("default", None)
+def _parts_of(value: object) -> Iterator[Schema]:
+    """Return every object in a schema, at any depth."""
+    match value:
+        case dict():
+            yield value
+            for one in value.values():
+                yield from _parts_of(one)
+        case list():
+            for one in value:
+                yield from _parts_of(one)
+
+
+def _mend(schema: Schema) -> None:
+    """Leave defaults to the gateway, which clients would send, and say what generators cannot guess."""
+    schema.pop("default", None)
+    if isinstance(text := schema.get("description"), str):
+        schema["description"] = cleandoc(text)
+    if isinstance(schema.get("enum"), list):
+        schema["type"] = "string"
+    if schema.get("type") == "integer" and schema.get("maximum", LARGEST_ID) > _LARGEST_INT32:
+        schema["format"] = "int64"
 
 
 def _name_the_game(components: dict[str, Schema]) -> None:
@@ -75,7 +95,7 @@ def _name_items(components: dict[str, Schema], item: Schema) -> None:
 
 def _tell_problems_apart(components: dict[str, Schema]) -> None:
     """Say what is always the same in a 503, and that no other problem has its status."""
-    components["Problem"]["properties"]["status"]["enum"] = list(REFUSED_WITH)
+    components["Problem"]["properties"]["status"] = {"type": "integer", "enum": list(REFUSED_WITH)}
     components[_NO_ANSWER_REASON] = {
         "title": _NO_ANSWER_REASON,
         "description": "The reason for no answer.",
@@ -83,7 +103,6 @@ def _tell_problems_apart(components: dict[str, Schema]) -> None:
         "enum": sorted(TITLES),
     }
     no_answer = components["NoAnswerProblem"]["properties"]
-    no_answer["status"]["enum"] = [503]
-    no_answer["allowed"] = {"type": "boolean", "const": False}
+    no_answer["status"] = {"type": "integer", "enum": [503]}
     no_answer["outcome"] = {"type": "string", "enum": ["unknown"]}
     no_answer["code"] = no_answer["reason"] = ref(_NO_ANSWER_REASON)

@@ -110,6 +110,21 @@ async def test_nothing_that_is_sent_has_a_default() -> None:
     assert '"default"' not in json.dumps(DESCRIBED["components"]["schemas"])
 
 
+async def test_ids_are_named_as_large() -> None:
+    """Clients of typed languages would cut them to 32 bits."""
+    schemas = DESCRIBED["components"]["schemas"]
+
+    for schema, field in [("UserQuestion", "user_id"), ("Answer", "game_id"), ("PlayerBody", "id")]:
+        assert schemas[schema]["properties"][field]["format"] == "int64"
+    assert schemas["GameName"]["anyOf"][0]["format"] == "int64"
+    assert "format" not in schemas["UserQuestion"]["properties"]["deadline_ms"]["anyOf"][0]
+
+
+async def test_texts_have_the_indentation_of_no_program() -> None:
+    """They are the docstrings of the code."""
+    assert "\\n    " not in json.dumps(DESCRIBED)
+
+
 async def test_instants_are_named_as_such() -> None:
     """Clients read them as times."""
     schemas = DESCRIBED["components"]["schemas"]
