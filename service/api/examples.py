@@ -14,6 +14,7 @@ from service.api.answers import Answer, EvidenceBody, NoAnswerProblem, PlayerBod
 from service.api.operations import Alive, Health, RunningVersion
 from service.api.overrides import OverrideBody, OverrideSet
 from service.api.problems import problem_type, refusal_reply, status_reply
+from service.causes import Cause
 from service.errors import (
     BadQuestion,
     NotAuthenticated,
@@ -207,7 +208,7 @@ _EXAMPLES: Final[Mapping[str, Examples]] = {
     "Alive": {"alive": _plain(Alive())},
     "Health": {
         "ready": _plain(Health("ready", _HEALTH)),
-        "draining": _plain(Health("draining", _HEALTH | {"redis": "down"})),
+        "draining": _plain(Health("draining", _HEALTH | {"redis": "unavailable"}, {"redis": Cause.REFUSED})),
     },
     "RunningVersion": {"version": _plain(RunningVersion("0.1.0", sandbox=False))},
 }

@@ -16,7 +16,7 @@ from service.api.batch import BatchAnswer
 from service.api.examples import OVERRIDE_ID, Examples, examples_of, problem_examples
 from service.api.operations import Alive, Health, RunningVersion
 from service.api.overrides import OverrideBody, OverrideRequest, OverrideSet
-from service.api.paths import BATCH_PATH, INVALIDATE_PATH, OVERRIDES_PATH, PATHS, REVOCATIONS_PATH
+from service.api.paths import BATCH_PATH, DESCRIPTION_PATH, INVALIDATE_PATH, OVERRIDES_PATH, PATHS, REVOCATIONS_PATH
 from service.api.problems import MEDIA_TYPE
 from service.api.questions import GAME_TEXT, DownloadKeyQuestion, EmailQuestion, JwtQuestion, QuestionBody, UserQuestion
 from service.api.schemas import Schema, ref, schemas_of
@@ -247,7 +247,7 @@ def _remove_override() -> Schema:
 
 
 def _operations() -> dict[str, Schema]:
-    ready = _response("Send questions here; `components` names the state of each part.", "Health", examples=("ready",))
+    ready = _response("Send questions here, whatever state `components` are in.", "Health", examples=("ready",))
     not_ready = _response("Starting or draining: send no questions here.", "Health", examples=("draining",))
     metrics = _text("Prometheus' text format.", _TEXT, "# TYPE ownership_gateway_up gauge\nownership_gateway_up 1.0\n")
     description = {
@@ -267,7 +267,7 @@ def _operations() -> dict[str, Schema]:
         "/version": {
             "get": _operation("version", "Version.", {"200": _response("What is running.", "RunningVersion")})
         },
-        "/openapi.json": {"get": _operation("openapi", "This.", {"200": description, "503": _overloaded()})},
+        DESCRIPTION_PATH: {"get": _operation("openapi", "This.", {"200": description, "503": _overloaded()})},
     }
 
 

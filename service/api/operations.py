@@ -58,10 +58,14 @@ class Readiness:
         """Questions are still answered, but no more should be sent here."""
         self._phase = "draining"
 
+    def health(self) -> Health:
+        """Return the state of the gateway."""
+        components = {name: state() for name, state in self._components.items()}
+        return Health(self._phase, components, self._causes() or UNSET)
+
     def report(self) -> tuple[int, Health]:
         """Return the status, 503 only while starting or draining, and the body."""
-        components = {name: state() for name, state in self._components.items()}
-        return 200 if self._phase == "ready" else 503, Health(self._phase, components, self._causes() or UNSET)
+        return 200 if self._phase == "ready" else 503, self.health()
 
 
 def create_operations_routes(

@@ -17,6 +17,7 @@ BATCH_PATH: Final = "/verify/batch"
 INVALIDATE_PATH: Final = "/admin/invalidate"
 REVOCATIONS_PATH: Final = "/admin/revocations"
 OVERRIDES_PATH: Final = "/admin/overrides"
+DESCRIPTION_PATH: Final = "/openapi.json"
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
 
 _METHOD_AT: Final = {path: method for method, path in PATHS.items()}

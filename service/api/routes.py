@@ -16,9 +16,9 @@ from service.api.callers import Caller
 from service.api.content_type import is_json
 from service.api.current_configuration import CurrentConfiguration
 from service.api.dispatch import request_id_of, trace_id_of
-from service.api.openapi import describe_api
+from service.api.openapi import DESCRIPTION_TYPE, describe_api
 from service.api.overrides import OverrideService
-from service.api.paths import BATCH_PATH, INVALIDATE_PATH, OVERRIDES_PATH, REVOCATIONS_PATH
+from service.api.paths import BATCH_PATH, DESCRIPTION_PATH, INVALIDATE_PATH, OVERRIDES_PATH, REVOCATIONS_PATH
 from service.api.problems import status_reply
 from service.api.verify_service import Asking, VerifyService
 from service.errors import QuestionRefused
@@ -78,10 +78,10 @@ def create_verify_routes(
 
         return await gate.admit_unread(request, _may_set_overrides, answer)
 
-    @get("/openapi.json", sync_to_thread=False)
+    @get(DESCRIPTION_PATH, sync_to_thread=False)
     def show_description() -> Response[bytes]:
         """Return the description of this API, in OpenAPI 3.1."""
-        return Response(describe_api(), media_type="application/vnd.oai.openapi+json")
+        return Response(describe_api(), media_type=DESCRIPTION_TYPE)
 
     return [
         verify_batch,

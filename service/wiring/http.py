@@ -6,6 +6,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service.api.dispatch import Dispatcher
 from service.api.operations import Readiness, create_operations_routes
+from service.api.pages import create_pages
 from service.api.problems import LARGEST_BODY
 from service.api.routes import create_crash_handler, create_verify_routes, refuse_request
 from service.api.short_way import ShortWay
@@ -76,6 +77,9 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
             readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=basics.settings.sandbox
         ),
     ]
+    # With a port of their own, health and its like are for the operator alone.
+    health = readiness.health if basics.settings.operations.port is None else None
+    routes += create_pages(version=VERSION, is_sandbox=upstream.is_sandbox, health=health)
     if upstream.sandbox is not None:
         routes += create_control_routes(upstream.sandbox)
     return Litestar(

@@ -311,7 +311,7 @@ async def test_the_description_holds_it(gateway: Asker) -> None:
     described = (await gateway.http.get("/openapi.json")).json()
     operation: dict[str, Any] = described["paths"][INVALIDATE_PATH]["post"]
 
-    assert set(operation["responses"]) == {"200", "400", "401", "403", "404", "408", "413", "415", "429", "500"}
+    assert set(operation["responses"]) == {"200", "400", "401", "403", "404", "408", "413", "415", "429", "500", "503"}
     assert set(described["components"]["schemas"]["Invalidation"]["properties"]) == {
         "game",
         "download_key",

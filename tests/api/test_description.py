@@ -70,7 +70,7 @@ def bodies() -> Iterator[tuple[str, dict[str, Any]]]:
         for method, operation in methods.items():
             sent = {"request": operation["requestBody"]} if "requestBody" in operation else {}
             for status, response in (sent | operation["responses"]).items():
-                for media_type, body in response["content"].items():
+                for media_type, body in response.get("content", {}).items():
                     yield f"{method} {path} {status} {media_type}", body
 
 

@@ -16,6 +16,7 @@ _KNOWN_ROOTS: Final = frozenset(
         "api",
         "bundle",
         "credentials",
+        "docs",
         "game",
         "games",
         "jwt",

@@ -135,7 +135,7 @@ def client(
 
 @contextmanager
 def gateway_with(directory: Path, toml: str = "", **settings: str) -> Iterator[Gateway]:
-    """Run a gateway that knows the caller and has somebody banned."""
+    """Run a gateway that knows the caller and bans one player."""
     file = directory / "gateway.toml"
     file.write_text(X_MOON + "ban_user_ids = [2008]\n" + toml + caller_lines("game-server", TOKEN), encoding="utf-8")
     gateway = Gateway(free_port(), directory / "log", {"CONFIG": str(file), **settings})
@@ -158,7 +158,7 @@ def test_description_is_without_findings(description: Path, tmp_path: Path, seen
 def test_client_that_was_made_reads_every_outcome(
     client: list[str | Path], tmp_path: Path, seen: Callable[[str], None]
 ) -> None:
-    """Nothing is lost of a yes, a no, or an answer that there is none; nor of the results of a batch."""
+    """Yes, no and no answer arrive whole, and so do the results of a batch."""
     with gateway_with(tmp_path) as gateway:
         told = run(*client, gateway.address, TOKEN, "outcomes", cwd=tmp_path)
 
