@@ -131,8 +131,10 @@ def _operation(method: str, path: str, operation: _Schema) -> str:
     parts = [f"<h3>{_code(f'{method} {path}')}</h3><p>{_text(operation['summary'])}</p>"]
     if "description" in operation:
         parts.append(f"<p>{_text(operation['description'])}</p>")
-    for one in operation.get("parameters", ()):
-        parts.append(f"<p>{_code(one['name'])} in the {escape(one['in'])}: {_text(one['description'])}</p>")
+    parts += [
+        f"<p>{_code(one['name'])} in the {escape(one['in'])}: {_text(one['description'])}</p>"
+        for one in operation.get("parameters", ())
+    ]
     if "requestBody" in operation:
         content = _content(operation["requestBody"])
         parts.append(f"<p>Body: {_type(content['schema'])}</p>{_examples(content)}")

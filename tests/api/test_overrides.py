@@ -387,10 +387,10 @@ async def test_the_description_holds_them(gateway: Asker) -> None:
     paths, schemas = described["paths"], described["components"]["schemas"]
 
     assert set(paths[OVERRIDES_PATH]["post"]["responses"]) == {
-        "200", "400", "401", "403", "404", "408", "409", "413", "415", "429", "500",
+        "200", "400", "401", "403", "404", "408", "409", "413", "415", "429", "500", "503",
     }  # fmt: skip
-    assert set(paths[OVERRIDES_PATH]["get"]["responses"]) == {"200", "400", "401", "403", "404", "429", "500"}
+    assert set(paths[OVERRIDES_PATH]["get"]["responses"]) == {"200", "400", "401", "403", "404", "429", "500", "503"}
     one = paths[OVERRIDES_PATH + "/{id}"]["delete"]
-    assert set(one["responses"]) == {"204", "401", "403", "404", "429", "500"}
+    assert set(one["responses"]) == {"204", "401", "403", "404", "429", "500", "503"}
     assert schemas["OverrideRequest"]["required"] == ["game", "word", "seconds"]
     assert "replicas" in schemas["OverrideSet"]["required"]
