@@ -4,10 +4,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from service.api.operations import Readiness
 from service.cache.cluster_clock import as_redis_says
 from service.cache.replicated_table import MOST_ENTRIES
 from service.clock import SystemClock
@@ -15,16 +13,15 @@ from service.http.connection import Bounds
 from service.http.protocol import HttpServer
 from service.itch.client import Network
 from service.observability.logs import Logging
-from service.observability.metrics import Metrics
 from service.ownership import Observation
 from service.redis.connect import RedisClient
-from service.sandbox.state import Sandbox
 from service.settings import Settings, SettingsReader
 from service.verification.interfaces import Clock
 from service.verification.singleflight import SingleFlight
 from service.wiring.background import run_in_background, watch_event_loop
 from service.wiring.basics import Basics, build_basics
-from service.wiring.http import build_http, build_readiness, framework
+from service.wiring.gateway import Gateway
+from service.wiring.http import build_dispatcher, build_http, build_readiness, framework, when_first_used
 from service.wiring.observations import open_observations, open_redis
 from service.wiring.reload import Reloading
 from service.wiring.replicas import compare_secrets
@@ -32,15 +29,11 @@ from service.wiring.service import build_services
 from service.wiring.upstream import Upstream
 from service.wiring.upstream import open_upstream as open_upstream_with
 
+__all__ = ["Gateway", "open_gateway", "open_upstream"]
 
-class Gateway(Struct, frozen=True):
-    """A gateway that is open: `http` answers until it is closed. `reload` has its file read again at once."""
-
-    http: HttpServer
-    readiness: Readiness
-    metrics: Metrics
-    sandbox: Sandbox | None
-    reload: Callable[[], None]
+if TYPE_CHECKING:  # only for the type checker: a gateway without a sandbox imports nothing of it
+    from service.sandbox.world_content import WorldContent
+    from service.wiring.own_sandbox import OwnSandbox
 
 
 @asynccontextmanager
@@ -55,6 +48,7 @@ async def open_gateway(
     bounds: Bounds | None = None,
     redis_time: Callable[[datetime], datetime] = as_redis_says,
     most_invalidations: int = MOST_ENTRIES,
+    world: "WorldContent | None" = None,
 ) -> AsyncIterator[Gateway]:
     """Open a gateway, and close on the way out what was opened.
 
@@ -62,35 +56,78 @@ async def open_gateway(
     `transport` replaces the network to the store, `redis` the client made from the settings, `clock` the machine's,
     `redis_time` that of Redis, `bounds` those of connections; `most_invalidations` of one kind are remembered for one
     game. Neither the store nor Redis needs to be there for the gateway to open.
+
+    With a sandbox of its own it begins with that `world`. At each reset all but its connections is closed and opened
+    again.
     """
-    async with AsyncExitStack() as stack:
-        has_redis = redis is not None or settings.redis.url is not None
+    machine = clock or SystemClock()
+    reloading: Reloading | None = None
+
+    async def build(stack: AsyncExitStack, own: "OwnSandbox | None" = None, http: HttpServer | None = None) -> Gateway:
+        """Open all parts; in front of a sandbox of the gateway's own they go by its time, behind `http`."""
+        nonlocal reloading
+        # After a reset the gateway goes on with what it has read of its file since the start.
+        running = settings if reloading is None else reloading.settings
+        has_redis = redis is not None or running.redis.url is not None
         basics = build_basics(
-            settings, stack, log=log, clock=clock or SystemClock(), has_redis=has_redis, redis_time=redis_time
+            running,
+            stack,
+            log=log,
+            clock=machine if own is None else own.sandbox.clock,
+            machine=machine,
+            has_redis=has_redis,
+            redis_time=redis_time if own is None else own.as_moved(redis_time),
+            game_called=None if own is None else own.game_called,
         )
         flights = SingleFlight[Observation](joined=basics.events.joined, crashed=basics.events.crashed)
-        redis = redis or open_redis(basics)
-        upstream = await open_upstream_with(basics, network=transport, redis=redis, queueing=flights.queueing)
+        client = redis or open_redis(basics)
+        upstream = await open_upstream_with(
+            basics,
+            network=transport,
+            redis=client,
+            queueing=flights.queueing,
+            address=None if own is None else own.address(),
+        )
         observations = await open_observations(
-            basics, redis=redis, environment=upstream.address.environment, most_invalidations=most_invalidations
+            basics, redis=client, environment=upstream.address.environment, most_invalidations=most_invalidations
         )
         services = build_services(basics, upstream, observations, flights)
         watch_event_loop(stack, crashed=partial(basics.events.crashed, where="event loop"))
-        readiness = build_readiness(basics, upstream, redis, observations.guard)
-        http = build_http(basics, services, framework(basics, upstream, services, readiness), bounds=bounds)
+        readiness = build_readiness(basics, upstream, client, observations.guard)
+        build_framework = partial(framework, basics, upstream, services, readiness)
+        application = build_dispatcher(
+            basics, services, build_framework() if own is None else when_first_used(build_framework)
+        )
+        http = http or build_http(running, application, now=basics.shared_clock.now, bounds=bounds)
         await _watch(basics, upstream, http)
-        await compare_secrets(basics, upstream, redis=redis)
-        reloading = Reloading(basics, upstream, reader=reader, redis=redis, observations=observations)
+        await compare_secrets(basics, upstream, redis=client)
+        reloading = Reloading(basics, upstream, reader=reader, redis=client, observations=observations)
         await reloading.open()
         await upstream.open_clients()
         readiness.ready()
-        yield Gateway(
+
+        def forget_failures() -> None:
+            services.forget_failures()
+            upstream.forget_refusals()
+
+        return Gateway(
             http=http,
             readiness=readiness,
             metrics=basics.metrics,
-            sandbox=upstream.sandbox,
+            application=application,
+            learned=upstream.learned,
+            forget_failures=forget_failures,
             reload=reloading.ask,
+            sandbox=None if own is None else own.sandbox,
         )
+
+    async with AsyncExitStack() as stack:
+        if not settings.sandbox:
+            yield await build(stack)
+            return
+        from service.wiring.own_sandbox import open_resettable  # noqa: PLC0415 - off until asked for: not even imported
+
+        yield await open_resettable(stack, settings, build, clock=machine, bounds=bounds, world=world)
 
 
 @asynccontextmanager
@@ -98,7 +135,12 @@ async def open_upstream(settings: Settings, *, log: Logging) -> AsyncIterator[Up
     """Open the way to the store alone, for commands that ask it something once."""
     async with AsyncExitStack() as stack:
         basics = build_basics(settings, stack, log=log, clock=SystemClock(), has_redis=False)
-        yield await open_upstream_with(basics, network=None, redis=None)
+        address = None
+        if settings.sandbox:
+            from service.wiring.own_sandbox import open_own_sandbox  # noqa: PLC0415 - as above
+
+            address = (await open_own_sandbox(stack, settings, basics.clock)).address()
+        yield await open_upstream_with(basics, network=None, redis=None, address=address)
 
 
 async def _watch(basics: Basics, upstream: Upstream, http: HttpServer) -> None:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from service.accept_queue import empty_accept_queues
 from service.app import Gateway, open_gateway
@@ -17,6 +17,9 @@ from service.http.protocol import HttpServer
 from service.listening import BACKLOG, Listeners, listen
 from service.observability.logs import Logging
 from service.settings import Settings, SettingsReader
+
+if TYPE_CHECKING:  # only for the type checker: a gateway without a sandbox imports nothing of it
+    from service.sandbox.world_content import WorldContent
 
 _GC_THRESHOLDS: Final = (20_000, 50, 100)
 
@@ -31,6 +34,7 @@ async def serve(
     started: Callable[[Gateway, str], None],
     reader: SettingsReader | None = None,
     bounds: Bounds | None = None,
+    world: "WorldContent | None" = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. `started` is called with the gateway and its base URL once it answers.
 
@@ -42,7 +46,7 @@ async def serve(
     """
     with ExitStack() as listening:
         listeners = listen(settings, listening)
-        async with open_gateway(settings, log=log, reader=reader, bounds=bounds) as gateway:
+        async with open_gateway(settings, log=log, reader=reader, bounds=bounds, world=world) as gateway:
             stopping = asyncio.Event()
             _heed_signals(stopping, gateway, log, drain_seconds=settings.drain_seconds)
             spare_the_collector()
@@ -99,4 +103,4 @@ def _heed_signals(stopping: asyncio.Event, gateway: Gateway, log: Logging, *, dr
 
     loop.add_signal_handler(signal.SIGTERM, drain)
     loop.add_signal_handler(signal.SIGINT, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
+    loop.add_signal_handler(signal.SIGHUP, lambda: gateway.reload())  # noqa: PLW0108 - another one after a reset of the sandbox

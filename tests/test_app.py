@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from service.app import open_gateway, open_upstream
 from service.sandbox import seed
 from service.sandbox.store_endpoints import StoreEndpoint
-from service.sandbox.world import SellerKeyState
+from service.sandbox.world_content import SellerKeyState
 from service.settings import Settings
 from service.wiring.upstream import user_agent
 from tests.clock import FakeClock

@@ -1,6 +1,6 @@
 """The games that may be asked about, and the rules for each."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from service.errors import UnknownGame
 from service.ownership import LARGEST_ID, GameId
@@ -8,9 +8,13 @@ from service.verification.policy import GameRules
 
 
 class GameDirectory:
-    """The configured games; without any, every game by its numeric id, under the default rules."""
+    """The configured games; without any, every game by its numeric id, under the default rules.
 
-    def __init__(self, games: Iterable[GameRules]) -> None:
+    `game_called` then also finds ids by slugs, as that of the gateway's own sandbox does.
+    """
+
+    def __init__(self, games: Iterable[GameRules], *, game_called: Callable[[str], int | None] | None = None) -> None:
+        self.game_called = game_called
         self._rules: dict[str | int, GameRules] = {}
         for rules in games:
             self._rules[rules.label] = rules
@@ -37,6 +41,8 @@ class GameDirectory:
             return rules
         if self._rules:
             raise UnknownGame("ask about a configured game, by its slug or its itch.io id")
+        if isinstance(number, str) and self.game_called is not None:
+            number = self.game_called(number) or number
         if not isinstance(number, int) or not 1 <= number <= LARGEST_ID:
             raise UnknownGame("no games are configured here: ask by the game's itch.io id")
         return GameRules(GameId(number), label=str(number))

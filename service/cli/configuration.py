@@ -5,13 +5,16 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from service.cli.exits import Exit
 from service.errors import SettingsError
 from service.settings import Settings, SettingsReader
+
+if TYPE_CHECKING:
+    from service.sandbox.world_content import WorldContent
 
 config_option = click.option(
     "--config",
@@ -22,6 +25,26 @@ config_option = click.option(
 sandbox_option = click.option(
     "--sandbox", is_flag=True, default=None, help="Answer from the built-in sandbox instead of itch.io."
 )
+
+world_option = click.option(
+    "--world",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A JSON file with the sandbox's own players, games, keys and purchases, as GET /sandbox/world gives it.",
+)
+
+
+def read_world_of(file: Path | None, settings: Settings) -> "WorldContent | None":
+    """Return the world in the file, beside the configured games; on any mistake end the process, with a line each."""
+    if file is None:
+        return None
+    if not settings.sandbox:
+        give_up(SettingsError(["--world goes with --sandbox: the store of a real key has a world already"]))
+    from service.sandbox.world_file import read_world  # noqa: PLC0415 - few are a sandbox
+
+    try:
+        return read_world(file, configured={int(game.id) for game in settings.games})
+    except SettingsError as error:
+        give_up(error)
 
 
 def read_settings(

@@ -11,8 +11,9 @@ from typing import Final
 
 import click
 import uvloop
+from msgspec.structs import replace
 
-from service.cli.configuration import config_option, give_up, read_settings
+from service.cli.configuration import config_option, give_up, read_settings, read_world_of, world_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.clock import SystemClock
 from service.errors import SettingsError
@@ -21,6 +22,7 @@ from service.observability.logs import Logging, configure_logging
 from service.sandbox import seed
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
+from service.sandbox.world_content import WorldContent
 from service.settings import LogFormat
 from service.settings.checks import is_loopback
 
@@ -46,7 +48,8 @@ _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - 
     show_default=True,
     help="The port to listen on; 0 takes any free one.",
 )
-def sandbox(*, config: Path | None, host: str, port: int) -> None:
+@world_option
+def sandbox(*, config: Path | None, host: str, port: int, world: Path | None) -> None:
     """Serve the sandbox alone: a stand-in for itch.io, in both dialects, until SIGTERM or Ctrl-C.
 
     Nothing in it is real: its players, keys and games are the same each time, and every program that reaches it may
@@ -54,6 +57,7 @@ def sandbox(*, config: Path | None, host: str, port: int) -> None:
     `log` counts.
     """
     settings = read_settings(config, require_source=False, require_callers=False)
+    content = read_world_of(world, replace(settings, sandbox=True)) or seed.WORLD
     log = configure_logging(
         settings.log.level,
         settings.log.format or (LogFormat.CONSOLE if sys.stdout.isatty() else LogFormat.JSON),
@@ -62,20 +66,20 @@ def sandbox(*, config: Path | None, host: str, port: int) -> None:
         clock=SystemClock(),
     )
     try:
-        uvloop.run(_serve(host, port, log))
+        uvloop.run(_serve(host, port, log, content))
     except SettingsError as error:
         give_up(error)
     finally:
         log.close()
 
 
-async def _serve(host: str, port: int, log: Logging) -> None:
+async def _serve(host: str, port: int, log: Logging, content: WorldContent) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        server = SandboxServer(Sandbox(clock=SystemClock()), host=host, port=port)
+        server = SandboxServer(Sandbox(clock=SystemClock(), content=content), host=host, port=port)
         try:
             await stack.enter_async_context(server)
         except OSError as error:

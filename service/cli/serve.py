@@ -10,14 +10,20 @@ import click
 import uvloop
 
 from service.app import Gateway
-from service.cli.configuration import config_option, give_up, read_with, sandbox_option, settings_reader
+from service.cli.configuration import (
+    config_option,
+    give_up,
+    read_with,
+    read_world_of,
+    sandbox_option,
+    settings_reader,
+    world_option,
+)
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
-from service.cli.greeting import curl_lines
 from service.clock import SystemClock
 from service.errors import SettingsError
 from service.observability.line_writer import unbuffered
 from service.observability.logs import configure_logging
-from service.sandbox import seed
 from service.server import serve as serve_gateway
 from service.settings import LogFormat, Settings
 from service.settings.checks import names_a_store
@@ -38,6 +44,7 @@ takes a thread for as long as the resolver waits, which is seconds."""
 )
 @config_option
 @sandbox_option
+@world_option
 @click.option(
     "--sandbox-without-key",
     is_flag=True,
@@ -49,7 +56,13 @@ takes a thread for as long as the resolver waits, which is seconds."""
 )
 @click.option("--port", type=int, help="The port to listen on; 0 takes any free one.  [default: 8080]")
 def serve(
-    *, config: Path | None, host: str | None, port: int | None, sandbox: bool | None, sandbox_without_key: bool
+    *,
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    sandbox: bool | None,
+    sandbox_without_key: bool,
+    world: Path | None,
 ) -> None:
     """Answer questions over HTTP until SIGTERM or Ctrl-C.
 
@@ -62,6 +75,7 @@ def serve(
         flags["sandbox"] = True
     reader = settings_reader(config, flags=flags)
     settings = read_with(reader)
+    content = read_world_of(world, settings)
     stream = unbuffered(sys.stdout)
     log = configure_logging(
         settings.log.level,
@@ -72,21 +86,27 @@ def serve(
     )
 
     def started(gateway: Gateway, base_url: str) -> None:
-        _greet(settings, gateway, base_url)
+        _greet(settings, gateway, base_url, own_world=content is not None)
 
     os.environ.setdefault(*_NAME_LOOK_UPS)  # libuv reads it when the first name is looked up
     try:
-        uvloop.run(serve_gateway(settings, log=log, started=started, reader=reader))
+        uvloop.run(serve_gateway(settings, log=log, started=started, reader=reader, world=content))
     except SettingsError as error:
         give_up(error)
     finally:
         log.close()
 
 
-def _greet(settings: Settings, gateway: Gateway, base_url: str) -> None:
+def _greet(settings: Settings, gateway: Gateway, base_url: str, *, own_world: bool) -> None:
     """Say where it answers and, in the sandbox, what to ask; on stderr, where no log collector listens."""
     lines = [f"The ownership gateway answers at {base_url} (Ctrl-C stops it)."]
-    if gateway.sandbox is not None:
+    if own_world:
+        lines += [f"\nThis is the sandbox: nothing in it is real. All that is in it: curl -sS {base_url}/sandbox/world"]
+    elif gateway.sandbox is not None:
+        # Only a gateway with a sandbox imports anything of it.
+        from service.cli.greeting import curl_lines  # noqa: PLC0415 - see above
+        from service.sandbox import seed  # noqa: PLC0415 - see above
+
         jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
         lines += ["\nThis is the sandbox: nothing below is real. Paste into another terminal:\n"]
         lines += [curl_lines(base_url, settings, jwt=jwt)]

@@ -120,6 +120,12 @@ class SellerKeyRing:
             self._switched(best.setting)
         return True
 
+    def forget_refusals(self) -> None:
+        """Take no key for refused any more."""
+        self._next_try_at = None
+        for slot in self._slots:
+            slot.refused_at = None
+
     @property
     def _slots(self) -> list[KeySlot]:
         """All keys: those in their places, and each that was there before one that the store refuses."""

@@ -54,6 +54,11 @@ class CredentialPause:
         self._in_a_row.clear()
         return True
 
+    def clear(self) -> None:
+        """End all pauses."""
+        self._pauses.clear()
+        self._in_a_row.clear()
+
     def answered(self, name: bytes | None) -> None:
         """Take note of a good answer, to a request with that credential, or with none of a player."""
         self._in_a_row.clear()

@@ -128,10 +128,16 @@ class ProcessBudget:
 
         An answer that arrives during a pause is to a request from before it, and counts for nothing.
         """
-        if self.pause_left() > timedelta():
-            return
+        if self.pause_left() == timedelta():
+            self._recover(self._share + RECOVERY)
+
+    def forget_refusals(self) -> None:
+        """Have the whole rate again, and end a pause: the refusals were those of a sandbox that is well again."""
+        self._recover(1.0)
+
+    def _recover(self, share: float) -> None:
         self._refusals = 0
-        self._set_share(min(1.0, self._share + RECOVERY))
+        self._set_share(min(1.0, share))
         if self._paused_until is not None:
             self._paused_until = None
             self._resumed()

@@ -1,145 +1,52 @@
-"""The control endpoints under `/sandbox`: they show and change the world, the faults and the journal.
+"""The control endpoints under `/sandbox`: they show and change the world, the faults, the clock and the journal.
 
-Functions of the sandbox and a body, without a framework: the sandbox's own server and the gateway's router both serve
-`ENDPOINTS`. To add an endpoint, write its function and its line there.
+Functions of the sandbox and a body, without a framework: the sandbox's own server and the gateway in front of it both
+serve `ENDPOINTS`. To add an endpoint, write its function and its line there.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal, TypeVar
+from inspect import isawaitable
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Struct
 
-from service.ownership import LARGEST_ID
 from service.sandbox import seed
-from service.sandbox.faults import Fault, FaultState
+from service.sandbox.bodies import (
+    LONGEST_SECONDS,
+    Buy,
+    ChangeSellerKey,
+    ClaimKey,
+    Done,
+    HeldGame,
+    MintJwt,
+    MintKey,
+    MoveClock,
+    NewGame,
+    NewUser,
+    Overview,
+    Refund,
+    RevokeKey,
+    SandboxMistake,
+    SandboxProblem,
+    StandingFaults,
+    Time,
+    decode,
+)
+from service.sandbox.faults import Fault, check_faults
 from service.sandbox.jwts import MintedJwt
 from service.sandbox.state import JournalReport, Sandbox
 from service.sandbox.store_answers import SandboxAnswer
-from service.sandbox.world import KeyRecord, Purchase, PurchaseKind, SandboxError, SellerKeyState
+from service.sandbox.world import SandboxError
+from service.sandbox.world_content import Account, Game, KeyRecord, Purchase, SellerKeyState, WorldContent
 
 LARGEST_BODY: Final = 4 * 1024 * 1024
 """Bytes of a body. A fault's body may be larger than anything that the gateway is willing to read."""
 
 PREFIX: Final = "/sandbox"
 
-T = TypeVar("T")
-
-Id = Annotated[int, Meta(ge=1, le=LARGEST_ID)]
-Email = Annotated[str, Meta(min_length=3, max_length=254)]
-Seconds = Annotated[int, Meta(ge=-315_360_000, le=315_360_000)]
-"""Ten years either way."""
-Scope = Annotated[str, Meta(pattern=r"^[a-z:]+\Z", max_length=64)]
-
-
-# Bodies of requests.
-
-
-class MintKey(Struct, frozen=True, forbid_unknown_fields=True):
-    """Add a download key; without `key` the sandbox makes one up."""
-
-    game_id: Id
-    key: str | None = None
-    user_id: Id | None = None
-    email: Email | None = None
-
-
-class RevokeKey(Struct, frozen=True, forbid_unknown_fields=True):
-    """Revoke a download key."""
-
-    key: str
-
-
-class ClaimKey(Struct, frozen=True, forbid_unknown_fields=True):
-    """Let a user claim a download key."""
-
-    key: str
-    user_id: Id
-
-
-class Buy(Struct, frozen=True, forbid_unknown_fields=True):
-    """Add a purchase, by an address or by a user's first address; `with_key` adds the key that comes with it."""
-
-    game_id: Id | Annotated[list[Id], Meta(min_length=1, max_length=1000)]
-    email: Email | None = None
-    user_id: Id | None = None
-    purchase_type: PurchaseKind = PurchaseKind.GAME
-    donation: bool = False
-    price: Annotated[str, Meta(max_length=32)] = "$1.00"
-    with_key: bool = False
-
-    @property
-    def game_ids(self) -> list[int]:
-        """The games, as a list even of one."""
-        return [self.game_id] if isinstance(self.game_id, int) else self.game_id
-
-
-class Refund(Struct, frozen=True, forbid_unknown_fields=True):
-    """Refund a purchase."""
-
-    purchase_id: Id
-
-
-class MintJwt(Struct, frozen=True, forbid_unknown_fields=True):
-    """Sign a JWT for a user; with a negative lifetime it has expired."""
-
-    user_id: Id
-    lifetime_seconds: Seconds = 7 * 24 * 60 * 60
-
-
-class ChangeSellerKey(Struct, frozen=True, forbid_unknown_fields=True):
-    """Revoke one of the seller's keys or give it back, and narrow its scopes (null: everything)."""
-
-    revoked: bool = False
-    scopes: Annotated[list[Scope], Meta(max_length=32)] | None = None
-    which: Literal["first", "second"] = "first"
-
-
-# Bodies of answers.
-
-
-class HeldGame(Struct, frozen=True):
-    """A game that the seller's keys can see."""
-
-    id: int
-    slug: str
-    title: str
-    url: str
-
-
-class Overview(Struct, frozen=True):
-    """The contents of the sandbox that a test can use."""
-
-    about: str
-    seller_keys: dict[str, SellerKeyState]
-    games: list[HeldGame]
-    examples: list[seed.Example]
-
-
-class StandingFaults(Struct, frozen=True):
-    """The faults in force, and the number of requests that each has befallen."""
-
-    faults: list[FaultState]
-
-
-class Done(Struct, frozen=True):
-    """The answer to a request that has nothing to show."""
-
-    done: bool = True
-
-
-class SandboxProblem(Struct, frozen=True):
-    """The reason for a refusal (RFC 9457)."""
-
-    title: str
-    status: int
-    code: str
-    detail: str
-    type: str = "about:blank"
-
-
-# The endpoints.
+_FURTHEST: Final = timedelta(seconds=LONGEST_SECONDS)
 
 
 def show(sandbox: Sandbox, _body: bytes) -> Overview:
@@ -148,9 +55,14 @@ def show(sandbox: Sandbox, _body: bytes) -> Overview:
     return Overview(
         about="A stand-in for itch.io: nothing here is real, and no answer says anything about a real player.",
         seller_keys=world.seller_keys,
-        games=[HeldGame(game.id, game.slug, game.title, game.url) for game in world.games_of(world.seller)],
+        games=[HeldGame(game.id, game.slug, game.title, world.url_of(game)) for game in world.games_of(world.seller)],
         examples=seed.examples(lambda user_id, lifetime: sandbox.mint_jwt(user_id, lifetime=lifetime)),
     )
+
+
+def show_world(sandbox: Sandbox, _body: bytes) -> WorldContent:
+    """Show the whole world as it is now, in the form that `--world` reads."""
+    return sandbox.world.content()
 
 
 def show_faults(sandbox: Sandbox, _body: bytes) -> StandingFaults:
@@ -159,44 +71,72 @@ def show_faults(sandbox: Sandbox, _body: bytes) -> StandingFaults:
 
 
 def replace_faults(sandbox: Sandbox, body: bytes) -> StandingFaults:
-    """Let one fault, or each of a list, stand instead of those that did."""
+    """Let one fault, or each of a list, stand instead of those that did, and end what these have caused."""
     several = body.lstrip().startswith(b"[")
-    sandbox.faults.replace(_decode(body, list[Fault]) if several else [_decode(body, Fault)])
+    faults = decode(body, list[Fault]) if several else [decode(body, Fault)]
+    check_faults(faults)
+    sandbox.faults.replace(faults)
+    sandbox.mend()
     return StandingFaults(sandbox.faults.state())
 
 
 def remove_faults(sandbox: Sandbox, _body: bytes) -> StandingFaults:
-    """Let no fault stand."""
+    """Let no fault stand, and end what those have caused that did."""
     sandbox.faults.replace(())
+    sandbox.mend()
     return StandingFaults(sandbox.faults.state())
 
 
-def reset(sandbox: Sandbox, _body: bytes) -> Done:
-    """Return to the first world, without faults and with an empty journal."""
-    sandbox.reset()
+async def reset(sandbox: Sandbox, _body: bytes) -> Done:
+    """Return to the first world and the machine's time, without faults, and have the gateway forget everything."""
+    await sandbox.reset()
     return Done()
+
+
+def add_user(sandbox: Sandbox, body: bytes) -> Account:
+    """Add a user."""
+    wanted = decode(body, NewUser)
+    return sandbox.world.add_user(
+        user_id=wanted.id,
+        username=wanted.username,
+        display_name=wanted.display_name,
+        emails=wanted.emails,
+        press=wanted.press,
+    )
+
+
+def add_game(sandbox: Sandbox, body: bytes) -> Game:
+    """Add a game of the seller's."""
+    wanted = decode(body, NewGame)
+    return sandbox.world.add_game(wanted.slug, game_id=wanted.id, title=wanted.title)
 
 
 def mint_key(sandbox: Sandbox, body: bytes) -> KeyRecord:
     """Add a download key."""
-    wanted = _decode(body, MintKey)
-    return sandbox.world.mint_key(wanted.game_id, text=wanted.key, user_id=wanted.user_id, email=wanted.email)
+    wanted = decode(body, MintKey)
+    return sandbox.world.mint_key(
+        wanted.game_id,
+        text=wanted.key,
+        user_id=wanted.user_id,
+        email=wanted.email,
+        purchase_id=wanted.purchase_id,
+    )
 
 
 def revoke_key(sandbox: Sandbox, body: bytes) -> KeyRecord:
     """Revoke a download key."""
-    return sandbox.world.revoke_key(_decode(body, RevokeKey).key)
+    return sandbox.world.revoke_key(decode(body, RevokeKey).key)
 
 
 def claim_key(sandbox: Sandbox, body: bytes) -> KeyRecord:
     """Let a user claim a download key."""
-    wanted = _decode(body, ClaimKey)
+    wanted = decode(body, ClaimKey)
     return sandbox.world.claim_key(wanted.key, wanted.user_id)
 
 
 def buy(sandbox: Sandbox, body: bytes) -> Purchase:
     """Add a purchase."""
-    wanted = _decode(body, Buy)
+    wanted = decode(body, Buy)
     return sandbox.world.buy(
         wanted.game_ids,
         email=wanted.email,
@@ -209,23 +149,38 @@ def buy(sandbox: Sandbox, body: bytes) -> Purchase:
 
 
 def refund(sandbox: Sandbox, body: bytes) -> Purchase:
-    """Refund a purchase."""
-    return sandbox.world.refund(_decode(body, Refund).purchase_id)
+    """Refund a purchase: it is not reported any more, and its keys are revoked."""
+    return sandbox.world.refund(decode(body, Refund).purchase_id)
 
 
 def mint_jwt(sandbox: Sandbox, body: bytes) -> MintedJwt:
     """Sign a JWT for a user."""
-    wanted = _decode(body, MintJwt)
+    wanted = decode(body, MintJwt)
     return sandbox.mint_jwt(wanted.user_id, lifetime=timedelta(seconds=wanted.lifetime_seconds))
 
 
 def change_seller_key(sandbox: Sandbox, body: bytes) -> dict[str, SellerKeyState]:
-    """Change the rights of one of the seller's keys."""
-    wanted = _decode(body, ChangeSellerKey)
+    """Change the rights of one of the seller's keys; given back, it is tried at once."""
+    wanted = decode(body, ChangeSellerKey)
     key = seed.SELLER_KEY if wanted.which == "first" else seed.SECOND_SELLER_KEY
     scopes = None if wanted.scopes is None else tuple(wanted.scopes)
     sandbox.world.seller_keys[key] = SellerKeyState(wanted.revoked, scopes)
+    sandbox.mend()
     return sandbox.world.seller_keys
+
+
+def show_clock(sandbox: Sandbox, _body: bytes) -> Time:
+    """Show what time it is in the sandbox, and in a gateway that has it."""
+    return Time(sandbox.clock.now(), sandbox.clock.ahead.total_seconds())
+
+
+def move_clock(sandbox: Sandbox, body: bytes) -> Time:
+    """Move the time of the sandbox forward, and of a gateway that has it."""
+    wanted = timedelta(seconds=decode(body, MoveClock).advance_seconds)
+    if sandbox.clock.ahead + wanted > _FURTHEST:
+        raise SandboxError("the clock may be ten years ahead at most", pointer="/advance_seconds")
+    sandbox.clock.advance(wanted)
+    return show_clock(sandbox, b"")
 
 
 def show_requests(sandbox: Sandbox, _body: bytes) -> JournalReport:
@@ -233,41 +188,106 @@ def show_requests(sandbox: Sandbox, _body: bytes) -> JournalReport:
     return sandbox.journal.report()
 
 
-ENDPOINTS: Final[Mapping[str, Mapping[str, Callable[[Sandbox, bytes], Any]]]] = {
-    "/": {"GET": show},
-    "/faults": {"GET": show_faults, "PUT": replace_faults, "DELETE": remove_faults},
-    "/reset": {"POST": reset},
-    "/keys": {"POST": mint_key},
-    "/keys/revoke": {"POST": revoke_key},
-    "/keys/claim": {"POST": claim_key},
-    "/purchases": {"POST": buy},
-    "/purchases/refund": {"POST": refund},
-    "/jwts": {"POST": mint_jwt},
-    "/seller-key": {"PUT": change_seller_key},
-    "/requests": {"GET": show_requests},
+class ControlAction(Struct, frozen=True):
+    """The function of a control endpoint by one method, and the types of its bodies."""
+
+    act: Callable[[Sandbox, bytes], Any]
+    answers: Any
+    takes: Any = None
+
+
+_ENDPOINTS: Final[Mapping[str, Mapping[str, ControlAction]]] = {
+    "": {"GET": ControlAction(show, Overview)},
+    "/world": {"GET": ControlAction(show_world, WorldContent)},
+    "/reset": {"POST": ControlAction(reset, Done)},
+    "/clock": {"GET": ControlAction(show_clock, Time), "POST": ControlAction(move_clock, Time, MoveClock)},
+    "/faults": {
+        "GET": ControlAction(show_faults, StandingFaults),
+        "PUT": ControlAction(replace_faults, StandingFaults, Fault | list[Fault]),
+        "DELETE": ControlAction(remove_faults, StandingFaults),
+    },
+    "/users": {"POST": ControlAction(add_user, Account, NewUser)},
+    "/games": {"POST": ControlAction(add_game, Game, NewGame)},
+    "/keys": {"POST": ControlAction(mint_key, KeyRecord, MintKey)},
+    "/keys/claim": {"POST": ControlAction(claim_key, KeyRecord, ClaimKey)},
+    "/keys/revoke": {"POST": ControlAction(revoke_key, KeyRecord, RevokeKey)},
+    "/purchases": {"POST": ControlAction(buy, Purchase, Buy)},
+    "/purchases/refund": {"POST": ControlAction(refund, Purchase, Refund)},
+    "/jwts": {"POST": ControlAction(mint_jwt, MintedJwt, MintJwt)},
+    "/seller-key": {"PUT": ControlAction(change_seller_key, dict[str, SellerKeyState], ChangeSellerKey)},
+    "/requests": {"GET": ControlAction(show_requests, JournalReport)},
 }
-"""The function of each path below `PREFIX` and method."""
 
 
-def control(sandbox: Sandbox, method: str, path: str, body: bytes) -> SandboxAnswer | None:
+def describe(_sandbox: Sandbox, _body: bytes) -> dict[str, Any]:
+    """Describe these endpoints in OpenAPI 3.1."""
+    kinds = [endpoint for methods in ENDPOINTS.values() for endpoint in methods.values()]
+    taken = [endpoint.takes for endpoint in kinds if endpoint.takes is not None]
+    types = list(dict.fromkeys([SandboxProblem, *taken, *(endpoint.answers for endpoint in kinds)]))
+    schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(types, schemas, strict=True))
+
+    def content(kind: Any, media_type: str = "application/json") -> dict[str, Any]:  # noqa: ANN401 - a type is Any
+        return {"content": {media_type: {"schema": schema_of[kind]}}}
+
+    def operation(endpoint: ControlAction) -> dict[str, Any]:
+        summary = (endpoint.act.__doc__ or "").strip()
+        described: dict[str, Any] = {"operationId": endpoint.act.__name__, "summary": summary}
+        if endpoint.takes is not None:
+            described["requestBody"] = {"required": True} | content(endpoint.takes)
+        problem = {"description": "What was wrong."} | content(SandboxProblem, "application/problem+json")
+        described["responses"] = {"200": {"description": "Done."} | content(endpoint.answers), "400": problem}
+        return described
+
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "The sandbox of the ownership gateway",
+            "version": "1",
+            "description": "Beside the API, only in a gateway that was started with its sandbox. Nothing here is real.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": {
+            PREFIX + path: {method.lower(): operation(endpoint) for method, endpoint in methods.items()}
+            for path, methods in ENDPOINTS.items()
+        },
+        "components": {"schemas": components},
+    }
+
+
+ENDPOINTS: Final[Mapping[str, Mapping[str, ControlAction]]] = {
+    **_ENDPOINTS,
+    "/openapi.json": {"GET": ControlAction(describe, dict[str, Any])},
+}
+"""The endpoint of each path below `PREFIX` and method."""
+
+
+async def control(sandbox: Sandbox, method: str, path: str, body: bytes) -> SandboxAnswer | None:
     """Answer a request to a control endpoint; None if the path belongs to none."""
     parts = [part for part in path.split("/") if part]
-    if not parts or f"/{parts[0]}" != PREFIX or (methods := ENDPOINTS.get("/" + "/".join(parts[1:]))) is None:
+    if not parts or f"/{parts[0]}" != PREFIX:
+        return None
+    methods = ENDPOINTS.get("".join(f"/{part}" for part in parts[1:]))
+    if methods is None:
         return None
     if method in methods:
-        return perform(methods[method], sandbox, body)
+        return await _perform(methods[method], sandbox, body)
     allow = ("Allow", ", ".join(sorted([*methods, "OPTIONS"])))
     if method == "OPTIONS":
         return SandboxAnswer(204, b"", headers=(allow,))
     return refuse(405, allow)
 
 
-def perform(act: Callable[[Sandbox, bytes], Any], sandbox: Sandbox, body: bytes) -> SandboxAnswer:
+async def _perform(endpoint: ControlAction, sandbox: Sandbox, body: bytes) -> SandboxAnswer:
     """Answer with the JSON of an endpoint's result, or with the problem that it raised."""
     try:
-        return SandboxAnswer(200, msgspec.json.encode(act(sandbox, body)))
+        result = endpoint.act(sandbox, body)
+        return SandboxAnswer(200, msgspec.json.encode(await result if isawaitable(result) else result))
     except SandboxError as error:
-        return _problem(400, title="The sandbox cannot do that", code="sandbox_mistake", detail=str(error))
+        mistakes = [SandboxMistake(error.pointer, str(error))]
+        return _problem(
+            400, title="The sandbox cannot do that", code="sandbox_mistake", detail=str(error), mistakes=mistakes
+        )
 
 
 def refuse(status: int, *headers: tuple[str, str]) -> SandboxAnswer:
@@ -278,17 +298,13 @@ def refuse(status: int, *headers: tuple[str, str]) -> SandboxAnswer:
 
 
 def _problem(
-    status: int, *, title: str, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()
+    status: int,
+    *,
+    title: str,
+    code: str,
+    detail: str,
+    mistakes: list[SandboxMistake] | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
 ) -> SandboxAnswer:
-    body = msgspec.json.encode(SandboxProblem(title, status, code, detail))
-    return SandboxAnswer(status, body, "application/problem+json", headers)
-
-
-def _decode(body: bytes, kind: type[T]) -> T:
-    """Return the content of a body. Raises `SandboxError` with the place and the kind of the mistake."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except UnicodeDecodeError:
-        raise SandboxError("the body is not UTF-8") from None
-    except msgspec.DecodeError as error:
-        raise SandboxError(f"the body does not fit: {error}") from None
+    problem = SandboxProblem(title, status, code, detail, UNSET if mistakes is None else mistakes)
+    return SandboxAnswer(status, msgspec.json.encode(problem), "application/problem+json", headers)

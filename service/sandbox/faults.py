@@ -4,13 +4,14 @@ import random
 from asyncio import StreamWriter
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Final
+from enum import StrEnum
+from typing import Annotated, Final, Protocol
 
 from msgspec import Meta, Struct
 
 from service.sandbox.store_answers import SandboxAnswer, say
 from service.sandbox.store_endpoints import StoreEndpoint
-from service.verification.interfaces import Clock
+from service.sandbox.world import SandboxError
 
 HeaderText = Annotated[str, Meta(pattern=r"^[\x20-\x7e]*\Z", max_length=2048)]
 """Goes into a header as it is, so it must fit there."""
@@ -33,6 +34,29 @@ class Drip(Struct, frozen=True, forbid_unknown_fields=True):
     interval_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
 
 
+class FaultName(StrEnum):
+    """The faults that tests need most, by name."""
+
+    OUTAGE = "outage"
+    """The store answers with 502 and a page."""
+    THROTTLE = "throttle"
+    """The store answers with 429 and asks to be left alone for 7 seconds."""
+    KEY_REVOKED = "key_revoked"
+    """The store refuses the seller's keys. JWTs are answered as ever."""
+    SLOW = "slow"
+    """The store takes a minute to answer, which passes in 0.6 seconds where the gateway has the sandbox's time."""
+
+
+class Patience(Protocol):
+    """Lets time pass until a fault is over, or is taken away."""
+
+    async def wait(self, duration: timedelta) -> None:
+        """Return once so much time has passed."""
+
+    async def lapse(self, duration: timedelta) -> None:
+        """Do the same, in less time where the clock can skip it."""
+
+
 class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A fault and the share of requests that it befalls; parts of the answer that it does not name stay as they are.
 
@@ -49,6 +73,8 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     seed: int = 0
     """The seed of the choice of those requests, the same in every run."""
 
+    name: FaultName | None = None
+    """A fault by name, which has no effect beside its own."""
     deny: bool = False
     """Say no to every question about ownership."""
     latency_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
@@ -75,10 +101,18 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
             raise ValueError("content_type goes with body or body_base64")
         if named == 0 and self.status is not None and self.status < _FIRST_ERROR_STATUS:
             raise ValueError("a status below 400 goes with html_challenge, redirect, body or body_base64")
-        if not (
+        effects = (
             named or self.deny or self.status or self.latency_ms or self.drip or self.truncated or self.retry_after
-        ):
+        )
+        if self.name is not None and effects:
+            raise ValueError("a fault with a name has no effect beside its own")
+        if self.name is None and not effects:
             raise ValueError("this fault does nothing")
+
+    @property
+    def befalls_all(self) -> bool:
+        """Whether it befalls each request to its endpoint."""
+        return self.times is None and self.rate == 1
 
     def spoil(self, answer: SandboxAnswer) -> SandboxAnswer:
         """Return the answer that is sent instead."""
@@ -92,16 +126,18 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
         """Return the part of a body that is sent before the connection closes."""
         return body[: len(body) // 2] if self.truncated else body
 
-    async def send(self, head: bytes, body: bytes, writer: StreamWriter, clock: Clock) -> None:
+    async def send(self, head: bytes, body: bytes, writer: StreamWriter, patience: Patience) -> None:
         """Send an answer as slowly as this fault says."""
+        if self.name is FaultName.SLOW:
+            await patience.lapse(_SLOW)
         if self.latency_ms:
-            await clock.sleep(timedelta(milliseconds=self.latency_ms))
+            await patience.wait(timedelta(milliseconds=self.latency_ms))
         if self.drip is None:
             writer.write(head + body)
             return
         writer.write(head)
         for at in range(0, len(body), self.drip.chunk_bytes):
-            await clock.sleep(timedelta(milliseconds=self.drip.interval_ms))
+            await patience.wait(timedelta(milliseconds=self.drip.interval_ms))
             writer.write(body[at : at + self.drip.chunk_bytes])
             await writer.drain()
 
@@ -119,6 +155,20 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
             page = f"<html><head><title>{self.status}</title></head><body><h1>{self.status}</h1></body></html>\n"
             return SandboxAnswer(self.status, page.encode(), _HTML)
         return None
+
+
+_SLOW: Final = timedelta(minutes=1)
+_NAMED: Final = {FaultName.OUTAGE: Fault(status=502), FaultName.THROTTLE: Fault(status=429, retry_after="7")}
+
+
+def check_faults(faults: Sequence[Fault]) -> None:
+    """Raise `SandboxError` if one could never befall a request, because one before it befalls all of them."""
+    for index, fault in enumerate(faults):
+        for before in faults[:index]:
+            if before.befalls_all and before.endpoint in (None, fault.endpoint):
+                raise SandboxError(
+                    "this fault contradicts one before it, which befalls each request", pointer=f"/{index}"
+                )
 
 
 class FaultState(Struct, frozen=True):
@@ -160,7 +210,8 @@ class FaultPlan:
         for active in self._active:
             if active.befalls(endpoint):
                 active.befallen += 1
-                return active.fault
+                name = active.fault.name
+                return active.fault if name is None else _NAMED.get(name, active.fault)
         return None
 
     def state(self) -> list[FaultState]:

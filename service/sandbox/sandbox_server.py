@@ -99,7 +99,7 @@ class SandboxServer:
             writer.transport.abort()
 
     async def _answer(self, request: _Request, writer: asyncio.StreamWriter) -> None:
-        delivery = self._deliver(request)
+        delivery = await self._deliver(request)
         answer, fault = delivery.answer, delivery.fault
         body = b"" if request.method == "HEAD" else answer.body
         sent = fault.cut(body) if fault is not None else body
@@ -107,15 +107,15 @@ class SandboxServer:
         if fault is None:
             writer.write(_head(answer, last=last) + sent)
         else:
-            await fault.send(_head(answer, last=last), sent, writer, self._sandbox.clock)
+            await fault.send(_head(answer, last=last), sent, writer, self._sandbox)
         await writer.drain()
         if last:
             raise _EndOfConnectionError
 
-    def _deliver(self, request: _Request) -> Delivery:
+    async def _deliver(self, request: _Request) -> Delivery:
         if request.refused is not None:
             return Delivery(refuse(request.refused), None)
-        answer = control(self._sandbox, request.method, request.path, request.body)
+        answer = await control(self._sandbox, request.method, request.path, request.body)
         if answer is not None:
             return Delivery(answer, None)
         return self._sandbox.receive(

@@ -12,18 +12,26 @@ from msgspec import Struct
 
 from service.ownership import Reason
 from service.sandbox.jwts import MintedJwt
-from service.sandbox.world import Account, Game, KeyRecord, Purchase, PurchaseKind, WorldContent
+from service.sandbox.world import SELLER_KEYS
+from service.sandbox.world_content import (
+    DEFAULT_SELLER_ID,
+    LAUNCH,
+    Account,
+    Game,
+    KeyRecord,
+    Purchase,
+    PurchaseKind,
+    WorldContent,
+)
 
-SELLER_KEY: Final = "sandbox-seller-key-not-a-real-one"
-SECOND_SELLER_KEY: Final = "sandbox-second-seller-key-not-a-real-one"
-"""A second key that works at the same time as the first, as during a rotation."""
+SELLER_KEY, SECOND_SELLER_KEY = SELLER_KEYS
 
 GAME_ID: Final = 3
 OTHER_GAME_ID: Final = 4
 FOREIGN_GAME_ID: Final = 5
 """Another seller's game: the seller's key cannot see it."""
 
-SELLER_ID: Final = 29789
+SELLER_ID: Final = DEFAULT_SELLER_ID
 OWNER_ID: Final = 1994
 BUYER_ID: Final = 2001
 BUNDLE_BUYER_ID: Final = 2002
@@ -76,7 +84,6 @@ ACCOUNTS: Final = (
     _FOREIGN_SELLER,
 )
 
-_LAUNCH: Final = datetime(2013, 3, 3, 23, 2, 14, tzinfo=UTC)
 _LATER: Final = datetime(2014, 2, 28, 0, 25, 9, tzinfo=UTC)
 
 GAMES: Final = (
@@ -84,45 +91,62 @@ GAMES: Final = (
         GAME_ID,
         "x-moon",
         "X-Moon",
-        _SELLER,
+        SELLER_ID,
         "Humans have been colonizing planets. It's time to stop them!",
-        _LAUNCH,
+        LAUNCH,
         min_price_cents=100,
         earned_cents=5047,
     ),
-    Game(OTHER_GAME_ID, "sun-garden", "Sun Garden", _SELLER, "Water the sun.", _LATER, min_price_cents=0),
-    Game(FOREIGN_GAME_ID, "far-shore", "Far Shore", _FOREIGN_SELLER, "Row.", _LAUNCH, min_price_cents=500),
+    Game(OTHER_GAME_ID, "sun-garden", "Sun Garden", SELLER_ID, "Water the sun.", _LATER, min_price_cents=0),
+    Game(FOREIGN_GAME_ID, "far-shore", "Far Shore", FOREIGN_SELLER_ID, "Row.", LAUNCH, min_price_cents=500),
 )
 
 KEYS: Final = (
-    KeyRecord(124, OWNER_KEY, GAME_ID, _LATER, owner_id=OWNER_ID, email=OWNER_EMAIL, downloads=74),
-    KeyRecord(125, SHORT_KEY, GAME_ID, _LATER, owner_id=SHORT_KEY_OWNER_ID, downloads=1),
-    KeyRecord(126, MEDIUM_KEY, GAME_ID, _LATER, owner_id=SHORT_KEY_OWNER_ID),
-    KeyRecord(127, UNCLAIMED_KEY, GAME_ID, _LATER, email=UNCLAIMED_KEY_EMAIL),
-    KeyRecord(128, REVOKED_KEY, GAME_ID, _LATER, owner_id=REFUNDED_ID, purchase_id=11566, revoked=True),
-    KeyRecord(129, OTHER_GAME_KEY, OTHER_GAME_ID, _LATER, owner_id=OTHER_GAME_OWNER_ID),
-    KeyRecord(130, "sandbox-far-shore-key-00000000000000005x", FOREIGN_GAME_ID, _LATER, owner_id=OWNER_ID),
+    KeyRecord(
+        id=124, text=OWNER_KEY, game_id=GAME_ID, created_at=_LATER, owner_id=OWNER_ID, email=OWNER_EMAIL, downloads=74
+    ),
+    KeyRecord(id=125, text=SHORT_KEY, game_id=GAME_ID, created_at=_LATER, owner_id=SHORT_KEY_OWNER_ID, downloads=1),
+    KeyRecord(id=126, text=MEDIUM_KEY, game_id=GAME_ID, created_at=_LATER, owner_id=SHORT_KEY_OWNER_ID),
+    KeyRecord(id=127, text=UNCLAIMED_KEY, game_id=GAME_ID, created_at=_LATER, email=UNCLAIMED_KEY_EMAIL),
+    KeyRecord(
+        id=128,
+        text=REVOKED_KEY,
+        game_id=GAME_ID,
+        created_at=_LATER,
+        owner_id=REFUNDED_ID,
+        purchase_id=11566,
+        revoked=True,
+    ),
+    KeyRecord(id=129, text=OTHER_GAME_KEY, game_id=OTHER_GAME_ID, created_at=_LATER, owner_id=OTHER_GAME_OWNER_ID),
+    KeyRecord(
+        id=130,
+        text="sandbox-far-shore-key-00000000000000005x",
+        game_id=FOREIGN_GAME_ID,
+        created_at=_LATER,
+        owner_id=OWNER_ID,
+    ),
 )
 
 PURCHASES: Final = (
-    Purchase(11561, (GAME_ID,), BUYER_EMAIL, _LATER),
+    Purchase(id=11561, game_ids=(GAME_ID,), email=BUYER_EMAIL, created_at=_LATER),
     Purchase(
-        11562,
-        (GAME_ID, OTHER_GAME_ID),
-        BUNDLE_BUYER_EMAIL,
-        _LATER,
+        id=11562,
+        game_ids=(GAME_ID, OTHER_GAME_ID),
+        email=BUNDLE_BUYER_EMAIL,
+        created_at=_LATER,
         kind=PurchaseKind.BUNDLE,
         price="$5.00",
     ),
-    Purchase(11563, (GAME_ID,), WEB_BUYER_EMAIL, _LATER, donation=True),
-    Purchase(11564, (GAME_ID,), SUB_PRODUCT_BUYER_EMAIL, _LATER, kind=PurchaseKind.SUB_PRODUCT),
-    Purchase(11565, (GAME_ID,), LINKED_BUYER_EMAIL, _LATER, price="€2.00"),
-    Purchase(11566, (GAME_ID,), "rex@example.com", _LATER, refunded=True),
+    Purchase(id=11563, game_ids=(GAME_ID,), email=WEB_BUYER_EMAIL, created_at=_LATER, donation=True),
+    Purchase(
+        id=11564, game_ids=(GAME_ID,), email=SUB_PRODUCT_BUYER_EMAIL, created_at=_LATER, kind=PurchaseKind.SUB_PRODUCT
+    ),
+    Purchase(id=11565, game_ids=(GAME_ID,), email=LINKED_BUYER_EMAIL, created_at=_LATER, price="€2.00"),
+    Purchase(id=11566, game_ids=(GAME_ID,), email="rex@example.com", created_at=_LATER, refunded=True),
 )
 
 WORLD: Final = WorldContent(
     seller_id=SELLER_ID,
-    seller_keys=(SELLER_KEY, SECOND_SELLER_KEY),
     accounts=ACCOUNTS,
     games=GAMES,
     keys=KEYS,

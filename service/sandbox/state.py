@@ -1,17 +1,20 @@
 """One sandbox: its world, its faults and a journal of the requests to its store."""
 
+import asyncio
 from collections import Counter, deque
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from service.sandbox import jwts, seed
-from service.sandbox.faults import Fault, FaultPlan
+from service.sandbox.faults import Fault, FaultName, FaultPlan
 from service.sandbox.jwts import MintedJwt
+from service.sandbox.sandbox_clock import SandboxClock, first_of
 from service.sandbox.store_answers import SandboxAnswer
 from service.sandbox.store_endpoints import StandInStore, StoreEndpoint, StoreRequest, find_place
-from service.sandbox.world import SandboxError, World
+from service.sandbox.world import World
+from service.sandbox.world_content import WorldContent
 from service.verification.interfaces import Clock
 
 
@@ -22,25 +25,51 @@ class Delivery(Struct, frozen=True):
     fault: Fault | None
 
 
-class Sandbox:
-    """The state that the store's endpoints and the control endpoints share."""
+class GatewayInFront(Protocol):
+    """The gateway whose sandbox this is: it has the sandbox's time, and no other store."""
 
-    def __init__(self, *, clock: Clock, world: World | None = None) -> None:
-        self.clock = clock
-        self.world = World(seed.WORLD, now=clock.now) if world is None else world
+    def forget_failures(self) -> None:
+        """Have the store asked at once about what it gave no usable answer to."""
+
+    async def reset(self) -> None:
+        """Forget everything, and begin again in front of a sandbox that has begun again."""
+
+
+class Sandbox:
+    """The state that the store's endpoints and the control endpoints share.
+
+    `clock` is the machine's; that of the sandbox can be moved forward. `gateway` is None for a sandbox that stands
+    alone. `world_number` counts the resets.
+    """
+
+    def __init__(self, *, clock: Clock, content: WorldContent = seed.WORLD) -> None:
+        self._machine = clock
+        self.clock = SandboxClock(clock)
+        self.world = World(content, now=self.now)
+        self.world_number = 0
         self.faults = FaultPlan()
         self.journal = Journal()
-        self._store = StandInStore(world=self.world, now=clock.now)
+        self.gateway: GatewayInFront | None = None
+        self._mended = asyncio.Event()
+        self._store = StandInStore(world=self.world, now=self.now)
+
+    def now(self) -> datetime:
+        """Return the time of the sandbox."""
+        return self.clock.now()
 
     def receive(self, request: StoreRequest) -> Delivery:
         """Answer one request to the store, spoilt by the fault that it meets, and note it."""
         place = find_place(request.path)
         fault = self.faults.spend(place.endpoint)
-        answer = self._store.answer(request, deny=fault is not None and fault.deny)
+        answer = self._store.answer(
+            request,
+            deny=fault is not None and fault.deny,
+            key_revoked=fault is not None and fault.name is FaultName.KEY_REVOKED,
+        )
         if fault is not None:
             answer = fault.spoil(answer)
         seen = Seen(
-            at=self.clock.now(),
+            at=self.now(),
             method=request.method,
             path=place.shown,
             query=request.query,
@@ -52,14 +81,44 @@ class Sandbox:
         return Delivery(answer, fault)
 
     def mint_jwt(self, user_id: int, *, lifetime: timedelta = jwts.USUAL_LIFETIME) -> MintedJwt:
-        """Sign a JWT for a user of the world, from now on. Raises `SandboxError` for an unknown user."""
-        if user_id not in self.world.accounts:
-            raise SandboxError("the sandbox has no such user")
-        return jwts.mint(user_id=user_id, issued_at=self.clock.now(), lifetime=lifetime)
+        """Sign a JWT for a user of the world, from now on."""
+        self.world.account(user_id)
+        return jwts.mint(user_id=user_id, issued_at=self.now(), lifetime=lifetime)
 
-    def reset(self) -> None:
-        """Return to the first world, without faults and with an empty journal."""
+    def mend(self) -> None:
+        """End what faults have caused: the gateway asks again at once. What it remembers of players stays."""
+        self._end_waits()
+        if self.gateway is not None:
+            self.gateway.forget_failures()
+
+    async def wait(self, duration: timedelta) -> None:
+        """Return once so much time has passed, or the sandbox is well again."""
+        await first_of(self.clock.sleep(duration), self._mended.wait())
+
+    async def lapse(self, duration: timedelta) -> None:
+        """Do the same, in a hundredth of the time where the gateway has the sandbox's time."""
+        if self.gateway is None:
+            await self.wait(duration)
+        else:
+            await self.clock.lapse(duration, unless=self._mended)
+
+    def _end_waits(self) -> None:
+        self._mended.set()
+        self._mended = asyncio.Event()
+
+    async def reset(self) -> None:
+        """Begin again, and the gateway too."""
+        if self.gateway is None:
+            self.begin_again()
+        else:
+            await self.gateway.reset()
+
+    def begin_again(self) -> None:
+        """Return to the first world and the machine's time, without faults and with an empty journal."""
+        self._end_waits()
+        self.clock = SandboxClock(self._machine)
         self.world.reset()
+        self.world_number += 1
         self.faults.replace(())
         self.journal.clear()
 

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from service.sandbox.world import Account, Game, KeyRecord, Purchase, PurchaseKind
+from service.sandbox.world_content import Account, Game, KeyRecord, Purchase, PurchaseKind
 
 Json: TypeAlias = Mapping[str, "Json"] | Sequence["Json"] | str | int | bool
 
@@ -83,7 +83,7 @@ def show_account(account: Account) -> Json:
     return shown
 
 
-def show_game(game: Game, dialect: StoreDialect, *, purchases: int) -> Json:
+def show_game(game: Game, dialect: StoreDialect, *, url: str, purchases: int) -> Json:
     """Show a game to its seller."""
     earnings: list[Json] = []
     if game.earned_cents:
@@ -92,7 +92,7 @@ def show_game(game: Game, dialect: StoreDialect, *, purchases: int) -> Json:
     shown: dict[str, Json] = {
         "id": game.id,
         "title": game.title,
-        "url": game.url,
+        "url": url,
         "short_text": game.short_text,
         "type": "default",
         "cover_url": _COVER,

@@ -5,6 +5,7 @@ by the string.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum, StrEnum
@@ -26,7 +27,8 @@ from service.sandbox.store_answers import (
     show_key,
     show_purchase,
 )
-from service.sandbox.world import Account, Game, PurchaseKind, World
+from service.sandbox.world import World
+from service.sandbox.world_content import Account, Game, PurchaseKind
 
 
 class StoreEndpoint(StrEnum):
@@ -144,17 +146,17 @@ class StandInStore:
         self._world = world
         self._now = now
 
-    def answer(self, request: StoreRequest, *, deny: bool = False) -> SandboxAnswer:
+    def answer(self, request: StoreRequest, *, deny: bool = False, key_revoked: bool = False) -> SandboxAnswer:
         """Answer a request: 1. is there such an endpoint, 2. who asks, 3. may they, 4. about which game, 5. what.
 
-        With `deny` no player owns anything.
+        With `deny` no player owns anything, with `key_revoked` no key of the seller's counts.
         """
         place = find_place(request.path)
         try:
             # 1.
             endpoint = _endpoint_of(place, request.method)
             # 2.
-            asker = self._asker(place, request.authorization)
+            asker = self._asker(place, request.authorization, key_revoked=key_revoked)
             # 3.
             scope = _SCOPE_OF.get(endpoint)
             if scope is not None and not asker.may(scope):
@@ -181,7 +183,7 @@ class StandInStore:
             case _:
                 assert_never(endpoint)
 
-    def _asker(self, place: Place, authorization: str | None) -> _Asker:
+    def _asker(self, place: Place, authorization: str | None, *, key_revoked: bool) -> _Asker:
         if place.expects is Expects.IN_PATH:
             # A key in the path leaks into logs: the sandbox has none that works there.
             raise StoreRefusalError("invalid key", status=401)
@@ -192,7 +194,7 @@ class StandInStore:
         if place.expects is Expects.JWT or (place.expects is Expects.EITHER and _looks_like_jwt(bearer)):
             return self._player(bearer)
         state = self._world.seller_keys.get(bearer)
-        if state is None or state.revoked:
+        if state is None or state.revoked or key_revoked:
             raise StoreRefusalError("invalid key", status=401)
         return _Asker(self._world.seller, _UNSCOPED if state.scopes is None else state.scopes)
 
@@ -201,15 +203,14 @@ class StandInStore:
             accepted = jwts.read(bearer, now=self._now())
         except jwts.JwtRefusedError as refused:
             raise StoreRefusalError(str(refused), status=401) from None
-        account = self._world.accounts.get(accepted.user_id)
-        if account is None:
+        if not 1 <= accepted.user_id <= LARGEST_ID:
             raise StoreRefusalError("missing data", status=401)
-        return _Asker(account, _JWT_SCOPES, accepted.expires_at)
+        return _Asker(self._world.account(accepted.user_id), _JWT_SCOPES, accepted.expires_at)
 
     def _show_games(self, asker: _Asker, dialect: StoreDialect) -> list[Json]:
-        purchases = self._world.purchases.values()
+        sold = Counter(game_id for purchase in self._world.purchases.values() for game_id in purchase.game_ids)
         return [
-            show_game(game, dialect, purchases=sum(game.id in purchase.game_ids for purchase in purchases))
+            show_game(game, dialect, url=self._world.url_of(game), purchases=sold[game.id])
             for game in self._world.games_of(asker.account)
         ]
 
@@ -218,7 +219,7 @@ class StandInStore:
         game = self._world.games.get(number)
         if game is None:
             raise StoreRefusalError("invalid game_id")
-        if game.seller.id != asker.account.id:
+        if game.seller_id != asker.account.id:
             raise StoreRefusalError("invalid game")
         return game
 

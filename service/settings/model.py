@@ -130,8 +130,9 @@ class ItchSettings(Struct, frozen=True, kw_only=True):
     """The HTTP proxy on the way to itch.io, and to nothing else: `http://[user:password@]host:port`. Default: unset."""
     proxy_file: Path | None = None
     """A file that holds the proxy's URL; it is read again when the file changes. Default: unset."""
-    rate: Annotated[float, Meta(gt=0, le=8)] = 6.0
-    """Requests a second to itch.io, of all replicas together. Default: 6; itch.io's own client stops at 8."""
+    rate: Annotated[float, Meta(gt=0, le=8)] | None = None
+    """Requests a second to itch.io, of all replicas together. Default: 6, for the sandbox no limit; itch.io's own
+    client stops at 8."""
     burst: Annotated[int, Meta(ge=1, le=15)] = 12
     """Requests that may be sent at once after a quiet time. Default: 12; itch.io's own client stops at 15."""
     timeout_seconds: Annotated[float, Meta(ge=0.5, le=30)] = field(name="timeout", default=5.0)

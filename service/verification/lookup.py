@@ -153,6 +153,10 @@ class LookUps:
         self._invalidations.invalidate(rules.game_id, name, before=before)
         return before
 
+    def forget_failures(self) -> None:
+        """Let the store be asked at once about what it gave no usable answer to."""
+        self._shared.forget_failures()
+
     async def close(self) -> None:
         """Give up the look-ups under way; callers who still wait are cancelled."""
         await self._flights.close()

@@ -55,6 +55,10 @@ class NegativeCache:
         if len(self._failures) > self._most:
             self._failures.popitem(last=False)
 
+    def clear(self) -> None:
+        """Forget all failures."""
+        self._failures.clear()
+
     def remove(self, name: Fingerprint) -> None:
         """Take note that there was an answer, which ends the row of failures."""
         self._failures.pop(name, None)

@@ -69,6 +69,11 @@ class SharedLookUps:
         """Whether the background had no room for it a moment ago."""
         return self._postponed.get(name) is not None
 
+    def forget_failures(self) -> None:
+        """Let everything be asked at once."""
+        self._failed.clear()
+        self._postponed.clear()
+
     async def run(self, look_up: LookUp, lane: Lane, tries: Tries | None, not_before: datetime | None) -> Observation:
         """Ask the store, remember its answer and return it; `not_before` is the earliest instant that will do.
 

@@ -123,6 +123,10 @@ class Verification:
         """Forget what is known about a subject and a game, or a whole game; see `LookUps.invalidate`."""
         return self._look_ups.invalidate(rules, subject)
 
+    def forget_failures(self) -> None:
+        """Let the store be asked at once about what it gave no usable answer to."""
+        self._look_ups.forget_failures()
+
     async def close(self) -> None:
         """Give up the look-ups under way; callers who still wait are cancelled."""
         await self._look_ups.close()

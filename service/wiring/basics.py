@@ -51,9 +51,15 @@ def build_basics(
     log: Logging,
     clock: Clock,
     has_redis: bool,
+    machine: Clock | None = None,
     redis_time: Callable[[datetime], datetime] = as_redis_says,
+    game_called: Callable[[str], int | None] | None = None,
 ) -> Basics:
-    """Return them; nothing is opened yet. `redis_time` replaces the clock of Redis."""
+    """Return them; nothing is opened yet. `redis_time` replaces the clock of Redis.
+
+    `machine` is the clock by which the event loop lags, where it is another than `clock`; `game_called` finds the id of
+    a game by its slug where none is configured.
+    """
     metrics = Metrics(games=[game.slug for game in settings.games], version=VERSION, sandbox=settings.sandbox)
     events = Events(metrics=metrics, log=log)
     cluster_clock = None
@@ -61,13 +67,13 @@ def build_basics(
         cluster_clock = ClusterClock(clock, on_offset=events.cluster_clock, redis_time=redis_time)
     return Basics(
         settings=settings,
-        current=CurrentConfiguration(configuration_of(settings, cluster_clock or clock)),
+        current=CurrentConfiguration(configuration_of(settings, cluster_clock or clock, game_called=game_called)),
         clock=clock,
         cluster_clock=cluster_clock,
         log=log,
         metrics=metrics,
         events=events,
-        lag=LoopLagMonitor(clock=clock, report=metrics.loop_lag, stalled=events.stalled),
+        lag=LoopLagMonitor(clock=machine or clock, report=metrics.loop_lag, stalled=events.stalled),
         keys=derive_keys(settings.secret),
         stack=stack,
     )

@@ -1,8 +1,11 @@
 """The HTTP side: the framework's routes, the short way, and the server of all connections."""
 
+from collections.abc import Callable
+from datetime import datetime
+
 from litestar import Litestar
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp, ControllerRouterHandler
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
 from service.api.dispatch import Dispatcher
 from service.api.operations import Readiness, create_operations_routes
@@ -11,12 +14,11 @@ from service.api.problems import LARGEST_BODY
 from service.api.routes import create_crash_handler, create_verify_routes, refuse_request
 from service.api.short_way import ShortWay
 from service.cache.revocation_guard import SharedRevocationGuard
+from service.http.application import Application
 from service.http.connection import Bounds
 from service.http.protocol import HttpServer
 from service.listening import connection_limit
 from service.redis.connect import RedisClient
-from service.sandbox.control import LARGEST_BODY as SANDBOX_LARGEST_BODY
-from service.sandbox.control_routes import create_control_routes
 from service.settings import Settings
 from service.wiring.basics import Basics
 from service.wiring.service import Services
@@ -80,8 +82,6 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
     # With a port of their own, health and its like are for the operator alone.
     health = readiness.health if basics.settings.operations.port is None else None
     routes += create_pages(version=VERSION, is_sandbox=upstream.is_sandbox, health=health)
-    if upstream.sandbox is not None:
-        routes += create_control_routes(upstream.sandbox)
     return Litestar(
         route_handlers=routes,
         exception_handlers={HTTPException: refuse_request, Exception: create_crash_handler(services.verify)},
@@ -92,19 +92,37 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
     )
 
 
-def build_http(basics: Basics, services: Services, application: ASGIApp, *, bounds: Bounds | None) -> HttpServer:
-    """Return the server of all connections; `bounds` replaces those from the settings."""
+def when_first_used(build: Callable[[], ASGIApp]) -> ASGIApp:
+    """Return an application that is built for its first request: that takes longer than all else at a reset."""
+    built: list[ASGIApp] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if not built:
+            built.append(build())
+        await built[0](scope, receive, send)
+
+    return application
+
+
+def build_dispatcher(basics: Basics, services: Services, application: ASGIApp) -> Dispatcher:
+    """Return what answers all requests, by the framework or without it."""
     short_way = ShortWay(service=services.verify, current=basics.current, clock=basics.shared_clock)
+    return Dispatcher(short_way=short_way, framework=application, service=services.verify, clock=basics.shared_clock)
+
+
+def build_http(
+    settings: Settings,
+    application: Application,
+    *,
+    now: Callable[[], datetime],
+    bounds: Bounds | None,
+    largest_body: int = LARGEST_BODY,
+) -> HttpServer:
+    """Return the server of all connections; `bounds` replaces those from the settings."""
     return HttpServer(
-        Dispatcher(short_way=short_way, framework=application, service=services.verify, clock=basics.shared_clock),
-        bounds=bounds or _bounds(basics.settings),
-        max_requests=basics.settings.max_requests,
-        max_connections=connection_limit(basics.settings),
-        now=basics.shared_clock.now,
+        application,
+        bounds=bounds or Bounds(body_bytes=largest_body, idle_seconds=settings.keep_alive_seconds),
+        max_requests=settings.max_requests,
+        max_connections=connection_limit(settings),
+        now=now,
     )
-
-
-def _bounds(settings: Settings) -> Bounds:
-    """Return the bounds of a connection. The sandbox takes whole worlds, which a question never needs."""
-    largest = SANDBOX_LARGEST_BODY if settings.sandbox else LARGEST_BODY
-    return Bounds(body_bytes=largest, idle_seconds=settings.keep_alive_seconds)

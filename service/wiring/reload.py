@@ -15,7 +15,7 @@ from service.cache.revocation_guard import SharedRevocationGuard
 from service.errors import SettingsError
 from service.ownership import GameId
 from service.redis.connect import RedisClient
-from service.settings import FileContent, FileWatch, Reread, SettingsReader
+from service.settings import FileContent, FileWatch, Reread, Settings, SettingsReader
 from service.wiring.background import run_in_background
 from service.wiring.basics import Basics
 from service.wiring.observations import Observations
@@ -66,6 +66,11 @@ class Reloading:
             crashed = partial(self._basics.events.crashed, where="reload")
             await run_in_background(self._basics.stack, self._look_on(watch), crashed=crashed)
             await run_in_background(self._basics.stack, self._read_when_asked(watch), crashed=crashed)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold now."""
+        return self._running
 
     def ask(self) -> None:
         """Have the file read again at once, whether it has changed or not."""

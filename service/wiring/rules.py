@@ -1,5 +1,6 @@
 """The rules for games and the directory of callers, made from the settings as one configuration."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from service.api.callers import Caller, CallerDirectory
@@ -30,11 +31,22 @@ def game_rules(settings: Settings) -> list[GameRules]:
     ]
 
 
-def configuration_of(settings: Settings, clock: Clock, *, before: Configuration | None = None) -> Configuration:
-    """Return the games and callers; a caller that was there `before`, by its name, keeps its limits object."""
+def configuration_of(
+    settings: Settings,
+    clock: Clock,
+    *,
+    before: Configuration | None = None,
+    game_called: Callable[[str], int | None] | None = None,
+) -> Configuration:
+    """Return the games and callers; a caller that was there `before`, by its name, keeps its limits object.
+
+    `game_called` finds the id of a game by its slug where none is configured.
+    """
     known = {} if before is None else before.callers.limits()
     return Configuration(
-        games=GameDirectory(game_rules(settings)),
+        games=GameDirectory(
+            game_rules(settings), game_called=game_called if before is None else before.games.game_called
+        ),
         callers=CallerDirectory(
             (
                 caller.token_digest,

@@ -1,6 +1,7 @@
 """The services behind the API: verification, and what counts, logs and answers around it."""
 
 import random
+from collections.abc import Callable
 from datetime import timedelta
 
 from msgspec import Struct
@@ -27,10 +28,14 @@ class Services(Struct, frozen=True):
     batch: BatchService
     admin: AdminService
     overrides: OverrideService
+    forget_failures: Callable[[], None]
 
 
 def build_services(
-    basics: Basics, upstream: Upstream, observations: Observations, flights: SingleFlight[Observation]
+    basics: Basics,
+    upstream: Upstream,
+    observations: Observations,
+    flights: SingleFlight[Observation],
 ) -> Services:
     """Return the services; `flights` are the look-ups that equal questions share."""
     settings, clock = basics.settings, basics.shared_clock
@@ -74,4 +79,10 @@ def build_services(
     overrides = OverrideService(
         overrides=observations.overrides, notes=observations.notes, told=observations.told, log=basics.log
     )
-    return Services(verify=verify, batch=BatchService(verify), admin=admin, overrides=overrides)
+    return Services(
+        verify=verify,
+        batch=BatchService(verify),
+        admin=admin,
+        overrides=overrides,
+        forget_failures=verification.forget_failures,
+    )

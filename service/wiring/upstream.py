@@ -21,17 +21,16 @@ from service.limits.credential_pause import CredentialPause
 from service.limits.fair_queue import FairQueue
 from service.limits.store_budget import ProcessBudget
 from service.redis.connect import RedisClient
-from service.sandbox.sandbox_server import SandboxServer
-from service.sandbox.seed import SELLER_KEY as SANDBOX_SELLER_KEY
-from service.sandbox.state import Sandbox
-from service.secret import ProxyUrl, SellerKey
+from service.secret import ProxyUrl
 from service.settings import Settings
 from service.wiring.basics import Basics
 from service.wiring.version import VERSION
 
 HOMEPAGE: Final = "https://ownership-gateway.example"
-_SANDBOX_PATH: Final = {Dialect.CURRENT: "", Dialect.SERVER_SIDE: "/api/1"}
 _LEARN_AGAIN_AFTER: Final = timedelta(seconds=30)
+_RATE: Final = 6.0
+_UNPACED: Final = 1_000_000
+"""Requests a second, and at once, to a sandbox of the gateway's own: more than a machine can send."""
 
 Queueing = Callable[[], AbstractContextManager[None]]
 """Entered by look-ups while they wait for their turn: being cancelled there costs nothing."""
@@ -43,14 +42,18 @@ class StoreAddress(Struct, frozen=True):
     dialect: Dialect
     base_url: str
     slots: list[KeySlot]
+    world: int | None = None
+    """The number of the world in a sandbox of the gateway's own, None for any other store."""
 
     @property
     def environment(self) -> str:
         """The store that answers come from: part of every cache entry's name.
 
-        The sandbox gets another port each time: its answers are worth nothing to the next one anyway.
+        A sandbox of the gateway's own gets another port each time, and another number at each reset: what was
+        remembered of it before is found no more.
         """
-        return f"{self.dialect} {self.base_url}"
+        place = f"{self.dialect} {self.base_url}"
+        return place if self.world is None else f"{place} world {self.world}"
 
 
 class Upstream(Struct, frozen=True):
@@ -63,12 +66,15 @@ class Upstream(Struct, frozen=True):
     key_ring: SellerKeyRing
     seller_changed: asyncio.Event
     """Set when another of the seller's keys is in use, which may belong to another account."""
+    learned: asyncio.Event
+    """Set once it is known whose the seller's key is, and which games it sees."""
+    forget_refusals: Callable[[], None]
+    """Called when a sandbox is well again: nothing is left of what it refused."""
     clients: tuple[OpenedInBackground, ...]
-    sandbox: Sandbox | None
 
     def is_sandbox(self) -> bool:
         """Whether answers come from a sandbox: the gateway's own, or one that `itch.base_url` leads to."""
-        return self.sandbox is not None or self.source.sandbox_seen
+        return self.address.world is not None or self.source.sandbox_seen
 
     def paused_seconds(self) -> float:
         """The time for which the store is not asked yet."""
@@ -89,17 +95,27 @@ class Upstream(Struct, frozen=True):
             except NoAnswer:
                 await basics.clock.sleep(_LEARN_AGAIN_AFTER)
             else:
+                self.learned.set()
                 await self.seller_changed.wait()
 
 
 async def open_upstream(
-    basics: Basics, *, network: Network, redis: RedisClient | None, queueing: Queueing = nullcontext
+    basics: Basics,
+    *,
+    network: Network,
+    redis: RedisClient | None,
+    queueing: Queueing = nullcontext,
+    address: StoreAddress | None = None,
 ) -> Upstream:
-    """Open the way to the store. It need not be there; `redis` is where replicas share a budget."""
+    """Open the way to the store. It need not be there; `redis` is where replicas share a budget.
+
+    `address` is that of a sandbox of the gateway's own, None for the store in the settings.
+    """
     settings, clock = basics.settings, basics.clock
-    sandbox = Sandbox(clock=clock) if settings.sandbox else None
-    address = await _find_store(basics, sandbox)
-    budget = _open_budget(basics, address, redis)
+    address = address or _find_store(settings)
+    own_budget = _own_budget(basics, address)
+    budget = own_budget if redis is None or address.world is not None else _share(own_budget, basics, address, redis)
+    pauses = CredentialPause(clock=clock)
     queue = FairQueue(
         budget=budget, clock=clock, longest=timedelta(milliseconds=settings.deadline_ms), queueing=queueing
     )
@@ -127,7 +143,7 @@ async def open_upstream(
         seller_key=key_ring,
         queue=queue,
         budget=budget,
-        pauses=CredentialPause(clock=clock),
+        pauses=pauses,
         clock=clock,
         observer=basics.events,
         stood_still=basics.lag.stood_still,
@@ -139,7 +155,13 @@ async def open_upstream(
         timeout=timedelta(seconds=settings.itch.timeout_seconds),
     )
     changes.attach(source)
-    return Upstream(address, source, budget, queue, key_ring, changes.event, clients, sandbox)
+
+    def forget_refusals() -> None:
+        own_budget.forget_refusals()
+        pauses.clear()
+        key_ring.forget_refusals()
+
+    return Upstream(address, source, budget, queue, key_ring, changes.event, asyncio.Event(), forget_refusals, clients)
 
 
 def user_agent(settings: Settings) -> str:
@@ -174,18 +196,11 @@ class _SellerChanges:
         self.event.set()
 
 
-async def _find_store(basics: Basics, sandbox: Sandbox | None) -> StoreAddress:
-    itch = basics.settings.itch
-    dialect = Dialect(itch.dialect.value)
-    if sandbox is not None:
-        # A real server on a loopback port: the gateway speaks to it as it speaks to itch.io.
-        server = await basics.stack.enter_async_context(SandboxServer(sandbox))
-        slot = KeySlot("sandbox", SellerKey(SANDBOX_SELLER_KEY), file=None)
-        return StoreAddress(dialect, server.base_url + _SANDBOX_PATH[dialect], [slot])
-    slots = _key_slots(basics.settings)
+def _find_store(settings: Settings) -> StoreAddress:
+    slots = _key_slots(settings)
     if not slots:
         raise AssertionError("the settings were loaded without a source")
-    return StoreAddress(dialect, itch.effective_base_url, slots)
+    return StoreAddress(Dialect(settings.itch.dialect.value), settings.itch.effective_base_url, slots)
 
 
 def _key_slots(settings: Settings) -> list[KeySlot]:
@@ -211,27 +226,37 @@ def _find_proxy(basics: Basics) -> Callable[[], ProxyUrl] | None:
     return place.current
 
 
-def _open_budget(basics: Basics, address: StoreAddress, redis: RedisClient | None) -> ProcessBudget | ClusterBudget:
+def _own_budget(basics: Basics, address: StoreAddress) -> ProcessBudget:
+    """Return the part of this replica. A sandbox of the gateway's own bears any pace, unless one is configured."""
     itch, replicas = basics.settings.itch, basics.settings.replicas
-    timeout = timedelta(seconds=itch.timeout_seconds) / 2
-    own = ProcessBudget(
-        rate=itch.rate / replicas,
-        burst=max(1, itch.burst // replicas),
-        timeout=timeout,
+    rate, burst = itch.rate or _RATE, itch.burst
+    if itch.rate is None and address.world is not None:
+        rate, burst = _UNPACED, _UNPACED
+    return ProcessBudget(
+        rate=rate / replicas,
+        burst=max(1, burst // replicas),
+        timeout=_longest_wait(basics),
         clock=basics.clock,
         paused=basics.events.paused,
         resumed=basics.events.resumed,
     )
-    if redis is None:
-        return own
+
+
+def _share(own: ProcessBudget, basics: Basics, address: StoreAddress, redis: RedisClient) -> ClusterBudget:
+    """Return the budget of all replicas; a sandbox of the gateway's own is asked by no other one."""
+    itch = basics.settings.itch
     budget = ClusterBudget(
         own=own,
         client=redis,
         key=budget_key(basics.keys.naming, address.environment),
-        rate=itch.rate,
+        rate=itch.rate or _RATE,
         burst=itch.burst,
-        timeout=timeout,
+        timeout=_longest_wait(basics),
         clock=basics.clock,
     )
     basics.stack.push_async_callback(budget.close)
     return budget
+
+
+def _longest_wait(basics: Basics) -> timedelta:
+    return timedelta(seconds=basics.settings.itch.timeout_seconds) / 2

@@ -175,7 +175,7 @@ async def test_bug_of_the_framework_itself_is_a_problem_and_a_line(gateway: Aske
     async def broken(_scope: Any, _receive: Any, _send: Any) -> None:
         raise ZeroDivisionError
 
-    application: Any = gateway.gateway.http.application
+    application: Any = gateway.gateway.application
     application._framework = broken
 
     response = await gateway.http.get("/anything", headers={"x-request-id": "request-1"})
@@ -187,7 +187,7 @@ async def test_bug_of_the_framework_itself_is_a_problem_and_a_line(gateway: Aske
 
 async def test_callers_are_told_by_their_token_however_they_spell_the_content_type(gateway: Asker) -> None:
     """The heads that are remembered are bounded in number and size."""
-    application: Any = gateway.gateway.http.application
+    application: Any = gateway.gateway.application
     known = application._short_way._current.configuration.known_heads
     largest = 0
     for number in range(1010):

@@ -10,7 +10,7 @@ import pytest
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreEndpoint
-from service.sandbox.world import SellerKeyState
+from service.sandbox.world_content import SellerKeyState
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, LogLines, asked_store, pointing_at, sandbox_alone, until, until_learned

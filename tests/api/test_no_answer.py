@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from service.sandbox import seed
 from service.sandbox.store_endpoints import StoreEndpoint
-from service.sandbox.world import SellerKeyState
+from service.sandbox.world_content import SellerKeyState
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, asked_store, befall, store_calls, until

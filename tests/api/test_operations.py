@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from service.api.operations import Health, Readiness
 from service.http.connection import Request
 from service.sandbox import seed
-from service.sandbox.world import SellerKeyState
+from service.sandbox.world_content import SellerKeyState
 from tests.api.conftest import Open
 from tests.gateways import X_MOON, Asker, befall, caller_lines, states_of
 from tests.reliability.wrapping import reply_of

@@ -11,7 +11,7 @@ from service.causes import Cause
 from service.observability.events import Events
 from service.observability.metrics import Metrics
 from service.sandbox import seed
-from service.sandbox.world import SellerKeyState
+from service.sandbox.world_content import SellerKeyState
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import (

@@ -17,7 +17,7 @@ NEW_KEY = seed.MEDIUM_KEY
 @pytest.fixture
 def gateway(shared: Asker) -> Asker:
     """The gateway of this module, without the faults of the test before."""
-    shared.sandbox.reset()
+    shared.sandbox.begin_again()
     shared.clock.jump(timedelta(minutes=2))
     return shared
 

@@ -22,7 +22,7 @@ from service.sandbox.seed import (
     STRANGER_ID,
 )
 from service.sandbox.store_endpoints import StoreEndpoint
-from service.sandbox.world import Game, SellerKeyState
+from service.sandbox.world_content import Game, SellerKeyState
 from tests.cli.conftest import Upstream, WriteConfig
 from tests.cli.terminals import run, run_in_background
 from tests.clock import FakeClock
@@ -164,7 +164,7 @@ async def test_many_games_are_not_all_named(store: Upstream) -> None:
     world = store.sandbox.world
     for number in range(100, 110):
         released_at = datetime(2026, 1, 1, tzinfo=UTC)
-        world.games[number] = Game(number, f"game-{number}", "", world.seller, "", released_at, min_price_cents=0)
+        world.games[number] = Game(number, f"game-{number}", "", world.seller.id, "", released_at, min_price_cents=0)
 
     detail = finding(await examined(store), "games")["detail"]
 

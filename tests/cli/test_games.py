@@ -9,7 +9,7 @@ import pytest
 
 from service.cli.exits import Exit
 from service.sandbox.seed import FOREIGN_SELLER_ID, SELLER_KEY
-from service.sandbox.world import Game
+from service.sandbox.world_content import Game
 from service.settings import load_settings
 from tests.cli.conftest import Upstream
 from tests.cli.terminals import run, run_in_background
@@ -19,7 +19,7 @@ def add_game(store: Upstream, number: int, slug: str, title: str) -> None:
     """Let the seller have one more game."""
     world = store.sandbox.world
     world.games[number] = Game(
-        number, slug, title, world.seller, "", datetime(2026, 1, 1, tzinfo=UTC), min_price_cents=0
+        number, slug, title, world.seller.id, "", datetime(2026, 1, 1, tzinfo=UTC), min_price_cents=0
     )
 
 
@@ -104,7 +104,7 @@ async def test_every_game_gets_a_usable_slug_of_its_own(store: Upstream) -> None
 async def test_no_games_are_said_to_be_none(store: Upstream) -> None:
     """A seller without games gets an explanation and no configuration to paste."""
     world = store.sandbox.world
-    world.games = {game.id: game for game in world.games.values() if game.seller.id == FOREIGN_SELLER_ID}
+    world.games = {game.id: game for game in world.games.values() if game.seller_id == FOREIGN_SELLER_ID}
 
     result = await run_in_background("games", environ=store.variables)
 

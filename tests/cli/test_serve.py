@@ -56,6 +56,46 @@ def test_with_a_unix_socket_the_questions_go_there(tmp_path: Path) -> None:
     assert shlex.split(line)[:4] == ["curl", "-sS", "--unix-socket", str(path)]
 
 
+def test_a_world_of_ones_own_is_served(tmp_path: Path) -> None:
+    """The gateway says where its world is shown instead of questions that would not fit it."""
+    world, port = tmp_path / "world.json", free_port()
+    world.write_text('{"games": [{"id": 3, "slug": "mine"}]}')
+
+    result = run_until_signal(
+        f"http://127.0.0.1:{port}/readyz", signal.SIGINT, "serve", "--sandbox", "--port", str(port),
+        "--world", str(world),
+    )  # fmt: skip
+
+    assert f"curl -sS http://127.0.0.1:{port}/sandbox/world" in result.stderr
+    assert "download_key" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [["serve", "--sandbox"], ["sandbox"]])
+def test_a_world_with_mistakes_does_not_start(tmp_path: Path, command: list[str]) -> None:
+    """A line for each mistake."""
+    world = tmp_path / "world.json"
+    world.write_text('{"keys": [{"key": "a-key-of-mine", "game_id": 7}, {"key": "short", "game_id": 7}]}')
+
+    result = run(*command, "--port", "0", "--world", str(world))
+
+    assert result.exit_code == Exit.CONFIGURATION
+    assert result.stderr.splitlines() == [
+        rf"error: {world}: /keys/1/key: Expected `str` matching regex '^[A-Za-z0-9_-]{{10,64}}\\Z'"
+    ]
+
+
+def test_a_world_goes_with_the_sandbox(tmp_path: Path) -> None:
+    """A real key's store has a world already."""
+    result = run(
+        "serve", "--world", str(tmp_path / "world.json"), environ={"OWNERSHIP_GATEWAY_ITCH__API_KEY": "k" * 40}
+    )
+
+    assert (result.exit_code, result.stderr) == (
+        Exit.CONFIGURATION,
+        "error: --world goes with --sandbox: the store of a real key has a world already\n",
+    )
+
+
 def test_in_front_of_itch_there_is_nothing_to_paste() -> None:
     """A gateway in front of itch.io prints no questions to paste."""
     port = free_port()

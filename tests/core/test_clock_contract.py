@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from service.clock import SystemClock
+from service.sandbox.sandbox_clock import SandboxClock
 from service.verification.interfaces import Clock
 from tests.clock import FakeClock
 
@@ -16,7 +17,15 @@ SHORT = timedelta(milliseconds=1)
 LONG = timedelta(hours=1)
 
 
-@pytest.fixture(params=[SystemClock, FakeClock], ids=lambda kind: kind.__name__)
+class MovedClock(SandboxClock):
+    """The clock of a sandbox that was moved before."""
+
+    def __init__(self) -> None:
+        super().__init__(SystemClock())
+        self.advance(LONG)
+
+
+@pytest.fixture(params=[SystemClock, FakeClock, MovedClock], ids=lambda kind: kind.__name__)
 def clock(request: pytest.FixtureRequest) -> Clock:
     """Each clock in turn."""
     clock: Clock = request.param()

@@ -27,7 +27,7 @@ from service.ownership import (
 from service.sandbox import seed
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
-from service.sandbox.world import SellerKeyState
+from service.sandbox.world_content import SellerKeyState
 from service.verification.interfaces import Lane
 from tests.clock import START, FakeClock
 from tests.itch.rig import Rig, StoreWire, build

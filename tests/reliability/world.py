@@ -18,7 +18,7 @@ from service.app import open_gateway
 from service.redis.connect import close
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
-from service.sandbox.world import SellerKeyState
+from service.sandbox.world_content import SellerKeyState
 from tests.clock import WrongClock
 from tests.fault_proxy import FaultProxy, Mode
 from tests.gateways import SECRET, LogLines, logging_into, pointing_at, settings_from

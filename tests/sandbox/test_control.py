@@ -4,14 +4,13 @@ from typing import Any
 
 import httpx
 import pytest
-from litestar import Litestar
+from msgspec.structs import replace
 
 from service.ownership import Reason
 from service.sandbox import jwts, seed
-from service.sandbox.control_routes import create_control_routes
+from service.sandbox.control import ENDPOINTS
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import LONGEST, Sandbox
-from service.sandbox.world import World
 from tests.clock import FakeClock
 from tests.gateways import plain_client
 
@@ -90,7 +89,7 @@ async def test_faults_leave_the_control_endpoints_alone(http: httpx.AsyncClient)
 
 async def test_a_key_is_minted_claimed_and_revoked(seller: httpx.AsyncClient) -> None:
     """A download key is found once it is claimed, and refused once it is revoked."""
-    key = (await tell(seller, "POST", "/keys", {"game_id": 3, "email": "new@example.com"}))["text"]
+    key = (await tell(seller, "POST", "/keys", {"game_id": 3, "email": "new@example.com"}))["key"]
     await tell(seller, "POST", "/keys/claim", {"key": key, "user_id": seed.STRANGER_ID})
     claimed = (await seller.get(KEYS, params={"download_key": key})).json()
     await tell(seller, "POST", "/keys/revoke", {"key": key})
@@ -109,10 +108,10 @@ async def test_a_purchase_is_made_and_refunded(seller: httpx.AsyncClient) -> Non
         {"game_id": [3, 4], "user_id": seed.STRANGER_ID, "purchase_type": "bundle"},
     )
     during = (await seller.get("/games/4/purchases", params={"user_id": seed.STRANGER_ID})).json()
-    await tell(seller, "POST", "/purchases/refund", {"purchase_id": bought["id"]})
+    await tell(seller, "POST", "/purchases/refund", {"purchase_id": bought["purchase_id"]})
     after = (await seller.get("/games/4/purchases", params={"user_id": seed.STRANGER_ID})).json()
 
-    assert [row["id"] for row in during["purchases"]] == [bought["id"]]
+    assert [row["id"] for row in during["purchases"]] == [bought["purchase_id"]]
     assert after == {"purchases": {}}
 
 
@@ -120,7 +119,7 @@ async def test_a_purchase_of_one_game(http: httpx.AsyncClient, sandbox: Sandbox)
     """The id of a single game needs no list."""
     bought = await tell(http, "POST", "/purchases", {"game_id": 3, "email": "new@example.com", "with_key": True})
 
-    assert bought["game_ids"] == [3]
+    assert bought["game_id"] == [3]
     assert sandbox.world.key_sent_to(3, "new@example.com") is not None
 
 
@@ -261,7 +260,7 @@ async def test_only_the_last_requests_are_remembered(http: httpx.AsyncClient) ->
         ("POST", "/keys", b'{"game_id":3,"key":"\\ud800"}', "the body does not fit"),
         ("POST", "/keys/claim", b'{"key":"none","user_id":1994}', "the sandbox has no such download key"),
         ("POST", "/purchases", b'{"game_id":[],"email":"a@example.com"}', "the body does not fit"),
-        ("POST", "/jwts", b'{"user_id":77}', "the sandbox has no such user"),
+        ("POST", "/jwts", b'{"user_id":0}', "the body does not fit"),
         ("POST", "/jwts", b'{"user_id":1994,"lifetime_seconds":99999999999}', "the body does not fit"),
         ("PUT", "/faults", b"{}", "the body does not fit: this fault does nothing"),
         ("PUT", "/faults", b' [{"status":429},{}]', "the body does not fit: this fault does nothing"),
@@ -326,25 +325,12 @@ async def test_a_fault_can_answer_more_than_the_gateway_reads(seller: httpx.Asyn
     assert len((await seller.get("/profile")).content) == 1_000_000
 
 
-async def test_another_application_can_serve_the_control_endpoints(sandbox: Sandbox) -> None:
-    """A gateway's application serves the same control endpoints."""
-    gateway: Any = Litestar(create_control_routes(sandbox), openapi_config=None, logging_config=None)
-
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://gateway") as client:
-        await tell(client, "PUT", "/faults", {"status": 503})
-        refused = await client.post("/sandbox/keys", content=b"{}")
-
-    assert len(sandbox.faults.state()) == 1
-    assert refused.status_code == 400
-
-
 async def test_a_world_can_be_brought_along(clock: FakeClock) -> None:
-    """A sandbox serves the world that it is given, earlier changes included."""
-    world = World(seed.WORLD, now=clock.now)
-    world.revoke_key(seed.OWNER_KEY)
+    """A sandbox serves the world that it is given."""
+    content = replace(seed.WORLD, keys=())
 
     async with (
-        SandboxServer(Sandbox(clock=clock, world=world)) as server,
+        SandboxServer(Sandbox(clock=clock, content=content)) as server,
         plain_client(base_url=server.base_url) as client,
     ):
         answer = await client.get(
@@ -354,3 +340,95 @@ async def test_a_world_can_be_brought_along(clock: FakeClock) -> None:
         )
 
     assert answer.json() == {"errors": ["invalid download key"]}
+
+
+async def test_users_and_games_of_ones_own(seller: httpx.AsyncClient) -> None:
+    """A studio's own players and games, with made up parts where none are given."""
+    user = await tell(seller, "POST", "/users", {"id": 7, "username": "ada", "display_name": "Ada", "press": True})
+    other = await tell(seller, "POST", "/users", {"emails": ["eve@example.com"]})
+    game = await tell(seller, "POST", "/games", {"slug": "my-game"})
+    key = await tell(seller, "POST", "/keys", {"game_id": game["id"], "user_id": user["id"]})
+
+    assert (user["emails"], other["username"]) == (["user-7@example.com"], f"user-{other['id']}")
+    assert (game["id"], game["title"], key["user_id"]) == (6, "my-game", 7)
+    found = (await seller.get(f"/games/{game['id']}/download_keys", params={"user_id": 7})).json()
+    assert found["download_key"]["owner"]["display_name"] == "Ada"
+
+
+async def test_the_world_is_shown_whole(http: httpx.AsyncClient, sandbox: Sandbox) -> None:
+    """In the words of the control endpoints."""
+    shown = await tell(http, "GET", "/world")
+
+    assert list(shown) == ["seller_id", "users", "games", "keys", "purchases"]
+    assert shown["keys"][0]["key"] == seed.OWNER_KEY
+    assert shown["purchases"][0]["purchase_id"] == 11561
+    assert len(shown["users"]) == len(sandbox.world.accounts)
+
+
+async def test_the_clock_is_moved_forward(http: httpx.AsyncClient) -> None:
+    """A JWT ends as time passes, and a sandbox that stands alone has a clock to move, too."""
+    minted = await tell(http, "POST", "/jwts", {"user_id": 1994, "lifetime_seconds": 60})
+    told = await tell(http, "POST", "/clock", {"advance_seconds": 60.5})
+    answer = await http.get("/profile", headers={"Authorization": f"Bearer {minted['jwt']}"})
+
+    assert told == await tell(http, "GET", "/clock")
+    assert told == {"now": "2026-11-20T14:04:11.623456Z", "ahead_seconds": 60.5}
+    assert answer.json() == {"errors": ["token expired"]}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "pointer"),
+    [
+        ("POST", "/users", {"id": 1994}, "/id"),
+        ("POST", "/users", {"username": "amos"}, "/username"),
+        ("POST", "/users", {"emails": ["new@example.com", "BEA@example.com"]}, "/emails/1"),
+        ("POST", "/games", {"slug": "new", "id": 3}, "/id"),
+        ("POST", "/games", {"slug": "x-moon"}, "/slug"),
+        ("POST", "/games", {}, "/slug"),
+        ("POST", "/keys", {"game_id": 3, "key": seed.OWNER_KEY}, "/key"),
+        ("POST", "/keys", {"game_id": 77}, "/game_id"),
+        ("POST", "/keys", {"game_id": 3, "user": 1}, "/user"),
+        ("POST", "/purchases", {"game_id": [3, 3], "user_id": 1}, "/game_id"),
+        ("POST", "/purchases/refund", {"purchase_id": 1}, "/purchase_id"),
+        ("POST", "/clock", {"advance_seconds": -1}, "/advance_seconds"),
+        ("POST", "/clock", {"advance_seconds": 315_360_001}, "/advance_seconds"),
+        ("PUT", "/faults", [{"status": 503}, {"status": 200}], "/1"),
+        ("PUT", "/faults", [{"name": "outage"}, {"name": "throttle"}], "/1"),
+        ("PUT", "/faults", [{"endpoint": "games", "deny": True}, {"endpoint": "games", "latency_ms": 1}], "/1"),
+        ("PUT", "/faults", {"name": "outage", "status": 500}, ""),
+        ("PUT", "/faults", {"name": "flood"}, "/name"),
+    ],
+)
+async def test_a_mistake_has_a_pointer(
+    http: httpx.AsyncClient, method: str, path: str, body: object, pointer: str
+) -> None:
+    """The place of the mistake in the body, as a JSON pointer."""
+    answer = await http.request(method, f"/sandbox{path}", json=body)
+
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+    assert answer.status_code == 400
+
+
+async def test_faults_that_can_all_befall_are_taken(http: httpx.AsyncClient) -> None:
+    """One that is bounded leaves requests to those after it."""
+    faults = [{"name": "slow", "times": 1}, {"endpoint": "games", "deny": True}, {"latency_ms": 1}]
+
+    assert len((await tell(http, "PUT", "/faults", faults))["faults"]) == 3
+
+
+async def test_a_clock_has_an_end(http: httpx.AsyncClient) -> None:
+    """Ten years, in one step or in several."""
+    await tell(http, "POST", "/clock", {"advance_seconds": 315_360_000})
+
+    assert (await http.post("/sandbox/clock", json={"advance_seconds": 1})).status_code == 400
+
+
+async def test_the_endpoints_describe_themselves(http: httpx.AsyncClient) -> None:
+    """Each endpoint and method with its bodies."""
+    described = await tell(http, "GET", "/openapi.json")
+
+    assert described["openapi"] == "3.1.0"
+    assert {path: set(methods) for path, methods in described["paths"].items()} == {
+        f"/sandbox{path}": {method.lower() for method in methods} for path, methods in ENDPOINTS.items()
+    }
+    assert "MintKey" in described["components"]["schemas"]

@@ -11,7 +11,7 @@ import pytest
 
 from service.sandbox import jwts, seed
 from service.sandbox.state import Sandbox
-from service.sandbox.world import SandboxError, SellerKeyState
+from service.sandbox.world_content import SellerKeyState
 from tests.clock import START, FakeClock
 
 PROFILES = [("/profile", 401), ("/api/1/jwt/me", 200)]
@@ -111,10 +111,14 @@ async def test_an_expired_jwt_is_refused(
     assert await ask(http, path, minted.jwt) == (expected_status, {"errors": ["token expired"]})
 
 
-def test_a_jwt_is_not_signed_for_just_anybody(sandbox: Sandbox) -> None:
-    """The sandbox signs only for users of its world."""
-    with pytest.raises(SandboxError, match="no such user"):
-        sandbox.mint_jwt(77)
+async def test_a_jwt_is_signed_for_users_who_are_not_there_yet(http: httpx.AsyncClient, sandbox: Sandbox) -> None:
+    """Such a user is made on the spot, and again after a reset, by the JWT of before."""
+    minted = sandbox.mint_jwt(77)
+    sandbox.begin_again()
+
+    answer = await http.get("/profile", headers={"Authorization": f"Bearer {minted.jwt}"})
+
+    assert answer.json()["user"]["username"] == "user-77"
 
 
 NEST = b"[" * 11_000 + b"]" * 11_000
@@ -142,7 +146,7 @@ NEST = b"[" * 11_000 + b"]" * 11_000
         (sign({"sub": "1994", "iat": 0, "exp": 2**62}), "missing data"),
         (pyjwt.PyJWS().encode(b"no JSON", jwts._SIGNING_KEY, algorithm="HS256"), "missing data"),
         (pyjwt.PyJWS().encode(NEST, jwts._SIGNING_KEY, algorithm="HS256"), "missing data"),
-        (sign({"sub": "77", "iat": 0, "exp": 2**33}), "missing data"),
+        (sign({"sub": "0", "iat": 0, "exp": 2**33}), "missing data"),
         (sign({"sub": "1994", "iat": 0, "exp": 2**33}, {"crit": ["x"]}), "header not JWT"),
     ],
     ids=lambda value: value[:24],

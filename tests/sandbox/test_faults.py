@@ -1,5 +1,7 @@
 """Faults: the requests that meet one, and their answers."""
 
+import asyncio
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -11,6 +13,8 @@ from service.sandbox.faults import Drip, Fault
 from service.sandbox.state import Sandbox
 from service.sandbox.store_answers import SANDBOX_HEADER
 from service.sandbox.store_endpoints import StoreEndpoint
+from tests.clock import FakeClock
+from tests.gateways import until
 
 
 async def test_throttling_without_a_hint(seller: httpx.AsyncClient, sandbox: Sandbox) -> None:
@@ -215,3 +219,14 @@ def test_a_drip_has_a_pace_of_its_own() -> None:
     fault = msgspec.convert({"drip": {}}, Fault)
 
     assert fault.drip == Drip(chunk_bytes=1, interval_ms=100)
+
+
+async def test_a_slow_store_that_stands_alone_is_really_slow(seller: httpx.AsyncClient, clock: FakeClock) -> None:
+    """A gateway with a clock of its own has to wait for it."""
+    await seller.put("/sandbox/faults", json={"name": "slow"})
+    asking = asyncio.create_task(seller.get("/profile"))
+    await until(lambda: clock.asleep_for(timedelta(seconds=59)))
+
+    await clock.advance(timedelta(minutes=1))
+
+    assert (await asking).status_code == 200

@@ -3,7 +3,8 @@
 import pytest
 
 from service.sandbox import seed
-from service.sandbox.world import PurchaseKind, SandboxError, World
+from service.sandbox.world import SandboxError, World
+from service.sandbox.world_content import PurchaseKind
 from tests.clock import START, FakeClock
 
 
@@ -64,12 +65,23 @@ def test_a_key_exists_once(world: World) -> None:
         world.mint_key(seed.GAME_ID, text=seed.REVOKED_KEY)
 
 
-def test_a_key_needs_a_game_and_a_user_that_exist(world: World) -> None:
-    """A key for an unknown game or user is refused."""
+def test_a_key_needs_a_game_and_a_purchase_that_exist(world: World) -> None:
+    """A key for an unknown game or purchase is refused."""
     with pytest.raises(SandboxError, match="no such game"):
         world.mint_key(77)
-    with pytest.raises(SandboxError, match="no such user"):
-        world.mint_key(seed.GAME_ID, user_id=77)
+    with pytest.raises(SandboxError, match="no such purchase"):
+        world.mint_key(seed.GAME_ID, purchase_id=77)
+
+
+def test_users_are_made_on_the_spot(world: World) -> None:
+    """A key, a claim and a purchase may name users that are not there yet; each has an address of its own."""
+    world.mint_key(seed.GAME_ID, user_id=77)
+    world.claim_key(seed.UNCLAIMED_KEY, 78)
+    bought = world.buy([seed.GAME_ID], user_id=79)
+
+    assert [world.accounts[user_id].username for user_id in (77, 78, 79)] == ["user-77", "user-78", "user-79"]
+    assert world.linked_addresses("user-79@example.com") == (bought.email,)
+    assert world.purchases_by(seed.GAME_ID, world.accounts[79].emails) == [bought]
 
 
 def test_claiming_gives_a_key_its_owner(world: World) -> None:
@@ -88,7 +100,6 @@ def test_claiming_gives_a_key_its_owner(world: World) -> None:
         (seed.OWNER_KEY, seed.STRANGER_ID, "claimed already"),
         (seed.REVOKED_KEY, seed.STRANGER_ID, "revoked"),
         ("no-such-key", seed.STRANGER_ID, "no such download key"),
-        (seed.UNCLAIMED_KEY, 77, "no such user"),
     ],
 )
 def test_what_cannot_be_claimed(world: World, text: str, user_id: int, message: str) -> None:

@@ -24,7 +24,7 @@ from service.ownership import AppJwt, DownloadKey, GameId, ProofKind, Subject, V
 from service.redis.connect import connect
 from service.sandbox.faults import Fault
 from service.sandbox.state import Sandbox
-from service.sandbox.world import PurchaseKind, SellerKeyState
+from service.sandbox.world_content import PurchaseKind, SellerKeyState
 from service.secret import RedisUrl, SellerKey
 from service.settings import Settings, load_settings
 from service.verification.interfaces import Lane

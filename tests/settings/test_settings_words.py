@@ -86,8 +86,9 @@ def test_every_setting_is_documented(setting: SettingDoc) -> None:
             env="OWNERSHIP_GATEWAY_ITCH__RATE",
             toml="itch.rate",
             type="a number above 0, at most 8",
-            default="6.0",
-            doc="Requests a second to itch.io, of all replicas together. Default: 6; itch.io's own client stops at 8.",
+            default="unset",
+            doc="Requests a second to itch.io, of all replicas together. Default: 6, for the sandbox no limit;"
+            " itch.io's own client stops at 8.",
         ),
         SettingDoc(
             env=None,
