@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the examples in deploy/examples: Python, Node and C# (with Mono) ask a real gateway whose store is then broken. Godot 4
-# is in no package of Debian's, so the GDScript is only parsed and linted, and was not run.
+# is in no package of Debian's, so the GDScript is only parsed and linted, and was not run. The tests of a made-up studio in
+# deploy/examples/ci are run with Python and Node, each with a gateway of its own.
 #
 #   deploy/check-examples.sh                 all of them
 #   deploy/check-examples.sh python node     only these
@@ -38,4 +39,4 @@ done
 say "run ${run[*]}"
 # By language, so that none is left out unsaid: what the script has just seen to is there.
 words=$(printf ' or %s' "${run[@]}")
-.venv/bin/pytest --quiet tests/deploy/test_examples.py -k "${words# or }"
+.venv/bin/pytest --quiet tests/deploy/test_examples.py tests/deploy/test_ci_examples.py -k "${words# or }"

