@@ -11,7 +11,7 @@ from service.causes import Cause
 from service.cli.redis_checks import examine_redis
 from service.clock import SystemClock
 from service.sandbox import seed
-from service.sandbox.world import SellerKeyState
+from service.sandbox.world_content import SellerKeyState
 from service.secret import RedisUrl
 from tests.cache.certificates import write_certificate
 from tests.clock import FakeClock

@@ -15,11 +15,12 @@ from tests.gateways import SECRET, X_MOON, Asker, LogLines, caller_lines, opened
 
 LOBBY: Final = "ogw_lobby"
 OPERATOR: Final = "ogw_operator"
+RIGHTS: Final = '["verify", "assert:user", "assert:email", "admin", "override"]'
 TOML: Final = (
     f'secret = "{SECRET}"\n'
     + X_MOON
     + caller_lines("lobby", LOBBY, failed_keys_per_minute="1", rate="10")
-    + caller_lines("operator", OPERATOR, rate="1000", failed_keys_per_minute="1000")
+    + caller_lines("operator", OPERATOR, rate="1000", failed_keys_per_minute="1000", rights=RIGHTS)
 )
 OWNERS: Final = range(5001, 5031)
 
@@ -123,6 +124,11 @@ async def take_many_games_away(gateway: Asker) -> None:
     assert states_of(gateway.gateway)["revocations"] == "held"
 
 
+async def ban_by_an_override(gateway: Asker) -> None:
+    """Have an operator ban a player for an hour."""
+    await admin(gateway, "overrides", user_id=seed.STRANGER_ID, word="ban", seconds=3600)
+
+
 async def let_time_pass(gateway: Asker) -> None:
     """Move the clock by a day."""
     await remember_players(gateway)
@@ -140,6 +146,7 @@ MESSES: Final = [
     invalidate,
     hold_noes,
     take_many_games_away,
+    ban_by_an_override,
     let_time_pass,
 ]
 
