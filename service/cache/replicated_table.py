@@ -4,6 +4,7 @@ It only grows newer: entries may arrive by any route, in any order and more than
 same. `TableExchange` is the way to the others.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
@@ -53,6 +54,7 @@ class ReplicatedTable:
         self._most_entries = most_entries
         self.tables: dict[tuple[TableKind, GameId], _Names] = {}
         self._untold: dict[TablePlace, None] = {}
+        self._next: deque[TablePlace] = deque()
         self._latest = 0
         self.on_news: Callable[[], None] = _none_listens
 
@@ -161,6 +163,15 @@ class ReplicatedTable:
     def untold(self, most: int) -> list[TableEntry]:
         """Return entries that the other replicas do not have yet, as far as this one knows."""
         return [self.tables[kind, game_id][name] for kind, game_id, name in islice(self._untold, most)]
+
+    def next_known(self, most: int) -> list[TableEntry]:
+        """Return the next entries of all that have not ended, in turn: Redis should have them, and may have others."""
+        if not self._next:
+            self._next.extend(entry.place for entry in self._all())
+        places = [self._next.popleft() for _ in range(min(most, len(self._next)))]
+        now = self._clock.now()
+        known = (self._known(place) for place in places)
+        return [entry for entry in known if entry is not None and entry.ends_at > now]
 
     def told(self, entries: Iterable[TableEntry]) -> None:
         """Take note that the others have these now; one that has become newer meanwhile is still to be told."""

@@ -320,3 +320,32 @@ async def test_old_entries_move_up_where_numbers_lie_far_apart(cluster: Cluster,
 
     assert [int(bound or 0) for bound in await empty_redis.hmget(KEY, "first", "last")] == [3, 25_002]
     assert (late.invalidated_before(NAME), late.invalidated_before(OTHER_NAME)) == (START, START)
+
+
+@pytest.mark.parametrize("erased", [True, False])
+async def test_entry_that_is_replaced_by_an_older_one_or_erased_is_told_again(
+    cluster: Cluster, empty_redis: Redis, *, erased: bool
+) -> None:
+    """Although no number in the table is new: a replica that starts later knows it, too."""
+    one = await cluster.join(empty_redis)
+    place = sealed(NAME)[:PLACE_BYTES]
+
+    async def number() -> Any:
+        return await empty_redis.execute_command("HGET", KEY, place)  # type: ignore[no-untyped-call]
+
+    one.invalidate(NAME, before=START)
+    await cluster.pass_time()
+    older = await empty_redis.execute_command("HGET", KEY, await number())  # type: ignore[no-untyped-call]
+    one.invalidate(NAME, before=START + SECOND)
+    await cluster.pass_time()
+    one.invalidate(OTHER_NAME, before=START)
+    await cluster.pass_time()
+
+    if erased:
+        await empty_redis.execute_command("HDEL", KEY, await number(), place)  # type: ignore[no-untyped-call]
+    else:
+        await plant(empty_redis, {await number(): older})
+    await cluster.pass_time()
+
+    late = await cluster.join(empty_redis)
+    assert late.invalidated_before(NAME) == START + SECOND
