@@ -35,6 +35,8 @@ class FileWatch:
 
     def read(self) -> FileContent:
         """Return the content as it is now, whether it has changed or not; it counts as told."""
+        if stamp_of(self._path) == READ_ONCE:
+            return self._told  # a pipe now: to read it would wait for its writer
         return self._tell(read_content(self._path))
 
     def _tell(self, content: FileContent) -> FileContent:

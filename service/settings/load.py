@@ -143,6 +143,9 @@ class SettingsReader:
             mistakes.add(f"{file.name} is empty", unusable="callers")
         if running.callers and not settings.callers and mistakes.leave_usable({"callers"}):
             mistakes.add(f"{file.name} has no [[callers]] any more: without any, everybody may ask; keep one at least")
+        if running.games and not settings.games and not file.is_empty and mistakes.leave_usable({"games"}):
+            # Without any, all games may be asked about, by the rules of none: a file that was cut must not say that.
+            mistakes.add(f"{file.name} has no [games] any more: keep one at least, or restart to go without")
         _check(settings, names, CHECKS, mistakes)
         log = replace(running.log, level=settings.log.level)
         applied = replace(running, games=settings.games, callers=settings.callers, log=log)

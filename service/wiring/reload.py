@@ -121,15 +121,12 @@ class Reloading:
     def _apply(self, prepared: _Prepared) -> None:
         """Have it hold, in one turn of the event loop."""
         basics, settings = self._basics, prepared.reread.settings
-        had_games = bool(basics.current.configuration.games)
         basics.metrics.configure_games(game.slug for game in settings.games)
         basics.current.configuration = prepared.configuration
         if settings.log.level is not self._running.log.level:
             basics.log.set_level(settings.log.level)
         self._running = settings
         self._show_held_games()
-        if had_games and not settings.games:
-            self._upstream.seller_changed.set()  # the games that the key sees are asked for again
 
     def _show_held_games(self) -> None:
         guard = self._observations.guard

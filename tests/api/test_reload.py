@@ -13,7 +13,6 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from service.ownership import Method
 from service.sandbox import seed
 from service.settings import FileContent, Reread, Settings, SettingsReader
 from service.wiring.reload import LOOK_EVERY
@@ -238,6 +237,10 @@ MISTAKES: Final = {
         BANNED,
         "gateway.toml has no [[callers]] any more: without any, everybody may ask; keep one at least",
     ),
+    "cut before the games": (
+        CALLER,
+        "gateway.toml has no [games] any more: keep one at least, or restart to go without",
+    ),
     "one mistake": (BANNED + CALLER + "rate = -5\n", "callers[lobby].rate in gateway.toml cannot be used: expected a"),
     "a contradiction": (
         f"{BANNED}grant_user_ids = [{seed.OWNER_ID}]\n{CALLER}",
@@ -413,17 +416,6 @@ async def test_without_a_guard_nothing_is_held(follow: Following) -> None:
     await gateway.reload("revocation_guard = false\n" + BANNED)
 
     assert states_of(gateway.asker.gateway)["revocations"] == "disabled"
-
-
-async def test_games_are_learned_once_none_is_configured(follow: Following) -> None:
-    """Then every game that the key sees has a label of its own."""
-    gateway = await follow(X_MOON + CALLER)
-
-    await gateway.reload(CALLER)
-    await until(lambda: store_calls(gateway.asker.sandbox))
-    await gateway.asker.ask(Method.USER, seed.OWNER_ID, token=LOBBY)
-
-    assert await gateway.asker.metric("game_answers_total", game="3") == 1
 
 
 async def canaries_after(gateway: Follower, count: int) -> set[str]:

@@ -131,3 +131,4 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
 
     assert not watch.can_be_read_again
     assert looks(watch, 2) == ["-", "-"]
+    assert watch.read() == FileContent(pipe, b"port = 1\n")
