@@ -146,8 +146,6 @@ class SharedRevocationGuard:
 
     def _judge(self, game_id: GameId, rechecks: Iterable[Recheck]) -> None:
         now, believed_until = self._clock.now(), self._believed(game_id)
-        if now < believed_until:
-            return
         counting = [one for one in rechecks if one.owned or one.at >= believed_until]
         until = hold_until((one for one in counting if one.at <= now + CLOCK_TOLERANCE), now)
         holding = next((word for word in self._table.holding(game_id) if word.name == GUARD), None)

@@ -162,6 +162,12 @@ async def test_a_store_that_hangs_up_behind_a_proxy(tmp_path: Path) -> None:
     assert found["why"] == "reset"
 
 
+async def test_a_store_without_any_tls_that_hangs_up_behind_a_proxy() -> None:
+    """There is no tunnel: the request itself goes to the proxy, and who hangs up then may be either."""
+    async with babbling_proxy(b"") as proxy:
+        assert await cause_at("http://store.invalid", proxy=f"http://{proxy.address}") is Cause.RESET
+
+
 # Certificates: a process reads those that it trusts only once, so each needs one of its own.
 
 
