@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,6 +23,9 @@ from service.ownership import LARGEST_ID, DownloadKey, Fingerprint, Method, Over
 SHORTEST_SECONDS: Final = 60
 LONGEST_SECONDS: Final = int(LONGEST_OVERRIDE.total_seconds())
 LONGEST_NOTE: Final = 200
+
+Replicas: TypeAlias = Literal["all", "this one"]
+"""The replicas that hold what was said: all that reach Redis, or none but the one that was told."""
 
 
 class OverrideRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +66,7 @@ class OverrideBody(Struct, frozen=True, kw_only=True):
 class OverrideSet(OverrideBody, frozen=True, kw_only=True):
     """The override that holds now, on `all` replicas within 2 s or, without Redis, on `this one` alone."""
 
-    replicas: Literal["all", "this one"]
+    replicas: Replicas
 
 
 _READ: Final = BodyReader(OverrideRequest)
@@ -106,17 +109,21 @@ class OverrideService:
             raise BadQuestion("/note", "unprintable_note", "the note has characters that cannot be printed")
         override = self._overrides.set(rules.game_id, subject, wanted.word, holds_for=timedelta(seconds=wanted.seconds))
         note = OverrideNote(asking.caller.name, wanted.note)
-        self._log.logger.info(
-            "override_set",
-            by=note.by,
-            game=rules.label,
-            subject=override.subject,
-            word=override.word,
-            until=override.until,
-            request_id=asking.request_id,
-        )
-        await self._notes.keep(override, note)
-        replicas: Literal["all", "this one"] = "all" if await self._told(override.place) else "this one"
+        replicas: Replicas = "this one"
+        try:
+            replicas = await self._tell(override, self._notes.keep(override, note))
+        finally:  # also if the caller hangs up meanwhile
+            self._log.logger.info(
+                "override_set",
+                id=override.name.hex(),
+                by=asking.caller.name,
+                game=rules.label,
+                subject=override.subject,
+                word=override.word,
+                until=override.until,
+                replicas=replicas,
+                request_id=asking.request_id,
+            )
         answer = OverrideSet(**msgspec.structs.asdict(_body(override, note)), replicas=replicas)
         return Reply(200, msgspec.json.encode(answer))
 
@@ -138,18 +145,27 @@ class OverrideService:
         asking.caller.require_game(override.game_id)
         rules = asking.games.find(override.game_id)
         self._overrides.remove(override)
-        self._log.logger.info(
-            "override_removed",
-            by=asking.caller.name,
-            game=rules.label,
-            subject=override.subject,
-            word=override.word,
-            until=override.until,
-            request_id=asking.request_id,
-        )
-        await self._notes.forget(override)
-        await self._told(override.place)
+        replicas: Replicas = "this one"
+        try:
+            replicas = await self._tell(override, self._notes.forget(override))
+        finally:  # also if the caller hangs up meanwhile
+            self._log.logger.info(
+                "override_removed",
+                id=override.name.hex(),
+                by=asking.caller.name,
+                game=rules.label,
+                subject=override.subject,
+                word=override.word,
+                until=override.until,
+                replicas=replicas,
+                request_id=asking.request_id,
+            )
         return Reply(204, b"")
+
+    async def _tell(self, override: StandingOverride, noting: Awaitable[None]) -> Replicas:
+        """Have the other replicas know, and return which do."""
+        await noting
+        return "all" if await self._told(override.place) else "this one"
 
 
 def _body(override: StandingOverride, note: OverrideNote | None) -> OverrideBody:

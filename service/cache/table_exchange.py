@@ -23,8 +23,8 @@ LOOK_EVERY: Final = timedelta(milliseconds=500)
 MOST_AT_ONCE: Final = 500
 """The most entries told, and the most read, in one step, during which Redis serves no other client."""
 
-TOLD_AGAIN: Final = 10
-"""The entries told again in each step, so that 1 000 are gone through in less than a minute."""
+TELL_AGAIN_AFTER: Final = 60
+"""The steps after which entries are told again that Redis should have: half a minute, each time as many as fit."""
 
 CATCHING_UP: Final = timedelta(seconds=2)
 """The longest that a gateway which starts waits for what others have told; then it reads on while it answers."""
@@ -69,6 +69,7 @@ class TableExchange:
         self._sealer = sealer
         self._clock = clock
         self._seen = 0
+        self._steps = 0
         self._seal = b""
         self._no_entries: dict[bytes, bytes] = {}
         self._news = asyncio.Event()
@@ -128,8 +129,11 @@ class TableExchange:
         # Before Redis has said the time, versions would be those of a clock that may be wrong.
         entries: list[TableEntry] = []
         if self._clock.learned:
-            # Those that are told again cost Redis a look, and are put right where another program has changed them.
-            entries = [*self._table.untold(MOST_AT_ONCE), *self._table.next_known(TOLD_AGAIN)]
+            entries = self._table.untold(MOST_AT_ONCE)
+            self._steps += 1
+            if self._steps % TELL_AGAIN_AFTER == 0:
+                # That costs Redis a look at each, and puts right what another program has changed.
+                entries += self._table.next_known(MOST_AT_ONCE - len(entries))
         telling = [(entry, self._sealer.seal(entry)) for entry in entries]
         arguments = [
             part for _, sealed in telling for part in (sealed, self._no_entries.get(sealed[:PLACE_BYTES], b""))

@@ -218,9 +218,7 @@ class Events:
     def configuration_refused(self, mistakes: Sequence[str]) -> None:
         """The configuration file was read again, and has these mistakes in it: all stays as it was."""
         self._metrics.configuration(ok=False)
-        hint = (
-            "everything stays as it is, but a restart would fail; mend the file, `check-config` says when it is right"
-        )
+        hint = "everything stays as it is, but a restart would fail, or do without what the file lacks: mend the file"
         self._log.logger.error("configuration_refused", mistakes=_first_of(mistakes), hint=hint)
 
     def no_configuration_to_reload(self) -> None:

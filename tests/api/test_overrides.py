@@ -233,8 +233,10 @@ async def test_both_leave_a_line_in_the_log(open_with: Open, log: LogLines) -> N
 
     for event in ("override_set", "override_removed"):
         line = await log.line(event)
-        assert {name: line[name] for name in ("level", "by", "game", "subject", "word", "until")} == {
+        assert {name: line[name] for name in ("level", "id", "by", "game", "subject", "word", "until", "replicas")} == {
             "level": "info",
+            "id": said["id"],
+            "replicas": "this one",
             "by": "moderator",
             "game": "x-moon",
             "subject": said["subject"],

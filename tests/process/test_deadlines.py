@@ -65,6 +65,10 @@ class NeverOver(FakeClock):
         """Wait for ever."""
         return nullcontext()
 
+    async def sleep(self, duration: timedelta) -> None:  # noqa: ARG002 - the sandbox's time-outs are made of it
+        """Sleep for ever."""
+        await asyncio.Event().wait()
+
 
 @pytest.fixture
 def clock() -> FakeClock:
