@@ -12,13 +12,14 @@ from service.wiring.upstream import Upstream
 
 async def compare_secrets(basics: Basics, upstream: Upstream, *, redis: RedisClient | None) -> None:
     """Compare them in the background where there is a Redis. While they differ there are two budgets for one store."""
-    budget = upstream.budget
-    if redis is None or isinstance(budget, ProcessBudget):
+    if redis is None:
         return
+    budget = upstream.budget
 
     def compared(differing: frozenset[SharedSecret]) -> None:
         basics.events.secrets(differing)
-        budget.spend_own_part(must=bool(differing))
+        if not isinstance(budget, ProcessBudget):  # which is that of a sandbox of the gateway's own
+            budget.spend_own_part(must=bool(differing))
 
     comparison = SecretComparison(
         client=redis,
