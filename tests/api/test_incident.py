@@ -60,11 +60,11 @@ class Night:
                 await asyncio.sleep(0.01)  # what a try takes is no virtual time
 
     async def causes(self) -> dict[str, str]:
-        """Return the causes that health names; the metric names the same."""
+        """Return the causes that health names, once the metric names the same."""
         causes: dict[str, str] = (await self.gateway.http.get("/readyz")).json().get("causes", {})
-        for component, cause in causes.items():
-            assert await self.gateway.metric("trouble", component=component, cause=cause) == 1
-        return causes
+        shown = [await self.gateway.metric("trouble", component=name, cause=why) for name, why in causes.items()]
+        # What was found out between the two is looked at again.
+        return causes if all(shown) else {"metric": "another"}
 
     async def diagnosis(self) -> Cause | None:
         """Return the cause that the doctor finds for Redis; a busy machine may make a handshake late."""
