@@ -70,7 +70,10 @@ class SandboxClock:
         """Return once `duration` has passed."""
         due_at = self.monotonic() + duration.total_seconds()
         while (left := due_at - self.monotonic()) > 0:
-            await first_of(self._machine.sleep(timedelta(seconds=left)), self._moved.wait())
+            moved = self._moved
+            await first_of(self._machine.sleep(timedelta(seconds=left)), moved.wait())
+            if not moved.is_set():
+                break  # by the machine's own measure all of it has passed
         await asyncio.sleep(0)
 
     @asynccontextmanager
