@@ -24,10 +24,11 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
+from service.redis.acl import PREFIX
 from service.secret import SealingSecret, Secret
 
 SCHEMA_VERSION: Final = 2
-"""The version of what is stored, in every name and in every key name in Redis: a new one starts with an empty cache."""
+"""The version of what is stored, in every name and, by `PREFIX`, in every key name in Redis: a new one starts empty."""
 
 _KEY_BYTES: Final = 32
 _NAME_BYTES: Final = 16
@@ -98,42 +99,42 @@ def _derive(root: bytes, purpose: bytes) -> str:
 
 def redis_key(name: Fingerprint) -> str:
     """Return the key under which Redis has the observation of that name."""
-    return f"og:v{SCHEMA_VERSION}:e:{name.hex()}"
+    return f"{PREFIX}e:{name.hex()}"
 
 
 def lease_key(name: Fingerprint) -> str:
     """Return the key under which a replica leases the look-up of that name."""
-    return f"og:v{SCHEMA_VERSION}:l:{name.hex()}"
+    return f"{PREFIX}l:{name.hex()}"
 
 
 def table_key(naming_key: NamingKey, environment: str) -> str:
     """Return the key of the table that all replicas in front of the same store have in common."""
-    return f"og:v{SCHEMA_VERSION}:t:{_name_of_environment(naming_key, environment, b'og replicated')}"
+    return f"{PREFIX}t:{_name_of_environment(naming_key, environment, b'og replicated')}"
 
 
 def rechecks_key(naming_key: NamingKey, environment: str, game_id: GameId) -> str:
     """Return the key of the last answers about proven owners of a game, in front of the same store."""
-    return f"og:v{SCHEMA_VERSION}:r:{_name_of_environment(naming_key, f'{environment} {game_id}', b'og rechecks')}"
+    return f"{PREFIX}r:{_name_of_environment(naming_key, f'{environment} {game_id}', b'og rechecks')}"
 
 
 def note_key(name: Fingerprint) -> str:
     """Return the key under which Redis has who set the override of that name, and why."""
-    return f"og:v{SCHEMA_VERSION}:o:{name.hex()}"
+    return f"{PREFIX}o:{name.hex()}"
 
 
 def secrets_key() -> str:
     """Return the key of the digests by which replicas compare their secrets, the same for all that may differ."""
-    return f"og:v{SCHEMA_VERSION}:s"
+    return f"{PREFIX}s"
 
 
 def budget_key(naming_key: NamingKey, environment: str) -> str:
     """Return the key of the store budget that all replicas in front of the same store share."""
-    return f"og:v{SCHEMA_VERSION}:b:{_name_of_environment(naming_key, environment, b'og budget')}"
+    return f"{PREFIX}b:{_name_of_environment(naming_key, environment, b'og budget')}"
 
 
 def canaries_key(naming_key: NamingKey, environment: str) -> str:
     """Return the key of the turns in which all replicas in front of the same store ask about canaries."""
-    return f"og:v{SCHEMA_VERSION}:c:{_name_of_environment(naming_key, environment, b'og canaries')}"
+    return f"{PREFIX}c:{_name_of_environment(naming_key, environment, b'og canaries')}"
 
 
 def _name_of_environment(naming_key: NamingKey, environment: str, purpose: bytes) -> str:
