@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from service.errors import SourceProtocolError
-from service.ownership import AssertedUser, Evidence, Fingerprint, Observation, Overruled, VerifiedEmail
+from service.ownership import AssertedUser, Evidence, Fingerprint, Observation, Overruled, Subject, VerifiedEmail
 from service.verification import policy
 from service.verification.interfaces import Clock, Fingerprints, Invalidations, Remembered, RevocationGuard
 from service.verification.policy import LookUp
@@ -97,13 +97,14 @@ class HeldRevocations:
 
     def _owner(self, look_up: LookUp, proven: Evidence) -> Fingerprint:
         """Return a name of the owner, the same by all methods if the store says who it is."""
-        rules, about = look_up.rules, look_up.about
+        owner: Subject
         if proven.owner is not None:
-            return self._fingerprints.of_question(rules.game_id, AssertedUser(proven.owner.id), rules.accept)
-        if isinstance(about, VerifiedEmail):
-            address = VerifiedEmail(about.reveal().casefold())
-            return self._fingerprints.of_question(rules.game_id, address, rules.accept)
-        return look_up.name
+            owner = AssertedUser(proven.owner.id)
+        elif isinstance(look_up.about, VerifiedEmail):
+            owner = VerifiedEmail(look_up.about.mailbox.reveal())
+        else:
+            return look_up.name
+        return self._fingerprints.of_question(look_up.rules.game_id, owner, look_up.rules.accept)
 
 
 def _was_held(guard: RevocationGuard, look_up: LookUp, no: Evidence, *, at: datetime | None = None) -> bool:
