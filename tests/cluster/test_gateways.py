@@ -112,9 +112,7 @@ async def open_cluster(tmp_path: Path, redis_url: str, empty_redis: Redis) -> As
         sandbox, base_url = await stack.enter_async_context(sandbox_alone(clock))
 
         async def open_all(make_client: MakeClient = one_redis, *, replicas: int = THREE) -> Cluster:
-            settings = settings_from(
-                tmp_path, f'secret = "{SECRET}"\ndeadline_ms = 10000\n' + pointing_at(base_url) + X_MOON, sandbox=False
-            )
+            settings = settings_from(tmp_path, f'secret = "{SECRET}"\n' + pointing_at(base_url) + X_MOON, sandbox=False)
             askers = []
             for _ in range(replicas):
                 client = make_client(redis_url)
