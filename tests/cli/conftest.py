@@ -1,4 +1,4 @@
-"""An environment without configuration, a store to ask, and logging that is put back as it was."""
+"""An environment without configuration, a store or a gateway to ask, and logging that is put back as it was."""
 
 import logging
 import os
@@ -18,6 +18,8 @@ from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.seed import SELLER_KEY
 from service.sandbox.state import Delivery, Sandbox
 from service.sandbox.store_endpoints import StoreRequest
+from tests.clock import FakeClock
+from tests.gateways import X_MOON, Asker, LogLines, opened, settings_from
 
 WriteConfig = Callable[[str], str]
 
@@ -95,3 +97,10 @@ def write_config(tmp_path: Path) -> WriteConfig:
         return str(path)
 
     return write
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Asker]:
+    """A gateway that needs no token, for the commands that ask one that runs."""
+    async with opened(settings_from(tmp_path, X_MOON), clock=FakeClock(), log=LogLines()) as asker:
+        yield asker

@@ -27,13 +27,6 @@ WEEK: Final = ("--game", "x-moon", "--for", "7d")
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[Asker]:
-    """A gateway that needs no token."""
-    async with opened(settings_from(tmp_path, X_MOON), clock=FakeClock(), log=LogLines()) as asker:
-        yield asker
-
-
-@pytest.fixture
 async def guarded(tmp_path: Path) -> AsyncIterator[Asker]:
     """A gateway whose callers are configured."""
     async with opened(settings_from(tmp_path, CALLERS), clock=FakeClock(), log=LogLines()) as asker:
