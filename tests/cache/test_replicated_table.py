@@ -120,6 +120,20 @@ def test_what_has_ended_makes_room(clock: FakeClock) -> None:
     assert (replica.entries, replica.overflows) == (1, [])
 
 
+def test_entries_that_are_told_again_take_turns(clock: FakeClock) -> None:
+    """Each comes before any comes twice, some at a time; one that has ended meanwhile is left out."""
+    replica = Replica(None, clock)
+    for place in range(5):
+        replica.invalidate(name_of(place), before=START)
+
+    turns = [{entry.name for entry in replica.table.next_known(2)} for _ in range(4)]
+
+    assert [len(turn) for turn in turns] == [2, 2, 1, 2]
+    assert set().union(*turns[:3]) == {name_of(place) for place in range(5)}
+    clock.jump(90 * DAY)
+    assert replica.table.next_known(2) == []
+
+
 async def test_an_overflow_reaches_all_replicas(cluster: Cluster, empty_redis: Redis) -> None:
     """All come to the same, and one that starts later too, however much Redis still has."""
     one, other = [await cluster.join(empty_redis, most_entries=MOST) for _ in range(2)]
