@@ -21,4 +21,5 @@ tests/install_redis.sh >/dev/null
 
 say "rules, routes, dashboard"
 make --silent setup-dev
-.venv/bin/pytest --quiet tests/deploy/test_prometheus.py tests/deploy/test_dashboard.py tests/deploy/test_prometheus_alerts.py
+.venv/bin/pytest --quiet tests/deploy/test_prometheus.py tests/deploy/test_dashboard.py tests/deploy/test_prometheus_alerts.py \
+  tests/deploy/test_night_alerts.py

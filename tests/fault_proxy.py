@@ -1,6 +1,7 @@
 """A TCP proxy that does to a connection what networks and dying servers do."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import Enum
@@ -27,7 +28,7 @@ class FaultProxy:
 
     A target that is down closes the connection, as it would without the proxy. `accepted` counts connections; `sent` is
     called with what clients send on them, `answered` with what the target sends. Delays are those of the machine, or of
-    another `sleep` that takes seconds.
+    another `sleep` that takes seconds. With `tls` clients have to speak TLS; the target never has to.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class FaultProxy:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         sent: Callable[[bytes], None] = lambda _: None,
         answered: Callable[[bytes], None] = lambda _: None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.mode = Mode.PASS
         self.delay = 0.1
@@ -44,6 +46,7 @@ class FaultProxy:
         self._sleep = sleep
         self._sent = sent
         self._answered = answered
+        self._tls = tls
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -57,7 +60,7 @@ class FaultProxy:
         return port
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -16,10 +16,14 @@ def write_certificate(
     address: str,
     valid_in: timedelta = timedelta(minutes=-5),
     valid_for: timedelta = timedelta(days=1),
+    subject: str = "server for tests",
 ) -> None:
-    """Write a self-signed `certificate.pem` for the IP address, and its `key.pem`; both times count from now."""
+    """Write a self-signed `certificate.pem` for the IP address, and its `key.pem`; both times count from now.
+
+    Certificates that are trusted together need a `subject` each, by which OpenSSL finds who has signed one.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server for tests")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()

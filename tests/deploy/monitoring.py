@@ -171,6 +171,58 @@ class Program:
             self._process = None
 
 
+class Prometheus:
+    """A Prometheus that scrapes a gateway once a second, and goes by the shipped rules with seconds for minutes.
+
+    Without an Alertmanager its alerts reach no one.
+    """
+
+    def __init__(
+        self, directory: Path, stack: ExitStack, *, watching: str, http: httpx.Client, alertmanager: str | None = None
+    ) -> None:
+        self._http = http
+        self._url = f"http://127.0.0.1:{free_port()}"
+        (directory / "rules.yaml").write_text(yaml.safe_dump(quickened_rules()))
+        alertmanagers = [] if alertmanager is None else [{"static_configs": [{"targets": [_host(alertmanager)]}]}]
+        configuration = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["rules.yaml"],
+            "alerting": {"alertmanagers": alertmanagers},
+            "scrape_configs": [
+                {"job_name": "ownership-gateway", "static_configs": [{"targets": [_host(watching)]}]},
+            ],
+        }
+        (directory / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+        command = [
+            program("prometheus"),
+            f"--config.file={directory / 'prometheus.yml'}",
+            f"--storage.tsdb.path={directory / 'prometheus'}",
+            f"--web.listen-address={_host(self._url)}",
+        ]
+        started = Program(command, directory / "prometheus.log", ready=f"{self._url}/-/ready", environment={})
+        stack.callback(started.kill)
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the series that an expression yields now, but for those that are not a number."""
+        response = self._http.post(f"{self._url}/api/v1/query", data={"query": expression})
+        assert response.status_code == httpx.codes.OK, response.text
+        found: list[dict[str, Any]] = response.json()["data"]["result"]
+        return [series for series in found if not math.isnan(float(series["value"][1]))]
+
+    def firing(self) -> set[str]:
+        """Return the names of the alerts that fire now."""
+        return set(self.descriptions())
+
+    def descriptions(self) -> dict[str, str]:
+        """Return what the alerts that fire now tell people, by their names."""
+        response = self._http.get(f"{self._url}/api/v1/alerts").raise_for_status()
+        return {
+            alert["labels"]["alertname"].removeprefix("OwnershipGateway"): alert["annotations"]["description"]
+            for alert in response.json()["data"]["alerts"]
+            if alert["state"] == "firing"
+        }
+
+
 class Scene:
     """All of it running, and players asking all the time."""
 
@@ -184,8 +236,8 @@ class Scene:
 
         self.url = f"http://127.0.0.1:{free_port()}"
         self.gateway = self._start_gateway(directory, stack)
-        self._alertmanager = self._start_alertmanager(directory, stack)
-        self._prometheus = self._start_prometheus(directory, stack)
+        alertmanager = self._start_alertmanager(directory, stack)
+        self._prometheus = Prometheus(directory, stack, watching=self.url, http=self.http, alertmanager=alertmanager)
 
         self._started_at = time.monotonic()
         self._done = threading.Event()
@@ -227,28 +279,6 @@ class Scene:
         stack.callback(started.kill)
         return url
 
-    def _start_prometheus(self, directory: Path, stack: ExitStack) -> str:
-        url = f"http://127.0.0.1:{free_port()}"
-        (directory / "rules.yaml").write_text(yaml.safe_dump(quickened_rules()))
-        configuration = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-            "rule_files": ["rules.yaml"],
-            "alerting": {"alertmanagers": [{"static_configs": [{"targets": [_host(self._alertmanager)]}]}]},
-            "scrape_configs": [
-                {"job_name": "ownership-gateway", "static_configs": [{"targets": [_host(self.url)]}]},
-            ],
-        }
-        (directory / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-        command = [
-            program("prometheus"),
-            f"--config.file={directory / 'prometheus.yml'}",
-            f"--storage.tsdb.path={directory / 'prometheus'}",
-            f"--web.listen-address={_host(url)}",
-        ]
-        started = Program(command, directory / "prometheus.log", ready=f"{url}/-/ready", environment={})
-        stack.callback(started.kill)
-        return url
-
     @property
     def age_seconds(self) -> float:
         """For how long it all has been running."""
@@ -256,15 +286,11 @@ class Scene:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series that an expression yields now, but for those that are not a number."""
-        response = self.http.post(f"{self._prometheus}/api/v1/query", data={"query": expression})
-        assert response.status_code == httpx.codes.OK, response.text
-        found: list[dict[str, Any]] = response.json()["data"]["result"]
-        return [series for series in found if not math.isnan(float(series["value"][1]))]
+        return self._prometheus.query(expression)
 
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire now."""
-        found = self.query('ALERTS{alertstate="firing"}')
-        return {series["metric"]["alertname"].removeprefix("OwnershipGateway") for series in found}
+        return self._prometheus.firing()
 
     def sandbox(self, method: str, path: str, body: object = None) -> None:
         """Send a control request to the sandbox."""
