@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from service.cache.replicated_table import MOST_ENTRIES
+from service.cache.shared_overrides import MOST_OVERRIDES
 from tests.deploy.monitoring import ROOT, Scene, exposed, scene, until
 
 _DASHBOARD: Final[dict[str, Any]] = json.loads((ROOT / "deploy/grafana/ownership-gateway.json").read_text())
@@ -27,7 +28,6 @@ _QUERIES: Final = [
 UNSHOWN: Final = {
     "ownership_gateway_source_clock_offset_seconds",  # no panel can be tried with it: the sandbox does not say the time
     "ownership_gateway_decisions_total",  # what the panels show as `answers_total`, in more detail than fits
-    "ownership_gateway_overrides",  # `GET /admin/overrides` lists them
     "ownership_gateway_canary_checked_at",  # an instant, to see how old `canary_ok` is
 }
 """Metrics that are on no panel."""
@@ -161,6 +161,13 @@ def test_the_table_is_shown_against_its_room() -> None:
     [panel] = [one for one in _PANELS if one["title"] == "Replicated table"]
 
     assert f"of {MOST_ENTRIES:,} of each kind".replace(",", " ") in panel["description"]
+
+
+def test_overrides_are_shown_against_their_room() -> None:
+    """The number that the panel names is that of the gateway."""
+    [panel] = [one for one in _PANELS if one["title"] == "Overrides"]
+
+    assert f"At most {MOST_OVERRIDES:,} for each game".replace(",", " ") in panel["description"]
 
 
 def test_variables() -> None:
