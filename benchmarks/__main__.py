@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from benchmarks import (
+    bans,
     far_redis,
     footprint,
     growth,
@@ -211,6 +212,16 @@ def read_again(*, out: Path, rounds: int) -> None:
     result = reload.measure_reloads(rounds=rounds)
     click.echo(reload.table(result))
     write_json(result, out / "reload.json")
+
+
+@main.command(name="bans")
+@_out
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True, help="How many players are banned.")
+def ban(*, out: Path, rounds: int) -> None:
+    """Show how long it takes until a ban on one of five gateways holds on the others."""
+    result = bans.measure_bans(rounds=rounds, tell=_say)
+    click.echo(bans.table(result))
+    write_json(result, out / "bans.json")
 
 
 @main.command()

@@ -55,7 +55,7 @@ id = {game_id}
 name = "benchmark"
 token_sha256 = "{token}"
 games = ["{label}"]
-rights = ["verify"]
+rights = ["verify", "assert:user", "override"]
 rate = 100000
 failed_keys_per_minute = 100000
 """
