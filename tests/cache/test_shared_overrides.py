@@ -193,6 +193,59 @@ async def test_a_clock_that_was_ahead_does_not_make_it_longer(
     assert (before, [said(wrong), said(other)]) == (["ban"] * 2, ["-"] * 2)
 
 
+@pytest.mark.parametrize("ahead", [timedelta(seconds=seconds) for seconds in (-120, 60, 90, 120)])
+async def test_the_later_word_counts_beside_a_clock_that_is_wrong(
+    cluster: Cluster, empty_redis: Redis, clock: FakeClock, ahead: timedelta
+) -> None:
+    """Replica for replica in turn, each a second after the one before, and it ends for all at the same time."""
+    wrong = await cluster.join(empty_redis, machine=WrongClock(clock, ahead=ahead))
+    right = await cluster.join(empty_redis)
+    held = []
+    for teller, word in ((wrong, BAN), (right, GRANT), (wrong, BAN), (right, GRANT)):
+        teller.overrides.set(GAME, AMOS, word, holds_for=timedelta(hours=1))
+        await clock.advance(SECOND)
+        held.append(said(teller))
+    await cluster.pass_time()
+    both = [said(wrong), said(right)]
+    take_back(wrong)
+    await cluster.pass_time()
+    taken_back = [said(wrong), said(right)]
+    ban(wrong, holds_for=timedelta(hours=1))
+    await cluster.pass_time()
+    clock.jump(timedelta(hours=1) - 2 * SECOND - timedelta(microseconds=1))
+    last = [said(wrong), said(right)]
+    clock.jump(timedelta(microseconds=1))
+
+    assert held == ["ban", "grant", "ban", "grant"]
+    assert (both, taken_back, last) == (["grant"] * 2, ["-"] * 2, ["ban"] * 2)
+    assert [said(wrong), said(right)] == ["-"] * 2
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=seconds) for seconds in (60, 90, 120)])
+async def test_a_word_from_before_a_wrong_clock_learned_the_time(
+    cluster: Cluster, own_redis: RedisServer, clock: FakeClock, ahead: timedelta
+) -> None:
+    """It holds everywhere once Redis is there, no longer than was said, and what is said then takes its place."""
+    own_redis.kill()
+    async with Redis.from_url(own_redis.url) as client:
+        wrong = await cluster.join(client, machine=WrongClock(clock, ahead=ahead))
+        right = await cluster.join(client)
+        ban(wrong, holds_for=timedelta(hours=1))
+        alone = [said(wrong), said(right)]
+        own_redis.start()
+        await cluster.pass_time()
+        both = [said(wrong), said(right)]
+        right.overrides.set(GAME, AMOS, GRANT, holds_for=timedelta(hours=1))
+        await cluster.pass_time()
+        granted = [said(wrong), said(right)]
+        ban(wrong, ADDRESS, holds_for=timedelta(minutes=1))
+        await cluster.pass_time()
+        clock.jump(timedelta(minutes=1))
+
+        assert (alone, both, granted) == (["ban", "-"], ["ban"] * 2, ["grant"] * 2)
+        assert [said(replica, ADDRESS) for replica in (wrong, right)] == ["-"] * 2
+
+
 # What others put into Redis
 
 
