@@ -52,6 +52,53 @@ async def test_at_most_nineteen_owners_are_turned_away_and_only_for_two_seconds(
         assert await town.ask_all(owners, moved=1) == {"owned": MANY}
 
 
+async def test_a_word_about_one_player_comes_before_noes_that_are_held(
+    tmp_path: Path, clients: list[Redis | None]
+) -> None:
+    """A banned owner is out though noes are held, a granted stranger in; without the word each is as all others are."""
+    moderator = caller_lines("moderator", PEER, rights='["override"]')
+    async with founded(tmp_path, clients, more=moderator) as town:
+        people = await hold(town)
+        await town.pass_time(2 * SECOND)
+        stranger = people[-1] + 1
+        said = [
+            await override(town, user_id=people[0], word="ban"),
+            await override(town, user_id=people[1], word="grant"),
+            await override(town, user_id=stranger, word="grant"),
+        ]
+        await town.pass_time(2 * SECOND)
+        asked = town.shop.asked
+        told = [await outcomes(town, user) for user in (people[0], people[1], stranger)]
+        asked = town.shop.asked - asked
+        others = await town.ask_all(people[2:])
+        held = town.held()
+        headers = {"authorization": f"Bearer {PEER}"}
+        for override_id in said:
+            await town.gateways[-1].http.delete(f"/admin/overrides/{override_id}", headers=headers)
+        await town.pass_time(2 * SECOND)
+        after = [await town.ask_all(people), await town.ask_all([stranger])]
+
+    each = len(clients)
+    assert told == [["banned"] * each, ["granted"] * each, ["granted"] * each]
+    assert (asked, others, held) == (0, {"owned": FEW - 2}, [True] * each)
+    assert after == [{"owned": FEW}, {"not_owned": 1}]
+
+
+async def override(town: Town, **body: object) -> str:
+    """Say something about a player at the first gateway, for an hour, and return its id."""
+    whole = {"game": 3, "seconds": 3600, **body}
+    headers = {"authorization": f"Bearer {PEER}"}
+    response = await town.gateways[0].http.post("/admin/overrides", json=whole, headers=headers)
+    assert response.status_code == 200, response.text
+    override_id: str = response.json()["id"]
+    return override_id
+
+
+async def outcomes(town: Town, user: int) -> list[str]:
+    """Ask every gateway about one user."""
+    return [(await town.ask(user, gateway=number))["outcome"] for number in range(len(town.gateways))]
+
+
 async def test_replicas_count_together(tmp_path: Path, empty_redis: Redis) -> None:
     """With seven noes on each of three replicas, the last is held back."""
     async with founded(tmp_path, [empty_redis] * 3) as town:
