@@ -26,7 +26,7 @@ for language in "${languages[@]}"; do
       ;;
     python) ;;
     node) need node -- nodejs ;;
-    csharp) need mcs mono -- mono-mcs mono-runtime libmono-system-net-http4.0-cil libmono-system-runtime-serialization4.0-cil ;;
+    csharp) need mcs mono cert-sync -- mono-mcs mono-runtime libmono-system-net-http4.0-cil libmono-system-runtime-serialization4.0-cil ca-certificates-mono ;;
     *)
       echo "error: there is no example in $language" >&2
       exit 2

@@ -18,7 +18,7 @@ def write_certificate(
     valid_for: timedelta = timedelta(days=1),
     subject: str = "server for tests",
 ) -> None:
-    """Write a self-signed `certificate.pem` for the IP address, and its `key.pem`; both times count from now.
+    """Write a self-signed `certificate.pem` for an IP address or a name, and its `key.pem`; both times count from now.
 
     Certificates that are trusted together need a `subject` each, by which OpenSSL finds who has signed one.
     """
@@ -33,9 +33,16 @@ def write_certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now + valid_in)
         .not_valid_after(now + valid_for)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_name_of(address)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, SHA256())
     )
     (directory / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
     (directory / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def _name_of(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)

@@ -2,19 +2,65 @@
 ## Godot 4, dedicated server; add it as an autoload.
 extends Node
 
-signal keep_waiting(reason: String, seconds: float)
+signal keep_waiting(verdict: Dictionary)
 
 const PATIENCE_SECONDS := 5.0
 const NO_ANSWER_WAIT_SECONDS := 2.0
 const LONGEST_WAIT_SECONDS := 60.0
 const NO_ANSWER := {"what": "later", "reason": "no_usable_answer", "wait": NO_ANSWER_WAIT_SECONDS}
+const GATEWAY_URL := "^https?://([A-Za-z0-9_.-]+|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?/?$"
 
-var gateway := "http://127.0.0.1:8080"
+## Put them into the words and languages of your game; a code that is not here has no sentence.
+const ADVICE := {
+	"open_game_once":
+	(
+		"If you bought a bundle: open the game's page on itch.io once, while you are logged in. "
+		+ "Then try again in a minute."
+	),
+	"use_itch_login":
+	(
+		"Start the game from the itch.io app, or paste your download key: "
+		+ "your purchase is not found by this address."
+	),
+	"copy_key_again":
+	(
+		"Copy the download link once more, from the e-mail of your purchase "
+		+ "or from your library on itch.io."
+	),
+	"open_game_from_bundle":
+	(
+		"This is the link of a bundle: open the game from it, "
+		+ "and paste the link that you find there."
+	),
+	"restart_from_app": "Start the game again from the itch.io app.",
+	"revoke_api_key":
+	(
+		"This is your personal API key, which gives away your account: "
+		+ "revoke it in your settings on itch.io, and show it to no game."
+	),
+	"verify_address": "Verify your e-mail address first.",
+	"try_again": "Your purchase cannot be checked at the moment. Try again in a minute.",
+}
+
+var gateway := OS.get_environment("GATEWAY")
 var token := OS.get_environment("CALLER_TOKEN")
 
 
+func _ready() -> void:
+	if not OS.has_environment("GATEWAY"):
+		gateway = "http://127.0.0.1:8080"
+	var url := RegEx.create_from_string(GATEWAY_URL).search(gateway)
+	var port := 1
+	if url != null and url.get_string(2) != "":
+		port = url.get_string(2).trim_prefix(":").to_int()
+	if url == null or port < 1 or port > 65535:
+		printerr("error: GATEWAY is no URL such as http://127.0.0.1:8080 or https://gateway.example")
+		get_tree().quit(1)
+	gateway = gateway.trim_suffix("/")
+
+
 ## What to do ("in", "out", "other credential", "later", "misconfigured"),
-## why, and the seconds to wait.
+## why, and the seconds to wait; "advice" and "support_code" where the player is not let in.
 func ask(path: String, question: Dictionary) -> Dictionary:
 	var http := HTTPRequest.new()
 	http.timeout = PATIENCE_SECONDS
@@ -40,7 +86,7 @@ func ask(path: String, question: Dictionary) -> Dictionary:
 		return _verdict_of(answer)
 	var code := str(answer.get("code", "status_%d" % status))
 	if status == 429 or status >= 500:
-		return {"what": "later", "reason": code, "wait": _seconds_in(answer)}
+		return _refusal("later", code, _seconds_in(answer), answer)
 	return {"what": "misconfigured", "reason": code, "wait": LONGEST_WAIT_SECONDS}
 
 
@@ -54,12 +100,12 @@ func may_enter(path: String, question: Dictionary, patience_seconds := 120.0) ->
 		var wait: float = verdict["wait"] * randf_range(1.0, 1.25)
 		if verdict["what"] != "later" or Time.get_ticks_msec() / 1000.0 + wait > give_up_at:
 			return verdict
-		keep_waiting.emit(verdict["reason"], wait)
+		keep_waiting.emit(verdict)
 		await get_tree().create_timer(wait).timeout
 	return NO_ANSWER
 
 
-## What a 200 means; whatever is not exactly as documented is no answer.
+## What a 200 means; all that is not exactly as documented is no answer.
 func _verdict_of(answer: Dictionary) -> Dictionary:
 	var allowed: Variant = answer.get("allowed")
 	var outcome := str(answer.get("outcome"))
@@ -69,10 +115,30 @@ func _verdict_of(answer: Dictionary) -> Dictionary:
 	if allowed and outcome in ["owned", "granted"]:
 		return {"what": "in", "reason": reason, "wait": 0.0}
 	if not allowed and outcome in ["not_owned", "banned"]:
-		return {"what": "out", "reason": reason, "wait": 0.0}
+		return _refusal("out", reason, 0.0, answer)
 	if not allowed and outcome == "rejected":
-		return {"what": "other credential", "reason": reason, "wait": 0.0}
+		return _refusal("other credential", reason, 0.0, answer)
 	return NO_ANSWER
+
+
+## A verdict with what people are shown.
+func _refusal(what: String, reason: String, wait: float, answer: Dictionary) -> Dictionary:
+	var verdict := {"what": what, "reason": reason, "wait": wait}
+	if answer.get("advice") is String:
+		verdict["advice"] = answer.get("advice")
+	if answer.get("decision_id") is String:
+		verdict["support_code"] = answer.get("decision_id")
+	return verdict
+
+
+## What the player is shown who is not let in; empty if there is nothing to say.
+func shown_to(verdict: Dictionary) -> String:
+	var said := PackedStringArray()
+	if verdict.get("advice", "") in ADVICE:
+		said.append(ADVICE[verdict["advice"]])
+	if "support_code" in verdict:
+		said.append("Support code: " + verdict["support_code"])
+	return " ".join(said)
 
 
 ## How long the gateway wants to be left alone, which is at least a second.
