@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 import click
-import uvloop
 from msgspec.structs import replace
 
 from service.cli.configuration import config_option, give_up, read_settings, read_world_of, world_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.clock import SystemClock
 from service.errors import SettingsError
+from service.event_loop import run
 from service.observability.line_writer import unbuffered
 from service.observability.logs import Logging, configure_logging
 from service.sandbox import seed
@@ -66,7 +66,7 @@ def sandbox(*, config: Path | None, host: str, port: int, world: Path | None) ->
         clock=SystemClock(),
     )
     try:
-        uvloop.run(_serve(host, port, log, content))
+        run(_serve(host, port, log, content))
     except SettingsError as error:
         give_up(error)
     finally:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-import uvloop
 
 from service.app import Gateway
 from service.cli.configuration import (
@@ -22,6 +21,7 @@ from service.cli.configuration import (
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.clock import SystemClock
 from service.errors import SettingsError
+from service.event_loop import run
 from service.observability.line_writer import unbuffered
 from service.observability.logs import configure_logging
 from service.server import serve as serve_gateway
@@ -90,7 +90,7 @@ def serve(
 
     os.environ.setdefault(*_NAME_LOOK_UPS)  # libuv reads it when the first name is looked up
     try:
-        uvloop.run(serve_gateway(settings, log=log, started=started, reader=reader, world=content))
+        run(serve_gateway(settings, log=log, started=started, reader=reader, world=content))
     except SettingsError as error:
         give_up(error)
     finally:
