@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from service.cache.cluster_clock import as_redis_says
 from service.cache.replicated_table import MOST_ENTRIES
 from service.clock import SystemClock
@@ -15,7 +17,7 @@ from service.itch.client import Network
 from service.observability.logs import Logging
 from service.ownership import Observation
 from service.redis.connect import RedisClient
-from service.settings import Settings, SettingsReader
+from service.settings import FileContent, Settings, SettingsReader
 from service.verification.interfaces import Clock
 from service.verification.singleflight import SingleFlight
 from service.wiring.background import run_in_background, watch_event_loop
@@ -23,9 +25,9 @@ from service.wiring.basics import Basics, build_basics
 from service.wiring.gateway import Gateway
 from service.wiring.http import build_dispatcher, build_http, build_readiness, framework, when_first_used
 from service.wiring.observations import open_observations, open_redis
-from service.wiring.reload import Reloading
+from service.wiring.reload import Reloading, ignore_settings
 from service.wiring.replicas import compare_secrets
-from service.wiring.service import build_services
+from service.wiring.service import Services, build_services
 from service.wiring.upstream import Upstream
 from service.wiring.upstream import open_upstream as open_upstream_with
 
@@ -61,73 +63,118 @@ async def open_gateway(
     again.
     """
     machine = clock or SystemClock()
+    assembly = _Assembly(
+        settings=settings,
+        reader=reader,
+        log=log,
+        machine=machine,
+        network=transport,
+        redis=redis,
+        bounds=bounds,
+        redis_time=redis_time,
+        most_invalidations=most_invalidations,
+    )
+    async with AsyncExitStack() as stack:
+        if not settings.sandbox:
+            yield await assembly.open(stack)
+            return
+        from service.wiring.own_sandbox import open_resettable  # noqa: PLC0415 - off until asked for: not even imported
+
+        yield await open_resettable(stack, settings, assembly.open, clock=machine, bounds=bounds, world=world)
+
+
+class _Assembly(Struct, kw_only=True):
+    """Opens a gateway as it was asked for; and after each reset of its sandbox again, with what it has read since.
+
+    The fields are the arguments of `open_gateway`; `machine` is the machine's clock. `reloading` belongs to the gateway
+    that was opened last.
+    """
+
+    settings: Settings
+    reader: SettingsReader | None
+    log: Logging
+    machine: Clock
+    network: Network
+    redis: RedisClient | None
+    bounds: Bounds | None
+    redis_time: Callable[[datetime], datetime]
+    most_invalidations: int
     reloading: Reloading | None = None
 
-    async def build(stack: AsyncExitStack, own: "OwnSandbox | None" = None, http: HttpServer | None = None) -> Gateway:
+    async def open(
+        self, stack: AsyncExitStack, own: "OwnSandbox | None" = None, http: HttpServer | None = None
+    ) -> Gateway:
         """Open all parts; in front of a sandbox of the gateway's own they go by its time, behind `http`."""
-        nonlocal reloading
-        # After a reset the gateway goes on with what it has read of its file since the start.
-        running = settings if reloading is None else reloading.settings
-        has_redis = redis is not None or running.redis.url is not None
-        basics = build_basics(
-            running,
-            stack,
-            log=log,
-            clock=machine if own is None else own.sandbox.clock,
-            machine=machine,
-            has_redis=has_redis,
-            redis_time=redis_time if own is None else own.as_moved(redis_time),
-            game_called=None if own is None else own.game_called,
-        )
+        settings = self.settings if self.reloading is None else self.reloading.settings
+        if own is not None:
+            own.add_games(settings)  # those that were configured after the start, too
+        basics = self._build_basics(settings, stack, own)
         flights = SingleFlight[Observation](joined=basics.events.joined, crashed=basics.events.crashed)
-        client = redis or open_redis(basics)
+        redis = self.redis or open_redis(basics)
         upstream = await open_upstream_with(
             basics,
-            network=transport,
-            redis=client,
+            network=self.network,
+            redis=redis,
             queueing=flights.queueing,
             address=None if own is None else own.address(),
         )
         observations = await open_observations(
-            basics, redis=client, environment=upstream.address.environment, most_invalidations=most_invalidations
+            basics, redis=redis, environment=upstream.address.environment, most_invalidations=self.most_invalidations
         )
         services = build_services(basics, upstream, observations, flights)
         watch_event_loop(stack, crashed=partial(basics.events.crashed, where="event loop"))
-        readiness = build_readiness(basics, upstream, client, observations.guard)
+        readiness = build_readiness(basics, upstream, redis, observations.guard)
         build_framework = partial(framework, basics, upstream, services, readiness)
         application = build_dispatcher(
             basics, services, build_framework() if own is None else when_first_used(build_framework)
         )
-        http = http or build_http(running, application, now=basics.shared_clock.now, bounds=bounds)
+        http = http or build_http(basics.settings, application, now=basics.shared_clock.now, bounds=self.bounds)
         await _watch(basics, upstream, http)
-        await compare_secrets(basics, upstream, redis=client)
-        reloading = Reloading(basics, upstream, reader=reader, redis=client, observations=observations)
-        await reloading.open()
+        await compare_secrets(basics, upstream, redis=redis)
+        self.reloading = Reloading(
+            basics,
+            upstream,
+            reader=self.reader,
+            read_from=self._read_from(),
+            applied=ignore_settings if own is None else own.add_games,
+            redis=redis,
+            observations=observations,
+        )
+        await self.reloading.open()
         await upstream.open_clients()
         readiness.ready()
-
-        def forget_failures() -> None:
-            services.forget_failures()
-            upstream.forget_refusals()
-
         return Gateway(
             http=http,
             readiness=readiness,
             metrics=basics.metrics,
             application=application,
             learned=upstream.learned,
-            forget_failures=forget_failures,
-            reload=reloading.ask,
+            forget_failures=partial(_forget_failures, services, upstream),
+            reload=self.reloading.ask,
             sandbox=None if own is None else own.sandbox,
         )
 
-    async with AsyncExitStack() as stack:
-        if not settings.sandbox:
-            yield await build(stack)
-            return
-        from service.wiring.own_sandbox import open_resettable  # noqa: PLC0415 - off until asked for: not even imported
+    def _build_basics(self, settings: Settings, stack: AsyncExitStack, own: "OwnSandbox | None") -> Basics:
+        return build_basics(
+            settings,
+            stack,
+            log=self.log,
+            clock=self.machine if own is None else own.sandbox.clock,
+            machine=self.machine,
+            has_redis=self.redis is not None or settings.redis.url is not None,
+            redis_time=self.redis_time if own is None else own.as_moved(self.redis_time),
+            game_called=None if own is None else own.game_called,
+        )
 
-        yield await open_resettable(stack, settings, build, clock=machine, bounds=bounds, world=world)
+    def _read_from(self) -> FileContent | None:
+        if self.reloading is not None:
+            return self.reloading.read_from
+        return None if self.reader is None else self.reader.content
+
+
+def _forget_failures(services: Services, upstream: Upstream) -> None:
+    services.forget_failures()
+    upstream.forget_refusals()
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ def test_uvloop_where_it_is() -> None:
 
 
 def test_asyncio_where_uvloop_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where uvloop cannot be imported, the loop is asyncio's own."""
+    """The loop is asyncio's own if uvloop cannot be imported."""
     monkeypatch.setitem(sys.modules, "uvloop", None)
 
     assert isinstance(_loop_of_a_run(), asyncio.BaseEventLoop)

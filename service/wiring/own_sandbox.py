@@ -10,8 +10,6 @@ from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from msgspec.structs import replace
-
 from service.api.identifiers import request_id_from
 from service.api.problems import common_headers, status_reply
 from service.http.application import Answering, Application, Listener
@@ -62,6 +60,12 @@ class OwnSandbox:
         game = self.sandbox.world.game_called(slug)
         return None if game is None else game.id
 
+    def add_games(self, settings: Settings) -> None:
+        """Add each configured game that the store does not know, as the seller's."""
+        world = self.sandbox.world
+        for game in settings.games:
+            world.games.setdefault(game.id, Game(game.id, game.slug, game.slug, world.seller.id))
+
     def as_moved(self, redis_time: Callable[[datetime], datetime]) -> Callable[[datetime], datetime]:
         """Return a clock of Redis that is as far ahead as that of the sandbox: else it would take the time back."""
         clock = self.sandbox.clock
@@ -75,16 +79,11 @@ async def open_own_sandbox(
 
     It begins with that `world`, or its usual one, and with every configured game.
     """
-    sandbox = Sandbox(clock=clock, content=_with_games(WORLD if world is None else world, settings))
+    sandbox = Sandbox(clock=clock, content=WORLD if world is None else world)
     server = await stack.enter_async_context(SandboxServer(sandbox))
-    return OwnSandbox(sandbox, server, Dialect(settings.itch.dialect.value))
-
-
-def _with_games(world: WorldContent, settings: Settings) -> WorldContent:
-    """Return the world with each configured game that is not in it, as the seller's."""
-    known = {game.id for game in world.games}
-    missing = [Game(game.id, game.slug, game.slug, world.seller_id) for game in settings.games if game.id not in known]
-    return replace(world, games=(*world.games, *missing))
+    own = OwnSandbox(sandbox, server, Dialect(settings.itch.dialect.value))
+    own.add_games(settings)
+    return own
 
 
 class ControlEndpoints:

@@ -4,6 +4,7 @@ Parsing and checking happen in a thread; what the event loop does is one assignm
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -33,10 +34,15 @@ class _Prepared(Struct, frozen=True):
 
     reread: Reread
     configuration: Configuration
+    content: FileContent
 
 
 class Reloading:
-    """Has the gateway follow its configuration file: all of a new content, or nothing of it."""
+    """Has the gateway follow its configuration file: all of a new content, or nothing of it.
+
+    `read_from` is the content of the file that the settings of `basics` were read from; None if there is no file.
+    `applied` is told the new settings once they hold.
+    """
 
     def __init__(
         self,
@@ -44,6 +50,8 @@ class Reloading:
         upstream: Upstream,
         *,
         reader: SettingsReader | None,
+        read_from: FileContent | None,
+        applied: Callable[[Settings], None],
         redis: RedisClient | None,
         observations: Observations,
     ) -> None:
@@ -53,6 +61,8 @@ class Reloading:
         self._redis = redis
         self._observations = observations
         self._running = basics.settings
+        self._read_from = read_from
+        self._applied = applied
         self._canaries: CanaryWatch | None = None
         self._watch: FileWatch | None = None
         self._asked = asyncio.Event()
@@ -61,7 +71,7 @@ class Reloading:
     async def open(self) -> None:
         """Follow the file in the background until the gateway closes, if there is one; and start what it asks for."""
         await self._follow_canaries()
-        watch = self._watch = _watch_of(self._reader)
+        watch = self._watch = _watch_of(self._read_from)
         if watch is not None:
             crashed = partial(self._basics.events.crashed, where="reload")
             await run_in_background(self._basics.stack, self._look_on(watch), crashed=crashed)
@@ -71,6 +81,11 @@ class Reloading:
     def settings(self) -> Settings:
         """The settings that hold now."""
         return self._running
+
+    @property
+    def read_from(self) -> FileContent | None:
+        """The content of the file that these settings were read from; None if there is no file."""
+        return self._read_from
 
     def ask(self) -> None:
         """Have the file read again at once, whether it has changed or not."""
@@ -116,6 +131,7 @@ class Reloading:
         return _Prepared(
             reread=reread,
             configuration=configuration_of(reread.settings, self._basics.shared_clock, before=before),
+            content=content,
         )
 
     def _apply(self, prepared: _Prepared) -> None:
@@ -125,7 +141,8 @@ class Reloading:
         basics.current.configuration = prepared.configuration
         if settings.log.level is not self._running.log.level:
             basics.log.set_level(settings.log.level)
-        self._running = settings
+        self._running, self._read_from = settings, prepared.content
+        self._applied(settings)
         self._show_held_games()
 
     def _show_held_games(self) -> None:
@@ -150,10 +167,14 @@ class Reloading:
             self._canaries.follow(canaries_of(self._running))
 
 
-def _watch_of(reader: SettingsReader | None) -> FileWatch | None:
-    if reader is None or reader.content is None:
+def ignore_settings(_: Settings) -> None:
+    """Do nothing about new settings."""
+
+
+def _watch_of(read_from: FileContent | None) -> FileWatch | None:
+    if read_from is None:
         return None
-    watch = FileWatch(reader.content)
+    watch = FileWatch(read_from)
     return watch if watch.can_be_read_again else None
 
 

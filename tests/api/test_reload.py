@@ -364,6 +364,57 @@ async def test_a_changed_file_is_found_without_a_signal(follow: Following, clock
     assert outcomes([await gateway.asker.user(seed.OWNER_ID)]) == ["banned"]
 
 
+async def until_found(gateway: Follower, said: str, *, clock: FakeClock) -> None:
+    """Let looks at the file pass until one more such line is there."""
+    before = len(gateway.asker.log.lines(said))
+    async with asyncio.timeout(30):
+        while len(gateway.asker.log.lines(said)) == before:
+            await clock.advance(LOOK_EVERY)
+            await asyncio.sleep(0.001)
+
+
+async def reset(gateway: Follower) -> None:
+    """Reset the sandbox, and with it the gateway."""
+    answer = await gateway.asker.http.post("/sandbox/reset")
+    assert answer.status_code == 200
+
+
+async def test_what_was_read_holds_after_a_reset(follow: Following, clock: FakeClock) -> None:
+    """The file is followed on, also back to what it was at the start."""
+    gateway = await follow(X_MOON)
+    await gateway.reload(BANNED)
+
+    await reset(gateway)
+    after = await gateway.asker.user(seed.OWNER_ID)
+    gateway.file.write_text(X_MOON, encoding="utf-8")
+    await until_found(gateway, "configuration_reloaded", clock=clock)
+
+    assert outcomes([after, await gateway.asker.user(seed.OWNER_ID)]) == ["banned", "owned"]
+
+
+async def test_what_was_refused_is_refused_again_after_a_reset(follow: Following, clock: FakeClock) -> None:
+    """A reset does not hide that the file has a mistake."""
+    gateway = await follow(X_MOON)
+    await gateway.reload("no TOML", said="configuration_refused")
+
+    await reset(gateway)
+    await until_found(gateway, "configuration_refused", clock=clock)
+
+    assert await gateway.asker.metric("configuration_ok") == 0
+    assert outcomes([await gateway.asker.user(seed.OWNER_ID)]) == ["owned"]
+
+
+async def test_a_game_that_comes_is_in_the_sandbox(follow: Following) -> None:
+    """The store knows every configured game as the seller's, at once and after a reset."""
+    gateway = await follow(X_MOON)
+    await gateway.reload("[games.brand-new]\nid = 70007\n")
+    before = await gateway.asker.user(seed.OWNER_ID, game="brand-new")
+
+    await reset(gateway)
+
+    assert outcomes([before, await gateway.asker.user(seed.OWNER_ID, game="brand-new")]) == ["not_owned", "not_owned"]
+
+
 async def test_without_settings_from_a_file_a_signal_is_one_line(open_with: Open, log: LogLines) -> None:
     """All else stays as it is."""
     gateway = await open_with()

@@ -6,10 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
+from service.http.application import Answering, Listener
+from service.http.connection import HttpRefusal, Request
+from service.http.reply import Reply
 from service.sandbox import seed
+from service.sandbox.state import Sandbox
+from service.wiring.own_sandbox import ControlEndpoints
 from tests.clock import FakeClock
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, caller_lines, opened, settings_from, states_of, until
 
@@ -243,18 +249,62 @@ async def test_owner_keeps_playing_in_an_outage_and_is_out_after_a_day(gateway: 
     assert (after.status_code, after.json()["outcome"]) == (503, "unknown")
 
 
-async def test_questions_wait_for_a_reset(gateway: Asker) -> None:
-    """A question that comes while the gateway begins again is answered when it has."""
-    answers = await asyncio.gather(
-        tell(gateway, "POST", "/reset"),
-        *(gateway.user(seed.OWNER_ID, token=OPERATOR) for _ in range(20)),
-        tell(gateway, "POST", "/reset"),
-        return_exceptions=True,
-    )
+async def test_question_under_way_gets_no_answer(gateway: Asker) -> None:
+    """A question that waits for the store when the gateway begins again loses its connection; the next is answered."""
+    await tell(gateway, "PUT", "/faults", {"latency_ms": 600_000})
+    before = gateway.sandbox.journal.report().total
+    under_way = asyncio.create_task(gateway.user(seed.OWNER_ID, token=LOBBY))
+    await until(lambda: gateway.sandbox.journal.report().total > before)
 
-    # What was under way when the reset began gets no answer; what comes then gets one.
-    assert {answer.json()["outcome"] for answer in answers[1:-1] if not isinstance(answer, BaseException)} <= {"owned"}
-    assert answers[0] == answers[-1] == {"done": True}
+    await tell(gateway, "POST", "/reset")
+
+    with pytest.raises(httpx.TransportError, match="disconnected"):
+        await under_way
+    assert (await gateway.user(seed.OWNER_ID, token=LOBBY)).json()["outcome"] == "owned"
+
+
+class Behind:
+    """Implements `Application`: answers every request with the same reply."""
+
+    reply = Reply(200, b"{}")
+
+    def answer(self, request: Request, listener: Listener) -> Answering:  # noqa: ARG002 - the same for all
+        return self.reply
+
+    shed = answer
+
+    def refuse(self, refusal: HttpRefusal) -> Reply:  # noqa: ARG002 - as above
+        return self.reply
+
+    def crashed(self, bug: BaseException) -> Reply:  # noqa: ARG002 - as above
+        return self.reply
+
+
+async def test_questions_wait_for_a_reset(clock: FakeClock) -> None:
+    """A question that comes while the gateway begins again is answered when it has; a full gateway sheds none then."""
+    question = Request(method=b"POST", target=b"/verify/user", headers={}, body=b"")
+    endpoints = ControlEndpoints(Sandbox(clock=clock))
+    endpoints.open(Behind())
+    endpoints.close()
+
+    answering = [take(question, Listener.EVERYTHING) for take in (endpoints.answer, endpoints.shed)]
+    waits = [one for one in answering if isinstance(one, asyncio.Task)]
+    done, _ = await asyncio.wait(waits, timeout=0)
+    endpoints.open(Behind())
+
+    assert (len(waits), done) == (2, set())
+    assert await asyncio.gather(*waits) == [Behind.reply, Behind.reply]
+    assert not endpoints.tasks
+
+
+async def test_resets_at_once(gateway: Asker) -> None:
+    """Of several resets each is done after the other."""
+    number = gateway.sandbox.world_number
+
+    answers = await asyncio.gather(*(tell(gateway, "POST", "/reset") for _ in range(3)))
+
+    assert answers == [{"done": True}] * 3
+    assert gateway.sandbox.world_number == number + 3
     assert (await gateway.user(seed.OWNER_ID, token=LOBBY)).json()["outcome"] == "owned"
 
 
