@@ -61,10 +61,15 @@ _LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9
 """RFC 5322 3.2.3, dot-atom: the quoted form is legal, unused, and a well-known way to confuse parsers."""
 
 
+def unwrapped(text: str) -> str:
+    """Return a pasted key, URL, JWT or id without what people copy around it."""
+    return text.strip(AROUND_A_PASTE)
+
+
 def read_download_key(text: str) -> DownloadKey | Malformed:
     """Accept a key, or the download URL that it is part of; name the links that look like one and are not."""
     # Nearly all are clean, and pay for nothing else.
-    if _KEY.fullmatch(text) or _KEY.fullmatch(text := text.strip(AROUND_A_PASTE)):
+    if _KEY.fullmatch(text) or _KEY.fullmatch(text := unwrapped(text)):
         return DownloadKey(text)
     if len(text) > _LONGEST_URL:
         return _no_key(Reason.MALFORMED_DOWNLOAD_KEY)
@@ -84,7 +89,7 @@ def read_jwt(text: str) -> AppJwt | Malformed:
 
     A value without dots is a personal API key, all-powerful over its owner's account: it goes no further.
     """
-    text = text.strip(AROUND_A_PASTE)
+    text = unwrapped(text)
     if _API_KEY.fullmatch(text):
         return Malformed(Method.JWT, Reason.API_KEY_NOT_ACCEPTED)
     if len(text) > _LONGEST_JWT:

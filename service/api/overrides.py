@@ -15,6 +15,7 @@ from service.api.verify_service import Asking
 from service.cache.override_notes import OverrideNote, OverrideNotes
 from service.cache.shared_overrides import LONGEST_OVERRIDE, SharedOverrides, StandingOverride
 from service.cache.table_entry import TablePlace
+from service.credentials import unwrapped
 from service.errors import BadQuestion, UnknownOverride
 from service.http.reply import Reply
 from service.observability.logs import Logging
@@ -138,6 +139,7 @@ class OverrideService:
 
     async def remove(self, override_id: str, asking: Asking) -> Reply:
         """Take an override back. Raises `QuestionRefused` when the caller is at fault."""
+        override_id = unwrapped(override_id)
         named = _ID.fullmatch(override_id) is not None
         override = self._overrides.of_name(Fingerprint(bytes.fromhex(override_id))) if named else None
         if override is None:

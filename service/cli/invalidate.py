@@ -7,6 +7,7 @@ import click
 from service.api.admin import Invalidated
 from service.api.paths import INVALIDATE_PATH
 from service.cli.exits import Exit, exit_codes
+from service.cli.pasted import PastedUserId
 from service.cli.running_gateway import SUBJECTS, gateway_options, send
 from service.cli.secret_input import read_credential
 
@@ -22,7 +23,7 @@ from service.cli.secret_input import read_credential
     )
 )
 @click.option("--game", required=True, help="The game, by its configured slug or its itch.io id.")
-@click.option("--user-id", type=int, help="The itch.io user to forget; it is no secret.")
+@click.option("--user-id", type=PastedUserId(), help="The itch.io user to forget; it is no secret.")
 @click.option(
     "--subject",
     type=click.Choice(list(SUBJECTS)),

@@ -10,6 +10,7 @@ import click
 from service.api.overrides import OverrideBody, OverrideSet
 from service.api.paths import OVERRIDES_PATH
 from service.cli.exits import Exit, exit_codes
+from service.cli.pasted import PastedId, PastedUserId
 from service.cli.running_gateway import SUBJECTS, gateway_options, send
 from service.cli.secret_input import read_credential
 from service.ownership import OverrideWord
@@ -57,7 +58,7 @@ def override() -> None:
 
 @override.command(epilog=exit_codes(_SET_EXITS))
 @_game
-@click.option("--user-id", type=int, help="The itch.io user to let in.")
+@click.option("--user-id", type=PastedUserId(), help="The itch.io user to let in.")
 @click.option("--subject", type=click.Choice(["email"]), help="Let in the address that standard input holds.")
 @_duration
 @_note
@@ -70,7 +71,9 @@ def grant(ctx: click.Context, /, **given: Any) -> None:  # noqa: ANN401 - `_say`
 
 @override.command(epilog=exit_codes(_SET_EXITS))
 @_game
-@click.option("--user-id", type=int, help="The itch.io user to keep out, by every method that leads to the account.")
+@click.option(
+    "--user-id", type=PastedUserId(), help="The itch.io user to keep out, by every method that leads to the account."
+)
 @click.option(
     "--subject",
     type=click.Choice(list(SUBJECTS)),
@@ -97,7 +100,7 @@ def show(ctx: click.Context, *, game: str, url: str, token_file: Path | None) ->
 
 
 @override.command(epilog=exit_codes({Exit.OK: "it holds no more", **_EXITS}))
-@click.argument("override_id", metavar="ID")
+@click.argument("override_id", metavar="ID", type=PastedId())
 @gateway_options("the right `override`")
 @click.pass_context
 def remove(ctx: click.Context, *, override_id: str, url: str, token_file: Path | None) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -14,9 +13,9 @@ from service.api.paths import PATHS
 from service.app import open_gateway
 from service.cli.configuration import config_option, read_settings, sandbox_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
+from service.cli.pasted import PastedUserId, read_user_id
 from service.cli.secret_input import read_credential
 from service.cli.terminal import show_json, terminal_log
-from service.credentials import AROUND_A_PASTE
 from service.http.application import Listener
 from service.http.connection import Request
 from service.http.reply import Reply
@@ -30,9 +29,6 @@ _FIELDS: Final = {
     Method.USER: ("user_id", "itch.io user id"),
 }
 """The field of each question that holds the credential, and what a person calls it."""
-
-_DIGITS: Final = re.compile(r"-?[0-9]{1,4300}", re.ASCII)
-"""More of them Python itself refuses to read; the gateway refuses long before."""
 
 
 @click.command(
@@ -55,7 +51,7 @@ _DIGITS: Final = re.compile(r"-?[0-9]{1,4300}", re.ASCII)
     required=True,
     help="What the player presented.",
 )
-@click.option("--user-id", metavar="NUMBER", help="The itch.io user, for `--method user`; it is no secret.")
+@click.option("--user-id", type=PastedUserId(), help="The itch.io user, for `--method user`; it is no secret.")
 @click.option("--max-age", type=int, help="Use no evidence older than this many seconds; 0 asks itch.io now.")
 @click.option("--only-if-cached", is_flag=True, help="Answer from what Redis holds, and never ask itch.io.")
 @click.option("--deadline-ms", type=int, help="Wait at most this long, 50 to 10000 milliseconds.")
@@ -67,7 +63,7 @@ def verify(
     sandbox: bool | None,
     game: str,
     method: str,
-    user_id: str | None,
+    user_id: int | None,
     max_age: int | None,
     only_if_cached: bool,
     deadline_ms: int | None,
@@ -85,7 +81,7 @@ def verify(
     field, _ = _FIELDS[chosen]
     body: dict[str, object] = {
         "game": game,
-        field: _credential(chosen) if user_id is None else _user_id(user_id),
+        field: _credential(chosen) if user_id is None else user_id,
         "max_age": max_age,
         "only_if_cached": only_if_cached,
         "deadline_ms": deadline_ms,
@@ -103,15 +99,7 @@ def _credential(method: Method) -> str | int:
     """Return the credential from standard input, as the question wants it."""
     _, name = _FIELDS[method]
     text = read_credential(name)
-    return text if method is not Method.USER else _user_id(text)
-
-
-def _user_id(text: str) -> int:
-    """Return the id in a text, as people paste it; its bounds are for the gateway to check."""
-    text = text.strip(AROUND_A_PASTE)
-    if not _DIGITS.fullmatch(text):
-        raise click.UsageError("an itch.io user id is a number")
-    return int(text)
+    return text if method is not Method.USER else read_user_id(text)
 
 
 async def _ask(settings: Settings, path: str, body: dict[str, object]) -> Reply:

@@ -154,11 +154,12 @@ async def test_a_word_that_takes_the_place_of_a_longer_one_ends_by_itself(gatewa
     assert await overrides(gateway) == []
 
 
-async def test_one_that_is_taken_back_holds_no_more(gateway: Asker) -> None:
-    """The store decides again; a second time there is nothing to take back."""
+@pytest.mark.parametrize("around", ["{}", "%3C{}%3E.", "%20%22{}%22%0A"])
+async def test_one_that_is_taken_back_holds_no_more(gateway: Asker, around: str) -> None:
+    """The store decides again; a second time there is nothing to take back. Its id is taken as people paste it."""
     override_id = (await override(gateway, user_id=seed.OWNER_ID)).json()["id"]
 
-    removed = await remove(gateway, override_id)
+    removed = await remove(gateway, around.format(override_id))
 
     assert (removed.status_code, removed.content) == (204, b"")
     assert (await gateway.user(seed.OWNER_ID)).json()["outcome"] == "owned"

@@ -61,6 +61,28 @@ async def test_a_user_is_forgotten(gateway: Asker) -> None:
     assert (await gateway.user(seed.OWNER_ID)).json()["cache"] == "none"
 
 
+@pytest.mark.parametrize(
+    "pasted", [f" {seed.OWNER_ID}\n", f"<{seed.OWNER_ID}>.", f"\N{LEFT DOUBLE QUOTATION MARK}{seed.OWNER_ID}\u200b"]
+)
+async def test_a_user_id_may_be_pasted(gateway: Asker, pasted: str) -> None:
+    """An id is the same with what people copy around it."""
+    plain = await invalidate(gateway, "--user-id", str(seed.OWNER_ID))
+
+    result = await invalidate(gateway, "--user-id", pasted)
+
+    assert result.exit_code == Exit.OK
+    assert json.loads(result.stdout)["subject"] == json.loads(plain.stdout)["subject"]
+
+
+async def test_what_is_no_user_id_is_not_repeated(gateway: Asker) -> None:
+    """It may be a key that was pasted there."""
+    result = await invalidate(gateway, "--user-id", seed.OWNER_KEY)
+
+    assert result.exit_code == Exit.USAGE
+    assert "an itch.io user id is a number" in result.stderr
+    assert seed.OWNER_KEY not in result.output
+
+
 async def test_everybody_is_forgotten(gateway: Asker) -> None:
     """With `--all` the whole game is forgotten."""
     await gateway.user(seed.OWNER_ID)

@@ -71,17 +71,26 @@ async def test_a_terminal_is_prompted(gateway: Asker) -> None:
 
 
 async def test_they_are_listed_and_taken_back(gateway: Asker) -> None:
-    """By the id that the list shows; a second time there is nothing to take back."""
-    await override(gateway, "ban", *WEEK, "--user-id", str(seed.OWNER_ID))
+    """By the id that the list shows, as people paste it; a second time there is nothing to take back."""
+    await override(gateway, "ban", *WEEK, "--user-id", f"<{seed.OWNER_ID}>.")
     (listed,) = json.loads((await override(gateway, "list", "--game", "x-moon")).stdout)
 
-    removed = await override(gateway, "remove", listed["id"])
+    removed = await override(gateway, "remove", f' "{listed["id"]}"\n')
     again = await override(gateway, "remove", listed["id"])
 
     assert listed["user_id"] == seed.OWNER_ID
     assert (removed.exit_code, removed.output) == (Exit.OK, "")
     assert (again.exit_code, json.loads(again.stdout)["code"]) == (Exit.NO, "unknown_override")
     assert (await override(gateway, "list", "--game", "3")).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("word", ["", " <> "])
+async def test_no_id_at_all(gateway: Asker, word: str) -> None:
+    """The gateway is not asked."""
+    result = await override(gateway, "remove", word)
+
+    assert (result.exit_code, result.stdout) == (Exit.USAGE, "")
+    assert "expected an id" in result.stderr
 
 
 @pytest.mark.parametrize("override_id", ["../invalidate", "?", "a b", "\N{SNOWMAN}"])
