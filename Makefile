@@ -131,7 +131,7 @@ check-shipping: workflows-check package-check redis-check systemd-lint chart pro
 
 check-containers: image compose-check systemd-check sidecar-run  ## what ships, in containers: needs root, or user namespaces
 
-check-integrations: setup-dev  ## clients and proxies that are not ours, really run: Java, Node, curl, nginx, and generated ones; four minutes
+check-integrations: setup-dev  ## clients and proxies that are not ours, really run: Java, Node, curl, nginx, Chromium, and generated ones; four minutes
 	@deploy/check-integrations.sh
 
 sbom: setup  ## write dist/ownership-gateway.cdx.json

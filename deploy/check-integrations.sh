@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs clients and proxies that are not ours against the installed gateway: Java, Node, Python, curl, nginx, and two
 # gateways behind nginx that are restarted in turn; and clients that generators make from the description, in TypeScript,
-# Python and Java. Prints one line for each check. About four minutes.
+# Python and Java; and Chromium, which shows the pages. Prints one line for each check. About four minutes.
 #
 #   deploy/check-integrations.sh                           all of them
 #   deploy/check-integrations.sh -k curl                   some; what follows goes to pytest
@@ -22,6 +22,7 @@ if ! command -v nginx >/dev/null; then
   [ ! -d /run/systemd/system ] || systemctl disable --quiet --now nginx.service
 fi
 need npm -- npm
+need chromium -- chromium fonts-dejavu-core
 make --silent setup-dev
 
 say "set up generators of clients"

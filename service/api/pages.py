@@ -163,7 +163,7 @@ def _examples(content: _Schema) -> str:
 
 
 def _written(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _schema(name: str, schema: _Schema) -> str:
