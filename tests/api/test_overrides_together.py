@@ -93,7 +93,7 @@ async def test_a_batch_that_knows_nothing_yet_hears_the_ban(gateway: Asker) -> N
 async def test_a_ban_of_an_account_holds_by_an_address_where_the_store_names_its_owner(
     gateway: Asker, clock: FakeClock
 ) -> None:
-    """Where it names none, as itch.io does for a purchase, only a ban of the address itself holds."""
+    """A purchase names none, as itch.io writes it: there only a ban of the address itself holds."""
     key = {"id": 5, "key": "a-key-sent-by-mail", "game_id": 3, "created_at": "2026-01-01 00:00:00", "downloads": 0}
     answers = [{"download_key": key}, {"download_key": key | {"owner": {"id": seed.OWNER_ID, "username": "amos"}}}]
     await override(gateway, user_id=seed.OWNER_ID)
@@ -177,7 +177,7 @@ async def test_words_stay_with_the_game_through_a_new_file(follow: Following) ->
 
 @pytest.mark.parametrize("body", [{}, {"user_id": seed.OWNER_ID}, {"download_key": seed.OWNER_KEY}])
 async def test_an_invalidation_leaves_the_word(gateway: Asker, body: dict[str, Any]) -> None:
-    """What the store has said is forgotten; what an operator has said is not."""
+    """The store's answers are forgotten, the word of an operator is not."""
     await gateway.key(seed.OWNER_KEY)
     await override(gateway, user_id=seed.OWNER_ID)
     await override(gateway, user_id=seed.STRANGER_ID, word="grant")
