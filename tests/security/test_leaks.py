@@ -17,6 +17,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from service.api.paths import OVERRIDES_PATH
 from service.app import open_gateway, open_upstream
 from service.errors import GatewayError, SettingsError
 from service.itch.transport import StoreClient
@@ -51,6 +52,10 @@ UNKNOWN_KEY: Final = "canaryUnknownKeyP8oI5uY2tR9eW6qA3sD7fG4h"
 EMAIL: Final = "canary.player+games-X4z7@mail.example.com"
 REDIS_PASSWORD: Final = "canaryRedisPasswordV2bN5mK8jH3gF6dS9aP4o"
 SECRET: Final = "canarySealingSecretT6yU9iO2pL5kJ8hG3fD7s"
+NOTE: Final = "canaryNote of Mrs. Player, refund pending; C7vB2nM9kL4jH6gF"
+CALLER: Final = "canary-caller-of-support-x5c8v2b7"
+"""Callers' names are in the log, and in no clear text anywhere else."""
+RIGHTS: Final = '["verify", "assert:user", "assert:email", "admin", "override", "support"]'
 OWNER: Final = 1994
 
 STORE_FAULTS: Final[list[dict[str, Any]]] = [
@@ -190,7 +195,7 @@ async def scene(directory: Path, server: RedisServer, *, password: str = REDIS_P
             + pointing_at(base_url, api_key=SELLER_KEY)
             + X_MOON
             + f'\n[redis]\nurl = "redis://:{password}@127.0.0.1:{server.port}"\n'
-            + caller_lines("lobby", TOKEN, rate="100000", failed_keys_per_minute="100000")
+            + caller_lines(CALLER, TOKEN, rate="100000", failed_keys_per_minute="100000", rights=RIGHTS)
         )
         settings = settings_from(directory, toml, sandbox=False)
         with logging_into(seen.log, clock=clock, sandbox=False) as logs:
@@ -282,6 +287,77 @@ async def test_faults_of_the_store_show_no_secret(tmp_path: Path, redis: RedisSe
 
     assert b'"event":"source_lost"' in one.seen.log.written
     assert found(secrets_of(one.jwts), one.seen.haystacks()) == []
+
+
+def overrides() -> Iterator[dict[str, object]]:
+    """Yield what operators say about each subject."""
+    whole = {"game": 3, "word": "ban", "seconds": 3600, "note": NOTE}
+    yield whole | {"email": EMAIL}
+    yield whole | {"email": EMAIL.upper(), "word": "grant"}
+    yield whole | {"download_key": DOWNLOAD_KEY}
+    yield whole | {"download_key": f"https://leafo.itch.io/x-moon/download/{UNKNOWN_KEY}"}
+    yield whole | {"user_id": OWNER}
+
+
+def bad_overrides() -> Iterator[dict[str, object]]:
+    """Yield what is refused, full of secrets."""
+    for good in overrides():
+        yield good | {"note": f"{NOTE}\u0000"}
+        yield good | {"note": NOTE * 10}
+        yield good | {"note": {NOTE: EMAIL}}
+        yield good | {"word": NOTE}
+        yield good | {"seconds": NOTE}
+        yield good | {"game": EMAIL}
+        yield good | {NOTE: EMAIL}
+        yield good | {"email": f"{EMAIL} {NOTE}", "user_id": 7}
+    yield {"game": 3, "word": "grant", "seconds": 3600, "note": NOTE, "download_key": DOWNLOAD_KEY}
+    yield {"game": 3, "word": "ban", "seconds": 3600, "note": NOTE, "email": NOTE}
+
+
+async def test_overrides_show_neither_subject_nor_note(tmp_path: Path, redis: RedisServer) -> None:
+    """The note is in the answers to who may read it, and nowhere else in clear text; address and key are in none."""
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    shown = b""
+    async with scene(tmp_path, redis) as one, client(redis) as reader:
+        http = one.gateway.http
+        for refused in bad_overrides():
+            response = await one.seen.see(await http.post(OVERRIDES_PATH, json=refused, headers=headers))
+            assert response.status_code in (400, 404)
+        for wrong in (EMAIL, NOTE, DOWNLOAD_KEY):
+            await one.seen.see(await http.get(OVERRIDES_PATH, params={"game": wrong}, headers=headers))
+            await one.seen.see(await http.delete(f"{OVERRIDES_PATH}/{wrong}", headers=headers))
+        for present in (True, False):
+            ids = []
+            for said in overrides():
+                response = await http.post(OVERRIDES_PATH, json=said, headers=headers)
+                shown += response.content
+                ids.append(response.json()["id"])
+            shown += (await http.get(OVERRIDES_PATH, params={"game": 3}, headers=headers)).content
+            async with passing_time(one.gateway.clock):
+                await one.ask_everything()
+            await one.seen.see(await http.get("/metrics"))
+            if present:
+                await until_in(reader, "og:v2:o:*", len(set(ids)))
+                await one.seen.dump(reader)
+                redis.kill()
+        for override_id in set(ids):
+            await one.seen.see(await http.delete(f"{OVERRIDES_PATH}/{override_id}", headers=headers))
+
+    lines = one.seen.log.lines("override_set") + one.seen.log.lines("override_removed")
+    haystacks = one.seen.haystacks()
+    assert shown.count(NOTE.encode()) == 2 * (5 + 4)
+    assert {line["by"] for line in lines} == {CALLER}
+    assert b"og:v2:o:" in haystacks["Redis"]
+    assert found(secrets_of(one.jwts), haystacks | {"an answer about overrides": shown}) == []
+    assert found({"note": NOTE}, haystacks) == []
+    assert found({"caller": CALLER}, {"Redis": haystacks["Redis"], "a response": haystacks["a response"]}) == []
+
+
+async def until_in(redis: Redis, pattern: str, count: int) -> None:
+    """Return once so many keys are there."""
+    async with asyncio.timeout(10):
+        while len(await redis.keys(pattern)) < count:  # noqa: ASYNC110 - Redis sets no event
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("trouble", ["killed", "hanging", "full", "read-only", "other password", "corrupt"])
