@@ -45,6 +45,19 @@ class Follower:
         await until(lambda: len(self.asker.log.lines(said)) > before)
         return self.asker.log.lines(said)[-1]
 
+    async def until_seen(self, toml: str, clock: FakeClock) -> None:
+        """Write the file, and return once the gateway has found it by itself, and taken or refused it."""
+
+        def lines() -> int:
+            return sum(len(self.asker.log.lines(f"configuration_{said}")) for said in ("reloaded", "refused"))
+
+        before = lines()
+        self.file.write_text(toml, encoding="utf-8")
+        async with asyncio.timeout(30):
+            while lines() == before:
+                await clock.advance(LOOK_EVERY)
+                await asyncio.sleep(0.001)
+
 
 class Following:
     """Opens gateways that follow their file."""
@@ -413,6 +426,27 @@ async def test_a_game_that_comes_is_in_the_sandbox(follow: Following) -> None:
     await reset(gateway)
 
     assert outcomes([before, await gateway.asker.user(seed.OWNER_ID, game="brand-new")]) == ["not_owned", "not_owned"]
+
+
+@pytest.mark.parametrize("callers_first", [True, False])
+async def test_a_file_that_stays_cut_between_lines_opens_nothing(
+    follow: Following, clock: FakeClock, *, callers_first: bool
+) -> None:
+    """Whatever the line: without a token all is refused, and a number that is no game of ours is none."""
+    parts = [X_MOON, caller_lines("lobby", LOBBY), OTHER_GAME, caller_lines("arena", ARENA)]
+    whole = "".join(reversed(parts) if callers_first else parts)
+    follower = await follow(whole)
+    lines = whole.splitlines(keepends=True)
+    strangers, numbers = set(), set()
+    for cut in range(len(lines)):
+        await follower.until_seen("".join(lines[:cut]), clock)
+        strangers.add((await follower.asker.user(seed.OWNER_ID)).status_code)
+        numbers.add((await follower.asker.user(seed.OWNER_ID, token=LOBBY, game=77)).status_code)
+        await follower.until_seen(whole, clock)
+
+    assert strangers == {401}
+    assert numbers == {401, 404} if callers_first else {404}
+    assert outcomes([await follower.asker.user(seed.OWNER_ID, token=LOBBY)]) == ["owned"]
 
 
 async def test_without_settings_from_a_file_a_signal_is_one_line(open_with: Open, log: LogLines) -> None:

@@ -16,6 +16,7 @@ from tests.process.processes import TIMEOUT, Process, process
 
 CONNECTIONS: Final = 4
 TOKEN: Final = "ogw_lobby-lobby-lobby-lobby-lobby-lobby-lobby-lo"
+GUEST: Final = "ogw_guest-guest-guest-guest-guest-guest-guest-gu"
 PLAYER: Final = 7
 SIGNALS_A_SECOND: Final = 5
 PIECES: Final = 6
@@ -28,54 +29,75 @@ _BATCH: Final = {"items": [{"id": name, "method": "user", **_QUESTION} for name 
 def version(number: int) -> str:
     """Return a file whose answers tell its number: by the id of the game, and once more by the operator's word.
 
-    Its caller may ask about that one game, so that a caller of one version and a game of another end in 403.
+    Its callers may ask about that one game, so that a caller of one version and a game of another end in 403. The
+    second is a caller of every other version.
     """
-    word = "grant_user_ids" if number % 2 else "ban_user_ids"
-    lines = caller_lines("lobby", TOKEN, games='["x-moon"]', rate="100000", rights='["verify", "assert:user"]')
+    word = "grant_user_ids" if has_guest(number) else "ban_user_ids"
+    more = {"games": '["x-moon"]', "rate": "100000", "rights": '["verify", "assert:user"]'}
+    lines = caller_lines("lobby", TOKEN, **more)
+    if has_guest(number):
+        lines += caller_lines("guest", GUEST, **more)
     return f"[games.x-moon]\nid = {FIRST_ID + number}\n{word} = [{PLAYER}]\n{lines}"
+
+
+def has_guest(number: int) -> bool:
+    """Whether the second caller is one of that version."""
+    return number % 2 == 1
 
 
 def version_of(decision: dict[str, Any]) -> int:
     """Return the number of the one version that explains the decision."""
     number: int = decision["game_id"] - FIRST_ID
-    assert decision["outcome"] == ("granted" if number % 2 else "banned"), decision
+    assert decision["outcome"] == ("granted" if has_guest(number) else "banned"), decision
     return number
 
 
 class Players:
-    """Questions one after the other over a connection each, alone and in batches, while the file has versions."""
+    """Questions one after the other over a connection each, alone and in batches, while the file has versions.
+
+    `seen` are the versions that have answered, `refused` is how often the second caller was none.
+    """
 
     def __init__(self, port: int) -> None:
         self.written = 0
         self.seen: set[int] = set()
         self.answered = 0
+        self.refused = 0
+        self._latest = 0
         self._port = port
 
     async def ask_until(self, done: Callable[[], bool]) -> None:
         """Ask over every connection until then."""
         async with asyncio.TaskGroup() as connections:
             for _ in range(CONNECTIONS):
-                connections.create_task(self._ask_on(done))
+                connections.create_task(self._ask_on(done, TOKEN))
+                connections.create_task(self._ask_on(done, GUEST))
 
-    async def _ask_on(self, done: Callable[[], bool]) -> None:
+    async def _ask_on(self, done: Callable[[], bool], token: str) -> None:
         wire = await Wire.to(self._port)
-        latest = 0
         while not done():
             for path, body in (("/verify/user", _QUESTION), ("/verify/batch", _BATCH)):
-                await wire.send(self._request(path, body))
+                # What has answered before this question, on any connection, is the oldest that may answer it.
+                oldest = self._latest
+                await wire.send(self._request(path, body, token))
                 status, answer = await wire.answer()
+                if status == 401 and token == GUEST:
+                    assert not all(has_guest(number) for number in range(oldest, self.written + 1))
+                    self.refused += 1
+                    continue
                 assert status == 200, answer
                 decisions = self._decisions(json.loads(answer))
                 (number,) = {version_of(decision) for decision in decisions}
-                assert latest <= number <= self.written
-                latest = number
+                assert oldest <= number <= self.written
+                assert has_guest(number) or token == TOKEN
+                self._latest = max(self._latest, number)
                 self.seen.add(number)
                 self.answered += len(decisions)
         wire.cut()
 
     @staticmethod
-    def _request(path: str, body: object) -> bytes:
-        fields = ("Content-Type: application/json", f"Authorization: Bearer {TOKEN}")
+    def _request(path: str, body: object, token: str) -> bytes:
+        fields = ("Content-Type: application/json", f"Authorization: Bearer {token}")
         return post(path, json.dumps(body).encode(), *fields)
 
     @staticmethod
@@ -95,7 +117,9 @@ async def ask_while_it_changes(
         players = Players(urlsplit(gateway.base_url).port or 0)
 
         def done() -> bool:
-            return players.answered >= sizes.RELOADED_QUESTIONS and len(players.seen) >= versions
+            return (
+                players.answered >= sizes.RELOADED_QUESTIONS and len(players.seen) >= versions and players.refused > 0
+            )
 
         async def rewrite() -> None:
             while not done():
