@@ -13,6 +13,7 @@ from benchmarks import (
     guard,
     hostile,
     misses,
+    overrides,
     profiling,
     reload,
     scrape,
@@ -212,6 +213,16 @@ def read_again(*, out: Path, rounds: int) -> None:
     result = reload.measure_reloads(rounds=rounds)
     click.echo(reload.table(result))
     write_json(result, out / "reload.json")
+
+
+@main.command(name="overrides")
+@_out
+@click.option("--rounds", type=click.IntRange(1), default=31, show_default=True, help="How many; medians count.")
+def know(*, out: Path, rounds: int) -> None:
+    """Show what a first question from memory costs in CPU time where overrides are known of other players."""
+    result = overrides.measure_overrides(rounds=rounds)
+    click.echo(overrides.table(result))
+    write_json(result, out / "overrides.json")
 
 
 @main.command(name="bans")

@@ -50,7 +50,8 @@ id = {game_id}
 name = "benchmark"
 token_sha256 = "{token}"
 games = ["benchmark"]
-rights = ["verify"]
+rights = ["verify", "override"]
+rate = 100000
 """
 _BLANKS: Final = str.maketrans("01", " \t")
 
@@ -109,14 +110,15 @@ async def _count() -> Count:
     # A sandbox of its own would put its control endpoints in front of the API, and its clock in the place of ours.
     async with (
         SandboxServer(Sandbox(clock=SystemClock())) as store,
-        open_in_process(_settings(store.base_url)) as (_, ask),
+        open_in_process(settings_for(store.base_url)) as (_, ask),
     ):
-        await _until_remembered(ask)
-        counts = [await _counted(ask, _request(number)) for number in range(1, 1 + _QUESTIONS)]
+        await until_remembered(ask)
+        counts = [await _counted(ask, first_question(number)) for number in range(1, 1 + _QUESTIONS)]
     return min(counts, key=lambda one: one.calls)
 
 
-def _settings(base_url: str) -> Settings:
+def settings_for(base_url: str) -> Settings:
+    """Return the settings of a gateway with one game and one caller, for the store at this address."""
     with tempfile.TemporaryDirectory() as directory:
         configuration = Path(directory) / "gateway.toml"
         token = hashlib.sha256(TOKEN.encode()).hexdigest()
@@ -153,15 +155,15 @@ async def open_in_process(
             log.close()
 
 
-async def _until_remembered(ask: Ask) -> None:
+async def until_remembered(ask: Ask) -> None:
     """Have the player looked up; then ask once more, for what is imported or made when it is first needed."""
     for number in range(_QUESTIONS + 1, _QUESTIONS + 10):
-        if b'"cache":"memory"' in await ask(_request(number)):
+        if b'"cache":"memory"' in await ask(first_question(number)):
             return
     raise BenchmarkError("the sandbox's owner was not remembered")
 
 
-def _request(number: int) -> bytes:
+def first_question(number: int) -> bytes:
     """Return a question of its own, byte for byte: blanks in its body spell the number."""
     blanks = f"{number:016b}".translate(_BLANKS).encode("ascii")
     body = msgspec.json.encode({"game": GAME_ID, "download_key": OWNER_KEY}) + blanks

@@ -317,7 +317,7 @@ def bad_overrides() -> Iterator[dict[str, object]]:
 async def test_overrides_show_neither_subject_nor_note(tmp_path: Path, redis: RedisServer) -> None:
     """The note is in the answers to who may read it, and nowhere else in clear text; address and key are in none."""
     headers = {"authorization": f"Bearer {TOKEN}"}
-    shown = b""
+    shown, ids = b"", list[str]()
     async with scene(tmp_path, redis) as one, client(redis) as reader:
         http = one.gateway.http
         for refused in bad_overrides():
@@ -327,7 +327,7 @@ async def test_overrides_show_neither_subject_nor_note(tmp_path: Path, redis: Re
             await one.seen.see(await http.get(OVERRIDES_PATH, params={"game": wrong}, headers=headers))
             await one.seen.see(await http.delete(f"{OVERRIDES_PATH}/{wrong}", headers=headers))
         for present in (True, False):
-            ids = []
+            ids.clear()
             for said in overrides():
                 response = await http.post(OVERRIDES_PATH, json=said, headers=headers)
                 shown += response.content
