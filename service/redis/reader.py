@@ -82,7 +82,7 @@ class RedisReader:
         """Connect anew before the next read: the master is elsewhere, and redis-py never drops idle connections."""
         self._moves += 1
         if self._connection is not None:
-            self._connection.lose(RedisConnectionError("the connection leads to where Redis was"))
+            self._connection.leave()
         with suppress(*REDIS_FAILURES):  # a connection that is too slow even to close is given up all the same
             await self._client.connection_pool.disconnect(inuse_connections=False)
 
@@ -211,6 +211,10 @@ class _Connection(asyncio.Protocol):
         closed = RedisConnectionError("Redis has closed the connection")
         closed.__cause__ = exc
         self.lose(closed)
+
+    def leave(self) -> None:
+        """Close the connection for another; unanswered reads are sent again."""
+        self._end(RedisConnectionError("the connection leads to where Redis was"), again=True)
 
     def lose(self, error: Exception) -> None:
         """Close the connection; unanswered reads are sent again if any read over it was ever answered."""

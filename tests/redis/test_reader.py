@@ -297,6 +297,17 @@ async def test_other_connection_is_used_after_reconnecting(own_redis: RedisServe
     assert replies == [b"1", b"2"]
 
 
+async def test_reads_over_a_connection_that_has_answered_none_yet_are_sent_again(clock: FakeClock) -> None:
+    """Redis has moved for the second time before the first connection to its new place was of use."""
+    script = Script([b"..."], [b"$1\r\n7\r\n"])
+    async with reading_from(script, clock) as reader:
+        reply = reader.get(KEYS[0])
+        await until(lambda: script.requests == 1)
+        await reader.reconnect()
+
+        assert await reply == b"7"
+
+
 async def test_connection_being_made_while_redis_moves_is_not_used(own_redis: RedisServer) -> None:
     """The connection may lead to where Redis was."""
     async with reading(own_redis.url) as (reader, client):
