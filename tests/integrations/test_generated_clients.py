@@ -191,11 +191,12 @@ def filled(gateway: Gateway) -> Iterator[None]:
                 busy.set()
                 with suppress(httpx.HTTPError):  # in the end the gateway is gone
                     http.post("/verify/user", json=ask)
+                over.wait(0.005)
 
     fault = {"latency_ms": 60_000}
     httpx.put(f"{gateway.address}/sandbox/faults", json=fault).raise_for_status()
-    # Two, so that the next is there when the first has ended.
-    threads = [threading.Thread(target=keep_asking, daemon=True) for _ in range(2)]
+    # Several, so that one of them takes the place of the one that has ended, and not the client that is checked.
+    threads = [threading.Thread(target=keep_asking, daemon=True) for _ in range(8)]
     for thread in threads:
         thread.start()
     busy.wait(60)

@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const COMMAND = (process.env.OWNERSHIP_GATEWAY ?? "ownership-gateway").split(" ");
-const CONFIGURATION = fileURLToPath(new URL("../gateway.toml", import.meta.url));
+const CONFIGURATION = fileURLToPath(new URL("../gateway.toml", import.meta.url)); // one folder up; or where yours is
 const START_MS = 60_000;
 
 /** Start a gateway on a free port, so that several runs do not meet; resolves once it answers. */
@@ -34,11 +34,12 @@ export async function startGateway() {
 
 /** A gateway: asked as a game server asks it, and told what happens in its sandbox. */
 class Gateway {
-  #url;
+  /** Where your server asks, in its own setting for that. */
+  url;
   #child;
 
   constructor(url, child) {
-    this.#url = url;
+    this.url = url;
     this.#child = child;
   }
 
@@ -73,7 +74,7 @@ class Gateway {
   }
 
   async #send(method, path, body) {
-    const response = await fetch(this.#url + path, {
+    const response = await fetch(this.url + path, {
       method,
       headers: { "Content-Type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),

@@ -11,21 +11,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 COMMAND = shlex.split(os.environ.get("OWNERSHIP_GATEWAY", "ownership-gateway"))
-CONFIGURATION = Path(__file__).parent.parent / "gateway.toml"
+CONFIGURATION = Path(__file__).parent.parent / "gateway.toml"  # one folder up; change it to where yours is
 START_SECONDS = 60
 ANSWER_SECONDS = 10
 
 
 class Gateway:
-    """The gateway at a port of this machine: asked as a game server asks it, and told what happens in its sandbox."""
+    """The gateway at a URL: asked as a game server asks it, and told what happens in its sandbox."""
 
-    def __init__(self, port: int) -> None:
-        """Keep one connection open."""
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    def __init__(self, url: str) -> None:
+        """Keep one connection open. `url` is for your server, too, in its own setting for that."""
+        self.url = url
+        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=ANSWER_SECONDS)
 
     def ask(self, method: str, game: str = "my-game", **question: object) -> dict[str, Any]:
         """Return the answer to a question by `download-key`, `jwt`, `email` or `user`; 503 is one too, `unknown`."""
@@ -65,7 +67,7 @@ def running_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gatewa
     command = [*COMMAND, "serve", "--sandbox", "--port", "0", "--config", str(CONFIGURATION)]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output) as process:  # noqa: S603 - our own command
         try:
-            yield Gateway(port_in(log, process))
+            yield Gateway(url_in(log, process))
         finally:
             process.send_signal(signal.SIGINT)  # SIGTERM would have it wait for load balancers
 
@@ -77,13 +79,13 @@ def gateway(running_gateway: Gateway) -> Gateway:
     return running_gateway
 
 
-def port_in(log: Path, process: "subprocess.Popen[bytes]") -> int:
-    """Return the port from the line of the log which says that the gateway answers."""
+def url_in(log: Path, process: "subprocess.Popen[bytes]") -> str:
+    """Return the URL from the line of the log which says that the gateway answers."""
     give_up_at = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up_at and process.poll() is None:
         for line in log.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n") and (said := json.loads(line))["event"] == "started":
-                return int(said["listening"].rpartition(":")[2])
+                return str(said["listening"])
         time.sleep(0.02)
     raise AssertionError(f"the gateway did not start; its log: {log.read_text()}")
 
