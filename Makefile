@@ -50,7 +50,7 @@ soak: setup-dev  ## prove it at length: a quarter of an hour; with SOAK_TESTS=te
 	@tests/install_redis.sh
 	@OWNERSHIP_SOAK=1 $(RUN) pytest -s --durations=15 -o faulthandler_timeout=7200 $(SOAK_TESTS)
 
-test-pythons: $(UV)  ## every test on each supported Python that this machine has
+test-pythons: $(UV)  ## the tests that may depend on it, on each supported Python that this machine has
 	@tests/on_each_python.sh
 
 check: format-check lint types imports coverage  ## what every change must pass

@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 import uvloop
@@ -16,6 +17,27 @@ from tests.redis_server import RedisServer, free_port, tls_server
 # A busy machine is not a wrong answer.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+_TESTS: Final = Path(__file__).parent
+_PAGES: Final = _TESTS / "docs"
+_FAULTS: Final = _TESTS / "reliability"
+_DIFFERENT: Final = {_FAULTS / "test_cancellations.py", _FAULTS / "test_closing.py"}
+"""Tests of cancellation: Pythons differ there."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the pages and the random faults `once`, beside what has that mark; but for the pages, all are unmeasured.
+
+    Coverage makes a test twice as slow. Pages are quick, and some import what no test file imports.
+    """
+    for item in items:
+        if item.path.is_relative_to(_FAULTS) and item.path not in _DIFFERENT:
+            item.add_marker(pytest.mark.once)
+        if item.get_closest_marker("once"):
+            item.add_marker(pytest.mark.no_cover)
+        if item.path.is_relative_to(_PAGES):
+            item.add_marker(pytest.mark.once)
 
 
 def pytest_collection_finish() -> None:

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs every test on each supported Python that this machine has, beside the one that `make test` uses: at the same
-# time, for they wait more than they work. Looks for them on PATH and where pyenv keeps them; says which it found.
+# Runs what may depend on the Python (all but the tests that are marked `once`) on each supported Python that this machine
+# has, beside the one that `make test` uses: at the same time, for they wait more than they work. Looks for them on PATH and
+# where pyenv keeps them; says which it found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=.tools/uv/bin/uv
@@ -21,7 +22,7 @@ find_python() {
 test_on() {
   export UV_PROJECT_ENVIRONMENT=".tools/venv-$1"
   "$uv" sync --quiet --locked --python "$2"
-  "$uv" run --no-sync pytest -q -p no:cacheprovider
+  "$uv" run --no-sync pytest -q -p no:cacheprovider -m "not once"
 }
 
 default=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)

@@ -24,9 +24,12 @@ class Variant(NamedTuple, Generic[T]):
 
 
 def variants(real: T, **broken: T) -> pytest.MarkDecorator:
-    """Run the test with the real factory, and with each of the broken ones."""
+    """Run the test with the real factory, and with each of the broken ones; these on one Python only."""
     parameters = [pytest.param(Variant(real, broken=False), id="real")]
-    parameters += [pytest.param(Variant(make, broken=True), id=f"broken: {name}") for name, make in broken.items()]
+    parameters += [
+        pytest.param(Variant(make, broken=True), id=f"broken: {name}", marks=pytest.mark.once)
+        for name, make in broken.items()
+    ]
     return pytest.mark.parametrize("variant", parameters)
 
 
