@@ -11,8 +11,9 @@ unexport PYTHONDONTWRITEBYTECODE
 UV := .tools/uv/bin/uv
 BIN := $(UV_PROJECT_ENVIRONMENT)/bin
 RUN := $(UV) run --no-sync
-# One process for each core, each with a Redis of its own; with WORKERS= tests come one after the other.
-WORKERS ?= --numprocesses=auto
+# A process more than there are cores, for tests also wait; each has a Redis of its own. With WORKERS= tests come one after
+# the other.
+WORKERS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test soak test-pythons check format format-check lint types imports coverage clean \
