@@ -221,6 +221,11 @@ class Events:
         hint = "everything stays as it is, but a restart would fail, or do without what the file lacks: mend the file"
         self._log.logger.error("configuration_refused", mistakes=_first_of(mistakes), hint=hint)
 
+    def reload_crashed(self, error: BaseException) -> None:
+        """A bug of ours has ended the reading of the configuration file: all stays as it was."""
+        self._metrics.configuration(ok=False)
+        self.crashed(error, where="reload")
+
     def no_configuration_to_reload(self) -> None:
         """A signal asked for the file to be read again, and there is none."""
         hint = "it was started without a configuration file, or with one that can be read only once"

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 LOOK_EVERY: Final = timedelta(seconds=1)
 
 
-class _Prepared(Struct, frozen=True):
-    """All that takes time, done."""
+class _Version(Struct, frozen=True):
+    """The settings of one version of the file, and what questions are answered by under it."""
 
-    reread: Reread
+    settings: Settings
     configuration: Configuration
-    content: FileContent
+    content: FileContent | None
 
 
 class Reloading:
@@ -70,7 +70,7 @@ class Reloading:
 
     async def open(self) -> None:
         """Follow the file in the background until the gateway closes, if there is one; and start what it asks for."""
-        await self._follow_canaries()
+        await self._follow_canaries(self._running)
         watch = self._watch = _watch_of(self._read_from)
         if watch is not None:
             crashed = partial(self._basics.events.crashed, where="reload")
@@ -97,53 +97,58 @@ class Reloading:
     async def _look_on(self, watch: FileWatch) -> NoReturn:
         while True:
             await self._basics.clock.sleep(LOOK_EVERY)
-            async with self._turn:
-                content = await asyncio.to_thread(watch.look)
-                if content is not None:
-                    await self._reload(content)
+            await self._follow(watch.look)
 
     async def _read_when_asked(self, watch: FileWatch) -> NoReturn:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            async with self._turn:
-                await self._reload(await asyncio.to_thread(watch.read))
+            await self._follow(watch.read)
+
+    async def _follow(self, read: Callable[[], FileContent | None]) -> None:
+        """Have what `read` returns hold, in a turn of its own. A bug is told, and the next content gets its turn."""
+        async with self._turn:
+            try:
+                content = await asyncio.to_thread(read)
+                if content is not None:
+                    await self._reload(content)
+            except Exception as bug:  # noqa: BLE001 - as said above
+                self._basics.events.reload_crashed(bug)
 
     async def _reload(self, content: FileContent) -> None:
         try:
-            prepared = await asyncio.to_thread(self._prepare, content)
+            reread, version = await asyncio.to_thread(self._prepare, content)
         except SettingsError as error:
             self._basics.events.configuration_refused(error.mistakes)
             return
-        except Exception as bug:  # noqa: BLE001 - all stays as it is, and the next content gets its turn
-            self._basics.events.crashed(bug, where="reload")
-            return
-        self._apply(prepared)
-        await self._follow_canaries()
-        self._basics.events.configuration_reloaded(prepared.reread.changed, prepared.reread.needs_restart)
+        before = _Version(self._running, self._basics.current.configuration, self._read_from)
+        try:
+            await self._apply(version)
+        except Exception:
+            await self._apply(before)
+            raise
+        self._basics.events.configuration_reloaded(reread.changed, reread.needs_restart)
 
-    def _prepare(self, content: FileContent) -> _Prepared:
-        """Read, check and build; called in a thread. Raises `SettingsError`."""
+    def _prepare(self, content: FileContent) -> tuple[Reread, _Version]:
+        """Read, check and build: all that takes time, called in a thread. Raises `SettingsError`."""
         if self._reader is None:
             raise AssertionError("a file was read again without the settings that it was read for")
         reread = self._reader.read_again(content, self._running)
         before = self._basics.current.configuration
-        return _Prepared(
-            reread=reread,
-            configuration=configuration_of(reread.settings, self._basics.shared_clock, before=before),
-            content=content,
-        )
+        configuration = configuration_of(reread.settings, self._basics.shared_clock, before=before)
+        return reread, _Version(reread.settings, configuration, content)
 
-    def _apply(self, prepared: _Prepared) -> None:
-        """Have it hold, in one turn of the event loop."""
-        basics, settings = self._basics, prepared.reread.settings
+    async def _apply(self, version: _Version) -> None:
+        """Have it hold: for questions in one turn of the event loop, for canaries right after it."""
+        basics, settings = self._basics, version.settings
+        before, self._running, self._read_from = self._running, settings, version.content
         basics.metrics.configure_games(game.slug for game in settings.games)
-        basics.current.configuration = prepared.configuration
-        if settings.log.level is not self._running.log.level:
+        basics.current.configuration = version.configuration
+        if settings.log.level is not before.log.level:
             basics.log.set_level(settings.log.level)
-        self._running, self._read_from = settings, prepared.content
         self._applied(settings)
         self._show_held_games()
+        await self._follow_canaries(settings)
 
     def _show_held_games(self) -> None:
         guard = self._observations.guard
@@ -153,18 +158,18 @@ class Reloading:
             if guard.held_since(rules.game_id) is not None:
                 self._basics.metrics.read_revocations(rules.label, partial(_is_held, guard, rules.game_id))
 
-    async def _follow_canaries(self) -> None:
-        if self._canaries is None and not any(game.canary_user_ids for game in self._running.games):
+    async def _follow_canaries(self, settings: Settings) -> None:
+        if self._canaries is None and not any(game.canary_user_ids for game in settings.games):
             return
         # Off until configured: not even imported.
         from service.wiring.canaries import canaries_of, watch_canaries  # noqa: PLC0415 - as said above
 
         if self._canaries is None:
             self._canaries = await watch_canaries(
-                self._running, self._basics, self._upstream, self._observations, redis=self._redis
+                settings, self._basics, self._upstream, self._observations, redis=self._redis
             )
         else:
-            self._canaries.follow(canaries_of(self._running))
+            self._canaries.follow(canaries_of(settings))
 
 
 def ignore_settings(_: Settings) -> None:

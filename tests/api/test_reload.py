@@ -8,13 +8,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final, cast
 
 import httpx
 import pytest
+from msgspec.structs import asdict, replace
 
+from service.ownership import PlayerId
 from service.sandbox import seed
-from service.settings import FileContent, Reread, Settings, SettingsReader
+from service.settings import FileContent, GameSettings, Reread, Settings, SettingsReader
+from service.settings.model import LogLevel
 from service.wiring.reload import LOOK_EVERY
 from tests.api.conftest import Open
 from tests.clock import FakeClock
@@ -338,28 +341,63 @@ async def test_the_level_of_the_log(follow: Following) -> None:
     assert len(gateway.asker.log.lines("verified")) == 1
 
 
-async def test_a_bug_leaves_all_as_it_is(follow: Following) -> None:
-    """It is a line in the log, and the next reading works."""
+class Broken(SettingsReader):
+    """Reads what the gateway cannot work with, as if there were a bug, while `broken` says where it is met."""
 
-    class OnceBroken(SettingsReader):
-        """Reads again what it could not read before."""
+    broken: ClassVar[str | None] = None
 
-        broken = True
-
-        def read_again(self, content: FileContent, running: Settings) -> Reread:
-            if self.broken:
-                self.broken = False
+    def read_again(self, content: FileContent, running: Settings) -> Reread:
+        reread = super().read_again(content, running)
+        settings = reread.settings
+        match self.broken:
+            case "reading":
                 raise RuntimeError
-            return super().read_again(content, running)
+            case "level":
+                settings = replace(settings, log=replace(settings.log, level=cast("LogLevel", "loud")))
+            case "canaries":
+                (game,) = settings.games
+                settings = replace(settings, games=(OddGame(**asdict(game)),))
+        return replace(reread, settings=settings)
 
-    gateway = await follow(X_MOON, kind=OnceBroken)
 
-    line = await gateway.reload(BANNED, said="bug")
-    before = await gateway.asker.user(seed.OWNER_ID)
-    await gateway.reload(BANNED)
+class OddGame(GameSettings, frozen=True):
+    """A game about whose canaries nothing can be said."""
+
+    @property
+    def canary_user_ids(self) -> dict[str, PlayerId]:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("where", ["reading", "level", "canaries"])
+async def test_a_bug_leaves_all_as_it_is(follow: Following, where: str) -> None:
+    """It is counted, a line, and shown until a file is in use again; the next one is, with a signal or without."""
+
+    class Reader(Broken):
+        """For this test alone."""
+
+    debug, info = ('[log]\nlevel = "debug"\n' + X_MOON + "canary_owner_user_id = 1001\n", BANNED)
+    gateway = await follow(debug, kind=Reader)
+
+    Reader.broken = where
+    line = await gateway.reload(info, said="bug")
+    answer = await gateway.asker.user(seed.OWNER_ID)
+    level = logging.getLogger().level
+    shown = await gateway.asker.metric("configuration_ok")
+    Reader.broken = None
+    gateway.file.write_text(OTHER_GAME, encoding="utf-8")
+    while not gateway.asker.log.lines("configuration_reloaded"):
+        await gateway.asker.clock.advance(LOOK_EVERY)
+        await asyncio.sleep(0.001)
+    found = await gateway.asker.user(seed.OWNER_ID, game="sun-garden")
+    reread = await gateway.reload(info)
 
     assert line["where"] == "reload"
-    assert outcomes([before, await gateway.asker.user(seed.OWNER_ID)]) == ["owned", "banned"]
+    assert await gateway.asker.metric("bugs_total", where="background") == 1
+    assert outcomes([answer]) == ["owned"]
+    assert (level, shown) == (logging.DEBUG, 0)
+    assert (found.status_code, reread["changed"]) == (200, ["games.sun-garden", "games.x-moon"])
+    assert outcomes([await gateway.asker.user(seed.OWNER_ID)]) == ["banned"]
+    assert await gateway.asker.metric("configuration_ok") == 1
 
 
 # When.
