@@ -33,6 +33,11 @@ class GameDirectory:
         rules = self._rules.get(int(game_id))
         return str(game_id) if rules is None else rules.label
 
+    def id_of(self, label: str) -> GameId | None:
+        """Return the id of a configured game, None if there is none of that label."""
+        rules = self._rules.get(label)
+        return None if rules is None else rules.game_id
+
     def find(self, game: str | int) -> GameRules:
         """Return the rules for a slug or an id. Raises `UnknownGame`."""
         number = int(game) if isinstance(game, str) and game.isdigit() else game

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from msgspec import Struct
 
 from service.api.current_configuration import Configuration
+from service.api.game_directory import GameDirectory
 from service.cache.revocation_guard import SharedRevocationGuard
 from service.errors import SettingsError
 from service.ownership import GameId
@@ -143,19 +144,21 @@ class Reloading:
         basics, settings = self._basics, version.settings
         before, self._running, self._read_from = self._running, settings, version.content
         basics.metrics.configure_games(game.slug for game in settings.games)
+        known = basics.current.configuration.games
         basics.current.configuration = version.configuration
         if settings.log.level is not before.log.level:
             basics.log.set_level(settings.log.level)
         self._applied(settings)
-        self._show_held_games()
+        self._show_held_games(before=known)
         await self._follow_canaries(settings)
 
-    def _show_held_games(self) -> None:
+    def _show_held_games(self, *, before: GameDirectory) -> None:
+        """Have the metric of each game speak of the id that it has now, where it speaks of the game at all."""
         guard = self._observations.guard
         if guard is None:
             return
         for rules in self._basics.current.configuration.games.configured():
-            if guard.held_since(rules.game_id) is not None:
+            if guard.held_since(rules.game_id) is not None or before.id_of(rules.label) not in {None, rules.game_id}:
                 self._basics.metrics.read_revocations(rules.label, partial(_is_held, guard, rules.game_id))
 
     async def _follow_canaries(self, settings: Settings) -> None:

@@ -532,6 +532,19 @@ async def test_held_noes_of_a_game_that_is_gone(follow: Following) -> None:
     assert held == [1, 0, 1]
 
 
+async def test_held_noes_belong_to_the_id_and_not_to_the_slug(follow: Following) -> None:
+    """The metric says of a slug what is true of the game that it stands for now."""
+    gateway = await follow(X_MOON + OTHER_GAME)
+    await gateway.asker.http.post("/admin/revocations", json={"game": 3, "believe": False})
+
+    held = []
+    for toml in (X_MOON.replace("3", "5") + OTHER_GAME, X_MOON.replace("3", "4") + OTHER_GAME.replace("4", "3")):
+        await gateway.reload(toml)
+        held.append([await gateway.asker.metric("revocations_held", game=game) for game in ("x-moon", "sun-garden")])
+
+    assert held == [[0, 0], [0, 1]]
+
+
 async def test_without_a_guard_nothing_is_held(follow: Following) -> None:
     """A gateway whose operator wants none reloads all the same."""
     gateway = await follow("revocation_guard = false\n" + X_MOON)
