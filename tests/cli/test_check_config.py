@@ -6,9 +6,12 @@ from service.cli.exits import Exit
 from service.settings import describe, load_settings
 from tests.cli.conftest import WriteConfig
 from tests.cli.terminals import run
+from tests.gateways import caller_lines
 
 SECRET = "0123456789abcdef0123456789abcdef"
 KEY = "the-sellers-key-of-this-test"
+GAME = "[games.x-moon]\nid = 3\n"
+CALLER = caller_lines("lobby", "ogw_lobby")
 REDIS = {"OWNERSHIP_GATEWAY_SECRET": SECRET, "OWNERSHIP_GATEWAY_ITCH__API_KEY": KEY}
 
 
@@ -72,7 +75,7 @@ def test_it_says_what_a_ban_of_an_account_does_not_see(write_config: WriteConfig
         '[games.x-moon]\nid = 3\nban_user_ids = [77]\n[games.sun-garden]\nid = 4\nban_emails = ["amos@example.com"]\n'
     )
 
-    result = run("check-config", "--sandbox", "--config", write_config(games))
+    result = run("check-config", "--sandbox", "--config", write_config(games + CALLER))
 
     assert result.exit_code == Exit.OK
     assert result.stderr.splitlines() == [
@@ -81,6 +84,30 @@ def test_it_says_what_a_ban_of_an_account_does_not_see(write_config: WriteConfig
     ]
     assert "games.sun-garden.ban_emails = set" in result.stdout
     assert "games.x-moon.ban_emails = []" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("toml", "lacks"),
+    [
+        (GAME + CALLER, []),
+        (GAME, ["[[callers]]"]),
+        (CALLER, ["[games.<slug>]"]),
+        ("", ["[[callers]]", "[games.<slug>]"]),
+    ],
+)
+def test_it_says_what_a_running_gateway_would_not_take(write_config: WriteConfig, toml: str, lacks: list[str]) -> None:
+    """A file that is good for a start may have been cut off."""
+    result = run("check-config", "--sandbox", "--config", write_config(toml))
+
+    lines = result.stderr.splitlines()
+    assert result.exit_code == Exit.OK
+    assert [line.partition(" in the file: ")[0] for line in lines] == [f"note: no {table}" for table in lacks]
+    assert all(line.endswith("refuses it at a reload, and keeps what it has") for line in lines)
+
+
+def test_without_a_file_there_is_no_reload_to_speak_of() -> None:
+    """Settings from the environment are never read again."""
+    assert run("check-config", "--sandbox").stderr == ""
 
 
 @pytest.mark.parametrize("command", [["check-config"], ["serve"], ["verify", "--game", "3", "--method", "jwt"]])
