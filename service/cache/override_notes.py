@@ -19,17 +19,20 @@ from service.cache.sealing import stamp
 from service.cache.shared_overrides import StandingOverride
 from service.ownership import Fingerprint
 from service.redis.connect import RedisClient
+from service.redis.reader import open_reader
 from service.redis.script import Script, ScriptRunner
 from service.verification.interfaces import Clock
 
 _LARGEST: Final = 4096
 """Bytes of a sealed note that are read; ours have at most 900."""
 
+READ_AT_ONCE: Final = 250
+"""The notes that are asked for in one write, before others have their turn: a game may have a thousand."""
+
 MOST_OWN: Final = 10_000
 """The notes that this process remembers."""
 
 _KEEP: Final = Script("service.cache", "keep_note.lua")
-_READ: Final = Script("service.cache", "read_note.lua")
 
 
 class OverrideNote(Struct, frozen=True, array_like=True):
@@ -44,6 +47,7 @@ class OverrideNotes:
 
     def __init__(self, *, client: RedisClient | None, key: OverridesKey, clock: Clock) -> None:
         self._scripts = None if client is None else ScriptRunner(client, clock=clock)
+        self._reader = None if client is None else open_reader(client, most=_LARGEST, clock=clock)
         self._cipher = AESSIV(bytes.fromhex(key.reveal()))
         self._clock = clock
         self._own: dict[Fingerprint, tuple[datetime, OverrideNote]] = {}
@@ -59,7 +63,10 @@ class OverrideNotes:
 
     async def read(self, overrides: Sequence[StandingOverride]) -> list[OverrideNote | None]:
         """Return the note beside each of them, None where it is lost."""
-        return await asyncio.gather(*[self._read(override) for override in overrides])
+        notes: list[OverrideNote | None] = []
+        for start in range(0, len(overrides), READ_AT_ONCE):
+            notes += await asyncio.gather(*[self._read(one) for one in overrides[start : start + READ_AT_ONCE]])
+        return notes
 
     async def forget(self, override: StandingOverride) -> None:
         """Forget the note beside an override that is taken back."""
@@ -68,14 +75,17 @@ class OverrideNotes:
 
     async def close(self) -> None:
         """Let what is under way end, for a second at most."""
-        if self._scripts is not None:
+        if self._scripts is not None and self._reader is not None:
+            await self._reader.close()
             await self._scripts.close()
 
     async def _read(self, override: StandingOverride) -> OverrideNote | None:
         set_at, note = self._own.get(override.name, (None, None))
-        if set_at == override.at or self._scripts is None:
+        if set_at == override.at or self._reader is None:
             return note if set_at == override.at else None
-        reply = await self._scripts.run(_READ, note_key(override.name), _LARGEST)
+        reply = await self._reader.get(note_key(override.name))
+        if isinstance(reply, TimeoutError):  # the first connection may take longer than a reply
+            reply = await self._reader.get(note_key(override.name))
         try:
             plain = self._cipher.decrypt(reply if isinstance(reply, bytes) else b"", [_bound_to(override)])
             return msgspec.msgpack.decode(plain, type=OverrideNote)

@@ -19,7 +19,7 @@ from msgspec import Struct
 from service.cache.keys import KeyedFingerprints, OverridesKey
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
-from service.cache.table_entry import TableEntry, TableKind, TablePlace
+from service.cache.table_entry import TableEntry, TableKind, TablePlace, instant_of
 from service.errors import TooManyOverrides
 from service.ownership import AssertedUser, Fingerprint, GameId, Method, OverrideWord, PlayerId, Subject
 from service.verification.interfaces import Clock
@@ -39,7 +39,8 @@ _METHODS: Final = {Method.DOWNLOAD_KEY: 1, Method.EMAIL: 2, Method.USER: 3}
 
 _WORD_OF: Final = {number: word for word, number in _WORDS.items()}
 _METHOD_OF: Final = {number: method for method, number in _METHODS.items()}
-_OPENED: Final = 4 * MOST_OVERRIDES
+_OPENED: Final = 16 * MOST_OVERRIDES
+_MICROSECONDS: Final = 1_000_000
 
 
 class StandingOverride(Struct, frozen=True):
@@ -69,9 +70,13 @@ class _Value(Struct, frozen=True):
 
     word: OverrideWord
     method: Method
-    holds_for: timedelta
+    seconds: int
     player_id: PlayerId | None
     subject: str
+
+    def ends_at(self, entry: TableEntry) -> int:
+        """Return when it ends, as a stamp: counted from when it was made, wherever clocks move that to."""
+        return entry.version + self.seconds * _MICROSECONDS
 
 
 class SharedOverrides:
@@ -117,10 +122,16 @@ class SharedOverrides:
                 return self._standing(entry)
         return None
 
-    def count(self, word: OverrideWord) -> int:
-        """Return how many of that word hold, for all games. May be called from any thread."""
-        games = [game_id for kind, game_id in list(self._table.tables) if kind is TableKind.OVERRIDE]
-        return sum(one.word is word for game_id in games for one in self.of_game(game_id))
+    def counts(self) -> dict[OverrideWord, int]:
+        """Return how many of each word hold, for all games. May be called from any thread."""
+        counts, now = dict.fromkeys(OverrideWord, 0), stamp(self._clock.now())
+        for (kind, game_id), names in list(self._table.tables.items()):
+            if kind is TableKind.OVERRIDE:
+                for entry in list(names.values()):
+                    value = self._open(game_id, entry.name, entry.value)
+                    if value is not None and value.ends_at(entry) > now:
+                        counts[value.word] += 1
+        return counts
 
     # --- what operators say ---
 
@@ -132,7 +143,8 @@ class SharedOverrides:
         name = self._fingerprints.of_override(game_id, subject)
         self._require_room(game_id, name)
         player_id = subject.player_id if isinstance(subject, AssertedUser) else None
-        value = _Value(word, subject.method, holds_for, player_id, self._fingerprints.of_credential(subject))
+        seconds = holds_for // timedelta(seconds=1)
+        value = _Value(word, subject.method, seconds, player_id, self._fingerprints.of_credential(subject))
         entry = self._put(game_id, name, value=self._encrypt(game_id, name, value), holds_for=holds_for)
         return _as_set(entry, value)
 
@@ -163,15 +175,13 @@ class SharedOverrides:
         value = self._open(entry.game_id, entry.name, entry.value)
         if value is None:
             return None
-        standing = _as_set(entry, value)
-        return standing if standing.until > self._clock.now() else None
+        return _as_set(entry, value) if value.ends_at(entry) > stamp(self._clock.now()) else None
 
     def _encrypt(self, game_id: GameId, name: Fingerprint, value: _Value) -> bytes:
-        seconds = value.holds_for // timedelta(seconds=1)
         packed = _VALUE.pack(
             _WORDS[value.word],
             _METHODS[value.method],
-            seconds,
+            value.seconds,
             value.player_id or 0,
             bytes.fromhex(value.subject),
         )
@@ -191,14 +201,14 @@ class SharedOverrides:
         return _Value(
             _WORD_OF[word],
             _METHOD_OF[method],
-            timedelta(seconds=seconds),
+            seconds,
             PlayerId(player_id) if player_id else None,
             subject.hex(),
         )
 
 
 def _as_set(entry: TableEntry, value: _Value) -> StandingOverride:
-    """Return the override; how long it holds is counted from when it was made, wherever clocks move that to."""
+    """Return the override that an entry with this value is."""
     return StandingOverride(
         name=entry.name,
         game_id=entry.game_id,
@@ -207,7 +217,7 @@ def _as_set(entry: TableEntry, value: _Value) -> StandingOverride:
         subject=value.subject,
         word=value.word,
         at=entry.made_at,
-        until=entry.made_at + value.holds_for,
+        until=instant_of(value.ends_at(entry)),
     )
 
 

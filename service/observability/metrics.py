@@ -6,7 +6,7 @@ first asked about, so that a scrape costs what was asked, and not what is config
 first answer.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from itertools import product
 from typing import Final, TypeVar
@@ -118,13 +118,15 @@ class Metrics:
         bugs = self._counter("bugs_total", "Mistakes of the gateway's own.", "where")
         self._bugs = {where: bugs.labels(where) for where in BugPlace}
 
-        self._canary_ok = self._gauge_of_canaries("canary_ok", "1 if the store answers as expected, 0 if not.")
-        self._canary_checked_at = self._gauge_of_canaries("canary_checked_at", "When the store answered, in Unix time.")
-
-        self._trouble = PlainGauge(
-            f"{_NAMESPACE}_trouble", "1 while this component does not work, for that cause.", ("component", "cause")
+        of_canary = ("game", "expect")
+        self._canary_ok = self._plain_gauge("canary_ok", "1 if the store answers as expected, 0 if not.", *of_canary)
+        self._canary_checked_at = self._plain_gauge(
+            "canary_checked_at", "When the store answered, in Unix time.", *of_canary
         )
-        self._shown.append(self._trouble)
+
+        self._trouble = self._plain_gauge(
+            "trouble", "1 while this component does not work, for that cause.", "component", "cause"
+        )
 
         unsaid = float("nan")
         self._budget_tokens = self._gauge("source_budget_tokens", "Requests the store budget allows now.", unsaid)
@@ -146,7 +148,8 @@ class Metrics:
         overflowed = self._counter("invalidations_overflowed_total", "Games that had too many invalidations.", "kind")
         self._invalidations_overflowed = {kind: overflowed.labels(kind) for kind in InvalidationKind}
 
-        self._overrides = self._gauges("overrides", "Overrides that hold.", "word", OverrideWord)
+        self._overrides = self._plain_gauge("overrides", "Overrides that hold.", "word")
+        self._count_overrides: Callable[[], Mapping[OverrideWord, int]] = lambda: dict.fromkeys(OverrideWord, 0)
 
         self._held_of_label: dict[str, dict[str, Callable[[], bool]]] = {}
         self._revocations_held = Gauge(
@@ -259,9 +262,9 @@ class Metrics:
         """Count a game that had too many invalidations of a kind."""
         self._invalidations_overflowed[kind].count += 1
 
-    def read_overrides(self, word: OverrideWord, count: Callable[[], float]) -> None:
-        """Have the overrides of a word that hold counted at every scrape."""
-        self._overrides[word].set_function(count)
+    def read_overrides(self, counts: Callable[[], Mapping[OverrideWord, int]]) -> None:
+        """Have the overrides that hold counted at every scrape, those of all words at once."""
+        self._count_overrides = counts
 
     def read_invalidations(self, kind: InvalidationKind, count: Callable[[], float]) -> None:
         """Have the invalidations of the game that has most of a kind counted at every scrape."""
@@ -313,6 +316,8 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """Return the metrics in Prometheus' text format, and its content type; in the event loop's thread."""
+        for word, number in self._count_overrides().items():
+            self._overrides.set(number, word)
         ours = "".join([metric.text() for metric in self._shown])
         return generate_latest(self._registry) + ours.encode(), CONTENT_TYPE_PLAIN_0_0_4
 
@@ -339,8 +344,8 @@ class Metrics:
         gauge = Gauge(name, text, [label], namespace=_NAMESPACE, registry=self._registry)
         return {value: gauge.labels(value) for value in values}
 
-    def _gauge_of_canaries(self, name: str, text: str) -> PlainGauge:
-        gauge = PlainGauge(f"{_NAMESPACE}_{name}", text, ("game", "expect"))
+    def _plain_gauge(self, name: str, text: str, *labels: str) -> PlainGauge:
+        gauge = PlainGauge(f"{_NAMESPACE}_{name}", text, labels)
         self._shown.append(gauge)
         return gauge
 

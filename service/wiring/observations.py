@@ -22,7 +22,7 @@ from service.cache.table_exchange import TableExchange
 from service.cache.tiers import TieredCache
 from service.itch.secret_file import SecretFile
 from service.observability.labels import InvalidationKind
-from service.ownership import GameId, OverrideWord
+from service.ownership import GameId
 from service.redis.connect import RedisClient, close, connect
 from service.redis.redis_login import RedisUrlFile
 from service.secret_text import read_secret
@@ -152,8 +152,7 @@ def _open_overrides(basics: Basics, environment: str, table: ReplicatedTable) ->
         key=basics.keys.overrides,
         clock=basics.shared_clock,
     )
-    for word in OverrideWord:
-        basics.metrics.read_overrides(word, partial(overrides.count, word))
+    basics.metrics.read_overrides(overrides.counts)
     return overrides
 
 

@@ -1,6 +1,7 @@
 """Overrides on replicas with a real Redis: what one is told all hold, for as long as was said, and nothing else."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Final
@@ -12,15 +13,17 @@ from redis.asyncio import Redis
 from service.cache.override_notes import MOST_OWN, OverrideNote, OverrideNotes
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
-from service.cache.shared_overrides import LONGEST_OVERRIDE, SharedOverrides
+from service.cache.shared_overrides import LONGEST_OVERRIDE, SharedOverrides, StandingOverride
 from service.cache.table_entry import PLACE_BYTES, TableKind, TableSealer
 from service.errors import TooManyOverrides
 from service.ownership import AssertedUser, DownloadKey, Fingerprint, GameId, OverrideWord, PlayerId, VerifiedEmail
+from service.redis.timeouts import REPLY_TIMEOUT
 from tests.cache.invalidated import KEY, OURS, Cluster, Kinds, Replica
 from tests.cache.samples import DAY, GAME, KEYS, NAME, OTHER_GAME, SECOND, name_of
 from tests.cache.test_invalidations_planted import plant, plant_entries
 from tests.clock import START, FakeClock, WrongClock
 from tests.cluster.promises import Variant, promised, variants
+from tests.gateways import until
 from tests.redis_server import RedisServer
 
 AMOS: Final = AssertedUser(PlayerId(1994))
@@ -425,6 +428,78 @@ async def test_the_notes_that_a_process_remembers_are_bounded(clock: FakeClock) 
         OverrideNote("moderator"),
         OverrideNote("moderator"),
     ]
+
+
+class OneByOne(OverrideNotes):
+    """Broken: each note is asked for when the one before has come."""
+
+    async def read(self, overrides: Sequence[StandingOverride]) -> list[OverrideNote | None]:
+        """Wait for each."""
+        return [await self._read(one) for one in overrides]
+
+
+@variants(OverrideNotes, one_by_one=OneByOne)
+async def test_the_notes_of_a_game_are_asked_for_together(
+    variant: Variant[type[OverrideNotes]], clock: FakeClock, own_redis: RedisServer
+) -> None:
+    """Redis is not asked as often as there are notes."""
+    replica = Replica(None, clock)
+    for number in range(1, 301):
+        ban(replica, AssertedUser(PlayerId(number)))
+    overrides = replica.overrides.of_game(GAME)
+    async with Redis.from_url(own_redis.url) as redis, Redis.from_url(own_redis.url) as client:
+        teller = OverrideNotes(client=client, key=KEYS.overrides, clock=clock)
+        await asyncio.gather(*[teller.keep(one, OverrideNote("moderator", one.name.hex())) for one in overrides])
+        reader = variant.make(client=client, key=KEYS.overrides, clock=clock)
+        await reader.read(overrides[:1])
+        before = (await redis.info("stats"))["total_reads_processed"]
+
+        notes = await reader.read(overrides)
+
+        reads = (await redis.info("stats"))["total_reads_processed"] - before
+        await teller.close()
+        await reader.close()
+
+    assert notes == [OverrideNote("moderator", one.name.hex()) for one in overrides]
+    with promised(variant):
+        assert reads < len(overrides) / 5
+
+
+async def test_a_reply_that_is_late_once_hides_no_note(clock: FakeClock, own_redis: RedisServer) -> None:
+    """The first connection may take longer than a reply; the note is asked for once more."""
+    replica = Replica(None, clock)
+    ban(replica)
+    (override,) = replica.overrides.of_game(GAME)
+    async with Redis.from_url(own_redis.url) as client:
+        teller = OverrideNotes(client=client, key=KEYS.overrides, clock=clock)
+        await teller.keep(override, OverrideNote("moderator"))
+        await teller.close()
+        late = OverrideNotes(client=client, key=KEYS.overrides, clock=clock)
+        own_redis.pause()
+        reading = asyncio.create_task(late.read([override]))
+        await until(lambda: clock.sleepers)
+        await clock.advance(REPLY_TIMEOUT)
+        await until(lambda: clock.sleepers)
+        own_redis.resume()
+        notes = await reading
+        await late.close()
+
+    assert notes == [OverrideNote("moderator")]
+
+
+def test_one_that_has_ended_is_not_counted(clock: FakeClock) -> None:
+    """Nor one that was taken back; both are known for longer. All games count together."""
+    replica = Replica(None, clock)
+    for number, game in ((1, GAME), (2, GAME), (3, OTHER_GAME)):
+        replica.overrides.set(game, AssertedUser(PlayerId(number)), BAN, holds_for=WEEK)
+    replica.overrides.set(GAME, ADDRESS, GRANT, holds_for=WEEK)
+    at_first = replica.overrides.counts()
+
+    replica.overrides.set(GAME, ADDRESS, GRANT, holds_for=timedelta(minutes=1))
+    replica.overrides.remove(replica.overrides.of_game(OTHER_GAME)[0])
+    clock.jump(timedelta(minutes=1) + SECOND)
+
+    assert (at_first, replica.overrides.counts()) == ({GRANT: 1, BAN: 3}, {GRANT: 0, BAN: 2})
 
 
 # Whether the others can have it
