@@ -108,6 +108,8 @@ class OverrideService:
             )
         if wanted.note is not None and not wanted.note.isprintable():
             raise BadQuestion("/note", "unprintable_note", "the note has characters that cannot be printed")
+        if not asking.games:
+            self._overrides.require_room_for_game(rules.game_id)
         override = self._overrides.set(rules.game_id, subject, wanted.word, holds_for=timedelta(seconds=wanted.seconds))
         note = OverrideNote(asking.caller.name, wanted.note)
         replicas: Replicas = "this one"

@@ -29,8 +29,15 @@ LONGEST_OVERRIDE: Final = timedelta(days=90)
 MOST_OVERRIDES: Final = 1000
 """The most for one game that hold. Replicas that are told at the same time may keep a few more."""
 
-_KEPT_FOR_EACH: Final = 10
-"""The entries that are kept for each that may hold: those that were taken back are known for as long as they held."""
+MOST_UNCONFIGURED_GAMES: Final = 100
+"""The most games that have overrides where none is configured, so that any number names one."""
+
+_PAST_FOR_EACH: Final = 9
+"""The words taken back or cut short that are known for each that may hold. Over that, those that would have ended first
+are forgotten."""
+
+_FORGOTTEN_WITHIN: Final = timedelta(minutes=10)
+"""The time in which all replicas, and Redis, hear that a word which is past is to be forgotten."""
 
 _VALUE: Final = Layout(">BBIQ8s")
 _WORDS: Final = {OverrideWord.GRANT: 1, OverrideWord.BAN: 2}
@@ -146,11 +153,21 @@ class SharedOverrides:
         seconds = holds_for // timedelta(seconds=1)
         value = _Value(word, subject.method, seconds, player_id, self._fingerprints.of_credential(subject))
         entry = self._put(game_id, name, value=self._encrypt(game_id, name, value), holds_for=holds_for)
+        self._forget_first(game_id)
         return _as_set(entry, value)
 
     def remove(self, override: StandingOverride) -> None:
         """Take a word back; on other replicas within 2 s."""
         self._put(override.game_id, override.name, value=b"", holds_for=timedelta())
+        self._forget_first(override.game_id)
+
+    def require_room_for_game(self, game_id: GameId) -> None:
+        """Raise `TooManyOverrides` if as many others have overrides as may have where no game is configured."""
+        games = {game for kind, game in self._table.tables if kind is TableKind.OVERRIDE and game != game_id}
+        if len(games) < MOST_UNCONFIGURED_GAMES:
+            return
+        if sum(bool(self._table.all_of(TableKind.OVERRIDE, game)) for game in games) >= MOST_UNCONFIGURED_GAMES:
+            raise TooManyOverrides
 
     def _put(self, game_id: GameId, name: Fingerprint, *, value: bytes, holds_for: timedelta) -> TableEntry:
         """Put an entry that is newer than the one before, even if the clock was set back, and that outlives it."""
@@ -164,10 +181,18 @@ class SharedOverrides:
         return entry
 
     def _require_room(self, game_id: GameId, name: Fingerprint) -> None:
-        entries = [entry for entry in self._table.all_of(TableKind.OVERRIDE, game_id) if entry.name != name]
-        holding = sum(self._standing(entry) is not None for entry in entries)
-        if holding >= self._most or len(entries) >= _KEPT_FOR_EACH * self._most:
+        others = [entry for entry in self._table.all_of(TableKind.OVERRIDE, game_id) if entry.name != name]
+        if sum(self._standing(entry) is not None for entry in others) >= self._most:
             raise TooManyOverrides
+
+    def _forget_first(self, game_id: GameId) -> None:
+        """Let the entries of past words that are too many end soon, here and everywhere: those that would end first."""
+        soon = self._clock.now() + _FORGOTTEN_WITHIN
+        entries = self._table.all_of(TableKind.OVERRIDE, game_id)
+        past = [entry for entry in entries if entry.ends_at > soon and self._standing(entry) is None]
+        past.sort(key=lambda entry: entry.ends_at)
+        for entry in past[: max(0, len(past) - _PAST_FOR_EACH * self._most)]:
+            self._table.put(entry.kind, game_id, entry.name, entry.version + 1, ends_at=soon)
 
     # --- the value of an entry ---
 

@@ -118,10 +118,11 @@ class Metrics:
         bugs = self._counter("bugs_total", "Mistakes of the gateway's own.", "where")
         self._bugs = {where: bugs.labels(where) for where in BugPlace}
 
-        of_canary = ("game", "expect")
-        self._canary_ok = self._plain_gauge("canary_ok", "1 if the store answers as expected, 0 if not.", *of_canary)
+        self._canary_ok = self._plain_gauge(
+            "canary_ok", "1 if the store answers as expected, 0 if not.", "game", "expect"
+        )
         self._canary_checked_at = self._plain_gauge(
-            "canary_checked_at", "When the store answered, in Unix time.", *of_canary
+            "canary_checked_at", "When the store answered, in Unix time.", "game", "expect"
         )
 
         self._trouble = self._plain_gauge(

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from service.api.paths import OVERRIDES_PATH
+from service.cache.shared_overrides import MOST_UNCONFIGURED_GAMES
 from service.ownership import Method
 from service.sandbox import seed
 from tests.api.conftest import Open
@@ -379,6 +380,18 @@ async def test_a_game_has_a_thousand_and_no_more(gateway: Asker, clock: FakeCloc
     assert (refused.status_code, refused.json()["code"]) == (409, "too_many_overrides")
     assert [changed.status_code, after_one_ended.status_code] == [200, 200]
     assert (await gateway.user(1)).json()["outcome"] == "banned"
+
+
+@pytest.mark.parametrize(("toml", "statuses"), [("", {200, 409}), ("configured", {200})])
+async def test_a_number_that_no_game_is_configured_for(open_with: Open, toml: str, statuses: set[int]) -> None:
+    """Without configured games a hundred have overrides; configured ones are as many as there are."""
+    games = range(1, MOST_UNCONFIGURED_GAMES + 2)
+    gateway = await open_with("".join(f"[games.game-{number}]\nid = {number}\n" for number in games) if toml else "")
+
+    answers = [(await override(gateway, game=number, user_id=1)).status_code for number in games]
+
+    assert set(answers[:-1]) == {200}
+    assert set(answers) == statuses
 
 
 # The description

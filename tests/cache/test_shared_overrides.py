@@ -1,8 +1,8 @@
 """Overrides on replicas with a real Redis: what one is told all hold, for as long as was said, and nothing else."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
 from typing import Final
 
@@ -13,8 +13,14 @@ from redis.asyncio import Redis
 from service.cache.override_notes import MOST_OWN, OverrideNote, OverrideNotes
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
-from service.cache.shared_overrides import LONGEST_OVERRIDE, SharedOverrides, StandingOverride
+from service.cache.shared_overrides import (
+    LONGEST_OVERRIDE,
+    MOST_UNCONFIGURED_GAMES,
+    SharedOverrides,
+    StandingOverride,
+)
 from service.cache.table_entry import PLACE_BYTES, TableKind, TableSealer
+from service.cache.table_exchange import LOOK_EVERY
 from service.errors import TooManyOverrides
 from service.ownership import AssertedUser, DownloadKey, Fingerprint, GameId, OverrideWord, PlayerId, VerifiedEmail
 from service.redis.timeouts import REPLY_TIMEOUT
@@ -386,19 +392,76 @@ async def test_replicas_that_add_at_once_keep_a_little_more(
         assert two[0].invalidated_before(NAME) is None
 
 
-def test_those_that_were_taken_back_are_bounded_too(clock: FakeClock) -> None:
-    """Their knowledge lasts as long as they would have held; it ends, and makes room, with that."""
-    replica = Replica(None, clock, most_entries=10, most_overrides=2)
-    for number in range(1, 21):
-        ban(replica, AssertedUser(PlayerId(number)), holds_for=timedelta(hours=number))
-        take_back(replica)
+class Refusing(SharedOverrides):
+    """Broken: words that are past take the room of others until they would have ended."""
 
+    def _require_room(self, game_id: GameId, name: Fingerprint) -> None:
+        if len(self._table.all_of(TableKind.OVERRIDE, game_id)) >= 10 * self._most:
+            raise TooManyOverrides
+        super()._require_room(game_id, name)
+
+
+class Hoarding(SharedOverrides):
+    """Broken: words that are past are known until they would have ended, however many they are."""
+
+    def _forget_first(self, game_id: GameId) -> None:
+        """Forget none."""
+
+
+def cut_short(replica: Replica, subject: AssertedUser) -> None:
+    """Let a minute take the place of the word about a subject."""
+    ban(replica, subject, holds_for=timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("end", [lambda replica, _: take_back(replica), cut_short])
+@variants(OURS, refusing=Kinds(overrides=Refusing), hoarding=Kinds(overrides=Hoarding))
+async def test_words_that_are_past_are_bounded_and_lock_out_none(
+    variant: Variant[Kinds],
+    cluster: Cluster,
+    empty_redis: Redis,
+    clock: FakeClock,
+    end: Callable[[Replica, AssertedUser], None],
+) -> None:
+    """Of more than nine for each that may hold, those are forgotten that would have ended first; on all replicas."""
+    two = [await cluster.join(empty_redis, kinds=variant.make, most_overrides=2) for _ in range(2)]
+    refused = []
+    for hours in range(1, 31):
+        user = AssertedUser(PlayerId(hours))
+        try:
+            ban(two[0], user, holds_for=timedelta(hours=hours))
+            end(two[0], user)
+        except TooManyOverrides as error:
+            refused.append(error)
+        await cluster.pass_time(LOOK_EVERY)
+        clock.jump(timedelta(minutes=1))
+    await cluster.pass_time()
+    with suppress(TooManyOverrides):
+        ban(two[0], ADDRESS)
+    await cluster.pass_time()
+    clock.jump(timedelta(minutes=10))
+    await cluster.pass_time()
+
+    with promised(variant):
+        assert refused == []
+        assert [replica.overrides.counts()[BAN] for replica in two] == [1, 1]
+        known = [replica.table.all_of(TableKind.OVERRIDE, GAME) for replica in two]
+        assert [len(entries) for entries in known] == [19, 19]
+        assert min(entry.ends_at for entry in known[1]) > START + timedelta(hours=12)
+
+
+def test_where_no_game_is_configured_so_many_have_overrides(clock: FakeClock) -> None:
+    """A number that names a game costs nothing; one of those that have some may have more."""
+    replica = Replica(None, clock)
+    games = [GameId(number) for number in range(1, MOST_UNCONFIGURED_GAMES + 2)]
+    for game in games[:-1]:
+        replica.overrides.require_room_for_game(game)
+        replica.overrides.set(game, AMOS, BAN, holds_for=timedelta(minutes=1))
+
+    replica.overrides.require_room_for_game(games[0])
     with pytest.raises(TooManyOverrides):
-        ban(replica)
-    clock.jump(timedelta(hours=15))
-    ban(replica)
-
-    assert (said(replica), replica.entries) == ("ban", 6)
+        replica.overrides.require_room_for_game(games[-1])
+    clock.jump(timedelta(minutes=1))
+    replica.overrides.require_room_for_game(games[-1])
 
 
 def test_one_that_lasts_keeps_none_that_has_ended(clock: FakeClock) -> None:
