@@ -17,6 +17,7 @@ from service.ownership import Fingerprint
 from service.redis.connect import CONNECT_SECONDS, SOCKET_SECONDS, RedisClient, close, connect
 from service.redis.failures import REDIS_FAILURES, cause_of
 from service.redis.timeouts import REPLY_TIMEOUT
+from service.redis.tls import TlsFileError
 from service.redis.url import RedisAddress, parse_redis_url
 from service.secret import RedisUrl
 from service.verification.interfaces import Clock
@@ -112,6 +113,11 @@ def _failed(check: str, failure: Exception, address: RedisAddress) -> Finding:
     for refusal in chain(failure):
         if isinstance(refusal, NoPermissionError):
             detail, hint = f"Redis does not permit its user to {refused(refusal)}", sufficient(address)
+        if isinstance(refusal, TlsFileError):
+            detail, hint = (
+                str(refusal),
+                "put the file back as it was; the next connection of the gateway reads it again",
+            )
     if cause in _WRONG_SCHEME and (other := _WRONG_SCHEME[cause][address.tls]):
         hint = f"{hint}; {other}"
     return Finding(check, FindingLevel.PROBLEM, detail, hint, cause)

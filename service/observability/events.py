@@ -144,6 +144,11 @@ class Events:
         else:
             self._log.logger.warning("redis_lost", why=cause, hint="answers stay right, and cost more store budget")
 
+    def tls_file_unusable(self, why: str) -> None:
+        """A file for TLS to Redis is missing, or does not hold what it should."""
+        hint = "open connections stay, and no other can be made until the file can be used"
+        self._log.logger.error("tls_file_unusable", why=why, hint=hint)
+
     def _becomes(self, component: _Component, cause: Cause | None) -> bool:
         """Take note of the cause, None where the component works; return whether that is worth a line."""
         if cause is not component.cause:

@@ -5,7 +5,9 @@ redis-py's own defaults are made for batch jobs: a GET to a server that never an
 What its user must be permitted is in `service.redis.acl`.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from ssl import TLSVersion
 from typing import Any, Final, TypeAlias, assert_never
 
@@ -25,6 +27,7 @@ from service.redis.url import Form, RedisAddress, parse_redis_url
 from service.secret import RedisUrl
 
 RedisClient: TypeAlias = Redis | RedisCluster
+_Trusting: TypeAlias = Callable[[type[SSLConnection]], type[SSLConnection]]
 
 MAX_CONNECTIONS: Final = 32
 POOL_WAIT_SECONDS: Final = 0.02
@@ -44,24 +47,28 @@ class BlockingSentinelPool(SentinelConnectionPool, BlockingConnectionPool):
             await self.sentinel_manager.aclose()
 
 
-def connect(url: RedisUrl, *, file: RedisUrlFile | None = None) -> RedisClient:
+def connect(
+    url: RedisUrl, *, file: RedisUrlFile | None = None, tls_unusable: Callable[[str], None] = lambda _: None
+) -> RedisClient:
     """Return a client that connects when it is first used; `close` closes it.
 
-    With a `file` each connection logs in with the user and password that stand there when it is made.
+    With a `file` each connection logs in with the user and password that stand there when it is made. `tls_unusable` is
+    told why a file for TLS cannot be used, once for each reason.
     Raises `SettingsError` for a URL that cannot be used; its text repeats nothing of the URL.
     """
     address = parse_redis_url(url)
+    trusting = partial(sharing_trust, unusable=tls_unusable)
     match address.form:
         case Form.SERVER:
             host, port = address.hosts[0]
-            kind = sharing_trust(SSLConnection) if address.tls else Connection
+            kind = trusting(SSLConnection) if address.tls else Connection
             return _pooled(address, file, {"connection_class": kind, "host": host, "port": port, **_tls(address)})
         case Form.SOCKET:
             return _pooled(address, file, {"connection_class": UnixDomainSocketConnection, "path": address.path})
         case Form.SENTINEL:
-            return _watched(address, file)
+            return _watched(address, file, trusting)
         case Form.CLUSTER:
-            return _clustered(address, file)
+            return _clustered(address, file, trusting)
         case _:
             assert_never(address.form)
 
@@ -84,7 +91,7 @@ def _pooled(address: RedisAddress, file: RedisUrlFile | None, where: dict[str, A
     return Redis.from_pool(pool)
 
 
-def _watched(address: RedisAddress, file: RedisUrlFile | None) -> Redis:
+def _watched(address: RedisAddress, file: RedisUrlFile | None, trusting: _Trusting) -> Redis:
     sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types there
         address.hosts,
         sentinel_kwargs={
@@ -104,14 +111,14 @@ def _watched(address: RedisAddress, file: RedisUrlFile | None) -> Redis:
         **_tls_switch(address),
     )
     if address.tls:
-        client.connection_pool.connection_class = sharing_trust(SentinelManagedSSLConnection)
-        kind = sharing_trust(SSLConnection)
+        client.connection_pool.connection_class = trusting(SentinelManagedSSLConnection)
+        kind = trusting(SSLConnection)
         for watcher in sentinel.sentinels:
             watcher.connection_pool.connection_class = kind
     return client
 
 
-def _clustered(address: RedisAddress, file: RedisUrlFile | None) -> RedisCluster:
+def _clustered(address: RedisAddress, file: RedisUrlFile | None, trusting: _Trusting) -> RedisCluster:
     client = RedisCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
         max_connections=MAX_CONNECTIONS,
@@ -121,7 +128,7 @@ def _clustered(address: RedisAddress, file: RedisUrlFile | None) -> RedisCluster
     )
     if address.tls:
         # It takes no class from us; nodes that are found later are made with what is among its settings.
-        kind = client.connection_kwargs["connection_class"] = sharing_trust(SSLConnection)
+        kind = client.connection_kwargs["connection_class"] = trusting(SSLConnection)
         for node in client.startup_nodes:
             node.connection_class = kind
     return client

@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.causes import Cause, find_cause
+from service.redis.tls import TlsFileError
 
 REDIS_FAILURES: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 """All that redis-py raises when Redis fails it: its two trees, and what the socket says."""
@@ -70,6 +71,8 @@ def _told_by_words(failure: BaseException) -> Cause | None:
     match failure:
         case RedisTimeoutError():
             return Cause.TIMEOUT
+        case TlsFileError():
+            return Cause.OTHER  # what lies behind it is about a file, and not about Redis
         case MasterNotFoundError():
             return Cause.UNREACHABLE
         case AuthenticationError() | OldAuthenticationError():

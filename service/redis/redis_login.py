@@ -21,7 +21,8 @@ class RedisUrlFile:
     """The file with the URL of Redis. `reread` returns its text when it has changed, and raises `UnusableText`.
 
     `reloaded` is called when another user or password was read, `unreadable` with the reason when the file holds none
-    that can be used; what was read before stays then.
+    that can be used; what was read before stays then. A file that the URL names may come later than the URL: one that
+    cannot be used is tried again by the next connections, until it can or another comes.
     """
 
     def __init__(
@@ -33,6 +34,8 @@ class RedisUrlFile:
         unreadable: Callable[[str], None],
     ) -> None:
         self._address = parse_redis_url(url)
+        self._untaken: RedisUrl | None = None
+        self._said = ""
         self._reread = reread
         self._reloaded = reloaded
         self._unreadable = unreadable
@@ -40,13 +43,17 @@ class RedisUrlFile:
     def current(self) -> RedisAddress:
         """Return the address with the user and password to connect with now."""
         try:
-            text = self._reread()
-            address = self._address if text is None else parse_redis_url(RedisUrl(text))
+            if (text := self._reread()) is not None:
+                self._untaken, self._said = RedisUrl(text), ""
+            address = self._address if self._untaken is None else parse_redis_url(self._untaken)
         except UnusableText as unusable:
             self._unreadable(str(unusable))
         except SettingsError as error:
-            self._unreadable("; ".join(error.mistakes))
+            said, self._said = self._said, "; ".join(error.mistakes)
+            if said != self._said:
+                self._unreadable(self._said)
         else:
+            self._untaken = None
             if replace(address, **_NO_LOGIN) != replace(self._address, **_NO_LOGIN):
                 self._unreadable(
                     "only user and password can change while the gateway runs; for another Redis, restart it"

@@ -5,6 +5,7 @@ where the handshake takes 2. A container with half a core would never connect wi
 """
 
 import ssl
+from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
@@ -17,13 +18,13 @@ AnyTlsConnection = TypeVar("AnyTlsConnection", bound=SSLConnection)
 _State: TypeAlias = tuple[int, int, int] | None
 
 
-def sharing_trust(kind: type[AnyTlsConnection]) -> type[AnyTlsConnection]:
+def sharing_trust(kind: type[AnyTlsConnection], *, unusable: Callable[[str], None]) -> type[AnyTlsConnection]:
     """Return that kind of connection, for one client: all share what they trust, and what they show of themselves.
 
     Files that have changed, the operator's or the machine's, are read again by the next connection. That fails while
-    they cannot be read; connections that are open notice nothing.
+    they cannot be read, and `unusable` is told why, once; connections that are open notice nothing.
     """
-    trust: Final = _Trust()
+    trust: Final = _Trust(unusable)
 
     class Sharing(kind):  # type: ignore[valid-type, misc]  # a class like any other
         async def connect_check_health(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - redis-py's own
@@ -36,39 +37,63 @@ def sharing_trust(kind: type[AnyTlsConnection]) -> type[AnyTlsConnection]:
     return Sharing
 
 
+class TlsFileError(RedisConnectionError):
+    """A file that redis.url names for TLS is missing, cannot be read, or does not hold what it should.
+
+    Its text names the option, and repeats nothing of the file.
+    """
+
+
 class _Trust:
     """The latest context, and the state of the files it is made of."""
 
-    def __init__(self) -> None:
+    def __init__(self, unusable: Callable[[str], None]) -> None:
         self._context: RedisSSLContext | None = None
         self._made_of: list[_State] = []
+        self._unusable = unusable
+        self._said = ""
 
     def instead_of(self, own: RedisSSLContext) -> RedisSSLContext:
         machine = ssl.get_default_verify_paths()
         files = [_state_of(path) for path in (own.ca_certs, own.certfile, own.keyfile, machine.cafile, machine.capath)]
         if self._context is None or files != self._made_of:
-            self._context, self._made_of = _made_anew(own), files
+            try:
+                self._context, self._made_of, self._said = _made_anew(own), files, ""
+            except TlsFileError as error:
+                if str(error) != self._said:
+                    self._said = str(error)
+                    self._unusable(self._said)
+                raise
         return self._context
 
 
 def _made_anew(own: RedisSSLContext) -> RedisSSLContext:
     new = copy(own)
     new.context = None
+    _read_by_itself(own)
     try:
-        _read_by_itself(own)
         new.get()
     except OSError as error:
-        raise RedisConnectionError(f"the files for TLS cannot be used: {error}") from None
+        raise TlsFileError(f"what this machine trusts cannot be used: {_why(error)}") from None
     return new
 
 
 def _read_by_itself(own: RedisSSLContext) -> None:
-    """Raise `OSError` for files of the operator's that cannot be used: a twentieth of what all together take."""
+    """Raise `TlsFileError` for one of the operator's: that takes a twentieth of what all together take."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if own.certfile is not None:
-        context.load_cert_chain(own.certfile, own.keyfile)
-    if own.ca_certs is not None:
-        context.load_verify_locations(own.ca_certs)
+    options = "ssl_certfile and ssl_keyfile"
+    try:
+        if own.certfile is not None:
+            context.load_cert_chain(own.certfile, own.keyfile)
+        options = "ssl_ca_certs"
+        if own.ca_certs is not None:
+            context.load_verify_locations(own.ca_certs)
+    except OSError as error:
+        raise TlsFileError(f"{options} in redis.url cannot be used: {_why(error)}") from None
+
+
+def _why(error: OSError) -> str:
+    return "no certificate or key in PEM form" if isinstance(error, ssl.SSLError) else error.strerror or "unreadable"
 
 
 def _state_of(path: str | None) -> _State:

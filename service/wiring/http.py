@@ -14,6 +14,7 @@ from service.api.problems import LARGEST_BODY
 from service.api.routes import create_crash_handler, create_verify_routes, refuse_request
 from service.api.short_way import ShortWay
 from service.cache.revocation_guard import SharedRevocationGuard
+from service.causes import Cause
 from service.http.application import Application
 from service.http.connection import Bounds
 from service.http.protocol import HttpServer
@@ -34,6 +35,11 @@ def build_readiness(
 
     def source() -> str:
         return "paused" if upstream.budget.pause_left() else events.source_state
+
+    def causes() -> dict[str, Cause]:
+        # Another replica may have been throttled, and this one have learned of the pause from Redis.
+        paused = {"source": Cause.THROTTLED} if upstream.budget.pause_left() else {}
+        return events.causes | paused
 
     def credential() -> str:
         return events.credential_state
@@ -59,7 +65,7 @@ def build_readiness(
             "redis": redis_state,
             "secrets": secrets_state,
         },
-        causes=lambda: events.causes,
+        causes=causes,
     )
 
 

@@ -66,7 +66,7 @@ def open_redis(basics: Basics) -> RedisClient | None:
             reloaded=partial(basics.events.key_reloaded, "redis.url"),
             unreadable=partial(basics.events.key_unreadable, "redis.url"),
         )
-    client = connect(redis.url, file=file)
+    client = connect(redis.url, file=file, tls_unusable=basics.events.tls_file_unusable)
     basics.stack.push_async_callback(close, client)
     return client
 

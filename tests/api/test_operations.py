@@ -60,6 +60,7 @@ async def test_throttled_store_shows_as_paused(gateway: Asker) -> None:
     await gateway.key(seed.OWNER_KEY)
 
     assert states_of(gateway.gateway)["source"] == "paused"
+    assert (await gateway.http.get("/readyz")).json()["causes"] == {"source": "throttled"}
     assert await gateway.metric("source_paused_seconds") == 7
 
 

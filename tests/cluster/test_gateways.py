@@ -230,6 +230,7 @@ async def test_one_replica_throttled_is_all_replicas_paused(open_cluster: OpenCl
     assert cluster.looked_up == 1
     ready = await cluster.askers[1].http.get("/readyz")
     assert ready.json()["components"]["source"] == "paused"
+    assert ready.json()["causes"] == {"source": "throttled"}
     assert await cluster.askers[1].metric("source_paused_seconds") > 0
 
 

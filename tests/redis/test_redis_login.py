@@ -119,6 +119,25 @@ def test_what_cannot_be_used_changes_nothing(tmp_path: Path, heard: Heard, writt
     assert heard.reloads == 0
 
 
+def test_a_password_that_comes_before_a_file_it_is_used_with_is_not_missed(tmp_path: Path, heard: Heard) -> None:
+    """The URL names a file for TLS that is replaced in the same instant: the next connections look again."""
+    path, authority = tmp_path / "url", tmp_path / "ca.pem"
+    url = f"rediss://u:{{}}@host/0?ssl_ca_certs={authority}"
+    authority.touch()
+    file = url_file(path, url.format("old"), heard)
+    login = RedisLogin(file)
+    path.write_text(url.format("new"), encoding="utf-8")
+    authority.unlink()
+
+    meanwhile = [login.get_credentials() for _ in range(2)]
+    authority.touch()
+    after = login.get_credentials()
+
+    assert meanwhile == [("u", "old")] * 2
+    assert after == ("u", "new")
+    assert (len(heard.unreadable), heard.reloads) == (1, 1)
+
+
 async def test_who_logs_in_as_whom(tmp_path: Path, heard: Heard) -> None:
     """User and password, a password alone, or nothing; Sentinels have their own."""
     path = tmp_path / "url"

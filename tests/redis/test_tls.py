@@ -1,6 +1,6 @@
 """Trusted certificates are read once for all connections of a client, and again when they have changed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from ssl import SSLContext
@@ -12,16 +12,21 @@ from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from service.causes import Cause
 from service.redis.connect import RedisClient, connect
+from service.redis.failures import cause_of
+from service.redis.tls import TlsFileError
 from service.secret import RedisUrl
 from tests.cache.certificates import write_certificate
 from tests.redis_server import RedisServer
 
 
 @asynccontextmanager
-async def client_of(url: str, directory: Path) -> AsyncIterator[RedisClient]:
+async def client_of(
+    url: str, directory: Path, *, tls_unusable: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[RedisClient]:
     """Open a client that trusts the certificate in the directory."""
-    client = connect(RedisUrl(f"{url}?ssl_ca_certs={directory / 'certificate.pem'}"))
+    client = connect(RedisUrl(f"{url}?ssl_ca_certs={directory / 'certificate.pem'}"), tls_unusable=tls_unusable)
     yield client
     await client.aclose()
 
@@ -87,16 +92,22 @@ async def test_certificates_that_have_gone_are_missed_once_they_are_read_again(
     """A new connection fails as it would without sharing, and no more once the files are back."""
     certificate = tmp_path / "certificate.pem"
     text = certificate.read_bytes()
-    async with client_of(f"rediss://127.0.0.1:{tls_redis.port}", tmp_path) as client:
+    said: list[str] = []
+    async with client_of(f"rediss://127.0.0.1:{tls_redis.port}", tmp_path, tls_unusable=said.append) as client:
         assert isinstance(client, Redis)
         await client.ping()
         certificate.unlink()
         await client.connection_pool.disconnect()
-        with pytest.raises(RedisConnectionError, match="the files for TLS cannot be used"):
+        with pytest.raises(TlsFileError):
+            await client.ping()
+        with pytest.raises(TlsFileError) as caught:
             await client.ping()
         certificate.write_bytes(text)
 
         assert await client.ping()
+
+    assert said == [str(caught.value)] == ["ssl_ca_certs in redis.url cannot be used: No such file or directory"]
+    assert cause_of(caught.value) is Cause.OTHER
 
 
 async def test_open_connections_do_not_miss_what_they_no_longer_need(tls_redis: RedisServer, tmp_path: Path) -> None:
@@ -134,15 +145,24 @@ async def test_authorities_of_the_machine_are_read_again(
     await client.aclose()
 
 
-@pytest.mark.parametrize("options", ["ssl_ca_certs={0}", "ssl_certfile={0}&ssl_keyfile={0}"])
-async def test_files_that_say_nothing_are_one_clear_error(tls_redis: RedisServer, tmp_path: Path, options: str) -> None:
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("ssl_ca_certs={0}", "ssl_ca_certs"),
+        ("ssl_certfile={0}&ssl_keyfile={0}", "ssl_certfile and ssl_keyfile"),
+    ],
+)
+async def test_files_that_say_nothing_are_one_clear_error(
+    tls_redis: RedisServer, tmp_path: Path, options: str, named: str
+) -> None:
     """The content of the files is not repeated."""
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("s3cr3t")
     client = connect(RedisUrl(f"rediss://127.0.0.1:{tls_redis.port}?{options.format(nonsense)}"))
 
-    with pytest.raises(RedisConnectionError, match="the files for TLS cannot be used") as caught:
+    with pytest.raises(TlsFileError) as caught:
         await client.ping()
 
-    assert "s3cr3t" not in str(caught.value)
+    assert str(caught.value) == f"{named} in redis.url cannot be used: no certificate or key in PEM form"
+    assert cause_of(caught.value) is Cause.OTHER
     await client.aclose()
