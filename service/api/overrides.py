@@ -147,7 +147,7 @@ class OverrideService:
         if override is None:
             raise UnknownOverride
         asking.caller.require_game(override.game_id)
-        rules = asking.games.find(override.game_id)
+        # Not only of a configured game: what holds is to be ended also when its game is no longer in the file.
         self._overrides.remove(override)
         replicas: Replicas = "this one"
         try:
@@ -157,7 +157,7 @@ class OverrideService:
                 "override_removed",
                 id=override.name.hex(),
                 by=asking.caller.name,
-                game=rules.label,
+                game=asking.games.label_of(override.game_id),
                 subject=override.subject,
                 word=override.word,
                 until=override.until,

@@ -185,7 +185,12 @@ class KeyedFingerprints:
         return Fingerprint(hashed.digest())
 
     def of_credential(self, credential: Credential) -> str:
-        """Name a credential for the log, the same for every game, as 16 hexadecimal digits."""
+        """Name a credential for the log, the same for every game, as 16 hexadecimal digits.
+
+        Upper and lower case of an address are the same.
+        """
+        if isinstance(credential, VerifiedEmail):
+            credential = VerifiedEmail(credential.mailbox.reveal())
         hashed = self._credentials.copy()
         hashed.update(_encode_credential(credential))
         return hashed.hexdigest()

@@ -206,6 +206,15 @@ async def test_the_answer_says_what_holds(gateway: Asker) -> None:
     assert response.json() == {**listed, "replicas": "this one"}
 
 
+async def test_an_address_has_one_subject_however_it_is_written(gateway: Asker) -> None:
+    """In the list, and in the line of the question that support looks for."""
+    await override(gateway, email=seed.BUYER_EMAIL.upper())
+
+    verified = await gateway.log.line_of((await gateway.email(seed.BUYER_EMAIL)).headers["x-request-id"])
+    (listed,) = await overrides(gateway)
+    assert listed["subject"] == verified["subject"]
+
+
 @pytest.mark.parametrize(("field", "method"), [("email", "email"), ("download_key", "download_key")])
 async def test_neither_an_address_nor_a_key_is_shown(gateway: Asker, field: str, method: str) -> None:
     """Support finds it by the fingerprint."""

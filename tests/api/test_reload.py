@@ -14,6 +14,7 @@ import httpx
 import pytest
 from msgspec.structs import asdict, replace
 
+from service.api.paths import OVERRIDES_PATH
 from service.ownership import PlayerId
 from service.sandbox import seed
 from service.settings import FileContent, GameSettings, Reread, Settings, SettingsReader
@@ -514,6 +515,21 @@ async def test_what_can_be_read_only_once_is_not_read_again(clock: FakeClock, lo
 
 
 # What belongs to games, and follows them.
+
+
+async def test_an_override_of_a_game_that_is_gone_can_be_taken_back(follow: Following) -> None:
+    """By its id, as the log has it: for the game may come back."""
+    gateway = await follow(X_MOON + OTHER_GAME)
+    body = {"game": 3, "user_id": seed.OWNER_ID, "word": "ban", "seconds": 3600}
+    said = (await gateway.asker.http.post(OVERRIDES_PATH, json=body)).json()
+    await gateway.reload(OTHER_GAME)
+
+    removed = await gateway.asker.http.delete(f"{OVERRIDES_PATH}/{said['id']}")
+    await gateway.reload(X_MOON)
+
+    assert removed.status_code == 204
+    assert (await gateway.asker.log.line("override_removed"))["game"] == "3"
+    assert outcomes([await gateway.asker.user(seed.OWNER_ID)]) == ["owned"]
 
 
 async def test_held_noes_of_a_game_that_is_gone(follow: Following) -> None:
