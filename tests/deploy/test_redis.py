@@ -320,6 +320,27 @@ async def test_is_a_cache(shipped: Shipped, setting: str, value: str) -> None:
         assert await operator.config_get(setting) == {setting: value}
 
 
+async def test_one_with_a_disk_forgets_nothing() -> None:
+    """Killed and started again, it still has what was written; the one without has not."""
+    lines = [line for line in (_REDIS / "redis-durable.conf").read_text().splitlines() if line and line[0] != "#"]
+    include, *settings = [line.partition(" ") for line in lines]
+    durable = {f"--{name}": "{directory}" if name == "dir" else value for name, _, value in settings}
+    kept = []
+    for arguments in ([part for pair in durable.items() for part in pair], []):
+        server = RedisServer(arguments=arguments)
+        server.start()
+        async with Redis.from_url(server.url) as client:
+            await client.set("og:v2:t:a", b"entry", px=60_000)
+        server.kill()
+        server.start()
+        async with Redis.from_url(server.url) as client:
+            kept.append(await client.get("og:v2:t:a"))
+        server.stop()
+
+    assert include == ("include", " ", "/etc/redis/redis.conf")
+    assert kept == [b"entry", None]
+
+
 async def test_makes_room_when_it_is_full(shipped: Shipped) -> None:
     """New entries displace those that would expire first, without an error."""
     async with shipped.client(user="operator", password="operator") as operator, shipped.client() as client:
