@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from service.itch.secret_file import SecretFile
 from service.secret import ProxyUrl
+from service.secret_file import SecretFile
 from service.secret_text import UnusableText, read_proxy_url
 from service.verification.interfaces import Clock
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import GatewayCredentialRefused
-from service.itch.secret_file import SecretFile
 from service.secret import SellerKey
+from service.secret_file import SecretFile
 from service.secret_text import UnusableText, read_key
 from service.verification.interfaces import Clock
 

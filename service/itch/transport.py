@@ -20,8 +20,8 @@ from httpx_aiohttp import AiohttpTransport
 from service.causes import Cause, find_cause
 from service.errors import GatewayInTheWay, SourceProtocolError, SourceUnavailable
 from service.itch.classification import StoreAnswer
-from service.itch.used_up import used_up
 from service.secret import ProxyUrl, Secret
+from service.used_up import used_up
 
 _LARGEST_BODY: Final = 256 * 1024
 """A download key is half a kilobyte, a list of games some tens; a compressed bomb of 300 kB has been 300 MB."""

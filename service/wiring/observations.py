@@ -20,11 +20,11 @@ from service.cache.shared_overrides import SharedOverrides
 from service.cache.table_entry import NO_GAME, OPERATOR, TableEntry, TableKind, TablePlace, TableSealer
 from service.cache.table_exchange import TableExchange
 from service.cache.tiers import TieredCache
-from service.itch.secret_file import SecretFile
 from service.observability.labels import InvalidationKind
 from service.ownership import GameId
 from service.redis.connect import RedisClient, close, connect
 from service.redis.redis_login import RedisUrlFile
+from service.secret_file import SecretFile
 from service.secret_text import read_secret
 from service.verification.interfaces import LookUpLease, NoLease
 from service.wiring.background import run_in_background

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from service.itch.secret_file import SecretFile
 from service.redis.connect import close, connect
 from service.redis.failures import REDIS_FAILURES
 from service.redis.reader import RedisReader, open_reader
 from service.redis.redis_login import RedisLogin, RedisUrlFile
 from service.secret import RedisUrl
+from service.secret_file import SecretFile
 from service.secret_text import read_secret
 from tests.clock import FakeClock
 from tests.redis_server import RedisServer

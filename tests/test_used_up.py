@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from service.itch.used_up import used_up
+from service.used_up import used_up
 from tests.itch.descriptors import no_descriptor_left
 
 UNKNOWN_NAME = socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service.file_stamp import READ_ONCE, Stamp, stamp_of
-from service.itch.used_up import used_up
 from service.secret_text import UnusableText
+from service.used_up import used_up
 
 
 class SecretFile:
