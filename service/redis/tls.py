@@ -8,14 +8,14 @@ import ssl
 from collections.abc import Callable
 from copy import copy
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from redis.asyncio.connection import RedisSSLContext, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-AnyTlsConnection = TypeVar("AnyTlsConnection", bound=SSLConnection)
+from service.file_stamp import Stamp, stamp_of
 
-_State: TypeAlias = tuple[int, int, int] | None
+AnyTlsConnection = TypeVar("AnyTlsConnection", bound=SSLConnection)
 
 
 def sharing_trust(kind: type[AnyTlsConnection], *, unusable: Callable[[str], None]) -> type[AnyTlsConnection]:
@@ -45,17 +45,18 @@ class TlsFileError(RedisConnectionError):
 
 
 class _Trust:
-    """The latest context, and the state of the files it is made of."""
+    """The latest context, and the stamps of the files it is made of."""
 
     def __init__(self, unusable: Callable[[str], None]) -> None:
         self._context: RedisSSLContext | None = None
-        self._made_of: list[_State] = []
+        self._made_of: list[Stamp] = []
         self._unusable = unusable
         self._said = ""
 
     def instead_of(self, own: RedisSSLContext) -> RedisSSLContext:
         machine = ssl.get_default_verify_paths()
-        files = [_state_of(path) for path in (own.ca_certs, own.certfile, own.keyfile, machine.cafile, machine.capath)]
+        paths = (own.ca_certs, own.certfile, own.keyfile, machine.cafile, machine.capath)
+        files = [None if path is None else stamp_of(Path(path)) for path in paths]
         if self._context is None or files != self._made_of:
             try:
                 self._context, self._made_of, self._said = _made_anew(own), files, ""
@@ -94,13 +95,3 @@ def _read_by_itself(own: RedisSSLContext) -> None:
 
 def _why(error: OSError) -> str:
     return "no certificate or key in PEM form" if isinstance(error, ssl.SSLError) else error.strerror or "unreadable"
-
-
-def _state_of(path: str | None) -> _State:
-    if path is None:
-        return None
-    try:
-        state = Path(path).stat()
-    except OSError:
-        return None
-    return state.st_ctime_ns, state.st_ino, state.st_size
