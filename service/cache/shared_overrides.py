@@ -19,13 +19,13 @@ from msgspec import Struct
 from service.cache.keys import KeyedFingerprints, OverridesKey
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
-from service.cache.table_entry import TableEntry, TableKind, TablePlace, instant_of
+from service.cache.table_entry import LONGEST_LIFE, TableEntry, TableKind, TablePlace, instant_of
 from service.errors import TooManyOverrides
 from service.ownership import AssertedUser, Fingerprint, GameId, Method, OverrideWord, PlayerId, Subject
 from service.verification.interfaces import Clock
 from service.verification.policy import Override
 
-LONGEST_OVERRIDE: Final = timedelta(days=90)
+LONGEST_OVERRIDE: Final = LONGEST_LIFE
 MOST_OVERRIDES: Final = 1000
 """The most for one game that hold. Replicas that are told at the same time may keep a few more."""
 

@@ -29,6 +29,9 @@ from service.cache.sealing import stamp
 from service.ownership import Fingerprint, GameId
 from service.verification.policy import HARD_MAXIMUM
 
+LONGEST_LIFE: Final = timedelta(days=90)
+"""The longest that an entry is known; overrides live so long."""
+
 LARGEST_VALUE: Final = 64
 PLACE_BYTES: Final = 25
 SEAL_BYTES: Final = 16

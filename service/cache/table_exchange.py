@@ -11,8 +11,7 @@ from service.cache.cluster_clock import ClusterClock
 from service.cache.entry import CLOCK_TOLERANCE
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
-from service.cache.shared_overrides import LONGEST_OVERRIDE
-from service.cache.table_entry import PLACE_BYTES, TableEntry, TablePlace, TableSealer, instant_of
+from service.cache.table_entry import LONGEST_LIFE, PLACE_BYTES, TableEntry, TablePlace, TableSealer, instant_of
 from service.redis.connect import RedisClient
 from service.redis.failures import REDIS_FAILURES
 from service.redis.script import Script
@@ -30,8 +29,8 @@ CATCHING_UP: Final = timedelta(seconds=2)
 """The longest that a gateway which starts waits for what others have told; then it reads on while it answers."""
 
 _EXCHANGE: Final = Script("service.cache", "exchange_table.lua")
-_LIFETIME: Final = LONGEST_OVERRIDE // timedelta(milliseconds=1)
-"""The TTL of the table, which begins anew with each entry: none may live longer."""
+_LIFETIME: Final = LONGEST_LIFE // timedelta(milliseconds=1)
+"""The TTL of the table, which begins anew with each entry."""
 
 _MICROSECONDS: Final = 1_000_000
 _LATEST: Final = 2**53

@@ -220,7 +220,10 @@ class Overrides(Protocol):
 
     @property
     def known(self) -> Sized:
-        """Empty if there are none at all, so that most questions need not ask."""
+        """Empty while it is certain that there are none, so that most questions need not ask.
+
+        Not empty says nothing: other things that replicas tell each other may be known, or words that have ended.
+        """
 
     def about(self, game_id: GameId, subject: Subject) -> Override | None:
         """Return the word about a subject, if there is one that holds."""
