@@ -1,4 +1,5 @@
--- Takes in entries of the replicated table, and returns to a replica those that it does not know.
+-- Takes in entries of the replicated table, and returns to a replica those that it does not know. Follows
+-- own_hash.lua.
 --
 -- KEYS[1]  a hash: each entry under its number, the number of each place under the place, and `first` and `last`, the
 --          bounds of the numbers in use
@@ -17,8 +18,7 @@
 -- last number; 1 if Redis has lost what the replica had read before; the entries that were there in place of those that
 -- arrived; and those that the replica does not know.
 --
--- Any program may have put anything here: no value is read that is longer than ours, and bounds that ours cannot have
--- begin anew.
+-- Bounds that ours cannot have begin anew.
 
 local PLACE, SEAL, LARGEST, DIGITS = 25, 16, 121, 16
 local LAST_INVALIDATING = 2
@@ -28,11 +28,6 @@ local FAR_APART = 20000
 local MOST_LOOKED_AT = 1000
 
 local key, now, latest = KEYS[1], tonumber(ARGV[5]), tonumber(ARGV[6])
-
-local function held(field, most)
-  local length = redis.call('HSTRLEN', key, field)
-  return length > 0 and length <= most and redis.call('HGET', key, field)
-end
 
 local function number(text)
   return text and string.find(text, '^%d+$') and tonumber(text)
@@ -62,15 +57,6 @@ end
 local function entry_at(at)
   local entry = held(digits(at), LARGEST)
   return entry and #entry >= PLACE + 16 + SEAL and entry
-end
-
-local tried = redis.pcall('HSTRLEN', key, 'last')
-if type(tried) == 'table' then
-  -- A value of another type is not ours. Any other error goes to the caller.
-  if not string.find(tried.err, '^WRONGTYPE') then
-    return tried
-  end
-  redis.call('UNLINK', key)
 end
 
 local first, last = number(held('first', DIGITS)), number(held('last', DIGITS))

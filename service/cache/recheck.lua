@@ -1,4 +1,5 @@
 -- Puts the store's last answer about a proven owner beside those about others, and returns them all.
+-- Follows own_hash.lua.
 --
 -- KEYS[1]  a hash of 80 slots, each with one sealed answer
 -- ARGV[1]  the TTL of it all, in milliseconds
@@ -7,7 +8,7 @@
 --
 -- Of one owner the latest answer is kept. Without room, the oldest gives way.
 --
--- Any program may have put anything here: no value is read that is longer than ours, and what is none is replaced.
+-- What is no answer is replaced.
 
 local SLOTS, SIZE, NAME, INSTANT = 80, 49, 24, 32
 
@@ -20,19 +21,12 @@ local function instant(answer)
 end
 
 local key, ours = KEYS[1], ARGV[2]
-local first = redis.pcall('HSTRLEN', key, 0)
-if type(first) == 'table' then
-  if not string.find(first.err, '^WRONGTYPE') then
-    return first
-  end
-  redis.call('UNLINK', key)
-end
 
 local answers, same, free, oldest, oldest_at = {}, nil, nil, nil, nil
 for slot = 0, SLOTS - 1 do
-  local answer = redis.call('HSTRLEN', key, slot) == SIZE and redis.call('HGET', key, slot)
-  local at = answer and instant(answer)
-  if not answer or at <= tonumber(ARGV[3]) or at > tonumber(ARGV[4]) then
+  local answer = held(slot, SIZE)
+  local at = answer and #answer == SIZE and instant(answer)
+  if not at or at <= tonumber(ARGV[3]) or at > tonumber(ARGV[4]) then
     free = free or slot
   else
     answers[#answers + 1] = answer

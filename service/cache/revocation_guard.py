@@ -30,7 +30,7 @@ _STEP: Final = timedelta(seconds=10)
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
-_RECHECK: Final = Script("service.cache", "recheck.lua")
+_RECHECK: Final = Script("service.cache", "recheck.lua", own_hash=True)
 _LIFETIME: Final = WINDOW // timedelta(milliseconds=1)
 _BODY: Final = Layout(">Q16sQ?")
 _SEAL_BYTES: Final = 16

@@ -28,7 +28,7 @@ TELL_AGAIN_AFTER: Final = 60
 CATCHING_UP: Final = timedelta(seconds=2)
 """The longest that a gateway which starts waits for what others have told; then it reads on while it answers."""
 
-_EXCHANGE: Final = Script("service.cache", "exchange_table.lua")
+_EXCHANGE: Final = Script("service.cache", "exchange_table.lua", own_hash=True)
 _LIFETIME: Final = LONGEST_LIFE // timedelta(milliseconds=1)
 """The TTL of the table, which begins anew with each entry."""
 

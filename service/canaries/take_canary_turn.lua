@@ -1,4 +1,4 @@
--- Gives a replica the turn to ask the store about a canary, unless it was asked lately.
+-- Gives a replica the turn to ask the store about a canary, unless it was asked lately. Follows own_hash.lua.
 --
 -- KEYS[1]  a hash: `asked_at`, the time of the last turn of all, and for each canary, by its name, the time of its last
 --          turn (`a:`), the time at which it was told what came of it (`t:`), and the last answer (`o:`, sealed). Times
@@ -12,7 +12,7 @@
 -- last answer. If both times are 0, the turn is the replica's. While another replica asks, the canary is to be tried
 -- again soon, to learn what came of it.
 --
--- Any program may have put anything here: no value is read that is longer than ours, and no time that is still to come.
+-- No time is believed that is still to come.
 
 local DIGITS = 16
 
@@ -20,20 +20,6 @@ local key, name = KEYS[1], ARGV[1]
 local spacing, period = tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-
-local tried = redis.pcall('HSTRLEN', key, 'asked_at')
-if type(tried) == 'table' then
-  -- A value of another type is not ours. Any other error goes to the caller.
-  if not string.find(tried.err, '^WRONGTYPE') then
-    return tried
-  end
-  redis.call('UNLINK', key)
-end
-
-local function held(field, most)
-  local length = redis.call('HSTRLEN', key, field)
-  return length > 0 and length <= most and redis.call('HGET', key, field)
-end
 
 -- The milliseconds since the time in a field, false if there is none that has been.
 local function since(field)

@@ -23,7 +23,7 @@ from service.redis.script import Script, ScriptRunner
 from service.verification.interfaces import Clock
 from service.verification.policy import counting_proof
 
-_TAKE: Final = Script("service.canaries", "take_canary_turn.lua")
+_TAKE: Final = Script("service.canaries", "take_canary_turn.lua", own_hash=True)
 _TELL: Final = Script("service.canaries", "tell_canary.lua")
 _KEPT: Final = timedelta(days=1)
 """The time for which Redis keeps it all after the last turn."""

@@ -1,4 +1,4 @@
--- The store budget as all replicas share it: the beginning of each script on it.
+-- The store budget as all replicas share it: the beginning of each script on it. Follows own_hash.lua.
 --
 -- KEYS[1]  the budget, a hash: tokens, counted_at, share, paused_until, refusals (explained in ProcessBudget)
 -- ARGV[1]  requests a second, ARGV[2] the burst
@@ -17,29 +17,20 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- Values that cannot be true are not believed: nonsense, not-a-number, instants of a clock that was set back since.
--- None is read that is longer than ours: any program may have put anything here.
-local function held(field, lowest, highest, otherwise)
-  local length = redis.call('HSTRLEN', KEYS[1], field)
-  local number = length <= LONGEST_NUMBER and tonumber(redis.call('HGET', KEYS[1], field))
+local function number_held(field, lowest, highest, otherwise)
+  local text = held(field, LONGEST_NUMBER)
+  local number = text and tonumber(text)
   if number and number >= lowest and number <= highest then
     return number
   end
   return otherwise
 end
 
-local tried = redis.pcall('HSTRLEN', KEYS[1], 'tokens')
-if type(tried) == 'table' then
-  -- A value of another type is not ours, and would be in the way for ever. Any other error goes to the caller.
-  if not string.find(tried.err, '^WRONGTYPE') then
-    return tried
-  end
-  redis.call('UNLINK', KEYS[1])
-end
-local tokens = math.max(held('tokens', -math.huge, burst, tonumber(ARGV[6])), -longest_wait * rate)
-local counted_at = held('counted_at', 0, now, now)
-local share = held('share', smallest_share, 1, 1)
-local paused_until = held('paused_until', 0, now + longest_pause, 0)
-local refusals = held('refusals', 0, 8, 0)
+local tokens = math.max(number_held('tokens', -math.huge, burst, tonumber(ARGV[6])), -longest_wait * rate)
+local counted_at = number_held('counted_at', 0, now, now)
+local share = number_held('share', smallest_share, 1, 1)
+local paused_until = number_held('paused_until', 0, now + longest_pause, 0)
+local refusals = number_held('refusals', 0, 8, 0)
 tokens = math.min(burst, tonumber(ARGV[7]), tokens + (now - counted_at) * rate * share)
 
 -- Turns that were given out stay as they are: callers who queue pay off the debt at the pace that was promised.

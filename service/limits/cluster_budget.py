@@ -23,9 +23,9 @@ from service.redis.connect import RedisClient
 from service.redis.script import Script, ScriptRunner
 from service.verification.interfaces import Clock, Priority
 
-_TAKE_TURN: Final = Script("service.limits", "budget.lua", "take_turn.lua")
-_STORE_REFUSED: Final = Script("service.limits", "budget.lua", "store_refused.lua")
-_STORE_ANSWERED: Final = Script("service.limits", "budget.lua", "store_answered.lua")
+_TAKE_TURN: Final = Script("service.limits", "budget.lua", "take_turn.lua", own_hash=True)
+_STORE_REFUSED: Final = Script("service.limits", "budget.lua", "store_refused.lua", own_hash=True)
+_STORE_ANSWERED: Final = Script("service.limits", "budget.lua", "store_answered.lua", own_hash=True)
 
 _GRANTED: Final = 1
 _PAUSED: Final = -1

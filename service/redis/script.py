@@ -21,11 +21,16 @@ AT_ONCE: Final = 8
 
 
 class Script:
-    """A Lua file of a package that Redis runs as one step; several are read as one, in this order."""
+    """A Lua file of a package that Redis runs as one step; several are read as one, in this order.
 
-    def __init__(self, package: str, *file_names: str) -> None:
-        folder = files(package)
-        self._text = "\n".join(folder.joinpath(name).read_text("utf-8") for name in file_names)
+    Those on a hash that is `own_hash` begin with what they have in common, own_hash.lua.
+    """
+
+    def __init__(self, package: str, *file_names: str, own_hash: bool = False) -> None:
+        paths = [files(package).joinpath(name) for name in file_names]
+        if own_hash:
+            paths.insert(0, files("service.redis").joinpath("own_hash.lua"))
+        self._text = "\n".join(path.read_text("utf-8") for path in paths)
         # Redis names scripts by SHA-1; nothing is protected by it.
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
