@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -25,6 +26,7 @@ from tests.gateways import (
     states_of,
     until,
 )
+from tests.redis_server import free_port
 
 KEYS = [f"some-key-of-a-player-{number}" for number in range(5)]
 
@@ -90,6 +92,21 @@ async def test_redis_is_found(empty_redis: Redis, open_with: Open, log: LogLines
     assert (await log.line("redis_found"))["level"] == "info"
     assert states_of(gateway.gateway)["redis"] == "ok"
     assert await gateway.metric("redis_up") == 1
+
+
+async def test_a_file_for_tls_that_cannot_be_used_is_an_error(open_with: Open, log: LogLines, tmp_path: Path) -> None:
+    """A gateway says which, once, and answers all the same."""
+    authority = tmp_path / "ca.pem"
+    authority.write_text("no certificate", encoding="utf-8")
+    url = f"rediss://127.0.0.1:{free_port()}?ssl_ca_certs={authority}"
+    gateway = await open_with(f'secret = "{SECRET}"\n[redis]\nurl = "{url}"\n' + X_MOON)
+
+    answer = await gateway.key(seed.OWNER_KEY)
+
+    line = await log.line("tls_file_unusable")
+    assert answer.json()["outcome"] == "owned"
+    assert (line["level"], line["why"].split()[0]) == ("error", "ssl_ca_certs")
+    assert len(log.lines("tls_file_unusable")) == 1
 
 
 def test_redis_lost_is_a_warning(events: Events, log: LogLines) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,6 +143,18 @@ def test_tls_that_is_missing_or_too_much_is_a_problem(tls_redis: RedisServer, ow
     assert (missing["why"], too_much["why"]) == ("reset", "timeout")
     assert missing["hint"].endswith("where Redis speaks TLS, write rediss:// for redis://")
     assert too_much["hint"].endswith("where Redis speaks no TLS, write redis:// for rediss://")
+
+
+def test_a_file_for_tls_that_holds_nothing_is_a_problem(tmp_path: Path) -> None:
+    """It is named by its option, and Redis is not blamed."""
+    nonsense = tmp_path / "ca.pem"
+    nonsense.write_text("no certificate", encoding="utf-8")
+
+    found = finding(examined(f"rediss://127.0.0.1:{free_port()}?ssl_ca_certs={nonsense}"), "redis")
+
+    assert found["detail"] == "ssl_ca_certs in redis.url cannot be used: no certificate or key in PEM form"
+    assert found["hint"].startswith("put the file back")
+    assert found["why"] == "other"
 
 
 def test_a_silent_redis_is_a_problem(own_redis: RedisServer) -> None:
