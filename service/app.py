@@ -121,9 +121,9 @@ class _Assembly(Struct, kw_only=True):
         observations = await open_observations(
             basics, redis=redis, environment=upstream.address.environment, most_invalidations=self.most_invalidations
         )
-        services = build_services(basics, upstream, observations, flights)
-        watch_event_loop(stack, crashed=partial(basics.events.crashed, where="event loop"))
         readiness = build_readiness(basics, upstream, redis, observations.guard)
+        services = build_services(basics, upstream, observations, flights, redis=redis, readiness=readiness)
+        watch_event_loop(stack, crashed=partial(basics.events.crashed, where="event loop"))
         build_framework = partial(framework, basics, upstream, services, readiness)
         application = build_dispatcher(
             basics, services, build_framework() if own is None else when_first_used(build_framework)

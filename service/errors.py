@@ -18,6 +18,7 @@ GatewayError
     ├── NotAuthenticated        no caller token, or not one of ours
     ├── NotPermitted            the caller lacks the right or the game
     ├── TooManyQuestions        the caller is over its rate
+    ├── UnknownDecision         no decision of that id is remembered
     ├── UnknownOverride         there is no such override
     └── TooManyOverrides        the game has as many overrides as it may have
 """
@@ -159,6 +160,13 @@ class TooManyQuestions(QuestionRefused):
         super().__init__(f"the caller is over its limit: {limit}")
         self.limit = limit
         self.retry_after = retry_after
+
+
+class UnknownDecision(QuestionRefused):
+    """No decision of that id is remembered, or none any more."""
+
+    def __init__(self) -> None:
+        super().__init__("no such decision is remembered")
 
 
 class UnknownOverride(QuestionRefused):

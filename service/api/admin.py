@@ -62,6 +62,13 @@ class OperatorsWord(Protocol):
         """Have the noes about a game count until then, or have them held back."""
 
 
+class Refusals(Protocol):
+    """The remembered refusals, as operators may have them forgotten."""
+
+    async def forget(self, game_id: GameId, log_name: str | None, *, before: datetime) -> None:
+        """Forget those from before that instant of a credential or an account and a game, or of a whole game."""
+
+
 _READ: Final = BodyReader(Invalidation)
 _READ_REVOCATIONS: Final = BodyReader(Revocations)
 
@@ -75,12 +82,14 @@ class AdminService:
         verification: Verification,
         fingerprints: Fingerprints,
         guard: OperatorsWord | None,
+        refusals: Refusals | None,
         log: Logging,
         clock: Clock,
     ) -> None:
         self._verification = verification
         self._fingerprints = fingerprints
         self._guard = guard
+        self._refusals = refusals
         self._log = log
         self._clock = clock
 
@@ -92,6 +101,8 @@ class AdminService:
         subject = named_subject(wanted.download_key, wanted.email, wanted.user_id)
         name = None if subject is None else self._fingerprints.of_credential(subject)
         before = self._verification.invalidate(rules, subject)
+        if self._refusals is not None:
+            await self._refusals.forget(rules.game_id, name, before=before)
         self._log.logger.info(
             "invalidated", caller=asking.caller.name, game=rules.label, subject=name, request_id=asking.request_id
         )

@@ -11,6 +11,7 @@ import msgspec
 
 from service.api.admin import Invalidated, RevocationsSet
 from service.api.answers import Answer, EvidenceBody, NoAnswerProblem, PlayerBody, shed_reply
+from service.api.explained import ExplainedDecision, Explanation, PastRefusal, RememberedAnswer
 from service.api.operations import Alive, Health, RunningVersion
 from service.api.overrides import OverrideBody, OverrideSet
 from service.api.problems import problem_type, refusal_reply, status_reply
@@ -22,9 +23,11 @@ from service.errors import (
     QuestionRefused,
     TooManyOverrides,
     TooManyQuestions,
+    UnknownDecision,
     UnknownGame,
     UnknownOverride,
 )
+from service.explanation import Story, tell
 from service.ownership import Advice, CacheTier, Caveat, Method, Outcome, OverrideWord, ProofKind, Reason
 
 _REQUEST_ID: Final = "01M7Y5ND2H23KRH53CYKY6VVKM"
@@ -121,6 +124,7 @@ _REFUSALS: Final[Mapping[str, QuestionRefused]] = {
     "403": NotPermitted("the right verify"),
     "404": UnknownGame("configured are: x-moon"),
     "409": TooManyOverrides(),
+    "unknown_decision": UnknownDecision(),
     "unknown_override": UnknownOverride(),
     "429": TooManyQuestions("rate", retry_after=timedelta(seconds=1)),
 }
@@ -139,6 +143,72 @@ _OVERRIDE: Final = OverrideBody(
     by="support",
     note="ticket 4711",
     at=_ASKED_AT,
+)
+
+_EXPLAINED_AT: Final = _ASKED_AT + timedelta(minutes=3)
+_EXPLANATION: Final = Explanation(
+    sentences=tell(
+        Story(
+            reason=_NOT_OWNED.reason,
+            now=_EXPLAINED_AT,
+            caveats=_NOT_OWNED.caveats,
+            observed_at=_NOT_OWNED.observed_at,
+            count=2,
+        )
+    ),
+    decision=ExplainedDecision(
+        decision_id=_DECISION_ID,
+        at=_ASKED_AT,
+        last_at=_ASKED_AT + timedelta(seconds=6),
+        count=2,
+        caller="lobby",
+        allowed=False,
+        outcome=_NOT_OWNED.outcome,
+        reason=_NOT_OWNED.reason,
+        game_id=_GAME_ID,
+        game="x-moon",
+        method=Method.USER,
+        player=_NOT_OWNED.player,
+        evidence=None,
+        observed_at=_NOT_OWNED.observed_at,
+        fresh_until=_NOT_OWNED.fresh_until,
+        usable_until=_NOT_OWNED.usable_until,
+        stale=False,
+        cache=CacheTier.NONE,
+        caveats=_NOT_OWNED.caveats,
+        advice=_NOT_OWNED.advice,
+        subject="9f1c2ab34d5e6f70",
+        account="9f1c2ab34d5e6f70",
+    ),
+    remembered=[
+        RememberedAnswer(
+            tier=CacheTier.MEMORY,
+            about="ownership",
+            says="no",
+            proofs=[],
+            observed_at=_ASKED_AT,
+            age_seconds=180,
+            counts=False,
+        )
+    ],
+    operator=None,
+    requests=[],
+    refusals=[
+        PastRefusal(
+            decision_id=_DECISION_ID,
+            at=_ASKED_AT,
+            last_at=_ASKED_AT + timedelta(seconds=6),
+            count=2,
+            caller="lobby",
+            method=Method.USER,
+            outcome=_NOT_OWNED.outcome,
+            reason=_NOT_OWNED.reason,
+            subject="9f1c2ab34d5e6f70",
+            account="9f1c2ab34d5e6f70",
+        )
+    ],
+    components=_HEALTH,
+    causes={},
 )
 
 Examples = Mapping[str, object]
@@ -204,6 +274,12 @@ _EXAMPLES: Final[Mapping[str, Examples]] = {
         "grant": {"game": "x-moon", "user_id": 2007, "word": "grant", "seconds": 604_800, "note": "ticket 4711"},
     },
     "OverrideSet": {"grant": _plain(OverrideSet(**msgspec.structs.asdict(_OVERRIDE), replicas="all"))},
+    "ExplainRequest": {
+        "decision": {"decision_id": _DECISION_ID},
+        "player": {"game": "x-moon", "user_id": 2007},
+        "asked": {"game": "x-moon", "download_key": _KEY, "ask": True},
+    },
+    "Explanation": {"refused": _plain(_EXPLANATION)},
     "overrides": {"one": [_plain(_OVERRIDE)]},
     "Alive": {"alive": _plain(Alive())},
     "Health": {

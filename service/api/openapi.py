@@ -14,9 +14,18 @@ from service.api.admin import Invalidated, Invalidation, Revocations, Revocation
 from service.api.answers import TITLES, Answer
 from service.api.batch import BatchAnswer
 from service.api.examples import OVERRIDE_ID, Examples, examples_of, problem_examples
+from service.api.explained import ExplainRequest, Explanation
 from service.api.operations import Alive, Health, RunningVersion
 from service.api.overrides import OverrideBody, OverrideRequest, OverrideSet
-from service.api.paths import BATCH_PATH, DESCRIPTION_PATH, INVALIDATE_PATH, OVERRIDES_PATH, PATHS, REVOCATIONS_PATH
+from service.api.paths import (
+    BATCH_PATH,
+    DESCRIPTION_PATH,
+    EXPLAIN_PATH,
+    INVALIDATE_PATH,
+    OVERRIDES_PATH,
+    PATHS,
+    REVOCATIONS_PATH,
+)
 from service.api.problems import MEDIA_TYPE
 from service.api.questions import GAME_TEXT, DownloadKeyQuestion, EmailQuestion, JwtQuestion, QuestionBody, UserQuestion
 from service.api.schemas import Schema, ref, schemas_of
@@ -91,6 +100,7 @@ def describe_api() -> bytes:
         | {REVOCATIONS_PATH: {"post": _set_revocations()}}
         | {OVERRIDES_PATH: {"post": _set_override(), "get": _list_overrides()}}
         | {OVERRIDES_PATH + "/{id}": {"delete": _remove_override()}}
+        | {EXPLAIN_PATH: {"post": _explain()}}
         | _operations(),
         "components": {
             "schemas": schemas_of(
@@ -104,6 +114,8 @@ def describe_api() -> bytes:
                     OverrideRequest,
                     OverrideSet,
                     OverrideBody,
+                    ExplainRequest,
+                    Explanation,
                     Alive,
                     Health,
                     RunningVersion,
@@ -241,6 +253,26 @@ def _remove_override() -> Schema:
             "404": _problem_response(
                 "unknown_override", "There is no such override, or none any more (`unknown_override`)."
             ),
+            "503": _overloaded(),
+        },
+    }
+
+
+def _explain() -> Schema:
+    not_found = _problem_response(
+        "unknown_decision", "No refusal of that id is remembered (`unknown_decision`), or no such game is configured."
+    )
+    return {
+        "tags": ["administration"],
+        "operationId": "explain",
+        "summary": "Why was a player let in or not?",
+        "description": "Needs the right `support`. Name a `decision_id`, or a `game` and one credential; with `ask` "
+        "the store is asked now, which needs the right of the credential's method, too. By e-mail no account is named.",
+        "requestBody": _body("ExplainRequest"),
+        "responses": {
+            "200": _response("All that is known.", "Explanation"),
+            **_problem_responses(),
+            "404": not_found,
             "503": _overloaded(),
         },
     }

@@ -16,6 +16,7 @@ PATHS: Final = {
 BATCH_PATH: Final = "/verify/batch"
 INVALIDATE_PATH: Final = "/admin/invalidate"
 REVOCATIONS_PATH: Final = "/admin/revocations"
+EXPLAIN_PATH: Final = "/admin/explain"
 OVERRIDES_PATH: Final = "/admin/overrides"
 DESCRIPTION_PATH: Final = "/openapi.json"
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})

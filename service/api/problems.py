@@ -15,6 +15,7 @@ from service.errors import (
     QuestionRefused,
     TooManyOverrides,
     TooManyQuestions,
+    UnknownDecision,
     UnknownGame,
     UnknownOverride,
 )
@@ -123,8 +124,8 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             return problem_reply(
                 404, "unknown_game", "No such game is configured here", request_id=request_id, detail=hint
             )
-        case UnknownOverride() | TooManyOverrides():
-            return _override_reply(refusal, request_id)
+        case UnknownDecision() | UnknownOverride() | TooManyOverrides():
+            return _support_reply(refusal, request_id)
         case TooManyQuestions(limit=limit, retry_after=retry_after):
             code, title = _OVER[limit]
             return problem_reply(429, code, title, request_id=request_id, retry_after=retry_after)
@@ -132,7 +133,10 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             raise AssertionError(f"no status for {type(refusal).__name__}")
 
 
-def _override_reply(refusal: UnknownOverride | TooManyOverrides, request_id: str) -> Reply:
+def _support_reply(refusal: UnknownDecision | UnknownOverride | TooManyOverrides, request_id: str) -> Reply:
+    if isinstance(refusal, UnknownDecision):
+        title = "No refusal of that id is remembered, or none any more"
+        return problem_reply(404, "unknown_decision", title, request_id=request_id)
     if isinstance(refusal, UnknownOverride):
         title = "There is no such override, or none any more"
         return problem_reply(404, "unknown_override", title, request_id=request_id)
@@ -158,6 +162,7 @@ _CAUSES: Final[dict[type[QuestionRefused], RefusalCause]] = {
     NotAuthenticated: RefusalCause.NOT_AUTHENTICATED,
     NotPermitted: RefusalCause.NOT_PERMITTED,
     UnknownGame: RefusalCause.UNKNOWN_GAME,
+    UnknownDecision: RefusalCause.UNKNOWN_DECISION,
     UnknownOverride: RefusalCause.UNKNOWN_OVERRIDE,
     TooManyOverrides: RefusalCause.TOO_MANY_OVERRIDES,
 }

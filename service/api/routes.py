@@ -16,9 +16,17 @@ from service.api.callers import Caller
 from service.api.content_type import is_json
 from service.api.current_configuration import CurrentConfiguration
 from service.api.dispatch import request_id_of, trace_id_of
+from service.api.explain import ExplainService
 from service.api.openapi import DESCRIPTION_TYPE, describe_api
 from service.api.overrides import OverrideService
-from service.api.paths import BATCH_PATH, DESCRIPTION_PATH, INVALIDATE_PATH, OVERRIDES_PATH, REVOCATIONS_PATH
+from service.api.paths import (
+    BATCH_PATH,
+    DESCRIPTION_PATH,
+    EXPLAIN_PATH,
+    INVALIDATE_PATH,
+    OVERRIDES_PATH,
+    REVOCATIONS_PATH,
+)
 from service.api.problems import status_reply
 from service.api.verify_service import Asking, VerifyService
 from service.errors import QuestionRefused
@@ -35,11 +43,13 @@ def create_verify_routes(
     batch: BatchService,
     admin: AdminService,
     overrides: OverrideService,
+    explain: ExplainService,
     current: CurrentConfiguration,
     clock: Clock,
 ) -> list[HTTPRouteHandler]:
     """Return the `/verify` and `/admin` endpoints and their description."""
     gate = CallerGate(service=service, current=current, clock=clock)
+    operators = _create_admin_routes(gate, admin=admin, overrides=overrides, explain=explain)
 
     @post(BATCH_PATH, status_code=200)
     async def verify_batch(request: AnyRequest) -> Response[bytes]:
@@ -47,6 +57,17 @@ def create_verify_routes(
         # Each item is counted on its own, and also needs the right for its own method.
         return await gate.admit(request, [Right.VERIFY], batch.answer, counted=False)
 
+    @get(DESCRIPTION_PATH, sync_to_thread=False)
+    def show_description() -> Response[bytes]:
+        """Return the description of this API, in OpenAPI 3.1."""
+        return Response(describe_api(), media_type=DESCRIPTION_TYPE)
+
+    return [verify_batch, *operators, show_description]
+
+
+def _create_admin_routes(
+    gate: "CallerGate", *, admin: AdminService, overrides: OverrideService, explain: ExplainService
+) -> list[HTTPRouteHandler]:
     @post(INVALIDATE_PATH, status_code=200)
     async def invalidate(request: AnyRequest) -> Response[bytes]:
         """Forget a subject, or a game."""
@@ -78,19 +99,12 @@ def create_verify_routes(
 
         return await gate.admit_unread(request, _may_set_overrides, answer)
 
-    @get(DESCRIPTION_PATH, sync_to_thread=False)
-    def show_description() -> Response[bytes]:
-        """Return the description of this API, in OpenAPI 3.1."""
-        return Response(describe_api(), media_type=DESCRIPTION_TYPE)
+    @post(EXPLAIN_PATH, status_code=200)
+    async def explain_decision(request: AnyRequest) -> Response[bytes]:
+        """Explain a decision, or what is known of a player."""
+        return await gate.admit(request, [Right.SUPPORT], explain.explain, counted=True)
 
-    return [
-        verify_batch,
-        invalidate,
-        set_revocations,
-        set_or_list_overrides,
-        remove_override,
-        show_description,
-    ]
+    return [invalidate, set_revocations, set_or_list_overrides, remove_override, explain_decision]
 
 
 def _may_see_overrides(caller: Caller) -> None:

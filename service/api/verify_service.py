@@ -1,6 +1,7 @@
 """The service of `/verify`: from a question to a reply, counted and logged in this one place."""
 
 from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -16,7 +17,7 @@ from service.observability.labels import BugPlace, RefusalCause
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import Malformed
+from service.ownership import AssertedUser, CacheTier, Decision, Malformed, Outcome
 from service.verification.interfaces import Clock, Fingerprints
 from service.verification.question import Question, Verdict
 from service.verification.verify import Verification
@@ -32,8 +33,30 @@ class Asking(Struct, frozen=True):
     asked_at: datetime
 
 
+class RefusalNotes(Protocol):
+    """Remembers refusals for those who support players."""
+
+    def note(
+        self,
+        decision: Decision,
+        decision_id: str,
+        *,
+        caller: str,
+        cache: CacheTier,
+        subject: str,
+        account: str | None,
+        now: datetime,
+    ) -> None:
+        """Remember that a question was refused; returns at once."""
+
+
+# Looking up a member of an enum takes Python 3.11 longer than comparing it.
+_OWNED: Final = Outcome.OWNED
+_GRANTED: Final = Outcome.GRANTED
+
+
 class VerifyService:
-    """Answers questions, whether they come alone or in a batch."""
+    """Answers questions, whether they come alone or in a batch. `refusals` is None where none are remembered."""
 
     def __init__(
         self,
@@ -45,6 +68,7 @@ class VerifyService:
         log: Logging,
         clock: Clock,
         default_deadline: timedelta,
+        refusals: RefusalNotes | None = None,
     ) -> None:
         self._verification = verification
         self._fingerprints = fingerprints
@@ -53,6 +77,7 @@ class VerifyService:
         self._log = log
         self._clock = clock
         self._default_deadline = default_deadline
+        self._refusals = refusals
 
     async def answer(self, asked: AnyQuestionBody, asking: Asking, *, at: str = "") -> Reply:
         """Return the answer to a question whose caller has the right to ask it; `at` points to it in the body.
@@ -117,18 +142,37 @@ class VerifyService:
             label, decision.method, decision.reason, verdict.cache, seconds=seconds, stale=decision.stale
         )
         age = None if decision.observed_at is None else now - decision.observed_at
+        caller, outcome, player = asking.caller.name, decision.outcome, decision.player
+        subject = None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential)
+        account: str | None
+        if player is not None:
+            account = self._fingerprints.of_account(player.id)
+        else:  # a decision without an answer names no player
+            account = subject if isinstance(credential, AssertedUser) else None
         line = VerifiedLine(
             decision_id=decision_id,
             request_id=asking.request_id,
             trace_id=asking.trace_id,
-            caller=asking.caller.name,
+            caller=caller,
             game=label,
             method=decision.method,
-            outcome=decision.outcome,
+            outcome=outcome,
             reason=decision.reason,
             cache=verdict.cache,
             age_seconds=None if age is None else round(age.total_seconds(), 3),
             duration_ms=round(seconds * 1000, 3),
-            subject=None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential),
+            subject=subject,
+            account=account,
         )
         self._log.verified(line, now)
+        if self._refusals is None or subject is None or outcome is _OWNED or outcome is _GRANTED:
+            return
+        self._refusals.note(
+            decision,
+            decision_id,
+            caller=caller,
+            cache=verdict.cache,
+            subject=subject,
+            account=account,
+            now=now,
+        )

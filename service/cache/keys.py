@@ -20,6 +20,7 @@ from service.ownership import (
     Fingerprint,
     GameId,
     Method,
+    PlayerId,
     ProofKind,
     Subject,
     VerifiedEmail,
@@ -38,6 +39,10 @@ _ID_BYTES: Final = 8
 
 _GAMES: Final = 1024
 """The most games for which the hash of the beginning that all their names have is cached."""
+
+
+_ACCOUNTS: Final = 4096
+"""The most accounts whose names for the log are cached: players ask more than once, and an answer must stay cheap."""
 
 
 class NamingKey(Secret):
@@ -60,6 +65,10 @@ class OverridesKey(Secret):
     """The key that seals what operators said about single players, in hexadecimal."""
 
 
+class RefusalsKey(Secret):
+    """The key that seals remembered refusals, in hexadecimal."""
+
+
 class ComparingKey(Secret):
     """The key of the digests by which replicas compare their secrets, in hexadecimal."""
 
@@ -73,6 +82,7 @@ class Keys(Struct, frozen=True):
     leases: LeasesKey
     overrides: OverridesKey
     comparing: ComparingKey
+    refusals: RefusalsKey
 
 
 def derive_keys(secret: SealingSecret | None) -> Keys:
@@ -90,6 +100,7 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
         leases=LeasesKey(_derive(root, b"og claims")),
         overrides=OverridesKey(_derive(root, b"og overrides")),
         comparing=ComparingKey(_derive(root, b"og comparing")),
+        refusals=RefusalsKey(_derive(root, b"og refusals")),
     )
 
 
@@ -120,6 +131,14 @@ def rechecks_key(naming_key: NamingKey, environment: str, game_id: GameId) -> st
 def note_key(name: Fingerprint) -> str:
     """Return the key under which Redis has who set the override of that name, and why."""
     return f"{PREFIX}o:{name.hex()}"
+
+
+def refusal_key(name: Fingerprint) -> str:
+    """Return the key under which Redis has a refusal, or the names of a player's last ones.
+
+    The part in braces puts all of them on one node of a Redis Cluster, so that one script may write several.
+    """
+    return f"{PREFIX}{{x}}:{name.hex()}"
 
 
 def secrets_key() -> str:
@@ -162,6 +181,10 @@ class KeyedFingerprints:
         self._overrides = blake2b(key=key, person=b"og override", digest_size=_NAME_BYTES)
         self._overrides.update(encode_fields((SCHEMA_VERSION.to_bytes(1, "big"), environment.encode())))
         self._credentials = blake2b(key=key, person=b"og credential", digest_size=_LOG_NAME_BYTES)
+        self._refusals = blake2b(key=key, person=b"og refusal", digest_size=_NAME_BYTES)
+        self._refusals.update(encode_fields((SCHEMA_VERSION.to_bytes(1, "big"), environment.encode())))
+        self.of_account: Final = lru_cache(maxsize=_ACCOUNTS)(self._name_account)
+        """Name an itch.io account for the log, as a credential that is its id is named."""
         self._about_ownership = lru_cache(maxsize=_GAMES)(self._hash_ownership)
 
     def of_question(self, game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> Fingerprint:
@@ -194,6 +217,22 @@ class KeyedFingerprints:
         hashed = self._credentials.copy()
         hashed.update(_encode_credential(credential))
         return hashed.hexdigest()
+
+    def of_decision(self, decision_id: str) -> Fingerprint:
+        """Name a decision by its id."""
+        return self._name_refusal(b"decision", decision_id.encode())
+
+    def of_refused(self, game_id: GameId, log_name: str) -> Fingerprint:
+        """Name the refusals of a player and a game; `log_name` is the credential's, or the account's, in the log."""
+        return self._name_refusal(b"refused", game_id.to_bytes(_ID_BYTES, "big"), log_name.encode())
+
+    def _name_refusal(self, *fields: bytes) -> Fingerprint:
+        hashed = self._refusals.copy()
+        hashed.update(encode_fields(fields))
+        return Fingerprint(hashed.digest())
+
+    def _name_account(self, player_id: PlayerId) -> str:
+        return self.of_credential(AssertedUser(player_id))
 
     def _hash_ownership(self, game_id: GameId, accept: frozenset[ProofKind]) -> blake2b:
         hashed = self._questions.copy()

@@ -64,6 +64,13 @@ class TieredCache:
         """Return what this process remembers, without counting it."""
         return self._memory.peek(name)
 
+    async def each(self, name: Fingerprint) -> list[Remembered]:
+        """Return what each tier remembers, for people who look: nothing is put from the one into the other."""
+        here = self._memory.peek(name)
+        there = None if self._redis is None else await self._redis.get(name)
+        shared = None if there is None else Remembered(there.observation, CacheTier.REDIS)
+        return [one for one in (here, shared) if one is not None]
+
     def _newest(self, name: Fingerprint, found: CacheEntry) -> Remembered | None:
         if self._put_in_memory(name, found) is found:
             return Remembered(found.observation, CacheTier.REDIS)

@@ -20,6 +20,7 @@ from service.errors import (
 from service.itch.classification import JsonObject, No, StoreAnswer, classify
 from service.itch.client import Client
 from service.itch.dialect import Bearer, Dialect, Endpoint
+from service.itch.request_trail import record
 from service.itch.retry_after import read_http_date
 from service.itch.seller_key import SellerKeyRing
 from service.ownership import AppJwt, GameId
@@ -209,7 +210,9 @@ class StoreRequests:
             raise GatewayInTheWay("the gateway's process stood still") from None
 
     def _requested(self, endpoint: Endpoint, result: str, started: float) -> None:
-        self._observer.requested(endpoint, result, self._clock.monotonic() - started)
+        seconds = self._clock.monotonic() - started
+        self._observer.requested(endpoint, result, seconds)
+        record(endpoint, result, seconds)
 
     def _compare_clocks(self, answer: StoreAnswer) -> None:
         said = read_http_date(answer.date)

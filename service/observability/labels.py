@@ -53,6 +53,7 @@ class RefusalCause(StrEnum):
     """Bytes that are no HTTP request, or one that did not arrive whole in time."""
     BODY_TOO_LARGE = "body_too_large"
     UNKNOWN_GAME = "unknown_game"
+    UNKNOWN_DECISION = "unknown_decision"
     UNKNOWN_OVERRIDE = "unknown_override"
     TOO_MANY_OVERRIDES = "too_many_overrides"
 

@@ -19,7 +19,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 class VerifiedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """The one line of a question. Every field is a value of ours, so that it needs no redaction.
 
-    `subject` is the credential's fingerprint, `age_seconds` how old the evidence was.
+    `subject` is the credential's fingerprint, `account` that of the itch.io account, which is the same for all methods;
+    `age_seconds` is how old the evidence was.
     """
 
     decision_id: str
@@ -34,6 +35,7 @@ class VerifiedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     trace_id: str | None = None
     age_seconds: float | None = None
     subject: str | None = None
+    account: str | None = None
 
 
 class VerifiedLines:

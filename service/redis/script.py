@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
-from typing import Final
+from typing import Final, TypeAlias
 
 from redis.exceptions import NoScriptError
 
@@ -18,6 +18,10 @@ from service.verification.interfaces import Clock
 
 AT_ONCE: Final = 8
 """A quarter of the connections for each purpose. A burst that took them all would look like Redis failing."""
+
+
+Keys: TypeAlias = str | Sequence[str]
+"""One key, or several that one node of a Redis Cluster has."""
 
 
 class Script:
@@ -34,17 +38,18 @@ class Script:
         # Redis names scripts by SHA-1; nothing is protected by it.
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, client: RedisClient, key: str, *arguments: bytes | str | int) -> object:
-        """Run it on one key, and send its text only where Redis does not know it yet.
+    async def run(self, client: RedisClient, key: Keys, *arguments: bytes | str | int) -> object:
+        """Run it on one key, or on several that live together, and send its text only where Redis does not know it yet.
 
         EVAL leaves the script behind, so that a restarted Redis costs one more round trip, once, and the gateway's
         Redis user needs no right to SCRIPT LOAD.
         """
+        keys = (key,) if isinstance(key, str) else key
         with closed_under_way():
             try:
-                return await client.evalsha(self._sha, 1, key, *arguments)
+                return await client.evalsha(self._sha, len(keys), *keys, *arguments)
             except NoScriptError:
-                return await client.eval(self._text, 1, key, *arguments)
+                return await client.eval(self._text, len(keys), *keys, *arguments)
 
 
 TRY_WRITING: Final = Script("service.redis", "try_writing.lua")
@@ -86,11 +91,11 @@ class ScriptRunner:
         """Whether Redis has answered lately, or was not asked yet."""
         return self._circuit.closed
 
-    async def run(self, script: Script, key: str, *arguments: bytes | str | int) -> object:
+    async def run(self, script: Script, key: Keys, *arguments: bytes | str | int) -> object:
         """Return the reply of Redis, None if it failed or is left alone."""
         return await asyncio.shield(self.start(script, key, *arguments))
 
-    def start(self, script: Script, key: str, *arguments: bytes | str | int) -> asyncio.Task[object]:
+    def start(self, script: Script, key: Keys, *arguments: bytes | str | int) -> asyncio.Task[object]:
         """Start to run it, for a caller that needs the reply even after its own cancellation."""
         return self._under_way.start(self._run(script, key, *arguments))
 
@@ -99,7 +104,7 @@ class ScriptRunner:
         await self._circuit.close()
         await self._under_way.close()
 
-    async def _run(self, script: Script, key: str, *arguments: bytes | str | int) -> object:
+    async def _run(self, script: Script, key: Keys, *arguments: bytes | str | int) -> object:
         async with self._at_once:
             if (attempt := self._circuit.attempt()) is None:
                 return None
@@ -115,7 +120,7 @@ class ScriptRunner:
         reply = await self._reply(TRY_WRITING, unused_key())
         return reply if isinstance(reply, Exception) else None
 
-    async def _reply(self, script: Script, key: str, *arguments: bytes | str | int) -> object:
+    async def _reply(self, script: Script, key: Keys, *arguments: bytes | str | int) -> object:
         """Return the reply in time, or the exception that there was instead."""
         running = self._under_way.start(self._ran(script, key, *arguments))
         try:
@@ -124,7 +129,7 @@ class ScriptRunner:
         except TimeoutError as late:
             return late
 
-    async def _ran(self, script: Script, key: str, *arguments: bytes | str | int) -> object:
+    async def _ran(self, script: Script, key: Keys, *arguments: bytes | str | int) -> object:
         try:
             return await script.run(self._client, key, *arguments)
         except REDIS_FAILURES as failure:

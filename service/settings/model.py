@@ -283,6 +283,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     revocation_guard: bool = True
     """Hold back itch.io's noes about proven owners of a game while there are more of them than can be true.
     Default: `true`."""
+    remember_refusals: bool = True
+    """Remember refusals, 10000 in the process and for 72 hours in Redis, so that `why` and `/admin/explain` find them.
+    Default: `true`."""
     sandbox: bool = False
     """Answer from the built-in sandbox instead of itch.io. Default: `false`."""
     secret: SealingSecret | None = None

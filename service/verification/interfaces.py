@@ -258,3 +258,6 @@ class Fingerprints(Protocol):
 
     def of_credential(self, credential: Credential) -> str:
         """Name a credential for the log, as 16 hexadecimal digits."""
+
+    def of_account(self, player_id: PlayerId, /) -> str:
+        """Name an account for the log, as the credential that is its id."""

@@ -78,6 +78,7 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
             batch=services.batch,
             admin=services.admin,
             overrides=services.overrides,
+            explain=services.explain,
             current=basics.current,
             clock=basics.shared_clock,
         ),

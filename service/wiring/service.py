@@ -9,10 +9,13 @@ from msgspec import Struct
 from service.api.admin import AdminService
 from service.api.answers import AnswerWriter
 from service.api.batch import BatchService
+from service.api.explain import ExplainService
+from service.api.operations import Readiness
 from service.api.overrides import OverrideService
 from service.api.verify_service import VerifyService
 from service.cache.keys import KeyedFingerprints
 from service.ownership import Observation
+from service.redis.connect import RedisClient
 from service.verification.lookup import LookUps
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
@@ -28,6 +31,7 @@ class Services(Struct, frozen=True):
     batch: BatchService
     admin: AdminService
     overrides: OverrideService
+    explain: ExplainService
     forget_failures: Callable[[], None]
 
 
@@ -36,6 +40,9 @@ def build_services(
     upstream: Upstream,
     observations: Observations,
     flights: SingleFlight[Observation],
+    *,
+    redis: RedisClient | None,
+    readiness: Readiness,
 ) -> Services:
     """Return the services; `flights` are the look-ups that equal questions share."""
     settings, clock = basics.settings, basics.shared_clock
@@ -60,6 +67,11 @@ def build_services(
         sandbox=upstream.is_sandbox,
     )
     basics.stack.push_async_callback(verification.close)
+    history = None
+    if settings.remember_refusals:
+        from service.wiring.refusals import open_refusals  # noqa: PLC0415 - not even imported where it is off
+
+        history = open_refusals(basics, observations, fingerprints, redis=redis)
     verify = VerifyService(
         verification=verification,
         fingerprints=fingerprints,
@@ -68,21 +80,36 @@ def build_services(
         log=basics.log,
         clock=clock,
         default_deadline=timedelta(milliseconds=settings.deadline_ms),
+        refusals=None if history is None else history.memory,
     )
     admin = AdminService(
         verification=verification,
         fingerprints=fingerprints,
         guard=observations.guard,
+        refusals=history,
         log=basics.log,
         clock=clock,
     )
     overrides = OverrideService(
         overrides=observations.overrides, notes=observations.notes, told=observations.told, log=basics.log
     )
+    explain = ExplainService(
+        verification=verification,
+        history=history,
+        cache=observations.cache,
+        invalidations=observations.invalidations,
+        overrides=observations.overrides,
+        fingerprints=fingerprints,
+        health=readiness.health,
+        log=basics.log,
+        clock=clock,
+        default_deadline=timedelta(milliseconds=settings.deadline_ms),
+    )
     return Services(
         verify=verify,
         batch=BatchService(verify),
         admin=admin,
         overrides=overrides,
+        explain=explain,
         forget_failures=verification.forget_failures,
     )

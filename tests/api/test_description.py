@@ -36,6 +36,7 @@ async def test_description_names_every_endpoint(gateway: Asker) -> None:
         "/admin/revocations",
         "/admin/overrides",
         "/admin/overrides/{id}",
+        "/admin/explain",
         "/livez",
         "/readyz",
         "/metrics",

@@ -229,6 +229,10 @@ class PlainFingerprints:
         """Name a credential for the log."""
         return _name(_text(credential)).hex()[-16:]
 
+    def of_account(self, player_id: PlayerId, /) -> str:
+        """Name an account for the log."""
+        return self.of_credential(AssertedUser(player_id))
+
 
 class PlainInvalidations:
     """Invalidations in a dictionary."""

@@ -1,0 +1,332 @@
+"""The explanation of a decision, for the people who support players: what is known, how old it is, and why.
+
+By e-mail no account is named, and none of its refusals is shown: the gateway is no oracle from an address to an
+account. Nothing that a player presented is in an answer or in the log.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from service.api.answers import to_the_second
+from service.api.explained import (
+    ExplainedDecision,
+    ExplainRequest,
+    Explanation,
+    OperatorSaid,
+    PastRefusal,
+    RememberedAnswer,
+    decision_as_it_is,
+    decision_as_it_was,
+    in_seconds,
+    past_refusal,
+    proof_bodies,
+    requests_of,
+    said,
+)
+from service.api.operations import Health
+from service.api.questions import BodyReader
+from service.api.verify_service import Asking
+from service.cache.invalidations import SharedInvalidations
+from service.cache.keys import KeyedFingerprints
+from service.cache.shared_overrides import SharedOverrides
+from service.cache.tiers import TieredCache
+from service.causes import Cause
+from service.credentials import read_download_key, read_email, read_jwt, read_user_id, unwrapped
+from service.errors import BadQuestion, UnknownDecision
+from service.explanation import Story, tell, tell_operator, tell_request, tell_states
+from service.http.reply import Reply
+from service.itch.request_trail import SentRequest, recorded_requests
+from service.observability.logs import Logging
+from service.ownership import (
+    AppJwt,
+    AssertedUser,
+    Credential,
+    Decision,
+    Evidence,
+    Identity,
+    Malformed,
+    Method,
+    Outcome,
+    OverrideWord,
+    PlayerId,
+    Proof,
+    Reason,
+    Subject,
+)
+from service.rights import RIGHTS_FOR
+from service.verification.interfaces import Clock
+from service.verification.policy import GameRules, LookUp, operator_override
+from service.verification.question import Question
+from service.verification.verify import Verification
+
+if TYPE_CHECKING:  # a gateway that remembers no refusals imports nothing of them
+    from service.cache.refusal_history import RefusalHistory
+    from service.cache.refusal_memory import RememberedRefusal
+
+_READ: Final = BodyReader(ExplainRequest)
+
+
+_SAYS_SO: Final = (Reason.OPERATOR_GRANT, Reason.OPERATOR_BAN)
+
+
+class _Known(Struct, frozen=True):
+    """All by which more is found about a player: names for the log, and what the store can be asked about."""
+
+    method: Method
+    subject: str | None
+    account: str | None
+    player_id: PlayerId | None
+    credential: Credential | None = None
+
+
+class ExplainService:
+    """Explains decisions, and leaves a line in the log about each.
+
+    `history` is None where refusals are not remembered.
+    """
+
+    def __init__(
+        self,
+        *,
+        verification: Verification,
+        history: "RefusalHistory | None",
+        cache: TieredCache,
+        invalidations: SharedInvalidations,
+        overrides: SharedOverrides,
+        fingerprints: KeyedFingerprints,
+        health: Callable[[], Health],
+        log: Logging,
+        clock: Clock,
+        default_deadline: timedelta,
+    ) -> None:
+        self._verification = verification
+        self._history = history
+        self._cache = cache
+        self._invalidations = invalidations
+        self._overrides = overrides
+        self._fingerprints = fingerprints
+        self._health = health
+        self._log = log
+        self._clock = clock
+        self._default_deadline = default_deadline
+
+    async def explain(self, body: bytes, asking: Asking) -> Reply:
+        """Explain a decision, or what is known of a player. Raises `QuestionRefused` when the caller is at fault."""
+        wanted: ExplainRequest = _READ.read(body)
+        if wanted.decision_id is None:
+            explanation = await self._of_player(wanted, asking)
+        else:
+            explanation = await self._of_decision(wanted, wanted.decision_id, asking)
+        decision = explanation.decision
+        self._log.logger.info(
+            "explained",
+            caller=asking.caller.name,
+            decision_id=decision.decision_id,
+            game=decision.game,
+            method=decision.method,
+            reason=decision.reason,
+            subject=decision.subject,
+            asked=wanted.ask,
+            request_id=asking.request_id,
+        )
+        return Reply(200, msgspec.json.encode(explanation))
+
+    async def _of_decision(self, wanted: ExplainRequest, decision_id: str, asking: Asking) -> Explanation:
+        if wanted.game is not None or wanted.ask or _given(wanted):
+            raise BadQuestion("/decision_id", "too_many_subjects", "name a decision, or a game and one credential")
+        text = unwrapped(decision_id).upper()
+        refusal = None if self._history is None else await self._history.find(text)
+        if refusal is None:
+            raise UnknownDecision
+        asking.caller.require_game(refusal.game_id)
+        rules = asking.games.find(refusal.game_id)
+        known = _Known(refusal.method, refusal.subject, refusal.account, refusal.player_id)
+        return await self._explanation(rules, known, decision_as_it_was(refusal, text, rules), cause=refusal.cause)
+
+    async def _of_player(self, wanted: ExplainRequest, asking: Asking) -> Explanation:
+        credential = _credential(wanted)
+        if wanted.game is None:
+            raise BadQuestion("/game", "missing_field", "this field is required")
+        rules, caller = asking.games.find(wanted.game), asking.caller
+        caller.require_game(rules.game_id)
+        if wanted.ask:
+            caller.require(*RIGHTS_FOR[credential.method])
+        question = Question(
+            rules=rules,
+            credential=credential,
+            deadline=self._default_deadline,
+            max_age=timedelta() if wanted.ask else None,
+            only_if_cached=not wanted.ask,
+            asked_at=asking.asked_at,
+            caller=caller.name,
+            tries=None if caller.limits is None else caller.limits.tries,
+        )
+        with recorded_requests() as sent:
+            verdict = await self._verification.verify(question)
+        known = self._known(credential, await self._player_of(credential, verdict.decision))
+        decision = decision_as_it_is(
+            verdict, rules, caller=caller.name, subject=known.subject, account=known.account, now=self._clock.now()
+        )
+        causes = self._health().causes or {}
+        return await self._explanation(rules, known, decision, sent=sent, cause=causes.get("source"))
+
+    def _known(self, credential: Credential | Malformed, player_id: PlayerId | None) -> _Known:
+        account = None if player_id is None else self._fingerprints.of_account(player_id)
+        if isinstance(credential, Malformed):
+            return _Known(credential.method, None, account, player_id)
+        subject = self._fingerprints.of_credential(credential)
+        return _Known(credential.method, subject, account, player_id, credential)
+
+    async def _player_of(self, credential: Credential | Malformed, decision: Decision) -> PlayerId | None:
+        """Return the account that the credential is known to lead to; a decision without an answer names none."""
+        if decision.player is not None:
+            return decision.player.id
+        if isinstance(credential, AssertedUser):
+            return credential.player_id
+        if isinstance(credential, AppJwt) and decision.outcome is Outcome.UNKNOWN:
+            for one in await self._cache.each(self._fingerprints.of_jwt(credential)):
+                if isinstance(one.observation, Identity):
+                    return one.observation.player.id
+        return None
+
+    async def _explanation(
+        self,
+        rules: GameRules,
+        known: _Known,
+        decision: ExplainedDecision,
+        *,
+        cause: Cause | None,
+        sent: Sequence[SentRequest] = (),
+    ) -> Explanation:
+        health, now = self._health(), self._clock.now()
+        story = Story(
+            reason=decision.reason,
+            now=now,
+            caveats=decision.caveats,
+            observed_at=decision.observed_at,
+            usable_until=decision.usable_until,
+            stale=decision.stale,
+            cause=cause,
+            count=decision.count,
+        )
+        causes = health.causes or {}
+        remembered, proofs = await self._remembered(rules, known, now)
+        operator = self._operator(rules, known)
+        sentences = tell(story)
+        if operator is not None and decision.reason not in _SAYS_SO:
+            sentences.append(tell_operator(operator.word, operator.until))
+        sentences += [tell_request(one.endpoint, one.result) for one in sent]
+        return Explanation(
+            sentences=sentences + tell_states(health.components, causes),
+            decision=decision,
+            remembered=remembered,
+            operator=operator,
+            requests=requests_of(sent, proofs),
+            refusals=await self._refusals(rules, known),
+            components=dict(health.components),
+            causes=dict(causes),
+        )
+
+    async def _remembered(
+        self, rules: GameRules, known: _Known, now: datetime
+    ) -> tuple[list[RememberedAnswer], Sequence[Proof]]:
+        """Return what each tier remembers, and the proofs of the latest answer about ownership."""
+        look_ups = []
+        if isinstance(known.credential, AppJwt):
+            look_ups.append(LookUp(self._fingerprints.of_jwt(known.credential), rules, known.credential))
+        subject = _subject(known)
+        if subject is not None:
+            name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
+            look_ups.append(LookUp(name, rules, subject))
+        answers: list[RememberedAnswer] = []
+        evidence: Evidence | None = None
+        for look_up in look_ups:
+            before = self._invalidations.invalidated_before(look_up.game_id, look_up.name)
+            for one in await self._cache.each(look_up.name):
+                observation = one.observation
+                age = now - observation.observed_at
+                invalid = before is not None and observation.observed_at < before
+                says, shown = said(observation)
+                answers.append(
+                    RememberedAnswer(
+                        tier=one.tier,
+                        about="ownership" if isinstance(observation, Evidence) else "identity",
+                        says=says,
+                        proofs=proof_bodies(shown),
+                        observed_at=in_seconds(observation.observed_at),
+                        age_seconds=max(0, int(age.total_seconds())),
+                        counts=not invalid and age < look_up.lifetime(observation).usable,
+                    )
+                )
+                if isinstance(observation, Evidence) and (
+                    evidence is None or evidence.observed_at < observation.observed_at
+                ):
+                    evidence = observation
+        return answers, () if evidence is None else evidence.proofs
+
+    def _operator(self, rules: GameRules, known: _Known) -> OperatorSaid | None:
+        """Return the operator's word about the credential or, as far as it holds by this method, about the account."""
+        subjects = [] if known.credential is None or isinstance(known.credential, AppJwt) else [known.credential]
+        if known.player_id is not None and known.method is not Method.EMAIL:
+            subjects.append(AssertedUser(known.player_id))
+        for subject in dict.fromkeys(subjects):
+            override = self._overrides.about(rules.game_id, subject)
+            holds = operator_override(rules, subject, said=override, seller_account=None, press=False)
+            if holds is None:
+                continue
+            word = OverrideWord.BAN if holds.reason is Reason.OPERATOR_BAN else OverrideWord.GRANT
+            if word is OverrideWord.GRANT and known.method is Method.DOWNLOAD_KEY:
+                continue  # of an account that has not shown that it is the one
+            if holds is not override:
+                return OperatorSaid(word=word, source="configuration", until=None, id=None)
+            name = self._fingerprints.of_override(rules.game_id, subject)
+            return OperatorSaid(word=word, source="override", until=to_the_second(holds.until), id=name.hex())
+        return None
+
+    async def _refusals(self, rules: GameRules, known: _Known) -> list[PastRefusal]:
+        """Return the last ones of the credential, and of the account unless an address led to it."""
+        names = [known.subject, None if known.method is Method.EMAIL else known.account]
+        found: dict[str, RememberedRefusal] = {}
+        for name in dict.fromkeys(names):
+            if name is not None and self._history is not None:
+                found |= {one.ids[0]: one for one in await self._history.of(rules.game_id, name)}
+        latest_first = sorted(found.values(), key=lambda one: one.last_at, reverse=True)
+        return [past_refusal(one) for one in latest_first]
+
+
+# --- what is asked ---
+
+
+def _given(wanted: ExplainRequest) -> list[str]:
+    """Return the names of the credentials that a request has."""
+    fields = {"download_key": wanted.download_key, "jwt": wanted.jwt, "email": wanted.email, "user_id": wanted.user_id}
+    return [name for name, value in fields.items() if value is not None]
+
+
+def _credential(wanted: ExplainRequest) -> Credential | Malformed:
+    given = _given(wanted)
+    if len(given) > 1:
+        raise BadQuestion(f"/{given[1]}", "too_many_subjects", "name one credential")
+    if wanted.download_key is not None:
+        return read_download_key(wanted.download_key.reveal())
+    if wanted.jwt is not None:
+        return read_jwt(wanted.jwt.reveal())
+    if wanted.email is not None:
+        return read_email(wanted.email.reveal(), pointer="/email")
+    if wanted.user_id is not None:
+        return read_user_id(wanted.user_id, pointer="/user_id")
+    raise BadQuestion(
+        "", "no_subject", "name a decision_id, or a game and a download_key, a jwt, an email or a user_id"
+    )
+
+
+def _subject(known: _Known) -> Subject | None:
+    """Return that about whose ownership the store is asked, as far as it is known."""
+    if known.credential is not None and not isinstance(known.credential, AppJwt):
+        return known.credential
+    by_account = known.method in (Method.JWT, Method.USER)
+    return AssertedUser(known.player_id) if by_account and known.player_id is not None else None

@@ -1,0 +1,262 @@
+"""The bodies of `/admin/explain`, and how they are made: what is asked, and all that is known about a player."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from service.api.answers import EvidenceBody, Instant, PlayerBody, evidence_body, player_body, to_the_second
+from service.api.questions import GameName, Presented
+from service.causes import Cause
+from service.itch.dialect import Endpoint
+from service.itch.request_trail import SentRequest
+from service.ownership import (
+    LARGEST_ID,
+    Advice,
+    CacheTier,
+    Caveat,
+    Evidence,
+    Identity,
+    Method,
+    Observation,
+    Outcome,
+    OverrideWord,
+    Player,
+    Proof,
+    ProofKind,
+    Reason,
+    advice_on,
+)
+from service.verification.policy import GameRules
+from service.verification.question import Verdict
+
+if TYPE_CHECKING:  # a gateway that remembers no refusals imports nothing of them
+    from service.cache.refusal_memory import RememberedRefusal
+
+LONGEST_DECISION_ID: Final = 128
+
+Said: TypeAlias = Literal["yes", "no", "refused"]
+"""The store's answer: a proof of ownership or whose a JWT is, none, or that the JWT is no good."""
+
+
+class ExplainRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The request to explain a decision, by its id, or what is known of a player: by the game and one credential."""
+
+    decision_id: (
+        Annotated[str, Meta(max_length=LONGEST_DECISION_ID, description="The player's support code.")] | None
+    ) = None
+    game: GameName | None = None
+    download_key: Annotated[Presented, Meta(description="The key, or the URL that it is part of.")] | None = None
+    jwt: Annotated[Presented, Meta(description="The JWT that the itch.io app gave to the game.")] | None = None
+    email: Annotated[Presented, Meta(description="The player's address.")] | None = None
+    user_id: Annotated[int, Meta(ge=1, le=LARGEST_ID, description="The player's itch.io user id.")] | None = None
+    ask: Annotated[bool, Meta(description="Ask the store now; it needs the right of the method, too.")] = False
+
+
+class ExplainedDecision(Struct, frozen=True, kw_only=True):
+    """A decision: the remembered one, or the one that would be given now, which has no `decision_id`.
+
+    `count` is how many times it was given within a minute, the last time at `last_at`. `subject` and `account` are the
+    fingerprints in the log. Times are in UTC.
+    """
+
+    decision_id: str | None
+    at: Instant
+    last_at: Instant
+    count: int
+    caller: str
+    allowed: bool
+    outcome: Outcome
+    reason: Reason
+    game_id: int
+    game: str
+    method: Method
+    player: PlayerBody | None
+    evidence: EvidenceBody | None
+    observed_at: Instant | None
+    fresh_until: Instant | None
+    usable_until: Instant | None
+    stale: bool
+    cache: CacheTier
+    caveats: tuple[Caveat, ...]
+    advice: Advice | None
+    subject: str | None
+    account: str | None
+
+
+class RememberedAnswer(Struct, frozen=True, kw_only=True):
+    """An answer of the store that a tier remembers: about ownership, or about whose a JWT is.
+
+    `counts` is false if it was invalidated since, or is too old to be used at all.
+    """
+
+    tier: CacheTier
+    about: Literal["ownership", "identity"]
+    says: Said
+    proofs: list[EvidenceBody]
+    observed_at: Instant
+    age_seconds: int
+    counts: bool
+
+
+class OperatorSaid(Struct, frozen=True, kw_only=True):
+    """The operator's word about the player: from the configuration, or an override, which has an `id` and an end."""
+
+    word: OverrideWord
+    source: Literal["configuration", "override"]
+    until: Instant | None
+    id: str | None
+
+
+class AskedRequest(Struct, frozen=True, kw_only=True):
+    """A request to the store for this explanation: what was asked, what came of it, and the proofs that it showed."""
+
+    endpoint: str
+    result: str
+    milliseconds: int
+    proofs: list[EvidenceBody]
+
+
+class PastRefusal(Struct, frozen=True, kw_only=True):
+    """A refusal of the player's credential or account; `count` of them within a minute of the first."""
+
+    decision_id: str
+    at: Instant
+    last_at: Instant
+    count: int
+    caller: str
+    method: Method
+    outcome: Outcome
+    reason: Reason
+    subject: str
+    account: str | None
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """All that is known. `sentences` are for people; the rest is for programs. Keys and addresses are in none."""
+
+    sentences: list[str]
+    decision: ExplainedDecision
+    remembered: list[RememberedAnswer]
+    operator: OperatorSaid | None
+    requests: list[AskedRequest]
+    refusals: list[PastRefusal]
+    components: dict[str, str]
+    causes: dict[str, Cause]
+
+
+def decision_as_it_was(refusal: "RememberedRefusal", decision_id: str, rules: GameRules) -> ExplainedDecision:
+    """Return a remembered decision, under the id that it was asked for by."""
+    player = None if refusal.player_id is None else Player(refusal.player_id)
+    return ExplainedDecision(
+        decision_id=decision_id,
+        at=in_seconds(refusal.at),
+        last_at=in_seconds(refusal.last_at),
+        count=refusal.count,
+        caller=refusal.caller,
+        allowed=False,
+        outcome=refusal.reason.outcome,
+        reason=refusal.reason,
+        game_id=refusal.game_id,
+        game=rules.label,
+        method=refusal.method,
+        player=player_body(player),
+        evidence=None,
+        observed_at=to_the_second(refusal.observed_at),
+        fresh_until=to_the_second(refusal.fresh_until),
+        usable_until=to_the_second(refusal.usable_until),
+        stale=refusal.stale,
+        cache=refusal.cache,
+        caveats=refusal.caveats,
+        advice=advice_on(refusal.reason, refusal.caveats),
+        subject=refusal.subject,
+        account=refusal.account,
+    )
+
+
+def decision_as_it_is(
+    verdict: Verdict, rules: GameRules, *, caller: str, subject: str | None, account: str | None, now: datetime
+) -> ExplainedDecision:
+    """Return the decision that would be given now."""
+    decision = verdict.decision
+    return ExplainedDecision(
+        decision_id=None,
+        at=in_seconds(now),
+        last_at=in_seconds(now),
+        count=1,
+        caller=caller,
+        allowed=decision.allowed,
+        outcome=decision.outcome,
+        reason=decision.reason,
+        game_id=decision.game_id,
+        game=rules.label,
+        method=decision.method,
+        player=player_body(decision.player),
+        evidence=evidence_body(decision.proof),
+        observed_at=to_the_second(decision.observed_at),
+        fresh_until=to_the_second(decision.fresh_until),
+        usable_until=to_the_second(decision.usable_until),
+        stale=decision.stale,
+        cache=verdict.cache,
+        caveats=decision.caveats,
+        advice=None if decision.allowed else advice_on(decision.reason, decision.caveats),
+        subject=subject,
+        account=account,
+    )
+
+
+def said(observation: Observation) -> tuple[Said, Sequence[Proof]]:
+    """Return the store's answer in one word, and the proofs in it."""
+    match observation:
+        case Evidence(proofs=proofs):
+            return ("yes" if proofs else "no"), proofs
+        case Identity():
+            return "yes", ()
+        case _:
+            return "refused", ()
+
+
+def requests_of(sent: Sequence[SentRequest], proofs: Sequence[Proof]) -> list[AskedRequest]:
+    """Return the requests, and beside each the proofs that it can have shown."""
+    return [
+        AskedRequest(
+            endpoint=one.endpoint,
+            result=one.result,
+            milliseconds=int(one.seconds * 1000),
+            proofs=proof_bodies(proofs, of=one.endpoint) if one.result == "ok" else [],
+        )
+        for one in sent
+    ]
+
+
+_SHOWN_BY: Final = {
+    kind: Endpoint.DOWNLOAD_KEYS if kind is ProofKind.DOWNLOAD_KEY else Endpoint.PURCHASES for kind in ProofKind
+}
+
+
+def proof_bodies(proofs: Sequence[Proof], *, of: Endpoint | None = None) -> list[EvidenceBody]:
+    """Return the proofs as callers see them: all, or those that requests to one endpoint show."""
+    bodies = [evidence_body(proof) for proof in proofs if of is None or _SHOWN_BY[proof.kind] is of]
+    return [body for body in bodies if body is not None]
+
+
+def past_refusal(refusal: "RememberedRefusal") -> PastRefusal:
+    """Return a refusal as one of several."""
+    return PastRefusal(
+        decision_id=refusal.ids[-1],
+        at=in_seconds(refusal.at),
+        last_at=in_seconds(refusal.last_at),
+        count=refusal.count,
+        caller=refusal.caller,
+        method=refusal.method,
+        outcome=refusal.reason.outcome,
+        reason=refusal.reason,
+        subject=refusal.subject,
+        account=refusal.account,
+    )
+
+
+def in_seconds(at: datetime) -> datetime:
+    """Return the instant without its fraction of a second."""
+    return to_the_second(at) or at

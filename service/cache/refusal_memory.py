@@ -1,0 +1,217 @@
+"""Refusals, remembered for a while, so that support finds out why a player was not let in.
+
+Nothing here decides anything, and no question waits for it. Refusals of one caller that are alike, by player, game and
+reason, are one refusal with a count as long as they come within a minute of the first.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Final, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from service.causes import Cause
+from service.ownership import CacheTier, Caveat, Decision, GameId, Method, Outcome, PlayerId, Reason
+
+MOST_REMEMBERED: Final = 10_000
+"""The refusals that a process remembers; one caller's are at most half of them."""
+
+ONE_REFUSAL: Final = timedelta(minutes=1)
+"""The time for which equal refusals count as one."""
+
+MOST_IDS: Final = 5
+"""The ids by which one refusal is found: that of the first question, and those of the latest."""
+
+Alike: TypeAlias = tuple[str, GameId, str, int]
+"""The caller, game, credential and, by its identity, reason of refusals that are alike."""
+
+
+class RememberedRefusal(Struct, frozen=True, array_like=True):
+    """A decision that let no player in, as it is kept: instants are in UTC, names are fingerprints as in the log.
+
+    It is stored by the order of its fields: a new one goes to the end, with a default. `cause` is why the store gave no
+    answer, where it gave none. By e-mail there is neither `account` nor `player_id`.
+    """
+
+    ids: tuple[str, ...]
+    at: datetime
+    last_at: datetime
+    count: int
+    caller: str
+    game_id: GameId
+    method: Method
+    reason: Reason
+    subject: str
+    account: str | None = None
+    player_id: PlayerId | None = None
+    cache: CacheTier = CacheTier.NONE
+    observed_at: datetime | None = None
+    fresh_until: datetime | None = None
+    usable_until: datetime | None = None
+    stale: bool = False
+    caveats: tuple[Caveat, ...] = ()
+    cause: Cause | None = None
+
+
+class CountedRefusal(Struct, gc=False, eq=False):
+    """A refusal while it is counted. `listed` says that Redis has it among the last of its player.
+
+    It is `gone` once it is remembered no more.
+    """
+
+    decision: Decision
+    caller: str
+    subject: str
+    account: str | None
+    cache: CacheTier
+    cause: Cause | None
+    at: datetime
+    last_at: datetime
+    ids: list[str]
+    count: int = 1
+    listed: bool = False
+    gone: bool = False
+
+    def as_it_is(self) -> RememberedRefusal:
+        """Return it as it is now."""
+        decision = self.decision
+        return RememberedRefusal(
+            ids=tuple(self.ids),
+            at=self.at,
+            last_at=self.last_at,
+            count=self.count,
+            caller=self.caller,
+            game_id=decision.game_id,
+            method=decision.method,
+            reason=decision.reason,
+            subject=self.subject,
+            account=self.account,
+            player_id=None if decision.player is None else decision.player.id,
+            cache=self.cache,
+            observed_at=decision.observed_at,
+            fresh_until=decision.fresh_until,
+            usable_until=decision.usable_until,
+            stale=decision.stale,
+            caveats=decision.caveats,
+            cause=self.cause,
+        )
+
+
+class RefusalSharing(Protocol):
+    """The way to the other replicas."""
+
+    def offer(self, refusal: CountedRefusal, decision_id: str) -> None:
+        """Let them find the refusal by this id, if there is room; returns at once."""
+
+
+class RefusalMemory:
+    """Remembers the last refusals of this process. `cause` returns why the store gives no answer, if it gives none.
+
+    A refused question may cost a few microseconds more for that: so nothing is looked up here but what is alike, and
+    people who search go through all.
+    """
+
+    def __init__(
+        self,
+        *,
+        cause: Callable[[], Cause | None],
+        sharing: RefusalSharing | None = None,
+        most: int = MOST_REMEMBERED,
+    ) -> None:
+        self._cause = cause
+        self._sharing = sharing
+        self._most = most
+        self._most_of_caller = most // 2
+        self._latest: dict[Alike, CountedRefusal] = {}
+        self._all: deque[CountedRefusal] = deque()
+        """In order, with some that are gone between them."""
+        self._of_caller: dict[str, deque[CountedRefusal]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def note(
+        self,
+        decision: Decision,
+        decision_id: str,
+        *,
+        caller: str,
+        cache: CacheTier,
+        subject: str,
+        account: str | None,
+        now: datetime,
+    ) -> None:
+        """Remember that a question was refused."""
+        reason = decision.reason
+        # By identity: hashing a member of an enum takes longer than all the rest of the key.
+        alike = (caller, decision.game_id, subject, id(reason))
+        refusal = self._latest.get(alike)
+        if refusal is None or refusal.gone or now - refusal.at >= ONE_REFUSAL:
+            cause = self._cause() if reason.outcome is Outcome.UNKNOWN else None
+            refusal = CountedRefusal(decision, caller, subject, account, cache, cause, now, now, [decision_id])
+            if len(self._latest) >= self._most:
+                self._latest.clear()
+            self._latest[alike] = refusal
+            self._add(refusal)
+        else:
+            refusal.count += 1
+            refusal.last_at = now
+            if len(refusal.ids) == MOST_IDS:
+                del refusal.ids[1]
+            refusal.ids.append(decision_id)
+        if self._sharing is not None and refusal.count <= MOST_IDS:
+            self._sharing.offer(refusal, decision_id)
+
+    def find(self, decision_id: str) -> RememberedRefusal | None:
+        """Return the refusal with this id, if it is remembered."""
+        for refusal in reversed(self._all):
+            if decision_id in refusal.ids and not refusal.gone:
+                return refusal.as_it_is()
+        return None
+
+    def of(self, game_id: GameId, log_name: str) -> Iterator[RememberedRefusal]:
+        """Yield those of a credential, or of an account, and a game, the latest first."""
+        for refusal in reversed(self._all):
+            if _is_of(refusal, game_id, log_name):
+                yield refusal.as_it_is()
+
+    def forget(self, game_id: GameId, log_name: str | None) -> None:
+        """Forget those of a credential, or of an account, and a game; without one, all of the game."""
+        for refusal in self._all:
+            if _is_of(refusal, game_id, log_name):
+                refusal.gone = True
+        self._tidy()
+        for caller, own in self._of_caller.items():
+            self._of_caller[caller] = deque(one for one in own if not one.gone)
+        self._count = len(self._all)
+
+    def _add(self, refusal: CountedRefusal) -> None:
+        own = self._of_caller.get(refusal.caller)
+        if own is None:
+            own = self._of_caller[refusal.caller] = deque()
+        if len(own) >= self._most_of_caller:
+            own.popleft().gone = True
+        elif self._count >= self._most:
+            oldest = self._all.popleft()
+            while oldest.gone:
+                oldest = self._all.popleft()
+            oldest.gone = True
+            self._of_caller[oldest.caller].popleft()
+        else:
+            self._count += 1
+        own.append(refusal)
+        self._all.append(refusal)
+        if len(self._all) >= 2 * self._most:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Keep only those that are not gone."""
+        self._all = deque(one for one in self._all if not one.gone)
+
+
+def _is_of(refusal: CountedRefusal, game_id: GameId, log_name: str | None) -> bool:
+    if refusal.gone or refusal.decision.game_id != game_id:
+        return False
+    return log_name is None or log_name in (refusal.subject, refusal.account)

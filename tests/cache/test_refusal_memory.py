@@ -1,0 +1,153 @@
+"""Refusals in the memory of a process: what counts as one, how many there are, and what is forgotten."""
+
+from datetime import timedelta
+from typing import Final
+
+import pytest
+
+from service.cache.refusal_memory import MOST_IDS, ONE_REFUSAL, RefusalMemory, RememberedRefusal
+from service.causes import Cause
+from service.ownership import CacheTier, Decision, GameId, Method, Player, PlayerId, Reason
+from tests.clock import START, FakeClock
+
+GAME: Final = GameId(3)
+
+
+class Noter:
+    """A memory of refusals, and questions that are refused."""
+
+    def __init__(self, *, most: int = 100) -> None:
+        self.clock = FakeClock()
+        self.cause: Cause | None = None
+        self.memory = RefusalMemory(cause=lambda: self.cause, most=most)
+        self._made = 0
+
+    def refuse(
+        self,
+        subject: str = "aa",
+        *,
+        caller: str = "lobby",
+        reason: Reason = Reason.NO_DOWNLOAD_KEY,
+        game_id: GameId = GAME,
+        account: str | None = None,
+    ) -> str:
+        """Note a refusal, and return its id."""
+        self._made += 1
+        decision_id = f"D{self._made}"
+        decision = Decision(reason, game_id, Method.USER, player=Player(PlayerId(7)))
+        self.memory.note(
+            decision,
+            decision_id,
+            caller=caller,
+            cache=CacheTier.NONE,
+            subject=subject,
+            account=account,
+            now=self.clock.now(),
+        )
+        return decision_id
+
+    def found(self, decision_id: str) -> RememberedRefusal:
+        """Return the one with this id."""
+        found = self.memory.find(decision_id)
+        assert found is not None
+        return found
+
+
+async def test_equal_ones_of_a_minute_are_one() -> None:
+    """It has a count, and the instants of the first and the last."""
+    noter = Noter()
+
+    first = noter.refuse()
+    await noter.clock.advance(ONE_REFUSAL - timedelta(seconds=1))
+    second = noter.refuse()
+    await noter.clock.advance(timedelta(seconds=1))
+    third = noter.refuse()
+
+    one, other = noter.found(first), noter.found(third)
+    assert (one.count, one.ids, one.at, one.last_at) == (2, (first, second), START, START + timedelta(seconds=59))
+    assert (other.count, other.ids) == (1, (third,))
+    assert len(noter.memory) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"subject": "bb"}, {"caller": "other"}, {"reason": Reason.OVERLOADED}, {"game_id": GameId(4)}],
+    ids=lambda other: next(iter(other)),
+)
+def test_different_ones_are_not(other: dict[str, object]) -> None:
+    """Player, caller, reason and game make the difference."""
+    noter = Noter()
+
+    noter.refuse()
+    noter.refuse(**other)  # type: ignore[arg-type]
+
+    assert len(noter.memory) == 2
+
+
+def test_it_is_found_by_the_first_id_and_the_latest() -> None:
+    """A player is shown the last one; a game server may have logged the first."""
+    noter = Noter()
+
+    ids = [noter.refuse() for _ in range(MOST_IDS + 3)]
+
+    assert noter.found(ids[-1]).ids == (ids[0], *ids[-MOST_IDS + 1 :])
+    assert noter.memory.find(ids[1]) is None
+    assert noter.found(ids[0]).count == MOST_IDS + 3
+
+
+def test_one_caller_takes_half_of_the_room_at_most() -> None:
+    """Those of others stay."""
+    noter = Noter(most=10)
+    others = [noter.refuse(f"b{number}", caller="quiet") for number in range(4)]
+
+    own = [noter.refuse(f"a{number}", caller="noisy") for number in range(50)]
+
+    assert len(noter.memory) == 9
+    assert all(noter.memory.find(one) for one in others)
+    assert [one for one in own if noter.memory.find(one)] == own[-5:]
+
+
+def test_the_oldest_makes_room() -> None:
+    """There are never more than may be."""
+    noter = Noter(most=10)
+
+    ids = [noter.refuse(f"a{number}", caller=f"caller-{number}") for number in range(30)]
+
+    assert len(noter.memory) == 10
+    assert [one for one in ids if noter.memory.find(one)] == ids[-10:]
+    assert noter.refuse("a0", caller="caller-0")
+    assert noter.found("D31").count == 1
+
+
+def test_what_is_forgotten_is_not_found() -> None:
+    """By credential, by account, and by game."""
+    noter = Noter()
+    ids = [
+        noter.refuse("aa"),
+        noter.refuse("bb", account="aa"),
+        noter.refuse("cc"),
+        noter.refuse("aa", game_id=GameId(4)),
+    ]
+
+    noter.memory.forget(GAME, "aa")
+    assert [noter.memory.find(one) is None for one in ids] == [True, True, False, False]
+    noter.memory.forget(GAME, None)
+    assert [noter.memory.find(one) is None for one in ids] == [True, True, True, False]
+
+
+def test_the_latest_come_first() -> None:
+    """Those of an account are found as those of a credential are."""
+    noter = Noter()
+    first, second = noter.refuse("aa"), noter.refuse("bb", account="aa")
+
+    assert [one.ids for one in noter.memory.of(GAME, "aa")] == [(second,), (first,)]
+
+
+def test_the_cause_is_kept_where_the_store_gave_no_answer() -> None:
+    """A no has none."""
+    noter = Noter()
+    noter.cause = Cause.TLS_EXPIRED
+
+    no, unknown = noter.refuse("aa"), noter.refuse("bb", reason=Reason.SOURCE_UNAVAILABLE)
+
+    assert (noter.found(no).cause, noter.found(unknown).cause) == (None, Cause.TLS_EXPIRED)
