@@ -17,6 +17,7 @@ from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
         "new-caller": "Make a token for a game server, and its configuration.",
         "invalidate": "Have a running gateway forget a player, or a whole game.",
         "override": "Let one player in for a while, or keep it out, at a running gateway.",
+        "why": "Say why a player is let in or not, at a running gateway.",
         "openapi": "Print the description of the API in OpenAPI 3.1.",
         "check-config": "Read the configuration as `serve` would, and show it.",
     },

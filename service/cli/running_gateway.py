@@ -56,8 +56,12 @@ def send(
     expected: object = None,
     body: Mapping[str, object] | None = None,
     query: Mapping[str, str] | None = None,
+    show: Callable[[bytes], None] = show_json,
 ) -> Exit:
-    """Send a request, show the answer, and return what it means; what is not of the `expected` type is no gateway's."""
+    """Send a request, show the answer, and return what it means; what is not of the `expected` type is no gateway's.
+
+    `show` prints the body of an answer that is as expected.
+    """
     where = _where(url)
     headers = {} if token_file is None else {"Authorization": f"Bearer {_read_token(token_file)}"}
     content = None
@@ -70,7 +74,7 @@ def send(
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         _complain(f"no answer at {printable(url)} ({type(error).__name__})")
         return Exit.UNKNOWN
-    return _show(response, expected)
+    return _show(response, expected, show)
 
 
 def _where(url: str) -> dict[str, Any]:
@@ -95,14 +99,15 @@ def _read_token(file: Path) -> str:
         raise click.UsageError(f"--token-file holds no token such as `new-caller` prints: {unusable}") from None
 
 
-def _show(response: httpx.Response, expected: object) -> Exit:
+def _show(response: httpx.Response, expected: object, show: Callable[[bytes], None]) -> Exit:
     if not _is_gateways(response, expected):
         _complain("what answers there is no gateway")
         return Exit.UNKNOWN
-    if response.content:
-        show_json(response.content)
     if response.is_success:
+        if response.content:
+            show(response.content)
         return Exit.OK
+    show_json(response.content)
     if response.status_code in _REFUSED:
         return Exit.NO
     return Exit.USAGE if response.status_code in _NOT_UNDERSTOOD else Exit.UNKNOWN

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sys
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -16,10 +18,12 @@ from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.cli.pasted import PastedUserId, read_user_id
 from service.cli.secret_input import read_credential
 from service.cli.terminal import show_json, terminal_log
+from service.clock import SystemClock
+from service.explanation import Story, tell
 from service.http.application import Listener
 from service.http.connection import Request
 from service.http.reply import Reply
-from service.ownership import Method
+from service.ownership import Caveat, Method, Reason
 from service.settings import Settings
 
 _FIELDS: Final = {
@@ -89,6 +93,8 @@ def verify(
     # Callers are for those who come over the network; the operator asks as the gateway's own.
     response = asyncio.run(_ask(structs.replace(settings, callers=()), PATHS[chosen], body))
     show_json(response.body)
+    if sys.stdout.isatty() and (sentence := _sentence(response)):
+        click.echo(f"\n{sentence}")
     code = _exit_of(response)
     if code is Exit.UNKNOWN:
         click.echo("`ownership-gateway doctor` may know why; OWNERSHIP_GATEWAY_LOG__LEVEL=debug says more.", err=True)
@@ -114,6 +120,26 @@ async def _ask(settings: Settings, path: str, body: dict[str, object]) -> Reply:
             )
             answer = gateway.http.application.answer(request, Listener.EVERYTHING)
             return answer if isinstance(answer, Reply) else await answer
+
+
+def _sentence(reply: Reply) -> str:
+    """Return the answer in sentences, nothing for a question that was none."""
+    answer = json.loads(reply.body)
+    if "reason" not in answer:
+        return ""
+    story = Story(
+        reason=Reason(answer["reason"]),
+        now=SystemClock().now(),
+        caveats=tuple(Caveat(caveat) for caveat in answer.get("caveats", ())),
+        observed_at=_instant(answer.get("observed_at")),
+        usable_until=_instant(answer.get("usable_until")),
+        stale=answer.get("stale", False),
+    )
+    return " ".join(tell(story))
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def _exit_of(reply: Reply) -> Exit:

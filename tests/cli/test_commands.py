@@ -20,6 +20,7 @@ COMMANDS = [
     "new-caller",
     "invalidate",
     "override",
+    "why",
     "openapi",
     "check-config",
 ]

@@ -248,7 +248,7 @@ class Screen(StringIO):
 
 
 def test_a_person_gets_it_in_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the answer is spread out, and means the same."""
+    """On a terminal the answer is spread out, means the same, and is said in a sentence."""
     screen = Screen()
     monkeypatch.setattr(sys, "stdout", screen)
 
@@ -258,7 +258,33 @@ def test_a_person_gets_it_in_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
     assert screen.getvalue().startswith('{\n  "allowed": true,\n')
-    assert json.loads(screen.getvalue())["player"]["username"] == "amos"
+    answer, _, sentence = screen.getvalue().partition("\n\n")
+    assert json.loads(answer)["player"]["username"] == "amos"
+    assert sentence.startswith("Let in: itch.io knows a download key of this game for this player. itch.io was asked")
+
+
+@pytest.mark.parametrize(
+    ("user_id", "flags", "sentence"),
+    [
+        (seed.STRANGER_ID, ["--only-if-cached"], "No answer, which is not a no: nothing recent enough is known"),
+        (0, [], ""),
+    ],
+    ids=["unknown", "no question"],
+)
+def test_a_person_is_told_what_it_means(
+    monkeypatch: pytest.MonkeyPatch, user_id: int, flags: list[str], sentence: str
+) -> None:
+    """An answer that is none has a sentence, too; a question that is none has not."""
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+
+    main(
+        ["verify", "--sandbox", "--game", "3", "--method", "user", "--user-id", str(user_id), *flags],
+        standalone_mode=False,
+    )
+
+    assert screen.getvalue().partition("}\n\n")[2].startswith(sentence)
+    assert ("\n\n" in screen.getvalue()) == bool(sentence)
 
 
 def test_a_script_gets_it_in_one() -> None:
