@@ -15,6 +15,7 @@ from benchmarks import (
     misses,
     overrides,
     profiling,
+    refusals,
     reload,
     scrape,
     simulation,
@@ -233,6 +234,16 @@ def ban(*, out: Path, rounds: int) -> None:
     result = bans.measure_bans(rounds=rounds, tell=_say)
     click.echo(bans.table(result))
     write_json(result, out / "bans.json")
+
+
+@main.command(name="refusals")
+@_out
+@click.option("--pairs", type=click.IntRange(1), default=40, show_default=True, help="How many pairs of blocks.")
+def remember(*, out: Path, pairs: int) -> None:
+    """Show what remembering refusals costs a refused question in CPU time."""
+    result = refusals.measure_refusals(pairs=pairs)
+    click.echo(refusals.table(result))
+    write_json(result, out / "refusals.json")
 
 
 @main.command()
