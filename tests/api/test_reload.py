@@ -471,7 +471,7 @@ async def test_a_game_that_comes_is_in_the_sandbox(follow: Following) -> None:
 async def test_a_file_that_stays_cut_between_lines_opens_nothing(
     follow: Following, clock: FakeClock, *, callers_first: bool
 ) -> None:
-    """Whatever the line: without a token all is refused, and a number that is no game of ours is none."""
+    """At any line: without a token all is refused, and a number that is no game of ours is none."""
     parts = [X_MOON, caller_lines("lobby", LOBBY), OTHER_GAME, caller_lines("arena", ARENA)]
     whole = "".join(reversed(parts) if callers_first else parts)
     follower = await follow(whole)
