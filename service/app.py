@@ -28,6 +28,7 @@ from service.wiring.observations import open_observations, open_redis
 from service.wiring.reload import Reloading, ignore_settings
 from service.wiring.replicas import compare_secrets
 from service.wiring.service import Services, build_services
+from service.wiring.support import open_state
 from service.wiring.upstream import Upstream
 from service.wiring.upstream import open_upstream as open_upstream_with
 
@@ -124,7 +125,8 @@ class _Assembly(Struct, kw_only=True):
         readiness = build_readiness(basics, upstream, redis, observations.guard)
         services = build_services(basics, upstream, observations, flights, redis=redis, readiness=readiness)
         watch_event_loop(stack, crashed=partial(basics.events.crashed, where="event loop"))
-        build_framework = partial(framework, basics, upstream, services, readiness)
+        state = await open_state(basics, upstream, readiness)
+        build_framework = partial(framework, basics, upstream, services, readiness, state)
         application = build_dispatcher(
             basics, services, build_framework() if own is None else when_first_used(build_framework)
         )

@@ -45,9 +45,19 @@ def tell(story: Story) -> list[str]:
         told.append(f"It was asked {story.count} times within a minute.")
     told += [_CAVEATS[caveat] for caveat in story.caveats if caveat in _CAVEATS]
     if not story.reason.outcome.allowed:
-        advice = advice_on(story.reason, story.caveats)
-        told.append(_NO_ADVICE.get(story.reason, _NOTHING_TO_DO) if advice is None else _ADVICE[advice])
+        told.append(advise(story.reason, story.caveats))
     return told
+
+
+def advise(reason: Reason, caveats: tuple[Caveat, ...]) -> str:
+    """Return in a sentence what a player can do who was not let in."""
+    advice = advice_on(reason, caveats)
+    return _NO_ADVICE.get(reason, _NOTHING_TO_DO) if advice is None else _ADVICE[advice]
+
+
+def meaning_of(reason: Reason) -> str:
+    """Return the sentence for a reason."""
+    return _MEANING[reason]
 
 
 def tell_states(components: Mapping[str, str], causes: Mapping[str, Cause]) -> list[str]:

@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Scope
 
 from service.api.answers import shed_reply
 from service.api.identifiers import request_id_from, trace_id_from
-from service.api.paths import is_operational, method_at
+from service.api.paths import is_console, is_of_console, is_operational, method_at
 from service.api.problems import common_headers, status_reply
 from service.api.short_way import ShortWay
 from service.api.verify_service import VerifyService
@@ -41,13 +41,19 @@ def trace_id_of(scope: Scope) -> str | None:
 
 
 class Dispatcher:
-    """Answers every request that a connection brings; the connections' `Application`."""
+    """Answers every request that a connection brings; the connections' `Application`.
 
-    def __init__(self, *, short_way: ShortWay, framework: ASGIApp, service: VerifyService, clock: Clock) -> None:
+    With a `console` the listener for operations has it alone, and what it acts by too.
+    """
+
+    def __init__(
+        self, *, short_way: ShortWay, framework: ASGIApp, service: VerifyService, clock: Clock, console: bool
+    ) -> None:
         self._short_way = short_way
         self._framework = framework
         self._service = service
         self._clock = clock
+        self._console = console
         self._loop = asyncio.get_running_loop()
 
     def answer(self, request: Request, listener: Listener) -> Answering:
@@ -80,17 +86,25 @@ class Dispatcher:
 
     async def _by_framework(self, request: Request, listener: Listener) -> Reply:
         request_id = self._request_id(request)
-        if listener is not Listener.EVERYTHING:
-            wanted = Listener.OPERATIONS if is_operational(request.target) else Listener.QUESTIONS
-            if listener is not wanted:
-                return status_reply(404, request_id=request_id)
+        if not self._is_at(request.target, listener):
+            return status_reply(404, request_id=request_id)
         trace_id = trace_id_from(request.headers.get(b"traceparent"))
         try:
             reply = await reply_of(self._framework, request, {_REQUEST_ID: request_id, _TRACE_ID: trace_id})
         except Exception as bug:  # noqa: BLE001 - 500, and a line in the log under the request's own id
             return self._service.crashed(bug, request_id=request_id)
-        reply.headers.update(common_headers(request_id))
+        for name, value in common_headers(request_id).items():
+            reply.headers.setdefault(name, value)  # a browser may keep the files of the console, and no more
         return reply
+
+    def _is_at(self, target: bytes, listener: Listener) -> bool:
+        match listener:
+            case Listener.EVERYTHING:
+                return True
+            case Listener.OPERATIONS:
+                return is_operational(target) or (self._console and is_of_console(target))
+            case Listener.QUESTIONS:
+                return not is_operational(target) and not is_console(target)
 
     def _request_id(self, request: Request) -> str:
         return request_id_from(request.headers.get(b"x-request-id"), at=self._clock.now())

@@ -12,6 +12,7 @@ import msgspec
 from service.api.admin import Invalidated, RevocationsSet
 from service.api.answers import Answer, EvidenceBody, NoAnswerProblem, PlayerBody, shed_reply
 from service.api.explained import ExplainedDecision, Explanation, PastRefusal, RememberedAnswer
+from service.api.gateway_state import BudgetState, CallerState, GameState, GatewayState, RecentAnswers
 from service.api.operations import Alive, Health, RunningVersion
 from service.api.overrides import OverrideBody, OverrideSet
 from service.api.problems import problem_type, refusal_reply, status_reply
@@ -27,8 +28,9 @@ from service.errors import (
     UnknownGame,
     UnknownOverride,
 )
-from service.explanation import Story, tell
+from service.explanation import Story, advise, meaning_of, tell
 from service.ownership import Advice, CacheTier, Caveat, Method, Outcome, OverrideWord, ProofKind, Reason
+from service.rights import Right
 
 _REQUEST_ID: Final = "01M7Y5ND2H23KRH53CYKY6VVKM"
 _DECISION_ID: Final = "01M7Y5NCZWHYPPN1HH559FP964"
@@ -156,6 +158,7 @@ _EXPLANATION: Final = Explanation(
             count=2,
         )
     ),
+    next_step=advise(_NOT_OWNED.reason, _NOT_OWNED.caveats),
     decision=ExplainedDecision(
         decision_id=_DECISION_ID,
         at=_ASKED_AT,
@@ -203,6 +206,7 @@ _EXPLANATION: Final = Explanation(
             method=Method.USER,
             outcome=_NOT_OWNED.outcome,
             reason=_NOT_OWNED.reason,
+            sentence=meaning_of(_NOT_OWNED.reason),
             subject="9f1c2ab34d5e6f70",
             account="9f1c2ab34d5e6f70",
         )
@@ -285,6 +289,22 @@ _EXAMPLES: Final[Mapping[str, Examples]] = {
     "Health": {
         "ready": _plain(Health("ready", _HEALTH)),
         "draining": _plain(Health("draining", _HEALTH | {"redis": "unavailable"}, {"redis": Cause.REFUSED})),
+    },
+    "GatewayState": {
+        "outage": _plain(
+            GatewayState(
+                version="0.1.0",
+                sandbox=False,
+                caller=CallerState("support-anna", (Right.OVERRIDE, Right.SUPPORT)),
+                games=(GameState(_GAME_ID, "x-moon"),),
+                status="ready",
+                components=_HEALTH | {"source": "unavailable"},
+                causes={"source": Cause.TIMEOUT},
+                sentences={"source": "itch.io gives no usable answers at the moment: it took too long."},
+                budget=BudgetState(paused_seconds=0.0, waiting=4),
+                answers=RecentAnswers(seconds=300, given=1203, unknown=17),
+            )
+        )
     },
     "RunningVersion": {"version": _plain(RunningVersion("0.1.0", sandbox=False))},
 }

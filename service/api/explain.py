@@ -37,7 +37,7 @@ from service.cache.tiers import TieredCache
 from service.causes import Cause
 from service.credentials import read_download_key, read_email, read_jwt, read_user_id, unwrapped
 from service.errors import BadQuestion, UnknownDecision
-from service.explanation import Story, tell, tell_operator, tell_request, tell_states
+from service.explanation import Story, advise, tell, tell_operator, tell_request, tell_states
 from service.http.reply import Reply
 from service.itch.request_trail import SentRequest, recorded_requests
 from service.observability.logs import Logging
@@ -222,6 +222,7 @@ class ExplainService:
         sentences += [tell_request(one.endpoint, one.result) for one in sent]
         return Explanation(
             sentences=sentences + tell_states(health.components, causes),
+            next_step=None if decision.allowed else advise(decision.reason, decision.caveats),
             decision=decision,
             remembered=remembered,
             operator=operator,

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from service.api.answers import EvidenceBody, Instant, PlayerBody, evidence_body, player_body, to_the_second
 from service.api.questions import GameName, Presented
 from service.causes import Cause
+from service.explanation import meaning_of
 from service.itch.dialect import Endpoint
 from service.itch.request_trail import SentRequest
 from service.ownership import (
@@ -119,7 +120,10 @@ class AskedRequest(Struct, frozen=True, kw_only=True):
 
 
 class PastRefusal(Struct, frozen=True, kw_only=True):
-    """A refusal of the player's credential or account; `count` of them within a minute of the first."""
+    """A refusal of the player's credential or account; `count` of them within a minute of the first.
+
+    `sentence` is the reason for people.
+    """
 
     decision_id: str
     at: Instant
@@ -129,14 +133,19 @@ class PastRefusal(Struct, frozen=True, kw_only=True):
     method: Method
     outcome: Outcome
     reason: Reason
+    sentence: str
     subject: str
     account: str | None
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """All that is known. `sentences` are for people; the rest is for programs. Keys and addresses are in none."""
+    """All that is known. `sentences` are for people; the rest is for programs. Keys and addresses are in none.
+
+    `next_step` is the one of them that says what the player can do, null for one who is let in.
+    """
 
     sentences: list[str]
+    next_step: str | None
     decision: ExplainedDecision
     remembered: list[RememberedAnswer]
     operator: OperatorSaid | None
@@ -252,6 +261,7 @@ def past_refusal(refusal: "RememberedRefusal") -> PastRefusal:
         method=refusal.method,
         outcome=refusal.reason.outcome,
         reason=refusal.reason,
+        sentence=meaning_of(refusal.reason),
         subject=refusal.subject,
         account=refusal.account,
     )

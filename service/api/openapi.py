@@ -15,6 +15,7 @@ from service.api.answers import TITLES, Answer
 from service.api.batch import BatchAnswer
 from service.api.examples import OVERRIDE_ID, Examples, examples_of, problem_examples
 from service.api.explained import ExplainRequest, Explanation
+from service.api.gateway_state import GatewayState
 from service.api.operations import Alive, Health, RunningVersion
 from service.api.overrides import OverrideBody, OverrideRequest, OverrideSet
 from service.api.paths import (
@@ -25,6 +26,7 @@ from service.api.paths import (
     OVERRIDES_PATH,
     PATHS,
     REVOCATIONS_PATH,
+    STATE_PATH,
 )
 from service.api.problems import MEDIA_TYPE
 from service.api.questions import GAME_TEXT, DownloadKeyQuestion, EmailQuestion, JwtQuestion, QuestionBody, UserQuestion
@@ -101,6 +103,7 @@ def describe_api() -> bytes:
         | {OVERRIDES_PATH: {"post": _set_override(), "get": _list_overrides()}}
         | {OVERRIDES_PATH + "/{id}": {"delete": _remove_override()}}
         | {EXPLAIN_PATH: {"post": _explain()}}
+        | {STATE_PATH: {"get": _show_state()}}
         | _operations(),
         "components": {
             "schemas": schemas_of(
@@ -116,6 +119,7 @@ def describe_api() -> bytes:
                     OverrideBody,
                     ExplainRequest,
                     Explanation,
+                    GatewayState,
                     Alive,
                     Health,
                     RunningVersion,
@@ -152,69 +156,64 @@ def _question(path: str, kind: type[QuestionBody], summary: str, description: st
 
 
 def _batch() -> Schema:
-    return {
-        "tags": ["questions"],
-        "operationId": "verify_batch",
-        "summary": "Up to 100 questions at once.",
-        "description": "Needs the right `verify`, and each item the rights of its method. Every item gets the status "
+    return _with_body(
+        "verify_batch",
+        "Up to 100 questions at once.",
+        "Needs the right `verify`, and each item the rights of its method. Every item gets the status "
         "and body that it would have got alone; equal questions cost one look-up. A mistake in an item is that item's "
         "alone, as long as it has an `id`.",
-        "requestBody": _body("Batch"),
-        "responses": {
-            "200": _response("The results, in the order asked.", "BatchAnswer"),
-            **_problem_responses(),
-            "503": _overloaded(),
-        },
-    }
+        body="Batch",
+        answer=_response("The results, in the order asked.", "BatchAnswer"),
+        tag="questions",
+    )
 
 
 def _invalidate() -> Schema:
-    return {
-        "tags": ["administration"],
-        "operationId": "invalidate",
-        "summary": "Forget what is known about a subject and a game, or about a whole game.",
-        "description": "Needs the right `admin`. For instance after a refund, of which itch.io tells nobody. "
-        "On every replica within two seconds.",
-        "requestBody": _body("Invalidation"),
-        "responses": {
-            "200": _response("What was forgotten.", "Invalidated"),
-            **_problem_responses(),
-            "503": _overloaded(),
-        },
-    }
+    return _with_body(
+        "invalidate",
+        "Forget what is known about a subject and a game, or about a whole game.",
+        "Needs the right `admin`. For instance after a refund. On every replica within two seconds.",
+        body="Invalidation",
+        answer=_response("What was forgotten.", "Invalidated"),
+    )
 
 
 def _set_revocations() -> Schema:
-    return {
-        "tags": ["administration"],
-        "operationId": "set_revocations",
-        "summary": "Say whether the store's noes about proven owners of a game are to be believed.",
-        "description": "Needs the right `admin`. The gateway holds such noes back by itself when there are more of "
+    return _with_body(
+        "set_revocations",
+        "Say whether the store's noes about proven owners of a game are to be believed.",
+        "Needs the right `admin`. The gateway holds such noes back by itself when there are more of "
         "them than can be true; this word comes first, on every replica within two seconds.",
-        "requestBody": _body("Revocations"),
-        "responses": {
-            "200": _response("What holds now.", "RevocationsSet"),
-            **_problem_responses(),
-            "503": _overloaded(),
-        },
+        body="Revocations",
+        answer=_response("What holds now.", "RevocationsSet"),
+    )
+
+
+def _with_body(
+    name: str, summary: str, description: str, *, body: str, answer: Schema, tag: str = "administration"
+) -> Schema:
+    return {
+        "tags": [tag],
+        "operationId": name,
+        "summary": summary,
+        "description": description,
+        "requestBody": _body(body),
+        "responses": {"200": answer, **_problem_responses(), "503": _overloaded()},
     }
 
 
 def _set_override() -> Schema:
-    return {
-        "tags": ["administration"],
-        "operationId": "set_override",
-        "summary": "Let one player of a game in for a while, or keep it out.",
-        "description": "Needs the right `override`. Name one of `user_id`, `email` and `download_key`; a key can only "
+    operation = _with_body(
+        "set_override",
+        "Let one player of a game in for a while, or keep it out.",
+        "Needs the right `override`. Name one of `user_id`, `email` and `download_key`; a key can only "
         "be banned. Setting it again replaces it. What is for good stands in the configuration.",
-        "requestBody": _body("OverrideRequest"),
-        "responses": {
-            "200": _response("What holds now.", "OverrideSet"),
-            **_problem_responses(),
-            "409": _problem_response("409", "The game has 1000 overrides already (`too_many_overrides`)."),
-            "503": _overloaded(),
-        },
-    }
+        body="OverrideRequest",
+        answer=_response("What holds now.", "OverrideSet"),
+    )
+    full = "The game has 1000 overrides already (`too_many_overrides`)."
+    operation["responses"]["409"] = _problem_response("409", full)
+    return operation
 
 
 def _list_overrides() -> Schema:
@@ -259,20 +258,29 @@ def _remove_override() -> Schema:
 
 
 def _explain() -> Schema:
-    not_found = _problem_response(
+    operation = _with_body(
+        "explain",
+        "Why was a player let in or not?",
+        "Needs the right `support`. Name a `decision_id`, or a `game` and one credential; with `ask` "
+        "the store is asked now, which needs the right of the credential's method, too. By e-mail no account is named.",
+        body="ExplainRequest",
+        answer=_response("All that is known.", "Explanation"),
+    )
+    operation["responses"]["404"] = _problem_response(
         "unknown_decision", "No refusal of that id is remembered (`unknown_decision`), or no such game is configured."
     )
+    return operation
+
+
+def _show_state() -> Schema:
     return {
         "tags": ["administration"],
-        "operationId": "explain",
-        "summary": "Why was a player let in or not?",
-        "description": "Needs the right `support`. Name a `decision_id`, or a `game` and one credential; with `ask` "
-        "the store is asked now, which needs the right of the credential's method, too. By e-mail no account is named.",
-        "requestBody": _body("ExplainRequest"),
+        "operationId": "show_state",
+        "summary": "The state of this process, and what the caller may do.",
+        "description": "Needs the right `support`. The console shows it.",
         "responses": {
-            "200": _response("All that is known.", "Explanation"),
-            **_problem_responses(),
-            "404": not_found,
+            "200": _response("The state.", "GatewayState"),
+            **_problem_responses("401", "403", "429", "500"),
             "503": _overloaded(),
         },
     }
@@ -304,13 +312,8 @@ def _operations() -> dict[str, Schema]:
 
 
 def _operation(name: str, summary: str, responses: Mapping[str, object]) -> Schema:
-    return {
-        "tags": ["operations"],
-        "operationId": name,
-        "summary": summary,
-        "security": [],
-        "responses": {**responses, **_problem_responses(*_WITHOUT_BODY)},
-    }
+    told = {"tags": ["operations"], "operationId": name, "summary": summary, "security": []}
+    return told | {"responses": {**responses, **_problem_responses(*_WITHOUT_BODY)}}
 
 
 def _body(name: str) -> Schema:

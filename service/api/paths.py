@@ -18,7 +18,9 @@ INVALIDATE_PATH: Final = "/admin/invalidate"
 REVOCATIONS_PATH: Final = "/admin/revocations"
 EXPLAIN_PATH: Final = "/admin/explain"
 OVERRIDES_PATH: Final = "/admin/overrides"
+STATE_PATH: Final = "/admin/state"
 DESCRIPTION_PATH: Final = "/openapi.json"
+CONSOLE_PATH: Final = "/console"
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
 
 _METHOD_AT: Final = {path: method for method, path in PATHS.items()}
@@ -33,6 +35,16 @@ def method_at(target: bytes) -> Method | None:
 def is_operational(target: bytes) -> bool:
     """Whether a target, in any spelling, is that of an operational endpoint."""
     return _routed(target) in OPERATIONS
+
+
+def is_of_console(target: bytes) -> bool:
+    """Whether a target, in any spelling, is the console's, or that of an endpoint that the console acts by."""
+    return is_console(target) or _routed(target).startswith("/admin/")
+
+
+def is_console(target: bytes) -> bool:
+    """Whether a target, in any spelling, is the console, or a file of it."""
+    return f"{_routed(target)}/".startswith(f"{CONSOLE_PATH}/")
 
 
 def _routed(target: bytes) -> str:

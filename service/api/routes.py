@@ -17,6 +17,7 @@ from service.api.content_type import is_json
 from service.api.current_configuration import CurrentConfiguration
 from service.api.dispatch import request_id_of, trace_id_of
 from service.api.explain import ExplainService
+from service.api.gateway_state import StateService
 from service.api.openapi import DESCRIPTION_TYPE, describe_api
 from service.api.overrides import OverrideService
 from service.api.paths import (
@@ -26,6 +27,7 @@ from service.api.paths import (
     INVALIDATE_PATH,
     OVERRIDES_PATH,
     REVOCATIONS_PATH,
+    STATE_PATH,
 )
 from service.api.problems import status_reply
 from service.api.verify_service import Asking, VerifyService
@@ -105,6 +107,24 @@ def _create_admin_routes(
         return await gate.admit(request, [Right.SUPPORT], explain.explain, counted=True)
 
     return [invalidate, set_revocations, set_or_list_overrides, remove_override, explain_decision]
+
+
+def create_support_routes(
+    *, service: VerifyService, state: StateService, current: CurrentConfiguration, clock: Clock
+) -> list[HTTPRouteHandler]:
+    """Return the endpoints by which support looks."""
+    gate = CallerGate(service=service, current=current, clock=clock)
+
+    @get(STATE_PATH)
+    async def show_state(request: AnyRequest) -> Response[bytes]:
+        """Say how the gateway is, and what the caller may do."""
+        return await gate.admit_unread(request, _may_look, state.show)
+
+    return [show_state]
+
+
+def _may_look(caller: Caller) -> None:
+    caller.require(Right.SUPPORT)
 
 
 def _may_see_overrides(caller: Caller) -> None:

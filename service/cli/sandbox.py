@@ -24,7 +24,7 @@ from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.sandbox.world_content import WorldContent
 from service.settings import LogFormat
-from service.settings.checks import is_loopback
+from service.settings.model import is_loopback
 
 _LARGEST_PORT: Final = 65_535
 _THROTTLING: Final = '{"status":429,"retry_after":"7"}'

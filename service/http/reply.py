@@ -6,6 +6,8 @@ from typing import Final
 from msgspec import Struct
 
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT.value, HTTPStatus.NOT_MODIFIED.value})
+"""The statuses of responses without a body, and without a length (RFC 9110 8.6)."""
 _CLOSE: Final = "connection: close\r\n"
 
 
@@ -27,7 +29,7 @@ def reply_bytes(reply: Reply, *, date: str, close: bool, head_only: bool = False
     for name, value in reply.headers.items():
         fields += f"{name}: {value}\r\n"
     closing = _CLOSE if close else ""
-    if reply.status == HTTPStatus.NO_CONTENT:  # it has neither body nor length (RFC 9110 8.6)
+    if reply.status in _BODILESS:
         return f"{_STATUS_LINES[reply.status]}{date}{closing}{fields}\r\n".encode("latin-1")
     head = (
         f"{_STATUS_LINES[reply.status]}{date}{closing}"

@@ -197,6 +197,12 @@ class Metrics:
         if stale:
             self._stale_served_total.labels(game if game in self._games else OTHER).count += 1
 
+    def answer_counts(self) -> tuple[int, int]:
+        """Return the number of answers, and of those that were `unknown`."""
+        counts = [(reason, value.count) for (reason, _), value in self._answers.items()]
+        unknown = sum(count for reason, count in counts if reason.outcome is Outcome.UNKNOWN)
+        return sum(count for _, count in counts), unknown
+
     def configure_games(self, labels: Iterable[str]) -> None:
         """Give these games a label of their own from now on; what is shown of others as held back ends.
 

@@ -12,7 +12,14 @@ from service.errors import SettingsError
 from service.redis.url import parse_redis_url
 from service.secret import SellerKey
 from service.settings.conversion import RawValue, split_url
-from service.settings.model import DEFAULT_BASE_URLS, CallerSettings, GameSettings, ItchDialect, Settings
+from service.settings.model import (
+    DEFAULT_BASE_URLS,
+    CallerSettings,
+    GameSettings,
+    ItchDialect,
+    Settings,
+    is_loopback,
+)
 from service.settings.sources import variable
 
 
@@ -177,6 +184,16 @@ def operations_have_a_place(settings: Settings, names: Names) -> Iterator[str]:
         )
 
 
+def console_asks_for_tokens(settings: Settings, names: Names) -> Iterator[str]:
+    """Without callers the console asks for no token, so only this machine may reach it."""
+    if settings.console and settings.console_is_open_to_all:
+        yield (
+            f"{names.of('console')} is on and there are no [[callers]], but the console would be served on"
+            f" {names.of('operations.port')} to other machines: configure callers, or set"
+            f" {names.of('operations.host')} to 127.0.0.1"
+        )
+
+
 # Contradictions in and between the tables of games and callers.
 
 _DIGESTS_OF_NOTHING = {hashlib.sha256(text).digest() for text in (b"", b" ", b"\n", b"\r\n")} | {bytes(32)}
@@ -283,14 +300,6 @@ _HOST_AND_PORT: Final = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+)|\[(?P<ipv6>[0-
 """Host and port as a whole: `urlsplit` finds the host ::1 in `[::1].evil.com`, and passes `%00` on to the resolver."""
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host: 127.0.0.0/8, ::1, or localhost by name."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 def _host_of(url: str) -> str:
     """Return the host that a URL without `_base_url_fault` names, in lower case."""
     return urlsplit(url).hostname or ""
@@ -333,6 +342,7 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (redis_is_sealed, {"redis.url", "secret"}),
     (secrets_differ, {"itch.api_key", "itch.next_api_key", "secret"}),
     (operations_have_a_place, {"host", "port", "unix_socket", "operations.host", "operations.port"}),
+    (console_asks_for_tokens, {"console", "host", "operations.host", "operations.port", "callers"}),
     (ids_name_one_game, set()),
     (grace_outlasts_freshness, set()),
     (grants_and_bans_differ, set()),

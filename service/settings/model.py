@@ -1,6 +1,7 @@
 """Everything an operator can set, as one frozen tree; the string under each field is its documentation."""
 
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias, TypeGuard, get_origin
 
@@ -288,6 +289,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     Default: `true`."""
     sandbox: bool = False
     """Answer from the built-in sandbox instead of itch.io. Default: `false`."""
+    console: bool | None = None
+    """Serve the page for support at `/console`; with `operations.port` on that port, and the endpoints under `/admin`
+    there too. Default: `false`, in the sandbox `true`."""
     secret: SealingSecret | None = None
     """Seals and names cache entries, the same on all replicas; at least 32 characters.
     Default: unset, made anew by each process; required with Redis."""
@@ -301,12 +305,32 @@ class Settings(Struct, frozen=True, kw_only=True):
     games: tuple[GameSettings, ...] = ()
     callers: tuple[CallerSettings, ...] = ()
 
+    @property
+    def serves_console(self) -> bool:
+        """Whether there is a console. The sandbox has one unless people elsewhere could use it without a token."""
+        return self.sandbox and not self.console_is_open_to_all if self.console is None else self.console
+
+    @property
+    def console_is_open_to_all(self) -> bool:
+        """Whether a console would ask for no token at an address that other machines can reach."""
+        if self.callers or self.operations.port is None:
+            return False
+        return not all(is_loopback(host) for host in self.operations.host or self.host)
+
     def games_of(self, caller: CallerSettings) -> frozenset[GameId] | None:
         """Return the games that the caller may ask about; None means all."""
         if caller.all_games:
             return None
         ids = {game.slug: game.id for game in self.games}
         return frozenset(ids.get(str(game)) or GameId(int(game)) for game in caller.games)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host: 127.0.0.0/8, ::1, or localhost by name."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 # The keys of all settings, read off the structs, so that no second list can disagree with them.

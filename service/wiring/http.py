@@ -7,11 +7,13 @@ from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
+from service.api.console import create_console
 from service.api.dispatch import Dispatcher
+from service.api.gateway_state import StateService
 from service.api.operations import Readiness, create_operations_routes
 from service.api.pages import create_pages
 from service.api.problems import LARGEST_BODY
-from service.api.routes import create_crash_handler, create_verify_routes, refuse_request
+from service.api.routes import create_crash_handler, create_support_routes, create_verify_routes, refuse_request
 from service.api.short_way import ShortWay
 from service.cache.revocation_guard import SharedRevocationGuard
 from service.causes import Cause
@@ -69,7 +71,9 @@ def build_readiness(
     )
 
 
-def framework(basics: Basics, upstream: Upstream, services: Services, readiness: Readiness) -> ASGIApp:
+def framework(
+    basics: Basics, upstream: Upstream, services: Services, readiness: Readiness, state: StateService
+) -> ASGIApp:
     """Return the application for all requests but single questions."""
     # Single routes, for routers are registered twice, and copied in between.
     routes: list[ControllerRouterHandler] = [
@@ -82,6 +86,7 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
             current=basics.current,
             clock=basics.shared_clock,
         ),
+        *create_support_routes(service=services.verify, state=state, current=basics.current, clock=basics.shared_clock),
         *create_operations_routes(
             readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=basics.settings.sandbox
         ),
@@ -89,6 +94,8 @@ def framework(basics: Basics, upstream: Upstream, services: Services, readiness:
     # With a port of their own, health and its like are for the operator alone.
     health = readiness.health if basics.settings.operations.port is None else None
     routes += create_pages(version=VERSION, is_sandbox=upstream.is_sandbox, health=health)
+    if basics.settings.serves_console:
+        routes += create_console()
     return Litestar(
         route_handlers=routes,
         exception_handlers={HTTPException: refuse_request, Exception: create_crash_handler(services.verify)},
@@ -114,7 +121,13 @@ def when_first_used(build: Callable[[], ASGIApp]) -> ASGIApp:
 def build_dispatcher(basics: Basics, services: Services, application: ASGIApp) -> Dispatcher:
     """Return what answers all requests, by the framework or without it."""
     short_way = ShortWay(service=services.verify, current=basics.current, clock=basics.shared_clock)
-    return Dispatcher(short_way=short_way, framework=application, service=services.verify, clock=basics.shared_clock)
+    return Dispatcher(
+        short_way=short_way,
+        framework=application,
+        service=services.verify,
+        clock=basics.shared_clock,
+        console=basics.settings.serves_console,
+    )
 
 
 def build_http(

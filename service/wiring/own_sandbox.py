@@ -90,11 +90,13 @@ class ControlEndpoints:
     """Implements `Application`: the sandbox's control endpoints, and for all other requests the application behind.
 
     While there is none behind, as during a reset, these requests wait. Control endpoints are never shed: else a crowd
-    that waits for a slow store could not be helped.
+    that waits for a slow store could not be helped. With a `console` they are on the listener for operations too, where
+    the console is.
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, *, console: bool) -> None:
         self._sandbox = sandbox
+        self._console = console
         self._loop = asyncio.get_running_loop()
         self._opened = asyncio.Event()
         self._behind: Application
@@ -112,7 +114,7 @@ class ControlEndpoints:
 
     def answer(self, request: Request, listener: Listener) -> Answering:
         """Return the reply to a request, or the task that will have it."""
-        if _is_control(request, listener):
+        if self._is_control(request, listener):
             return self._start(self._control(request))
         if self._opened.is_set():
             return self._behind.answer(request, listener)
@@ -120,7 +122,7 @@ class ControlEndpoints:
 
     def shed(self, request: Request, listener: Listener) -> Answering:
         """Refuse a request that comes on top of what can be taken on, unless it is a control endpoint's."""
-        if _is_control(request, listener) or not self._opened.is_set():
+        if self._is_control(request, listener) or not self._opened.is_set():
             return self.answer(request, listener)
         return self._behind.shed(request, listener)
 
@@ -155,9 +157,9 @@ class ControlEndpoints:
         }
         return Reply(answer.status, answer.body, answer.content_type, headers | common_headers(request_id))
 
-
-def _is_control(request: Request, listener: Listener) -> bool:
-    return listener is not Listener.OPERATIONS and f"{path_of(request.target)}/".startswith(f"{PREFIX}/")
+    def _is_control(self, request: Request, listener: Listener) -> bool:
+        here = self._console or listener is not Listener.OPERATIONS
+        return here and f"{path_of(request.target)}/".startswith(f"{PREFIX}/")
 
 
 class ResettableGateway:
@@ -166,7 +168,7 @@ class ResettableGateway:
     def __init__(self, own: OwnSandbox, settings: Settings, build: Build, *, bounds: Bounds | None) -> None:
         self._own = own
         self._build = build
-        self._control = ControlEndpoints(own.sandbox)
+        self._control = ControlEndpoints(own.sandbox, console=settings.serves_console)
         self._http = build_http(settings, self._control, now=own.sandbox.now, bounds=bounds, largest_body=LARGEST_BODY)
         self._parts = AsyncExitStack()
         self._turn = asyncio.Lock()

@@ -37,6 +37,7 @@ async def test_description_names_every_endpoint(gateway: Asker) -> None:
         "/admin/overrides",
         "/admin/overrides/{id}",
         "/admin/explain",
+        "/admin/state",
         "/livez",
         "/readyz",
         "/metrics",

@@ -14,7 +14,7 @@ from tests.gateways import X_MOON, Asker, befall, caller_lines
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGES = ["/", "/docs"]
-VOID = {"meta", "link"}
+VOID = {"meta", "link", "input"}
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ _REDIS = {"secrets": {"redisUrl": {"existingSecret": "redis"}, "sealingSecret": 
         (merged(SIDECAR, {"sidecar": {"acceptKeyInPod": False}}), "sidecar.acceptKeyInPod=true"),
         (merged(SIDECAR, {"autoscaling": {"enabled": True}}), "autoscaling is for service mode"),
         (merged(SIDECAR, {"serviceMonitor": {"enabled": True}}), "use podMonitor"),
+        (merged(SIDECAR, {"config": {"console": True}}), "config.console is on, but config.callers is empty"),
     ],
 )
 def test_contradictions(helms: dict[str, Helm], major: str, values: dict[str, Any], said: str) -> None:

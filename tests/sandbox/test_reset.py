@@ -283,7 +283,7 @@ class Behind:
 async def test_questions_wait_for_a_reset(clock: FakeClock) -> None:
     """A question that comes while the gateway begins again is answered when it has; a full gateway sheds none then."""
     question = Request(method=b"POST", target=b"/verify/user", headers={}, body=b"")
-    endpoints = ControlEndpoints(Sandbox(clock=clock))
+    endpoints = ControlEndpoints(Sandbox(clock=clock), console=False)
     endpoints.open(Behind())
     endpoints.close()
 

@@ -289,3 +289,22 @@ def test_without_games_every_id_may_be_named(tmp_path: Path) -> None:
     settings = load_settings(KEY, config_file=file)
 
     assert settings.games_of(settings.callers[0]) == frozenset({GameId(99)})
+
+
+@pytest.mark.parametrize(
+    ("environ", "serves"),
+    [
+        ({}, False),
+        ({"CONSOLE": "true"}, True),
+        ({"SANDBOX": "true"}, True),
+        ({"SANDBOX": "true", "CONSOLE": "false"}, False),
+        ({"SANDBOX": "true", "OPERATIONS__PORT": "9090"}, True),
+        ({"SANDBOX": "true", "OPERATIONS__PORT": "9090", "OPERATIONS__HOST": "127.0.0.1,::"}, False),
+    ],
+)
+def test_sandbox_has_a_console_that_is_not_open_to_all(environ: dict[str, str], *, serves: bool) -> None:
+    """A sandbox whose health is seen by a whole network started before there was a console, and still does."""
+    key = {} if "SANDBOX" in environ else KEY
+    settings = load_settings(key | {f"OWNERSHIP_GATEWAY_{name}": text for name, text in environ.items()})
+
+    assert settings.serves_console is serves

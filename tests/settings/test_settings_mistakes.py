@@ -256,6 +256,12 @@ def test_a_digest_of_nothing_at_all(tmp_path: Path) -> None:
             " both from one listener",
         ),
         (
+            {"SANDBOX": "true", "CONSOLE": "true", "OPERATIONS__HOST": "::", "OPERATIONS__PORT": "9090"},
+            "OWNERSHIP_GATEWAY_CONSOLE is on and there are no [[callers]], but the console would be served on"
+            " OWNERSHIP_GATEWAY_OPERATIONS__PORT to other machines: configure callers, or set"
+            " OWNERSHIP_GATEWAY_OPERATIONS__HOST to 127.0.0.1",
+        ),
+        (
             {"SANDBOX": "true", "OPERATIONS__PORT": "8080"},
             "OWNERSHIP_GATEWAY_OPERATIONS__PORT is 8080, which OWNERSHIP_GATEWAY_PORT is too: leave it out to serve"
             " both from one listener",

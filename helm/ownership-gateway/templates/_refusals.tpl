@@ -60,6 +60,9 @@ Prints nothing.
   {{- if and (eq $values.sidecar.form "native") (semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version) -}}
     {{- $mistakes = append $mistakes (printf "sidecar.form=native needs Kubernetes 1.29, and this is %s: use sidecar.form=container" .Capabilities.KubeVersion.Version) -}}
   {{- end -}}
+  {{- if and $values.config.console (not $values.config.callers) -}}
+    {{- $mistakes = append $mistakes "config.console is on, but config.callers is empty: whoever reaches the pod could let players in. `ownership-gateway new-caller` prints a token and its entry" -}}
+  {{- end -}}
   {{- if $values.autoscaling.enabled -}}
     {{- $mistakes = append $mistakes "autoscaling is for service mode: sidecars come and go with the game server" -}}
   {{- end -}}

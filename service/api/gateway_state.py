@@ -1,0 +1,107 @@
+"""The state of the gateway, as support sees it: how its parts are, and what the caller may do."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from service.api.operations import Health, Phase
+from service.api.verify_service import Asking
+from service.causes import Cause
+from service.explanation import tell_states
+from service.http.reply import Reply
+from service.rights import Right
+
+
+class CallerState(Struct, frozen=True):
+    """The caller whose token was sent, and its rights."""
+
+    name: str
+    rights: tuple[Right, ...]
+
+
+class GameState(Struct, frozen=True):
+    """A configured game that the caller may ask about."""
+
+    id: int
+    slug: str
+
+
+class BudgetState(Struct, frozen=True):
+    """The store budget: seconds for which the store is left alone yet, and requests that wait for their turn."""
+
+    paused_seconds: float
+    waiting: int
+
+
+class RecentAnswers(Struct, frozen=True):
+    """The answers that this process gave in the last so many seconds, and those of them that were `unknown`."""
+
+    seconds: int
+    given: int
+    unknown: int
+
+
+class GatewayState(Struct, frozen=True, kw_only=True):
+    """The state of this process. `components` and `causes` are those of health.
+
+    `sentences` say, by component, what does not work and why. `games` is empty where none is configured, and `answers`
+    is null where there is no console.
+    """
+
+    version: str
+    sandbox: bool
+    caller: CallerState
+    games: tuple[GameState, ...]
+    status: Phase
+    components: Mapping[str, str]
+    causes: Mapping[str, Cause]
+    sentences: Mapping[str, str]
+    budget: BudgetState
+    answers: RecentAnswers | None
+
+
+class StateService:
+    """Says how the gateway is."""
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        is_sandbox: Callable[[], bool],
+        health: Callable[[], Health],
+        budget: Callable[[], BudgetState],
+        answers: Callable[[], RecentAnswers] | None,
+    ) -> None:
+        self._version = version
+        self._is_sandbox = is_sandbox
+        self._health = health
+        self._budget = budget
+        self._answers = answers
+
+    async def show(self, asking: Asking) -> Reply:
+        """Return the state."""
+        health, caller = self._health(), asking.caller
+        causes = health.causes or {}
+        state = GatewayState(
+            version=self._version,
+            sandbox=self._is_sandbox(),
+            caller=CallerState(caller.name, tuple(right for right in Right if right in caller.rights)),
+            games=tuple(
+                GameState(int(rules.game_id), rules.label)
+                for rules in asking.games.configured()
+                if caller.games is None or rules.game_id in caller.games
+            ),
+            status=health.status,
+            components=health.components,
+            causes=causes,
+            sentences=_sentences(health.components, causes),
+            budget=self._budget(),
+            answers=None if self._answers is None else self._answers(),
+        )
+        return Reply(200, msgspec.json.encode(state))
+
+
+def _sentences(components: Mapping[str, str], causes: Mapping[str, Cause]) -> dict[str, str]:
+    told = {component: tell_states({component: state}, causes) for component, state in components.items()}
+    return {component: sentence for component, sentences in told.items() for sentence in sentences}
