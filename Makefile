@@ -19,7 +19,8 @@ WORKERS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist
 .PHONY: help setup setup-dev run test soak test-pythons check format format-check lint types imports coverage clean \
 	bench bench-guard \
 	chart chart-generate sidecar-run image compose-check systemd-check prometheus-check sbom \
-	package redis-check package-check systemd-lint examples-check workflows-check check-shipping check-containers check-integrations
+	package redis-check package-check systemd-lint examples-check workflows-check check-shipping check-containers check-integrations \
+	console-check
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
@@ -132,8 +133,11 @@ check-shipping: workflows-check package-check redis-check systemd-lint chart pro
 
 check-containers: image compose-check systemd-check sidecar-run  ## what ships, in containers: needs root, or user namespaces
 
-check-integrations: setup-dev  ## clients and proxies that are not ours, really run: Java, Node, curl, nginx, Chromium, and generated ones; four minutes
+check-integrations: setup-dev  ## clients and proxies that are not ours, really run: Java, Node, curl, nginx, generated ones, and pages and console in Chromium; nine minutes
 	@deploy/check-integrations.sh
+
+console-check: setup-dev  ## the console, driven in a real Chromium; five minutes
+	@deploy/check-console.sh
 
 sbom: setup  ## write dist/ownership-gateway.cdx.json
 	@deploy/sbom.sh

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs clients and proxies that are not ours against the installed gateway: Java, Node, Python, curl, nginx, and two
 # gateways behind nginx that are restarted in turn; and clients that generators make from the description, in TypeScript,
-# Python and Java; and Chromium, which shows the pages. Prints one line for each check. About four minutes.
+# Python and Java; and Chromium, which shows the pages and, without arguments, uses the console. Prints one line for each
+# check. About nine minutes.
 #
 #   deploy/check-integrations.sh                           all of them
 #   deploy/check-integrations.sh -k curl                   some; what follows goes to pytest
@@ -37,4 +38,5 @@ fi
 limit=900 # a busy machine needs longer
 [ -z "${INTEGRATIONS_LONG:-}" ] || limit=1800
 say "run clients and proxies against the gateway"
-timeout --signal=INT --kill-after=10 "$limit" .venv/bin/pytest --quiet --no-header --tb=short -rN -o faulthandler_timeout="$limit" tests/integrations "$@"
+timeout --signal=INT --kill-after=10 "$limit" .venv/bin/pytest --quiet --no-header --tb=short -rN -o faulthandler_timeout="$limit" tests/integrations --ignore=tests/integrations/console "$@"
+[ $# -gt 0 ] || deploy/check-console.sh

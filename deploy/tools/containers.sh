@@ -29,12 +29,13 @@ need() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-# python_tool NAME: sets up deploy/tools/NAME.txt in an environment of its own, and prints where its programs are.
+# python_tool NAME: sets up deploy/tools/NAME.txt in an environment of its own, made by $TOOL_PYTHON, and prints where its
+# programs are.
 python_tool() {
   local name=$1
   local pins=$root/deploy/tools/$name.txt venv=$tools/$name-venv
   if [ ! -e "$venv/done" ] || [ "$pins" -nt "$venv/done" ]; then
-    python3 -m venv --clear "$venv"
+    "${TOOL_PYTHON:-python3}" -m venv --clear "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --no-deps -r "$pins" >&2
     touch "$venv/done"
   fi
