@@ -15,6 +15,7 @@ _KNOWN_ROOTS: Final = frozenset(
         "admin",
         "api",
         "bundle",
+        "console",
         "credentials",
         "docs",
         "game",
