@@ -37,7 +37,7 @@ _SHORTEST_SLEEP: Final = timedelta(milliseconds=1)
 _TTL: Final = KEPT // timedelta(milliseconds=1)
 
 _KEEP: Final = Script("service.cache", "keep_refusal.lua")
-_READ: Final = Script("service.cache", "read_note.lua")
+_READ: Final = Script("service.cache", "read_refusal.lua")
 _FORGET: Final = Script("service.cache", "keep_note.lua")
 
 
