@@ -102,7 +102,7 @@ async def test_answers_of_the_last_minutes_are_counted(gateway: Asker, clock: Fa
 
 
 async def test_without_a_console_no_answers_are_counted(open_with: Open) -> None:
-    """What is off costs nothing."""
+    """A console that is off costs nothing."""
     gateway = await open_with("console = false\n" + X_MOON)
 
     assert (await state_of(gateway)).json()["answers"] is None
