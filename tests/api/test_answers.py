@@ -293,7 +293,7 @@ async def test_one_line_tells_of_each_question(gateway: Asker, log: LogLines) ->
     )
 
     line = await log.line("verified")
-    subject = line.pop("subject")
+    subject, account = line.pop("subject"), line.pop("account")
     assert line == {
         "timestamp": "2026-11-20T14:03:11.123Z",
         "level": "info",
@@ -312,6 +312,8 @@ async def test_one_line_tells_of_each_question(gateway: Asker, log: LogLines) ->
         "duration_ms": 0.0,
     }
     assert re.fullmatch(r"[0-9a-f]{16}", subject)
+    assert re.fullmatch(r"[0-9a-f]{16}", account)
+    assert account != subject
 
 
 async def test_answers_are_counted(gateway: Asker) -> None:
