@@ -4,7 +4,7 @@ This knows nothing of caches, tiers or look-ups: only the promises of the design
 is wrong, and so is no answer for an owner who was proven within the grace.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -82,7 +82,8 @@ class Ledger:
 
     Two records are shared with the ledgers of other gateways. What is `forgotten_anywhere` was invalidated at one of
     them, and may have reached the others, or not. What is in `perhaps_forgotten` may count as invalidated, or not: more
-    was than is remembered. The clock of the gateway's machine is `ahead` of the true time.
+    was than is remembered. The clock of the gateway's machine is `ahead` of the true time. In `leaps`, which grows,
+    time went from one instant to another at once.
     """
 
     def __init__(
@@ -92,9 +93,11 @@ class Ledger:
         banned: frozenset[int],
         forgotten_anywhere: Forgotten,
         perhaps_forgotten: Forgotten,
+        leaps: Sequence[tuple[datetime, datetime]] = (),
         ahead: timedelta = timedelta(),
     ) -> None:
         self._statements = statements
+        self._leaps = leaps
         self._banned = banned
         self._ahead = ahead
         self._oldest: dict[Presented, datetime] = {}
@@ -188,7 +191,7 @@ class Ledger:
         if presented.method in ("jwt", "user"):
             assert body["player"]["id"] == presented.account, "it is about somebody else"
         since = max(seen - SKEW, bounds.oldest_yes)
-        until = now if presented.method == "jwt" else seen + LOOK_UP + SECOND
+        until = now if presented.method == "jwt" else self._end_of_look_up(seen)
         yes = self._yes(presented, since, until)
         assert yes, "the store has not said yes, or has said no since"
         # By JWT an answer is as old as the older of two, and whose the JWT is holds until it expires.
@@ -238,6 +241,14 @@ class Ledger:
         assert said_no or over, f"a proven owner was left standing: {reason}"
 
     # --- what the world knows ---
+
+    def _end_of_look_up(self, begun_at: datetime) -> datetime:
+        """Return when it had ended, at the latest. In a leap it may hear the store, before its own time is up."""
+        end = begun_at + LOOK_UP + SECOND
+        for before, after in self._leaps:
+            if begun_at <= before <= end:
+                end += after - before
+        return end
 
     def _is_banned(self, presented: Presented) -> bool:
         return presented.game == seed.GAME_ID and presented.account in self._banned

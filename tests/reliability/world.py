@@ -6,7 +6,7 @@ Everything that can happen to them is a method. Each answer goes to the ledger o
 import asyncio
 from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
@@ -78,7 +78,7 @@ class World:
         self._health = Health(self.clock)
         self._snapshot: Entries = {}
         self._banned: frozenset[int] = frozenset()
-        self._leaps = 0
+        self._leaps: list[tuple[datetime, datetime]] = []
         self._overdue = False
         self._forgotten = Forgotten()
         self._perhaps_forgotten = Forgotten()
@@ -142,6 +142,7 @@ class World:
                 banned=self._banned,
                 forgotten_anywhere=self._forgotten,
                 perhaps_forgotten=self._perhaps_forgotten,
+                leaps=self._leaps,
                 ahead=ahead,
             )
             application = self._parts.application(gateway.http.application, self.clock, url)
@@ -166,8 +167,9 @@ class World:
     async def leap(self, duration: timedelta) -> None:
         """Let time pass, for Redis too."""
         await self.clock.advance(timedelta())
+        before = self.clock.now()
         self.clock.jump(duration)
-        self._leaps += 1
+        self._leaps.append((before, self.clock.now()))
         await self.clock.advance(timedelta())
         await self._let_run_out()
         await self._look_after()
@@ -317,7 +319,7 @@ class World:
         return [(one["status"], one.get("decision") or one["problem"]) for one in body["results"]]
 
     def _begin(self, questions: list[Question], asking: Coroutine[Any, Any, list[tuple[int, Any]]]) -> list[Under]:
-        leaps = self._leaps
+        leaps = len(self._leaps)
         task = asyncio.get_running_loop().create_task(asking)
 
         async def answer(at: int, asked: Asked) -> Answered:
@@ -327,7 +329,7 @@ class World:
                 task.cancel()
                 raise
             now = self.clock.now()
-            return Answered(status, body, now, asked.at if self._leaps > leaps else now)
+            return Answered(status, body, now, asked.at if len(self._leaps) > leaps else now)
 
         begun = []
         for at, question in enumerate(questions):
@@ -407,6 +409,6 @@ class World:
             watch.check()
         for under in done:
             # What leaps over a deadline leaves no time to answer.
-            unhindered = self._is_owed_to(under.asked) and under.leaps == self._leaps
+            unhindered = self._is_owed_to(under.asked) and under.leaps == len(self._leaps)
             outcome = under.ledger.check(under.asked, under.bounds, under.task.result(), unhindered=unhindered)
             self.told[outcome] = self.told.get(outcome, 0) + 1
