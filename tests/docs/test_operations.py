@@ -110,7 +110,7 @@ def test_causes() -> None:
 def test_the_index_leads_to_every_alert() -> None:
     """Each runbook can be found by what is seen."""
     text = text_of(PAGE)
-    alerts = text[text.index("\n## Alerts\n") : text.index("\n## When a player asks")]
+    alerts = text[text.index("\n## Alerts\n") : text.index("\n## What it costs")]
     anchors = {title.lower().replace(" ", "-") for title in re.findall(r"^### (.+)$", alerts, re.MULTILINE)}
 
     assert anchors <= set(re.findall(r"\(#([a-z-]+)\)", section(PAGE, "By symptom")))
