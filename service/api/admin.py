@@ -101,11 +101,12 @@ class AdminService:
         subject = named_subject(wanted.download_key, wanted.email, wanted.user_id)
         name = None if subject is None else self._fingerprints.of_credential(subject)
         before = self._verification.invalidate(rules, subject)
-        if self._refusals is not None:
-            await self._refusals.forget(rules.game_id, name, before=before)
+        # Before anything is waited for: it has happened, even if the caller hangs up now.
         self._log.logger.info(
             "invalidated", caller=asking.caller.name, game=rules.label, subject=name, request_id=asking.request_id
         )
+        if self._refusals is not None:
+            await self._refusals.forget(rules.game_id, name, before=before)
         return Reply(200, msgspec.json.encode(Invalidated(rules.game_id, name, before)))
 
     async def set_revocations(self, body: bytes, asking: Asking) -> Reply:

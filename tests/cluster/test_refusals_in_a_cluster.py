@@ -1,5 +1,6 @@
 """Whole gateways that share a Redis: a refusal at one of them is explained by all, until it is invalidated."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from service.sandbox import seed
 from tests.cache.test_shared_refusals import GAME, Replica
 from tests.clock import FakeClock
 from tests.cluster.test_forgotten_everywhere import gateways
-from tests.gateways import SECRET, Asker, until
+from tests.fault_proxy import FaultProxy, Mode
+from tests.gateways import SECRET, X_MOON, Asker, LogLines, opened, settings_from, until
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture
@@ -68,6 +71,32 @@ async def test_an_invalidation_at_one_holds_at_all(tmp_path: Path, clock: FakeCl
         for member in (one, other, third):
             assert (await explain(member, decision_id=decision_id))[0] == 404
             assert (await explain(member, game=3, user_id=seed.STRANGER_ID))[1]["refusals"] == []
+
+
+async def test_an_invalidation_is_in_the_log_though_its_caller_hangs_up(
+    tmp_path: Path, clock: FakeClock, own_redis: RedisServer
+) -> None:
+    """While Redis is asked to forget refusals, everything else has happened."""
+    log, asked = LogLines(), asyncio.Event()
+
+    def sent(data: bytes) -> None:
+        if b"{x}" in data:
+            asked.set()
+
+    async with FaultProxy(own_redis.port, sent=sent) as proxy:
+        toml = f'secret = "{SECRET}"\n{X_MOON}[redis]\nurl = "redis://127.0.0.1:{proxy.port}"\n'
+        async with opened(settings_from(tmp_path, toml), clock=clock, log=log) as gateway:
+            await refuse(gateway)
+            asked.clear()
+            proxy.be(Mode.SWALLOW)
+            body = {"game": 3, "user_id": seed.STRANGER_ID}
+            caller = asyncio.create_task(gateway.http.post(INVALIDATE_PATH, json=body))
+            await asked.wait()
+            caller.cancel()
+            await asyncio.wait([caller])
+
+            assert (await log.line("invalidated"))["caller"] == "local"
+            proxy.be(Mode.REFUSE)
 
 
 async def test_a_redis_cluster_has_them_too(
