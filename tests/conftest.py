@@ -23,18 +23,20 @@ _PAGES: Final = _TESTS / "docs"
 _FAULTS: Final = _TESTS / "reliability"
 _DIFFERENT: Final = {_FAULTS / "test_cancellations.py", _FAULTS / "test_closing.py"}
 """Tests of cancellation: Pythons differ there."""
+_MEASURED: Final = {_FAULTS / f"test_{name}.py" for name in ("revocations", "after_held_noes", "bounds_and_clocks")}
+"""Those that reach lines which no other test reaches."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the pages and the random faults `once`, beside what has that mark; but for the pages, all are unmeasured.
+    """Mark the pages and the random faults `once`, beside what has that mark; most are unmeasured.
 
     Coverage makes a test twice as slow. Pages are quick, and some import what no test file imports.
     """
     for item in items:
         if item.path.is_relative_to(_FAULTS) and item.path not in _DIFFERENT:
             item.add_marker(pytest.mark.once)
-        if item.get_closest_marker("once"):
+        if item.get_closest_marker("once") and item.path not in _MEASURED:
             item.add_marker(pytest.mark.no_cover)
         if item.path.is_relative_to(_PAGES):
             item.add_marker(pytest.mark.once)

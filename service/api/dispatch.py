@@ -103,7 +103,7 @@ class Dispatcher:
                 return True
             case Listener.OPERATIONS:
                 return is_operational(target) or (self._console and is_of_console(target))
-            case Listener.QUESTIONS:
+            case _:
                 return not is_operational(target) and not is_console(target)
 
     def _request_id(self, request: Request) -> str:

@@ -119,6 +119,16 @@ def test_the_oldest_makes_room() -> None:
     assert noter.found("D31").count == 1
 
 
+def test_what_a_caller_had_too_much_of_makes_no_second_room() -> None:
+    """Only one that can still be found counts as the oldest."""
+    noter = Noter(most=4)
+
+    noisy = [noter.refuse(f"a{number}", caller="noisy") for number in range(3)]
+    quiet = [noter.refuse(f"b{number}", caller=f"quiet-{number}") for number in range(3)]
+
+    assert [one for one in noisy + quiet if noter.memory.find(one)] == [noisy[-1], *quiet]
+
+
 def test_what_is_forgotten_is_not_found() -> None:
     """By credential, by account, and by game."""
     noter = Noter()
