@@ -290,6 +290,11 @@ class ExplainService:
 
     async def _refusals(self, rules: GameRules, known: _Known) -> list[PastRefusal]:
         """Return the last ones of the credential, and of the account unless an address led to it."""
+        if known.credential is None:  # of a remembered refusal only its fingerprint is left
+            for standing in self._overrides.of_game(rules.game_id):
+                if standing.subject == known.subject:
+                    until, name = to_the_second(standing.until), standing.name
+                    return OperatorSaid(word=standing.word, source="override", until=until, id=name.hex())
         names = [known.subject, None if known.method is Method.EMAIL else known.account]
         found: dict[str, RememberedRefusal] = {}
         for name in dict.fromkeys(names):

@@ -390,6 +390,31 @@ async def test_a_batch_is_remembered_too(gateway: Asker) -> None:
     items = [{"id": str(one), "method": "user", "game": 3, "user_id": one} for one in (2007, 2008)]
     results = (await gateway.batch(*items)).json()["results"]
 
+@pytest.mark.parametrize(("method", "word"), [(Method.EMAIL, "grant"), (Method.DOWNLOAD_KEY, "ban")])
+async def test_an_override_of_the_credential_is_said_beside_its_refusal(
+    gateway: Asker, method: Method, word: str
+) -> None:
+    """The support code leads to it, though the credential itself is not kept; another's says nothing here."""
+    field = "email" if method is Method.EMAIL else "download_key"
+    credential, other = {
+        Method.EMAIL: ("nobody@example.com", "somebody@example.com"),
+        Method.DOWNLOAD_KEY: (NO_KEY, NO_KEY[::-1]),
+    }[method]
+    refused = (await gateway.ask(method, credential)).json()["decision_id"]
+    body = {"game": 3, "word": word, "seconds": 3600}
+    await gateway.http.post(OVERRIDES_PATH, json=body | {field: other})
+    before = await explained(gateway, decision_id=refused)
+    made = (await gateway.http.post(OVERRIDES_PATH, json=body | {field: credential})).json()
+
+    after = await explained(gateway, decision_id=refused)
+
+    assert before["operator"] is None
+    assert (after["operator"]["word"], after["operator"]["id"]) == (word, made["id"])
+    assert (after["operator"]["source"], after["operator"]["until"]) == ("override", "2026-11-20T15:03:11Z")
+    does = "lets this player in" if word == "grant" else "keeps this player out"
+    assert f"An override {does} until 2026-11-20 15:03 UTC." in after["sentences"]
+
+
     for result in results:
         await explained(gateway, decision_id=result["decision"]["decision_id"])
 
