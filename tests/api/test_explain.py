@@ -12,6 +12,7 @@ from service.api.paths import EXPLAIN_PATH, INVALIDATE_PATH, OVERRIDES_PATH
 from service.ownership import Method
 from service.rights import RIGHTS_FOR
 from service.sandbox import seed
+from service.sandbox.store_endpoints import StoreEndpoint
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, befall, caller_lines, store_calls, until
@@ -271,6 +272,27 @@ async def test_refusals_of_the_account_are_found_by_its_jwt(gateway: Asker) -> N
     for body in (*by_credential, *({"decision_id": one} for one in ids)):
         found = await explained(gateway, **body)
         assert {one["decision_id"] for one in found["refusals"]} == set(ids)
+async def test_the_owner_of_a_key_found_by_e_mail_is_not_named(gateway: Asker, log: LogLines) -> None:
+    """The store does name the account: neither it nor its refusals are shown, and the log has no name of it either."""
+    refused = (await gateway.user(seed.STRANGER_ID)).json()["decision_id"]
+    owner = {"id": seed.STRANGER_ID, "username": "nia"}
+    key = {"id": 200, "key": NO_KEY, "created_at": "2014-02-28 00:25:09", "downloads": 0, "game_id": 3, "owner": owner}
+    befall(gateway.sandbox, endpoint=StoreEndpoint.DOWNLOAD_KEYS, body=json.dumps({"download_key": key}))
+    by_key = await explained(gateway, game=3, download_key=NO_KEY, ask=True)
+
+    response = await gateway.email("nobody@example.com")
+    by_address = [await explained(gateway, game=3, email="nobody@example.com", ask=ask) for ask in (True, False)]
+
+    assert (by_key["decision"]["player"]["id"], len(by_key["refusals"])) == (seed.STRANGER_ID, 1)
+    assert response.json()["reason"] == "download_key"
+    for found in by_address:
+        assert found["decision"]["evidence"]["id"] == 200
+        assert (found["decision"]["player"], found["decision"]["account"], found["refusals"]) == (None, None, [])
+        for secret in (refused, by_key["decision"]["account"], str(seed.STRANGER_ID), "nia"):
+            assert secret not in json.dumps(found)
+    assert "account" not in await log.line_of(response.headers["x-request-id"])
+
+
         assert {one["about"] for one in found["remembered"]} >= {"ownership"}
 
 
