@@ -38,11 +38,11 @@ def tell(story: Story) -> list[str]:
     if story.observed_at is not None:
         told.append(f"itch.io was asked {age_in_words(story.now - story.observed_at)}.")
     if story.stale:
-        told.append("itch.io gives no usable answer at the moment, so this rests on what it said before.")
+        told.append("This rests on what itch.io said before.")
     if story.reason in _OPERATORS and story.usable_until is not None:
-        told.append(f"That holds until {_instant(story.usable_until)}.")
+        told.append(f"The operator's word holds until {_instant(story.usable_until)}.")
     if story.count > 1:
-        told.append(f"It was asked {story.count} times within a minute.")
+        told.append(f"The question was asked {story.count} times within a minute.")
     told += [_CAVEATS[caveat] for caveat in story.caveats if caveat in _CAVEATS]
     if not story.reason.outcome.allowed:
         told.append(advise(story.reason, story.caveats))
@@ -120,7 +120,9 @@ _MEANING: Final[Mapping[Reason, str]] = {
     Reason.OPERATOR_GRANT: "Let in: the operator has said so.",
     Reason.PRESS: "Let in: this is one of itch.io's press accounts.",
     Reason.OPERATOR_BAN: "Not let in: the operator keeps this player out.",
-    Reason.INVALID_DOWNLOAD_KEY: "Not let in: itch.io knows no such download key of this game.",
+    Reason.INVALID_DOWNLOAD_KEY: (
+        "Not let in: itch.io knows no such download key of this game, or it was revoked, or is another game's."
+    ),
     Reason.NO_DOWNLOAD_KEY: "Not let in: itch.io knows neither a key nor a purchase that counts for this game.",
     Reason.MALFORMED_DOWNLOAD_KEY: "Not let in: what the player entered is no download key.",
     Reason.TEMPORARY_DOWNLOAD_LINK: "Not let in: the player entered a download link that ends soon, not the key.",
@@ -132,7 +134,7 @@ _MEANING: Final[Mapping[Reason, str]] = {
     Reason.EMAIL_NOT_VERIFIED: "Not let in: the address is not verified.",
     Reason.SOURCE_UNAVAILABLE: "No answer, which is not a no: itch.io could not be reached, or is broken.",
     Reason.SOURCE_RATE_LIMITED: "No answer, which is not a no: itch.io asked the gateway to slow down.",
-    Reason.SOURCE_PROTOCOL: "No answer, which is not a no: itch.io said something that the gateway does not know.",
+    Reason.SOURCE_PROTOCOL: ("No answer, which is not a no: itch.io gave an answer that no decision can be built on."),
     Reason.GATEWAY_CREDENTIAL: "No answer, which is not a no: itch.io refuses the API key of the gateway.",
     Reason.GAME_NOT_ACCESSIBLE: "No answer, which is not a no: the API key of the gateway cannot see this game.",
     Reason.NOT_CACHED: "No answer, which is not a no: nothing recent enough is known, and itch.io was not asked.",
@@ -161,7 +163,9 @@ _NO_ADVICE: Final[Mapping[Reason, str]] = {
     Reason.GAME_NOT_ACCESSIBLE: "There is nothing that the player can do: the operator must use the seller's API key.",
 }
 _ASKED_ABOUT: Final[Mapping[str, str]] = {
-    "profile": "whose it is",
+    "profile": "whose the JWT is",
+    "games": "the games of the seller",
+    "credentials": "the rights of the API key",
     "download_keys": "download keys",
     "purchases": "purchases",
 }
@@ -181,7 +185,7 @@ _STATES: Final[Mapping[tuple[str, str], str]] = {
     ("source", "paused"): "itch.io has asked the gateway to wait, which it does",
     ("credential", "refused"): "itch.io refuses the API key of the gateway",
     ("revocations", "held"): "itch.io says no to too many owners at once, which is not believed",
-    ("redis", "unavailable"): "Redis does not answer, so that replicas do not know what the others remember",
+    ("redis", "unavailable"): "Replicas do not know what the others remember, for Redis does not answer",
     ("secrets", "differ"): "The replicas have different secrets, so that none knows what the others remember",
 }
 _CAUSES: Final[Mapping[Cause, str]] = {

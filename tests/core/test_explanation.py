@@ -67,9 +67,9 @@ def test_all_that_there_is() -> None:
     ) == [
         "Not let in: the operator keeps this player out.",
         "itch.io was asked 3 hours ago.",
-        "itch.io gives no usable answer at the moment, so this rests on what it said before.",
-        "That holds until 2026-11-21 14:03 UTC.",
-        "It was asked 3 times within a minute.",
+        "This rests on what itch.io said before.",
+        "The operator's word holds until 2026-11-21 14:03 UTC.",
+        "The question was asked 3 times within a minute.",
         "This comes from the sandbox, not from itch.io.",
         "There is nothing that the player can do.",
     ]
@@ -98,10 +98,17 @@ def test_states() -> None:
     """A sentence for each that does not work."""
     components = {"source": "unavailable", "credential": "ok", "redis": "unavailable", "secrets": "unknown"}
 
-    assert tell_states(components, {"source": Cause.DNS}) == [
-        "itch.io gives no usable answers at the moment: its name cannot be resolved.",
-        "Redis does not answer, so that replicas do not know what the others remember.",
-    ]
+    assert tell_states(components, {"source": Cause.DNS}) == {
+        "source": "itch.io gives no usable answers at the moment: its name cannot be resolved.",
+        "redis": "Replicas do not know what the others remember, for Redis does not answer.",
+    }
+
+
+@pytest.mark.parametrize("endpoint", SourceEndpoint)
+def test_each_endpoint_is_told(endpoint: SourceEndpoint) -> None:
+    """In words of its own."""
+    assert tell_request(endpoint, "ok").startswith("itch.io was asked now about ")
+    assert len({tell_request(one, "ok") for one in SourceEndpoint}) == len(SourceEndpoint)
 
 
 @pytest.mark.parametrize("result", SourceResult)
