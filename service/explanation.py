@@ -4,20 +4,21 @@
 and no credential, and may change; programs go by reason, caveats and advice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from service.causes import Cause
-from service.ownership import Advice, Caveat, Outcome, OverrideWord, Reason, advice_on
+from service.ownership import Advice, Caveat, OverrideWord, ProofKind, Reason, advice_on
 
 
 class Story(Struct, frozen=True, kw_only=True):
     """All that sentences about a decision are made of. `now` is when they are read; instants are in UTC.
 
-    `cause` is why the store gave no answer, where it gave none.
+    `cause` is why the store gave no answer, where it gave none. `asked` is false for a look at what is known,
+    for which the store is left alone.
     """
 
     reason: Reason
@@ -28,12 +29,30 @@ class Story(Struct, frozen=True, kw_only=True):
     stale: bool = False
     cause: Cause | None = None
     count: int = 1
+    asked: bool = True
+
+    @property
+    def finds_nothing(self) -> bool:
+        """Whether a look has found nothing, which is no trouble of the store's."""
+        return self.reason is Reason.NOT_CACHED and not self.asked
+
+
+class ShownProof(Protocol):
+    """A proof of ownership, as the store shows it or as an answer has it."""
+
+    @property
+    def kind(self) -> ProofKind:
+        """The kind of proof."""
+
+    @property
+    def id(self) -> int | None:
+        """The store's number of it, where it has one."""
 
 
 def tell(story: Story) -> list[str]:
     """Return the sentences, the most important first."""
-    told = [_MEANING[story.reason]]
-    if story.cause is not None and story.reason.outcome is Outcome.UNKNOWN:
+    told = [_NOTHING_KNOWN if story.finds_nothing else _MEANING[story.reason]]
+    if story.cause is not None and story.reason in _WITHOUT_ANSWER:
         told.append(f"The cause: {_CAUSES[story.cause]}.")
     if story.observed_at is not None:
         told.append(f"itch.io was asked {age_in_words(story.now - story.observed_at)}.")
@@ -44,15 +63,19 @@ def tell(story: Story) -> list[str]:
     if story.count > 1:
         told.append(f"The question was asked {story.count} times within a minute.")
     told += [_CAVEATS[caveat] for caveat in story.caveats if caveat in _CAVEATS]
-    if not story.reason.outcome.allowed:
-        told.append(advise(story.reason, story.caveats))
+    if story.finds_nothing:
+        told.append(_ASK_NOW)
+    elif (step := next_step(story)) is not None:
+        told.append(step)
     return told
 
 
-def advise(reason: Reason, caveats: tuple[Caveat, ...]) -> str:
-    """Return in a sentence what a player can do who was not let in."""
-    advice = advice_on(reason, caveats)
-    return _NO_ADVICE.get(reason, _NOTHING_TO_DO) if advice is None else _ADVICE[advice]
+def next_step(story: Story) -> str | None:
+    """Return in a sentence what the player can do; None for one who is let in, and where a look has found nothing."""
+    if story.reason.outcome.allowed or story.finds_nothing:
+        return None
+    advice = advice_on(story.reason, story.caveats)
+    return _NO_ADVICE.get(story.reason, _NOTHING_TO_DO) if advice is None else _ADVICE[advice]
 
 
 def meaning_of(reason: Reason) -> str:
@@ -60,14 +83,14 @@ def meaning_of(reason: Reason) -> str:
     return _MEANING[reason]
 
 
-def tell_states(components: Mapping[str, str], causes: Mapping[str, Cause]) -> list[str]:
-    """Return a sentence for each component, in the words of `/readyz`, that does not work."""
-    told = []
+def tell_states(components: Mapping[str, str], causes: Mapping[str, Cause]) -> dict[str, str]:
+    """Return a sentence by each component, in the words of `/readyz`, that does not work."""
+    told = {}
     for component, state in components.items():
         sentence = _STATES.get((component, state))
         if sentence is not None:
             cause = causes.get(component)
-            told.append(sentence + ("." if cause is None else f": {_CAUSES[cause]}."))
+            told[component] = sentence + ("." if cause is None else f": {_CAUSES[cause]}.")
     return told
 
 
@@ -77,14 +100,20 @@ def tell_operator(word: OverrideWord, until: datetime | None) -> str:
     return f"The configuration {does}." if until is None else f"An override {does} until {_instant(until)}."
 
 
-def tell_request(endpoint: str, result: str) -> str:
-    """Return a request to the store, in the words of the metrics, as a sentence."""
-    return f"itch.io was asked now about {_ASKED_ABOUT.get(endpoint, endpoint)}: {_RESULTS.get(result, result)}."
+def tell_request(endpoint: str, result: str, proofs: Sequence[ShownProof] = ()) -> str:
+    """Return a request to the store, in the words of the metrics, and the proofs that it showed as a sentence."""
+    shown = f" with {_listed(proofs)}" if proofs else ""
+    return f"itch.io was asked now about {_ASKED_ABOUT[endpoint]}: {_RESULTS[result]}{shown}."
 
 
-def tell_remembered(tier: str, says: str, age: timedelta, *, counts: bool) -> str:
-    """Return what a tier remembers as a line."""
-    return f"{tier}: {says}, {age_in_words(age)}" + ("" if counts else ", which does not count any more")
+def tell_remembered(
+    tier: str, about: str, says: str, age: timedelta, *, counts: bool, proofs: Sequence[ShownProof] = ()
+) -> str:
+    """Return what a tier remembers about ownership, or about whose a JWT is, as a line."""
+    whose = f"{_ASKED_ABOUT['profile']}: " if about == "identity" else ""
+    shown = f", by {_listed(proofs)}" if proofs else ""
+    past = "" if counts else ", which does not count any more"
+    return f"{tier}: {whose}{says}{shown}, {age_in_words(age)}{past}"
 
 
 def tell_refusal(decision_id: str, at: datetime, method: str, reason: str, count: int) -> str:
@@ -104,7 +133,22 @@ def age_in_words(age: timedelta) -> str:
 
 
 _JUST_NOW: Final = 5
+_NOTHING_KNOWN: Final = "Nothing is known: itch.io has not been asked about this lately."
+_ASK_NOW: Final = "Ask itch.io now to find out."
+_WITHOUT_ANSWER: Final = (
+    Reason.SOURCE_UNAVAILABLE,
+    Reason.SOURCE_RATE_LIMITED,
+    Reason.SOURCE_PROTOCOL,
+    Reason.DEADLINE_EXCEEDED,
+)
+"""The reasons that a trouble with the store may have led to."""
+
 _OPERATORS: Final = (Reason.OPERATOR_GRANT, Reason.OPERATOR_BAN)
+
+
+def _listed(proofs: Sequence[ShownProof]) -> str:
+    kinds = [one.kind.replace("_", " ") + ("" if one.id is None else f" {one.id}") for one in proofs]
+    return " and ".join(kinds)
 
 
 def _instant(at: datetime) -> str:

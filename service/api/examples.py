@@ -28,7 +28,7 @@ from service.errors import (
     UnknownGame,
     UnknownOverride,
 )
-from service.explanation import Story, advise, meaning_of, tell
+from service.explanation import Story, meaning_of, next_step, tell
 from service.ownership import Advice, CacheTier, Caveat, Method, Outcome, OverrideWord, ProofKind, Reason
 from service.rights import Right
 
@@ -148,17 +148,16 @@ _OVERRIDE: Final = OverrideBody(
 )
 
 _EXPLAINED_AT: Final = _ASKED_AT + timedelta(minutes=3)
+_STORY: Final = Story(
+    reason=_NOT_OWNED.reason,
+    now=_EXPLAINED_AT,
+    caveats=_NOT_OWNED.caveats,
+    observed_at=_NOT_OWNED.observed_at,
+    count=2,
+)
 _EXPLANATION: Final = Explanation(
-    sentences=tell(
-        Story(
-            reason=_NOT_OWNED.reason,
-            now=_EXPLAINED_AT,
-            caveats=_NOT_OWNED.caveats,
-            observed_at=_NOT_OWNED.observed_at,
-            count=2,
-        )
-    ),
-    next_step=advise(_NOT_OWNED.reason, _NOT_OWNED.caveats),
+    sentences=tell(_STORY),
+    next_step=next_step(_STORY),
     decision=ExplainedDecision(
         decision_id=_DECISION_ID,
         at=_ASKED_AT,

@@ -37,7 +37,7 @@ from service.cache.tiers import TieredCache
 from service.causes import Cause
 from service.credentials import read_download_key, read_email, read_jwt, read_user_id, unwrapped
 from service.errors import BadQuestion, UnknownDecision
-from service.explanation import Story, advise, tell, tell_operator, tell_request, tell_states
+from service.explanation import Story, next_step, tell, tell_operator, tell_request, tell_states
 from service.http.reply import Reply
 from service.itch.request_trail import SentRequest, recorded_requests
 from service.observability.logs import Logging
@@ -172,7 +172,7 @@ class ExplainService:
             verdict, rules, caller=caller.name, subject=known.subject, account=known.account, now=self._clock.now()
         )
         causes = self._health().causes or {}
-        return await self._explanation(rules, known, decision, sent=sent, cause=causes.get("source"))
+        return await self._explanation(rules, known, decision, sent=sent, cause=causes.get("source"), asked=wanted.ask)
 
     def _known(self, credential: Credential | Malformed, player_id: PlayerId | None) -> _Known:
         account = None if player_id is None else self._fingerprints.of_account(player_id)
@@ -201,6 +201,7 @@ class ExplainService:
         *,
         cause: Cause | None,
         sent: Sequence[SentRequest] = (),
+        asked: bool = True,
     ) -> Explanation:
         health, now = self._health(), self._clock.now()
         story = Story(
@@ -212,6 +213,7 @@ class ExplainService:
             stale=decision.stale,
             cause=cause,
             count=decision.count,
+            asked=asked,
         )
         causes = health.causes or {}
         remembered, proofs = await self._remembered(rules, known, now)
@@ -219,14 +221,16 @@ class ExplainService:
         sentences = tell(story)
         if operator is not None and decision.reason not in _SAYS_SO:
             sentences.append(tell_operator(operator.word, operator.until))
-        sentences += [tell_request(one.endpoint, one.result) for one in sent]
+        requests = requests_of(sent, proofs)
+        sentences += [tell_request(one.endpoint, one.result, one.proofs) for one in requests]
+        sentences += tell_states(health.components, causes).values()
         return Explanation(
-            sentences=sentences + tell_states(health.components, causes),
-            next_step=None if decision.allowed else advise(decision.reason, decision.caveats),
+            sentences=sentences,
+            next_step=next_step(story),
             decision=decision,
             remembered=remembered,
             operator=operator,
-            requests=requests_of(sent, proofs),
+            requests=requests,
             refusals=await self._refusals(rules, known),
             components=dict(health.components),
             causes=dict(causes),
@@ -286,15 +290,15 @@ class ExplainService:
                 return OperatorSaid(word=word, source="configuration", until=None, id=None)
             name = self._fingerprints.of_override(rules.game_id, subject)
             return OperatorSaid(word=word, source="override", until=to_the_second(holds.until), id=name.hex())
-        return None
-
-    async def _refusals(self, rules: GameRules, known: _Known) -> list[PastRefusal]:
-        """Return the last ones of the credential, and of the account unless an address led to it."""
         if known.credential is None:  # of a remembered refusal only its fingerprint is left
             for standing in self._overrides.of_game(rules.game_id):
                 if standing.subject == known.subject:
                     until, name = to_the_second(standing.until), standing.name
                     return OperatorSaid(word=standing.word, source="override", until=until, id=name.hex())
+        return None
+
+    async def _refusals(self, rules: GameRules, known: _Known) -> list[PastRefusal]:
+        """Return the last ones of the credential, and of the account unless an address led to it."""
         names = [known.subject, None if known.method is Method.EMAIL else known.account]
         found: dict[str, RememberedRefusal] = {}
         for name in dict.fromkeys(names):

@@ -141,7 +141,8 @@ class PastRefusal(Struct, frozen=True, kw_only=True):
 class Explanation(Struct, frozen=True, kw_only=True):
     """All that is known. `sentences` are for people; the rest is for programs. Keys and addresses are in none.
 
-    `next_step` is the one of them that says what the player can do, null for one who is let in.
+    `next_step` is the one of them that says what the player can do, null for one who is let in, and where a look has found
+    nothing.
     """
 
     sentences: list[str]

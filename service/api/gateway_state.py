@@ -95,13 +95,8 @@ class StateService:
             status=health.status,
             components=health.components,
             causes=causes,
-            sentences=_sentences(health.components, causes),
+            sentences=tell_states(health.components, causes),
             budget=self._budget(),
             answers=None if self._answers is None else self._answers(),
         )
         return Reply(200, msgspec.json.encode(state))
-
-
-def _sentences(components: Mapping[str, str], causes: Mapping[str, Cause]) -> dict[str, str]:
-    told = {component: tell_states({component: state}, causes) for component, state in components.items()}
-    return {component: sentence for component, sentences in told.items() for sentence in sentences}

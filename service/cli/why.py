@@ -94,7 +94,15 @@ def _show(body: bytes) -> None:
     if explanation.remembered:
         lines += ["", "What is remembered of itch.io's answers:"]
         lines += [
-            "  " + tell_remembered(one.tier, one.says, timedelta(seconds=one.age_seconds), counts=one.counts)
+            "  "
+            + tell_remembered(
+                one.tier,
+                one.about,
+                one.says,
+                timedelta(seconds=one.age_seconds),
+                counts=one.counts,
+                proofs=one.proofs,
+            )
             for one in explanation.remembered
         ]
     if explanation.refusals:

@@ -203,6 +203,30 @@ async def test_looking_asks_nobody(gateway: Asker, method: Method) -> None:
     assert await gateway.metric("answers_total") == 1
 
 
+async def test_a_look_at_an_old_answer_is_no_outage(gateway: Asker) -> None:
+    """What was last known is shown, and that itch.io can be asked; the player has nothing to do."""
+    await gateway.user(seed.OWNER_ID)
+    await gateway.clock.advance(timedelta(hours=2))
+
+    found = await explained(gateway, game=3, user_id=seed.OWNER_ID)
+
+    assert found["sentences"][0] == "Nothing is known: itch.io has not been asked about this lately."
+    assert "Ask itch.io now to find out." in found["sentences"]
+    assert (found["decision"]["reason"], found["next_step"]) == ("not_cached", None)
+    assert [one["says"] for one in found["remembered"]] == ["yes"]
+
+
+async def test_a_question_that_could_not_be_answered_keeps_its_words(gateway: Asker) -> None:
+    """A caller that forbade asking has left a player without an answer, who may try again."""
+    refused = (await gateway.user(seed.OWNER_ID, only_if_cached=True)).json()
+
+    found = await explained(gateway, decision_id=refused["decision_id"])
+
+    assert refused["reason"] == "not_cached"
+    assert found["sentences"][0].startswith("No answer, which is not a no: nothing recent enough is known")
+    assert found["next_step"] == "The player should try again in a few minutes."
+
+
 async def test_the_store_is_asked_request_by_request(gateway: Asker) -> None:
     """With the proofs that each showed, by kind and id."""
     found = await explained(gateway, game=3, email=seed.BUYER_EMAIL, ask=True)
@@ -211,7 +235,7 @@ async def test_the_store_is_asked_request_by_request(gateway: Asker) -> None:
         ("download_keys", "no", []),
         ("purchases", "ok", [found["decision"]["evidence"]]),
     ]
-    assert "itch.io was asked now about purchases: it answered." in found["sentences"]
+    assert "itch.io was asked now about purchases: it answered with purchase 11561." in found["sentences"]
 
 
 async def test_a_store_that_is_away_is_said(gateway: Asker) -> None:
@@ -248,6 +272,27 @@ async def test_by_e_mail_no_account_is_named(gateway: Asker, log: LogLines) -> N
     assert "account" not in await log.line_of(response.headers["x-request-id"])
 
 
+async def test_the_owner_of_a_key_found_by_e_mail_is_not_named(gateway: Asker, log: LogLines) -> None:
+    """The store does name the account: neither it nor its refusals are shown, and the log has no name of it either."""
+    refused = (await gateway.user(seed.STRANGER_ID)).json()["decision_id"]
+    owner = {"id": seed.STRANGER_ID, "username": "nia"}
+    key = {"id": 200, "key": NO_KEY, "created_at": "2014-02-28 00:25:09", "downloads": 0, "game_id": 3, "owner": owner}
+    befall(gateway.sandbox, endpoint=StoreEndpoint.DOWNLOAD_KEYS, body=json.dumps({"download_key": key}))
+    by_key = await explained(gateway, game=3, download_key=NO_KEY, ask=True)
+
+    response = await gateway.email("nobody@example.com")
+    by_address = [await explained(gateway, game=3, email="nobody@example.com", ask=ask) for ask in (True, False)]
+
+    assert (by_key["decision"]["player"]["id"], len(by_key["refusals"])) == (seed.STRANGER_ID, 1)
+    assert response.json()["reason"] == "download_key"
+    for found in by_address:
+        assert found["decision"]["evidence"]["id"] == 200
+        assert (found["decision"]["player"], found["decision"]["account"], found["refusals"]) == (None, None, [])
+        for secret in (refused, by_key["decision"]["account"], str(seed.STRANGER_ID), "nia"):
+            assert secret not in json.dumps(found)
+    assert "account" not in await log.line_of(response.headers["x-request-id"])
+
+
 async def test_the_log_names_the_account_by_each_method(gateway: Asker, log: LogLines) -> None:
     """The same for all of them, and as the credential that is its id."""
     names = set()
@@ -272,27 +317,6 @@ async def test_refusals_of_the_account_are_found_by_its_jwt(gateway: Asker) -> N
     for body in (*by_credential, *({"decision_id": one} for one in ids)):
         found = await explained(gateway, **body)
         assert {one["decision_id"] for one in found["refusals"]} == set(ids)
-async def test_the_owner_of_a_key_found_by_e_mail_is_not_named(gateway: Asker, log: LogLines) -> None:
-    """The store does name the account: neither it nor its refusals are shown, and the log has no name of it either."""
-    refused = (await gateway.user(seed.STRANGER_ID)).json()["decision_id"]
-    owner = {"id": seed.STRANGER_ID, "username": "nia"}
-    key = {"id": 200, "key": NO_KEY, "created_at": "2014-02-28 00:25:09", "downloads": 0, "game_id": 3, "owner": owner}
-    befall(gateway.sandbox, endpoint=StoreEndpoint.DOWNLOAD_KEYS, body=json.dumps({"download_key": key}))
-    by_key = await explained(gateway, game=3, download_key=NO_KEY, ask=True)
-
-    response = await gateway.email("nobody@example.com")
-    by_address = [await explained(gateway, game=3, email="nobody@example.com", ask=ask) for ask in (True, False)]
-
-    assert (by_key["decision"]["player"]["id"], len(by_key["refusals"])) == (seed.STRANGER_ID, 1)
-    assert response.json()["reason"] == "download_key"
-    for found in by_address:
-        assert found["decision"]["evidence"]["id"] == 200
-        assert (found["decision"]["player"], found["decision"]["account"], found["refusals"]) == (None, None, [])
-        for secret in (refused, by_key["decision"]["account"], str(seed.STRANGER_ID), "nia"):
-            assert secret not in json.dumps(found)
-    assert "account" not in await log.line_of(response.headers["x-request-id"])
-
-
         assert {one["about"] for one in found["remembered"]} >= {"ownership"}
 
 
@@ -366,6 +390,31 @@ async def test_a_grant_that_came_later_is_said(gateway: Asker) -> None:
     )
 
 
+@pytest.mark.parametrize(("method", "word"), [(Method.EMAIL, "grant"), (Method.DOWNLOAD_KEY, "ban")])
+async def test_an_override_of_the_credential_is_said_beside_its_refusal(
+    gateway: Asker, method: Method, word: str
+) -> None:
+    """The support code leads to it, though the credential itself is not kept; another's says nothing here."""
+    field = "email" if method is Method.EMAIL else "download_key"
+    credential, other = {
+        Method.EMAIL: ("nobody@example.com", "somebody@example.com"),
+        Method.DOWNLOAD_KEY: (NO_KEY, NO_KEY[::-1]),
+    }[method]
+    refused = (await gateway.ask(method, credential)).json()["decision_id"]
+    body = {"game": 3, "word": word, "seconds": 3600}
+    await gateway.http.post(OVERRIDES_PATH, json=body | {field: other})
+    before = await explained(gateway, decision_id=refused)
+    made = (await gateway.http.post(OVERRIDES_PATH, json=body | {field: credential})).json()
+
+    after = await explained(gateway, decision_id=refused)
+
+    assert before["operator"] is None
+    assert (after["operator"]["word"], after["operator"]["id"]) == (word, made["id"])
+    assert (after["operator"]["source"], after["operator"]["until"]) == ("override", "2026-11-20T15:03:11Z")
+    does = "lets this player in" if word == "grant" else "keeps this player out"
+    assert f"An override {does} until 2026-11-20 15:03 UTC." in after["sentences"]
+
+
 async def test_a_grant_of_the_owner_says_nothing_about_a_key(gateway: Asker) -> None:
     """A key may be in other hands; a ban holds for it."""
     await gateway.key(seed.OWNER_KEY)
@@ -411,31 +460,6 @@ async def test_a_batch_is_remembered_too(gateway: Asker) -> None:
     """Each of its refusals, by its own id."""
     items = [{"id": str(one), "method": "user", "game": 3, "user_id": one} for one in (2007, 2008)]
     results = (await gateway.batch(*items)).json()["results"]
-
-@pytest.mark.parametrize(("method", "word"), [(Method.EMAIL, "grant"), (Method.DOWNLOAD_KEY, "ban")])
-async def test_an_override_of_the_credential_is_said_beside_its_refusal(
-    gateway: Asker, method: Method, word: str
-) -> None:
-    """The support code leads to it, though the credential itself is not kept; another's says nothing here."""
-    field = "email" if method is Method.EMAIL else "download_key"
-    credential, other = {
-        Method.EMAIL: ("nobody@example.com", "somebody@example.com"),
-        Method.DOWNLOAD_KEY: (NO_KEY, NO_KEY[::-1]),
-    }[method]
-    refused = (await gateway.ask(method, credential)).json()["decision_id"]
-    body = {"game": 3, "word": word, "seconds": 3600}
-    await gateway.http.post(OVERRIDES_PATH, json=body | {field: other})
-    before = await explained(gateway, decision_id=refused)
-    made = (await gateway.http.post(OVERRIDES_PATH, json=body | {field: credential})).json()
-
-    after = await explained(gateway, decision_id=refused)
-
-    assert before["operator"] is None
-    assert (after["operator"]["word"], after["operator"]["id"]) == (word, made["id"])
-    assert (after["operator"]["source"], after["operator"]["until"]) == ("override", "2026-11-20T15:03:11Z")
-    does = "lets this player in" if word == "grant" else "keeps this player out"
-    assert f"An override {does} until 2026-11-20 15:03 UTC." in after["sentences"]
-
 
     for result in results:
         await explained(gateway, decision_id=result["decision"]["decision_id"])

@@ -68,9 +68,9 @@ async def test_what_is_secret_is_read_from_standard_input(gateway: Asker, method
 
     assert (result.exit_code, result.stdout) == (
         Exit.OK,
-        "No answer, which is not a no: nothing recent enough is known, and itch.io was not asked.\n"
+        "Nothing is known: itch.io has not been asked about this lately.\n"
         "This comes from the sandbox, not from itch.io.\n"
-        "The player should try again in a few minutes.\n",
+        "Ask itch.io now to find out.\n",
     )
 
 

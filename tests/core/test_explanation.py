@@ -9,6 +9,7 @@ from service.causes import Cause
 from service.explanation import (
     Story,
     age_in_words,
+    next_step,
     tell,
     tell_operator,
     tell_refusal,
@@ -17,7 +18,7 @@ from service.explanation import (
     tell_states,
 )
 from service.observability.labels import SourceEndpoint, SourceResult
-from service.ownership import Caveat, Outcome, OverrideWord, Reason, advice_on
+from service.ownership import Caveat, Outcome, OverrideWord, Proof, ProofKind, Reason, advice_on
 from tests.clock import START
 
 
@@ -47,12 +48,36 @@ def test_each_caveat_is_told(caveat: Caveat) -> None:
 
 @pytest.mark.parametrize("cause", Cause)
 def test_each_cause_is_told(cause: Cause) -> None:
-    """Only in the sentences about a decision without an answer."""
+    """In words of its own."""
     with_cause = told(Reason.SOURCE_UNAVAILABLE, cause=cause)
 
     assert with_cause[1].startswith("The cause: ")
     assert len({told(Reason.SOURCE_UNAVAILABLE, cause=one)[1] for one in Cause}) == len(Cause)
-    assert told(Reason.NO_DOWNLOAD_KEY, cause=cause) == told(Reason.NO_DOWNLOAD_KEY)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_cause_is_told_where_the_store_gave_no_answer(reason: Reason) -> None:
+    """The trouble with the store explains neither a no nor an unknown that has another cause."""
+    without_answer = reason in {
+        Reason.SOURCE_UNAVAILABLE,
+        Reason.SOURCE_RATE_LIMITED,
+        Reason.SOURCE_PROTOCOL,
+        Reason.DEADLINE_EXCEEDED,
+    }
+
+    assert (told(reason, cause=Cause.DNS) != told(reason)) is without_answer
+
+
+def test_a_look_without_an_answer_is_no_outage() -> None:
+    """Asking the store finds out; there is nothing for the player to do. Any other reason reads the same."""
+    assert told(Reason.NOT_CACHED, asked=False) == [
+        "Nothing is known: itch.io has not been asked about this lately.",
+        "Ask itch.io now to find out.",
+    ]
+    assert next_step(Story(reason=Reason.NOT_CACHED, now=START, asked=False)) is None
+    assert next_step(Story(reason=Reason.NOT_CACHED, now=START)) == "The player should try again in a few minutes."
+    assert next_step(Story(reason=Reason.PURCHASE, now=START)) is None
+    assert told(Reason.OVERLOADED, asked=False) == told(Reason.OVERLOADED)
 
 
 def test_all_that_there_is() -> None:
@@ -122,9 +147,17 @@ def test_the_rest() -> None:
     """One line for each thing."""
     assert tell_operator(OverrideWord.BAN, None) == "The configuration keeps this player out."
     assert tell_operator(OverrideWord.GRANT, START) == "An override lets this player in until 2026-11-20 14:03 UTC."
-    assert tell_remembered("redis", "no", timedelta(), counts=True) == "redis: no, just now"
-    assert tell_remembered("memory", "yes", timedelta(days=3), counts=False) == (
-        "memory: yes, 3 days ago, which does not count any more"
+    key, purchase = Proof(ProofKind.DOWNLOAD_KEY, 124), Proof(ProofKind.BUNDLE_PURCHASE)
+    assert tell_remembered("redis", "ownership", "no", timedelta(), counts=True) == "redis: no, just now"
+    assert tell_remembered("memory", "ownership", "yes", timedelta(days=3), proofs=(key, purchase), counts=False) == (
+        "memory: yes, by download key 124 and bundle purchase, 3 days ago, which does not count any more"
+    )
+    assert tell_remembered("memory", "identity", "yes", timedelta(), counts=True) == (
+        "memory: whose the JWT is: yes, just now"
+    )
+    assert tell_request("profile", "ok") == "itch.io was asked now about whose the JWT is: it answered."
+    assert tell_request("purchases", "ok", (Proof(ProofKind.PURCHASE, 11561), key)) == (
+        "itch.io was asked now about purchases: it answered with purchase 11561 and download key 124."
     )
     assert tell_refusal("01X", START, "user", "no_download_key", 1) == (
         "01X  2026-11-20 14:03 UTC  no_download_key by user"
