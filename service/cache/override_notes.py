@@ -32,7 +32,7 @@ READ_AT_ONCE: Final = 250
 MOST_OWN: Final = 10_000
 """The notes that this process remembers."""
 
-_KEEP: Final = Script("service.cache", "keep_note.lua")
+_KEEP: Final = Script("service.cache", "keep_sealed.lua")
 
 
 class OverrideNote(Struct, frozen=True, array_like=True):

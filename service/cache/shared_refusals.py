@@ -38,7 +38,7 @@ _TTL: Final = KEPT // timedelta(milliseconds=1)
 
 _KEEP: Final = Script("service.cache", "keep_refusal.lua")
 _READ: Final = Script("service.cache", "read_refusal.lua")
-_FORGET: Final = Script("service.cache", "keep_note.lua")
+_FORGET: Final = Script("service.cache", "keep_sealed.lua")
 
 
 class Count(Protocol):

@@ -1,7 +1,7 @@
--- Keeps the note beside an override, in the place of anything else.
+-- Keeps a sealed value in the place of anything else; with none, leaves nothing there.
 --
--- KEYS[1]  the note
--- ARGV[1]  the sealed note, empty to keep none
+-- KEYS[1]  the key
+-- ARGV[1]  the sealed value, empty for none
 -- ARGV[2]  its TTL in milliseconds
 
 -- Not SET alone: it would free a large value of another program while all wait.
