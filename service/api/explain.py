@@ -19,11 +19,11 @@ from service.api.explained import (
     OperatorSaid,
     PastRefusal,
     RememberedAnswer,
-    decision_as_it_is,
-    decision_as_it_was,
     in_seconds,
     past_refusal,
+    present_decision,
     proof_bodies,
+    remembered_decision,
     requests_of,
     said,
 )
@@ -68,12 +68,10 @@ if TYPE_CHECKING:  # a gateway that remembers no refusals imports nothing of the
     from service.cache.refusal_memory import RememberedRefusal
 
 _READ: Final = BodyReader(ExplainRequest)
-
-
 _SAYS_SO: Final = (Reason.OPERATOR_GRANT, Reason.OPERATOR_BAN)
 
 
-class _Known(Struct, frozen=True):
+class _Player(Struct, frozen=True):
     """All by which more is found about a player: names for the log, and what the store can be asked about."""
 
     method: Method
@@ -144,8 +142,8 @@ class ExplainService:
             raise UnknownDecision
         asking.caller.require_game(refusal.game_id)
         rules = asking.games.find(refusal.game_id)
-        known = _Known(refusal.method, refusal.subject, refusal.account, refusal.player_id)
-        return await self._explanation(rules, known, decision_as_it_was(refusal, text, rules), cause=refusal.cause)
+        player = _Player(refusal.method, refusal.subject, refusal.account, refusal.player_id)
+        return await self._explanation(rules, player, remembered_decision(refusal, text, rules), cause=refusal.cause)
 
     async def _of_player(self, wanted: ExplainRequest, asking: Asking) -> Explanation:
         credential = _credential(wanted)
@@ -167,21 +165,21 @@ class ExplainService:
         )
         with recorded_requests() as sent:
             verdict = await self._verification.verify(question)
-        known = self._known(credential, await self._player_of(credential, verdict.decision))
-        decision = decision_as_it_is(
-            verdict, rules, caller=caller.name, subject=known.subject, account=known.account, now=self._clock.now()
+        player = self._player(credential, await self._account_of(credential, verdict.decision))
+        decision = present_decision(
+            verdict, rules, caller=caller.name, subject=player.subject, account=player.account, now=self._clock.now()
         )
         causes = self._health().causes or {}
-        return await self._explanation(rules, known, decision, sent=sent, cause=causes.get("source"), asked=wanted.ask)
+        return await self._explanation(rules, player, decision, sent=sent, cause=causes.get("source"), asked=wanted.ask)
 
-    def _known(self, credential: Credential | Malformed, player_id: PlayerId | None) -> _Known:
+    def _player(self, credential: Credential | Malformed, player_id: PlayerId | None) -> _Player:
         account = None if player_id is None else self._fingerprints.of_account(player_id)
         if isinstance(credential, Malformed):
-            return _Known(credential.method, None, account, player_id)
+            return _Player(credential.method, None, account, player_id)
         subject = self._fingerprints.of_credential(credential)
-        return _Known(credential.method, subject, account, player_id, credential)
+        return _Player(credential.method, subject, account, player_id, credential)
 
-    async def _player_of(self, credential: Credential | Malformed, decision: Decision) -> PlayerId | None:
+    async def _account_of(self, credential: Credential | Malformed, decision: Decision) -> PlayerId | None:
         """Return the account that the credential is known to lead to; a decision without an answer names none."""
         if decision.player is not None:
             return decision.player.id
@@ -196,7 +194,7 @@ class ExplainService:
     async def _explanation(
         self,
         rules: GameRules,
-        known: _Known,
+        player: _Player,
         decision: ExplainedDecision,
         *,
         cause: Cause | None,
@@ -216,8 +214,8 @@ class ExplainService:
             asked=asked,
         )
         causes = health.causes or {}
-        remembered, proofs = await self._remembered(rules, known, now)
-        operator = self._operator(rules, known)
+        remembered, proofs = await self._remembered(rules, player, now)
+        operator = self._operator(rules, player)
         sentences = tell(story)
         if operator is not None and decision.reason not in _SAYS_SO:
             sentences.append(tell_operator(operator.word, operator.until))
@@ -231,19 +229,19 @@ class ExplainService:
             remembered=remembered,
             operator=operator,
             requests=requests,
-            refusals=await self._refusals(rules, known),
+            refusals=await self._refusals(rules, player),
             components=dict(health.components),
             causes=dict(causes),
         )
 
     async def _remembered(
-        self, rules: GameRules, known: _Known, now: datetime
+        self, rules: GameRules, player: _Player, now: datetime
     ) -> tuple[list[RememberedAnswer], Sequence[Proof]]:
         """Return what each tier remembers, and the proofs of the latest answer about ownership."""
         look_ups = []
-        if isinstance(known.credential, AppJwt):
-            look_ups.append(LookUp(self._fingerprints.of_jwt(known.credential), rules, known.credential))
-        subject = _subject(known)
+        if isinstance(player.credential, AppJwt):
+            look_ups.append(LookUp(self._fingerprints.of_jwt(player.credential), rules, player.credential))
+        subject = _subject(player)
         if subject is not None:
             name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
             look_ups.append(LookUp(name, rules, subject))
@@ -273,33 +271,33 @@ class ExplainService:
                     evidence = observation
         return answers, () if evidence is None else evidence.proofs
 
-    def _operator(self, rules: GameRules, known: _Known) -> OperatorSaid | None:
+    def _operator(self, rules: GameRules, player: _Player) -> OperatorSaid | None:
         """Return the operator's word about the credential or, as far as it holds by this method, about the account."""
-        subjects = [] if known.credential is None or isinstance(known.credential, AppJwt) else [known.credential]
-        if known.player_id is not None and known.method is not Method.EMAIL:
-            subjects.append(AssertedUser(known.player_id))
+        subjects = [] if player.credential is None or isinstance(player.credential, AppJwt) else [player.credential]
+        if player.player_id is not None and player.method is not Method.EMAIL:
+            subjects.append(AssertedUser(player.player_id))
         for subject in dict.fromkeys(subjects):
             override = self._overrides.about(rules.game_id, subject)
             holds = operator_override(rules, subject, said=override, seller_account=None, press=False)
             if holds is None:
                 continue
             word = OverrideWord.BAN if holds.reason is Reason.OPERATOR_BAN else OverrideWord.GRANT
-            if word is OverrideWord.GRANT and known.method is Method.DOWNLOAD_KEY:
+            if word is OverrideWord.GRANT and player.method is Method.DOWNLOAD_KEY:
                 continue  # of an account that has not shown that it is the one
             if holds is not override:
                 return OperatorSaid(word=word, source="configuration", until=None, id=None)
             name = self._fingerprints.of_override(rules.game_id, subject)
             return OperatorSaid(word=word, source="override", until=to_the_second(holds.until), id=name.hex())
-        if known.credential is None:  # of a remembered refusal only its fingerprint is left
+        if player.credential is None:  # of a remembered refusal only its fingerprint is left
             for standing in self._overrides.of_game(rules.game_id):
-                if standing.subject == known.subject:
+                if standing.subject == player.subject:
                     until, name = to_the_second(standing.until), standing.name
                     return OperatorSaid(word=standing.word, source="override", until=until, id=name.hex())
         return None
 
-    async def _refusals(self, rules: GameRules, known: _Known) -> list[PastRefusal]:
+    async def _refusals(self, rules: GameRules, player: _Player) -> list[PastRefusal]:
         """Return the last ones of the credential, and of the account unless an address led to it."""
-        names = [known.subject, None if known.method is Method.EMAIL else known.account]
+        names = [player.subject, None if player.method is Method.EMAIL else player.account]
         found: dict[str, RememberedRefusal] = {}
         for name in dict.fromkeys(names):
             if name is not None and self._history is not None:
@@ -334,9 +332,9 @@ def _credential(wanted: ExplainRequest) -> Credential | Malformed:
     )
 
 
-def _subject(known: _Known) -> Subject | None:
+def _subject(player: _Player) -> Subject | None:
     """Return that about whose ownership the store is asked, as far as it is known."""
-    if known.credential is not None and not isinstance(known.credential, AppJwt):
-        return known.credential
-    by_account = known.method in (Method.JWT, Method.USER)
-    return AssertedUser(known.player_id) if by_account and known.player_id is not None else None
+    if player.credential is not None and not isinstance(player.credential, AppJwt):
+        return player.credential
+    by_account = player.method in (Method.JWT, Method.USER)
+    return AssertedUser(player.player_id) if by_account and player.player_id is not None else None

@@ -141,8 +141,8 @@ class PastRefusal(Struct, frozen=True, kw_only=True):
 class Explanation(Struct, frozen=True, kw_only=True):
     """All that is known. `sentences` are for people; the rest is for programs. Keys and addresses are in none.
 
-    `next_step` is the one of them that says what the player can do, null for one who is let in, and where a look has found
-    nothing.
+    `next_step` is the one of them that says what the player can do, null for one who is let in, and where a look
+    has found nothing.
     """
 
     sentences: list[str]
@@ -156,7 +156,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     causes: dict[str, Cause]
 
 
-def decision_as_it_was(refusal: "RememberedRefusal", decision_id: str, rules: GameRules) -> ExplainedDecision:
+def remembered_decision(refusal: "RememberedRefusal", decision_id: str, rules: GameRules) -> ExplainedDecision:
     """Return a remembered decision, under the id that it was asked for by."""
     player = None if refusal.player_id is None else Player(refusal.player_id)
     return ExplainedDecision(
@@ -185,7 +185,7 @@ def decision_as_it_was(refusal: "RememberedRefusal", decision_id: str, rules: Ga
     )
 
 
-def decision_as_it_is(
+def present_decision(
     verdict: Verdict, rules: GameRules, *, caller: str, subject: str | None, account: str | None, now: datetime
 ) -> ExplainedDecision:
     """Return the decision that would be given now."""
