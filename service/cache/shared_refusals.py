@@ -47,7 +47,7 @@ class Count(Protocol):
     count: int
 
 
-class _Pace:
+class _WriteLimit:
     """At most so many in any second."""
 
     def __init__(self, most: int) -> None:
@@ -85,8 +85,8 @@ class SharedRefusals:
         self._dropped = counts[CacheResult.DROPPED]
         self._waiting: deque[tuple[CountedRefusal, str]] = deque()
         self._waiting_of: dict[str, int] = {}
-        self._pace = _Pace(WRITES_A_SECOND)
-        self._pace_of: dict[str, _Pace] = {}
+        self._limit = _WriteLimit(WRITES_A_SECOND)
+        self._limit_of: dict[str, _WriteLimit] = {}
         self._beside = BackgroundTasks()
         self._sending: asyncio.Task[None] | None = None
 
@@ -100,12 +100,12 @@ class SharedRefusals:
     def offer(self, refusal: CountedRefusal, decision_id: str) -> None:
         """Write it soon, unless there is too much already."""
         caller = refusal.caller
-        pace = self._pace_of.get(caller)
+        limit = self._limit_of.get(caller)
         waiting = self._waiting_of.get(caller, 0)
         if (
             waiting >= WRITES_OF_A_CALLER
             or len(self._waiting) >= WRITES_A_SECOND
-            or (pace is not None and pace.wait(self._clock.monotonic()) > 0)
+            or (limit is not None and limit.wait(self._clock.monotonic()) > 0)
         ):
             self._dropped.count += 1
             return
@@ -115,10 +115,10 @@ class SharedRefusals:
             self._sending = self._beside.start(self._send())
 
     async def _send(self) -> None:
-        """Write what waits, one after another and as fast as the pace permits."""
+        """Write what waits, one after another and as fast as the limit permits."""
         try:
             while self._waiting:
-                if (wait := self._pace.wait(self._clock.monotonic())) > 0:
+                if (wait := self._limit.wait(self._clock.monotonic())) > 0:
                     await self._clock.sleep(max(timedelta(seconds=wait), _SHORTEST_SLEEP))
                     continue
                 refusal, decision_id = self._waiting.popleft()
@@ -131,11 +131,11 @@ class SharedRefusals:
         caller, game_id = refusal.caller, refusal.decision.game_id
         self._waiting_of[caller] -= 1
         now = self._clock.monotonic()
-        pace = self._pace_of.setdefault(caller, _Pace(WRITES_OF_A_CALLER))
-        if pace.wait(now) > 0:  # Redis was slow, and lets them all go at once
+        limit = self._limit_of.setdefault(caller, _WriteLimit(WRITES_OF_A_CALLER))
+        if limit.wait(now) > 0:  # Redis was slow, and lets them all go at once
             return CacheResult.DROPPED
-        self._pace.take(now)
-        pace.take(now)
+        self._limit.take(now)
+        limit.take(now)
         first = refusal.ids[0]
         names = [self._fingerprints.of_decision(one) for one in dict.fromkeys((first, decision_id))]
         keys = [refusal_key(name) for name in names]
