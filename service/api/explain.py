@@ -68,7 +68,6 @@ if TYPE_CHECKING:  # a gateway that remembers no refusals imports nothing of the
     from service.cache.refusal_memory import RememberedRefusal
 
 _READ: Final = BodyReader(ExplainRequest)
-_SAYS_SO: Final = (Reason.OPERATOR_GRANT, Reason.OPERATOR_BAN)
 
 
 class _Player(Struct, frozen=True):
@@ -217,7 +216,7 @@ class ExplainService:
         remembered, proofs = await self._remembered(rules, player, now)
         operator = self._operator(rules, player)
         sentences = tell(story)
-        if operator is not None and decision.reason not in _SAYS_SO:
+        if operator is not None and operator.word.reason is not decision.reason:
             sentences.append(tell_operator(operator.word, operator.until))
         requests = requests_of(sent, proofs)
         sentences += [tell_request(one.endpoint, one.result, one.proofs) for one in requests]

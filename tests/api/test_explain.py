@@ -390,6 +390,21 @@ async def test_a_grant_that_came_later_is_said(gateway: Asker) -> None:
     )
 
 
+async def test_a_grant_in_the_place_of_a_ban_is_said(gateway: Asker) -> None:
+    """The refusal rests on the ban; the same word is not said twice."""
+    body = {"game": 3, "user_id": seed.STRANGER_ID, "seconds": 3600}
+    await gateway.http.post(OVERRIDES_PATH, json=body | {"word": "ban"})
+    refused = (await gateway.user(seed.STRANGER_ID)).json()
+    banned = await explained(gateway, decision_id=refused["decision_id"])
+    await gateway.http.post(OVERRIDES_PATH, json=body | {"word": "grant"})
+
+    granted = await explained(gateway, decision_id=refused["decision_id"])
+
+    assert refused["reason"] == "operator_ban"
+    assert not any(one.startswith("An override ") for one in banned["sentences"])
+    assert "An override lets this player in until 2026-11-20 15:03 UTC." in granted["sentences"]
+
+
 @pytest.mark.parametrize(("method", "word"), [(Method.EMAIL, "grant"), (Method.DOWNLOAD_KEY, "ban")])
 async def test_an_override_of_the_credential_is_said_beside_its_refusal(
     gateway: Asker, method: Method, word: str
