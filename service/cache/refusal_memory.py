@@ -129,9 +129,6 @@ class RefusalMemory:
         self._of_caller: dict[str, deque[CountedRefusal]] = {}
         self._count = 0
 
-    def __len__(self) -> int:
-        return self._count
-
     def note(
         self,
         decision: Decision,

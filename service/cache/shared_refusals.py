@@ -90,11 +90,6 @@ class SharedRefusals:
         self._beside = BackgroundTasks()
         self._sending: asyncio.Task[None] | None = None
 
-    @property
-    def waiting(self) -> int:
-        """The number of refusals that wait to be written."""
-        return len(self._waiting)
-
     # --- writing ---
 
     def offer(self, refusal: CountedRefusal, decision_id: str) -> None:
