@@ -6,7 +6,7 @@ account. Nothing that a player presented is in an answer or in the log.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -32,6 +32,8 @@ from service.api.questions import BodyReader
 from service.api.verify_service import Asking
 from service.cache.invalidations import SharedInvalidations
 from service.cache.keys import KeyedFingerprints
+from service.cache.refusal_history import RefusalHistory
+from service.cache.refusal_memory import RememberedRefusal
 from service.cache.shared_overrides import SharedOverrides
 from service.cache.tiers import TieredCache
 from service.causes import Cause
@@ -63,10 +65,6 @@ from service.verification.policy import GameRules, LookUp, operator_override
 from service.verification.question import Question
 from service.verification.verify import Verification
 
-if TYPE_CHECKING:  # a gateway that remembers no refusals imports nothing of them
-    from service.cache.refusal_history import RefusalHistory
-    from service.cache.refusal_memory import RememberedRefusal
-
 _READ: Final = BodyReader(ExplainRequest)
 
 
@@ -90,7 +88,7 @@ class ExplainService:
         self,
         *,
         verification: Verification,
-        history: "RefusalHistory | None",
+        history: RefusalHistory | None,
         cache: TieredCache,
         invalidations: SharedInvalidations,
         overrides: SharedOverrides,

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
 from service.api.answers import EvidenceBody, Instant, PlayerBody, evidence_body, player_body, to_the_second
 from service.api.questions import GameName, Presented
+from service.cache.refusal_memory import RememberedRefusal
 from service.causes import Cause
 from service.explanation import meaning_of
 from service.itch.dialect import Endpoint
@@ -31,9 +32,6 @@ from service.ownership import (
 )
 from service.verification.policy import GameRules
 from service.verification.question import Verdict
-
-if TYPE_CHECKING:  # a gateway that remembers no refusals imports nothing of them
-    from service.cache.refusal_memory import RememberedRefusal
 
 LONGEST_DECISION_ID: Final = 128
 
@@ -156,7 +154,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     causes: dict[str, Cause]
 
 
-def remembered_decision(refusal: "RememberedRefusal", decision_id: str, rules: GameRules) -> ExplainedDecision:
+def remembered_decision(refusal: RememberedRefusal, decision_id: str, rules: GameRules) -> ExplainedDecision:
     """Return a remembered decision, under the id that it was asked for by."""
     player = None if refusal.player_id is None else Player(refusal.player_id)
     return ExplainedDecision(
@@ -251,7 +249,7 @@ def proof_bodies(proofs: Sequence[Proof], *, of: Endpoint | None = None) -> list
     return [body for body in bodies if body is not None]
 
 
-def past_refusal(refusal: "RememberedRefusal") -> PastRefusal:
+def past_refusal(refusal: RememberedRefusal) -> PastRefusal:
     """Return a refusal as one of several."""
     return PastRefusal(
         decision_id=refusal.ids[-1],

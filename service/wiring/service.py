@@ -21,6 +21,7 @@ from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from service.wiring.basics import Basics
 from service.wiring.observations import Observations
+from service.wiring.refusals import open_refusals
 from service.wiring.upstream import Upstream
 
 
@@ -69,8 +70,6 @@ def build_services(
     basics.stack.push_async_callback(verification.close)
     history = None
     if settings.remember_refusals:
-        from service.wiring.refusals import open_refusals  # noqa: PLC0415 - not even imported where it is off
-
         history = open_refusals(basics, observations, fingerprints, redis=redis)
     verify = VerifyService(
         verification=verification,
