@@ -204,7 +204,7 @@ async def test_looking_asks_nobody(gateway: Asker, method: Method) -> None:
 
 
 async def test_a_look_at_an_old_answer_is_no_outage(gateway: Asker) -> None:
-    """What was last known is shown, and that itch.io can be asked; the player has nothing to do."""
+    """It shows the last that is known, and that itch.io can be asked; the player has nothing to do."""
     await gateway.user(seed.OWNER_ID)
     await gateway.clock.advance(timedelta(hours=2))
 
