@@ -279,17 +279,24 @@ const PROOFS = {
   download_key: "a download key", purchase: "a purchase", bundle_purchase: "a bundle that was bought", web_purchase: "a payment for the web game",
 };
 const METHODS = { download_key: "download key", jwt: "JWT of the itch.io app", email: "e-mail address", user: "itch.io user number" };
-const TIERS = { memory: "This gateway remembers", redis: "All remember", none: "itch.io said" };
-async function lookUp(asked) {
+const TIERS = { memory: "This gateway remembers", redis: "All remember" };
+
+/** Tells what the box holds, and asks about that and the chosen game. */
+async function lookUp() {
   const found = recognise(id("pasted").value);
   if (found.kind === null) {
     looked = null;
     showUnknown(found.why);
     return;
   }
+  await explain(found, chosenGame());
+}
+
+/** Shows why somebody is let in or not. What is done beside the answer is about the same, not about what the box holds by then. */
+async function explain(found, game, asked) {
   say("");
   const body = { [found.field]: found.value };
-  if (found.kind !== "decision") body.game = chosenGame();
+  if (found.kind !== "decision") body.game = game;
   if (asked) body.ask = true;
   const explanation = await attempt(() => ask("POST", "/admin/explain", body), id("look-up"));
   if (explanation === null) {
@@ -297,9 +304,9 @@ async function lookUp(asked) {
     id("result").hidden = true;
     return;
   }
-  looked = { found, explanation, subject: subjectOf(found, explanation) };
   await attempt(refresh); // what it says beside the result is not said twice
   if (state === null) return;
+  looked = { found, game, explanation, subject: subjectOf(found, explanation) };
   showResult();
   if (asked && !id("sandbox").hidden) await attempt(showSandbox);
 }
@@ -391,20 +398,20 @@ function forTheLog({ decision_id: decision, subject, account }) {
 
 function lookUpText(text) {
   id("pasted").value = text;
-  lookUp(false);
+  lookUp();
 }
 
 // ---- Acting.
 
 function actions() {
-  const { found, subject } = looked;
+  const { found, game, subject } = looked;
   const parts = [];
   if (may("override")) {
     parts.push(subject ? wordButtons(subject) : make("p", { class: "quiet" }, "To let in or keep out, paste the address or the user number itself."));
   }
   const others = [];
   if (found.kind !== "decision" && may(...HAS_RIGHTS[found.kind])) {
-    others.push(button("Ask itch.io now", () => lookUp(true), { id: "ask-now" }));
+    others.push(button("Ask itch.io now", () => explain(found, game, true), { id: "ask-now" }));
   }
   if (may("admin") && subject) others.push(button("Forget what is known", forget, { id: "forget" }));
   if (others.length > 0) parts.push(make("div", { class: "buttons" }, others));
@@ -449,7 +456,7 @@ async function forget(event) {
 
 /** Looks once more, now that something is different. */
 async function again() {
-  if (looked) await lookUp(false);
+  if (looked) await explain(looked.found, looked.game);
 }
 
 // ---- The operators' words that hold.
@@ -595,7 +602,7 @@ id("sign-in-form").addEventListener("submit", async (event) => {
 });
 id("look-up-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  lookUp(false);
+  lookUp();
 });
 id("sign-out").addEventListener("click", () => signOut("You are signed out."));
 for (const name of ["game", "game-number"]) id(name).addEventListener("change", () => showOverrides());

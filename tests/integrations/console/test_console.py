@@ -194,6 +194,23 @@ def test_another_game_is_chosen(gateway: Gateways, screen: Screen, expect: Expec
     expect(result).to_contain_text("about sun-garden")
 
 
+@pytest.mark.parametrize("button", ["#ask-now", "#forget", "[data-word=grant-1]", "[data-word=ban-1]"])
+def test_a_button_is_about_the_player_beside_it(gateway: Gateways, screen: Screen, expect: Expect, button: str) -> None:
+    """Player and game in the form are others by then."""
+    page = screen.open(gateway, "operator")
+    result = screen.look_up("2007")
+
+    page.get_by_label("Paste what the player sent you").fill("1994")
+    page.get_by_label("Game", exact=True).select_option("sun-garden")
+    with page.expect_response("**/admin/explain") as explained:
+        result.locator(button).click()
+
+    asked = explained.value.request.post_data_json
+    assert (asked["user_id"], asked["game"]) == (2007, 3)
+    expect(page.locator("#result-title")).to_be_focused()
+    expect(result).to_contain_text("about x-moon")
+
+
 # What may be done.
 
 
