@@ -236,7 +236,7 @@ function chosenGame() {
 
 // ---- What was pasted.
 
-const AROUND = /^[\s"'`<>\u200b-\u200f\u2060\ufeff.]+|[\s"'`<>\u200b-\u200f\u2060\ufeff.]+$/g;
+const AROUND = /^[\s\p{C}\p{Pi}\p{Pf}‚„"'`<>.]+|[\s\p{C}\p{Pi}\p{Pf}‚„"'`<>.]+$/gu;
 const SUPPORT_CODE = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/i;
 
 /** Tells what a text is: {kind, name, field, value}, or {kind: null, why}. */
@@ -257,7 +257,7 @@ function recognise(pasted) {
   if (/^[\w-]+\.[\w-]+\.[\w-]*$/.test(text) && text.length > 40) {
     return { kind: "jwt", name: "a JWT of the itch.io app", field: "jwt", value: text };
   }
-  if (/^https?:\/\/([a-z0-9-]+\.)*itch\.io\//i.test(text)) {
+  if (/^(https?:\/\/)?([a-z0-9-]+\.)*itch\.io\//i.test(text)) {
     const isKey = /\/download\/|\/bundle\//i.test(text);
     if (isKey) return { kind: "key", name: "a download link", field: "download_key", value: text };
     return { kind: null, why: "This is the address of a page on itch.io, and proves nothing. Ask the player for the download link or the support code." };
