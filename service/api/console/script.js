@@ -320,10 +320,10 @@ function subjectOf(found, { decision }) {
 function showUnknown(why) {
   const card = id("result");
   card.className = "card open";
-  card.replaceChildren(make("h2", { id: "result-title", class: "verdict" }, "Not recognised"), make("p", { class: "lead" }, why));
+  card.replaceChildren(make("h2", { id: "result-title", class: "verdict", tabindex: "-1" }, "Not recognised"), make("p", { class: "lead" }, why));
   card.hidden = false;
-  say(why, true);
-  id("message").textContent = "";
+  say("");
+  id("result-title").focus();
 }
 
 function showResult() {

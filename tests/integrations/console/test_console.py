@@ -155,6 +155,7 @@ def test_what_is_nothing_that_we_know_is_sent_nowhere(
     page.get_by_role("button", name="Look up", exact=True).click()
 
     expect(page.locator("#result")).to_contain_text(words)
+    expect(page.locator("#result-title")).to_be_focused()
     page.locator("#pasted").fill("")
     assert screen.sent("/admin/explain") == []
 
