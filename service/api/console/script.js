@@ -183,6 +183,16 @@ async function refresh() {
   showState();
 }
 
+let complaint = null; // the message that the timer has left
+
+/** Refreshes on the timer; its own complaint goes with the first success, and no other message does. */
+async function renew() {
+  const failed = (await attempt(refresh)) === null;
+  const shown = id("message").textContent;
+  if (!failed && complaint === shown) say("");
+  complaint = failed ? shown : null;
+}
+
 // ---- Signing in and out.
 
 function signOut(text) {
@@ -621,7 +631,7 @@ addEventListener("pagehide", () => { if (token !== null) signOut(); });
 
 setInterval(() => {
   if (token !== null && Date.now() - lastUsed > IDLE_MS) signOut("You were signed out, because you did nothing for half an hour.");
-  else if (state !== null && !document.hidden) attempt(refresh);
+  else if (state !== null && !document.hidden) renew();
 }, REFRESH_MS);
 
 // A gateway without configured callers, as the sandbox, asks for no token.

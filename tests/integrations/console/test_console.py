@@ -326,6 +326,19 @@ def test_a_gateway_that_is_away_is_said_in_words(gateway: Gateways, screen: Scre
     screen.look_up("2007")
 
 
+def test_a_gateway_that_is_back_is_seen_without_a_click(gateway: Gateways, screen: Screen, expect: Expect) -> None:
+    screen.page.clock.install()
+    page = screen.open(gateway, "support")
+    page.context.set_offline(True)
+    page.clock.fast_forward(10_000)
+    expect(page.get_by_role("status")).to_contain_text("The gateway does not answer")
+
+    page.context.set_offline(False)
+    page.clock.fast_forward(10_000)
+
+    expect(page.get_by_role("status")).to_have_text("")
+
+
 # The sandbox.
 
 
