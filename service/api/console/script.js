@@ -48,7 +48,7 @@ function refusalInWords(status, body) {
     not_permitted: `You may not do that: your token lacks ${(body.detail || "the right").replace("it lacks ", "")}.`,
     unknown_decision: "No refusal with this support code is remembered. They are kept for three days.",
     unknown_override: "That has ended already, or was taken back.",
-    too_many_overrides: "The game has as many such words as it may have. Take some back first.",
+    too_many_overrides: "The game has as many overrides as it may have. Take some back first.",
     too_many_questions: "You ask faster than your token may. Wait a second.",
     overloaded: "The gateway has too much to do. Try again in a few seconds.",
     internal_error: "The gateway made a mistake. Tell the operator this number: " + body.request_id,
@@ -396,7 +396,7 @@ function past(refusals) {
       when(one.last_at), ` by ${METHODS[one.method]}${one.count > 1 ? `, ${one.count} times` : ""}: ${one.sentence} `,
       button(one.decision_id, () => lookUpText(one.decision_id), { class: "small", "aria-label": `Look up the support code ${one.decision_id}` })),
   );
-  return [make("h3", {}, "Refused lately"), make("ul", { class: "lines" }, items)];
+  return [make("h3", {}, "Not let in lately"), make("ul", { class: "lines" }, items)];
 }
 
 function forTheLog({ decision_id: decision, subject, account }) {
@@ -469,7 +469,7 @@ async function again() {
   if (looked) await explain(looked.found, looked.game);
 }
 
-// ---- The operators' words that hold.
+// ---- Overrides.
 
 async function showOverrides() {
   const place = id("overrides");
