@@ -49,7 +49,7 @@ X_MOON: Final = """
 id = 3
 """
 
-_TIMEOUT_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 30.0
 _RESTLESS_TURNS: Final = 200
 _REST_SECONDS: Final = 0.001
 _TRUSTS_NO_SERVER: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
