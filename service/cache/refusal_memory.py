@@ -5,8 +5,9 @@ reason, are one refusal with a count as long as they come within a minute of the
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -22,6 +23,8 @@ ONE_REFUSAL: Final = timedelta(minutes=1)
 
 MOST_IDS: Final = 5
 """The ids by which one refusal is found: that of the first question, and those of the latest."""
+
+_LAST: Final = attrgetter("last_at")
 
 Alike: TypeAlias = tuple[str, GameId, str, int]
 """The caller, game, credential and, by its identity, reason of refusals that are alike."""
@@ -168,11 +171,10 @@ class RefusalMemory:
                 return refusal.as_it_is()
         return None
 
-    def of(self, game_id: GameId, log_name: str) -> Iterator[RememberedRefusal]:
-        """Yield those of a credential, or of an account, and a game, the latest first."""
-        for refusal in reversed(self._all):
-            if _is_of(refusal, game_id, log_name):
-                yield refusal.as_it_is()
+    def of(self, game_id: GameId, log_name: str) -> list[CountedRefusal]:
+        """Return those of a credential, or of an account, and a game, the latest first."""
+        of_player = [one for one in reversed(self._all) if _is_of(one, game_id, log_name)]
+        return sorted(of_player, key=_LAST, reverse=True)
 
     def forget(self, game_id: GameId, log_name: str | None) -> None:
         """Forget those of a credential, or of an account, and a game; without one, all of the game."""

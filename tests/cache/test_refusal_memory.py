@@ -147,7 +147,7 @@ def test_the_latest_come_first() -> None:
     noter = Noter()
     first, second = noter.refuse("aa"), noter.refuse("bb", account="aa")
 
-    assert [one.ids for one in noter.memory.of(GAME, "aa")] == [(second,), (first,)]
+    assert [one.ids for one in noter.memory.of(GAME, "aa")] == [[second], [first]]
 
 
 def test_the_cause_is_kept_where_the_store_gave_no_answer() -> None:
