@@ -60,7 +60,7 @@ class RememberedRefusal(Struct, frozen=True, array_like=True):
 class CountedRefusal(Struct, gc=False, eq=False):
     """A refusal while it is counted. `listed` says that Redis has it among the last of its player.
 
-    It is `gone` once it is remembered no more.
+    It is `due` while it waits to be written there, and `gone` once it is remembered no more.
     """
 
     decision: Decision
@@ -74,6 +74,7 @@ class CountedRefusal(Struct, gc=False, eq=False):
     ids: list[str]
     count: int = 1
     listed: bool = False
+    due: bool = False
     gone: bool = False
 
     def as_it_is(self) -> RememberedRefusal:
@@ -104,8 +105,8 @@ class CountedRefusal(Struct, gc=False, eq=False):
 class RefusalSharing(Protocol):
     """The way to the other replicas."""
 
-    def offer(self, refusal: CountedRefusal, decision_id: str) -> None:
-        """Let them find the refusal by this id, if there is room; returns at once."""
+    def offer(self, refusal: CountedRefusal) -> None:
+        """Let them find the refusal by its first id and its latest one, if there is room; returns at once."""
 
 
 class RefusalMemory:
@@ -161,8 +162,8 @@ class RefusalMemory:
             if len(refusal.ids) == MOST_IDS:
                 del refusal.ids[1]
             refusal.ids.append(decision_id)
-        if self._sharing is not None and refusal.count <= MOST_IDS:
-            self._sharing.offer(refusal, decision_id)
+        if self._sharing is not None:
+            self._sharing.offer(refusal)
 
     def find(self, decision_id: str) -> RememberedRefusal | None:
         """Return the refusal with this id, if it is remembered."""

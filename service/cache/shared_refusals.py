@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from service.cache.entry import CLOCK_TOLERANCE
 from service.cache.keys import KeyedFingerprints, RefusalsKey, refusal_key
-from service.cache.refusal_memory import CountedRefusal, RememberedRefusal
+from service.cache.refusal_memory import MOST_IDS, CountedRefusal, RememberedRefusal
 from service.cache.results import CacheResult
 from service.ownership import Fingerprint, GameId
 from service.redis.background_tasks import BackgroundTasks
@@ -28,6 +28,8 @@ from service.verification.interfaces import Clock
 KEPT: Final = timedelta(hours=72)
 WRITES_A_SECOND: Final = 50
 WRITES_OF_A_CALLER: Final = WRITES_A_SECOND // 5
+FREE_FOR_OTHERS: Final = WRITES_OF_A_CALLER // 2
+"""The part of a caller's writes that a player who tries on and on leaves to others."""
 MOST_LISTED: Final = 5
 
 _NAME_BYTES: Final = 16
@@ -53,10 +55,11 @@ class _WriteLimit:
     def __init__(self, most: int) -> None:
         self._times: deque[float] = deque(maxlen=most)
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until there is room."""
+    def wait(self, now: float, *, free: int = 0) -> float:
+        """Return the seconds until there is room for one, and for so many more."""
         times = self._times
-        return 0.0 if len(times) < (times.maxlen or 0) else times[0] + 1 - now
+        most = (times.maxlen or 0) - free
+        return 0.0 if len(times) < most else times[-most] + 1 - now
 
     def take(self, now: float) -> None:
         self._times.append(now)
@@ -83,7 +86,7 @@ class SharedRefusals:
         self._clock = clock
         self._counts = counts
         self._dropped = counts[CacheResult.DROPPED]
-        self._waiting: deque[tuple[CountedRefusal, str]] = deque()
+        self._waiting: deque[CountedRefusal] = deque()
         self._waiting_of: dict[str, int] = {}
         self._limit = _WriteLimit(WRITES_A_SECOND)
         self._limit_of: dict[str, _WriteLimit] = {}
@@ -92,19 +95,23 @@ class SharedRefusals:
 
     # --- writing ---
 
-    def offer(self, refusal: CountedRefusal, decision_id: str) -> None:
-        """Write it soon, unless there is too much already."""
+    def offer(self, refusal: CountedRefusal) -> None:
+        """Write it soon, as it is then, unless there is too much already."""
+        if refusal.due:
+            return
         caller = refusal.caller
         limit = self._limit_of.get(caller)
         waiting = self._waiting_of.get(caller, 0)
+        free = FREE_FOR_OTHERS if refusal.count > MOST_IDS else 0
         if (
             waiting >= WRITES_OF_A_CALLER
             or len(self._waiting) >= WRITES_A_SECOND
-            or (limit is not None and limit.wait(self._clock.monotonic()) > 0)
+            or (limit is not None and limit.wait(self._clock.monotonic(), free=free) > 0)
         ):
             self._dropped.count += 1
             return
-        self._waiting.append((refusal, decision_id))
+        refusal.due = True
+        self._waiting.append(refusal)
         self._waiting_of[caller] = waiting + 1
         if self._sending is None:
             self._sending = self._beside.start(self._send())
@@ -116,13 +123,14 @@ class SharedRefusals:
                 if (wait := self._limit.wait(self._clock.monotonic())) > 0:
                     await self._clock.sleep(max(timedelta(seconds=wait), _SHORTEST_SLEEP))
                     continue
-                refusal, decision_id = self._waiting.popleft()
-                result = await self._write(refusal, decision_id)
+                refusal = self._waiting.popleft()
+                refusal.due = False
+                result = await self._write(refusal)
                 self._counts[result].count += 1
         finally:
             self._sending = None
 
-    async def _write(self, refusal: CountedRefusal, decision_id: str) -> CacheResult:
+    async def _write(self, refusal: CountedRefusal) -> CacheResult:
         caller, game_id = refusal.caller, refusal.decision.game_id
         self._waiting_of[caller] -= 1
         now = self._clock.monotonic()
@@ -131,8 +139,8 @@ class SharedRefusals:
             return CacheResult.DROPPED
         self._limit.take(now)
         limit.take(now)
-        first = refusal.ids[0]
-        names = [self._fingerprints.of_decision(one) for one in dict.fromkeys((first, decision_id))]
+        first, latest = refusal.ids[0], refusal.ids[-1]
+        names = [self._fingerprints.of_decision(one) for one in dict.fromkeys((first, latest))]
         keys = [refusal_key(name) for name in names]
         packed = msgspec.msgpack.encode(refusal.as_it_is())
         sealed = [self._cipher.encrypt(packed, [_bound_to(key)]) for key in keys]

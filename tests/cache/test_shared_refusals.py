@@ -14,7 +14,13 @@ from service.cache.refusal_history import RefusalHistory
 from service.cache.refusal_memory import CountedRefusal, RefusalMemory
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.results import CacheResult
-from service.cache.shared_refusals import KEPT, WRITES_A_SECOND, WRITES_OF_A_CALLER, SharedRefusals
+from service.cache.shared_refusals import (
+    FREE_FOR_OTHERS,
+    KEPT,
+    WRITES_A_SECOND,
+    WRITES_OF_A_CALLER,
+    SharedRefusals,
+)
 from service.observability.plain_metrics import CounterValue
 from service.ownership import CacheTier, Decision, GameId, Method, Player, PlayerId, Reason
 from service.redis.acl import KEYS
@@ -29,6 +35,19 @@ GAME: Final = GameId(3)
 SECRET: Final = "a secret of thirty-two characters and more"
 STEPS: Final = 20
 FLOOD: Final = 10_000
+
+
+class CountedOffers:
+    """The way to Redis, and how many writes were asked for."""
+
+    def __init__(self, shared: SharedRefusals) -> None:
+        self.shared = shared
+        self.count = 0
+
+    def offer(self, refusal: CountedRefusal) -> None:
+        """Hand it on; one that waits already is written once."""
+        self.count += not refusal.due
+        self.shared.offer(refusal)
 
 
 class Replica:
@@ -46,7 +65,8 @@ class Replica:
             clock=clock,
             counts=self.counts,
         )
-        self.memory = RefusalMemory(cause=lambda: None, sharing=self.shared)
+        self.offers = CountedOffers(self.shared)
+        self.memory = RefusalMemory(cause=lambda: None, sharing=self.offers)
         self.table = ReplicatedTable(clock=clock, on_overflow=lambda *_: None)
         self.history = RefusalHistory(
             memory=self.memory,
@@ -54,12 +74,12 @@ class Replica:
             fingerprints=self.fingerprints,
             invalidations=SharedInvalidations(self.table),
         )
-        self.offered = 0
+        self._made = 0
 
     def refuse(self, subject: str = "aa", *, caller: str = "lobby", account: str | None = None) -> str:
         """Refuse a question, and return the decision's id."""
-        self.offered += 1
-        decision_id = f"{id(self)}-{self.offered}"
+        self._made += 1
+        decision_id = f"{id(self)}-{self._made}"
         decision = Decision(Reason.NO_DOWNLOAD_KEY, GAME, Method.USER, player=Player(PlayerId(7)))
         self.memory.note(
             decision,
@@ -79,7 +99,7 @@ class Replica:
 
     async def settle(self) -> None:
         """Return once nothing more is written before time passes."""
-        await until(lambda: sum(self.results.values()) == self.offered or self.clock.sleepers)
+        await until(lambda: sum(self.results.values()) == self.offers.count or self.clock.sleepers)
 
     def key_of(self, decision_id: str) -> str:
         """Return where Redis has it."""
@@ -153,7 +173,7 @@ async def test_a_noisy_caller_takes_no_others_room(replica: Callable[..., Replic
 
 
 async def test_another_replica_finds_it(replica: Callable[..., Replica]) -> None:
-    """By each of its first ids with the count so far, by the credential and by the account."""
+    """By its first id and the latest with the count so far, by the credential and by the account."""
     one, other = replica(), replica()
     first, second = one.refuse("aa", account="cc"), one.refuse("aa", account="cc")
     await one.settle()
@@ -165,6 +185,62 @@ async def test_another_replica_finds_it(replica: Callable[..., Replica]) -> None
     assert await other.shared.find(first) == found
     assert await other.shared.of(GAME, "aa") == await other.shared.of(GAME, "cc") == [found]
     assert await other.shared.of(GameId(4), "aa") == await other.shared.of(GAME, "bb") == []
+
+
+@pytest.mark.parametrize("tries", [7, 100])
+async def test_the_latest_id_is_found_however_often_a_player_has_tried(
+    replica: Callable[..., Replica], tries: int
+) -> None:
+    """It is the one on the player's screen; a game server may have logged the first."""
+    one, other = replica(), replica()
+    ids = []
+    for _ in range(tries):
+        ids.append(one.refuse())
+        await one.settle()
+        await one.clock.advance(timedelta(seconds=0.5))
+
+        for decision_id in (ids[0], ids[-1]):
+            found = await other.history.find(decision_id)
+            assert found is not None
+            assert (found.count, found.ids[-1]) == (len(ids), ids[-1])
+    assert one.results == {CacheResult.STORED: tries}
+
+
+async def test_one_that_waits_is_written_once_as_it_is_then(replica: Callable[..., Replica]) -> None:
+    """Under the id that is the latest when it is sent."""
+    one, other = replica(), replica()
+    for number in range(WRITES_A_SECOND):
+        one.refuse(str(number), caller=f"caller-{number % STEPS}")
+    await one.settle()
+
+    ids = [one.refuse("aa", caller="quiet") for _ in range(2 * WRITES_OF_A_CALLER)]
+    assert await other.history.find(ids[0]) is None
+    await one.clock.advance(timedelta(seconds=1))
+    await one.settle()
+
+    assert one.results == {CacheResult.STORED: WRITES_A_SECOND + 1}
+    found = await other.history.find(ids[-1])
+    assert found is not None
+    assert (found.count, found.ids) == (len(ids), (ids[0], *ids[-4:]))
+
+
+async def test_a_player_who_tries_on_and_on_leaves_room_to_others(replica: Callable[..., Replica]) -> None:
+    """Half of what the caller may write in a second; all in all it is no more."""
+    one = replica()
+    for _ in range(FLOOD):
+        one.refuse("stubborn")
+        if one.results.get(CacheResult.STORED, 0) < WRITES_OF_A_CALLER:
+            await one.settle()
+    stubborn = one.results[CacheResult.STORED]
+
+    others = [one.refuse(str(number)) for number in range(WRITES_OF_A_CALLER)]
+    await one.settle()
+
+    assert stubborn == WRITES_OF_A_CALLER - FREE_FOR_OTHERS
+    assert [await one.shared.find(other) is not None for other in others] == (
+        [True] * FREE_FOR_OTHERS + [False] * stubborn
+    )
+    assert one.results[CacheResult.STORED] == WRITES_OF_A_CALLER
 
 
 async def test_the_last_five_of_a_player_are_listed(replica: Callable[..., Replica]) -> None:
