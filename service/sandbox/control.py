@@ -46,6 +46,9 @@ LARGEST_BODY: Final = 4 * 1024 * 1024
 
 PREFIX: Final = "/sandbox"
 
+_FOREIGN_PAGES: Final = ("cross-site", "same-site")
+"""The words of `Sec-Fetch-Site` for a page of another origin (W3C Fetch Metadata)."""
+
 _FURTHEST: Final = timedelta(seconds=LONGEST_SECONDS)
 
 
@@ -262,14 +265,24 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, ControlAction]]] = {
 """The endpoint of each path below `PREFIX` and method."""
 
 
-async def control(sandbox: Sandbox, method: str, path: str, body: bytes) -> SandboxAnswer | None:
-    """Answer a request to a control endpoint; None if the path belongs to none."""
+async def control(sandbox: Sandbox, method: str, path: str, body: bytes, *, site: str | None) -> SandboxAnswer | None:
+    """Answer a request to a control endpoint; None if the path belongs to none.
+
+    `site` is the browser's word on the page that sends it, in `Sec-Fetch-Site`; others send none.
+    """
     parts = [part for part in path.split("/") if part]
     if not parts or f"/{parts[0]}" != PREFIX:
         return None
     methods = ENDPOINTS.get("".join(f"/{part}" for part in parts[1:]))
     if methods is None:
         return None
+    if method == "POST" and site in _FOREIGN_PAGES:  # browsers ask before they send PUT or DELETE for such a page
+        return _problem(
+            403,
+            title="A page of another site may not change the sandbox",
+            code="foreign_page",
+            detail="send this from the sandbox's own console, or without a browser",
+        )
     if method in methods:
         return await _perform(methods[method], sandbox, body)
     allow = ("Allow", ", ".join(sorted([*methods, "OPTIONS"])))

@@ -37,6 +37,7 @@ class _Request(Struct, frozen=True):
     path: str = ""
     query: str = ""
     authorization: str | None = None
+    site: str | None = None
     body: bytes = b""
     last: bool = True
     refused: int | None = None
@@ -115,7 +116,7 @@ class SandboxServer:
     async def _deliver(self, request: _Request) -> Delivery:
         if request.refused is not None:
             return Delivery(refuse(request.refused), None)
-        answer = await control(self._sandbox, request.method, request.path, request.body)
+        answer = await control(self._sandbox, request.method, request.path, request.body, site=request.site)
         if answer is not None:
             return Delivery(answer, None)
         return self._sandbox.receive(
@@ -170,6 +171,7 @@ async def _read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
         path=unquote(path),
         query=query,
         authorization=fields.get("authorization"),
+        site=fields.get("sec-fetch-site"),
         body=bytes(body),
         last=version != "HTTP/1.1" or fields.get("connection", "").lower() == "close",
         refused=HTTPStatus.REQUEST_ENTITY_TOO_LARGE if len(body) > LARGEST_BODY else None,

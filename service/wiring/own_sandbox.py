@@ -148,7 +148,8 @@ class ControlEndpoints:
 
     async def _control(self, request: Request) -> Reply:
         method = "GET" if request.method == b"HEAD" else request.method.decode("ascii")
-        answer = await control(self._sandbox, method, path_of(request.target), request.body)
+        site = request.headers.get(b"sec-fetch-site", b"").decode("latin-1")
+        answer = await control(self._sandbox, method, path_of(request.target), request.body, site=site)
         request_id = request_id_from(request.headers.get(b"x-request-id"), at=self._sandbox.now())
         if answer is None:
             return status_reply(404, request_id=request_id)

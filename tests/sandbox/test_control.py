@@ -423,6 +423,27 @@ async def test_a_clock_has_an_end(http: httpx.AsyncClient) -> None:
     assert (await http.post("/sandbox/clock", json={"advance_seconds": 1})).status_code == 400
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_page_of_another_site_changes_nothing(http: httpx.AsyncClient, sandbox: Sandbox, site: str) -> None:
+    """A browser sends its POST without asking first, if it is plain text."""
+    headers = {"sec-fetch-site": site, "content-type": "text/plain"}
+    before = sandbox.world.content()
+    refused = await http.post("/sandbox/keys/revoke", content=f'{{"key":"{seed.OWNER_KEY}"}}', headers=headers)
+    read = await http.get("/sandbox", headers=headers)
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "foreign_page")
+    assert sandbox.world.content() == before
+    assert read.status_code == 200
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none", None])
+async def test_the_sandboxs_own_pages_and_programs_change_it(http: httpx.AsyncClient, site: str | None) -> None:
+    """A browser says so of the console, and of what its user has typed; programs say nothing."""
+    headers = {} if site is None else {"sec-fetch-site": site}
+
+    assert (await http.post("/sandbox/games", json={"slug": "new"}, headers=headers)).status_code == 200
+
+
 async def test_the_endpoints_describe_themselves(http: httpx.AsyncClient) -> None:
     """Each endpoint and method with its bodies."""
     described = await tell(http, "GET", "/openapi.json")

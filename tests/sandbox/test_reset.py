@@ -333,3 +333,15 @@ async def test_control_endpoints_are_never_shed(tmp_path: Path, clock: FakeClock
         assert (shed.status_code, shed.json()["reason"]) == (503, "overloaded")
         assert (await waiting).json()["outcome"] == "owned"
         assert (await gateway.http.get("/sandbox/nowhere")).status_code == 404
+
+
+async def test_a_page_of_another_site_resets_nothing(gateway: Asker) -> None:
+    """The gateway says so as the sandbox alone does; without a browser it is as ever."""
+    number = gateway.sandbox.world_number
+
+    refused = await gateway.http.post("/sandbox/reset", headers={"sec-fetch-site": "cross-site"})
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "foreign_page")
+    assert gateway.sandbox.world_number == number
+    await tell(gateway, "POST", "/reset")
+    assert gateway.sandbox.world_number == number + 1
