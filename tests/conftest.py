@@ -23,7 +23,9 @@ _PAGES: Final = _TESTS / "docs"
 _FAULTS: Final = _TESTS / "reliability"
 _DIFFERENT: Final = {_FAULTS / "test_cancellations.py", _FAULTS / "test_closing.py"}
 """Tests of cancellation: Pythons differ there."""
-_MEASURED: Final = {_FAULTS / f"test_{name}.py" for name in ("revocations", "after_held_noes", "bounds_and_clocks")}
+_MEASURED: Final = {
+    _FAULTS / f"test_{name}.py" for name in ("revocations", "after_held_noes", "bounds_and_clocks", "decisions")
+}
 """Those that reach lines which no other test reaches."""
 
 

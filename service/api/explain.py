@@ -183,9 +183,8 @@ class ExplainService:
         if isinstance(credential, AssertedUser):
             return credential.player_id
         if isinstance(credential, AppJwt) and decision.outcome is Outcome.UNKNOWN:
-            for one in await self._cache.each(self._fingerprints.of_jwt(credential)):
-                if isinstance(one.observation, Identity):
-                    return one.observation.player.id
+            known = [one.observation for one in await self._cache.each(self._fingerprints.of_jwt(credential))]
+            return next((one.player.id for one in known if isinstance(one, Identity)), None)
         return None
 
     async def _explanation(

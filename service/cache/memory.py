@@ -39,9 +39,7 @@ class LruCache:
                 self._forget_oldest()
 
     def remove(self, name: Fingerprint) -> None:
-        packed = self.entries.pop(name, None)
-        if packed is not None:
-            self.bytes -= _ENTRY_BYTES + len(packed)
+        self.bytes -= _ENTRY_BYTES + len(self.entries.pop(name))
 
     def _overfull(self) -> bool:
         return len(self.entries) > self._max_entries or self.bytes > self._max_bytes

@@ -157,6 +157,21 @@ async def test_while_throttled_nothing_is_sent(clock: FakeClock, status: int, co
     assert (rig.observer.pauses, rig.observer.resumed) == ([timedelta(seconds=7)], 1)
 
 
+async def test_a_player_who_is_throttled_waits_alone(clock: FakeClock) -> None:
+    """The store says so of one JWT: nothing is sent with that, and everything else goes on."""
+    throttled = httpx.Response(429, headers={"Retry-After": "7"}, json={"errors": ["rate limit"]})
+    script = Script(throttled, httpx.Response(200, json={"user": {}}))
+    rig = build(clock=clock, transport=script.transport)
+    for _ in range(2):
+        with pytest.raises(SourceRateLimited):
+            await rig.requests.as_player(AppJwt("a.b.c"), Endpoint.PROFILE, lane=FOREGROUND, give_up_at=LATE)
+
+    other = await rig.requests.as_player(AppJwt("d.e.f"), Endpoint.PROFILE, lane=FOREGROUND, give_up_at=LATE)
+
+    assert other == {"user": {}}
+    assert len(script.requests) == 2
+
+
 async def test_a_spent_budget_sends_nothing(clock: FakeClock) -> None:
     """Background requests do not wait; nothing is counted as a request."""
     script = Script(httpx.Response(200, json={}))

@@ -1,16 +1,18 @@
 """Trusted certificates are read once for all connections of a client, and again when they have changed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.connection import SSLConnection
 from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedSSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.causes import Cause
 from service.redis.connect import RedisClient, connect
@@ -19,6 +21,8 @@ from service.redis.tls import TlsFileError
 from service.secret import RedisUrl
 from tests.cache.certificates import write_certificate
 from tests.redis_server import RedisServer
+
+PLENTY_SECONDS: Final = 60
 
 
 @asynccontextmanager
@@ -42,11 +46,14 @@ async def connections_of(client: RedisClient, port: int) -> list[list[SSLConnect
 
 
 async def connected(connection: Any, port: int) -> SSLConnection:
-    """Connect it, be it one that would ask a Sentinel first."""
-    if isinstance(connection, SentinelManagedSSLConnection):
-        await connection.connect_to(("127.0.0.1", port))  # type: ignore[no-untyped-call]  # redis-py has no types here
-    else:
-        await connection.connect()
+    """Connect it, be it one that would ask a Sentinel first; a busy machine may need several tries."""
+    async with asyncio.timeout(PLENTY_SECONDS):
+        while not connection.is_connected:
+            with suppress(RedisTimeoutError):
+                if isinstance(connection, SentinelManagedSSLConnection):
+                    await connection.connect_to(("127.0.0.1", port))  # type: ignore[no-untyped-call]  # redis-py has no types here
+                else:
+                    await connection.connect()
     assert isinstance(connection, SSLConnection)
     return connection
 

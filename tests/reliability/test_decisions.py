@@ -78,6 +78,7 @@ def nothing_is_left() -> Iterator[None]:
     yes_is_for_ever=Parts(application=Loyal, fails=f"has said no since|something newer|{TOO_OLD}"),
     redis_is_needed=Parts(redis=partial(as_client, Alarmed), fails="status 500|a bug was logged"),
 )
+@pytest.mark.no_cover  # it takes longest, and every line that it reaches has a story or a test of its own
 def test_no_decision_is_wrong(variant: Variant[Parts], server: RedisServer) -> None:
     """A yes and a no are the store's own, and recent enough; everything else is no answer."""
     told: dict[str, int] = {}
