@@ -482,8 +482,9 @@ class LastOneWins(MemoryTier):
 
     def put(self, name: Fingerprint, entry: CacheEntry) -> CacheEntry:
         """Forget the entry that was there."""
-        self._yes.remove(name)
-        self._no.remove(name)
+        for cache in (self._yes, self._no):
+            if name in cache.entries:
+                cache.remove(name)
         return super().put(name, entry)
 
 
