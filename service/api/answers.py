@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias, overload
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -206,6 +206,10 @@ def evidence_body(proof: Proof | None) -> EvidenceBody | None:
     return None if proof is None else EvidenceBody(proof.kind, proof.id, to_the_second(proof.acquired_at))
 
 
+@overload
+def to_the_second(at: datetime) -> datetime: ...
+@overload
+def to_the_second(at: datetime | None) -> datetime | None: ...
 def to_the_second(at: datetime | None) -> datetime | None:
     """Return the instant without its fraction of a second: no answer is as precise as that."""
     return at if at is None or not at.microsecond else at - timedelta(0, 0, at.microsecond)

@@ -28,7 +28,7 @@ from service.errors import (
     UnknownGame,
     UnknownOverride,
 )
-from service.explanation import Story, meaning_of, next_step, tell
+from service.explanation import Story, meaning_of, next_step, tell, tell_states
 from service.ownership import Advice, CacheTier, Caveat, Method, Outcome, OverrideWord, ProofKind, Reason
 from service.rights import Right
 
@@ -299,7 +299,7 @@ _EXAMPLES: Final[Mapping[str, Examples]] = {
                 status="ready",
                 components=_HEALTH | {"source": "unavailable"},
                 causes={"source": Cause.TIMEOUT},
-                sentences={"source": "itch.io gives no usable answers at the moment: it took too long."},
+                sentences=tell_states({"source": "unavailable"}, {"source": Cause.TIMEOUT}),
                 budget=BudgetState(paused_seconds=0.0, waiting=4),
                 answers=RecentAnswers(seconds=300, given=1203, unknown=17),
             )

@@ -19,7 +19,6 @@ from service.api.explained import (
     OperatorSaid,
     PastRefusal,
     RememberedAnswer,
-    in_seconds,
     past_refusal,
     present_decision,
     proof_bodies,
@@ -256,7 +255,7 @@ class ExplainService:
                         about="ownership" if isinstance(observation, Evidence) else "identity",
                         says=says,
                         proofs=proof_bodies(shown),
-                        observed_at=in_seconds(observation.observed_at),
+                        observed_at=to_the_second(observation.observed_at),
                         age_seconds=max(0, int(age.total_seconds())),
                         counts=not invalid and age < look_up.lifetime(observation).usable,
                     )

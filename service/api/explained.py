@@ -159,8 +159,8 @@ def remembered_decision(refusal: RememberedRefusal, decision_id: str, rules: Gam
     player = None if refusal.player_id is None else Player(refusal.player_id)
     return ExplainedDecision(
         decision_id=decision_id,
-        at=in_seconds(refusal.at),
-        last_at=in_seconds(refusal.last_at),
+        at=to_the_second(refusal.at),
+        last_at=to_the_second(refusal.last_at),
         count=refusal.count,
         caller=refusal.caller,
         allowed=False,
@@ -190,8 +190,8 @@ def present_decision(
     decision = verdict.decision
     return ExplainedDecision(
         decision_id=None,
-        at=in_seconds(now),
-        last_at=in_seconds(now),
+        at=to_the_second(now),
+        last_at=to_the_second(now),
         count=1,
         caller=caller,
         allowed=decision.allowed,
@@ -253,8 +253,8 @@ def past_refusal(refusal: RememberedRefusal) -> PastRefusal:
     """Return a refusal as one of several."""
     return PastRefusal(
         decision_id=refusal.ids[-1],
-        at=in_seconds(refusal.at),
-        last_at=in_seconds(refusal.last_at),
+        at=to_the_second(refusal.at),
+        last_at=to_the_second(refusal.last_at),
         count=refusal.count,
         caller=refusal.caller,
         method=refusal.method,
@@ -264,8 +264,3 @@ def past_refusal(refusal: RememberedRefusal) -> PastRefusal:
         subject=refusal.subject,
         account=refusal.account,
     )
-
-
-def in_seconds(at: datetime) -> datetime:
-    """Return the instant without its fraction of a second."""
-    return to_the_second(at) or at
