@@ -12,11 +12,12 @@ import msgspec
 
 from service.api.problems import Problem
 from service.cli.exits import Exit
+from service.cli.secret_input import CREDENTIALS
 from service.cli.terminal import printable, show_json
 from service.secret_text import UnusableText, read_key
 
-SUBJECTS: Final = {"download_key": "Download key or URL", "email": "E-mail address"}
-"""Fields whose values must not stand in the command line, and their names for a person."""
+SUBJECTS: Final = {field: name for field, name in CREDENTIALS.items() if field != "jwt"}
+"""The credentials about which operators have a word: a JWT ends by itself."""
 
 _UNIX: Final = "unix:"
 _TIMEOUT_SECONDS: Final = 10.0

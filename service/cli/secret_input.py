@@ -1,10 +1,14 @@
 """Credentials from standard input: every user of the machine can read the command line."""
 
 import sys
+from typing import Final
 
 import click
 
 from service.api.problems import LARGEST_BODY
+
+CREDENTIALS: Final = {"download_key": "Download key or URL", "jwt": "JWT", "email": "E-mail address"}
+"""The fields of questions whose values must not stand in the command line, and their names for a person."""
 
 
 def read_credential(name: str) -> str:

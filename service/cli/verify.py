@@ -16,7 +16,7 @@ from service.app import open_gateway
 from service.cli.configuration import config_option, read_settings, sandbox_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.cli.pasted import PastedUserId, read_user_id
-from service.cli.secret_input import read_credential
+from service.cli.secret_input import CREDENTIALS, read_credential
 from service.cli.terminal import show_json, terminal_log
 from service.clock import SystemClock
 from service.explanation import Story, tell
@@ -26,11 +26,8 @@ from service.http.reply import Reply
 from service.ownership import Caveat, Method, Reason
 from service.settings import Settings
 
-_FIELDS: Final = {
-    Method.DOWNLOAD_KEY: ("download_key", "Download key or URL"),
-    Method.JWT: ("jwt", "JWT"),
-    Method.EMAIL: ("email", "E-mail address"),
-    Method.USER: ("user_id", "itch.io user id"),
+_FIELDS: Final = {Method(field): (field, name) for field, name in CREDENTIALS.items()} | {
+    Method.USER: ("user_id", "itch.io user id")
 }
 """The field of each question that holds the credential, and what a person calls it."""
 

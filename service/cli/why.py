@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 import click
 import msgspec
@@ -12,12 +11,9 @@ from service.api.paths import EXPLAIN_PATH
 from service.cli.exits import Exit, exit_codes
 from service.cli.pasted import PastedId, PastedUserId
 from service.cli.running_gateway import gateway_options, send
-from service.cli.secret_input import read_credential
+from service.cli.secret_input import CREDENTIALS, read_credential
 from service.cli.terminal import printable, show_json
 from service.explanation import tell_refusal, tell_remembered
-
-_CREDENTIALS: Final = {"download_key": "Download key or URL", "jwt": "JWT", "email": "E-mail address"}
-"""The credentials that must not stand in the command line, and what a person calls them."""
 
 
 @click.command(
@@ -35,7 +31,7 @@ _CREDENTIALS: Final = {"download_key": "Download key or URL", "jwt": "JWT", "ema
 @click.option("--user-id", type=PastedUserId(), help="The itch.io user; it is no secret.")
 @click.option(
     "--method",
-    type=click.Choice(list(_CREDENTIALS)),
+    type=click.Choice(list(CREDENTIALS)),
     help="What standard input holds: a download key, a JWT or an e-mail address.",
 )
 @click.option("--ask", is_flag=True, help="Ask itch.io now; it needs the right of the method, too.")
@@ -73,7 +69,7 @@ def why(
         if user_id is not None:
             body["user_id"] = user_id
         if method is not None:
-            body[method] = read_credential(_CREDENTIALS[method])
+            body[method] = read_credential(CREDENTIALS[method])
     ctx.exit(
         send(
             "POST",
