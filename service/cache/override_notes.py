@@ -10,10 +10,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from msgspec import Struct
 
+from service.cache.bound_cipher import BoundCipher
 from service.cache.keys import OverridesKey, note_key
 from service.cache.sealing import stamp
 from service.cache.shared_overrides import StandingOverride
@@ -48,7 +47,7 @@ class OverrideNotes:
     def __init__(self, *, client: RedisClient | None, key: OverridesKey, clock: Clock) -> None:
         self._scripts = None if client is None else ScriptRunner(client, clock=clock)
         self._reader = None if client is None else open_reader(client, most=_LARGEST, clock=clock)
-        self._cipher = AESSIV(bytes.fromhex(key.reveal()))
+        self._cipher = BoundCipher(key)
         self._clock = clock
         self._own: dict[Fingerprint, tuple[datetime, OverrideNote]] = {}
 
@@ -58,7 +57,7 @@ class OverrideNotes:
         self._own[override.name] = override.at, note
         if len(self._own) > MOST_OWN:
             del self._own[next(iter(self._own))]
-        sealed = self._cipher.encrypt(msgspec.msgpack.encode(note), [_bound_to(override)])
+        sealed = self._cipher.seal(msgspec.msgpack.encode(note), _bound_to(override))
         await self._write(override, sealed, override.until - self._clock.now())
 
     async def read(self, overrides: Sequence[StandingOverride]) -> list[OverrideNote | None]:
@@ -87,9 +86,8 @@ class OverrideNotes:
         if isinstance(reply, TimeoutError):  # the first connection may take longer than a reply
             reply = await self._reader.get(note_key(override.name))
         try:
-            plain = self._cipher.decrypt(reply if isinstance(reply, bytes) else b"", [_bound_to(override)])
-            return msgspec.msgpack.decode(plain, type=OverrideNote)
-        except (InvalidTag, ValueError):  # what is too short, sealed by others, or by a later version
+            return msgspec.msgpack.decode(self._cipher.unseal(reply, _bound_to(override)) or b"", type=OverrideNote)
+        except ValueError:  # none of ours, or by a later version
             return None
 
     async def _write(self, override: StandingOverride, sealed: bytes, lifetime: timedelta) -> None:

@@ -12,10 +12,9 @@ from functools import lru_cache
 from struct import Struct as Layout
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from msgspec import Struct
 
+from service.cache.bound_cipher import BoundCipher
 from service.cache.keys import KeyedFingerprints, OverridesKey
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
@@ -100,7 +99,7 @@ class SharedOverrides:
     ) -> None:
         self._table = table
         self._fingerprints = fingerprints
-        self._cipher = AESSIV(bytes.fromhex(key.reveal()))
+        self._cipher = BoundCipher(key)
         self._clock = clock
         self._most = most
         self._open = lru_cache(maxsize=_OPENED)(self._decrypt)
@@ -210,15 +209,14 @@ class SharedOverrides:
             value.player_id or 0,
             bytes.fromhex(value.subject),
         )
-        return self._cipher.encrypt(packed, [_bound_to(game_id, name)])
+        return self._cipher.seal(packed, _bound_to(game_id, name))
 
     def _decrypt(self, game_id: GameId, name: Fingerprint, encrypted: bytes) -> _Value | None:
         """Return the value, None for none, and for one that only a later version understands."""
         if not encrypted:
             return None
-        try:
-            packed = self._cipher.decrypt(encrypted, [_bound_to(game_id, name)])
-        except InvalidTag:
+        packed = self._cipher.unseal(encrypted, _bound_to(game_id, name))
+        if packed is None:
             return None
         word, method, seconds, player_id, subject = _VALUE.unpack_from(packed)
         if word not in _WORD_OF or method not in _METHOD_OF:

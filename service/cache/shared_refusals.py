@@ -12,9 +12,8 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
+from service.cache.bound_cipher import BoundCipher
 from service.cache.entry import CLOCK_TOLERANCE
 from service.cache.keys import KeyedFingerprints, RefusalsKey, refusal_key
 from service.cache.refusal_memory import MOST_IDS, CountedRefusal, RememberedRefusal
@@ -82,7 +81,7 @@ class SharedRefusals:
     ) -> None:
         self._scripts = ScriptRunner(client, clock=clock)
         self._fingerprints = fingerprints
-        self._cipher = AESSIV(bytes.fromhex(key.reveal()))
+        self._cipher = BoundCipher(key)
         self._clock = clock
         self._counts = counts
         self._dropped = counts[CacheResult.DROPPED]
@@ -143,7 +142,7 @@ class SharedRefusals:
         names = [self._fingerprints.of_decision(one) for one in dict.fromkeys((first, latest))]
         keys = [refusal_key(name) for name in names]
         packed = msgspec.msgpack.encode(refusal.as_it_is())
-        sealed = [self._cipher.encrypt(packed, [_bound_to(key)]) for key in keys]
+        sealed = [self._cipher.seal(packed, _bound_to(key)) for key in keys]
         lists = []
         if not refusal.listed:
             players = dict.fromkeys(one for one in (refusal.subject, refusal.account) if one is not None)
@@ -194,9 +193,8 @@ class SharedRefusals:
         key = refusal_key(name)
         reply = await self._scripts.run(_READ, key, _LARGEST)
         try:
-            plain = self._cipher.decrypt(reply if isinstance(reply, bytes) else b"", [_bound_to(key)])
-            refusal = msgspec.msgpack.decode(plain, type=RememberedRefusal)
-        except (InvalidTag, ValueError):  # what is too short, sealed by others, or by a later version
+            refusal = msgspec.msgpack.decode(self._cipher.unseal(reply, _bound_to(key)) or b"", type=RememberedRefusal)
+        except ValueError:  # none of ours, or by a later version
             return None
         now = self._clock.now()
         return refusal if now - KEPT <= refusal.last_at <= now + CLOCK_TOLERANCE else None

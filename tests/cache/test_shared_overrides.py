@@ -318,7 +318,7 @@ def test_a_value_of_a_later_version_says_nothing(clock: FakeClock) -> None:
     found = []
     for number, packed in enumerate((b"\3\3", b"\2\x09", b"\2\3")):
         value = packed + (60).to_bytes(4, "big") + bytes(16) + b"added"
-        sealed = replica.overrides._cipher.encrypt(value, [GAME.to_bytes(8, "big") + name])
+        sealed = replica.overrides._cipher.seal(value, GAME.to_bytes(8, "big") + name)
         replica.table.put(TableKind.OVERRIDE, GAME, name, number + 1, ends_at=clock.now() + DAY, value=sealed)
         found.append(replica.overrides._decrypt(GAME, name, sealed) is not None)
 
