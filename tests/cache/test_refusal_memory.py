@@ -7,7 +7,8 @@ import pytest
 
 from service.cache.refusal_memory import MOST_IDS, ONE_REFUSAL, RefusalMemory, RememberedRefusal
 from service.causes import Cause
-from service.ownership import CacheTier, Decision, GameId, Method, Player, PlayerId, Reason
+from service.ownership import GameId, Reason
+from tests.cache.refused import note_refusal
 from tests.clock import START, FakeClock
 
 GAME: Final = GameId(3)
@@ -33,18 +34,16 @@ class Noter:
     ) -> str:
         """Note a refusal, and return its id."""
         self._made += 1
-        decision_id = f"D{self._made}"
-        decision = Decision(reason, game_id, Method.USER, player=Player(PlayerId(7)))
-        self.memory.note(
-            decision,
-            decision_id,
-            caller=caller,
-            cache=CacheTier.NONE,
-            subject=subject,
-            account=account,
+        return note_refusal(
+            self.memory,
+            f"D{self._made}",
             now=self.clock.now(),
+            subject=subject,
+            caller=caller,
+            account=account,
+            reason=reason,
+            game_id=game_id,
         )
-        return decision_id
 
     def found(self, decision_id: str) -> RememberedRefusal:
         """Return the one with this id."""

@@ -22,11 +22,12 @@ from service.cache.shared_refusals import (
     SharedRefusals,
 )
 from service.observability.plain_metrics import CounterValue
-from service.ownership import CacheTier, Decision, GameId, Method, Player, PlayerId, Reason
+from service.ownership import CacheTier, Decision, GameId, Method, Reason
 from service.redis.acl import KEYS
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl, SealingSecret
 from tests.cache.conftest import close
+from tests.cache.refused import note_refusal
 from tests.clock import FakeClock
 from tests.gateways import until
 from tests.redis_server import RedisServer
@@ -80,17 +81,9 @@ class Replica:
         """Refuse a question, and return the decision's id."""
         self._made += 1
         decision_id = f"{id(self)}-{self._made}"
-        decision = Decision(Reason.NO_DOWNLOAD_KEY, GAME, Method.USER, player=Player(PlayerId(7)))
-        self.memory.note(
-            decision,
-            decision_id,
-            caller=caller,
-            cache=CacheTier.NONE,
-            subject=subject,
-            account=account,
-            now=self.clock.now(),
+        return note_refusal(
+            self.memory, decision_id, now=self.clock.now(), subject=subject, caller=caller, account=account
         )
-        return decision_id
 
     @property
     def results(self) -> dict[CacheResult, int]:
