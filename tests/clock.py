@@ -81,7 +81,7 @@ class FakeClock:
 
     async def advance(self, duration: timedelta) -> None:
         """Move on by `duration`, stopping at every sleeper on the way so that it acts at its own time."""
-        await _settle()
+        await settle()
         end = self._monotonic + duration.total_seconds()
         while self._sleepers and self._sleepers[0][0] <= end:
             due_at, _, woken = heapq.heappop(self._sleepers)
@@ -89,7 +89,7 @@ class FakeClock:
                 continue
             self._move_to(max(due_at, self._monotonic))  # after a `jump` it is due already
             woken.set_result(None)
-            await _settle()
+            await settle()
         self._move_to(end)
 
     def jump(self, duration: timedelta) -> None:
@@ -111,7 +111,8 @@ class FakeClock:
         self._monotonic = monotonic
 
 
-async def _settle() -> None:
+async def settle() -> None:
+    """Let tasks that can go on do so."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 from redis.asyncio import Redis
 
-from tests.clock import FakeClock
+from tests.clock import FakeClock, settle
 from tests.gateways import SECRET, Asker, LogLines, caller_lines, opened, pointing_at, settings_from, states_of
 from tests.itch.rig import streamed
 from tests.reliability.store import BASE_URL
@@ -73,9 +73,10 @@ def _says(body: dict[str, object], *, status: int = 200) -> httpx.Response:
 class Town:
     """The gateways, their time and their store."""
 
-    def __init__(self, clock: FakeClock, shop: Shop) -> None:
+    def __init__(self, clock: FakeClock, shop: Shop, redis: Redis | None) -> None:
         self.clock = clock
         self.shop = shop
+        self.redis = redis
         self.log = LogLines()
         self.gateways: list[Asker] = []
 
@@ -108,16 +109,23 @@ class Town:
     async def pass_time(self, duration: timedelta, *, step: timedelta = SECOND / 2) -> None:
         """Let time pass, and Redis answer meanwhile."""
         while duration > timedelta():
-            await self.clock.advance(min(step, duration))
+            await self.advance(min(step, duration))
             await asyncio.sleep(0.002)
             duration -= step
+
+    async def advance(self, duration: timedelta) -> None:
+        """Move the clock once Redis has answered what it was sent: replies are waited for by this clock, too."""
+        if self.redis is not None:
+            await settle()
+            await self.redis.time()
+        await self.clock.advance(duration)
 
     async def ask_each(self, users: Iterable[int], *, game: int = 3) -> Counter[str]:
         """Ask about one after the other, so that each look-up behind them finds its turn; count the outcomes."""
         told: Counter[str] = Counter()
         for user in users:
             told[(await self.ask(user, game=game))["outcome"]] += 1
-            await self.clock.advance(SECOND / 10)
+            await self.advance(SECOND / 10)
         return told
 
     async def play(self, users: range, *, rounds: int = 5) -> Counter[str]:
@@ -134,7 +142,7 @@ class Town:
         for user in users:
             async with asyncio.timeout(10):
                 while (answer := await self.ask(user, game=game))["outcome"] == "owned" and not is_held(answer):
-                    await self.clock.advance(SECOND / 1000)
+                    await self.advance(SECOND / 1000)
             told[answer["outcome"]] += 1
         return told
 
@@ -163,8 +171,9 @@ async def founded(
     clock: FakeClock | None = None,
     shop: Shop | None = None,
 ) -> AsyncIterator[Town]:
-    """Open a gateway for each of these clients of Redis; None is one without."""
-    town = Town(clock or FakeClock(), shop or Shop())
+    """Open a gateway for each of these clients of one Redis; None is one without."""
+    clients = list(clients)
+    town = Town(clock or FakeClock(), shop or Shop(), next((client for client in clients if client is not None), None))
     async with AsyncExitStack() as stack:
         for number, redis in enumerate(clients):
             place = directory / str(number)
