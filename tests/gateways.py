@@ -210,7 +210,7 @@ def settings_from(directory: Path, toml: str, *, sandbox: bool = True, frugal: b
     """Return settings as an operator would give them, with a store budget without end unless `frugal`."""
     file = directory / "gateway.toml"
     file.write_text(toml, encoding="utf-8")
-    settings = load_settings({}, config_file=file, overrides={"sandbox": "true"} if sandbox else {})
+    settings = load_settings({}, config_file=file, flags={"sandbox": "true"} if sandbox else {})
     if frugal:
         return settings
     return replace(settings, itch=replace(settings.itch, rate=float(_PLENTY), burst=_PLENTY))

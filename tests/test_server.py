@@ -32,7 +32,7 @@ TIMEOUT_SECONDS: Final = 30
 @pytest.fixture
 def settings() -> Settings:
     """A sandbox on any port, which drains until a second signal."""
-    return replace(load_settings({}, overrides={"sandbox": "true"}), port=0, drain_seconds=600.0)
+    return replace(load_settings({}, flags={"sandbox": "true"}), port=0, drain_seconds=600.0)
 
 
 @pytest.fixture

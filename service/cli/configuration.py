@@ -61,7 +61,7 @@ def read_settings(
 
 def settings_reader(config: Path | None, *, flags: Mapping[str, object] | None = None) -> SettingsReader:
     """Return what reads the settings, now and later."""
-    return SettingsReader(os.environ, config_file=config, overrides=flags)
+    return SettingsReader(os.environ, config_file=config, flags=flags)
 
 
 def read_with(reader: SettingsReader, *, require_source: bool = True, require_callers: bool = True) -> Settings:

@@ -73,7 +73,7 @@ class Reread(Struct, frozen=True):
 class SettingsReader:
     """Reads the settings of one process: all at its start, and later, from the same places, what is read again.
 
-    `config_file` beats the environment's word for it. `overrides` are command-line flags by their dotted key, None
+    `config_file` beats the environment's word for it. `flags` are those of the command line by their dotted key, None
     where a flag was not used.
     """
 
@@ -82,11 +82,11 @@ class SettingsReader:
         environ: Mapping[str, str],
         *,
         config_file: Path | None = None,
-        overrides: Mapping[str, object] | None = None,
+        flags: Mapping[str, object] | None = None,
     ) -> None:
         self._environ = environ
         self._config_file = config_file
-        self._overrides = overrides or {}
+        self._flags = flags or {}
         self._outside_file: dict[str, RawValue] = {}
         self._secrets: dict[str, RawValue] = {}
         self.content: FileContent | None = None
@@ -103,7 +103,7 @@ class SettingsReader:
         file = self._read_file(mistakes)
         self._outside_file = {
             **read_environment(self._environ, mistakes),
-            **read_flags(self._overrides, mistakes),
+            **read_flags(self._flags, mistakes),
         }
         given = (file.single if file is not None else {}) | self._outside_file
 
@@ -174,12 +174,12 @@ def load_settings(
     environ: Mapping[str, str],
     *,
     config_file: Path | None = None,
-    overrides: Mapping[str, object] | None = None,
+    flags: Mapping[str, object] | None = None,
     require_source: bool = True,
     require_callers: bool = True,
 ) -> Settings:
     """Return settings that are read once; see `SettingsReader`."""
-    reader = SettingsReader(environ, config_file=config_file, overrides=overrides)
+    reader = SettingsReader(environ, config_file=config_file, flags=flags)
     return reader.read(require_source=require_source, require_callers=require_callers)
 
 

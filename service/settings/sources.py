@@ -87,10 +87,10 @@ def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:
 # Flags of the command line.
 
 
-def read_flags(overrides: Mapping[str, object], mistakes: Mistakes) -> dict[str, RawValue]:
+def read_flags(flags: Mapping[str, object], mistakes: Mistakes) -> dict[str, RawValue]:
     """Return the values of flags that were used, by the dotted keys of their settings."""
     given: dict[str, RawValue] = {}
-    for key, value in overrides.items():
+    for key, value in flags.items():
         flag = "--" + key.replace(".", "-").replace("_", "-")
         if key not in SINGLE:
             mistakes.add(unknown(flag, did_you_mean(key, SINGLE)))

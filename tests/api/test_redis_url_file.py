@@ -37,7 +37,7 @@ async def test_a_rotated_password_is_used(
     file, toml = tmp_path / "url", tmp_path / "gateway.toml"
     file.write_text(url.format("old"), encoding="utf-8")
     toml.write_text(f'secret = "{SECRET}"\nredis.url_file = "{file}"\n{X_MOON}', encoding="utf-8")
-    reader = SettingsReader({}, config_file=toml, overrides={"sandbox": "true"})
+    reader = SettingsReader({}, config_file=toml, flags={"sandbox": "true"})
     try:
         async with opened(reader.read(), clock=clock, log=log, reader=reader) as asker, passing_time(clock):
             await until_redis_is(asker, "ok")

@@ -74,7 +74,7 @@ class Following:
 
     async def __call__(self, toml: str, *, kind: type[SettingsReader] = SettingsReader, **more: Any) -> Follower:
         self._file.write_text(toml, encoding="utf-8")
-        reader = kind({}, config_file=self._file, overrides={"sandbox": "true"})
+        reader = kind({}, config_file=self._file, flags={"sandbox": "true"})
         settings: Settings = reader.read()
         asker = await self._stack.enter_async_context(
             opened(settings, clock=self._clock, log=self._log, reader=reader, **more)
@@ -504,7 +504,7 @@ async def test_what_can_be_read_only_once_is_not_read_again(clock: FakeClock, lo
     os.write(writing, X_MOON.encode())
     os.close(writing)
     file = Path(f"/dev/fd/{reading}") if piped else None
-    reader = SettingsReader({}, config_file=file, overrides={"sandbox": "true"})
+    reader = SettingsReader({}, config_file=file, flags={"sandbox": "true"})
     async with opened(reader.read(), clock=clock, log=log, reader=reader) as gateway:
         gateway.gateway.reload()
         await log.line("configuration_not_read")

@@ -91,7 +91,7 @@ def test_a_flag_beats_the_environment() -> None:
     environ = {"OWNERSHIP_GATEWAY_PORT": "1", "OWNERSHIP_GATEWAY_HOST": "::1"}
     flags = {"port": 2, "host": None, "sandbox": True, "unix_socket": Path("/run/gateway.sock")}
 
-    settings = load_settings(environ, overrides=flags)
+    settings = load_settings(environ, flags=flags)
 
     assert (settings.port, settings.host, settings.sandbox) == (2, ("::1",), True)
     assert settings.unix_socket == Path("/run/gateway.sock")
@@ -100,7 +100,7 @@ def test_a_flag_beats_the_environment() -> None:
 def test_a_flag_is_named_as_it_is_typed() -> None:
     """A mistake in a flag is explained in the words of the command line."""
     with pytest.raises(SettingsError) as refusal:
-        load_settings(KEY, overrides={"deadline_ms": 1, "itch.bust": 1})
+        load_settings(KEY, flags={"deadline_ms": 1, "itch.bust": 1})
 
     assert refusal.value.mistakes == [
         "--itch-bust is not a setting; did you mean itch.burst?",
