@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import re
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -512,6 +513,29 @@ async def test_what_can_be_read_only_once_is_not_read_again(clock: FakeClock, lo
     os.close(reading)
 
     assert outcomes([answer]) == ["owned"]
+
+
+class Watching(SettingsReader):
+    """Notes the interval after which Python lets another thread go on while the file is read again."""
+
+    noted: ClassVar[list[float]] = []
+
+    def read_again(self, content: FileContent, running: Settings) -> Reread:
+        self.noted.append(sys.getswitchinterval())
+        return super().read_again(content, running)
+
+
+@pytest.mark.parametrize("said", ["configuration_reloaded", "configuration_refused"])
+async def test_reading_gives_way_to_questions(follow: Following, said: str) -> None:
+    """Ten times as soon as Python's threads do, and only for as long as it takes."""
+    before = sys.getswitchinterval()
+    Watching.noted.clear()
+    gateway = await follow(X_MOON, kind=Watching)
+
+    await gateway.reload(BANNED if said == "configuration_reloaded" else "games = 3\n", said=said)
+
+    assert Watching.noted == [before / 10]
+    assert sys.getswitchinterval() == before
 
 
 # What belongs to games, and follows them.
