@@ -33,7 +33,7 @@ ROUTES: Final = ROOT / "deploy" / "alertmanager" / "alertmanager.example.yml"
 
 _GAMES: Final = f"{canary_lines()}\n[games.sun-garden]\nid = 4\n"
 _START_SECONDS: Final = 30.0
-_TIMEOUT_SECONDS: Final = 90.0
+_TIMEOUT_SECONDS: Final = 300.0
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION: Final = re.compile(r"(?<=\[)(\d+)([smhd])(?=[\]:])|(?<=offset )(\d+)([smhd])")
 
