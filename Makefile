@@ -28,6 +28,7 @@ help:  ## this list
 $(UV): .ci/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: Python 3.11 or later is needed; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "setting up for the first time: it takes a minute, and more on a slow connection" >&2
 	@$(PYTHON) -m venv --clear .tools/uv \
 		|| { echo "error: python3 has no venv; on Debian: apt-get install python3-venv"; exit 1; }
 	@.tools/uv/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .ci/uv.txt
