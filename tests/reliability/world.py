@@ -46,6 +46,9 @@ FINE_STEP: Final = timedelta(milliseconds=10)
 FINE_TIMEOUT_SECONDS: Final = 0.005
 """The same where it is Redis: its replies are waited for 60 ms, by the time of the test."""
 
+PATIENT_SECONDS: Final = 1.0
+"""The same where no time may pass meanwhile, however busy the machine is."""
+
 PLENTY_SECONDS: Final = 10.0
 EXCHANGES: Final = 4
 """One that was under way, one that tells, one that hears, and one that shows that this has been heard."""
@@ -152,7 +155,8 @@ class World:
     async def restart(self, index: int, *, banned: Iterable[int] = (), ahead: timedelta = timedelta()) -> None:
         """Start a replica anew, perhaps with other rules or another clock; its memory is lost.
 
-        A clock that is wrong can be told by Redis only, which is therefore there while it starts.
+        A clock that is wrong can be told by Redis only, which is therefore there while it starts, and quick: by the
+        time of the test, for an exchange of over a second tells no time.
         """
         await self.finish()
         self._banned = frozenset(banned)
@@ -160,7 +164,8 @@ class World:
             self.proxies[index].be(Mode.PASS)
             await heal(self._operator)
         await self._while_time_passes(self.replicas[index].close())
-        self.replicas[index] = await self._while_time_passes(self._start(index, ahead))
+        patience = PATIENT_SECONDS if ahead else TIMEOUT_SECONDS
+        self.replicas[index] = await self._while_time_passes(self._start(index, ahead), patience=patience)
 
     # --- time ---
 
@@ -182,11 +187,11 @@ class World:
         except ReadOnlyError:
             self._overdue = True  # nothing can be changed now; when it is healed they are over
 
-    async def _while_time_passes(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _while_time_passes(self, work: Coroutine[Any, Any, T], *, patience: float = TIMEOUT_SECONDS) -> T:
         """Do the work of a gateway on real sockets; when it waits for time to pass, time does."""
         task = asyncio.get_running_loop().create_task(work)
         async with asyncio.timeout(PLENTY_SECONDS):
-            while not (await asyncio.wait([task], timeout=TIMEOUT_SECONDS))[0]:
+            while not (await asyncio.wait([task], timeout=patience))[0]:
                 await self.clock.advance(STEP)
         return task.result()
 
