@@ -83,7 +83,7 @@ async def swap(redis: Redis) -> None:
 async def other_version(redis: Redis) -> None:
     """Let every value be one that another version has written."""
     for key, value in (await entries_of(redis)).items():
-        await redis.set(key, bytes([value[0] + 1]) + value[1:])
+        await redis.set(key, bytes([(value[0] + 1) % 256]) + value[1:])
 
 
 async def other_type(redis: Redis) -> None:
