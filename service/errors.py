@@ -15,6 +15,7 @@ GatewayError
 └── QuestionRefused             the caller is at fault
     ├── BadQuestion             the body is not a question
     ├── UnknownGame             no such game is configured
+    ├── NotEnabled              what is asked for is off
     ├── NotAuthenticated        no caller token, or not one of ours
     ├── NotPermitted            the caller lacks the right or the game
     ├── TooManyQuestions        the caller is over its rate
@@ -135,6 +136,14 @@ class UnknownGame(QuestionRefused):
     def __init__(self, hint: str) -> None:
         super().__init__(hint)
         self.hint = hint
+
+
+class NotEnabled(QuestionRefused):
+    """A part of the gateway that is off until the operator configures it was asked for; `setting` turns it on."""
+
+    def __init__(self, setting: str) -> None:
+        super().__init__(setting)
+        self.setting = setting
 
 
 class NotAuthenticated(QuestionRefused):

@@ -32,6 +32,8 @@ class Method(StrEnum):
     JWT = "jwt"
     EMAIL = "email"
     USER = "user"
+    PASS = "pass"  # noqa: S105 - a method, no secret
+    """A decision that this gateway has signed before."""
 
 
 class Outcome(StrEnum):
@@ -81,6 +83,9 @@ class Reason(StrEnum):
     REFUSED_JWT = "refused_jwt"
     API_KEY_NOT_ACCEPTED = "api_key_not_accepted"
     EMAIL_NOT_VERIFIED = "email_not_verified"
+    MALFORMED_PASS = "malformed_pass"  # noqa: S105 - a reason, no secret
+    EXPIRED_PASS = "expired_pass"  # noqa: S105 - as above
+    REFUSED_PASS = "refused_pass"  # noqa: S105 - as above
 
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_RATE_LIMITED = "source_rate_limited"
@@ -111,6 +116,9 @@ _REASONS_OF: Final[dict[Outcome, tuple[Reason, ...]]] = {
         Reason.REFUSED_JWT,
         Reason.API_KEY_NOT_ACCEPTED,
         Reason.EMAIL_NOT_VERIFIED,
+        Reason.MALFORMED_PASS,
+        Reason.EXPIRED_PASS,
+        Reason.REFUSED_PASS,
     ),
     Outcome.UNKNOWN: (
         Reason.SOURCE_UNAVAILABLE,
@@ -181,6 +189,8 @@ class Advice(StrEnum):
     """Verify the e-mail address."""
     TRY_AGAIN = "try_again"
     """Ask again later."""
+    SIGN_IN_AGAIN = "sign_in_again"
+    """Present the credential once more that the pass was given for."""
 
 
 def advice_on(reason: Reason, caveats: tuple[Caveat, ...]) -> Advice | None:
@@ -211,6 +221,9 @@ _ADVICE_ON_REASON: Final[dict[Reason, Advice | None]] = {
     Reason.REFUSED_JWT: Advice.RESTART_FROM_APP,
     Reason.API_KEY_NOT_ACCEPTED: Advice.REVOKE_API_KEY,
     Reason.EMAIL_NOT_VERIFIED: Advice.VERIFY_ADDRESS,
+    Reason.MALFORMED_PASS: Advice.SIGN_IN_AGAIN,
+    Reason.EXPIRED_PASS: Advice.SIGN_IN_AGAIN,
+    Reason.REFUSED_PASS: Advice.SIGN_IN_AGAIN,
     Reason.SOURCE_UNAVAILABLE: Advice.TRY_AGAIN,
     Reason.SOURCE_RATE_LIMITED: Advice.TRY_AGAIN,
     Reason.SOURCE_PROTOCOL: Advice.TRY_AGAIN,
@@ -267,6 +280,15 @@ class AssertedUser(Struct, frozen=True):
     def method(self) -> Method:
         """The method by which the player was named."""
         return Method.USER
+
+
+class PassHolder(AssertedUser, frozen=True):
+    """The itch.io user whose pass was shown: the gateway has established then that the player is that user."""
+
+    @property
+    def method(self) -> Method:
+        """The method by which the player was named."""
+        return Method.PASS
 
 
 class Malformed(Struct, frozen=True):

@@ -16,6 +16,8 @@ class Right(StrEnum):
     """Name an itch.io user on its own word."""
     ASSERT_EMAIL = "assert:email"
     """Name an e-mail address on its own word."""
+    PASS = "pass"  # noqa: S105 - a right, no secret
+    """Ask for passes, which other servers check by themselves."""
     OVERRIDE = "override"
     """Let single players in or keep them out for a while."""
     SUPPORT = "support"
@@ -29,5 +31,6 @@ RIGHTS_FOR: Final[Mapping[Method, tuple[Right, ...]]] = {
     Method.JWT: (Right.VERIFY,),
     Method.EMAIL: (Right.VERIFY, Right.ASSERT_EMAIL),
     Method.USER: (Right.ASSERT_USER,),
+    Method.PASS: (Right.VERIFY,),
 }
 """The rights that a question by each method needs: naming an address or a user on one's own word needs its own."""

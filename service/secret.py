@@ -61,5 +61,9 @@ class ProxyUrl(Secret):
     """The URL of the proxy on the way to the store, with its password."""
 
 
+class PassKeys(Secret):
+    """The private keys that sign passes, in PEM: with one of them any player can be made an owner."""
+
+
 class RedisUrl(Secret):
     """The URL of Redis, with its password."""

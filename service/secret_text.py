@@ -8,6 +8,7 @@ around it, `NAME=` before it, and inside it what cannot be seen.
 import os
 import re
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -47,7 +48,7 @@ class UnusableText(ValueError):  # noqa: N818 - it names what the text is
 
 def cleaned(text: str) -> str:
     """Return the secret in a text. Raises `UnusableText` if what is left cannot be one."""
-    text = _stripped(text)
+    text = stripped(text)
     if text and text[0] in _QUOTES and text[0] == text[-1]:
         raise UnusableText("it has quotes around it: leave only the secret")
     if _NAMED.match(text) or _NAME_ALONE.fullmatch(text):
@@ -57,7 +58,8 @@ def cleaned(text: str) -> str:
     return text
 
 
-def _stripped(text: str) -> str:
+def stripped(text: str) -> str:
+    """Return the text without white space and marks that take no space around it."""
     kept = [at for at, char in enumerate(text) if not char.isspace() and unicodedata.category(char) != _FORMAT]
     return text[kept[0] : kept[-1] + 1] if kept else ""
 
@@ -75,6 +77,15 @@ def is_proxy_url(text: str) -> bool:
 
 def read_secret(path: Path) -> str:
     """Return the secret in a file. Raises `UnusableText` with a reason that names the file."""
+    return _read(path, cleaned)
+
+
+def read_pem(path: Path) -> str:
+    """Return the text of a file in PEM, which has many lines. Raises `UnusableText` with a reason that names it."""
+    return _read(path, stripped)
+
+
+def _read(path: Path, clean: Callable[[str], str]) -> str:
     name = shown(path)
     try:
         with path.open("rb") as file:
@@ -84,7 +95,7 @@ def read_secret(path: Path) -> str:
     if len(raw) > _LARGEST:
         raise UnusableText(f"{name} is larger than {_LARGEST} bytes")
     try:
-        text = cleaned(raw.decode())
+        text = clean(raw.decode())
     except UnicodeDecodeError:
         raise UnusableText(f"{name} is not UTF-8 text") from None
     except UnusableText as unusable:

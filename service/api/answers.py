@@ -68,6 +68,19 @@ class Answer(Struct, frozen=True, kw_only=True):
     decision_id: str
 
 
+class PassBody(Struct, frozen=True):
+    """A pass: `value` is a JWT that others check with the published keys."""
+
+    value: str
+    expires_at: Instant
+
+
+class AnswerWithPass(Answer, frozen=True, kw_only=True):
+    """The answer to a question, and the pass that was asked for: null unless `allowed`, or if it would end at once."""
+
+    issued: PassBody | None = msgspec.field(name="pass")
+
+
 class NoAnswerProblem(Struct, frozen=True, kw_only=True):
     """No usable answer: a problem and a decision in one, so that either reading of it is right.
 
@@ -137,6 +150,13 @@ class AnswerWriter:
         )
         headers = common_headers(request_id) | _cache_headers(decision, verdict.cache, now)
         return Reply(200, self._encoder.encode(body), headers=headers)
+
+    def with_pass(self, reply: Reply, issued: PassBody | None) -> Reply:
+        """Return an answer with the pass as its last field; what is no answer stays as it is."""
+        if reply.status != 200:  # noqa: PLR2004 - HTTP's own number
+            return reply
+        body = reply.body[:-1] + b',"pass":' + self._encoder.encode(issued) + b"}"
+        return Reply(reply.status, body, reply.media_type, reply.headers)
 
     def _no_answer(self, verdict: Verdict, decision_id: str, request_id: str) -> Reply:
         decision = verdict.decision

@@ -10,11 +10,12 @@ from typing import Final
 import msgspec
 
 from service.api.admin import Invalidated, RevocationsSet
-from service.api.answers import Answer, EvidenceBody, NoAnswerProblem, PlayerBody, shed_reply
+from service.api.answers import Answer, AnswerWithPass, EvidenceBody, NoAnswerProblem, PassBody, PlayerBody, shed_reply
 from service.api.explained import ExplainedDecision, Explanation, PastRefusal, RememberedAnswer
 from service.api.gateway_state import BudgetState, CallerState, GameState, GatewayState, RecentAnswers
 from service.api.operations import Alive, Health, RunningVersion
 from service.api.overrides import OverrideBody, OverrideSet
+from service.api.pass_bodies import PublicKey, PublicKeys, VoidPassesBody
 from service.api.problems import problem_type, refusal_reply, status_reply
 from service.causes import Cause
 from service.errors import (
@@ -213,6 +214,12 @@ _EXPLANATION: Final = Explanation(
     components=_HEALTH,
     causes={},
 )
+_KID: Final = "3fAWuBvTDfHR9KSLOPXjhAcnVGTrC6nUv7kJJmNQXfs"
+_PASS: Final = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJpdGNoOjE5OTQifQ.c2lnbmF0dXJl"  # noqa: S105 - an example
+_WITH_PASS: Final = AnswerWithPass(
+    **msgspec.structs.asdict(_OWNED), issued=PassBody(_PASS, _ASKED_AT + timedelta(minutes=15))
+)
+_WITHOUT_PASS: Final = AnswerWithPass(**msgspec.structs.asdict(_NOT_OWNED), issued=None)
 
 Examples = Mapping[str, object]
 """Values by name, as they are in JSON."""
@@ -247,6 +254,16 @@ _EXAMPLES: Final[Mapping[str, Examples]] = {
     "JwtQuestion": {"jwt": {"game": "x-moon", "jwt": _JWT}},
     "EmailQuestion": {"address": {"game": "x-moon", "email": "bea@example.com"}},
     "UserQuestion": {"user": {"game": "x-moon", "user_id": _PLAYER_ID, "max_age": 3600}},
+    "PassQuestion": {"pass": {"game": "x-moon", "pass": _PASS, "player_ref": "lobby:7f3a"}},
+    "Order": {
+        "key": {"method": "download_key", "game": "x-moon", "download_key": _KEY, "player_ref": "lobby:7f3a"},
+        "renewal": {"method": "pass", "game": "x-moon", "pass": _PASS, "audience": "server-42"},
+    },
+    "AnswerWithPass": {"pass": _plain(_WITH_PASS), "none": _plain(_WITHOUT_PASS)},
+    "PublicKeys": {
+        "one": _plain(PublicKeys([PublicKey("RSA", "sig", "RS256", _KID, "u1SU1LfVLPHCozMxH2Mo…", "AQAB")]))
+    },
+    "VoidPassesBody": {"one": _plain(VoidPassesBody(1_795_235_165, {"q83vEjRWeJAB": 1_795_235_160.25}))},
     "Batch": {
         "two": {
             "items": [

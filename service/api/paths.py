@@ -12,6 +12,7 @@ PATHS: Final = {
     Method.JWT: "/verify/jwt",
     Method.EMAIL: "/verify/email",
     Method.USER: "/verify/user",
+    Method.PASS: "/verify/pass",
 }
 BATCH_PATH: Final = "/verify/batch"
 INVALIDATE_PATH: Final = "/admin/invalidate"
@@ -19,6 +20,11 @@ REVOCATIONS_PATH: Final = "/admin/revocations"
 EXPLAIN_PATH: Final = "/admin/explain"
 OVERRIDES_PATH: Final = "/admin/overrides"
 STATE_PATH: Final = "/admin/state"
+PASSES_PATH: Final = "/passes"
+VOID_PASSES_PATH: Final = "/passes/invalidated"
+KEYS_PATH: Final = "/.well-known/jwks.json"
+"""The place is by RFC 8615, and the name what verifiers look for."""
+PATHS_OF_PASSES: Final = frozenset({PASSES_PATH, VOID_PASSES_PATH, KEYS_PATH})
 DESCRIPTION_PATH: Final = "/openapi.json"
 CONSOLE_PATH: Final = "/console"
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})

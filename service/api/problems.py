@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from service.errors import (
     BadQuestion,
     NotAuthenticated,
+    NotEnabled,
     NotPermitted,
     QuestionRefused,
     TooManyOverrides,
@@ -120,10 +121,8 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             return problem_reply(
                 403, "not_permitted", "The caller may not ask this", request_id=request_id, detail=f"it lacks {lacking}"
             )
-        case UnknownGame(hint=hint):
-            return problem_reply(
-                404, "unknown_game", "No such game is configured here", request_id=request_id, detail=hint
-            )
+        case UnknownGame() | NotEnabled():
+            return _not_found_reply(refusal, request_id)
         case UnknownDecision() | UnknownOverride() | TooManyOverrides():
             return _support_reply(refusal, request_id)
         case TooManyQuestions(limit=limit, retry_after=retry_after):
@@ -131,6 +130,14 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             return problem_reply(429, code, title, request_id=request_id, retry_after=retry_after)
         case _:
             raise AssertionError(f"no status for {type(refusal).__name__}")
+
+
+def _not_found_reply(refusal: UnknownGame | NotEnabled, request_id: str) -> Reply:
+    if isinstance(refusal, UnknownGame):
+        title = "No such game is configured here"
+        return problem_reply(404, "unknown_game", title, request_id=request_id, detail=refusal.hint)
+    detail = f"{refusal.setting} turns it on"
+    return problem_reply(404, "not_enabled", "This is not turned on here", request_id=request_id, detail=detail)
 
 
 def _support_reply(refusal: UnknownDecision | UnknownOverride | TooManyOverrides, request_id: str) -> Reply:
@@ -163,6 +170,7 @@ _CAUSES: Final[dict[type[QuestionRefused], RefusalCause]] = {
     NotPermitted: RefusalCause.NOT_PERMITTED,
     UnknownGame: RefusalCause.UNKNOWN_GAME,
     UnknownDecision: RefusalCause.UNKNOWN_DECISION,
+    NotEnabled: RefusalCause.BAD_QUESTION,
     UnknownOverride: RefusalCause.UNKNOWN_OVERRIDE,
     TooManyOverrides: RefusalCause.TOO_MANY_OVERRIDES,
 }

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, TypeAlias, get_args
 
 import msgspec
-from msgspec import Meta, Raw, Struct, structs
+from msgspec import Meta, Raw, Struct, field, structs
 
 from service.credentials import read_download_key, read_email, read_jwt, read_user_id
 from service.errors import BadQuestion
@@ -96,6 +96,25 @@ class UserQuestion(QuestionBody, frozen=True, kw_only=True):
         return read_user_id(self.user_id, pointer=f"{at}/user_id")
 
 
+PlayerRef: TypeAlias = Annotated[
+    str,
+    Meta(
+        # In Python the dollar sign also stands before a line break at the end.
+        pattern=r"^[A-Za-z0-9._:@-]{1,64}$(?!\n)",
+        description="The caller's own name for the player: with it a pass is good for that player only.",
+    ),
+]
+
+
+class PassQuestion(QuestionBody, frozen=True, kw_only=True):
+    """May the player to whom this pass was given still play?"""
+
+    asked_by: ClassVar[Method] = Method.PASS
+
+    shown: Annotated[Presented, Meta(description="The `value` of a pass, as `/passes` gave it.")] = field(name="pass")
+    player_ref: PlayerRef | None = None
+
+
 ItemId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
@@ -123,7 +142,13 @@ class UserItem(UserQuestion, frozen=True, kw_only=True, tag_field="method", tag=
     id: ItemId
 
 
-Item: TypeAlias = DownloadKeyItem | JwtItem | EmailItem | UserItem
+class PassItem(PassQuestion, frozen=True, kw_only=True, tag_field="method", tag="pass"):
+    """The question about a pass, in a batch."""
+
+    id: ItemId
+
+
+Item: TypeAlias = DownloadKeyItem | JwtItem | EmailItem | UserItem | PassItem
 
 
 class ItemHead(Struct, frozen=True, kw_only=True):
@@ -138,13 +163,14 @@ class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     items: Annotated[list[Raw], Meta(min_length=1, max_length=MOST_ITEMS)]
 
 
-AnyQuestionBody: TypeAlias = DownloadKeyQuestion | JwtQuestion | EmailQuestion | UserQuestion
+AnyQuestionBody: TypeAlias = DownloadKeyQuestion | JwtQuestion | EmailQuestion | UserQuestion | PassQuestion
 
 QUESTIONS: Final[Mapping[Method, type[AnyQuestionBody]]] = {
     Method.DOWNLOAD_KEY: DownloadKeyQuestion,
     Method.JWT: JwtQuestion,
     Method.EMAIL: EmailQuestion,
     Method.USER: UserQuestion,
+    Method.PASS: PassQuestion,
 }
 
 
@@ -183,7 +209,7 @@ _RESERVED: Final = frozenset({"proof"})
 def _fields_of(kind: Any) -> str:  # noqa: ANN401 - a type or a union of types
     """Return the fields that a body may have, required ones first; of a union, those of all its kinds and of each."""
     kinds = [structs.fields(one) for one in get_args(kind) or (kind,)]
-    names = [[field.name for field in sorted(one, key=lambda field: not field.required)] for one in kinds]
+    names = [[one.encode_name for one in sorted(kind, key=lambda one: not one.required)] for kind in kinds]
     shared = [name for name in names[0] if all(name in one for one in names) and name not in _RESERVED]
     if len(names) == 1:
         return ", ".join(shared)
@@ -207,7 +233,7 @@ def _whole(value: Any) -> Any:  # noqa: ANN401 - any value that JSON has
             return value
 
 
-_FIELDS: Final = frozenset({"id", "method"}).union(*(kind.__struct_fields__ for kind in QUESTIONS.values()))
+_FIELDS: Final = frozenset({"id", "method"}).union(*(kind.__struct_encode_fields__ for kind in QUESTIONS.values()))
 _AT: Final = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _STEP: Final = re.compile(r"\.(?P<field>\w+)|\[(?P<index>\d+)\]")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>\w+)`")

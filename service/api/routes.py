@@ -4,6 +4,7 @@ Bodies are read raw: the framework's own conversion takes `"3"` for a number and
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from litestar import HttpMethod, Request, Response, delete, get, post, route
@@ -26,12 +27,13 @@ from service.api.paths import (
     EXPLAIN_PATH,
     INVALIDATE_PATH,
     OVERRIDES_PATH,
+    PATHS_OF_PASSES,
     REVOCATIONS_PATH,
     STATE_PATH,
 )
-from service.api.problems import status_reply
+from service.api.problems import refusal_reply, status_reply
 from service.api.verify_service import Asking, VerifyService
-from service.errors import QuestionRefused
+from service.errors import NotEnabled, QuestionRefused
 from service.http.reply import Reply
 from service.rights import Right
 from service.verification.interfaces import Clock
@@ -186,6 +188,9 @@ class CallerGate:
 
 def refuse_request(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """Answer what the framework refuses; its own words would repeat the request."""
+    if error.status_code == HTTPStatus.NOT_FOUND and request.scope["path"] in PATHS_OF_PASSES:
+        off = NotEnabled("passes.key_file")
+        return response(refusal_reply(off, request_id=request_id_of(request.scope)))
     return response(
         status_reply(error.status_code, request_id=request_id_of(request.scope), headers=dict(error.headers or {}))
     )

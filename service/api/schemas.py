@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from service.api.answers import TITLES, NoAnswerProblem
+from service.api.pass_bodies import Order
 from service.api.problems import REFUSED_WITH, Problem
 from service.api.questions import Batch, EmailQuestion, Item, Presented
 from service.ownership import LARGEST_ID
@@ -32,13 +33,17 @@ def ref(name: str) -> Schema:
 
 def schemas_of(kinds: Sequence[Any]) -> dict[str, Schema]:
     """Return the schemas of these structs, and of all that they are made of, by name."""
-    (item, *_), components = msgspec.json.schema_components(
-        [Item, Batch, Problem, NoAnswerProblem, EmailQuestion, *kinds], schema_hook=_schema_of_custom, ref_template=_REF
+    (item, order, *_), components = msgspec.json.schema_components(
+        [Item, Order, Batch, Problem, NoAnswerProblem, EmailQuestion, *kinds],
+        schema_hook=_schema_of_custom,
+        ref_template=_REF,
     )
     for part in _parts_of(components):
         _mend(part)
     _name_the_game(components)
     _name_items(components, item)
+    components["Order"] = {"title": "Order", "description": "A question, and what a pass is to be good for."} | order
+    components["Order"]["oneOf"] = components["Order"].pop("anyOf")
     _tell_problems_apart(components)
     # Reserved and refused: a caller that does not know of it sends none.
     for schema in components.values():

@@ -5,20 +5,21 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from service.api.answers import AnswerWriter
+from service.api.answers import AnswerWriter, PassBody
 from service.api.callers import Caller
 from service.api.game_directory import GameDirectory
 from service.api.identifiers import make_ulid
 from service.api.problems import cause_of, refusal_reply, status_reply
-from service.api.questions import AnyQuestionBody
-from service.errors import QuestionRefused
+from service.api.questions import AnyQuestionBody, PassQuestion
+from service.errors import NotEnabled, QuestionRefused
 from service.http.reply import Reply
 from service.observability.labels import BugPlace, RefusalCause
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import AssertedUser, CacheTier, Decision, Malformed, Outcome
+from service.ownership import AssertedUser, CacheTier, Credential, Decision, Malformed, Outcome
 from service.verification.interfaces import Clock, Fingerprints
+from service.verification.policy import GameRules
 from service.verification.question import Question, Verdict
 from service.verification.verify import Verification
 
@@ -31,6 +32,33 @@ class Asking(Struct, frozen=True):
     request_id: str
     trace_id: str | None
     asked_at: datetime
+
+
+class OpenedPass(Protocol):
+    """A pass that was shown in a question: what it amounts to as a credential, and who decides about it."""
+
+    @property
+    def credential(self) -> Credential | Malformed:
+        """The credential."""
+
+    async def verify(self, question: Question) -> Verdict:
+        """Return the verdict on a question with that credential."""
+
+
+class Passes(Protocol):
+    """Opens passes."""
+
+    def open(self, text: str, rules: GameRules, *, player_ref: str | None) -> OpenedPass:
+        """Return what there is in a pass that is shown for a game."""
+
+
+class PassIssue(Protocol):
+    """Makes the pass that a caller asked for with its question."""
+
+    def __call__(
+        self, question: Question, decision: Decision, opened: OpenedPass | None, *, decision_id: str, now: datetime
+    ) -> PassBody | None:
+        """Return the pass, None if there is none for that decision."""
 
 
 class RefusalNotes(Protocol):
@@ -69,6 +97,7 @@ class VerifyService:
         clock: Clock,
         default_deadline: timedelta,
         refusals: RefusalNotes | None = None,
+        passes: Passes | None = None,
     ) -> None:
         self._verification = verification
         self._fingerprints = fingerprints
@@ -78,21 +107,34 @@ class VerifyService:
         self._clock = clock
         self._default_deadline = default_deadline
         self._refusals = refusals
+        self._passes = passes
 
-    async def answer(self, asked: AnyQuestionBody, asking: Asking, *, at: str = "") -> Reply:
+    async def answer(
+        self, asked: AnyQuestionBody, asking: Asking, *, at: str = "", issue: PassIssue | None = None
+    ) -> Reply:
         """Return the answer to a question whose caller has the right to ask it; `at` points to it in the body.
 
-        Raises `QuestionRefused` when the caller is at fault.
+        With `issue` the answer has a pass. Raises `QuestionRefused` when the caller is at fault.
         """
         started = self._clock.monotonic()
-        question = self._question(asked, asking, at)
-        verdict = await self._verification.verify(question)
+        question, opened = self._question(asked, asking, at)
+        verdict = await (self._verification if opened is None else opened).verify(question)
         now = self._clock.now()
         decision_id = make_ulid(now)
+        issued = None
+        if issue is not None:
+            issued = issue(question, verdict.decision, opened, decision_id=decision_id, now=now)
         self._record(
-            question, asking, verdict, seconds=self._clock.monotonic() - started, now=now, decision_id=decision_id
+            question,
+            asking,
+            verdict,
+            seconds=self._clock.monotonic() - started,
+            now=now,
+            decision_id=decision_id,
+            pass_until=None if issued is None else issued.expires_at,
         )
-        return self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
+        reply = self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
+        return reply if issue is None else self._writer.with_pass(reply, issued)
 
     def refuse(self, refusal: QuestionRefused, *, request_id: str, caller: Caller | None) -> Reply:
         """Count and log a question that was turned away, and return the reply to its caller."""
@@ -112,13 +154,19 @@ class VerifyService:
         self._log.logger.error("bug", request_id=request_id, exc_info=bug)
         return status_reply(500, request_id=request_id)
 
-    def _question(self, asked: AnyQuestionBody, asking: Asking, at: str) -> Question:
+    def _question(self, asked: AnyQuestionBody, asking: Asking, at: str) -> tuple[Question, OpenedPass | None]:
         rules = asking.games.find(asked.game)
         caller = asking.caller
         caller.require_game(rules.game_id)
-        return Question(
+        opened: OpenedPass | None = None
+        if isinstance(asked, PassQuestion):
+            opened = self._open(asked, rules)
+            credential = opened.credential
+        else:
+            credential = asked.credential(at)
+        question = Question(
             rules=rules,
-            credential=asked.credential(at),
+            credential=credential,
             deadline=self._default_deadline if asked.deadline_ms is None else timedelta(milliseconds=asked.deadline_ms),
             max_age=None if asked.max_age is None else timedelta(seconds=asked.max_age),
             only_if_cached=asked.only_if_cached,
@@ -126,6 +174,12 @@ class VerifyService:
             caller=caller.name,
             tries=None if caller.limits is None else caller.limits.tries,
         )
+        return question, opened
+
+    def _open(self, asked: PassQuestion, rules: GameRules) -> OpenedPass:
+        if self._passes is None:
+            raise NotEnabled("passes.key_file")
+        return self._passes.open(asked.shown.reveal(), rules, player_ref=asked.player_ref)
 
     def _record(
         self,
@@ -136,6 +190,7 @@ class VerifyService:
         seconds: float,
         now: datetime,
         decision_id: str,
+        pass_until: datetime | None,
     ) -> None:
         decision, credential, label = verdict.decision, question.credential, question.rules.label
         self._metrics.decision(
@@ -163,6 +218,7 @@ class VerifyService:
             duration_ms=round(seconds * 1000, 3),
             subject=subject,
             account=account,
+            pass_until=pass_until,
         )
         self._log.verified(line, now)
         if self._refusals is None or subject is None or outcome is _OWNED or outcome is _GRANTED:

@@ -73,6 +73,10 @@ class ComparingKey(Secret):
     """The key of the digests by which replicas compare their secrets, in hexadecimal."""
 
 
+class HandlesKey(Secret):
+    """The key of the hash by which passes name what they are revoked by, in hexadecimal."""
+
+
 class Keys(Struct, frozen=True):
     """One key a purpose, so that leaking the one gives nothing of the other."""
 
@@ -83,6 +87,7 @@ class Keys(Struct, frozen=True):
     overrides: OverridesKey
     comparing: ComparingKey
     refusals: RefusalsKey
+    handles: HandlesKey
 
 
 def derive_keys(secret: SealingSecret | None) -> Keys:
@@ -101,6 +106,7 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
         overrides=OverridesKey(_derive(root, b"og overrides")),
         comparing=ComparingKey(_derive(root, b"og comparing")),
         refusals=RefusalsKey(_derive(root, b"og refusals")),
+        handles=HandlesKey(_derive(root, b"og handles")),
     )
 
 

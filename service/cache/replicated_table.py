@@ -37,7 +37,8 @@ class ReplicatedTable:
     `on_overflow` is called when a game had too many of one kind, and what was observed of that game before is therefore
     asked again; other games lose nothing. `on_revocations` is called with each entry of that kind that
     says something new. `on_news` is called when there is something to tell the other replicas.
-    `tables` has the entries by kind and game; it is empty as long as nothing is known.
+    `tables` has the entries by kind and game; it is empty as long as nothing is known. `revision` is another number
+    after each entry that says something new.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ReplicatedTable:
         self._next: deque[TablePlace] = deque()
         self._latest = 0
         self.on_news: Callable[[], None] = _none_listens
+        self.revision = 0
 
     # --- what is known ---
 
@@ -148,6 +150,7 @@ class ReplicatedTable:
         before = names.pop(entry.name, None)  # the one that is known longest comes first
         names[entry.name] = entry
         self._latest = max(self._latest, entry.version)
+        self.revision += 1
         if ahead:
             self._tell(entry)
         if entry.kind is TableKind.REVOCATIONS and (before is None or before.ends_at <= now or entry.name == OPERATOR):
@@ -256,6 +259,7 @@ class ReplicatedTable:
         if self._latest <= latest:
             return
         self._latest = latest
+        self.revision += 1
         for entry in list(self._all()):
             if entry.version > latest:
                 self.tables[entry.kind, entry.game_id][entry.name] = entry.as_made_at(now)

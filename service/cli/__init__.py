@@ -15,6 +15,7 @@ from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
         "games": "List the games of the seller's key.",
         "sandbox": "Serve the sandbox alone: a stand-in for itch.io.",
         "new-caller": "Make a token for a game server, and its configuration.",
+        "new-pass-key": "Make a private key that signs passes.",
         "invalidate": "Have a running gateway forget a player, or a whole game.",
         "override": "Let one player in for a while, or keep it out, at a running gateway.",
         "why": "Say why a player is let in or not, at a running gateway.",

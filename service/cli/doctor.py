@@ -76,7 +76,17 @@ async def _examine(settings: Settings) -> list[Finding]:
             async with open_upstream(_with_key(settings, settings.itch.next_api_key), log=log) as store:
                 found.append(await examine_next_key(store.source, settings))
                 held += store.key_ring.held()
-        return [*found, *await _examine_redis(settings, held)]
+        return [*found, *await _examine_redis(settings, held), _examine_passes(settings)]
+
+
+def _examine_passes(settings: Settings) -> Finding:
+    if settings.passes.key is None:
+        return Finding("passes", FindingLevel.SKIPPED, "not configured")
+    from service.passes.signing_keys import key_set  # noqa: PLC0415 - off until configured: not even imported
+
+    signing, *others = [key.kid for key in key_set(settings.passes.key).keys]
+    published = f"; published beside it: {', '.join(others)}" if others else ""
+    return Finding("passes", FindingLevel.OK, f"{signing} signs{published}")
 
 
 def _with_key(settings: Settings, key: SellerKey | None) -> Settings:

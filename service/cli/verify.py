@@ -27,7 +27,8 @@ from service.ownership import Caveat, Method, Reason
 from service.settings import Settings
 
 _FIELDS: Final = {Method(field): (field, name) for field, name in CREDENTIALS.items()} | {
-    Method.USER: ("user_id", "itch.io user id")
+    Method.USER: ("user_id", "itch.io user id"),
+    Method.PASS: ("pass", "Pass"),
 }
 """The field of each question that holds the credential, and what a person calls it."""
 

@@ -236,6 +236,17 @@ class Events:
         hint = "it was started without a configuration file, or with one that can be read only once"
         self._log.logger.warning("configuration_not_read", hint=hint)
 
+    def pass_keys_reloaded(self, kids: Sequence[str]) -> None:
+        """Other keys for passes were read from their file; the first signs."""
+        self._metrics.pass_keys(ok=True)
+        self._log.logger.info("pass_keys_reloaded", kids=list(kids))
+
+    def pass_keys_unreadable(self, why: str) -> None:
+        """The file of the keys for passes changed and cannot be used; those read before stay in use."""
+        self._metrics.pass_keys(ok=False)
+        hint = "the keys read before stay; a restart would fail: mend the file"
+        self._log.logger.error("pass_keys_unreadable", why=why, hint=hint)
+
     def canary(self, game: str, expect: str, *, ok: bool, checked_at: datetime) -> None:
         """The store has answered about a canary, as expected or not."""
         self._metrics.canary(game, expect, ok=ok, checked_at=checked_at)

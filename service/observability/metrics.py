@@ -42,6 +42,8 @@ __all__ = ["BugPlace", "InvalidationKind", "JoinScope", "Metrics", "RefusalCause
 MOST_LEARNED_GAMES: Final = 100
 """A key may see any number of games, and what Prometheus keeps grows with their labels."""
 
+_ABOUT_PASSES: Final = frozenset({Reason.MALFORMED_PASS, Reason.EXPIRED_PASS, Reason.REFUSED_PASS})
+
 _Value = TypeVar("_Value", bound=str)
 
 _NAMESPACE: Final = "ownership_gateway"
@@ -63,9 +65,12 @@ class _ClosedCounter:
 
 
 class Metrics:
-    """All metrics of one gateway, on a registry of their own; `games` are the labels of the configured games."""
+    """All metrics of one gateway, on a registry of their own; `games` are the labels of the configured games.
 
-    def __init__(self, *, games: Iterable[str], version: str, sandbox: bool) -> None:
+    What is about passes is there only with `passes`.
+    """
+
+    def __init__(self, *, games: Iterable[str], version: str, sandbox: bool, passes: bool = False) -> None:
         # For the whole process, which is one gateway: a `_created` for every series would double their number.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
         self._registry = CollectorRegistry()
@@ -89,6 +94,7 @@ class Metrics:
         self._answers = {
             (reason, stale): answers.labels(str(reason.outcome), str(reason), str(stale).lower())
             for reason, stale in product(Reason, (False, True))
+            if passes or reason not in _ABOUT_PASSES
         }
         decision_seconds = self._histogram(
             "decision_seconds", "Time to answer a question.", _DECISION_BUCKETS, "method", "cache"
@@ -96,6 +102,7 @@ class Metrics:
         self._decision_seconds = {
             (method, cache): decision_seconds.labels(str(method), str(cache))
             for method, cache in product(Method, CacheTier)
+            if passes or method is not Method.PASS
         }
 
         self._source_requests = _ClosedCounter(
@@ -130,9 +137,7 @@ class Metrics:
         )
 
         unsaid = float("nan")
-        self._budget_tokens = self._gauge("source_budget_tokens", "Requests the store budget allows now.", unsaid)
-        self._waiting = self._gauge("source_waiting", "Requests that wait for their turn to ask the store.", 0)
-        self._paused_seconds = self._gauge("source_paused_seconds", "How long the store is left alone yet.", 0)
+        self._add_budget(unsaid)
         self._source_credential_ok = self._gauge(
             "source_credential_ok", "1 if the store accepts our key, 0 if not, NaN if it has not said.", unsaid
         )
@@ -176,6 +181,19 @@ class Metrics:
             "build_info", "Always 1.", ["version", "sandbox"], namespace=_NAMESPACE, registry=self._registry
         )
         build_info.labels(version, str(sandbox).lower()).set(1)
+        if passes:
+            self._add_passes()
+
+    def _add_budget(self, unsaid: float) -> None:
+        self._budget_tokens = self._gauge("source_budget_tokens", "Requests the store budget allows now.", unsaid)
+        self._waiting = self._gauge("source_waiting", "Requests that wait for their turn to ask the store.", 0)
+        self._paused_seconds = self._gauge("source_paused_seconds", "How long the store is left alone yet.", 0)
+
+    def _add_passes(self) -> None:
+        self._passes_minted_total = self._counter("passes_minted_total", "Passes made.", "game")
+        self._pass_keys_ok = self._gauge(
+            "pass_keys_ok", "1 if the file of the keys for passes is in use, 0 if it cannot be used as it is.", 1
+        )
 
     def decision(
         self,
@@ -309,6 +327,14 @@ class Metrics:
     def configuration(self, *, ok: bool) -> None:
         """Take note whether the configuration file as it is now could be used."""
         self._configuration_ok.set(ok)
+
+    def pass_minted(self, game: str) -> None:
+        """Count a pass; `game` is its label."""
+        self._passes_minted_total.labels(game if game in self._games else OTHER).count += 1
+
+    def pass_keys(self, *, ok: bool) -> None:
+        """Take note whether the file of the keys for passes could be used."""
+        self._pass_keys_ok.set(ok)
 
     def loop_lag(self, seconds: float) -> None:
         """Take note how late the event loop was."""

@@ -71,6 +71,8 @@ _REAL_STORE = (
     "itch.base_url",
     "itch.proxy",
     "itch.proxy_file",
+    "passes.key",
+    "passes.key_file",
 )
 
 
@@ -167,6 +169,20 @@ def secrets_differ(settings: Settings, names: Names) -> Iterator[str]:
     for name, key in (("itch.api_key", settings.itch.api_key), ("itch.next_api_key", settings.itch.next_api_key)):
         if key is not None and secret is not None and key.reveal() == secret.reveal():
             yield f"{names.of('secret')} is the same as {names.of(name)}: make a secret of its own"
+
+
+def passes_are_whole(settings: Settings, names: Names) -> Iterator[str]:
+    """A pass names its issuer, and what it is revoked by follows from the secret."""
+    issuer, key = names.given("passes.issuer"), names.given("passes.key")
+    if key and not issuer:
+        yield f"{key[0]} is set without {names.of('passes.issuer')}: set both or neither"
+    if issuer and not key:
+        yield f"{issuer[0]} is set without {names.of('passes.key')}: set both or neither"
+    if key and settings.secret is None:
+        yield (
+            f"{names.of('secret')} is not set, but {key[0]} is: what passes are revoked by is made with a secret of at"
+            " least 32 characters, the same on all replicas and after a restart"
+        )
 
 
 def operations_have_a_place(settings: Settings, names: Names) -> Iterator[str]:
@@ -340,6 +356,7 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (proxy_sees_no_key, {"itch.proxy", "itch.base_url"}),
     (redis_url_leads_somewhere, {"redis.url"}),
     (redis_is_sealed, {"redis.url", "secret"}),
+    (passes_are_whole, {"passes.issuer", "passes.key", "secret", "sandbox"}),
     (secrets_differ, {"itch.api_key", "itch.next_api_key", "secret"}),
     (operations_have_a_place, {"host", "port", "unix_socket", "operations.host", "operations.port"}),
     (console_asks_for_tokens, {"console", "host", "operations.host", "operations.port", "callers"}),

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import inspect
 
 from service.ownership import Mailbox
-from service.secret import ProxyUrl, RedisUrl, SealingSecret, Secret, SellerKey
-from service.secret_text import KEY_EXPECTED, PROXY_EXPECTED, UnusableText, cleaned, is_key, is_proxy_url
+from service.secret import PassKeys, ProxyUrl, RedisUrl, SealingSecret, Secret, SellerKey
+from service.secret_text import KEY_EXPECTED, PROXY_EXPECTED, UnusableText, cleaned, is_key, is_proxy_url, stripped
 
 AnyTable = TypeVar("AnyTable", bound=msgspec.Struct)
 
@@ -77,7 +77,7 @@ def convert(given: RawValue, kind: object) -> Any:  # noqa: ANN401 - of the kind
     raw = _as_list(given) if _is_list_or_one(plain) else given.value
     if isinstance(raw, str) and isinstance(plain, type) and issubclass(plain, Secret):
         try:
-            raw = cleaned(raw)
+            raw = stripped(raw) if plain is PassKeys else cleaned(raw)
         except UnusableText as unusable:
             raise Misfit(f"{given.written} cannot be used: {unusable}") from None
     try:
@@ -242,6 +242,7 @@ _EXPECTED: Final[dict[type[Secret], str]] = {
     SellerKey: KEY_EXPECTED,
     ProxyUrl: PROXY_EXPECTED,
     SealingSecret: f"at least {_SHORTEST_SEALING_SECRET} characters of text",
+    PassKeys: "one to four RSA private keys of 2048 to 4096 bits in PEM, not encrypted, as new-pass-key prints them",
     RedisUrl: f"a URL that begins with {', '.join(f'{scheme}://' for scheme in _REDIS_SCHEMES)}",
 }
 """Completes the sentence "expected ..."."""
@@ -255,6 +256,10 @@ def _is_usable(kind: type[Secret], text: str) -> bool:
         return len(text) >= _SHORTEST_SEALING_SECRET and _is_encodable(text)
     if kind is ProxyUrl:
         return is_proxy_url(text)
+    if kind is PassKeys:
+        from service.pass_pem import holds_signing_keys  # noqa: PLC0415 - off until configured: not even imported
+
+        return holds_signing_keys(text)
     return _is_redis_url(text)
 
 

@@ -54,6 +54,7 @@ READ_AGAIN: Final = (
     "the file of itch.next_api_key_file",
     "the file of itch.proxy_file",
     "the file of redis.url_file: user and password",
+    "the file of passes.key_file",
 )
 """All that a running gateway reads again, in words for the operator."""
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field, structs
 
 from service.ownership import LARGEST_ID, GameId, Mailbox, PlayerId, ProofKind
 from service.rights import Right
-from service.secret import ProxyUrl, RedisUrl, SealingSecret, SellerKey
+from service.secret import PassKeys, ProxyUrl, RedisUrl, SealingSecret, SellerKey
 
 # Types of values: they carry their bounds, and words for what cannot be read off the bounds. `expected` completes the
 # sentence "expected ..."; a `quiet` value is never repeated, because people put secrets there by mistake: the token
@@ -77,6 +77,15 @@ ContactUrl: TypeAlias = Annotated[
         # It stands in brackets in a header, so that it may hold none itself.
         pattern=r"\Ahttps?://[!-'*-~]{1,200}\Z",
         extra={"expected": "an http or https URL of at most 200 printable ASCII characters", "quiet": True},
+    ),
+]
+
+
+IssuerUrl: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"\Ahttps://[A-Za-z0-9._~:/-]{1,192}\Z",
+        extra={"expected": "an https URL of at most 200 characters, without query and fragment", "quiet": True},
     ),
 ]
 
@@ -164,6 +173,21 @@ class CacheSettings(Struct, frozen=True, kw_only=True):
     """Observations that the process keeps at most. Default: 200000."""
     max_mebibytes: Annotated[int, Meta(ge=1, le=65_536)] = 64
     """Memory that they may take, in MiB; a fifth of it is for answers ready to be given again. Default: 64."""
+
+
+class PassesSettings(Struct, frozen=True, kw_only=True):
+    """Passes: signed decisions that other servers check by themselves."""
+
+    issuer: IssuerUrl | None = None
+    """The name by which passes say which gateway signed them, the same on all replicas: an `https` URL, which need not
+    lead anywhere. Default: unset; required with a key."""
+    key: PassKeys | None = None
+    """One to four RSA private keys in PEM: the first signs, all are published. `ownership-gateway new-pass-key` prints
+    one. Default: unset, there are no passes."""
+    key_file: Path | None = None
+    """A file that holds these keys; it is read again when it changes. Default: unset."""
+    seconds: Annotated[int, Meta(ge=60, le=86_400)] = 900
+    """Seconds that a pass is good for at most. Default: a quarter of an hour."""
 
 
 class OperationsSettings(Struct, frozen=True, kw_only=True):
@@ -300,6 +324,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     itch: ItchSettings = ItchSettings()
     redis: RedisSettings = RedisSettings()
     cache: CacheSettings = CacheSettings()
+    passes: PassesSettings = PassesSettings()
     operations: OperationsSettings = OperationsSettings()
     log: LogSettings = LogSettings()
     games: tuple[GameSettings, ...] = ()
@@ -316,6 +341,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         if self.callers or self.operations.port is None:
             return False
         return not all(is_loopback(host) for host in self.operations.host or self.host)
+
+    @property
+    def has_passes(self) -> bool:
+        """Whether there are passes: with a key of the operator's, and in the sandbox, which makes one for itself."""
+        return self.sandbox or self.passes.key is not None
 
     def games_of(self, caller: CallerSettings) -> frozenset[GameId] | None:
         """Return the games that the caller may ask about; None means all."""

@@ -2,14 +2,14 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
 
-from service.secret_text import UnusableText, read_secret
+from service.secret_text import UnusableText, read_pem, read_secret
 from service.secret_text import shown as shown_path
 from service.settings.conversion import Misfit, Mistakes, RawValue, convert, shown
 from service.settings.model import CALLER, GAME, GROUPS, SECRET_FILES, SINGLE, Settings, fields_of
@@ -256,6 +256,9 @@ def _quoted(key: str) -> str:
 
 # Files of secrets, as orchestrators mount them.
 
+_IN_PEM: Final = frozenset({"passes.key"})
+"""The secrets that have more than one line."""
+
 
 def read_secret_files(
     given: Mapping[str, RawValue], mistakes: Mistakes, *, known: Mapping[str, RawValue] | None = None
@@ -277,15 +280,16 @@ def read_secret_files(
             continue
         try:
             path: Path = convert(file, Path)
-            secrets[key] = _read_secret(path, file.written, SINGLE[key].type)
+            read = read_pem if key in _IN_PEM else read_secret
+            secrets[key] = _read_secret(path, file.written, SINGLE[key].type, read=read)
         except Misfit as misfit:
             mistakes.add(misfit, unusable=key)
     return secrets
 
 
-def _read_secret(path: Path, written: str, kind: object) -> RawValue:
+def _read_secret(path: Path, written: str, kind: object, *, read: Callable[[Path], str]) -> RawValue:
     try:
-        secret = RawValue(read_secret(path), written=written, textual=True)
+        secret = RawValue(read(path), written=written, textual=True)
     except UnusableText as unusable:
         raise Misfit(f"{written} cannot be used: {unusable}") from None
     try:

@@ -23,6 +23,7 @@ from service.ownership import (
     Mailbox,
     Method,
     Observation,
+    Outcome,
     Player,
     PlayerId,
     Proof,
@@ -167,6 +168,17 @@ class LookUp(Struct, frozen=True):
         if isinstance(known, Evidence) and known.overruled is not None and known.overruled.held:
             good = known.overruled.evidence
         return good is None or says_no(good) or now - good.observed_at >= self.lifetime(good).usable
+
+
+class Allowance(Struct, frozen=True):
+    """A decision by which a player is let in: the only thing that a pass can be made from."""
+
+    decision: Decision
+
+
+def allowance(decision: Decision) -> Allowance | None:
+    """Return the allowance in a decision, None if it lets no player in."""
+    return Allowance(decision) if decision.outcome in (Outcome.OWNED, Outcome.GRANTED) else None
 
 
 class Override(Struct, frozen=True):

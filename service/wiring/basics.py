@@ -60,7 +60,12 @@ def build_basics(
     `machine` is the clock by which the event loop lags, where it is another than `clock`; `game_called` finds the id of
     a game by its slug where none is configured.
     """
-    metrics = Metrics(games=[game.slug for game in settings.games], version=VERSION, sandbox=settings.sandbox)
+    metrics = Metrics(
+        games=[game.slug for game in settings.games],
+        version=VERSION,
+        sandbox=settings.sandbox,
+        passes=settings.has_passes,
+    )
     events = Events(metrics=metrics, log=log)
     cluster_clock = None
     if has_redis:

@@ -91,6 +91,10 @@ def framework(
             readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=basics.settings.sandbox
         ),
     ]
+    if services.passes is not None:
+        from service.wiring.pass_parts import pass_routes  # noqa: PLC0415 - off until configured: not even imported
+
+        routes += pass_routes(basics, services.verify, services.passes)
     # With a port of their own, health and its like are for the operator alone.
     health = readiness.health if basics.settings.operations.port is None else None
     routes += create_pages(version=VERSION, is_sandbox=upstream.is_sandbox, health=health)

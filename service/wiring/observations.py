@@ -51,6 +51,7 @@ class Observations(Struct, frozen=True):
     notes: OverrideNotes
     told: Callable[[TablePlace], Awaitable[bool]]
     lease: LookUpLease
+    table: ReplicatedTable
 
 
 def open_redis(basics: Basics) -> RedisClient | None:
@@ -86,6 +87,7 @@ async def open_observations(
         notes=_open_notes(basics, redis),
         told=told,
         lease=_open_leases(basics, redis, cache),
+        table=table,
     )
 
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -24,6 +25,9 @@ from service.wiring.observations import Observations
 from service.wiring.refusals import open_refusals
 from service.wiring.upstream import Upstream
 
+if TYPE_CHECKING:
+    from service.wiring.pass_parts import PassParts
+
 
 class Services(Struct, frozen=True):
     """One service for each kind of request."""
@@ -33,6 +37,7 @@ class Services(Struct, frozen=True):
     admin: AdminService
     overrides: OverrideService
     explain: ExplainService
+    passes: "PassParts | None"
     forget_failures: Callable[[], None]
 
 
@@ -71,6 +76,11 @@ def build_services(
     history = None
     if settings.remember_refusals:
         history = open_refusals(basics, observations, fingerprints, redis=redis)
+    passes = None
+    if settings.has_passes:
+        from service.wiring.pass_parts import build_passes  # noqa: PLC0415 - off until configured: not even imported
+
+        passes = build_passes(basics, observations, verification, fingerprints)
     verify = VerifyService(
         verification=verification,
         fingerprints=fingerprints,
@@ -80,6 +90,7 @@ def build_services(
         clock=clock,
         default_deadline=timedelta(milliseconds=settings.deadline_ms),
         refusals=None if history is None else history.memory,
+        passes=None if passes is None else passes.shown,
     )
     admin = AdminService(
         verification=verification,
@@ -110,5 +121,6 @@ def build_services(
         admin=admin,
         overrides=overrides,
         explain=explain,
+        passes=passes,
         forget_failures=verification.forget_failures,
     )

@@ -1,0 +1,104 @@
+"""From a pass that is shown to its claims, or to the reason for which it is no good."""
+
+import re
+import secrets
+from collections import OrderedDict
+from datetime import datetime
+from hashlib import blake2b
+from typing import Final
+
+import jwt
+import msgspec
+from jwt.utils import base64url_decode, base64url_encode
+
+from service.ownership import GameId, Reason
+from service.passes.pass_claims import ALGORITHM, LONGEST_PASS, TYPE, PassClaims, audience_of
+from service.passes.signing_keys import KeySet, SigningKeys
+
+MOST_REMEMBERED: Final = 10_000
+"""Passes whose signature is not checked again: some 15 MB, and a fifth of the time that checking takes."""
+
+_AHEAD_SECONDS: Final = 60
+"""A pass from further ahead was signed by a machine whose clock is wrong."""
+
+_FORM: Final = re.compile(r"(?:[A-Za-z0-9_-]+\.){2}(?P<signature>[A-Za-z0-9_-]+)", re.ASCII)
+_HEADER: Final = {"alg": ALGORITHM, "typ": TYPE}
+
+
+class PassReader:
+    """Reads passes that a gateway of this issuer has signed with one of the keys that are published now."""
+
+    def __init__(self, *, keys: SigningKeys, issuer: str) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._digest_key = secrets.token_bytes(32)
+        self._remembered: OrderedDict[bytes, PassClaims] = OrderedDict()
+        self._read_with: KeySet | None = None
+
+    def read(self, text: str, *, game_id: GameId, player_ref: str | None, now: datetime) -> PassClaims | Reason:
+        """Return the claims of a pass for that game which has not ended, or why it is rejected.
+
+        A pass that names a player is good only for who names the same.
+        """
+        claims = self._signed(text)
+        if isinstance(claims, Reason):
+            return claims
+        seconds = now.timestamp()
+        if claims.game != game_id or claims.iat > seconds + _AHEAD_SECONDS:
+            return Reason.REFUSED_PASS
+        if isinstance(claims.player_ref, str) and claims.player_ref != player_ref:
+            return Reason.REFUSED_PASS
+        return Reason.EXPIRED_PASS if claims.exp <= seconds else claims
+
+    def _signed(self, text: str) -> PassClaims | Reason:
+        form = _FORM.fullmatch(text) if len(text) <= LONGEST_PASS else None
+        if form is None:
+            return Reason.MALFORMED_PASS
+        keys = self._keys.current()
+        if keys is not self._read_with:
+            # A key that was taken away must not go on letting in those who showed a pass of it before.
+            self._remembered.clear()
+            self._read_with = keys
+        digest = blake2b(text.encode(), key=self._digest_key, digest_size=16).digest()
+        if (known := self._remembered.get(digest)) is not None:
+            self._remembered.move_to_end(digest)
+            return known
+        claims = self._check(text, form["signature"], keys)
+        if isinstance(claims, PassClaims):
+            self._remembered[digest] = claims
+            if len(self._remembered) > MOST_REMEMBERED:
+                self._remembered.popitem(last=False)
+        return claims
+
+    def _check(self, text: str, signature: str, keys: KeySet) -> PassClaims | Reason:
+        try:
+            header = jwt.get_unverified_header(text)
+        except jwt.InvalidTokenError:
+            return Reason.MALFORMED_PASS
+        kid = header.pop("kid", None)
+        if header != _HEADER or not isinstance(kid, str):
+            return Reason.MALFORMED_PASS
+        key = keys.find(kid)
+        # Of the spellings of one signature that base64 allows, only ours.
+        if key is None or base64url_encode(base64url_decode(signature)).decode() != signature:
+            return Reason.REFUSED_PASS
+        try:
+            # Its times are compared with the cluster's clock, in `read`, and not with the machine's.
+            claims = jwt.decode(
+                text,
+                key,
+                algorithms=[ALGORITHM],
+                issuer=self._issuer,
+                options={"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+            )
+            return _made_here(msgspec.convert(claims, PassClaims))
+        except (jwt.InvalidTokenError, msgspec.ValidationError):
+            return Reason.REFUSED_PASS
+
+
+def _made_here(claims: PassClaims) -> PassClaims | Reason:
+    """Return the claims if they go together as ours do: the same key may have signed another kind of token."""
+    about_all = audience_of(claims.game, None)
+    for_us = claims.aud == about_all or claims.aud.startswith(f"{about_all}/")
+    lets_in = claims.outcome.allowed and claims.reason.outcome is claims.outcome
+    return claims if for_us and lets_in and claims.handles else Reason.REFUSED_PASS
