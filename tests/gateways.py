@@ -42,6 +42,7 @@ PATHS: Final = {
     Method.JWT: "/verify/jwt",
     Method.EMAIL: "/verify/email",
     Method.USER: "/verify/user",
+    Method.PASS: "/verify/pass",
 }
 
 X_MOON: Final = """

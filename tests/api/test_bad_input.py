@@ -230,6 +230,7 @@ async def test_problem_has_exactly_these_fields(gateway: Asker) -> None:
         ("/verify/jwt", "game, jwt, max_age, only_if_cached, deadline_ms"),
         ("/verify/email", "game, email, max_age, only_if_cached, deadline_ms"),
         ("/verify/user", "game, user_id, max_age, only_if_cached, deadline_ms"),
+        ("/verify/pass", "game, pass, max_age, only_if_cached, deadline_ms, player_ref"),
         ("/verify/batch", "items"),
         ("/admin/invalidate", "game, download_key, email, user_id"),
         ("/admin/revocations", "game, believe, seconds"),
@@ -251,7 +252,7 @@ async def test_unknown_field_of_an_item_gets_the_list_of_those_that_there_are(ga
     (result,) = response.json()["results"]
     assert result["problem"]["detail"] == (
         "there is no such field here; there are: game, id, max_age, only_if_cached, deadline_ms, method, "
-        "and for its method one of download_key, jwt, email, user_id"
+        "and for its method one of download_key, jwt, email, user_id, pass, player_ref"
     )
 
 

@@ -164,7 +164,7 @@ async def test_purchase_shows_once_the_no_has_run_out(gateway: Asker, clock: Fak
     assert (await gateway.user(seed.STRANGER_ID)).json()["outcome"] == "owned"
 
 
-@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize("method", [method for method in Method if method is not Method.PASS])
 async def test_proven_owner_keeps_playing_through_an_outage(gateway: Asker, clock: FakeClock, method: Method) -> None:
     """A proof is used until its grace ends, and its answer says that it is stale."""
     credential = await proof_of(gateway, method)
@@ -180,7 +180,7 @@ async def test_proven_owner_keeps_playing_through_an_outage(gateway: Asker, cloc
     assert "ttl=-" in response.headers["cache-status"]
 
 
-@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize("method", [method for method in Method if method is not Method.PASS])
 async def test_grace_ends(gateway: Asker, clock: FakeClock, method: Method) -> None:
     """A day after the store last said yes there is no answer any more, neither yes nor no."""
     credential = await proof_of(gateway, method)

@@ -17,6 +17,7 @@ CREDENTIALS: dict[Method, str | int] = {
     Method.JWT: "",
     Method.EMAIL: seed.BUYER_EMAIL,
     Method.USER: seed.OWNER_ID,
+    Method.PASS: "",
 }
 
 
@@ -25,6 +26,7 @@ RIGHTS = {
     Method.JWT: {"verify"},
     Method.EMAIL: {"verify", "assert:email"},
     Method.USER: {"assert:user"},
+    Method.PASS: {"verify"},
 }
 ALL_RIGHTS = {"verify", "assert:user", "assert:email", "admin"}
 

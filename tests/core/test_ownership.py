@@ -34,6 +34,9 @@ REASONS = {
         "refused_jwt",
         "api_key_not_accepted",
         "email_not_verified",
+        "malformed_pass",
+        "expired_pass",
+        "refused_pass",
     ],
     "unknown": [
         "source_unavailable",
@@ -89,10 +92,10 @@ def test_every_kind_of_proof_is_a_reason_to_own() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (Method, {"download_key", "jwt", "email", "user"}),
+        (Method, {"download_key", "jwt", "email", "user", "pass"}),
         (CacheTier, {"memory", "redis", "none"}),
         (Caveat, {"sandbox", "bundle_key_may_be_unclaimed", "email_misses_claimed_keys", "revocations_held"}),
-        (Right, {"verify", "assert:user", "assert:email", "admin", "override", "support"}),
+        (Right, {"verify", "assert:user", "assert:email", "admin", "override", "support", "pass"}),
     ],
 )
 def test_the_other_words_are_those_of_the_contract(

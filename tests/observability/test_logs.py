@@ -9,6 +9,7 @@ import warnings
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -39,9 +40,14 @@ AT = FakeClock().now()
 ANY_TEXT = st.text(st.characters(categories=["L", "N", "P", "S", "Z", "C"]))
 
 
-def answer(**fields: str) -> VerifiedLine:
+def answer(**fields: Any) -> VerifiedLine:
     """Return the line of an answer."""
-    line = {"decision_id": "01KAB3X9Q7T4Z2M5N8P6R1S0VW", "request_id": "r-1", "game": "x-moon", **fields}
+    line: dict[str, Any] = {
+        "decision_id": "01KAB3X9Q7T4Z2M5N8P6R1S0VW",
+        "request_id": "r-1",
+        "game": "x-moon",
+        **fields,
+    }
     return VerifiedLine(
         method=Method.JWT,
         outcome=Outcome.OWNED,

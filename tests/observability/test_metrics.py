@@ -55,12 +55,13 @@ PROMISED_OF_A_CANARY = {
 }
 PROMISED_OF_NOES = {"revocations_held": {"game"}}
 PROMISED_OF_TROUBLE = {"trouble": {"component", "cause"}}
+PROMISED_OF_PASSES = {"passes_minted_total": {"game"}, "pass_keys_ok": set()}
 
 
 @pytest.fixture
 def metrics() -> Metrics:
     """Metrics of a gateway for one game."""
-    return Metrics(games=["x-moon"], version="1.2.3", sandbox=True)
+    return Metrics(games=["x-moon"], version="1.2.3", sandbox=True, passes=True)
 
 
 def families(metrics: Metrics) -> Iterable[Metric]:
@@ -174,7 +175,12 @@ def test_nothing_else_is_exposed_under_our_name(metrics: Metrics) -> None:
     """The list of metrics is a promise; a new one belongs into the list."""
     known = {
         f"ownership_gateway_{name.removesuffix('_total').removesuffix('_count')}"
-        for name in PROMISED | PROMISED_OF_A_GAME | PROMISED_OF_A_CANARY | PROMISED_OF_NOES | PROMISED_OF_TROUBLE
+        for name in PROMISED
+        | PROMISED_OF_A_GAME
+        | PROMISED_OF_A_CANARY
+        | PROMISED_OF_NOES
+        | PROMISED_OF_TROUBLE
+        | PROMISED_OF_PASSES
     }
 
     ours = {family.name for family in families(metrics) if family.name.startswith("ownership_gateway_")}
