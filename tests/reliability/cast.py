@@ -14,6 +14,9 @@ GAMES: Final = (seed.GAME_ID, seed.OTHER_GAME_ID)
 TOML: Final = "\n[games.x-moon]\nid = 3\n{bans}\n[games.sun-garden]\nid = 4\n"
 
 
+RIGHTS: Final = '["verify", "assert:user", "assert:email", "admin", "pass"]'
+
+
 class GameServer(Struct, frozen=True):
     """A caller, with the limits that the operator gave it."""
 
@@ -29,7 +32,8 @@ class GameServer(Struct, frozen=True):
     @property
     def toml(self) -> str:
         """Its lines of the configuration."""
-        return caller_lines(self.name, self.token, rate=str(self.rate), failed_keys_per_minute=str(self.failed_keys))
+        limits = {"rate": str(self.rate), "failed_keys_per_minute": str(self.failed_keys)}
+        return caller_lines(self.name, self.token, rights=RIGHTS, **limits)
 
 
 STUDIO: Final = GameServer("studio", rate=100.0, failed_keys=20)

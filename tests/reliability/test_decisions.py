@@ -45,7 +45,9 @@ from tests.reliability.variants import (
 from tests.reliability.world import World
 from tests.sizes import DECISIONS, STEPS
 
-OUTCOMES: Final = frozenset({"owned", "not_owned", "granted", "banned", "rejected", "unknown", "refused", "at once"})
+OUTCOMES: Final = frozenset(
+    {"owned", "not_owned", "granted", "banned", "rejected", "unknown", "refused", "at once", "passed", "shown"}
+)
 TOO_OLD: Final = "its grace is over|past its time|not fresh|could have been asked|run out|older than the caller accepts"
 
 

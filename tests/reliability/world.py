@@ -29,6 +29,7 @@ from tests.reliability.redis_watch import RedisWatch
 from tests.reliability.replicas import DEADLINE, Parts, Question, Replica, Under, WorldClock
 from tests.reliability.store import BASE_URL, Health, LineTrouble, Statements, StoreLine
 from tests.reliability.trouble import SPOILT, STORE, UNWELL, Entries, entries_of, flush, heal, put_back
+from tests.reliability.wallet import Wallet
 
 T = TypeVar("T")
 
@@ -57,14 +58,21 @@ EXCHANGES: Final = 4
 class World:
     """Gateways built from `parts`, and everything that can happen around them. `told` counts the outcomes.
 
-    The store budget has no end, unless it is `frugal`: then only a caller that asks little is owed an answer.
+    The store budget has no end, unless it is `frugal`: then only a caller that asks little is owed an answer. With
+    `passes` every fourth question asks for one, too, and accounts show theirs now and then.
     """
 
     most_invalidations = 20
     """The most of one kind that a gateway remembers for one game."""
 
     def __init__(
-        self, server: RedisServer, parts: Parts, *, told: dict[str, int] | None = None, frugal: bool = False
+        self,
+        server: RedisServer,
+        parts: Parts,
+        *,
+        told: dict[str, int] | None = None,
+        frugal: bool = False,
+        passes: bool = False,
     ) -> None:
         self._server = server
         self._parts = parts
@@ -74,6 +82,7 @@ class World:
         self.sandbox = Sandbox(clock=self.clock)
         self.told = {} if told is None else told
         self._frugal = frugal
+        self._wallet = Wallet(self.told) if passes else None
         self._watches = [RedisWatch(), RedisWatch()]
         self._statements = Statements()
         self._trouble = LineTrouble()
@@ -120,7 +129,8 @@ class World:
         bans = f"ban_user_ids = {sorted(self._banned)}"
         callers = "".join(caller.toml for caller in GAME_SERVERS)
         top = f'secret = "{SECRET}"\nreplicas = {self._parts.replicas}\n'
-        toml = f"{top}{pointing_at(BASE_URL)}{TOML.format(bans=bans)}{callers}"
+        passes = "" if self._wallet is None else self._wallet.toml
+        toml = f"{top}{pointing_at(BASE_URL)}{passes}{TOML.format(bans=bans)}{callers}"
         clock = WrongClock(self.clock, ahead)
         machine = self._parts.clock(clock)
         redis_clock = self._parts.redis_clock(self.clock, machine)
@@ -303,7 +313,12 @@ class World:
 
     async def _one(self, question: Question) -> list[tuple[int, Any]]:
         replica = self.replicas[question.index]
-        prompt, status, body = await replica.ask(question.presented.path, question.body, question.caller)
+        path, asked = question.presented.path, question.body
+        if self._wallet is not None:
+            path, asked = self._wallet.ask(question, self.clock.now())
+        prompt, status, body = await replica.ask(path, asked, question.caller)
+        if self._wallet is not None:
+            self._wallet.check(question, path, status, body)
         self.told["at once"] = self.told.get("at once", 0) + prompt
         return [(status, body)]
 
