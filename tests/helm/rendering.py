@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from service.pass_pem import new_signing_key
 from service.settings import Settings, load_settings
 
 Document: TypeAlias = dict[str, Any]
@@ -80,6 +81,7 @@ class Rendered:
 
 
 _SECRETS = {
+    "OWNERSHIP_GATEWAY_PASSES__KEY_FILE": new_signing_key(),
     "OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE": "seller-key-of-a-test",
     "OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY_FILE": "next-seller-key-of-a-test",
     "OWNERSHIP_GATEWAY_ITCH__PROXY_FILE": "http://proxy.example:3128",

@@ -24,6 +24,9 @@ _REDIS = {"secrets": {"redisUrl": {"existingSecret": "redis"}, "sealingSecret": 
             "secrets.nextSellerKey is set, but secrets.sellerKey is not",
         ),
         (merged(SERVICE, {"secrets": {"proxy": {"existingSecret": "itch", "file": "/proxy"}}}), "keep one"),
+        (merged(SERVICE, {"secrets": {"passKeys": {"file": "/keys"}}}), "secrets.sealingSecret is not set"),
+        (merged(SERVICE, {"secrets": {"passKeys": {"file": "/keys"}}}), "config.passes.issuer is not set"),
+        (merged(SERVICE, {"config": {"sandbox": True}, "secrets": {"passKeys": {"file": "/k"}}}), "signs with a key"),
         (
             merged(SERVICE, {"config": {"sandbox": True}, "secrets": {"proxy": {"file": "/proxy"}}}),
             "config.sandbox and secrets.proxy are both set",

@@ -72,6 +72,8 @@ def test_every_setting_is_the_charts_or_the_operators(helm: Helm) -> None:
         "itch.next_api_key_file",
         "itch.proxy",
         "itch.proxy_file",
+        "passes.key",
+        "passes.key_file",
         "redis.url",
         "redis.url_file",
         "operations.host",

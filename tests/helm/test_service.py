@@ -1,5 +1,6 @@
 """The chart as a shared service."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +113,19 @@ def test_the_gateway_reads_its_proxy_where_it_is_mounted(helm: Helm) -> None:
 
     mounts = {mount["name"]: mount["mountPath"] for mount in rendered.gateway()["volumeMounts"]}
     assert rendered.env()["OWNERSHIP_GATEWAY_ITCH__PROXY_FILE"] == f"{mounts['ownership-gateway-proxy']}/url"
+
+
+def test_the_gateway_reads_the_keys_for_passes_where_they_are_mounted(helm: Helm, tmp_path: Path) -> None:
+    """They are a file like the other secrets, and with the issuer the gateway has passes."""
+    secrets = {"passKeys": {"existingSecret": "passes", "key": "pem"}, "sealingSecret": {"existingSecret": "sealing"}}
+    config = {"passes": {"issuer": "https://gateway.example.com", "seconds": 600}}
+
+    rendered = helm.render(merged(SERVICE, {"secrets": secrets, "config": config}))
+
+    mounts = {mount["name"]: mount["mountPath"] for mount in rendered.gateway()["volumeMounts"]}
+    assert rendered.env()["OWNERSHIP_GATEWAY_PASSES__KEY_FILE"] == f"{mounts['ownership-gateway-pass-keys']}/pem"
+    settings = rendered.settings(tmp_path)
+    assert (settings.has_passes, settings.passes.seconds) == (True, 600)
 
 
 def test_without_another_key_there_is_no_word_of_one(helm: Helm) -> None:

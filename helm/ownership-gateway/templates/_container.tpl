@@ -44,6 +44,10 @@
 - name: OWNERSHIP_GATEWAY_ITCH__PROXY_FILE
   value: {{ . | quote }}
 {{- end }}
+{{- with include "ownership-gateway.secretFile" (dict "root" . "name" "passKeys" "directory" "pass-keys") }}
+- name: OWNERSHIP_GATEWAY_PASSES__KEY_FILE
+  value: {{ . | quote }}
+{{- end }}
 {{- with include "ownership-gateway.secretFile" (dict "root" . "name" "sealingSecret" "directory" "sealing-secret") }}
 - name: OWNERSHIP_GATEWAY_SECRET_FILE
   value: {{ . | quote }}
@@ -140,7 +144,7 @@ gateway's container does.
 */}}
 {{- define "ownership-gateway.secretVolumes" -}}
 {{- $mode := ternary 288 292 (eq .Values.mode "service") -}}{{/* 0440, 0444 */}}
-{{- range $name, $secret := dict "seller-key" .Values.secrets.sellerKey "next-seller-key" .Values.secrets.nextSellerKey "proxy" .Values.secrets.proxy "sealing-secret" .Values.secrets.sealingSecret "redis-url" .Values.secrets.redisUrl "redis-tls" .Values.secrets.redisTls }}
+{{- range $name, $secret := dict "seller-key" .Values.secrets.sellerKey "next-seller-key" .Values.secrets.nextSellerKey "proxy" .Values.secrets.proxy "pass-keys" .Values.secrets.passKeys "sealing-secret" .Values.secrets.sealingSecret "redis-url" .Values.secrets.redisUrl "redis-tls" .Values.secrets.redisTls }}
 {{- if $secret.existingSecret }}
 - name: ownership-gateway-{{ $name }}
   secret:

@@ -11,7 +11,7 @@ Prints nothing.
 {{- $hasRedis := or $secrets.redisUrl.existingSecret $secrets.redisUrl.file -}}
 {{- $hasSealing := or $secrets.sealingSecret.existingSecret $secrets.sealingSecret.file -}}
 {{- $sandbox := $values.config.sandbox -}}
-{{- range $name := list "sellerKey" "nextSellerKey" "proxy" "sealingSecret" "redisUrl" -}}
+{{- range $name := list "sellerKey" "nextSellerKey" "proxy" "passKeys" "sealingSecret" "redisUrl" -}}
   {{- $secret := get $secrets $name -}}
   {{- if and $secret.existingSecret $secret.file -}}
     {{- $mistakes = append $mistakes (printf "secrets.%s.existingSecret and secrets.%s.file are both set: keep one" $name $name) -}}
@@ -34,6 +34,17 @@ Prints nothing.
 {{- end -}}
 {{- if and $hasRedis (not $hasSealing) -}}
   {{- $mistakes = append $mistakes "secrets.sealingSecret is not set, but secrets.redisUrl is: what is kept in Redis must be sealed with a secret, the same on all replicas" -}}
+{{- end -}}
+{{- $hasPasses := or $secrets.passKeys.existingSecret $secrets.passKeys.file -}}
+{{- if and $hasPasses $sandbox -}}
+  {{- $mistakes = append $mistakes "config.sandbox and secrets.passKeys are both set: the sandbox signs with a key of its own, keep one" -}}
+{{- end -}}
+{{- if and $hasPasses (not $hasSealing) -}}
+  {{- $mistakes = append $mistakes "secrets.sealingSecret is not set, but secrets.passKeys is: what passes are revoked by is made with a secret, the same on all replicas" -}}
+{{- end -}}
+{{- $passes := $values.config.passes | default dict -}}
+{{- if and $hasPasses (not $passes.issuer) -}}
+  {{- $mistakes = append $mistakes "config.passes.issuer is not set, but secrets.passKeys is: say by which name passes are yours" -}}
 {{- end -}}
 {{- if eq $values.mode "service" -}}
   {{- if not $values.config.callers -}}
