@@ -18,6 +18,7 @@ COMMANDS = [
     "games",
     "sandbox",
     "new-caller",
+    "new-pass-key",
     "invalidate",
     "override",
     "why",

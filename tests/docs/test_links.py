@@ -26,6 +26,7 @@ _KNOWN_ROOTS: Final = frozenset(
         "master",
         "me",
         "metrics",
+        "passes",
         "my-games",
     }
     | {"openapi", "path", "proc", "profile", "readyz", "run", "sandbox", "verify", "version"}
