@@ -83,8 +83,10 @@ class ShownPasses:
             return
         subject = AssertedUser(player_id)
         name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
-        # In Redis, too: a no that only another replica has heard must not be hidden by this yes.
-        known = await self._observations.get(name)
+        known = self._observations.peek(name)
+        if known is None or known.observation.observed_at < evidence.observed_at:
+            # Also where something older is known here: only Redis may have the no that another replica has heard.
+            known = await self._observations.get_shared(name)
         if known is None or known.observation.observed_at < evidence.observed_at:
             until = LookUp(name, rules, subject).keep_until(evidence)
             self._observations.put(name, evidence, game_id=rules.game_id, keep_until=until)
