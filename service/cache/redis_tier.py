@@ -119,11 +119,12 @@ class RedisTier:
 
     # --- writing ---
 
-    async def put(self, name: Fingerprint, entry: CacheEntry, *, game_id: GameId | None) -> None:
-        """Store an entry unless Redis has a newer one; questions do not wait for it."""
+    async def put(self, name: Fingerprint, entry: CacheEntry, *, game_id: GameId | None) -> CacheResult:
+        """Store an entry unless Redis has a newer one, and return what came of it; questions do not wait for it."""
         async with self._writes:
             result = await self._put(name, entry, game_id)
         self._on_operation(CacheTier.REDIS, CacheOperation.PUT, result)
+        return result
 
     async def close(self) -> None:
         """Give up reads under way; the client stays open for its other users."""

@@ -121,9 +121,14 @@ class TieredCache:
         if self._closing or len(self._writes) >= MOST_WRITES_WAITING:
             self._dropped()
             return
-        task = asyncio.get_running_loop().create_task(redis.put(name, entry, game_id=game_id))
+        task = asyncio.get_running_loop().create_task(self._write(redis, name, entry, game_id))
         self._writes[task] = name
         task.add_done_callback(self._writes.pop)
+
+    async def _write(self, redis: RedisTier, name: Fingerprint, entry: CacheEntry, game_id: GameId | None) -> None:
+        if await redis.put(name, entry, game_id=game_id) is CacheResult.SUPERSEDED:
+            # Another replica has observed something newer meanwhile, such as a no: here, too, that is what counts.
+            await self.get_shared(name)
 
     def _dropped(self) -> None:
         self._on_operation(CacheTier.REDIS, CacheOperation.PUT, CacheResult.DROPPED)

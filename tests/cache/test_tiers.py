@@ -10,9 +10,10 @@ from service.cache.memory import MemoryTier
 from service.cache.results import CacheOperation, CacheResult
 from service.cache.tiers import MOST_WRITES_WAITING, TieredCache
 from service.ownership import CacheTier
+from service.verification.interfaces import Remembered
 from tests.cache.conftest import MakeTier
-from tests.cache.samples import DAY, GAME, NAME, SECOND, Recorder, name_of, yes
-from tests.clock import START
+from tests.cache.samples import DAY, GAME, NAME, SECOND, Recorder, name_of, no, yes
+from tests.clock import START, FakeClock
 from tests.redis_server import RedisServer
 
 GET, PUT = CacheOperation.GET, CacheOperation.PUT
@@ -55,6 +56,27 @@ async def test_what_loses_in_memory_is_not_sent_to_redis(
     await store.close()
 
     assert recorder.results(PUT) == [CacheResult.STORED]
+
+
+async def test_what_loses_in_redis_gives_way_here_too(
+    clock: FakeClock, recorder: Recorder, make_tier: MakeTier, redis_url: str, empty_redis: Redis
+) -> None:
+    """A replica that had not heard of a no when it put an older yes knows of it once Redis has refused the yes."""
+    heard, late = (
+        TieredCache(
+            memory=MemoryTier(max_entries=100, max_bytes=1_000_000, clock=clock),
+            redis=make_tier(redis_url),
+            on_operation=recorder.operation,
+        )
+        for _ in range(2)
+    )
+    heard.put(NAME, no(), keep_until=START + DAY, game_id=GAME)
+    await heard.written(NAME)
+
+    late.put(NAME, yes(START - SECOND), keep_until=START + DAY, game_id=GAME)
+    await late.written(NAME)
+
+    assert late.peek(NAME) == Remembered(no(), CacheTier.MEMORY)
 
 
 async def test_closing_lets_writes_arrive(
