@@ -8,10 +8,13 @@ from redis.asyncio import Redis
 
 from service.sandbox import seed
 from service.sandbox.state import Sandbox
-from tests.clock import FakeClock
+from tests.clock import FakeClock, WrongClock
+from tests.cluster.promises import Variant, promised, variants
 from tests.gateways import Asker, store_calls
 from tests.passes.conftest import OpenReal
 from tests.passes.test_asking import ask_for, show
+from tests.passes.test_void import EMAIL, KEY, forgetting, is_void
+from tests.reliability.test_bounds_and_clocks import RedisTime, own, right
 
 STRANGER: Final = {"method": "user", "user_id": seed.STRANGER_ID}
 
@@ -21,6 +24,14 @@ async def rest(redis: Redis, clock: FakeClock) -> None:
     for _ in range(3):
         await clock.advance(timedelta())
         await redis.ping()
+
+
+async def pass_seconds(seconds: int, redis: Redis, clock: FakeClock) -> None:
+    """Let time pass, with the traffic through Redis arriving at every step."""
+    for _ in range(seconds * 10):
+        await rest(redis, clock)
+        await clock.advance(timedelta(milliseconds=100))
+    await rest(redis, clock)
 
 
 class Refunded:
@@ -82,3 +93,38 @@ async def test_newer_proof_than_is_known_saves_the_store_a_question(
 
     assert (answer["outcome"], answer["observed_at"]) == ("owned", issued["observed_at"])
     assert store_calls(store) == 0
+
+
+# Clocks that differ
+
+
+@pytest.mark.parametrize("order", [STRANGER, KEY, EMAIL], ids=["user", "key", "address"])
+@variants(right, own=own)
+async def test_what_one_invalidates_is_void_though_its_clock_differs(
+    variant: Variant[RedisTime],
+    empty_redis: Redis,
+    open_real: OpenReal,
+    store: Sandbox,
+    order: dict[str, Any],
+) -> None:
+    """A pass of a replica that is a minute ahead, invalidated at another one: void at both within two seconds."""
+    other = await open_real(redis=empty_redis)
+    clock = other.clock
+    ahead = WrongClock(clock, timedelta(minutes=1))
+    issuing = await open_real(redis=empty_redis, real_clock=ahead, redis_time=variant.make(ahead, clock))
+    store.world.buy([3], user_id=seed.STRANGER_ID)
+    issued = await ask_for(issuing, **order)
+    store.world.refund(max(store.world.purchases))
+    await pass_seconds(3, empty_redis, clock)
+
+    await forgetting(**{name: value for name, value in order.items() if name != "method"})(other)
+    await pass_seconds(2, empty_redis, clock)
+
+    value = issued["pass"]["value"]
+    with promised(variant):
+        assert [await is_void(gateway, value) for gateway in (issuing, other)] == [True, True]
+        allowed = []
+        for gateway in (issuing, other):
+            allowed.append((await show(gateway, value))["allowed"])
+            await rest(empty_redis, clock)
+        assert allowed == [False, False]
