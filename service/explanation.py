@@ -176,6 +176,9 @@ _MEANING: Final[Mapping[Reason, str]] = {
     Reason.REFUSED_JWT: "Not let in: itch.io does not accept the game's proof from the itch.io app.",
     Reason.API_KEY_NOT_ACCEPTED: "Not let in: a personal API key was shown, which gives power over an account.",
     Reason.EMAIL_NOT_VERIFIED: "Not let in: the address is not verified.",
+    Reason.MALFORMED_PASS: "Not let in: what the game sent as a pass is none.",
+    Reason.EXPIRED_PASS: "Not let in: the pass has run out.",
+    Reason.REFUSED_PASS: "Not let in: the pass was taken back, is for another game or player, or of another gateway.",
     Reason.SOURCE_UNAVAILABLE: "No answer, which is not a no: itch.io could not be reached, or is broken.",
     Reason.SOURCE_RATE_LIMITED: "No answer, which is not a no: itch.io asked the gateway to slow down.",
     Reason.SOURCE_PROTOCOL: ("No answer, which is not a no: itch.io gave an answer that no decision can be built on."),
@@ -199,6 +202,7 @@ _ADVICE: Final[Mapping[Advice, str]] = {
     Advice.REVOKE_API_KEY: "The player should revoke that API key in the settings of the account.",
     Advice.VERIFY_ADDRESS: "The player should verify the address.",
     Advice.TRY_AGAIN: "The player should try again in a few minutes.",
+    Advice.SIGN_IN_AGAIN: "The player should sign in again, as before there was a pass.",
 }
 _NOTHING_TO_DO: Final = "There is nothing that the player can do."
 _NO_ADVICE: Final[Mapping[Reason, str]] = {

@@ -331,5 +331,5 @@ def _subject(player: _Player) -> Subject | None:
     """Return that about whose ownership the store is asked, as far as it is known."""
     if player.credential is not None and not isinstance(player.credential, AppJwt):
         return player.credential
-    by_account = player.method in (Method.JWT, Method.USER)
+    by_account = player.method in (Method.JWT, Method.USER, Method.PASS)
     return AssertedUser(player.player_id) if by_account and player.player_id is not None else None

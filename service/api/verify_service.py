@@ -41,6 +41,14 @@ class OpenedPass(Protocol):
     def credential(self) -> Credential | Malformed:
         """The credential."""
 
+    @property
+    def subject(self) -> str | None:
+        """The name for the log of whose it is, None if no gateway with our keys has signed it."""
+
+    @property
+    def account(self) -> str | None:
+        """The name of the itch.io account for the log, None if it is not one's."""
+
     async def verify(self, question: Question) -> Verdict:
         """Return the verdict on a question with that credential."""
 
@@ -128,6 +136,7 @@ class VerifyService:
             question,
             asking,
             verdict,
+            opened=opened,
             seconds=self._clock.monotonic() - started,
             now=now,
             decision_id=decision_id,
@@ -187,6 +196,7 @@ class VerifyService:
         asking: Asking,
         verdict: Verdict,
         *,
+        opened: OpenedPass | None,
         seconds: float,
         now: datetime,
         decision_id: str,
@@ -198,12 +208,15 @@ class VerifyService:
         )
         age = None if decision.observed_at is None else now - decision.observed_at
         caller, outcome, player = asking.caller.name, decision.outcome, decision.player
-        subject = None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential)
         account: str | None
-        if player is not None:
-            account = self._fingerprints.of_account(player.id)
-        else:  # a decision without an answer names no player
-            account = subject if isinstance(credential, AssertedUser) else None
+        if opened is not None:
+            subject, account = opened.subject, opened.account
+        else:
+            subject = None if isinstance(credential, Malformed) else self._fingerprints.of_credential(credential)
+            if player is not None:
+                account = self._fingerprints.of_account(player.id)
+            else:  # a decision without an answer names no player
+                account = subject if isinstance(credential, AssertedUser) else None
         line = VerifiedLine(
             decision_id=decision_id,
             request_id=asking.request_id,

@@ -1,8 +1,9 @@
 """The words in a pass, and in its header."""
 
-from typing import Final
+import base64
+from typing import Annotated, Final, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.ownership import GameId, Method, Outcome, PlayerId, Proof, ProofKind, Reason
 
@@ -16,6 +17,9 @@ LONGEST_PASS: Final = 2048
 """Characters. One with all claims has some 1200, with the largest key some 1550."""
 
 _ACCOUNT: Final = "itch:"
+_LOG_NAME_BYTES: Final = 8
+
+PassSubject: TypeAlias = Annotated[str, Meta(pattern=r"\A(?:itch:[1-9][0-9]{0,15}|(?:key|email):[A-Za-z0-9_-]{12})\Z")]
 
 
 class ClaimedEvidence(Struct, frozen=True):
@@ -34,7 +38,7 @@ class PassClaims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     iss: str
     aud: str
-    sub: str
+    sub: PassSubject
     iat: int
     exp: int
     jti: str
@@ -61,6 +65,15 @@ class PassClaims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Whether one is of the press, only a JWT tells.
         """
         return self.player_id is not None and self.reason is not Reason.PRESS
+
+    @property
+    def log_name(self) -> str:
+        """The name of the key or the address for the log, as 16 hexadecimal digits; it is made of the handle in `sub`.
+
+        An account has a name already.
+        """
+        handle = self.sub.partition(":")[2]
+        return base64.urlsafe_b64decode(handle)[:_LOG_NAME_BYTES].hex()
 
     @property
     def decided_at(self) -> float:

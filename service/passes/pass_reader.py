@@ -25,6 +25,13 @@ _FORM: Final = re.compile(r"(?:[A-Za-z0-9_-]+\.){2}(?P<signature>[A-Za-z0-9_-]+)
 _HEADER: Final = {"alg": ALGORITHM, "typ": TYPE}
 
 
+class RejectedPass(msgspec.Struct, frozen=True):
+    """A pass that is no good, and the claims of one that was signed here; they say nothing but whose it was."""
+
+    reason: Reason
+    claims: PassClaims | None = None
+
+
 class PassReader:
     """Reads passes that a gateway of this issuer has signed with one of the keys that are published now."""
 
@@ -35,20 +42,20 @@ class PassReader:
         self._remembered: OrderedDict[bytes, PassClaims] = OrderedDict()
         self._read_with: KeySet | None = None
 
-    def read(self, text: str, *, game_id: GameId, player_ref: str | None, now: datetime) -> PassClaims | Reason:
+    def read(self, text: str, *, game_id: GameId, player_ref: str | None, now: datetime) -> PassClaims | RejectedPass:
         """Return the claims of a pass for that game which has not ended, or why it is rejected.
 
         A pass that names a player is good only for who names the same.
         """
         claims = self._signed(text)
         if isinstance(claims, Reason):
-            return claims
+            return RejectedPass(claims)
         seconds = now.timestamp()
         if claims.game != game_id or claims.iat > seconds + _AHEAD_SECONDS:
-            return Reason.REFUSED_PASS
+            return RejectedPass(Reason.REFUSED_PASS, claims)
         if isinstance(claims.player_ref, str) and claims.player_ref != player_ref:
-            return Reason.REFUSED_PASS
-        return Reason.EXPIRED_PASS if claims.exp <= seconds else claims
+            return RejectedPass(Reason.REFUSED_PASS, claims)
+        return RejectedPass(Reason.EXPIRED_PASS, claims) if claims.exp <= seconds else claims
 
     def _signed(self, text: str) -> PassClaims | Reason:
         form = _FORM.fullmatch(text) if len(text) <= LONGEST_PASS else None

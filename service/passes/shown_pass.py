@@ -16,7 +16,7 @@ from service.ownership import (
     Reason,
 )
 from service.passes.pass_claims import PassClaims
-from service.passes.pass_reader import PassReader
+from service.passes.pass_reader import PassReader, RejectedPass
 from service.passes.void_passes import VoidPasses
 from service.verification import policy
 from service.verification.interfaces import Clock, Fingerprints, ObservationCache
@@ -54,13 +54,24 @@ class ShownPasses:
     def open(self, text: str, rules: GameRules, *, player_ref: str | None) -> "ShownPass":
         """Return what there is in a pass that is shown for a game."""
         read = self._reader.read(text, game_id=rules.game_id, player_ref=player_ref, now=self._clock.now())
-        if isinstance(read, Reason):
-            return ShownPass(self, Malformed(Method.PASS, read), None)
+        if isinstance(read, RejectedPass):
+            subject, account = (None, None) if read.claims is None else self._names(read.claims)
+            return ShownPass(self, Malformed(Method.PASS, read.reason), None, subject=subject, account=account)
+        subject, account = self._names(read)
+        credential: PassHolder | Malformed
         player_id = read.player_id
         if player_id is not None and read.names_account:
-            return ShownPass(self, PassHolder(player_id), read)
-        # The question goes on with it only if it is void.
-        return ShownPass(self, Malformed(Method.PASS, Reason.REFUSED_PASS), read)
+            credential = PassHolder(player_id)
+        else:  # the question goes on with it only if the pass is void
+            credential = Malformed(Method.PASS, Reason.REFUSED_PASS)
+        return ShownPass(self, credential, read, subject=subject, account=account)
+
+    def _names(self, claims: PassClaims) -> tuple[str, str | None]:
+        """Return the names for the log of whose pass it is, and of the account where it is one's."""
+        if claims.player_id is None:
+            return claims.log_name, None
+        account = self._fingerprints.of_account(claims.player_id)
+        return account, account
 
     async def verify(self, question: Question, claims: PassClaims | None) -> Verdict:
         """Return the verdict on a question whose credential is what the pass was found to be."""
@@ -125,12 +136,25 @@ class ShownPasses:
 
 
 class ShownPass:
-    """A pass that was shown: the `credential` that it amounts to, and its claims, None if it is rejected."""
+    """A pass that was shown: the `credential` that it amounts to, and its claims, None if it is rejected.
 
-    def __init__(self, passes: ShownPasses, credential: PassHolder | Malformed, claims: PassClaims | None) -> None:
+    `subject` and `account` are the names for the log of whose it is; both are None if it was not signed here.
+    """
+
+    def __init__(
+        self,
+        passes: ShownPasses,
+        credential: PassHolder | Malformed,
+        claims: PassClaims | None,
+        *,
+        subject: str | None,
+        account: str | None,
+    ) -> None:
         self._passes = passes
         self.credential = credential
         self.claims = claims
+        self.subject = subject
+        self.account = account
 
     async def verify(self, question: Question) -> Verdict:
         """Return the verdict on a question with this credential."""

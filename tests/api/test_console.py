@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from service.http.application import Listener
+from service.ownership import Method
 from tests.api.conftest import Open
 from tests.api.test_pages import Reader
 from tests.gateways import X_MOON, Asker, caller_lines, client_of, pointing_at
@@ -60,6 +61,14 @@ async def test_script_sets_every_text_as_text_and_keeps_nothing(gateway: Asker) 
 
     assert re.findall(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(", script) == []
     assert re.findall(r"localStorage|sessionStorage|indexedDB|cookie|history\.|location", script) == []
+
+
+async def test_script_has_a_name_for_each_method(gateway: Asker) -> None:
+    """None is shown as `undefined`."""
+    script = (await gateway.http.get("/console/script.js")).text
+
+    [names] = re.findall(r"const METHODS = \{(.*?)\};", script)
+    assert set(re.findall(r"(\w+): ", names)) == set(Method)
 
 
 async def test_three_files_are_under_forty_kilobytes(gateway: Asker) -> None:

@@ -71,6 +71,7 @@ async def test_a_pass_says_what_the_answer_says(open_real: OpenReal, clock: Fake
     }
     assert len(set(claims["handles"])) == 3
     assert len(answer["pass"]["value"]) <= 2048
+    assert answer["pass"]["value"].startswith("eyJhbGciOiJSUzI1Ni")  # by which the console tells it from a JWT
     assert answer["pass"]["expires_at"] == "2026-11-20T14:18:11Z"
     assert (await log.line("verified"))["pass_until"].startswith("2026-11-20T14:18:11")
     assert await gateway.metric("passes_minted_total", game="x-moon") == 1

@@ -12,11 +12,12 @@ from jwt.algorithms import RSAAlgorithm
 from service.ownership import GameId, Reason
 from service.pass_pem import read_signing_keys
 from service.passes.pass_claims import PassClaims
-from service.passes.pass_reader import MOST_REMEMBERED, PassReader
+from service.passes.pass_reader import MOST_REMEMBERED, PassReader, RejectedPass
 from service.passes.signing_keys import KeySet, SigningKey, SigningKeys, key_set
 from service.secret import PassKeys
 from tests.clock import FakeClock
 from tests.passes.conftest import pem
+from tests.passes.make_forged import Forger
 
 CORPUS: Final[dict[str, Any]] = json.loads((Path(__file__).parent / "forged.json").read_text(encoding="utf-8"))
 NOW: Final = datetime.fromtimestamp(CORPUS["now"], UTC)
@@ -51,8 +52,13 @@ def reader() -> PassReader:
 
 
 def read(text: str, *, player_ref: str | None = CORPUS["player_ref"], now: datetime = NOW) -> PassClaims | Reason:
-    """Read a pass as the gateway would at that time."""
-    return reader().read(text, game_id=GAME, player_ref=player_ref, now=now)
+    """Read a pass as the gateway would at that time; return its claims, or why it is rejected."""
+    return result(reader().read(text, game_id=GAME, player_ref=player_ref, now=now))
+
+
+def result(found: PassClaims | RejectedPass) -> PassClaims | Reason:
+    """Return the claims, or why the pass is rejected."""
+    return found.reason if isinstance(found, RejectedPass) else found
 
 
 def test_the_good_one_is_accepted() -> None:
@@ -97,7 +103,7 @@ def test_a_signature_is_checked_once() -> None:
     again = passes.read(CORPUS["good"], game_id=GAME, player_ref=CORPUS["player_ref"], now=NOW)
 
     assert again is first
-    assert passes.read(CORPUS["good"], game_id=GameId(4), player_ref=None, now=NOW) is Reason.REFUSED_PASS
+    assert result(passes.read(CORPUS["good"], game_id=GameId(4), player_ref=None, now=NOW)) is Reason.REFUSED_PASS
 
 
 def test_the_oldest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +113,7 @@ def test_the_oldest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     passes = reader()
 
     def show(token: str) -> PassClaims | Reason:
-        return passes.read(token, game_id=GAME, player_ref=CORPUS["player_ref"], now=NOW)
+        return result(passes.read(token, game_id=GAME, player_ref=CORPUS["player_ref"], now=NOW))
 
     first = show(CORPUS["good"])
     for token in list(CORPUS["for_match_servers"].values())[:2]:
@@ -125,7 +131,21 @@ def test_a_key_that_is_gone_takes_its_passes_along() -> None:
 
     keys.keys = key_set(PassKeys(pem()))
 
-    assert passes.read(CORPUS["good"], game_id=GAME, player_ref="lobby:7f3a", now=NOW) is Reason.REFUSED_PASS
+    gone = passes.read(CORPUS["good"], game_id=GAME, player_ref="lobby:7f3a", now=NOW)
+    assert gone == RejectedPass(Reason.REFUSED_PASS)
+
+
+@pytest.mark.parametrize("subject", ["itch:amos", "itch:0", f"itch:{'9' * 17}", "itch:1994\n", "key:short", "key:", ""])
+def test_a_pass_says_whose_it_is(subject: str) -> None:
+    """A token of another kind, signed by the same key, is no pass."""
+    forger = Forger()
+    passes = PassReader(keys=Published(forger.keys), issuer=CORPUS["issuer"])
+
+    def show(token: str) -> PassClaims | Reason:
+        return result(passes.read(token, game_id=GAME, player_ref=CORPUS["player_ref"], now=NOW))
+
+    assert isinstance(show(forger.token()), PassClaims)
+    assert show(forger.token({"sub": subject})) is Reason.REFUSED_PASS
 
 
 def test_a_clock_is_not_needed() -> None:

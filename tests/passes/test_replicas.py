@@ -81,7 +81,7 @@ async def test_a_no_that_only_redis_knows_is_not_hidden(refunded: Refunded, stor
 async def test_newer_proof_than_is_known_saves_the_store_a_question(
     empty_redis: Redis, open_real: OpenReal, store: Sandbox, clock: FakeClock
 ) -> None:
-    """Where memory and Redis have an older proof, which would have to be refreshed, that of the pass is taken."""
+    """The proof in a pass is taken if that of memory and Redis is older and would have to be refreshed."""
     other, replica = await open_real(), await open_real(redis=empty_redis)
     await replica.user(seed.OWNER_ID)
     await rest(empty_redis, clock)

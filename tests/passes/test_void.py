@@ -249,7 +249,7 @@ async def test_the_press_can_be_left_out_again(open_real: OpenReal, store: Sandb
 
 
 async def test_a_pass_takes_the_place_of_nothing_that_is_known(open_real: OpenReal) -> None:
-    """What the store has said is more than what a pass says of it: names, and when the game was bought."""
+    """An answer of the store says more than a pass does: names, and when the game was bought."""
     gateway = await open_real()
     issued = await ask_for(gateway, **USER)
 

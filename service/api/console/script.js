@@ -265,6 +265,8 @@ function recognise(pasted) {
     return { kind: "email", name: "an e-mail address", field: "email", value: text };
   }
   if (/^[\w-]+\.[\w-]+\.[\w-]*$/.test(text) && text.length > 40) {
+    // {"alg":"RS256": a pass.
+    if (/^eyJhbGciOiJSUzI1Ni/.test(text)) return { kind: null, why: "This is a pass, a secret. It was sent nowhere. Ask the player for the support code." };
     return { kind: "jwt", name: "a JWT of the itch.io app", field: "jwt", value: text };
   }
   if (/^(https?:\/\/)?([a-z0-9-]+\.)*itch\.io\//i.test(text)) {
@@ -288,7 +290,7 @@ const may = (...rights) => rights.every((right) => state.caller.rights.includes(
 const PROOFS = {
   download_key: "a download key", purchase: "a purchase", bundle_purchase: "a bundle that was bought", web_purchase: "a payment for the web game",
 };
-const METHODS = { download_key: "download key", jwt: "JWT of the itch.io app", email: "e-mail address", user: "itch.io user number" };
+const METHODS = { download_key: "download key", jwt: "JWT of the itch.io app", email: "e-mail address", user: "itch.io user number", pass: "pass" };
 const TIERS = { memory: "This gateway remembers", redis: "All remember" };
 
 /** Tells what the box holds, and asks about that and the chosen game. */

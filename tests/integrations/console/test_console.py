@@ -11,6 +11,7 @@ import pytest
 
 from service.sandbox import seed
 from tests.integrations.console.conftest import TOKENS, Gateways, Screen
+from tests.passes.make_forged import encoded
 
 Expect = Callable[[Any], Any]
 
@@ -136,6 +137,7 @@ def test_each_kind_is_recognised_and_asked_about(
     ("pasted", "words"),
     [
         (TOKENS["operator"], "It is a secret"),
+        (encoded('{"alg":"RS256","kid":"k","typ":"ownership-pass+jwt"}') + ".e30.c2ln", "This is a pass, a secret"),
         ("https://leafo.itch.io/x-moon", "the address of a page"),
         ("https://example.com/download/YWKse5jeAeuZ8w3a", "nothing that we know"),
         ("hello there", "nothing that we know"),
