@@ -191,6 +191,8 @@ class Metrics:
 
     def _add_passes(self) -> None:
         self._passes_minted_total = self._counter("passes_minted_total", "Passes made.", "game")
+        for game in self._games:
+            self._passes_minted_total.labels(game)
         self._pass_keys_ok = self._gauge(
             "pass_keys_ok", "1 if the file of the keys for passes is in use, 0 if it cannot be used as it is.", 1
         )

@@ -188,6 +188,16 @@ def test_nothing_else_is_exposed_under_our_name(metrics: Metrics) -> None:
     assert ours == known
 
 
+def test_passes_are_counted_from_the_start(metrics: Metrics) -> None:
+    """For each configured game: of a series that begins with its first pass, `rate()` would not see that one."""
+    metrics.pass_minted("x-moon")
+    metrics.pass_minted("a game of which nothing is known")
+
+    fresh = Metrics(games=["x-moon"], version="1.2.3", sandbox=True, passes=True)
+    assert [value(one, "passes_minted_total", game="x-moon") for one in (fresh, metrics)] == [0, 1]
+    assert [value(one, "passes_minted_total", game="other") for one in (fresh, metrics)] == [0, 1]
+
+
 def test_the_process_is_measured_too(metrics: Metrics) -> None:
     """Memory, garbage collection and the Python version come with the metrics."""
     names = {name for name, _ in read(metrics)}
