@@ -9,7 +9,7 @@ from datetime import datetime
 
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
-from service.cache.table_entry import NO_GAME, WHOLE_GAME, TableEntry, TableKind, instant_value
+from service.cache.table_entry import INVALIDATING, NO_GAME, WHOLE_GAME, TableEntry, TableKind, instant_value
 from service.ownership import Fingerprint, GameId
 
 
@@ -36,6 +36,19 @@ class SharedInvalidations:
         if entry is not None and entry.kind is TableKind.OVERRULED and (by_operator or self._is_held(entry)):
             entry = self._table.newest(game, name, kinds=(TableKind.INVALIDATED,))
         return None if entry is None else entry.made_at
+
+    def of_game(self, game_id: GameId) -> dict[Fingerprint, datetime]:
+        """Return all names of a game under which observations are not to be used, with the instants before which."""
+        found: dict[Fingerprint, datetime] = {}
+        self._table.find(TableKind.INVALIDATED, game_id, WHOLE_GAME)  # from here on none is from the future
+        held_since = self._table.held_since(game_id)
+        for kind in INVALIDATING:
+            for entry in self._table.all_of(kind, game_id):
+                if kind is TableKind.OVERRULED and held_since is not None and entry.first_no_at >= held_since:
+                    continue
+                known, at = found.get(entry.name), entry.made_at
+                found[entry.name] = at if known is None else max(known, at)
+        return found
 
     def invalidate(self, game_id: GameId, name: Fingerprint | None, *, before: datetime) -> None:
         """Use nothing any more that was observed under this name before that instant; on other replicas within 2 s.

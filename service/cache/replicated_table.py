@@ -36,7 +36,8 @@ class ReplicatedTable:
 
     `on_overflow` is called when a game had too many of one kind, and what was observed of that game before is therefore
     asked again; other games lose nothing. `on_revocations` is called with each entry of that kind that
-    says something new. `on_news` is called when there is something to tell the other replicas.
+    says something new. `on_news` is called when there is something to tell the other replicas, `on_entry` with each
+    entry that says something new.
     `tables` has the entries by kind and game; it is empty as long as nothing is known. `revision` is another number
     after each entry that says something new.
     """
@@ -58,6 +59,7 @@ class ReplicatedTable:
         self._next: deque[TablePlace] = deque()
         self._latest = 0
         self.on_news: Callable[[], None] = _none_listens
+        self.on_entry: Callable[[TableEntry], None] = _none_follows
         self.revision = 0
 
     # --- what is known ---
@@ -151,6 +153,7 @@ class ReplicatedTable:
         names[entry.name] = entry
         self._latest = max(self._latest, entry.version)
         self.revision += 1
+        self.on_entry(entry)
         if ahead:
             self._tell(entry)
         if entry.kind is TableKind.REVOCATIONS and (before is None or before.ends_at <= now or entry.name == OPERATOR):
@@ -268,3 +271,7 @@ class ReplicatedTable:
 
 def _none_listens() -> None:
     """Do nothing: this gateway has no Redis to tell other replicas through."""
+
+
+def _none_follows(_entry: TableEntry) -> None:
+    """Do nothing: this gateway has no use for single entries."""

@@ -15,8 +15,8 @@ from msgspec import Struct
 from service.cache.invalidations import SharedInvalidations
 from service.cache.replicated_table import ReplicatedTable
 from service.cache.shared_overrides import SharedOverrides
-from service.cache.table_entry import INVALIDATING, NO_GAME, TableKind
-from service.ownership import AssertedUser, GameId, OverrideWord, PlayerId, VerifiedEmail
+from service.cache.table_entry import INVALIDATING, NO_GAME, TableEntry, TableKind
+from service.ownership import AssertedUser, Fingerprint, GameId, OverrideWord, Subject, VerifiedEmail
 from service.passes.handles import Handles
 from service.passes.pass_claims import PassClaims
 from service.verification.interfaces import Clock
@@ -29,6 +29,11 @@ FOR_GOOD: Final = 253_402_300_799.0
 """The last second of the year 9999."""
 
 _MADE_EVERY: Final = 1.0
+_MADE_ANEW: Final = 10.0
+"""Seconds after which what ends by itself is left out."""
+
+_MANY_NAMES: Final = 2 * MOST_LISTED
+_KINDS: Final = (*INVALIDATING, TableKind.OVERRIDE)
 
 
 class VoidList(Struct, frozen=True):
@@ -48,7 +53,10 @@ class _OfGame(Struct, frozen=True):
 
 
 class VoidPasses:
-    """Knows which passes are void. `games` returns the rules of the configured games; `longest` is that of a pass."""
+    """Knows which passes are void. `games` returns the rules of the configured games; `longest` is that of a pass.
+
+    A pass that is shown costs the same however much was invalidated: each name in the table is found by its handle.
+    """
 
     def __init__(
         self,
@@ -61,6 +69,7 @@ class VoidPasses:
         longest: timedelta,
         clock: Clock,
         most: int = MOST_LISTED,
+        many_names: int = _MANY_NAMES,
     ) -> None:
         self._table = table
         self._invalidations = invalidations
@@ -70,18 +79,22 @@ class VoidPasses:
         self._longest = longest
         self._clock = clock
         self._most = most
+        self._many_names = many_names
+        self._names: dict[str, Fingerprint] = {}
         self._of_game: dict[GameId, _OfGame] = {}
+        self._banned_by: dict[GameId, tuple[GameRules, frozenset[str]]] = {}
         self._granted = {rules.game_id: rules.grant_user_ids for rules in games()}
-        self._ungranted: dict[tuple[GameId, PlayerId], datetime] = {}
+        self._ungranted: dict[tuple[GameId, str], datetime] = {}
         self._list: VoidList | None = None
         self._list_made_at = 0.0
+        self._name_all()
+        table.on_entry = self._name
 
     def is_void(self, game_id: GameId, claims: PassClaims) -> bool:
         """Whether a pass of that game is void, by all that this replica knows now."""
         self._note_ungranted()
-        rules = {one.game_id: one for one in self._games()}.get(game_id)
-        before = self._before(game_id, rules)
-        return any(claims.decided_at < before.get(handle, 0.0) for handle in claims.handles)
+        rules = next((one for one in self._games() if one.game_id == game_id), None)
+        return any(claims.decided_at < self._void_before(game_id, rules, handle) for handle in claims.handles)
 
     def listed(self) -> VoidList:
         """Return the list, which is made anew at most once a second."""
@@ -90,6 +103,61 @@ class VoidPasses:
             self._list_made_at = now
             self._list = self._make()
         return self._list
+
+    # --- one handle ---
+
+    def _name(self, entry: TableEntry) -> None:
+        """Note the handle of a name in the table."""
+        if entry.kind in _KINDS:
+            self._names[self._handles.of_name(entry.game_id, entry.name)] = entry.name
+            if len(self._names) > self._tidy_at:
+                self._name_all()
+
+    def _name_all(self) -> None:
+        """Note those that are in the table now, and forget those that were."""
+        self._names = {
+            self._handles.of_name(game_id, name): name
+            for (kind, game_id), names in self._table.tables.items()
+            if kind in _KINDS
+            for name in names
+        }
+        self._tidy_at = max(self._many_names, 2 * len(self._names))
+
+    def _void_before(self, game_id: GameId, rules: GameRules | None, handle: str) -> float:
+        if handle in self._banned_by_file(rules):
+            return FOR_GOOD
+        instants = [self._ungranted.get((game_id, handle))]
+        name = self._names.get(handle)
+        if name is not None:
+            instants.append(self._invalidations.invalidated_before(game_id, name))
+            entry = self._table.find(TableKind.OVERRIDE, game_id, name)
+            if entry is not None and self._is_taken_back(entry):
+                instants.append(entry.made_at)
+            elif entry is not None and self._is_ban(name):
+                return FOR_GOOD
+        return max((one.timestamp() for one in instants if one is not None), default=0.0)
+
+    def _is_taken_back(self, entry: TableEntry) -> bool:
+        """Whether an override was taken back so lately that a pass of it may not have ended yet."""
+        return not entry.value and entry.made_at > self._clock.now() - self._longest
+
+    def _is_ban(self, name: Fingerprint) -> bool:
+        standing = self._overrides.of_name(name)
+        return standing is not None and standing.word is OverrideWord.BAN
+
+    def _banned_by_file(self, rules: GameRules | None) -> frozenset[str]:
+        """Return the handles of all whom the configuration bans from a game."""
+        if rules is None:
+            return frozenset()
+        known = self._banned_by.get(rules.game_id)
+        if known is None or known[0] is not rules:
+            subjects: list[Subject] = [AssertedUser(user) for user in rules.ban_user_ids]
+            subjects += [VerifiedEmail(one.reveal()) for one in rules.ban_emails]
+            banned = frozenset(self._handles.of_word(rules.game_id, subject) for subject in subjects)
+            known = self._banned_by[rules.game_id] = rules, banned
+        return known[1]
+
+    # --- all of them ---
 
     def _make(self) -> VoidList:
         self._note_ungranted()
@@ -110,7 +178,7 @@ class VoidPasses:
             known is None
             or known.revision != self._table.revision
             or known.rules is not rules
-            or now - known.made_at >= _MADE_EVERY  # some of it begins or ends by itself
+            or now - known.made_at >= _MADE_ANEW
         ):
             before = self._collect(game_id, rules)
             if len(before) > self._most:
@@ -119,36 +187,22 @@ class VoidPasses:
         return known.before
 
     def _collect(self, game_id: GameId, rules: GameRules | None) -> dict[str, float]:
-        return self._invalidated(game_id) | self._no_longer_granted(game_id) | self._banned(game_id, rules)
-
-    def _invalidated(self, game_id: GameId) -> dict[str, float]:
-        before: dict[str, float] = {}
-        for kind in INVALIDATING:
-            for entry in self._table.all_of(kind, game_id):
-                at = self._invalidations.invalidated_before(game_id, entry.name)
-                if at is not None:  # else it is a no that is held back
-                    before[self._handles.of_name(game_id, entry.name)] = at.timestamp()
-        return before
+        invalidated = self._invalidations.of_game(game_id)
+        standing = self._overrides.of_game(game_id)
+        before = {self._handles.of_name(game_id, name): at.timestamp() for name, at in invalidated.items()}
+        before |= self._no_longer_granted(game_id)
+        before |= dict.fromkeys(self._banned_by_file(rules), FOR_GOOD)
+        return before | {
+            self._handles.of_name(game_id, one.name): FOR_GOOD for one in standing if one.word is OverrideWord.BAN
+        }
 
     def _no_longer_granted(self, game_id: GameId) -> dict[str, float]:
-        since = self._clock.now() - self._longest
         before = {
             self._handles.of_name(game_id, entry.name): entry.made_at.timestamp()
             for entry in self._table.all_of(TableKind.OVERRIDE, game_id)
-            if not entry.value and entry.made_at > since
+            if self._is_taken_back(entry)
         }
-        for (game, user), at in self._ungranted.items():
-            if game == game_id:
-                before[self._handles.of_word(game_id, AssertedUser(user))] = at.timestamp()
-        return before
-
-    def _banned(self, game_id: GameId, rules: GameRules | None) -> dict[str, float]:
-        standing = self._overrides.of_game(game_id)
-        banned = [self._handles.of_name(game_id, one.name) for one in standing if one.word is OverrideWord.BAN]
-        if rules is not None:
-            banned += [self._handles.of_word(game_id, AssertedUser(user)) for user in rules.ban_user_ids]
-            banned += [self._handles.of_word(game_id, VerifiedEmail(one.reveal())) for one in rules.ban_emails]
-        return dict.fromkeys(banned, FOR_GOOD)
+        return before | {handle: at.timestamp() for (game, handle), at in self._ungranted.items() if game == game_id}
 
     def _note_ungranted(self) -> None:
         """Note whose grants are gone from the configuration, for as long as a pass of theirs may last."""
@@ -157,7 +211,7 @@ class VoidPasses:
         if granted != self._granted:
             for game_id, users in self._granted.items():
                 for user in users - granted.get(game_id, frozenset()):
-                    self._ungranted[game_id, user] = now
+                    self._ungranted[game_id, self._handles.of_word(game_id, AssertedUser(user))] = now
             self._granted = granted
             self._of_game.clear()
         if self._ungranted:

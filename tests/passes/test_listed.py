@@ -1,9 +1,15 @@
 """The list of what makes passes void, made of the table that all replicas have in common."""
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from types import FrameType
 from typing import Final
 
 import msgspec
+import pytest
+from msgspec.structs import replace
 
 from service.cache.invalidations import SharedInvalidations
 from service.cache.keys import KeyedFingerprints, derive_keys
@@ -11,11 +17,13 @@ from service.cache.replicated_table import ReplicatedTable
 from service.cache.sealing import stamp
 from service.cache.shared_overrides import SharedOverrides
 from service.cache.table_entry import GUARD, TableKind, instant_value
-from service.ownership import Fingerprint, GameId, PlayerId
+from service.ownership import AssertedUser, Fingerprint, GameId, OverrideWord, PlayerId
 from service.passes.handles import Handles
+from service.passes.pass_claims import PassClaims
 from service.passes.void_passes import FOR_GOOD, VoidPasses
 from service.verification.policy import GameRules
 from tests.clock import FakeClock
+from tests.passes.make_forged import CLAIMS
 
 GAME: Final = GameId(3)
 OTHER: Final = GameId(4)
@@ -34,17 +42,19 @@ class Rig:
         self.invalidations = SharedInvalidations(self.table)
         self.handles = Handles(keys.handles, fingerprints)
         self.rules = list(rules)
+        self.overrides = SharedOverrides(
+            table=self.table, fingerprints=fingerprints, key=keys.overrides, clock=self.clock
+        )
         self.void = VoidPasses(
             table=self.table,
             invalidations=self.invalidations,
-            overrides=SharedOverrides(
-                table=self.table, fingerprints=fingerprints, key=keys.overrides, clock=self.clock
-            ),
+            overrides=self.overrides,
             handles=self.handles,
             games=lambda: self.rules,
             longest=timedelta(minutes=15),
             clock=self.clock,
             most=most,
+            many_names=8,
         )
 
     def listed(self) -> dict[str, float]:
@@ -53,9 +63,141 @@ class Rig:
         before: dict[str, float] = msgspec.json.decode(self.void.listed().body)["before"]
         return before
 
+    def is_void(self, *handles: str, game: GameId = GAME) -> bool:
+        """Whether a pass with these handles, from a minute ago, is void here."""
+        decided_at = (self.clock.now() - timedelta(minutes=1)).timestamp()
+        claims = msgspec.convert({**CLAIMS, "game": game, "handles": handles, "observed_at": decided_at}, PassClaims)
+        return self.void.is_void(game, claims)
+
     def invalidate(self, name: Fingerprint, game: GameId = GAME) -> None:
         """Invalidate that name now."""
         self.invalidations.invalidate(game, name, before=self.clock.now())
+
+
+PLAYER: Final = AssertedUser(PlayerId(1994))
+HOUR: Final = timedelta(hours=1)
+
+
+def ban_and_let_in_again(rig: Rig) -> None:
+    """Take a ban back at once."""
+    rig.overrides.remove(rig.overrides.set(GAME, PLAYER, OverrideWord.BAN, holds_for=HOUR))
+
+
+def ban_in_the_file(rig: Rig) -> None:
+    """Have the configuration read again, with a ban."""
+    rig.rules[0] = replace(rig.rules[0], ban_user_ids=frozenset({PLAYER.player_id}))
+
+
+def invalidate_after_a_no(rig: Rig) -> None:
+    """Have the store say no an hour ago, and an operator speak now."""
+    rig.invalidations.overruled(GAME, NAMES[0], rig.clock.now() - HOUR, None)
+    rig.invalidate(NAMES[0])
+
+
+def grant_no_more(rig: Rig) -> None:
+    """Have the configuration read again, without a grant."""
+    rig.rules[0] = GameRules(GAME, "x-moon")
+
+
+WAYS: Final[dict[str, Callable[[Rig], object]]] = {
+    "nothing": lambda _: None,
+    "invalidated": lambda rig: rig.invalidate(NAMES[0]),
+    "of the other game": lambda rig: rig.invalidate(NAMES[0], OTHER),
+    "the whole game": lambda rig: rig.invalidations.invalidate(GAME, None, before=rig.clock.now()),
+    "a no": lambda rig: rig.invalidations.overruled(GAME, NAMES[0], rig.clock.now(), None),
+    "after a no": invalidate_after_a_no,
+    "long ago": lambda rig: rig.invalidations.invalidate(GAME, NAMES[0], before=rig.clock.now() - HOUR),
+    "banned": lambda rig: rig.overrides.set(GAME, PLAYER, OverrideWord.BAN, holds_for=HOUR),
+    "granted": lambda rig: rig.overrides.set(GAME, PLAYER, OverrideWord.GRANT, holds_for=HOUR),
+    "taken back": ban_and_let_in_again,
+    "banned in the file": ban_in_the_file,
+    "granted in the file no more": grant_no_more,
+}
+VOID: Final = WAYS.keys() - {"nothing", "of the other game", "long ago", "granted"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_gateway_and_the_list_agree(way: str) -> None:
+    """A pass from a minute ago is void to both, or to neither."""
+    granted = frozenset({PLAYER.player_id})
+    rig = Rig(GameRules(GAME, "x-moon", grant_user_ids=granted), GameRules(OTHER, "sun-garden"))
+    handles = (rig.handles.of_game(GAME), rig.handles.of_name(GAME, NAMES[0]), rig.handles.of_word(GAME, PLAYER))
+    assert not rig.is_void(*handles)
+    assert rig.listed() == {}
+
+    WAYS[way](rig)
+
+    void = rig.is_void(*handles)
+    decided_at = (rig.clock.now() - timedelta(minutes=1)).timestamp()
+    before = rig.listed()
+    assert void is any(decided_at < before.get(handle, 0.0) for handle in handles) is (way in VOID)
+
+
+def test_what_was_known_before_there_were_passes_counts() -> None:
+    """Replicas that tell what they know at the start of this one tell it first."""
+    rig = Rig()
+    rig.invalidate(NAMES[0])
+    later = VoidPasses(
+        table=rig.table,
+        invalidations=rig.invalidations,
+        overrides=rig.overrides,
+        handles=rig.handles,
+        games=list,
+        longest=HOUR,
+        clock=rig.clock,
+    )
+    rig.void = later
+
+    assert rig.is_void(rig.handles.of_name(GAME, NAMES[0]))
+
+
+def test_handles_are_found_however_many_were_known() -> None:
+    """Names that the table has forgotten are dropped, and none that it has."""
+    rig = Rig()
+    for number in range(1, 100):
+        rig.clock.jump(SECOND)
+        rig.invalidate(Fingerprint(bytes([number]) * 16))
+        rig.invalidations.invalidate(OTHER, None, before=rig.clock.now())
+        if number % 5 == 0:
+            rig.clock.jump(SECOND)
+            rig.invalidations.invalidate(GAME, None, before=rig.clock.now())
+        else:
+            assert rig.is_void(rig.handles.of_name(GAME, Fingerprint(bytes([number]) * 16)))
+        assert len(rig.void._names) <= 8
+    assert rig.is_void(rig.handles.of_game(GAME))
+
+
+def test_showing_a_pass_costs_the_same_however_much_is_void() -> None:
+    """Also where something new became void just before."""
+    calls = []
+    for many in (10, 1000):
+        rig = Rig(GameRules(GAME, "x-moon"))
+        for number in range(1, many):
+            rig.invalidate(Fingerprint(number.to_bytes(16, "big")))
+        handles = (rig.handles.of_game(GAME), rig.handles.of_name(GAME, Fingerprint((1).to_bytes(16, "big"))))
+        rig.is_void(*handles)
+        rig.invalidate(NAMES[0])
+        with counted() as count:
+            assert rig.is_void(*handles)
+        calls.append(count())
+
+    assert calls[0] == calls[1]
+
+
+@contextmanager
+def counted() -> Iterator[Callable[[], int]]:
+    """Count the calls of functions in the block."""
+    calls = 0
+
+    def note(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(note)
+    try:
+        yield lambda: calls
+    finally:
+        sys.setprofile(None)
 
 
 def test_of_too_many_only_the_game_is_listed() -> None:
