@@ -17,6 +17,7 @@ from service.verification.policy import GameRules
 _BYTES: Final = 9
 _GAME_BYTES: Final = 8
 _REMEMBERED: Final = 50_000
+_GRANT: Final = b"granted "
 
 
 class Handles:
@@ -39,19 +40,33 @@ class Handles:
         """Return the handle of the operator's word about a subject, the same whichever proofs count."""
         return self.of_name(game_id, self._fingerprints.of_override(game_id, subject))
 
+    def of_grant(self, game_id: GameId, subject: Subject) -> str:
+        """Return the handle of what the operator has granted a subject."""
+        return self.of_granted_name(game_id, self._fingerprints.of_override(game_id, subject))
+
+    def of_granted_name(self, game_id: GameId, name: Fingerprint) -> str:
+        """Return the handle of what the operator has granted under the name of a word."""
+        return self.of_name(game_id, Fingerprint(_GRANT + name))
+
     def of_pass(
-        self, rules: GameRules, subject: DownloadKey | VerifiedEmail | AssertedUser, owner: PlayerId | None
+        self,
+        rules: GameRules,
+        subject: DownloadKey | VerifiedEmail | AssertedUser,
+        owner: PlayerId | None,
+        *,
+        granted: bool,
     ) -> tuple[str, ...]:
         """Return the handles of a pass: of the game, of its subject, and of the account where one is known.
 
         `owner` is None for an address: handles that an address and an account had in common would tell callers whose
-        address it is.
+        address it is. Only a pass that the operator has `granted` ends with the grant.
         """
         subjects: list[Subject] = [subject]
         if owner is not None and not isinstance(subject, AssertedUser):
             subjects.append(AssertedUser(owner))
         about = [(self.of_question(rules, one), self.of_word(rules.game_id, one)) for one in subjects]
-        return (self.of_game(rules.game_id), *(handle for both in about for handle in both))
+        grants = [self.of_grant(rules.game_id, one) for one in subjects] if granted else []
+        return (self.of_game(rules.game_id), *(handle for both in about for handle in both), *grants)
 
     def _of_name(self, game_id: GameId, name: Fingerprint) -> str:
         named = game_id.to_bytes(_GAME_BYTES, "big") + name

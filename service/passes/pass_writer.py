@@ -13,6 +13,7 @@ from service.ownership import (
     Decision,
     DownloadKey,
     Method,
+    Reason,
     Subject,
     VerifiedEmail,
 )
@@ -98,7 +99,10 @@ class PassWriter:
     ) -> PassClaims:
         """Return the claims: made here, of an allowance, and nowhere else."""
         decision = allowance.decision
-        sub, handles = self._subject(question, decision) if shown is None else (shown.sub, shown.handles)
+        if shown is None or shown.names_account:
+            sub, handles = self._subject(question, decision)
+        else:  # of a key or an address nothing else is known
+            sub, handles = shown.sub, shown.handles
         proof, seen = decision.proof, decision.observed_at
         return PassClaims(
             iss=self._issuer,
@@ -132,7 +136,8 @@ class PassWriter:
                 if player is None:
                     raise AssertionError("a player is let in whom nothing names")
                 subject, owner = AssertedUser(player.id), None
-        handles = self._handles.of_pass(rules, subject, owner)
+        granted = decision.reason is Reason.OPERATOR_GRANT
+        handles = self._handles.of_pass(rules, subject, owner, granted=granted)
         if isinstance(subject, AssertedUser):
             return account(subject.player_id), handles
         kind = "key" if subject.method is Method.DOWNLOAD_KEY else "email"

@@ -81,6 +81,7 @@ class VoidPasses:
         self._most = most
         self._many_names = many_names
         self._names: dict[str, Fingerprint] = {}
+        self._grants: dict[str, Fingerprint] = {}
         self._of_game: dict[GameId, _OfGame] = {}
         self._banned_by: dict[GameId, tuple[GameRules, frozenset[str]]] = {}
         self._granted = {rules.game_id: rules.grant_user_ids for rules in games()}
@@ -91,7 +92,12 @@ class VoidPasses:
         table.on_entry = self._name
 
     def is_void(self, game_id: GameId, claims: PassClaims) -> bool:
-        """Whether a pass of that game is void, by all that this replica knows now."""
+        """Whether a pass of that game is void, by all that this replica knows now.
+
+        One from a gateway with another secret is: it has none of the handles by which it could be taken back here.
+        """
+        if self._handles.of_game(game_id) not in claims.handles:
+            return True
         self._note_ungranted()
         rules = next((one for one in self._games() if one.game_id == game_id), None)
         return any(claims.decided_at < self._void_before(game_id, rules, handle) for handle in claims.handles)
@@ -110,6 +116,8 @@ class VoidPasses:
         """Note the handle of a name in the table."""
         if entry.kind in _KINDS:
             self._names[self._handles.of_name(entry.game_id, entry.name)] = entry.name
+            if entry.kind is TableKind.OVERRIDE:
+                self._grants[self._handles.of_granted_name(entry.game_id, entry.name)] = entry.name
             if len(self._names) > self._tidy_at:
                 self._name_all()
 
@@ -121,6 +129,12 @@ class VoidPasses:
             if kind in _KINDS
             for name in names
         }
+        self._grants = {
+            self._handles.of_granted_name(game_id, name): name
+            for (kind, game_id), names in self._table.tables.items()
+            if kind is TableKind.OVERRIDE
+            for name in names
+        }
         self._tidy_at = max(self._many_names, 2 * len(self._names))
 
     def _void_before(self, game_id: GameId, rules: GameRules | None, handle: str) -> float:
@@ -130,20 +144,17 @@ class VoidPasses:
         name = self._names.get(handle)
         if name is not None:
             instants.append(self._invalidations.invalidated_before(game_id, name))
-            entry = self._table.find(TableKind.OVERRIDE, game_id, name)
-            if entry is not None and self._is_taken_back(entry):
-                instants.append(entry.made_at)
-            elif entry is not None and self._is_ban(name):
+            if self._word_about(name) is OverrideWord.BAN:
                 return FOR_GOOD
+        granted = self._grants.get(handle)
+        if granted is not None and self._word_about(granted) is not OverrideWord.GRANT:
+            entry = self._table.find(TableKind.OVERRIDE, game_id, granted)
+            instants.append(None if entry is None else entry.made_at)
         return max((one.timestamp() for one in instants if one is not None), default=0.0)
 
-    def _is_taken_back(self, entry: TableEntry) -> bool:
-        """Whether an override was taken back so lately that a pass of it may not have ended yet."""
-        return not entry.value and entry.made_at > self._clock.now() - self._longest
-
-    def _is_ban(self, name: Fingerprint) -> bool:
+    def _word_about(self, name: Fingerprint) -> OverrideWord | None:
         standing = self._overrides.of_name(name)
-        return standing is not None and standing.word is OverrideWord.BAN
+        return None if standing is None else standing.word
 
     def _banned_by_file(self, rules: GameRules | None) -> frozenset[str]:
         """Return the handles of all whom the configuration bans from a game."""
@@ -190,17 +201,19 @@ class VoidPasses:
         invalidated = self._invalidations.of_game(game_id)
         standing = self._overrides.of_game(game_id)
         before = {self._handles.of_name(game_id, name): at.timestamp() for name, at in invalidated.items()}
-        before |= self._no_longer_granted(game_id)
+        before |= self._no_longer_granted(game_id, {one.name for one in standing if one.word is OverrideWord.GRANT})
         before |= dict.fromkeys(self._banned_by_file(rules), FOR_GOOD)
         return before | {
             self._handles.of_name(game_id, one.name): FOR_GOOD for one in standing if one.word is OverrideWord.BAN
         }
 
-    def _no_longer_granted(self, game_id: GameId) -> dict[str, float]:
+    def _no_longer_granted(self, game_id: GameId, granted: set[Fingerprint]) -> dict[str, float]:
+        """Return what ended grants whose passes may not have ended yet: the word was taken back, or another follows."""
+        since = self._clock.now() - self._longest
         before = {
-            self._handles.of_name(game_id, entry.name): entry.made_at.timestamp()
+            self._handles.of_granted_name(game_id, entry.name): entry.made_at.timestamp()
             for entry in self._table.all_of(TableKind.OVERRIDE, game_id)
-            if self._is_taken_back(entry)
+            if entry.name not in granted and entry.made_at > since
         }
         return before | {handle: at.timestamp() for (game, handle), at in self._ungranted.items() if game == game_id}
 
@@ -211,7 +224,7 @@ class VoidPasses:
         if granted != self._granted:
             for game_id, users in self._granted.items():
                 for user in users - granted.get(game_id, frozenset()):
-                    self._ungranted[game_id, self._handles.of_word(game_id, AssertedUser(user))] = now
+                    self._ungranted[game_id, self._handles.of_grant(game_id, AssertedUser(user))] = now
             self._granted = granted
             self._of_game.clear()
         if self._ungranted:

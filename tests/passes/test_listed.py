@@ -66,7 +66,8 @@ class Rig:
     def is_void(self, *handles: str, game: GameId = GAME) -> bool:
         """Whether a pass with these handles, from a minute ago, is void here."""
         decided_at = (self.clock.now() - timedelta(minutes=1)).timestamp()
-        claims = msgspec.convert({**CLAIMS, "game": game, "handles": handles, "observed_at": decided_at}, PassClaims)
+        ours = [self.handles.of_game(game), *handles]
+        claims = msgspec.convert({**CLAIMS, "game": game, "handles": ours, "observed_at": decided_at}, PassClaims)
         return self.void.is_void(game, claims)
 
     def invalidate(self, name: Fingerprint, game: GameId = GAME) -> None:
@@ -81,6 +82,18 @@ HOUR: Final = timedelta(hours=1)
 def ban_and_let_in_again(rig: Rig) -> None:
     """Take a ban back at once."""
     rig.overrides.remove(rig.overrides.set(GAME, PLAYER, OverrideWord.BAN, holds_for=HOUR))
+
+
+def ban_for_a_second(rig: Rig) -> None:
+    """Have a ban take the place of a grant, and end by itself."""
+    rig.overrides.set(GAME, PLAYER, OverrideWord.GRANT, holds_for=HOUR)
+    rig.overrides.set(GAME, PLAYER, OverrideWord.BAN, holds_for=SECOND)
+    rig.clock.jump(2 * SECOND)
+
+
+def grant_and_take_back(rig: Rig) -> None:
+    """Take a grant back at once."""
+    rig.overrides.remove(rig.overrides.set(GAME, PLAYER, OverrideWord.GRANT, holds_for=HOUR))
 
 
 def ban_in_the_file(rig: Rig) -> None:
@@ -109,19 +122,25 @@ WAYS: Final[dict[str, Callable[[Rig], object]]] = {
     "long ago": lambda rig: rig.invalidations.invalidate(GAME, NAMES[0], before=rig.clock.now() - HOUR),
     "banned": lambda rig: rig.overrides.set(GAME, PLAYER, OverrideWord.BAN, holds_for=HOUR),
     "granted": lambda rig: rig.overrides.set(GAME, PLAYER, OverrideWord.GRANT, holds_for=HOUR),
-    "taken back": ban_and_let_in_again,
+    "banned no more": ban_and_let_in_again,
+    "banned a while": ban_for_a_second,
+    "grant taken back": grant_and_take_back,
     "banned in the file": ban_in_the_file,
     "granted in the file no more": grant_no_more,
 }
-VOID: Final = WAYS.keys() - {"nothing", "of the other game", "long ago", "granted"}
+ENDS_GRANTS: Final = {"banned no more", "banned a while", "grant taken back", "granted in the file no more"}
+VOID: Final = WAYS.keys() - ENDS_GRANTS - {"nothing", "of the other game", "long ago", "granted"}
 
 
+@pytest.mark.parametrize("granted", [False, True], ids=["proven", "granted"])
 @pytest.mark.parametrize("way", WAYS)
-def test_the_gateway_and_the_list_agree(way: str) -> None:
-    """A pass from a minute ago is void to both, or to neither."""
-    granted = frozenset({PLAYER.player_id})
-    rig = Rig(GameRules(GAME, "x-moon", grant_user_ids=granted), GameRules(OTHER, "sun-garden"))
-    handles = (rig.handles.of_game(GAME), rig.handles.of_name(GAME, NAMES[0]), rig.handles.of_word(GAME, PLAYER))
+def test_the_gateway_and_the_list_agree(way: str, granted: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """A pass from a minute ago is void to both, or to neither; the end of a grant voids only those that it gave."""
+    rules = GameRules(GAME, "x-moon", grant_user_ids=frozenset({PLAYER.player_id}))
+    rig = Rig(rules, GameRules(OTHER, "sun-garden"))
+    handles = [rig.handles.of_game(GAME), rig.handles.of_name(GAME, NAMES[0]), rig.handles.of_word(GAME, PLAYER)]
+    if granted:
+        handles.append(rig.handles.of_grant(GAME, PLAYER))
     assert not rig.is_void(*handles)
     assert rig.listed() == {}
 
@@ -130,7 +149,8 @@ def test_the_gateway_and_the_list_agree(way: str) -> None:
     void = rig.is_void(*handles)
     decided_at = (rig.clock.now() - timedelta(minutes=1)).timestamp()
     before = rig.listed()
-    assert void is any(decided_at < before.get(handle, 0.0) for handle in handles) is (way in VOID)
+    assert void is any(decided_at < before.get(handle, 0.0) for handle in handles)
+    assert void is (way in VOID or (granted and way in ENDS_GRANTS))
 
 
 def test_what_was_known_before_there_were_passes_counts() -> None:
@@ -151,6 +171,15 @@ def test_what_was_known_before_there_were_passes_counts() -> None:
     assert rig.is_void(rig.handles.of_name(GAME, NAMES[0]))
 
 
+def test_a_pass_of_another_secret_is_void() -> None:
+    """It has no handle by which it could be taken back here."""
+    rig = Rig(GameRules(GAME, "x-moon"))
+    claims = msgspec.convert(CLAIMS, PassClaims)
+
+    assert rig.void.is_void(GAME, claims)
+    assert not rig.void.is_void(GAME, replace(claims, handles=(rig.handles.of_game(GAME),)))
+
+
 def test_handles_are_found_however_many_were_known() -> None:
     """Names that the table has forgotten are dropped, and none that it has."""
     rig = Rig()
@@ -162,7 +191,7 @@ def test_handles_are_found_however_many_were_known() -> None:
             rig.clock.jump(SECOND)
             rig.invalidations.invalidate(GAME, None, before=rig.clock.now())
         else:
-            assert rig.is_void(rig.handles.of_name(GAME, Fingerprint(bytes([number]) * 16)))
+            assert rig.handles.of_name(GAME, Fingerprint(bytes([number]) * 16)) in rig.void._names
         assert len(rig.void._names) <= 8
     assert rig.is_void(rig.handles.of_game(GAME))
 

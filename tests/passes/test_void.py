@@ -149,6 +149,35 @@ async def test_a_grant_that_is_taken_back_is_over(open_real: OpenReal, clock: Fa
     assert await listed(gateway) == {}
 
 
+async def test_who_is_banned_no_more_gets_a_good_pass(open_real: OpenReal, clock: FakeClock) -> None:
+    """Also from evidence that is older than the end of the ban."""
+    gateway = await open_real()
+    first = await ask_for(gateway, **USER)
+    word = await banning(user_id=seed.OWNER_ID)(gateway)
+    clock.jump(timedelta(seconds=1))
+    assert await is_void(gateway, first["pass"]["value"])
+
+    await gateway.http.delete(f"/admin/overrides/{word['id']}")
+
+    clock.jump(timedelta(seconds=1))
+    later = await ask_for(gateway, **USER)
+    assert later["observed_at"] == first["observed_at"]
+    assert not await is_void(gateway, later["pass"]["value"])
+
+
+async def test_a_renewed_pass_of_an_account_is_void_by_what_counts_now(open_real: OpenReal, clock: FakeClock) -> None:
+    """After other proofs were made to count, what is known of the player has another name."""
+    issued = await ask_for(await open_real(), method="user", user_id=seed.BUYER_ID)
+    stricter = await open_real('\n[games.x-moon]\nid = 3\naccept = ["purchase"]\n')
+    renewed = await ask_for(stricter, **{"method": "pass", "pass": issued["pass"]["value"]})
+    clock.jump(timedelta(seconds=1))
+
+    await forgetting(user_id=seed.BUYER_ID)(stricter)
+
+    clock.jump(timedelta(seconds=1))
+    assert await is_void(stricter, renewed["pass"]["value"])
+
+
 async def test_bans_of_the_file_are_listed(open_real: OpenReal, clock: FakeClock) -> None:
     """After a restart with a ban, passes from before it are void for good."""
     issued = [await ask_for(await open_real(), **order) for order in (USER, EMAIL, KEY)]
