@@ -21,10 +21,9 @@ from service.api.explained import (
     RememberedAnswer,
     past_refusal,
     present_decision,
-    proof_bodies,
+    remembered_answer,
     remembered_decision,
     requests_of,
-    said,
 )
 from service.api.operations import Health
 from service.api.questions import BodyReader
@@ -45,6 +44,7 @@ from service.observability.logs import Logging
 from service.ownership import (
     AppJwt,
     AssertedUser,
+    Caveat,
     Credential,
     Decision,
     Evidence,
@@ -62,6 +62,7 @@ from service.rights import RIGHTS_FOR
 from service.verification.interfaces import Clock
 from service.verification.policy import GameRules, LookUp, operator_override
 from service.verification.question import Question
+from service.verification.revocations import HeldRevocations
 from service.verification.verify import Verification
 
 _READ: Final = BodyReader(ExplainRequest)
@@ -91,6 +92,7 @@ class ExplainService:
         cache: TieredCache,
         invalidations: SharedInvalidations,
         overrides: SharedOverrides,
+        revocations: HeldRevocations,
         fingerprints: KeyedFingerprints,
         health: Callable[[], Health],
         log: Logging,
@@ -102,6 +104,7 @@ class ExplainService:
         self._cache = cache
         self._invalidations = invalidations
         self._overrides = overrides
+        self._revocations = revocations
         self._fingerprints = fingerprints
         self._health = health
         self._log = log
@@ -209,7 +212,8 @@ class ExplainService:
             asked=asked,
         )
         causes = health.causes or {}
-        remembered, proofs = await self._remembered(rules, player, now)
+        in_grace = Caveat.REVOCATIONS_HELD in decision.caveats
+        remembered, proofs = await self._remembered(rules, player, now, in_grace=in_grace)
         operator = self._operator(rules, player)
         sentences = tell(story)
         if operator is not None and operator.word.reason is not decision.reason:
@@ -230,9 +234,12 @@ class ExplainService:
         )
 
     async def _remembered(
-        self, rules: GameRules, player: _Player, now: datetime
+        self, rules: GameRules, player: _Player, now: datetime, *, in_grace: bool
     ) -> tuple[list[RememberedAnswer], Sequence[Proof]]:
-        """Return what each tier remembers, and the proofs of the latest answer about ownership."""
+        """Return what each tier remembers, and the proofs of the latest answer about ownership.
+
+        `in_grace` is as for `HeldRevocations.held`: the decision rests on a proof that the store contradicts.
+        """
         look_ups = []
         if isinstance(player.credential, AppJwt):
             look_ups.append(LookUp(self._fingerprints.of_jwt(player.credential), rules, player.credential))
@@ -246,20 +253,13 @@ class ExplainService:
             before = self._invalidations.invalidated_before(look_up.game_id, look_up.name)
             for one in await self._cache.each(look_up.name):
                 observation = one.observation
-                age = now - observation.observed_at
+                usable = now - observation.observed_at < look_up.lifetime(observation).usable
                 invalid = before is not None and observation.observed_at < before
-                says, shown = said(observation)
-                answers.append(
-                    RememberedAnswer(
-                        tier=one.tier,
-                        about="ownership" if isinstance(observation, Evidence) else "identity",
-                        says=says,
-                        proofs=proof_bodies(shown),
-                        observed_at=to_the_second(observation.observed_at),
-                        age_seconds=max(0, int(age.total_seconds())),
-                        counts=not invalid and age < look_up.lifetime(observation).usable,
-                    )
-                )
+                proven = self._revocations.held(look_up, observation, oldest=None, in_grace=in_grace)
+                counts = usable and not invalid and proven is None
+                answers.append(remembered_answer(one.tier, observation, counts=counts, now=now))
+                if proven is not None:
+                    answers.append(remembered_answer(one.tier, proven, counts=True, now=now))
                 if isinstance(observation, Evidence) and (
                     evidence is None or evidence.observed_at < observation.observed_at
                 ):

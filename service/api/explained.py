@@ -87,7 +87,8 @@ class ExplainedDecision(Struct, frozen=True, kw_only=True):
 class RememberedAnswer(Struct, frozen=True, kw_only=True):
     """An answer of the store that a tier remembers: about ownership, or about whose a JWT is.
 
-    `counts` is false if it was invalidated since, or is too old to be used at all.
+    `counts` is false if it was invalidated since, is too old to be used at all, or is a no that is held back: the proof
+    that counts in its place comes after it.
     """
 
     tier: CacheTier
@@ -214,7 +215,22 @@ def present_decision(
     )
 
 
-def said(observation: Observation) -> tuple[Said, Sequence[Proof]]:
+def remembered_answer(tier: CacheTier, observation: Observation, *, counts: bool, now: datetime) -> RememberedAnswer:
+    """Return what a tier remembers as it is shown."""
+    says, proofs = _said(observation)
+    age = now - observation.observed_at
+    return RememberedAnswer(
+        tier=tier,
+        about="ownership" if isinstance(observation, Evidence) else "identity",
+        says=says,
+        proofs=proof_bodies(proofs),
+        observed_at=to_the_second(observation.observed_at),
+        age_seconds=max(0, int(age.total_seconds())),
+        counts=counts,
+    )
+
+
+def _said(observation: Observation) -> tuple[Said, Sequence[Proof]]:
     """Return the store's answer in one word, and the proofs in it."""
     match observation:
         case Evidence(proofs=proofs):

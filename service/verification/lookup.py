@@ -110,7 +110,7 @@ class LookUps:
         self._flights = flights
         self._clock = clock
         self._invalidations = invalidations
-        self._revocations = HeldRevocations(
+        self.revocations = HeldRevocations(
             guard=guard, invalidations=invalidations, fingerprints=fingerprints, clock=clock
         )
         self._shared = SharedLookUps(
@@ -119,7 +119,7 @@ class LookUps:
             flights=flights,
             clock=clock,
             lease=lease,
-            revocations=self._revocations,
+            revocations=self.revocations,
         )
 
     # --- what can be looked up; each raises `NoAnswer` if it is not known and the store gives no usable answer ---
@@ -234,7 +234,7 @@ class LookUps:
         self, look_up: LookUp, observation: Observation, tier: CacheTier, limits: Limits, *, in_grace: bool = False
     ) -> LookUpResult:
         """Return the store's answer, or the proof that it contradicts, if such noes are held back."""
-        proof = self._revocations.held(look_up, observation, oldest=limits.oldest, in_grace=in_grace)
+        proof = self.revocations.held(look_up, observation, oldest=limits.oldest, in_grace=in_grace)
         counts = proof or observation
         freshness = policy.freshness_of(counts, look_up.lifetime(counts), stale=proof is not None)
         return LookUpResult(counts, tier, freshness, held=proof is not None)

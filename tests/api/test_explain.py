@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -16,6 +17,7 @@ from service.sandbox.store_endpoints import StoreEndpoint
 from tests.api.conftest import Open
 from tests.clock import FakeClock
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, befall, caller_lines, store_calls, until
+from tests.reliability.town import founded, hold
 
 SUPPORT: Final = "ogw_support"
 LOBBY: Final = "ogw_lobby"
@@ -521,3 +523,21 @@ async def test_an_override_changes_no_decision_from_before(open_with: Open) -> N
 
     assert (before["decision"]["reason"], now["decision"]["reason"]) == ("no_download_key", "operator_ban")
     assert before["operator"]["word"] == "ban"
+
+
+async def test_a_no_that_is_held_back_does_not_count(tmp_path: Path) -> None:
+    """The proof in its place is listed after it, with its own age, until an operator believes the store."""
+    async with founded(tmp_path, [None], more=caller_lines("support", SUPPORT, rights='["support"]')) as town:
+        owner = (await hold(town))[-1]
+
+        async def look() -> tuple[bool, list[tuple[str, bool, bool]]]:
+            found = await explained(town.gateways[0], SUPPORT, game=3, user_id=owner)
+            remembered = [(one["says"], one["age_seconds"] >= 120, one["counts"]) for one in found["remembered"]]
+            return found["decision"]["allowed"], remembered
+
+        held = await look()
+        await town.tell({"game": 3, "believe": True, "seconds": 3600})
+        believed = await look()
+
+    assert held == (True, [("no", False, False), ("yes", True, True)])
+    assert believed == (False, [("no", False, True)])

@@ -382,7 +382,7 @@ function facts(found, { decision, remembered }) {
   }
   for (const one of remembered) {
     const says = one.says === "refused" ? "this JWT is no good" : one.says;
-    const old = one.counts ? "" : " Too old by now, or forgotten: it counts no more.";
+    const old = one.counts ? "" : " Too old by now, forgotten or not believed: it does not count.";
     row(TIERS[one.tier] || one.tier, one.about === "identity" ? "whose it is, " : "", says, proofs(one.proofs), ". Asked ", when(one.observed_at), ".", old);
   }
   if (remembered.length === 0 && found.kind !== "decision") row("Remembered", "nothing");
