@@ -8,7 +8,7 @@ import pytest
 from service.cache.invalidations import SharedInvalidations
 from service.cache.keys import KeyedFingerprints, derive_keys
 from service.cache.refusal_history import RefusalHistory
-from service.cache.replicated_table import ReplicatedTable
+from service.cache.replicated_table import MOST_ENTRIES, ReplicatedTable
 from service.cache.shared_refusals import MOST_LISTED
 from service.ownership import Fingerprint, GameId
 from tests.cache.test_refusal_memory import GAME, Noter
@@ -34,13 +34,19 @@ class Looker:
     def __init__(self) -> None:
         self.noter = Noter(most=2 * MANY)
         self.fingerprints = CountingFingerprints(derive_keys(None).naming, "test")
-        self.invalidations = SharedInvalidations(ReplicatedTable(clock=self.noter.clock, on_overflow=lambda *_: None))
+        self.overflowed = 0
+        self.invalidations = SharedInvalidations(
+            ReplicatedTable(clock=self.noter.clock, on_overflow=lambda *_: self._overflow())
+        )
         self.history = RefusalHistory(
             memory=self.noter.memory,
             shared=None,
             fingerprints=self.fingerprints,
             invalidations=self.invalidations,
         )
+
+    def _overflow(self) -> None:
+        self.overflowed += 1
 
     async def last(self, log_name: str) -> list[str]:
         """Return the first ids of the last ones of a player; only the hashes for that are counted."""
@@ -103,3 +109,19 @@ async def test_an_invalidated_one_leaves_its_place_to_the_next() -> None:
     looker.forget(f"jwt {MOST_LISTED}")
 
     assert await looker.last("banned") == ids[-2::-1]
+
+
+async def test_there_is_room_for_half_as_many_players_as_marks() -> None:
+    """An invalidation of a player is one mark for what was observed, and one for the refusals."""
+    looker = Looker()
+    before = looker.noter.clock.now()
+
+    async def invalidate(number: int) -> None:
+        looker.invalidations.invalidate(GAME, Fingerprint(number.to_bytes(16, "big")), before=before)
+        await looker.history.forget(GAME, f"{number:016x}", before=before)
+
+    for number in range(1, MOST_ENTRIES // 2 + 1):
+        await invalidate(number)
+    assert looker.overflowed == 0
+    await invalidate(MOST_ENTRIES)
+    assert looker.overflowed == 1
