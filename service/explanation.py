@@ -11,14 +11,32 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from service.causes import Cause
-from service.ownership import Advice, Caveat, OverrideWord, ProofKind, Reason, advice_on
+from service.ownership import Advice, Caveat, Outcome, OverrideWord, ProofKind, Reason, advice_on
+
+
+class StandingWord(Protocol):
+    """The operator's word about a player, as it holds now."""
+
+    @property
+    def word(self) -> OverrideWord:
+        """Whether the player is let in, or kept out."""
+
+    @property
+    def until(self) -> datetime | None:
+        """The end of an override; None for what stands in the configuration."""
+
+    @property
+    def by(self) -> str | None:
+        """The name of the caller that set it, where that is known."""
 
 
 class Story(Struct, frozen=True, kw_only=True):
     """All that sentences about a decision are made of. `now` is when they are read; instants are in UTC.
 
-    `cause` is why the store gave no answer, where it gave none. `asked` is false for a look at what is known,
-    for which the store is left alone.
+    `cause` is why the store gave no answer, where it gave none. `operator` is the operator's word of now; a decision
+    from before, which `is_past`, may have been made without it. `asked` is false for a look at what is known, for
+    which the store is left alone: `found_from` is when the remembered decision was made that is all it found.
+    `missing_rights` are those that the reader lacks to have the store asked.
     """
 
     reason: Reason
@@ -29,12 +47,37 @@ class Story(Struct, frozen=True, kw_only=True):
     stale: bool = False
     cause: Cause | None = None
     count: int = 1
+    operator: StandingWord | None = None
+    is_past: bool = False
     asked: bool = True
+    found_from: datetime | None = None
+    missing_rights: tuple[str, ...] = ()
 
     @property
     def finds_nothing(self) -> bool:
         """Whether a look has found nothing, which is no trouble of the store's."""
-        return self.reason is Reason.NOT_CACHED and not self.asked
+        return self.reason is Reason.NOT_CACHED and not self.asked and self.found_from is None
+
+    @property
+    def let_in_since(self) -> bool:
+        """Whether the operator lets in now whom the decision did not."""
+        is_grant = self.operator is not None and self.operator.word is OverrideWord.GRANT
+        return self.is_past and is_grant and not self.reason.outcome.allowed
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """A decision in words: the verdict for a heading, why, what else there is to say, and what the player can do.
+
+    `let_in` is None where nothing is decided. `next_step` is None for a player who is let in, and where a look has
+    found nothing. `sentences` are all of it, the most important first.
+    """
+
+    verdict: str
+    let_in: bool | None
+    why: str
+    details: list[str]
+    next_step: str | None
+    sentences: list[str]
 
 
 class ShownProof(Protocol):
@@ -49,38 +92,77 @@ class ShownProof(Protocol):
         """The store's number of it, where it has one."""
 
 
-def tell(story: Story) -> list[str]:
-    """Return the sentences, the most important first."""
-    told = [_NOTHING_KNOWN if story.finds_nothing else _MEANING[story.reason]]
+def tell(story: Story) -> Told:
+    """Return the decision in words."""
+    if story.finds_nothing:
+        verdict, let_in, why = "Nothing is known", None, "itch.io has not been asked about this lately."
+    else:
+        verdict, let_in, why = _VERDICTS[story.reason.outcome], _let_in(story.reason), _WHY[story.reason]
+    opening = f"{verdict}: {why}"
+    if story.let_in_since:
+        was = f"Was {verdict[0].lower()}{verdict[1:]}"
+        opening, verdict, let_in = f"{was}: {why}", f"{was}. Let in now", True
+    details, step = _details(story), _next_step(story)
+    return Told(
+        verdict=verdict,
+        let_in=let_in,
+        why=why if why.startswith("itch.io") else why[0].upper() + why[1:],
+        details=details,
+        next_step=step,
+        sentences=[opening, *details, *([] if step is None else [step])],
+    )
+
+
+def _let_in(reason: Reason) -> bool | None:
+    return None if reason.outcome is Outcome.UNKNOWN else reason.outcome.allowed
+
+
+def _details(story: Story) -> list[str]:
+    """Return what there is to say beside why, and beside what the player can do."""
+    told = []
+    operator = story.operator
+    if operator is not None:
+        told.append(tell_operator(operator.word, operator.until, operator.by))
+    if story.found_from is not None:
+        told.append(f"That was {age_in_words(story.now - story.found_from)}, and nothing newer is known.")
     if story.cause is not None and story.reason in _WITHOUT_ANSWER:
         told.append(f"The cause: {_CAUSES[story.cause]}.")
     if story.observed_at is not None:
         told.append(f"itch.io was asked {age_in_words(story.now - story.observed_at)}.")
     if story.stale:
         told.append("This rests on what itch.io said before.")
-    if story.reason in _OPERATORS and story.usable_until is not None:
-        told.append(f"The operator's word holds until {_instant(story.usable_until)}.")
+    if story.reason in _OPERATORS and story.usable_until is not None and operator is None:
+        holds = "was to hold" if story.is_past else "holds"
+        told.append(f"The operator's word {holds} until {_instant(story.usable_until)}.")
     if story.count > 1:
         told.append(f"The question was asked {story.count} times within a minute.")
     told += [_CAVEATS[caveat] for caveat in story.caveats if caveat in _CAVEATS]
-    if story.finds_nothing:
-        told.append(_ASK_NOW)
-    elif (step := next_step(story)) is not None:
-        told.append(step)
+    if story.finds_nothing or story.found_from is not None:
+        told.append(_ASK_NOW if not story.missing_rights else _cannot_ask(story.missing_rights))
     return told
 
 
-def next_step(story: Story) -> str | None:
-    """Return in a sentence what the player can do; None for one who is let in, and where a look has found nothing."""
+def _cannot_ask(missing: Sequence[str]) -> str:
+    rights = " and ".join(f"`{right}`" for right in missing)
+    return f"itch.io must be asked to find out, which needs {rights} in the rights of your token, too."
+
+
+def _next_step(story: Story) -> str | None:
+    """Return what the player can do; None for one who is let in, and where a look has found nothing."""
+    if story.let_in_since:
+        return "The player should try again now."
     if story.reason.outcome.allowed or story.finds_nothing:
         return None
+    hints = [_HINTS[caveat] for caveat in story.caveats if caveat in _HINTS]
+    if hints:
+        return " ".join(hints if Caveat.EMAIL_MISSES_CLAIMED_KEYS in story.caveats else [*hints, _OTHER_WAYS])
     advice = advice_on(story.reason, story.caveats)
-    return _NO_ADVICE.get(story.reason, _NOTHING_TO_DO) if advice is None else _ADVICE[advice]
+    return _NO_ADVICE[story.reason] if advice is None else _ADVICE[advice]
 
 
 def meaning_of(reason: Reason) -> str:
     """Return the sentence for a reason."""
-    return _MEANING[reason]
+    return f"{_VERDICTS[reason.outcome]}: {_WHY[reason]}"
 
 
 def tell_states(components: Mapping[str, str], causes: Mapping[str, Cause]) -> dict[str, str]:
@@ -94,10 +176,12 @@ def tell_states(components: Mapping[str, str], causes: Mapping[str, Cause]) -> d
     return told
 
 
-def tell_operator(word: OverrideWord, until: datetime | None) -> str:
+def tell_operator(word: OverrideWord, until: datetime | None, by: str | None = None) -> str:
     """Return the operator's word about the player as a sentence; without an end it stands in the configuration."""
     does = "lets this player in" if word is OverrideWord.GRANT else "keeps this player out"
-    return f"The configuration {does}." if until is None else f"An override {does} until {_instant(until)}."
+    if until is None:
+        return f"The configuration {does}."
+    return f"An override{'' if by is None else f' by {by}'} {does} until {_instant(until)}."
 
 
 def tell_request(endpoint: str, result: str, proofs: Sequence[ShownProof] = ()) -> str:
@@ -133,7 +217,6 @@ def age_in_words(age: timedelta) -> str:
 
 
 _JUST_NOW: Final = 5
-_NOTHING_KNOWN: Final = "Nothing is known: itch.io has not been asked about this lately."
 _ASK_NOW: Final = "Ask itch.io now to find out."
 _WITHOUT_ANSWER: Final = (
     Reason.SOURCE_UNAVAILABLE,
@@ -155,38 +238,42 @@ def _instant(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
-_MEANING: Final[Mapping[Reason, str]] = {
-    Reason.DOWNLOAD_KEY: "Let in: itch.io knows a download key of this game for this player.",
-    Reason.PURCHASE: "Let in: itch.io knows a purchase of this game by this player.",
-    Reason.BUNDLE_PURCHASE: "Let in: itch.io knows that this player bought a bundle with this game.",
-    Reason.WEB_PURCHASE: "Let in: itch.io knows a payment of this player for this game.",
-    Reason.SELLER_ACCOUNT: "Let in: this is the account that sells the game.",
-    Reason.OPERATOR_GRANT: "Let in: the operator has said so.",
-    Reason.PRESS: "Let in: this is one of itch.io's press accounts.",
-    Reason.OPERATOR_BAN: "Not let in: the operator keeps this player out.",
+_VERDICTS: Final = {
+    outcome: "Not decided" if outcome is Outcome.UNKNOWN else "Let in" if outcome.allowed else "Not let in"
+    for outcome in Outcome
+}
+_WHY: Final[Mapping[Reason, str]] = {
+    Reason.DOWNLOAD_KEY: "itch.io knows a download key of this game for this player.",
+    Reason.PURCHASE: "itch.io knows a purchase of this game by this player.",
+    Reason.BUNDLE_PURCHASE: "itch.io knows that this player bought a bundle with this game.",
+    Reason.WEB_PURCHASE: "itch.io knows a payment of this player for this game.",
+    Reason.SELLER_ACCOUNT: "this is the account that sells the game.",
+    Reason.OPERATOR_GRANT: "the operator has said so.",
+    Reason.PRESS: "this is one of itch.io's press accounts.",
+    Reason.OPERATOR_BAN: "the operator keeps this player out.",
     Reason.INVALID_DOWNLOAD_KEY: (
-        "Not let in: itch.io knows no such download key of this game, or it was revoked, or is another game's."
+        "itch.io knows no such download key of this game, or it was revoked, or is another game's."
     ),
-    Reason.NO_DOWNLOAD_KEY: "Not let in: itch.io knows neither a key nor a purchase that counts for this game.",
-    Reason.MALFORMED_DOWNLOAD_KEY: "Not let in: what the player entered is no download key.",
-    Reason.TEMPORARY_DOWNLOAD_LINK: "Not let in: the player entered a download link that ends soon, not the key.",
-    Reason.BUNDLE_LINK: "Not let in: the player entered the link of a whole bundle, not that of this game.",
-    Reason.MALFORMED_JWT: "Not let in: what the game sent as its proof from the itch.io app is none.",
-    Reason.EXPIRED_JWT: "Not let in: the game's proof from the itch.io app has run out.",
-    Reason.REFUSED_JWT: "Not let in: itch.io does not accept the game's proof from the itch.io app.",
-    Reason.API_KEY_NOT_ACCEPTED: "Not let in: a personal API key was shown, which gives power over an account.",
-    Reason.EMAIL_NOT_VERIFIED: "Not let in: the address is not verified.",
-    Reason.MALFORMED_PASS: "Not let in: what the game sent as a pass is none.",
-    Reason.EXPIRED_PASS: "Not let in: the pass has run out.",
-    Reason.REFUSED_PASS: "Not let in: the pass was taken back, is for another game or player, or of another gateway.",
-    Reason.SOURCE_UNAVAILABLE: "No answer, which is not a no: itch.io could not be reached, or is broken.",
-    Reason.SOURCE_RATE_LIMITED: "No answer, which is not a no: itch.io asked the gateway to slow down.",
-    Reason.SOURCE_PROTOCOL: ("No answer, which is not a no: itch.io gave an answer that no decision can be built on."),
-    Reason.GATEWAY_CREDENTIAL: "No answer, which is not a no: itch.io refuses the API key of the gateway.",
-    Reason.GAME_NOT_ACCESSIBLE: "No answer, which is not a no: the API key of the gateway cannot see this game.",
-    Reason.NOT_CACHED: "No answer, which is not a no: nothing recent enough is known, and itch.io was not asked.",
-    Reason.DEADLINE_EXCEEDED: "No answer, which is not a no: itch.io had not answered when the time was up.",
-    Reason.OVERLOADED: "No answer, which is not a no: more was being asked than itch.io may be asked.",
+    Reason.NO_DOWNLOAD_KEY: "itch.io knows neither a key nor a purchase that counts for this game.",
+    Reason.MALFORMED_DOWNLOAD_KEY: "what the player entered is no download key.",
+    Reason.TEMPORARY_DOWNLOAD_LINK: "the player entered a download link that ends soon, not the key.",
+    Reason.BUNDLE_LINK: "the player entered the link of a whole bundle, not that of this game.",
+    Reason.MALFORMED_JWT: "what the game sent as its proof from the itch.io app is none.",
+    Reason.EXPIRED_JWT: "the game's proof from the itch.io app has run out.",
+    Reason.REFUSED_JWT: "itch.io does not accept the game's proof from the itch.io app.",
+    Reason.API_KEY_NOT_ACCEPTED: "a personal API key was shown, which gives power over an account.",
+    Reason.EMAIL_NOT_VERIFIED: "the address is not verified.",
+    Reason.MALFORMED_PASS: "what the game sent as a pass is none.",
+    Reason.EXPIRED_PASS: "the pass has run out.",
+    Reason.REFUSED_PASS: "the pass was taken back, is for another game or player, or of another gateway.",
+    Reason.SOURCE_UNAVAILABLE: "itch.io could not be reached, or is broken.",
+    Reason.SOURCE_RATE_LIMITED: "itch.io asked the gateway to slow down.",
+    Reason.SOURCE_PROTOCOL: "itch.io gave an answer that no decision can be built on.",
+    Reason.GATEWAY_CREDENTIAL: "itch.io refuses the API key of the gateway.",
+    Reason.GAME_NOT_ACCESSIBLE: "the API key of the gateway cannot see this game.",
+    Reason.NOT_CACHED: "nothing recent enough is known, and itch.io was not asked.",
+    Reason.DEADLINE_EXCEEDED: "itch.io had not answered when the time was up.",
+    Reason.OVERLOADED: "more was being asked than itch.io may be asked.",
 }
 _CAVEATS: Final[Mapping[Caveat, str]] = {
     Caveat.SANDBOX: "This comes from the sandbox, not from itch.io.",
@@ -204,12 +291,19 @@ _ADVICE: Final[Mapping[Advice, str]] = {
     Advice.TRY_AGAIN: "The player should try again in a few minutes.",
     Advice.SIGN_IN_AGAIN: "The player should sign in again, as before there was a pass.",
 }
-_NOTHING_TO_DO: Final = "There is nothing that the player can do."
 _NO_ADVICE: Final[Mapping[Reason, str]] = {
+    Reason.OPERATOR_BAN: "The player is kept out on purpose: trying again changes nothing, only the operator can.",
     Reason.NO_DOWNLOAD_KEY: "There is a key, but not of a kind that counts for this game.",
-    Reason.GATEWAY_CREDENTIAL: "There is nothing that the player can do: the operator must replace that API key.",
-    Reason.GAME_NOT_ACCESSIBLE: "There is nothing that the player can do: the operator must use the seller's API key.",
+    Reason.GATEWAY_CREDENTIAL: "The player can only wait: the operator must replace that API key.",
+    Reason.GAME_NOT_ACCESSIBLE: "The player can only wait: the operator must use the seller's API key.",
 }
+_HINTS: Final[Mapping[Caveat, str]] = {
+    Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED: _ADVICE[Advice.OPEN_GAME_ONCE],
+    Caveat.EMAIL_MISSES_CLAIMED_KEYS: _ADVICE[Advice.USE_ITCH_LOGIN],
+}
+"""All that holds is said, where `advice` can be one only: the player may have bought the game in either way."""
+
+_OTHER_WAYS: Final = "If not, the address on the receipt, or the download key, may lead to the purchase."
 _ASKED_ABOUT: Final[Mapping[str, str]] = {
     "profile": "whose the JWT is",
     "games": "the games of the seller",
@@ -255,7 +349,7 @@ _CAUSES: Final[Mapping[Cause, str]] = {
     Cause.LOADING: "it is still loading its data",
     Cause.THROTTLED: "it asks the gateway to slow down",
     Cause.SERVER_ERROR: "it answers with an error of its own",
-    Cause.WEB_PAGE: "it answers with a web page, perhaps to tell people from programs",
+    Cause.WEB_PAGE: "it shows a page for people (such as a check for robots, or of works) instead of an answer",
     Cause.REDIRECT: "it sends the gateway to another address",
     Cause.PROTOCOL: "its answer cannot be understood",
     Cause.OTHER: "something that the gateway has no name for",

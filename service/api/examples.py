@@ -29,7 +29,7 @@ from service.errors import (
     UnknownGame,
     UnknownOverride,
 )
-from service.explanation import Story, meaning_of, next_step, tell, tell_states
+from service.explanation import Story, meaning_of, tell, tell_states
 from service.ownership import Advice, CacheTier, Caveat, Method, Outcome, OverrideWord, ProofKind, Reason
 from service.rights import Right
 
@@ -157,8 +157,8 @@ _STORY: Final = Story(
     count=2,
 )
 _EXPLANATION: Final = Explanation(
-    sentences=tell(_STORY),
-    next_step=next_step(_STORY),
+    **msgspec.structs.asdict(tell(_STORY)),
+    missing_rights=[],
     decision=ExplainedDecision(
         decision_id=_DECISION_ID,
         at=_ASKED_AT,

@@ -17,7 +17,6 @@ from service.api.explained import (
     ExplainRequest,
     Explanation,
     OperatorSaid,
-    PastRefusal,
     RememberedAnswer,
     past_refusal,
     present_decision,
@@ -30,14 +29,15 @@ from service.api.questions import BodyReader
 from service.api.verify_service import Asking
 from service.cache.invalidations import SharedInvalidations
 from service.cache.keys import KeyedFingerprints
+from service.cache.override_notes import OverrideNotes
 from service.cache.refusal_history import RefusalHistory
 from service.cache.refusal_memory import RememberedRefusal
-from service.cache.shared_overrides import SharedOverrides
+from service.cache.shared_overrides import SharedOverrides, StandingOverride
 from service.cache.tiers import TieredCache
 from service.causes import Cause
 from service.credentials import read_download_key, read_email, read_jwt, read_user_id, unwrapped
 from service.errors import BadQuestion, UnknownDecision
-from service.explanation import Story, next_step, tell, tell_operator, tell_request, tell_states
+from service.explanation import Story, tell, tell_request, tell_states
 from service.http.reply import Reply
 from service.itch.request_trail import SentRequest, recorded_requests
 from service.observability.logs import Logging
@@ -66,6 +66,8 @@ from service.verification.revocations import HeldRevocations
 from service.verification.verify import Verification
 
 _READ: Final = BodyReader(ExplainRequest)
+_BY_ACCOUNT: Final = (Method.JWT, Method.USER, Method.PASS)
+"""The methods that ask about an account."""
 
 
 class _Player(Struct, frozen=True):
@@ -76,6 +78,32 @@ class _Player(Struct, frozen=True):
     account: str | None
     player_id: PlayerId | None
     credential: Credential | None = None
+
+
+class _Known(Struct, frozen=True):
+    """All that is known of a player now; `evidence` is the latest answer of the store about ownership."""
+
+    now: datetime
+    player: _Player
+    answers: list[RememberedAnswer]
+    evidence: Evidence | None
+    operator: OperatorSaid | None
+    refusals: list[RememberedRefusal]
+
+    @property
+    def proofs(self) -> Sequence[Proof]:
+        """The proofs in that answer."""
+        return () if self.evidence is None else self.evidence.proofs
+
+    def latest_refusal(self) -> RememberedRefusal | None:
+        """Return the latest refusal of what the player shows, unless the store has answered since."""
+        for one in self.refusals:
+            # By an id and by a JWT the question is the same; of a key, or a JWT that is no good, it is another.
+            about_account = one.method in _BY_ACCOUNT and one.reason.outcome is not Outcome.REJECTED
+            if one.subject == self.player.subject or about_account:
+                is_latest = self.evidence is None or self.evidence.observed_at <= one.last_at
+                return one if is_latest else None
+        return None
 
 
 class ExplainService:
@@ -92,6 +120,7 @@ class ExplainService:
         cache: TieredCache,
         invalidations: SharedInvalidations,
         overrides: SharedOverrides,
+        notes: OverrideNotes,
         revocations: HeldRevocations,
         fingerprints: KeyedFingerprints,
         health: Callable[[], Health],
@@ -104,6 +133,7 @@ class ExplainService:
         self._cache = cache
         self._invalidations = invalidations
         self._overrides = overrides
+        self._notes = notes
         self._revocations = revocations
         self._fingerprints = fingerprints
         self._health = health
@@ -142,7 +172,8 @@ class ExplainService:
         asking.caller.require_game(refusal.game_id)
         rules = asking.games.find(refusal.game_id)
         player = _Player(refusal.method, refusal.subject, refusal.account, refusal.player_id)
-        return await self._explanation(rules, player, remembered_decision(refusal, text, rules), cause=refusal.cause)
+        known = await self._known(rules, player, self._clock.now())
+        return self._explanation(known, asking, remembered_decision(refusal, text, rules), cause=refusal.cause)
 
     async def _of_player(self, wanted: ExplainRequest, asking: Asking) -> Explanation:
         credential = _credential(wanted)
@@ -164,12 +195,18 @@ class ExplainService:
         )
         with recorded_requests() as sent:
             verdict = await self._verification.verify(question)
-        player = self._player(credential, await self._account_of(credential, verdict.decision))
-        decision = present_decision(
-            verdict, rules, caller=caller.name, subject=player.subject, account=player.account, now=self._clock.now()
+        decision = verdict.decision
+        player = self._player(credential, await self._account_of(credential, decision))
+        in_grace = Caveat.REVOCATIONS_HELD in decision.caveats
+        known = await self._known(rules, player, self._clock.now(), in_grace=in_grace)
+        if decision.reason is Reason.NOT_CACHED and not wanted.ask and (refusal := known.latest_refusal()) is not None:
+            past = remembered_decision(refusal, refusal.ids[-1], rules)
+            return self._explanation(known, asking, past, cause=refusal.cause, found_from=refusal.last_at)
+        present = present_decision(
+            verdict, rules, caller=caller.name, subject=player.subject, account=player.account, now=known.now
         )
-        causes = self._health().causes or {}
-        return await self._explanation(rules, player, decision, sent=sent, cause=causes.get("source"), asked=wanted.ask)
+        cause = (self._health().causes or {}).get("source")
+        return self._explanation(known, asking, present, cause=cause, sent=sent, asked=wanted.ask)
 
     def _player(self, credential: Credential | Malformed, player_id: PlayerId | None) -> _Player:
         account = None if player_id is None else self._fingerprints.of_account(player_id)
@@ -189,54 +226,66 @@ class ExplainService:
             return next((one.player.id for one in known if isinstance(one, Identity)), None)
         return None
 
-    async def _explanation(
+    def _explanation(
         self,
-        rules: GameRules,
-        player: _Player,
+        known: "_Known",
+        asking: Asking,
         decision: ExplainedDecision,
         *,
         cause: Cause | None,
         sent: Sequence[SentRequest] = (),
         asked: bool = True,
+        found_from: datetime | None = None,
     ) -> Explanation:
-        health, now = self._health(), self._clock.now()
-        story = Story(
-            reason=decision.reason,
-            now=now,
-            caveats=decision.caveats,
-            observed_at=decision.observed_at,
-            usable_until=decision.usable_until,
-            stale=decision.stale,
-            cause=cause,
-            count=decision.count,
-            asked=asked,
-        )
+        health = self._health()
         causes = health.causes or {}
-        in_grace = Caveat.REVOCATIONS_HELD in decision.caveats
-        remembered, proofs = await self._remembered(rules, player, now, in_grace=in_grace)
-        operator = self._operator(rules, player)
-        sentences = tell(story)
-        if operator is not None and operator.word.reason is not decision.reason:
-            sentences.append(tell_operator(operator.word, operator.until))
-        requests = requests_of(sent, proofs)
-        sentences += [tell_request(one.endpoint, one.result, one.proofs) for one in requests]
-        sentences += tell_states(health.components, causes).values()
+        missing = [right for right in RIGHTS_FOR[decision.method] if right not in asking.caller.rights]
+        told = tell(
+            Story(
+                reason=decision.reason,
+                now=known.now,
+                caveats=decision.caveats,
+                observed_at=decision.observed_at,
+                usable_until=decision.usable_until,
+                stale=decision.stale,
+                cause=cause,
+                count=decision.count,
+                operator=known.operator,
+                is_past=decision.decision_id is not None,
+                asked=asked,
+                found_from=found_from,
+                missing_rights=tuple(missing),
+            )
+        )
+        requests = requests_of(sent, known.proofs)
+        tell_requests = [tell_request(one.endpoint, one.result, one.proofs) for one in requests]
         return Explanation(
-            sentences=sentences,
-            next_step=next_step(story),
+            verdict=told.verdict,
+            let_in=told.let_in,
+            why=told.why,
+            details=[*told.details, *tell_requests],
+            next_step=told.next_step,
+            sentences=[*told.sentences, *tell_requests, *tell_states(health.components, causes).values()],
+            missing_rights=missing,
             decision=decision,
-            remembered=remembered,
-            operator=operator,
+            remembered=known.answers,
+            operator=known.operator,
             requests=requests,
-            refusals=await self._refusals(rules, player),
+            refusals=[past_refusal(one) for one in known.refusals],
             components=dict(health.components),
             causes=dict(causes),
         )
 
+    async def _known(self, rules: GameRules, player: _Player, now: datetime, *, in_grace: bool = False) -> "_Known":
+        """Return what is known; `in_grace` is as for `_remembered`."""
+        answers, evidence = await self._remembered(rules, player, now, in_grace=in_grace)
+        operator, refusals = await self._operator(rules, player), await self._refusals(rules, player)
+        return _Known(now, player, answers, evidence, operator, refusals)
+
     async def _remembered(
         self, rules: GameRules, player: _Player, now: datetime, *, in_grace: bool
-    ) -> tuple[list[RememberedAnswer], Sequence[Proof]]:
-        """Return what each tier remembers, and the proofs of the latest answer about ownership.
+    ) -> tuple[list[RememberedAnswer], Evidence | None]:
+        """Return what each tier remembers, and the latest answer about ownership.
 
         `in_grace` is as for `HeldRevocations.held`: the decision rests on a proof that the store contradicts.
         """
@@ -264,9 +313,9 @@ class ExplainService:
                     evidence is None or evidence.observed_at < observation.observed_at
                 ):
                     evidence = observation
-        return answers, () if evidence is None else evidence.proofs
+        return answers, evidence
 
-    def _operator(self, rules: GameRules, player: _Player) -> OperatorSaid | None:
+    async def _operator(self, rules: GameRules, player: _Player) -> OperatorSaid | None:
         """Return the operator's word about the credential or, as far as it holds by this method, about the account."""
         subjects = [] if player.credential is None or isinstance(player.credential, AppJwt) else [player.credential]
         if player.player_id is not None and player.method is not Method.EMAIL:
@@ -280,25 +329,35 @@ class ExplainService:
             if word is OverrideWord.GRANT and player.method is Method.DOWNLOAD_KEY:
                 continue  # of an account that has not shown that it is the one
             if holds is not override:
-                return OperatorSaid(word=word, source="configuration", until=None, id=None)
-            name = self._fingerprints.of_override(rules.game_id, subject)
-            return OperatorSaid(word=word, source="override", until=to_the_second(holds.until), id=name.hex())
+                return OperatorSaid(word=word, source="configuration")
+            standing = self._overrides.of_name(self._fingerprints.of_override(rules.game_id, subject))
+            return None if standing is None else await self._said(standing)
         if player.credential is None:  # of a remembered refusal only its fingerprint is left
             for standing in self._overrides.of_game(rules.game_id):
                 if standing.subject == player.subject:
-                    until, name = to_the_second(standing.until), standing.name
-                    return OperatorSaid(word=standing.word, source="override", until=until, id=name.hex())
+                    return await self._said(standing)
         return None
 
-    async def _refusals(self, rules: GameRules, player: _Player) -> list[PastRefusal]:
+    async def _said(self, standing: StandingOverride) -> OperatorSaid:
+        [note] = await self._notes.read([standing])
+        return OperatorSaid(
+            word=standing.word,
+            source="override",
+            until=to_the_second(standing.until),
+            id=standing.name.hex(),
+            by=None if note is None else note.by,
+            note=None if note is None else note.note,
+            at=to_the_second(standing.at),
+        )
+
+    async def _refusals(self, rules: GameRules, player: _Player) -> list[RememberedRefusal]:
         """Return the last ones of the credential, and of the account unless an address led to it."""
         names = [player.subject, None if player.method is Method.EMAIL else player.account]
         found: dict[str, RememberedRefusal] = {}
         for name in dict.fromkeys(names):
             if name is not None and self._history is not None:
                 found |= {one.ids[0]: one for one in await self._history.of(rules.game_id, name)}
-        latest_first = sorted(found.values(), key=lambda one: one.last_at, reverse=True)
-        return [past_refusal(one) for one in latest_first]
+        return sorted(found.values(), key=lambda one: one.last_at, reverse=True)
 
 
 # --- what is asked ---
@@ -331,5 +390,4 @@ def _subject(player: _Player) -> Subject | None:
     """Return that about whose ownership the store is asked, as far as it is known."""
     if player.credential is not None and not isinstance(player.credential, AppJwt):
         return player.credential
-    by_account = player.method in (Method.JWT, Method.USER, Method.PASS)
-    return AssertedUser(player.player_id) if by_account and player.player_id is not None else None
+    return AssertedUser(player.player_id) if player.method in _BY_ACCOUNT and player.player_id is not None else None

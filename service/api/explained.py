@@ -30,6 +30,7 @@ from service.ownership import (
     Reason,
     advice_on,
 )
+from service.rights import Right
 from service.verification.policy import GameRules
 from service.verification.question import Verdict
 
@@ -54,7 +55,7 @@ class ExplainRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ExplainedDecision(Struct, frozen=True, kw_only=True):
-    """A decision: the remembered one, or the one that would be given now, which has no `decision_id`.
+    """A decision: a remembered one, or the one that would be given now, which has no `decision_id`.
 
     `count` is how many times it was given within a minute, the last time at `last_at`. `subject` and `account` are the
     fingerprints in the log. Times are in UTC.
@@ -101,12 +102,18 @@ class RememberedAnswer(Struct, frozen=True, kw_only=True):
 
 
 class OperatorSaid(Struct, frozen=True, kw_only=True):
-    """The operator's word about the player: from the configuration, or an override, which has an `id` and an end."""
+    """The operator's word about the player: from the configuration, or an override, which has all the rest.
+
+    `by` is the caller that set it `at` that instant, and `note` why; both are null where Redis lost them.
+    """
 
     word: OverrideWord
     source: Literal["configuration", "override"]
-    until: Instant | None
-    id: str | None
+    until: Instant | None = None
+    id: str | None = None
+    by: str | None = None
+    note: str | None = None
+    at: Instant | None = None
 
 
 class AskedRequest(Struct, frozen=True, kw_only=True):
@@ -138,14 +145,20 @@ class PastRefusal(Struct, frozen=True, kw_only=True):
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """All that is known. `sentences` are for people; the rest is for programs. Keys and addresses are in none.
+    """All that is known. Keys and addresses are nowhere in it.
 
-    `next_step` is the one of them that says what the player can do, null for one who is let in, and where a look
-    has found nothing.
+    `verdict`, `why`, `details`, `next_step` and `sentences`, all of it, are for people; programs go by the rest.
+    `let_in` is null where nothing is decided. `next_step` is what the player can do, null for one who is let in, and
+    where a look has found nothing. `missing_rights` are those that the caller lacks to have the store asked.
     """
 
-    sentences: list[str]
+    verdict: str
+    let_in: bool | None
+    why: str
+    details: list[str]
     next_step: str | None
+    sentences: list[str]
+    missing_rights: list[Right]
     decision: ExplainedDecision
     remembered: list[RememberedAnswer]
     operator: OperatorSaid | None

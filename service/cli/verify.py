@@ -133,7 +133,7 @@ def _sentence(reply: Reply) -> str:
         usable_until=_instant(answer.get("usable_until")),
         stale=answer.get("stale", False),
     )
-    return " ".join(tell(story))
+    return " ".join(tell(story).sentences)
 
 
 def _instant(text: str | None) -> datetime | None:

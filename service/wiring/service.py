@@ -109,6 +109,7 @@ def build_services(
         cache=observations.cache,
         invalidations=observations.invalidations,
         overrides=observations.overrides,
+        notes=observations.notes,
         revocations=look_ups.revocations,
         fingerprints=fingerprints,
         health=readiness.health,

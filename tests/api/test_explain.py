@@ -220,6 +220,63 @@ async def test_a_look_at_an_old_answer_is_no_outage(gateway: Asker) -> None:
     assert [one["says"] for one in found["remembered"]] == ["yes"]
 
 
+async def test_a_refusal_is_the_verdict_of_a_look_that_finds_nothing_newer(gateway: Asker) -> None:
+    """With when it was, and what the player can do; once the store has answered, its answer is the verdict."""
+    befall(gateway.sandbox, status=500)
+    refused = (await gateway.user(seed.OWNER_ID)).json()["decision_id"]
+    gateway.sandbox.faults.replace([])
+    await gateway.clock.advance(timedelta(seconds=76))
+
+    found = await explained(gateway, game=3, user_id=seed.OWNER_ID)
+    await explained(gateway, game=3, user_id=seed.OWNER_ID, ask=True)
+    await gateway.clock.advance(timedelta(hours=2))
+    later = await explained(gateway, game=3, user_id=seed.OWNER_ID)
+
+    assert (found["verdict"], found["let_in"]) == ("Not decided", None)
+    assert found["next_step"] == "The player should try again in a few minutes."
+    assert found["details"][:2] == [
+        "That was 1 minute ago, and nothing newer is known.",
+        "The cause: it answers with an error of its own.",
+    ]
+    assert found["details"][-1] == "Ask itch.io now to find out."
+    assert (found["decision"]["decision_id"], found["decision"]["at"]) == (refused, "2026-11-20T14:03:11Z")
+    assert (later["verdict"], later["decision"]["decision_id"]) == ("Nothing is known", None)
+    assert [one["decision_id"] for one in later["refusals"]] == [refused]
+
+
+async def test_a_refusal_of_the_account_is_no_verdict_on_a_key(open_with: Open, clock: FakeClock) -> None:
+    """It is one on its id and its JWT, which ask about the account."""
+    gateway = await open_with(X_MOON + 'accept = ["purchase"]\n')
+    jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
+    await gateway.key(seed.OWNER_KEY)
+    await clock.advance(timedelta(days=2))
+    refused = (await gateway.jwt(jwt)).json()["decision_id"]
+    await clock.advance(timedelta(days=1, hours=1))
+
+    by_key = await explained(gateway, game=3, download_key=seed.OWNER_KEY)
+    by_id = await explained(gateway, game=3, user_id=seed.OWNER_ID)
+
+    assert by_id["decision"]["decision_id"] == refused
+    assert by_key["decision"]["decision_id"] != refused
+
+
+async def test_the_right_that_asking_lacks_is_named(open_with: Open) -> None:
+    """In a field and, where nothing is known, in a sentence."""
+    gateway = await open_with(CALLERS)
+    refused = (await gateway.user(seed.STRANGER_ID, token=LOBBY)).json()["decision_id"]
+
+    by_id = await explained(gateway, SUPPORT, decision_id=refused)
+    by_address = await explained(gateway, SUPPORT, game=3, email=seed.BUYER_EMAIL)
+    may_ask = await explained(gateway, ASKING, game=3, email=seed.BUYER_EMAIL)
+
+    assert by_id["missing_rights"] == ["assert:user"]
+    assert by_address["missing_rights"] == ["verify", "assert:email"]
+    assert by_address["details"][-1] == (
+        "itch.io must be asked to find out, which needs `verify` and `assert:email` in the rights of your token, too."
+    )
+    assert (may_ask["missing_rights"], may_ask["details"][-1]) == ([], "Ask itch.io now to find out.")
+
+
 async def test_a_question_that_could_not_be_answered_keeps_its_words(gateway: Asker) -> None:
     """A caller that forbade asking has left a player without an answer, who may try again."""
     refused = (await gateway.user(seed.OWNER_ID, only_if_cached=True)).json()
@@ -227,7 +284,7 @@ async def test_a_question_that_could_not_be_answered_keeps_its_words(gateway: As
     found = await explained(gateway, decision_id=refused["decision_id"])
 
     assert refused["reason"] == "not_cached"
-    assert found["sentences"][0].startswith("No answer, which is not a no: nothing recent enough is known")
+    assert found["sentences"][0].startswith("Not decided: nothing recent enough is known")
     assert found["next_step"] == "The player should try again in a few minutes."
 
 
@@ -369,29 +426,39 @@ async def test_an_invalidated_account_is_forgotten_by_its_other_methods(gateway:
 async def test_the_operators_word_is_shown(open_with: Open) -> None:
     """That of the configuration, and that of an override with its id and end."""
     gateway = await open_with(X_MOON + "ban_user_ids = [77]\ngrant_user_ids = [78]\n")
-    body = {"game": 3, "user_id": seed.STRANGER_ID, "word": "grant", "seconds": 3600}
+    body = {"game": 3, "user_id": seed.STRANGER_ID, "word": "grant", "seconds": 3600, "note": "ticket 7"}
     made = (await gateway.http.post(OVERRIDES_PATH, json=body)).json()
 
     banned = (await explained(gateway, game=3, user_id=77))["operator"]
     granted = (await explained(gateway, game=3, user_id=78))["operator"]
     override = (await explained(gateway, game=3, user_id=seed.STRANGER_ID))["operator"]
 
-    assert banned == {"word": "ban", "source": "configuration", "until": None, "id": None}
-    assert granted == {"word": "grant", "source": "configuration", "until": None, "id": None}
-    assert (override["word"], override["source"], override["id"]) == ("grant", "override", made["id"])
-    assert override["until"] == "2026-11-20T15:03:11Z"
+    nothing = dict.fromkeys(("until", "id", "by", "note", "at"))
+    assert banned == {"word": "ban", "source": "configuration"} | nothing
+    assert granted == {"word": "grant", "source": "configuration"} | nothing
+    assert override == {
+        "word": "grant",
+        "source": "override",
+        "id": made["id"],
+        "by": "local",
+        "note": "ticket 7",
+        "at": "2026-11-20T14:03:11Z",
+        "until": "2026-11-20T15:03:11Z",
+    }
 
 
 async def test_a_grant_that_came_later_is_said(gateway: Asker) -> None:
-    """Beside the refusal from before."""
+    """In the verdict on the refusal from before, with its setter; the player can try at once."""
     refused = (await gateway.user(seed.STRANGER_ID)).json()["decision_id"]
     body = {"game": 3, "user_id": seed.STRANGER_ID, "word": "grant", "seconds": 3600}
     await gateway.http.post(OVERRIDES_PATH, json=body)
 
-    assert (
-        "An override lets this player in until 2026-11-20 15:03 UTC."
-        in (await explained(gateway, decision_id=refused))["sentences"]
-    )
+    found = await explained(gateway, decision_id=refused)
+
+    assert (found["verdict"], found["let_in"]) == ("Was not let in. Let in now", True)
+    assert found["why"] == "itch.io knows neither a key nor a purchase that counts for this game."
+    assert found["details"][0] == "An override by local lets this player in until 2026-11-20 15:03 UTC."
+    assert found["next_step"] == "The player should try again now."
 
 
 async def test_a_grant_in_the_place_of_a_ban_is_said(gateway: Asker) -> None:
@@ -405,8 +472,11 @@ async def test_a_grant_in_the_place_of_a_ban_is_said(gateway: Asker) -> None:
     granted = await explained(gateway, decision_id=refused["decision_id"])
 
     assert refused["reason"] == "operator_ban"
-    assert not any(one.startswith("An override ") for one in banned["sentences"])
-    assert "An override lets this player in until 2026-11-20 15:03 UTC." in granted["sentences"]
+    assert [one for one in banned["sentences"] if "until" in one] == [
+        "An override by local keeps this player out until 2026-11-20 15:03 UTC."
+    ]
+    assert "An override by local lets this player in until 2026-11-20 15:03 UTC." in granted["sentences"]
+    assert (banned["let_in"], granted["let_in"]) == (False, True)
 
 
 @pytest.mark.parametrize(("method", "word"), [(Method.EMAIL, "grant"), (Method.DOWNLOAD_KEY, "ban")])
@@ -431,7 +501,7 @@ async def test_an_override_of_the_credential_is_said_beside_its_refusal(
     assert (after["operator"]["word"], after["operator"]["id"]) == (word, made["id"])
     assert (after["operator"]["source"], after["operator"]["until"]) == ("override", "2026-11-20T15:03:11Z")
     does = "lets this player in" if word == "grant" else "keeps this player out"
-    assert f"An override {does} until 2026-11-20 15:03 UTC." in after["sentences"]
+    assert f"An override by local {does} until 2026-11-20 15:03 UTC." in after["sentences"]
 
 
 async def test_a_grant_of_the_owner_says_nothing_about_a_key(gateway: Asker) -> None:

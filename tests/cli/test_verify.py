@@ -266,7 +266,7 @@ def test_a_person_gets_it_in_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("user_id", "flags", "sentence"),
     [
-        (seed.STRANGER_ID, ["--only-if-cached"], "No answer, which is not a no: nothing recent enough is known"),
+        (seed.STRANGER_ID, ["--only-if-cached"], "Not decided: nothing recent enough is known"),
         (0, [], ""),
     ],
     ids=["unknown", "no question"],

@@ -42,7 +42,8 @@ async def test_a_support_code_is_explained_in_sentences(guarded: Asker, tmp_path
         "Not let in: itch.io knows neither a key nor a purchase that counts for this game.",
         "itch.io was asked just now.",
         "This comes from the sandbox, not from itch.io.",
-        "If it came in a bundle, the player should open the game once on itch.io and try again.",
+        "If it came in a bundle, the player should open the game once on itch.io and try again. "
+        "If not, the address on the receipt, or the download key, may lead to the purchase.",
         "",
         "What is remembered of itch.io's answers:",
         "  memory: no, just now",

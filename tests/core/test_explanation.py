@@ -1,15 +1,15 @@
 """Decisions in sentences: each word of the API has its own, and what they say is true."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import Struct, structs
 
 from service.causes import Cause
 from service.explanation import (
     Story,
     age_in_words,
-    next_step,
     tell,
     tell_operator,
     tell_refusal,
@@ -24,7 +24,7 @@ from tests.clock import START
 
 def told(reason: Reason, **more: Any) -> list[str]:
     """Return the sentences about a decision of now."""
-    return tell(Story(reason=reason, now=START, **more))
+    return tell(Story(reason=reason, now=START, **more)).sentences
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -33,7 +33,7 @@ def test_each_reason_is_told(reason: Reason) -> None:
     first, *others = told(reason)
 
     beginning = "Let in: " if reason.outcome.allowed else "Not let in: "
-    assert first.startswith("No answer, which is not a no: " if reason.outcome is Outcome.UNKNOWN else beginning)
+    assert first.startswith("Not decided: " if reason.outcome is Outcome.UNKNOWN else beginning)
     assert len({told(one)[0] for one in Reason}) == len(Reason)
     assert len(others) == (0 if reason.outcome.allowed else 1)
     if not reason.outcome.allowed and advice_on(reason, ()) is not None:
@@ -74,10 +74,97 @@ def test_a_look_without_an_answer_is_no_outage() -> None:
         "Nothing is known: itch.io has not been asked about this lately.",
         "Ask itch.io now to find out.",
     ]
-    assert next_step(Story(reason=Reason.NOT_CACHED, now=START, asked=False)) is None
-    assert next_step(Story(reason=Reason.NOT_CACHED, now=START)) == "The player should try again in a few minutes."
-    assert next_step(Story(reason=Reason.PURCHASE, now=START)) is None
+    assert tell(Story(reason=Reason.NOT_CACHED, now=START, asked=False)).next_step is None
+    assert tell(Story(reason=Reason.NOT_CACHED, now=START)).next_step == "The player should try again in a few minutes."
+    assert tell(Story(reason=Reason.PURCHASE, now=START)).next_step is None
     assert told(Reason.OVERLOADED, asked=False) == told(Reason.OVERLOADED)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_verdict_and_why_are_the_first_sentence(reason: Reason) -> None:
+    """Apart, for a heading and what stands below it; the rest are details, and what the player can do."""
+    story = tell(Story(reason=reason, now=START, observed_at=START))
+
+    first, *others = story.sentences
+    assert first.lower() == f"{story.verdict}: {story.why}".lower()
+    assert (story.verdict, story.let_in) == {
+        Outcome.UNKNOWN: ("Not decided", None),
+        Outcome.OWNED: ("Let in", True),
+        Outcome.GRANTED: ("Let in", True),
+    }.get(reason.outcome, ("Not let in", False))
+    assert story.why.startswith("itch.io") or story.why[0].isupper()
+    assert others == [*story.details, *([story.next_step] if story.next_step else [])]
+
+
+class Said(Struct, frozen=True):
+    """The operator's word of now."""
+
+    word: OverrideWord
+    until: datetime | None = START + timedelta(hours=1)
+    by: str | None = "anna"
+
+
+def test_a_refusal_from_before_a_grant() -> None:
+    """The heading says both; the player can try at once. A ban leaves the heading as it was."""
+    past = Story(reason=Reason.NO_DOWNLOAD_KEY, now=START, is_past=True)
+    granted = tell(structs.replace(past, operator=Said(OverrideWord.GRANT)))
+    undecided = tell(structs.replace(past, reason=Reason.OVERLOADED, operator=Said(OverrideWord.GRANT)))
+    banned = tell(structs.replace(past, operator=Said(OverrideWord.BAN, until=None)))
+
+    assert (granted.verdict, granted.let_in) == ("Was not let in. Let in now", True)
+    assert granted.sentences == [
+        "Was not let in: itch.io knows neither a key nor a purchase that counts for this game.",
+        "An override by anna lets this player in until 2026-11-20 15:03 UTC.",
+        "The player should try again now.",
+    ]
+    assert (undecided.verdict, undecided.let_in) == ("Was not decided. Let in now", True)
+    assert (banned.verdict, banned.let_in) == ("Not let in", False)
+    assert banned.details == ["The configuration keeps this player out."]
+
+
+def test_a_decision_of_now_follows_the_operators_word() -> None:
+    """The word names its setter, and its end is said once."""
+    now = Story(reason=Reason.OPERATOR_GRANT, now=START, usable_until=START + timedelta(hours=1))
+
+    assert tell(structs.replace(now, operator=Said(OverrideWord.GRANT))).details == [
+        "An override by anna lets this player in until 2026-11-20 15:03 UTC."
+    ]
+    assert tell(now).details == ["The operator's word holds until 2026-11-20 15:03 UTC."]
+    past = structs.replace(now, reason=Reason.OPERATOR_BAN, is_past=True)
+    assert tell(past).details == ["The operator's word was to hold until 2026-11-20 15:03 UTC."]
+
+
+def test_a_look_that_finds_a_refusal_alone() -> None:
+    """The refusal is told, when it was, and that itch.io can be asked, or which rights that needs."""
+    look = Story(reason=Reason.SOURCE_UNAVAILABLE, now=START, is_past=True, found_from=START - timedelta(seconds=76))
+    found = tell(look)
+    lacking = tell(structs.replace(look, missing_rights=("verify", "assert:email")))
+
+    assert (found.verdict, found.next_step) == ("Not decided", "The player should try again in a few minutes.")
+    assert found.details == [
+        "That was 1 minute ago, and nothing newer is known.",
+        "Ask itch.io now to find out.",
+    ]
+    assert lacking.details[-1] == (
+        "itch.io must be asked to find out, which needs `verify` and `assert:email` in the rights of your token, too."
+    )
+
+
+def test_a_no_names_each_way_to_the_purchase() -> None:
+    """By an address both hints; by an account that of bundles, and what else may lead there."""
+    bundle, address = Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED, Caveat.EMAIL_MISSES_CLAIMED_KEYS
+
+    def step(*caveats: Caveat) -> str:
+        return tell(Story(reason=Reason.NO_DOWNLOAD_KEY, now=START, caveats=caveats)).next_step or ""
+
+    open_once = "If it came in a bundle, the player should open the game once on itch.io and try again. "
+    assert step(Caveat.SANDBOX, bundle) == (
+        open_once + "If not, the address on the receipt, or the download key, may lead to the purchase."
+    )
+    assert step(bundle, address) == (
+        open_once + "The player should sign in with itch.io, or enter the download key, instead of an address."
+    )
+    assert step() == "There is a key, but not of a kind that counts for this game."
 
 
 def test_all_that_there_is() -> None:
@@ -96,7 +183,7 @@ def test_all_that_there_is() -> None:
         "The operator's word holds until 2026-11-21 14:03 UTC.",
         "The question was asked 3 times within a minute.",
         "This comes from the sandbox, not from itch.io.",
-        "There is nothing that the player can do.",
+        "The player is kept out on purpose: trying again changes nothing, only the operator can.",
     ]
 
 
@@ -147,6 +234,7 @@ def test_the_rest() -> None:
     """One line for each thing."""
     assert tell_operator(OverrideWord.BAN, None) == "The configuration keeps this player out."
     assert tell_operator(OverrideWord.GRANT, START) == "An override lets this player in until 2026-11-20 14:03 UTC."
+    assert tell_operator(OverrideWord.BAN, START, "anna").startswith("An override by anna keeps this player out until ")
     key, purchase = Proof(ProofKind.DOWNLOAD_KEY, 124), Proof(ProofKind.BUNDLE_PURCHASE)
     assert tell_remembered("redis", "ownership", "no", timedelta(), counts=True) == "redis: no, just now"
     assert tell_remembered("memory", "ownership", "yes", timedelta(days=3), proofs=(key, purchase), counts=False) == (
