@@ -144,25 +144,11 @@ class ExplainService:
     async def explain(self, body: bytes, asking: Asking) -> Reply:
         """Explain a decision, or what is known of a player. Raises `QuestionRefused` when the caller is at fault."""
         wanted: ExplainRequest = _READ.read(body)
-        if wanted.decision_id is None:
-            explanation = await self._of_player(wanted, asking)
-        else:
-            explanation = await self._of_decision(wanted, wanted.decision_id, asking)
-        decision = explanation.decision
-        self._log.logger.info(
-            "explained",
-            caller=asking.caller.name,
-            decision_id=decision.decision_id,
-            game=decision.game,
-            method=decision.method,
-            reason=decision.reason,
-            subject=decision.subject,
-            asked=wanted.ask,
-            request_id=asking.request_id,
-        )
-        return Reply(200, msgspec.json.encode(explanation))
+        if wanted.decision_id is not None:
+            return await self._explain_decision(wanted, wanted.decision_id, asking)
+        return await self._explain_player(wanted, asking)
 
-    async def _of_decision(self, wanted: ExplainRequest, decision_id: str, asking: Asking) -> Explanation:
+    async def _explain_decision(self, wanted: ExplainRequest, decision_id: str, asking: Asking) -> Reply:
         if wanted.game is not None or wanted.ask or _given(wanted):
             raise BadQuestion("/decision_id", "too_many_subjects", "name a decision, or a game and one credential")
         text = unwrapped(decision_id).upper()
@@ -172,10 +158,12 @@ class ExplainService:
         asking.caller.require_game(refusal.game_id)
         rules = asking.games.find(refusal.game_id)
         player = _Player(refusal.method, refusal.subject, refusal.account, refusal.player_id)
+        decision = remembered_decision(refusal, text, rules)
+        self._log_explained(asking, player, rules, decision, asked=False)
         known = await self._known(rules, player, self._clock.now())
-        return self._explanation(known, asking, remembered_decision(refusal, text, rules), cause=refusal.cause)
+        return self._reply(known, asking, decision, cause=refusal.cause)
 
-    async def _of_player(self, wanted: ExplainRequest, asking: Asking) -> Explanation:
+    async def _explain_player(self, wanted: ExplainRequest, asking: Asking) -> Reply:
         credential = _credential(wanted)
         if wanted.game is None:
             raise BadQuestion("/game", "missing_field", "this field is required")
@@ -193,20 +181,38 @@ class ExplainService:
             caller=caller.name,
             tries=None if caller.limits is None else caller.limits.tries,
         )
-        with recorded_requests() as sent:
-            verdict = await self._verification.verify(question)
-        decision = verdict.decision
-        player = self._player(credential, await self._account_of(credential, decision))
-        in_grace = Caveat.REVOCATIONS_HELD in decision.caveats
-        known = await self._known(rules, player, self._clock.now(), in_grace=in_grace)
-        if decision.reason is Reason.NOT_CACHED and not wanted.ask and (refusal := known.latest_refusal()) is not None:
+        decision: ExplainedDecision | None = None
+        try:
+            with recorded_requests() as sent:
+                verdict = await self._verification.verify(question)
+            player = self._player(credential, await self._account_of(credential, verdict.decision))
+            in_grace = Caveat.REVOCATIONS_HELD in verdict.decision.caveats
+            known = await self._known(rules, player, self._clock.now(), in_grace=in_grace)
+            present = decision = present_decision(
+                verdict, rules, caller=caller.name, subject=player.subject, account=player.account, now=known.now
+            )
+        finally:  # also if the caller hangs up meanwhile: itch.io may have been asked already
+            self._log_explained(asking, self._player(credential, None), rules, decision, asked=wanted.ask)
+        if present.reason is Reason.NOT_CACHED and not wanted.ask and (refusal := known.latest_refusal()) is not None:
             past = remembered_decision(refusal, refusal.ids[-1], rules)
-            return self._explanation(known, asking, past, cause=refusal.cause, found_from=refusal.last_at)
-        present = present_decision(
-            verdict, rules, caller=caller.name, subject=player.subject, account=player.account, now=known.now
-        )
+            return self._reply(known, asking, past, cause=refusal.cause, found_from=refusal.last_at)
         cause = (self._health().causes or {}).get("source")
-        return self._explanation(known, asking, present, cause=cause, sent=sent, asked=wanted.ask)
+        return self._reply(known, asking, present, cause=cause, sent=sent, asked=wanted.ask)
+
+    def _log_explained(
+        self, asking: Asking, player: _Player, rules: GameRules, decision: ExplainedDecision | None, *, asked: bool
+    ) -> None:
+        self._log.logger.info(
+            "explained",
+            caller=asking.caller.name,
+            decision_id=None if decision is None else decision.decision_id,
+            game=rules.label,
+            method=player.method,
+            reason=None if decision is None else decision.reason,
+            subject=player.subject,
+            asked=asked,
+            request_id=asking.request_id,
+        )
 
     def _player(self, credential: Credential | Malformed, player_id: PlayerId | None) -> _Player:
         account = None if player_id is None else self._fingerprints.of_account(player_id)
@@ -226,7 +232,7 @@ class ExplainService:
             return next((one.player.id for one in known if isinstance(one, Identity)), None)
         return None
 
-    def _explanation(
+    def _reply(
         self,
         known: "_Known",
         asking: Asking,
@@ -236,7 +242,7 @@ class ExplainService:
         sent: Sequence[SentRequest] = (),
         asked: bool = True,
         found_from: datetime | None = None,
-    ) -> Explanation:
+    ) -> Reply:
         health = self._health()
         causes = health.causes or {}
         missing = [right for right in RIGHTS_FOR[decision.method] if right not in asking.caller.rights]
@@ -257,9 +263,9 @@ class ExplainService:
                 missing_rights=tuple(missing),
             )
         )
-        requests = requests_of(sent, known.proofs)
+        requests = requests_of(sent, known.proofs, decision.method)
         tell_requests = [tell_request(one.endpoint, one.result, one.proofs) for one in requests]
-        return Explanation(
+        explanation = Explanation(
             verdict=told.verdict,
             let_in=told.let_in,
             why=told.why,
@@ -275,6 +281,7 @@ class ExplainService:
             components=dict(health.components),
             causes=dict(causes),
         )
+        return Reply(200, msgspec.json.encode(explanation))
 
     async def _known(self, rules: GameRules, player: _Player, now: datetime, *, in_grace: bool = False) -> "_Known":
         """Return what is known; `in_grace` is as for `_remembered`."""
@@ -306,9 +313,9 @@ class ExplainService:
                 invalid = before is not None and observation.observed_at < before
                 proven = self._revocations.held(look_up, observation, oldest=None, in_grace=in_grace)
                 counts = usable and not invalid and proven is None
-                answers.append(remembered_answer(one.tier, observation, counts=counts, now=now))
+                answers.append(remembered_answer(one.tier, observation, player.method, counts=counts, now=now))
                 if proven is not None:
-                    answers.append(remembered_answer(one.tier, proven, counts=True, now=now))
+                    answers.append(remembered_answer(one.tier, proven, player.method, counts=True, now=now))
                 if isinstance(observation, Evidence) and (
                     evidence is None or evidence.observed_at < observation.observed_at
                 ):

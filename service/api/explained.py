@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from service.api.answers import EvidenceBody, Instant, PlayerBody, evidence_body, player_body, to_the_second
+from service.api.answers import EvidenceBody, Instant, PlayerBody, player_body, to_the_second
 from service.api.questions import GameName, Presented
 from service.cache.refusal_memory import RememberedRefusal
 from service.causes import Cause
@@ -215,7 +215,7 @@ def present_decision(
         game=rules.label,
         method=decision.method,
         player=player_body(decision.player),
-        evidence=evidence_body(decision.proof),
+        evidence=None if decision.proof is None else _shown([decision.proof], decision.method)[0],
         observed_at=to_the_second(decision.observed_at),
         fresh_until=to_the_second(decision.fresh_until),
         usable_until=to_the_second(decision.usable_until),
@@ -228,15 +228,17 @@ def present_decision(
     )
 
 
-def remembered_answer(tier: CacheTier, observation: Observation, *, counts: bool, now: datetime) -> RememberedAnswer:
-    """Return what a tier remembers as it is shown."""
+def remembered_answer(
+    tier: CacheTier, observation: Observation, method: Method, *, counts: bool, now: datetime
+) -> RememberedAnswer:
+    """Return what a tier remembers, as it is shown about a credential of that method."""
     says, proofs = _said(observation)
     age = now - observation.observed_at
     return RememberedAnswer(
         tier=tier,
         about="ownership" if isinstance(observation, Evidence) else "identity",
         says=says,
-        proofs=proof_bodies(proofs),
+        proofs=_shown(proofs, method),
         observed_at=to_the_second(observation.observed_at),
         age_seconds=max(0, int(age.total_seconds())),
         counts=counts,
@@ -254,14 +256,14 @@ def _said(observation: Observation) -> tuple[Said, Sequence[Proof]]:
             return "refused", ()
 
 
-def requests_of(sent: Sequence[SentRequest], proofs: Sequence[Proof]) -> list[AskedRequest]:
+def requests_of(sent: Sequence[SentRequest], proofs: Sequence[Proof], method: Method) -> list[AskedRequest]:
     """Return the requests, and beside each the proofs that it can have shown."""
     return [
         AskedRequest(
             endpoint=one.endpoint,
             result=one.result,
             milliseconds=int(one.seconds * 1000),
-            proofs=proof_bodies(proofs, of=one.endpoint) if one.result == "ok" else [],
+            proofs=_shown(proofs, method, by=one.endpoint) if one.result == "ok" else [],
         )
         for one in sent
     ]
@@ -272,10 +274,18 @@ _SHOWN_BY: Final = {
 }
 
 
-def proof_bodies(proofs: Sequence[Proof], *, of: Endpoint | None = None) -> list[EvidenceBody]:
-    """Return the proofs as callers see them: all, or those that requests to one endpoint show."""
-    bodies = [evidence_body(proof) for proof in proofs if of is None or _SHOWN_BY[proof.kind] is of]
-    return [body for body in bodies if body is not None]
+def _shown(proofs: Sequence[Proof], method: Method, *, by: Endpoint | None = None) -> list[EvidenceBody]:
+    """Return the proofs as they are shown: all, or those that requests to one endpoint have.
+
+    By e-mail only their kinds: the same purchase may be shown about an account, which its number or time would betray.
+    """
+    return [
+        EvidenceBody(proof.kind, None, None)
+        if method is Method.EMAIL
+        else EvidenceBody(proof.kind, proof.id, to_the_second(proof.acquired_at))
+        for proof in proofs
+        if by is None or _SHOWN_BY[proof.kind] is by
+    ]
 
 
 def past_refusal(refusal: RememberedRefusal) -> PastRefusal:

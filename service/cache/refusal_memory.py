@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Final, Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.causes import Cause
-from service.ownership import CacheTier, Caveat, Decision, GameId, Method, Outcome, PlayerId, Reason
+from service.ownership import CacheTier, Caveat, Decision, GameId, Method, Outcome, Player, PlayerId, Reason
 
 MOST_REMEMBERED: Final = 10_000
 """The refusals that a process remembers; one caller's are at most half of them."""
@@ -60,6 +60,7 @@ class RememberedRefusal(Struct, frozen=True, array_like=True):
 class CountedRefusal(Struct, gc=False, eq=False):
     """A refusal while it is counted. `listed` says that Redis has it among the last of its player.
 
+    The decision names the player by its id alone.
     It is `due` while it waits to be written there, and `gone` once it is remembered no more.
     """
 
@@ -151,7 +152,9 @@ class RefusalMemory:
         refusal = self._latest.get(alike)
         if refusal is None or refusal.gone or now - refusal.at >= ONE_REFUSAL:
             cause = self._cause() if reason.outcome is Outcome.UNKNOWN else None
-            refusal = CountedRefusal(decision, caller, subject, account, cache, cause, now, now, [decision_id])
+            refusal = CountedRefusal(
+                _unnamed(decision), caller, subject, account, cache, cause, now, now, [decision_id]
+            )
             if len(self._latest) >= self._most:
                 self._latest.clear()
             self._latest[alike] = refusal
@@ -209,6 +212,14 @@ class RefusalMemory:
     def _tidy(self) -> None:
         """Keep only those that are not gone."""
         self._all = deque(one for one in self._all if not one.gone)
+
+
+def _unnamed(decision: Decision) -> Decision:
+    """Return the decision without the names of the player, for which an explanation has no use."""
+    player = decision.player
+    if player is None or (player.username is None and player.display_name is None):
+        return decision
+    return structs.replace(decision, player=Player(player.id))
 
 
 def _is_of(refusal: CountedRefusal, game_id: GameId, log_name: str | None) -> bool:

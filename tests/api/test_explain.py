@@ -1,5 +1,6 @@
 """`/admin/explain`: who may, what is known and how old it is, what is never shown, and what it costs."""
 
+import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -244,20 +245,19 @@ async def test_a_refusal_is_the_verdict_of_a_look_that_finds_nothing_newer(gatew
     assert [one["decision_id"] for one in later["refusals"]] == [refused]
 
 
-async def test_a_refusal_of_the_account_is_no_verdict_on_a_key(open_with: Open, clock: FakeClock) -> None:
-    """It is one on its id and its JWT, which ask about the account."""
+async def test_a_refused_key_is_no_verdict_on_its_account(open_with: Open, clock: FakeClock) -> None:
+    """A refused JWT of it is: it asks the same as the id."""
     gateway = await open_with(X_MOON + 'accept = ["purchase"]\n')
-    jwt = gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt
-    await gateway.key(seed.OWNER_KEY)
-    await clock.advance(timedelta(days=2))
-    refused = (await gateway.jwt(jwt)).json()["decision_id"]
-    await clock.advance(timedelta(days=1, hours=1))
+    by_key = (await gateway.key(seed.OWNER_KEY)).json()["decision_id"]
+    before = await explained(gateway, game=3, user_id=seed.OWNER_ID)
+    by_jwt = (await gateway.jwt(gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt)).json()["decision_id"]
+    await clock.advance(timedelta(minutes=2))
 
-    by_key = await explained(gateway, game=3, download_key=seed.OWNER_KEY)
-    by_id = await explained(gateway, game=3, user_id=seed.OWNER_ID)
+    after = await explained(gateway, game=3, user_id=seed.OWNER_ID)
 
-    assert by_id["decision"]["decision_id"] == refused
-    assert by_key["decision"]["decision_id"] != refused
+    assert (before["verdict"], before["decision"]["decision_id"]) == ("Nothing is known", None)
+    assert [one["decision_id"] for one in before["refusals"]] == [by_key]
+    assert (after["verdict"], after["decision"]["decision_id"]) == ("Not let in", by_jwt)
 
 
 async def test_the_right_that_asking_lacks_is_named(open_with: Open) -> None:
@@ -289,14 +289,47 @@ async def test_a_question_that_could_not_be_answered_keeps_its_words(gateway: As
 
 
 async def test_the_store_is_asked_request_by_request(gateway: Asker) -> None:
-    """With the proofs that each showed, by kind and id."""
-    found = await explained(gateway, game=3, email=seed.BUYER_EMAIL, ask=True)
-
-    assert [(one["endpoint"], one["result"], one["proofs"]) for one in found["requests"]] == [
-        ("download_keys", "no", []),
-        ("purchases", "ok", [found["decision"]["evidence"]]),
+    """With the proofs that each showed: by kind and id, by e-mail by kind alone, lest they name the account."""
+    asked = [
+        (
+            [(one["endpoint"], one["result"], one["proofs"]) for one in found["requests"]],
+            found["decision"]["evidence"],
+            found["remembered"][-1]["proofs"],
+            found["details"][-1],
+        )
+        for found in [
+            await explained(gateway, game=3, ask=True, **body)
+            for body in ({"user_id": seed.BUYER_ID}, {"email": seed.BUYER_EMAIL})
+        ]
     ]
-    assert "itch.io was asked now about purchases: it answered with purchase 11561." in found["sentences"]
+
+    purchase = {"kind": "purchase", "id": 11561, "acquired_at": "2014-02-28T00:25:09Z"}
+    kind = {"kind": "purchase", "id": None, "acquired_at": None}
+    for (requests, evidence, remembered, told), shown, number in zip(
+        asked, (purchase, kind), (" 11561", ""), strict=True
+    ):
+        assert requests == [("download_keys", "no", []), ("purchases", "ok", [shown])]
+        assert (evidence, remembered) == (shown, [shown])
+        assert told == f"itch.io was asked now about purchases: it answered with purchase{number}."
+
+
+async def test_one_who_hangs_up_leaves_a_line(gateway: Asker, log: LogLines) -> None:
+    """The store was asked: the log has it, though the caller did not stay for the answer."""
+    befall(gateway.sandbox, latency_ms=600_000)
+    body = json.dumps({"game": 3, "user_id": seed.OWNER_ID, "ask": True}).encode()
+    head = f"POST {EXPLAIN_PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    address = gateway.http.base_url
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(head.encode() + b"\r\n\r\n" + body)
+    await until(lambda: store_calls(gateway.sandbox))
+
+    writer.transport.abort()
+
+    line = await log.line("explained")
+    assert (line["caller"], line["game"], line["method"], line["asked"]) == ("local", "x-moon", "user", True)
+    assert (line["decision_id"], line["reason"]) == (None, None)
+    assert line["subject"] is not None
+    assert await reader.read() == b""
 
 
 async def test_a_store_that_is_away_is_said(gateway: Asker) -> None:
@@ -347,7 +380,7 @@ async def test_the_owner_of_a_key_found_by_e_mail_is_not_named(gateway: Asker, l
     assert (by_key["decision"]["player"]["id"], len(by_key["refusals"])) == (seed.STRANGER_ID, 1)
     assert response.json()["reason"] == "download_key"
     for found in by_address:
-        assert found["decision"]["evidence"]["id"] == 200
+        assert found["decision"]["evidence"] == {"kind": "download_key", "id": None, "acquired_at": None}
         assert (found["decision"]["player"], found["decision"]["account"], found["refusals"]) == (None, None, [])
         for secret in (refused, by_key["decision"]["account"], str(seed.STRANGER_ID), "nia"):
             assert secret not in json.dumps(found)

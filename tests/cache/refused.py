@@ -20,7 +20,7 @@ def note_refusal(
 ) -> str:
     """Have the memory note that user 7 was refused; return the decision's id."""
     memory.note(
-        Decision(reason, game_id, Method.USER, player=Player(PlayerId(7))),
+        Decision(reason, game_id, Method.USER, player=Player(PlayerId(7), "nia", "Nia")),
         decision_id,
         caller=caller,
         cache=CacheTier.NONE,

@@ -7,7 +7,7 @@ import pytest
 
 from service.cache.refusal_memory import MOST_IDS, ONE_REFUSAL, RefusalMemory, RememberedRefusal
 from service.causes import Cause
-from service.ownership import GameId, Reason
+from service.ownership import GameId, Player, PlayerId, Reason
 from tests.cache.refused import note_refusal
 from tests.clock import START, FakeClock
 
@@ -80,6 +80,15 @@ def test_different_ones_are_not(other: dict[str, object]) -> None:
     second = noter.refuse(**other)  # type: ignore[arg-type]
 
     assert (noter.found(first).ids, noter.found(second).ids) == ((first,), (second,))
+
+
+def test_players_are_known_by_their_id_alone() -> None:
+    """Names stay nowhere in the memory."""
+    noter = Noter()
+    refused = noter.refuse("aa")
+
+    assert noter.found(refused).player_id == 7
+    assert [one.decision.player for one in noter.memory.of(GAME, "aa")] == [Player(PlayerId(7))]
 
 
 def test_it_is_found_by_the_first_id_and_the_latest() -> None:
