@@ -7,24 +7,21 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.api.answers import Instant
-from service.api.questions import BodyReader, GameName, Presented
+from service.api.named_subject import SubjectFields, named_subject
+from service.api.questions import BodyReader, GameName
 from service.api.verify_service import Asking
-from service.credentials import read_download_key, read_email, read_user_id
 from service.errors import BadQuestion
 from service.http.reply import Reply
 from service.observability.logs import Logging
-from service.ownership import LARGEST_ID, GameId, Malformed, Subject
+from service.ownership import GameId
 from service.verification.interfaces import Clock, Fingerprints
 from service.verification.verify import Verification
 
 
-class Invalidation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Invalidation(SubjectFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The request to forget what is known about a subject and a game or, without a subject, about a whole game."""
 
     game: GameName
-    download_key: Annotated[Presented, Meta(description="The key, or the URL that it is part of.")] | None = None
-    email: Annotated[Presented, Meta(description="The player's address.")] | None = None
-    user_id: Annotated[int, Meta(ge=1, le=LARGEST_ID, description="The player's itch.io user id.")] | None = None
 
 
 class Invalidated(Struct, frozen=True):
@@ -98,7 +95,7 @@ class AdminService:
         wanted: Invalidation = _READ.read(body)
         rules = asking.games.find(wanted.game)
         asking.caller.require_game(rules.game_id)
-        subject = named_subject(wanted.download_key, wanted.email, wanted.user_id)
+        subject = named_subject(wanted)
         name = None if subject is None else self._fingerprints.of_credential(subject)
         before = self._verification.invalidate(rules, subject)
         # Before anything is waited for: it has happened, even if the caller hangs up now.
@@ -127,21 +124,3 @@ class AdminService:
             request_id=asking.request_id,
         )
         return Reply(200, msgspec.json.encode(RevocationsSet(rules.game_id, wanted.believe, until)))
-
-
-def named_subject(download_key: Presented | None, email: Presented | None, user_id: int | None) -> Subject | None:
-    """Return the subject that the fields of a body name, None if they name none. Raises `BadQuestion`."""
-    fields = {"download_key": download_key, "email": email, "user_id": user_id}
-    given = [name for name, value in fields.items() if value is not None]
-    if len(given) > 1:
-        raise BadQuestion(f"/{given[1]}", "too_many_subjects", "name one subject")
-    if user_id is not None:
-        return read_user_id(user_id, pointer="/user_id")
-    if email is not None:
-        return read_email(email.reveal(), pointer="/email")
-    if download_key is not None:
-        key = read_download_key(download_key.reveal())
-        if isinstance(key, Malformed):
-            raise BadQuestion("/download_key", key.reason, "this is no download key")
-        return key
-    return None

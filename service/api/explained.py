@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from msgspec import Meta, Struct
 
 from service.api.answers import EvidenceBody, Instant, PlayerBody, player_body, to_the_second
+from service.api.named_subject import SubjectFields
 from service.api.questions import GameName, Presented
 from service.cache.refusal_memory import RememberedRefusal
 from service.causes import Cause
@@ -14,7 +15,6 @@ from service.explanation import meaning_of
 from service.itch.dialect import Endpoint
 from service.itch.request_trail import SentRequest
 from service.ownership import (
-    LARGEST_ID,
     Advice,
     CacheTier,
     Caveat,
@@ -40,18 +40,20 @@ Said: TypeAlias = Literal["yes", "no", "refused"]
 """The store's answer: a proof of ownership or whose a JWT is, none, or that the JWT is no good."""
 
 
-class ExplainRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ExplainRequest(SubjectFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The request to explain a decision, by its id, or what is known of a player: by the game and one credential."""
 
     decision_id: (
         Annotated[str, Meta(max_length=LONGEST_DECISION_ID, description="The player's support code.")] | None
     ) = None
     game: GameName | None = None
-    download_key: Annotated[Presented, Meta(description="The key, or the URL that it is part of.")] | None = None
     jwt: Annotated[Presented, Meta(description="The JWT that the itch.io app gave to the game.")] | None = None
-    email: Annotated[Presented, Meta(description="The player's address.")] | None = None
-    user_id: Annotated[int, Meta(ge=1, le=LARGEST_ID, description="The player's itch.io user id.")] | None = None
     ask: Annotated[bool, Meta(description="Ask the store now; it needs the right of the method, too.")] = False
+
+    @property
+    def names_credential(self) -> bool:
+        """Whether there is a credential in it."""
+        return any(one is not None for one in (self.download_key, self.jwt, self.email, self.user_id))
 
 
 class ExplainedDecision(Struct, frozen=True, kw_only=True):

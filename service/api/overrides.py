@@ -8,8 +8,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from service.api.admin import named_subject
 from service.api.answers import Instant
+from service.api.named_subject import SubjectFields, named_subject
 from service.api.questions import BodyReader, GameName, Presented
 from service.api.verify_service import Asking
 from service.cache.override_notes import OverrideNote, OverrideNotes
@@ -19,7 +19,7 @@ from service.credentials import unwrapped
 from service.errors import BadQuestion, UnknownOverride
 from service.http.reply import Reply
 from service.observability.logs import Logging
-from service.ownership import LARGEST_ID, DownloadKey, Fingerprint, Method, OverrideWord
+from service.ownership import DownloadKey, Fingerprint, Method, OverrideWord
 
 SHORTEST_SECONDS: Final = 60
 LONGEST_SECONDS: Final = int(LONGEST_OVERRIDE.total_seconds())
@@ -29,15 +29,13 @@ Replicas: TypeAlias = Literal["all", "this one"]
 """The replicas that hold what was said: all that reach Redis, or none but the one that was told."""
 
 
-class OverrideRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OverrideRequest(SubjectFields, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The request to let one player of a game in for a while, or to keep it out."""
 
     game: GameName
     download_key: (
         Annotated[Presented, Meta(description="The key, or the URL that it is part of; only to ban it.")] | None
     ) = None
-    email: Annotated[Presented, Meta(description="The player's address.")] | None = None
-    user_id: Annotated[int, Meta(ge=1, le=LARGEST_ID, description="The player's itch.io user id.")] | None = None
     word: OverrideWord
     seconds: Annotated[int, Meta(ge=SHORTEST_SECONDS, le=LONGEST_SECONDS, description="How long this holds.")]
     note: Annotated[str, Meta(max_length=LONGEST_NOTE, description="Printable characters, for people.")] | None = None
@@ -99,7 +97,7 @@ class OverrideService:
         wanted: OverrideRequest = _READ.read(body)
         rules = asking.games.find(wanted.game)
         asking.caller.require_game(rules.game_id)
-        subject = named_subject(wanted.download_key, wanted.email, wanted.user_id)
+        subject = named_subject(wanted)
         if subject is None:
             raise BadQuestion("", "no_subject", "name a user_id, an email or a download_key")
         if isinstance(subject, DownloadKey) and wanted.word is OverrideWord.GRANT:

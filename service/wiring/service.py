@@ -13,6 +13,8 @@ from service.api.batch import BatchService
 from service.api.explain import ExplainService
 from service.api.operations import Readiness
 from service.api.overrides import OverrideService
+from service.api.player_records import PlayerRecords
+from service.api.standing_word import StandingWords
 from service.api.verify_service import VerifyService
 from service.cache.keys import KeyedFingerprints
 from service.ownership import Observation
@@ -103,15 +105,18 @@ def build_services(
     overrides = OverrideService(
         overrides=observations.overrides, notes=observations.notes, told=observations.told, log=basics.log
     )
-    explain = ExplainService(
-        verification=verification,
+    words = StandingWords(overrides=observations.overrides, notes=observations.notes, fingerprints=fingerprints)
+    records = PlayerRecords(
         history=history,
         cache=observations.cache,
         invalidations=observations.invalidations,
-        overrides=observations.overrides,
-        notes=observations.notes,
+        words=words,
         revocations=look_ups.revocations,
         fingerprints=fingerprints,
+    )
+    explain = ExplainService(
+        verification=verification,
+        records=records,
         health=readiness.health,
         log=basics.log,
         clock=clock,
