@@ -25,10 +25,10 @@ from service.wiring.basics import Basics, build_basics
 from service.wiring.gateway import Gateway
 from service.wiring.http import build_dispatcher, build_http, build_readiness, framework, when_first_used
 from service.wiring.observations import open_observations, open_redis
+from service.wiring.open_state import open_state
 from service.wiring.reload import Reloading, ignore_settings
 from service.wiring.replicas import compare_secrets
 from service.wiring.service import Services, build_services
-from service.wiring.support import open_state
 from service.wiring.upstream import Upstream
 from service.wiring.upstream import open_upstream as open_upstream_with
 

@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Scope
 
 from service.api.answers import shed_reply
 from service.api.identifiers import request_id_from, trace_id_from
-from service.api.paths import is_console, is_of_console, is_operational, method_at
+from service.api.paths import is_administration, is_console, is_operational, method_at
 from service.api.problems import common_headers, status_reply
 from service.api.short_way import ShortWay
 from service.api.verify_service import VerifyService
@@ -102,7 +102,7 @@ class Dispatcher:
             case Listener.EVERYTHING:
                 return True
             case Listener.OPERATIONS:
-                return is_operational(target) or (self._console and is_of_console(target))
+                return is_operational(target) or (self._console and is_administration(target))
             case _:
                 return not is_operational(target) and not is_console(target)
 

@@ -43,7 +43,7 @@ def is_operational(target: bytes) -> bool:
     return _routed(target) in OPERATIONS
 
 
-def is_of_console(target: bytes) -> bool:
+def is_administration(target: bytes) -> bool:
     """Whether a target, in any spelling, is the console's, or that of an endpoint that the console acts by."""
     return is_console(target) or _routed(target).startswith("/admin/")
 

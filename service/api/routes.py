@@ -47,13 +47,12 @@ def create_verify_routes(
     batch: BatchService,
     admin: AdminService,
     overrides: OverrideService,
-    explain: ExplainService,
     current: CurrentConfiguration,
     clock: Clock,
 ) -> list[HTTPRouteHandler]:
-    """Return the `/verify` and `/admin` endpoints and their description."""
+    """Return the endpoints of game servers and of operators, and their description."""
     gate = CallerGate(service=service, current=current, clock=clock)
-    operators = _create_admin_routes(gate, admin=admin, overrides=overrides, explain=explain)
+    operators = _create_admin_routes(gate, admin=admin, overrides=overrides)
 
     @post(BATCH_PATH, status_code=200)
     async def verify_batch(request: AnyRequest) -> Response[bytes]:
@@ -70,7 +69,7 @@ def create_verify_routes(
 
 
 def _create_admin_routes(
-    gate: "CallerGate", *, admin: AdminService, overrides: OverrideService, explain: ExplainService
+    gate: "CallerGate", *, admin: AdminService, overrides: OverrideService
 ) -> list[HTTPRouteHandler]:
     @post(INVALIDATE_PATH, status_code=200)
     async def invalidate(request: AnyRequest) -> Response[bytes]:
@@ -103,26 +102,31 @@ def _create_admin_routes(
 
         return await gate.admit_unread(request, _may_set_overrides, answer)
 
+    return [invalidate, set_revocations, set_or_list_overrides, remove_override]
+
+
+def create_support_routes(
+    *,
+    service: VerifyService,
+    explain: ExplainService,
+    state: StateService,
+    current: CurrentConfiguration,
+    clock: Clock,
+) -> list[HTTPRouteHandler]:
+    """Return the endpoints by which support looks."""
+    gate = CallerGate(service=service, current=current, clock=clock)
+
     @post(EXPLAIN_PATH, status_code=200)
     async def explain_decision(request: AnyRequest) -> Response[bytes]:
         """Explain a decision, or what is known of a player."""
         return await gate.admit(request, [Right.SUPPORT], explain.explain, counted=True)
-
-    return [invalidate, set_revocations, set_or_list_overrides, remove_override, explain_decision]
-
-
-def create_support_routes(
-    *, service: VerifyService, state: StateService, current: CurrentConfiguration, clock: Clock
-) -> list[HTTPRouteHandler]:
-    """Return the endpoints by which support looks."""
-    gate = CallerGate(service=service, current=current, clock=clock)
 
     @get(STATE_PATH)
     async def show_state(request: AnyRequest) -> Response[bytes]:
         """Say how the gateway is, and what the caller may do."""
         return await gate.admit_unread(request, _may_look, state.show)
 
-    return [show_state]
+    return [explain_decision, show_state]
 
 
 def _may_look(caller: Caller) -> None:

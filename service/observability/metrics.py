@@ -258,7 +258,7 @@ class Metrics:
         """Count a caller turned away."""
         self._refused[cause].count += 1
 
-    def share_refusals(self, results: Iterable[_Value]) -> dict[_Value, CounterValue]:
+    def shared_refusals(self, results: Iterable[_Value]) -> dict[_Value, CounterValue]:
         """Show from now on what comes of refusals that are handed to Redis, and return the counts of the results."""
         counter = self._counter("refusals_shared_total", "Refusals handed to Redis, for all replicas.", "result")
         return {result: counter.labels(str(result)) for result in results}

@@ -82,11 +82,16 @@ def framework(
             batch=services.batch,
             admin=services.admin,
             overrides=services.overrides,
-            explain=services.explain,
             current=basics.current,
             clock=basics.shared_clock,
         ),
-        *create_support_routes(service=services.verify, state=state, current=basics.current, clock=basics.shared_clock),
+        *create_support_routes(
+            service=services.verify,
+            explain=services.explain,
+            state=state,
+            current=basics.current,
+            clock=basics.shared_clock,
+        ),
         *create_operations_routes(
             readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=basics.settings.sandbox
         ),

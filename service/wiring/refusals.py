@@ -26,7 +26,7 @@ def open_refusals(
             fingerprints=fingerprints,
             key=basics.keys.refusals,
             clock=basics.shared_clock,
-            counts=basics.metrics.share_refusals((CacheResult.STORED, CacheResult.DROPPED, CacheResult.FAILED)),
+            counts=basics.metrics.shared_refusals((CacheResult.STORED, CacheResult.DROPPED, CacheResult.FAILED)),
         )
         basics.stack.push_async_callback(shared.close)
     return RefusalHistory(

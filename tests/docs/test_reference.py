@@ -57,7 +57,7 @@ def _metrics() -> str:
     metrics.canary("x-moon", Expectation.OWNER, ok=True, checked_at=datetime.now(UTC))
     metrics.read_revocations("x-moon", lambda: True)
     metrics.trouble("redis", before=None, now=Cause.REFUSED)
-    metrics.share_refusals([CacheResult.STORED])
+    metrics.shared_refusals([CacheResult.STORED])
     return metrics.render()[0].decode()
 
 

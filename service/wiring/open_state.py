@@ -1,4 +1,4 @@
-"""The state of the gateway for support, with answers that are counted in the background where there is a console."""
+"""The state of the gateway as support sees it. Where there is a console, answers are counted for it meanwhile."""
 
 from functools import partial
 
