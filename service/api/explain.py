@@ -4,7 +4,7 @@ By e-mail no account is named, and none of its refusals is shown: the gateway is
 account. Nothing that a player presented is in an answer or in the log.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,7 +21,7 @@ from service.api.explained import (
 )
 from service.api.known_player import KnownPlayer
 from service.api.named_subject import named_credential
-from service.api.operations import Health
+from service.api.operations import Readiness
 from service.api.player_records import PlayerRecord, PlayerRecords
 from service.api.questions import BodyReader
 from service.api.verify_service import Asking
@@ -53,14 +53,14 @@ class ExplainService:
         *,
         verification: Verification,
         records: PlayerRecords,
-        health: Callable[[], Health],
+        readiness: Readiness,
         log: Logging,
         clock: Clock,
         default_deadline: timedelta,
     ) -> None:
         self._verification = verification
         self._records = records
-        self._health = health
+        self._readiness = readiness
         self._log = log
         self._clock = clock
         self._default_deadline = default_deadline
@@ -124,8 +124,9 @@ class ExplainService:
         if present.reason is Reason.NOT_CACHED and not wanted.ask and (refusal := record.latest_refusal()) is not None:
             past = remembered_decision(refusal, refusal.ids[-1], rules)
             return self._reply(record, asking, past, cause=refusal.cause, found_from=refusal.last_at)
-        cause = (self._health().causes or {}).get("source")
-        return self._reply(record, asking, present, cause=cause, sent=sent, asked=wanted.ask)
+        return self._reply(
+            record, asking, present, cause=self._readiness.cause_of("source"), sent=sent, asked=wanted.ask
+        )
 
     def _log_explained(
         self, asking: Asking, player: KnownPlayer, rules: GameRules, decision: ExplainedDecision | None, *, asked: bool
@@ -153,7 +154,7 @@ class ExplainService:
         asked: bool = True,
         found_from: datetime | None = None,
     ) -> Reply:
-        health = self._health()
+        health = self._readiness.health()
         causes = health.causes or {}
         missing = [right for right in RIGHTS_FOR[decision.method] if right not in asking.caller.rights]
         told = tell(

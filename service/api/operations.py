@@ -63,6 +63,10 @@ class Readiness:
         components = {name: state() for name, state in self._components.items()}
         return Health(self._phase, components, self._causes() or UNSET)
 
+    def cause_of(self, component: str) -> Cause | None:
+        """Return why a component does not work, None while it does."""
+        return self._causes().get(component)
+
     def report(self) -> tuple[int, Health]:
         """Return the status, 503 only while starting or draining, and the body."""
         return 200 if self._phase == "ready" else 503, self.health()

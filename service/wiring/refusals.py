@@ -1,5 +1,7 @@
 """The memory of refusals: in this process, and in Redis where there is one."""
 
+from collections.abc import Callable
+
 from service.cache.keys import KeyedFingerprints
 from service.cache.refusal_history import RefusalHistory
 from service.cache.refusal_memory import RefusalMemory
@@ -12,13 +14,14 @@ from service.wiring.observations import Observations
 
 
 def open_refusals(
-    basics: Basics, observations: Observations, fingerprints: KeyedFingerprints, *, redis: RedisClient | None
+    basics: Basics,
+    observations: Observations,
+    fingerprints: KeyedFingerprints,
+    *,
+    redis: RedisClient | None,
+    cause: Callable[[], Cause | None],
 ) -> RefusalHistory:
-    """Return the memory of refusals; without Redis it is this process's alone."""
-
-    def cause() -> Cause | None:
-        return basics.events.causes.get("source")
-
+    """Return the memory of refusals; without Redis it is this process's alone. `cause` is as for `RefusalMemory`."""
     shared = None
     if redis is not None:
         shared = SharedRefusals(

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -77,7 +78,8 @@ def build_services(
     basics.stack.push_async_callback(verification.close)
     history = None
     if settings.remember_refusals:
-        history = open_refusals(basics, observations, fingerprints, redis=redis)
+        cause = partial(readiness.cause_of, "source")
+        history = open_refusals(basics, observations, fingerprints, redis=redis, cause=cause)
     passes = None
     if settings.has_passes:
         from service.wiring.pass_parts import build_passes  # noqa: PLC0415 - off until configured: not even imported
@@ -117,7 +119,7 @@ def build_services(
     explain = ExplainService(
         verification=verification,
         records=records,
-        health=readiness.health,
+        readiness=readiness,
         log=basics.log,
         clock=clock,
         default_deadline=timedelta(milliseconds=settings.deadline_ms),
