@@ -176,6 +176,11 @@ def tell_states(components: Mapping[str, str], causes: Mapping[str, Cause]) -> d
     return told
 
 
+def tell_causes(causes: Mapping[str, Cause]) -> dict[str, str]:
+    """Return the cause as a sentence by each component that does not work; the component is "it"."""
+    return {component: f"{_CAUSES[cause][0].upper()}{_CAUSES[cause][1:]}." for component, cause in causes.items()}
+
+
 def tell_operator(word: OverrideWord, until: datetime | None, by: str | None = None) -> str:
     """Return the operator's word about the player as a sentence; without an end it stands in the configuration."""
     does = "lets this player in" if word is OverrideWord.GRANT else "keeps this player out"

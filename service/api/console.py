@@ -1,4 +1,4 @@
-"""The console: a page for support, its style and its script, written by hand and served as they are.
+"""The console: a page for support, its style and its scripts, written by hand and served as they are.
 
 The page acts with the token of the person who uses it, so the browser is told to run, load and show nothing else in it.
 """
@@ -14,8 +14,14 @@ from msgspec import Struct
 
 from service.api.paths import CONSOLE_PATH
 
-STYLE_PATH: Final = f"{CONSOLE_PATH}/style.css"
-SCRIPT_PATH: Final = f"{CONSOLE_PATH}/script.js"
+FILES: Final[Mapping[str, tuple[str, str]]] = {
+    CONSOLE_PATH: ("page.html", "text/html"),
+    f"{CONSOLE_PATH}/style.css": ("style.css", "text/css"),
+    f"{CONSOLE_PATH}/script.js": ("script.js", "text/javascript"),
+    f"{CONSOLE_PATH}/players.js": ("players.js", "text/javascript"),
+    f"{CONSOLE_PATH}/sandbox.js": ("sandbox.js", "text/javascript"),
+}
+"""By each path the file and its media type. A browser asks for the first three; the scripts load the others."""
 
 _HEADERS: Final = {
     # No form leads anywhere, and no text can become markup, even by a mistake in the script.
@@ -50,25 +56,15 @@ def _read(name: str, media_type: str) -> _File:
     return _File(body, media_type, _HEADERS | {"etag": f'"{sha256(body).hexdigest()[:32]}"'})
 
 
+def _serve(path: str, file: _File) -> HTTPRouteHandler:
+    @get(path, sync_to_thread=False)
+    def show(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Return the file."""
+        return file.response(request)
+
+    return show
+
+
 def create_console() -> list[HTTPRouteHandler]:
-    """Return the page and its two files, which are read now."""
-    page = _read("page.html", "text/html")
-    style = _read("style.css", "text/css")
-    script = _read("script.js", "text/javascript")
-
-    @get(CONSOLE_PATH, sync_to_thread=False)
-    def show_console(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Return the page."""
-        return page.response(request)
-
-    @get(STYLE_PATH, sync_to_thread=False)
-    def show_console_style(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Return its style."""
-        return style.response(request)
-
-    @get(SCRIPT_PATH, sync_to_thread=False)
-    def show_console_script(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """Return its script."""
-        return script.response(request)
-
-    return [show_console, show_console_style, show_console_script]
+    """Return the page and its files, which are read now."""
+    return [_serve(path, _read(name, media_type)) for path, (name, media_type) in FILES.items()]

@@ -29,7 +29,7 @@ from service.errors import (
     UnknownGame,
     UnknownOverride,
 )
-from service.explanation import Story, meaning_of, tell, tell_states
+from service.explanation import Story, meaning_of, tell, tell_causes, tell_states
 from service.ownership import Advice, CacheTier, Caveat, Method, Outcome, OverrideWord, ProofKind, Reason
 from service.rights import Right
 
@@ -317,6 +317,8 @@ _EXAMPLES: Final[Mapping[str, Examples]] = {
                 components=_HEALTH | {"source": "unavailable"},
                 causes={"source": Cause.TIMEOUT},
                 sentences=tell_states({"source": "unavailable"}, {"source": Cause.TIMEOUT}),
+                why=tell_causes({"source": Cause.TIMEOUT}),
+                source_asked_at=datetime(2026, 11, 21, 4, 26, 5, tzinfo=UTC),
                 budget=BudgetState(paused_seconds=0.0, waiting=4),
                 answers=RecentAnswers(seconds=300, given=1203, unknown=17),
             )

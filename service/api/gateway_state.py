@@ -1,14 +1,16 @@
 """The state of the gateway, as support sees it: how its parts are, and what the caller may do."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 import msgspec
 from msgspec import Struct
 
+from service.api.answers import Instant, to_the_second
 from service.api.operations import Health, Phase
 from service.api.verify_service import Asking
 from service.causes import Cause
-from service.explanation import tell_states
+from service.explanation import tell_causes, tell_states
 from service.http.reply import Reply
 from service.rights import Right
 
@@ -45,8 +47,9 @@ class RecentAnswers(Struct, frozen=True):
 class GatewayState(Struct, frozen=True, kw_only=True):
     """The state of this process. `components` and `causes` are those of health.
 
-    `sentences` say, by component, what does not work and why. `games` is empty where none is configured, and `answers`
-    is null where there is no console.
+    `sentences` say, by component, what does not work and why, and `why` the causes alone. The store and the seller's
+    key were so at `source_asked_at`, in UTC, null while the store was not asked. `games` is empty where none is
+    configured, and `answers` is null where there is no console.
     """
 
     version: str
@@ -57,6 +60,8 @@ class GatewayState(Struct, frozen=True, kw_only=True):
     components: Mapping[str, str]
     causes: Mapping[str, Cause]
     sentences: Mapping[str, str]
+    why: Mapping[str, str]
+    source_asked_at: Instant | None
     budget: BudgetState
     answers: RecentAnswers | None
 
@@ -70,12 +75,14 @@ class StateService:
         version: str,
         is_sandbox: Callable[[], bool],
         health: Callable[[], Health],
+        source_asked_at: Callable[[], datetime | None],
         budget: Callable[[], BudgetState],
         answers: Callable[[], RecentAnswers] | None,
     ) -> None:
         self._version = version
         self._is_sandbox = is_sandbox
         self._health = health
+        self._source_asked_at = source_asked_at
         self._budget = budget
         self._answers = answers
 
@@ -96,6 +103,8 @@ class StateService:
             components=health.components,
             causes=causes,
             sentences=tell_states(health.components, causes),
+            why=tell_causes(causes),
+            source_asked_at=to_the_second(self._source_asked_at()),
             budget=self._budget(),
             answers=None if self._answers is None else self._answers(),
         )

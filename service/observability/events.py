@@ -8,6 +8,7 @@ from service.causes import Cause
 from service.observability.labels import BugPlace, InvalidationKind, JoinScope
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
+from service.verification.interfaces import Clock
 
 CLUSTER_CLOCK_OFF: Final = timedelta(seconds=5)
 STORE_CLOCK_OFF: Final = timedelta(seconds=60)
@@ -42,11 +43,16 @@ class _Component:
 
 
 class Events:
-    """Receives every request and every failure; reports only changes."""
+    """Receives every request and every failure; reports only changes.
 
-    def __init__(self, *, metrics: Metrics, log: Logging) -> None:
+    `source_asked_at` is when it became known last whether the store answers; None while it was not asked.
+    """
+
+    def __init__(self, *, metrics: Metrics, log: Logging, clock: Clock) -> None:
         self._metrics = metrics
         self._log = log
+        self._clock = clock
+        self.source_asked_at: datetime | None = None
         self._source, self._credential, self._redis = (_Component(name) for name in ("source", "credential", "redis"))
         self._in_the_way = False
         self._cluster_clock_off = False
@@ -89,6 +95,7 @@ class Events:
     def reachable(self, cause: Cause | None) -> None:
         """The store answered, or gave no usable answer for that cause."""
         self._in_the_way = False
+        self.source_asked_at = self._clock.now()
         first = not self._source.known
         if not self._becomes(self._source, cause):
             return

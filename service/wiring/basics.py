@@ -66,7 +66,7 @@ def build_basics(
         sandbox=settings.sandbox,
         passes=settings.has_passes,
     )
-    events = Events(metrics=metrics, log=log)
+    events = Events(metrics=metrics, log=log, clock=clock)
     cluster_clock = None
     if has_redis:
         cluster_clock = ClusterClock(clock, on_offset=events.cluster_clock, redis_time=redis_time)

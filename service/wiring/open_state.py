@@ -27,6 +27,7 @@ async def open_state(basics: Basics, upstream: Upstream, readiness: Readiness) -
         version=VERSION,
         is_sandbox=upstream.is_sandbox,
         health=readiness.health,
+        source_asked_at=lambda: basics.events.source_asked_at,
         budget=budget,
         answers=answers,
     )

@@ -1,6 +1,6 @@
 """The state of the gateway, as support sees it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -71,8 +71,23 @@ async def test_it_says_why_something_is_lost(gateway: Asker) -> None:
     state = (await state_of(gateway)).json()
 
     assert (state["components"]["source"], state["causes"]) == ("unavailable", {"source": "server_error"})
-    assert set(state["sentences"]) == {"source"}
+    assert (set(state["sentences"]), set(state["why"])) == ({"source"}, {"source"})
+    assert state["why"]["source"].removesuffix(".").lower() in state["sentences"]["source"].lower()
     assert "itch.io" in state["sentences"]["source"]
+
+
+async def test_it_says_when_the_store_was_asked_last(gateway: Asker, clock: FakeClock) -> None:
+    """The store may be well again long before the next player comes: its state is as old as the last request."""
+    befall(gateway.sandbox, status=500)
+    await gateway.key(seed.MEDIUM_KEY)
+    asked_at = clock.now().replace(microsecond=0)
+    gateway.sandbox.faults.replace(())
+    await clock.advance(timedelta(minutes=3))
+
+    state = (await state_of(gateway)).json()
+
+    assert state["components"]["source"] == "unavailable"
+    assert datetime.fromisoformat(state["source_asked_at"]) == asked_at
 
 
 async def test_a_pause_shows(gateway: Asker) -> None:

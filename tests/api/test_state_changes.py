@@ -35,7 +35,7 @@ KEYS = [f"some-key-of-a-player-{number}" for number in range(5)]
 def events(clock: FakeClock, log: LogLines) -> Iterator[Events]:
     """Events that nothing has happened to yet, on a log that stays open for the whole test."""
     with logging_into(log, clock=clock) as logs:
-        yield Events(metrics=Metrics(games=[], version="0", sandbox=True), log=logs)
+        yield Events(metrics=Metrics(games=[], version="0", sandbox=True), log=logs, clock=clock)
 
 
 async def test_store_is_lost_and_found_once_each(gateway: Asker, clock: FakeClock, log: LogLines) -> None:

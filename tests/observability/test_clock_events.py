@@ -21,7 +21,7 @@ async def test_a_change_is_one_line_and_a_gauge(name: str, sign: int) -> None:
     """Every offset is in the gauge; a line is written where it crosses what is tolerated."""
     metrics, lines, most = Metrics(games=[], version="1", sandbox=False), LogLines(), CLOCKS[name]
     with logging_into(lines, clock=FakeClock(), sandbox=False) as log:
-        events = Events(metrics=metrics, log=log)
+        events = Events(metrics=metrics, log=log, clock=FakeClock())
         said: Callable[[timedelta], None] = events.cluster_clock if name == "cluster" else events.store_clock
         for offset in (timedelta(), most, most + MOMENT, 3 * most, most, timedelta()):
             said(sign * offset)

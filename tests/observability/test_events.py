@@ -27,7 +27,7 @@ def metrics() -> Metrics:
 def events(log: LogLines, metrics: Metrics) -> Iterator[Events]:
     """The events of a gateway to which nothing has happened."""
     with logging_into(log, clock=FakeClock()) as logging:
-        yield Events(metrics=metrics, log=logging)
+        yield Events(metrics=metrics, log=logging, clock=FakeClock())
 
 
 async def said(log: LogLines, last: str) -> list[str]:

@@ -153,6 +153,7 @@ class Screen:
             self.page.get_by_label("Your token").fill(TOKENS[caller])
             self.page.get_by_role("button", name="Sign in").click()
             self.page.get_by_text(f"Signed in as {caller}").wait_for()
+            self.page.locator("#pasted:focus").wait_for()
         return self.page
 
     def look_up(self, text: str) -> Any:
