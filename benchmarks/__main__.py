@@ -14,6 +14,7 @@ from benchmarks import (
     hostile,
     misses,
     overrides,
+    passes,
     profiling,
     refusals,
     reload,
@@ -158,6 +159,19 @@ def simulate(*, out: Path) -> None:
     click.echo(simulation.table(result))
     write_json(result, out / "simulation.json")
     (out / "simulation.svg").write_text(simulation.plot(result), encoding="utf-8")
+
+
+@main.command(name="passes")
+@_out
+@_rounds
+@click.option("--players", type=click.IntRange(1), multiple=True, help="How many join.")
+def show_passes(*, out: Path, rounds: int, players: tuple[int, ...]) -> None:
+    """Measure what showing a pass costs, and let players join where nothing is remembered but what passes say."""
+    shown = passes.measure_showing(rounds=rounds)
+    click.echo(passes.table(shown))
+    launches = passes.launch_cold(players or passes.PLAYERS)
+    click.echo(f"\n{passes.table_of_cold(launches)}")
+    write_json({"shown": shown, "launches": launches}, out / "passes.json")
 
 
 @main.command(name="misses")

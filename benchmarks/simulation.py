@@ -123,10 +123,11 @@ def _nobody() -> list[int]:
 
 def simulate_launches() -> tuple[Launch, ...]:
     """Return what becomes of every number of players with every share of them known."""
-    return tuple(asyncio.run(_simulate(players, known)) for players in _PLAYERS for known in _KNOWN)
+    return tuple(asyncio.run(simulate_launch(players, known)) for players in _PLAYERS for known in _KNOWN)
 
 
-async def _simulate(players: int, known: float) -> Launch:
+async def simulate_launch(players: int, known: float) -> Launch:
+    """Return what becomes of that number of players with that share of them known."""
     clock = _TurnedClock()
     budget = ProcessBudget(
         rate=_RATE,

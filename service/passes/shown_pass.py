@@ -89,15 +89,16 @@ class ShownPasses:
         player_id, proof = claims.player_id, claims.proof
         if player_id is None or proof is None or claims.outcome is not Outcome.OWNED:
             return
-        evidence = Evidence(_instant(claims.decided_at), (proof,), sandbox=bool(self._caveats))
-        if policy.counting_proof(evidence, rules) is None or self._void.is_void(rules.game_id, claims):
-            return
         subject = AssertedUser(player_id)
         name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
-        known = self._observations.peek(name)
-        if known is None or known.observation.observed_at < evidence.observed_at:
-            # Also where something older is known here: only Redis may have the no that another replica has heard.
-            known = await self._observations.get_shared(name)
+        known, observed_at = self._observations.peek(name), _instant(claims.decided_at)
+        if known is not None and known.observation.observed_at >= observed_at:
+            return
+        evidence = Evidence(observed_at, (proof,), sandbox=bool(self._caveats))
+        if policy.counting_proof(evidence, rules) is None or self._void.is_void(rules.game_id, claims):
+            return
+        # Also where something older is known here: only Redis may have the no that another replica has heard.
+        known = await self._observations.get_shared(name)
         if known is None or known.observation.observed_at < evidence.observed_at:
             until = LookUp(name, rules, subject).keep_until(evidence)
             self._observations.put(name, evidence, game_id=rules.game_id, keep_until=until)
