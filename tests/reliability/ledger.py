@@ -31,9 +31,10 @@ LOOK_UP: Final = timedelta(seconds=5)
 
 
 class Answered(Struct, frozen=True):
-    """An answer, the time of its arrival, and the latest time of its decision.
+    """An answer, the time of its arrival, and the earliest at which it may have been decided.
 
-    The two differ where a test let time leap while the question was under way.
+    The two differ where a test let time leap while the question was under way, and in a batch, where an answer waits
+    for the others.
     """
 
     status: int

@@ -349,7 +349,8 @@ class World:
                 task.cancel()
                 raise
             now = self.clock.now()
-            return Answered(status, body, now, asked.at if len(self._leaps) > leaps else now)
+            earlier = len(self._leaps) > leaps or len(questions) > 1
+            return Answered(status, body, now, asked.at if earlier else now)
 
         begun = []
         for at, question in enumerate(questions):
