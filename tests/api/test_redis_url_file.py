@@ -21,7 +21,7 @@ def guarded() -> RedisServer:
 
 async def until_redis_is(asker: Asker, state: str) -> None:
     """Have players asked about who were not asked about before, until Redis is in that state."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         for player in count(1000):
             await asker.user(player)
             if states_of(asker.gateway)["redis"] == state:

@@ -33,6 +33,11 @@ const ADVICE := {
 		+ "and paste the link that you find there."
 	),
 	"restart_from_app": "Start the game again from the itch.io app.",
+	"sign_in_again":
+	(
+		"Sign in once more: start the game from the itch.io app, "
+		+ "or paste your download key."
+	),
 	"revoke_api_key":
 	(
 		"This is your personal API key, which gives away your account: "
