@@ -384,7 +384,10 @@ Observation: TypeAlias = Evidence | Identity | Refusal
 
 
 class Decision(Struct, frozen=True):
-    """An answer and its grounds. Instants are in UTC, None where the store had no part in it."""
+    """An answer and its grounds. Instants are in UTC, None where the store had no part in it.
+
+    `observed_at` is that of the oldest observation that it rests on, `proven_at` that of the evidence of ownership.
+    """
 
     reason: Reason
     game_id: GameId
@@ -396,6 +399,7 @@ class Decision(Struct, frozen=True):
     usable_until: datetime | None = None
     stale: bool = False
     caveats: tuple[Caveat, ...] = ()
+    proven_at: datetime | None = None
 
     @property
     def outcome(self) -> Outcome:

@@ -13,6 +13,7 @@ from service.ownership import (
     Decision,
     DownloadKey,
     Method,
+    Outcome,
     Reason,
     Subject,
     VerifiedEmail,
@@ -103,7 +104,7 @@ class PassWriter:
             sub, handles = self._subject(question, decision)
         else:  # of a key or an address nothing else is known
             sub, handles = shown.sub, shown.handles
-        proof, seen = decision.proof, decision.observed_at
+        proof, seen = decision.proof, _decided_by(decision)
         return PassClaims(
             iss=self._issuer,
             aud=audience_of(decision.game_id, order.audience),
@@ -142,6 +143,16 @@ class PassWriter:
             return account(subject.player_id), handles
         kind = "key" if subject.method is Method.DOWNLOAD_KEY else "email"
         return f"{kind}:{self._handles.of_question(rules, subject)}", handles
+
+
+def _decided_by(decision: Decision) -> datetime | None:
+    """Return the instant before which it must not have been revoked, None for the word of an operator.
+
+    By JWT that is not the answer's: whose the JWT is has been heard earlier, and is not what gets invalidated.
+    """
+    if decision.outcome is Outcome.GRANTED and decision.reason is not Reason.PRESS:
+        return None
+    return decision.observed_at if decision.proven_at is None else decision.proven_at
 
 
 def _seconds(at: datetime | None) -> int | msgspec.UnsetType:

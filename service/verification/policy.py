@@ -280,6 +280,7 @@ def decide(
         usable_until=freshness.usable_until,
         stale=freshness.stale,
         caveats=_caveats(reason, method, sandbox=evidence.sandbox, held=held),
+        proven_at=evidence.observed_at,
     )
 
 

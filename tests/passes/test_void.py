@@ -165,6 +165,43 @@ async def test_who_is_banned_no_more_gets_a_good_pass(open_real: OpenReal, clock
     assert not await is_void(gateway, later["pass"]["value"])
 
 
+@pytest.mark.parametrize("subject", [{}, {"user_id": seed.OWNER_ID}], ids=["whole game", "user"])
+async def test_by_jwt_a_pass_from_after_it_is_good(
+    open_real: OpenReal, store: Sandbox, clock: FakeClock, subject: dict[str, Any]
+) -> None:
+    """The evidence is from after it; only whose the JWT is has been heard before."""
+    gateway = await open_real()
+    order = {"method": "jwt", "jwt": store.mint_jwt(seed.OWNER_ID).jwt}
+    first = await ask_for(gateway, **order)
+    clock.jump(timedelta(minutes=2))
+    await forgetting(**subject)(gateway)
+    clock.jump(timedelta(minutes=2))
+
+    later = await ask_for(gateway, **order)
+
+    assert later["observed_at"] == first["observed_at"]  # that of the JWT
+    assert await is_void(gateway, first["pass"]["value"])
+    assert not await is_void(gateway, later["pass"]["value"])
+
+
+async def test_by_jwt_who_is_granted_again_gets_a_good_pass(
+    open_real: OpenReal, store: Sandbox, clock: FakeClock
+) -> None:
+    """A ban comes between the JWT and the pass, and is lifted."""
+    gateway = await open_real(f"\n[games.x-moon]\nid = 3\ngrant_user_ids = [{seed.STRANGER_ID}]\n")
+    order = {"method": "jwt", "jwt": store.mint_jwt(seed.STRANGER_ID).jwt}
+    first = await ask_for(gateway, **order)
+    clock.jump(timedelta(minutes=1))
+    word = await banning(user_id=seed.STRANGER_ID)(gateway)
+    await gateway.http.delete(f"/admin/overrides/{word['id']}")
+    clock.jump(timedelta(minutes=1))
+
+    later = await ask_for(gateway, **order)
+
+    assert await is_void(gateway, first["pass"]["value"])
+    assert not await is_void(gateway, later["pass"]["value"])
+
+
 async def test_a_renewed_pass_of_an_account_is_void_by_what_counts_now(open_real: OpenReal, clock: FakeClock) -> None:
     """After other proofs were made to count, what is known of the player has another name."""
     issued = await ask_for(await open_real(), method="user", user_id=seed.BUYER_ID)
