@@ -38,8 +38,7 @@ class ReplicatedTable:
     asked again; other games lose nothing. `on_revocations` is called with each entry of that kind that
     says something new. `on_news` is called when there is something to tell the other replicas, `on_entry` with each
     entry that says something new.
-    `tables` has the entries by kind and game; it is empty as long as nothing is known. `revision` is another number
-    after each entry that says something new.
+    `tables` has the entries by kind and game; it is empty as long as nothing is known.
     """
 
     def __init__(
@@ -60,7 +59,6 @@ class ReplicatedTable:
         self._latest = 0
         self.on_news: Callable[[], None] = _none_listens
         self.on_entry: Callable[[TableEntry], None] = _none_follows
-        self.revision = 0
 
     # --- what is known ---
 
@@ -152,7 +150,6 @@ class ReplicatedTable:
         before = names.pop(entry.name, None)  # the one that is known longest comes first
         names[entry.name] = entry
         self._latest = max(self._latest, entry.version)
-        self.revision += 1
         self.on_entry(entry)
         if ahead:
             self._tell(entry)
@@ -262,10 +259,10 @@ class ReplicatedTable:
         if self._latest <= latest:
             return
         self._latest = latest
-        self.revision += 1
         for entry in list(self._all()):
             if entry.version > latest:
-                self.tables[entry.kind, entry.game_id][entry.name] = entry.as_made_at(now)
+                corrected = self.tables[entry.kind, entry.game_id][entry.name] = entry.as_made_at(now)
+                self.on_entry(corrected)
                 self._tell(entry)
 
 

@@ -23,7 +23,7 @@ from service.verification.interfaces import Clock
 from service.verification.policy import GameRules
 
 MOST_LISTED: Final = 10_000
-"""Handles of one game. Of more, all passes of that game are void."""
+"""Handles of one game. Of more, the oldest become one instant, before which all passes of that game are void."""
 
 FOR_GOOD: Final = 253_402_300_799.0
 """The last second of the year 9999."""
@@ -44,12 +44,11 @@ class VoidList(Struct, frozen=True):
 
 
 class _OfGame(Struct, frozen=True):
-    """The handles of one game, from its rules and the table of one revision."""
+    """The members of the list that are about one game, as JSON, and the rules that they were made by."""
 
     rules: GameRules | None
-    revision: int
     made_at: float
-    before: dict[str, float]
+    members: bytes
 
 
 class VoidPasses:
@@ -83,6 +82,7 @@ class VoidPasses:
         self._names: dict[str, Fingerprint] = {}
         self._grants: dict[str, Fingerprint] = {}
         self._of_game: dict[GameId, _OfGame] = {}
+        self._changed: set[GameId] = set()
         self._banned_by: dict[GameId, tuple[GameRules, frozenset[str]]] = {}
         self._granted = {rules.game_id: rules.grant_user_ids for rules in games()}
         self._ungranted: dict[tuple[GameId, str], datetime] = {}
@@ -113,7 +113,8 @@ class VoidPasses:
     # --- one handle ---
 
     def _name(self, entry: TableEntry) -> None:
-        """Note the handle of a name in the table."""
+        """Note the handle of a name in the table, and that there is something new about its game."""
+        self._changed.add(entry.game_id)
         if entry.kind in _KINDS:
             self._names[self._handles.of_name(entry.game_id, entry.name)] = entry.name
             if entry.kind is TableKind.OVERRIDE:
@@ -176,26 +177,30 @@ class VoidPasses:
             game_id: None for _, game_id in self._table.tables if game_id != NO_GAME
         }
         rules |= {one.game_id: one for one in self._games()}
-        before: dict[str, float] = {}
-        for game_id, of_game in rules.items():
-            before |= self._before(game_id, of_game)
-        body = msgspec.json.encode({"as_of": int(self._clock.now().timestamp()), "before": before})
+        of_games = [self._members(game_id, rules[game_id]) for game_id in sorted(rules)]
+        before = b"{%b}" % b",".join(members for members in of_games if members)
+        body = b'{"as_of":%d,"before":%b}' % (int(self._clock.now().timestamp()), before)
         # Not of the time: a list that says the same need not be sent again.
-        return VoidList(body, f'"{sha256(msgspec.json.encode(sorted(before.items()))).hexdigest()[:32]}"')
+        return VoidList(body, f'"{sha256(before).hexdigest()[:32]}"')
 
-    def _before(self, game_id: GameId, rules: GameRules | None) -> dict[str, float]:
+    def _members(self, game_id: GameId, rules: GameRules | None) -> bytes:
+        """Return the members about one game, the same on all replicas that know the same."""
         known, now = self._of_game.get(game_id), self._clock.monotonic()
-        if (
-            known is None
-            or known.revision != self._table.revision
-            or known.rules is not rules
-            or now - known.made_at >= _MADE_ANEW
-        ):
-            before = self._collect(game_id, rules)
-            if len(before) > self._most:
-                before = {self._handles.of_game(game_id): FOR_GOOD}
-            known = self._of_game[game_id] = _OfGame(rules, self._table.revision, now, before)
-        return known.before
+        if known is None or game_id in self._changed or known.rules is not rules or now - known.made_at >= _MADE_ANEW:
+            self._changed.discard(game_id)
+            before = self._within_bounds(game_id, self._collect(game_id, rules))
+            members = msgspec.json.encode(before, order="sorted")[1:-1]
+            known = self._of_game[game_id] = _OfGame(rules, now, members)
+        return known.members
+
+    def _within_bounds(self, game_id: GameId, before: dict[str, float]) -> dict[str, float]:
+        """Return no more than may be listed. New passes stay good, but where bans alone are too many."""
+        if len(before) <= self._most:
+            return before
+        of_game = self._handles.of_game(game_id)
+        newest_first = sorted(before.items(), key=lambda one: one[1], reverse=True)
+        kept, left_out = newest_first[: self._most - 1], newest_first[self._most - 1 :]
+        return dict([*kept, (of_game, max(before.get(of_game, 0.0), left_out[0][1]))])
 
     def _collect(self, game_id: GameId, rules: GameRules | None) -> dict[str, float]:
         invalidated = self._invalidations.of_game(game_id)

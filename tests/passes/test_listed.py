@@ -213,6 +213,36 @@ def test_showing_a_pass_costs_the_same_however_much_is_void() -> None:
     assert calls[0] == calls[1]
 
 
+def test_news_of_one_game_cost_the_same_however_much_is_void_of_another() -> None:
+    """The list is public: those who fetch it must not have the gateway work through all games each time."""
+    calls = []
+    for many in (10, 1000):
+        rig = Rig(GameRules(GAME, "x-moon"), GameRules(OTHER, "sun-garden"))
+        for number in range(1, many):
+            rig.invalidate(Fingerprint(number.to_bytes(16, "big")), OTHER)
+        rig.listed()
+        rig.invalidate(NAMES[0])
+        rig.clock.jump(SECOND)
+        with counted() as count:
+            rig.void.listed()
+        calls.append(count())
+
+    assert calls[0] == calls[1]
+
+
+def test_what_a_wrong_clock_has_listed_is_corrected() -> None:
+    """Once it is set back, passes from now on are good."""
+    rig = Rig(GameRules(GAME, "x-moon"))
+    name = rig.handles.of_name(GAME, NAMES[0])
+    rig.invalidations.invalidate(GAME, NAMES[0], before=rig.clock.now() + timedelta(seconds=4))
+    assert rig.listed()[name] > rig.clock.now().timestamp()
+    rig.clock.set_back(HOUR)
+
+    rig.invalidations.invalidated_before(GAME, NAMES[0])
+
+    assert rig.listed()[name] == (rig.clock.now() - SECOND).timestamp()
+
+
 @contextmanager
 def counted() -> Iterator[Callable[[], int]]:
     """Count the calls of functions in the block."""
@@ -229,21 +259,45 @@ def counted() -> Iterator[Callable[[], int]]:
         sys.setprofile(None)
 
 
-def test_of_too_many_only_the_game_is_listed() -> None:
-    """Then all of its passes are void, and those of other games are not."""
-    rig = Rig(GameRules(GAME, "x-moon"), GameRules(OTHER, "sun-garden"), most=4)
-    for name in NAMES[:4]:
+@pytest.mark.parametrize("whole_game", [False, True])
+def test_of_too_many_the_oldest_become_one(whole_game: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Passes of that game from before them are void, new ones and those of other games are not, and bans stay."""
+    rig = Rig(GameRules(GAME, "x-moon"), GameRules(OTHER, "sun-garden"), most=5)
+    rig.overrides.set(GAME, PLAYER, OverrideWord.BAN, holds_for=HOUR)
+    if whole_game:
+        rig.invalidations.invalidate(GAME, None, before=rig.clock.now())
+    at = {}
+    for name in NAMES[:2]:
+        rig.clock.jump(SECOND)
         rig.invalidate(name)
+        at[name] = rig.clock.now().timestamp()
     rig.invalidate(NAMES[0], OTHER)
     few = rig.listed()
+    assert rig.handles.of_name(GAME, NAMES[0]) in few
 
-    rig.invalidate(NAMES[4])
+    for name in NAMES[2:]:
+        rig.clock.jump(SECOND)
+        rig.invalidate(name)
+        at[name] = rig.clock.now().timestamp()
 
-    assert len(few) == 5
     assert rig.listed() == {
-        rig.handles.of_game(GAME): FOR_GOOD,
+        rig.handles.of_word(GAME, PLAYER): FOR_GOOD,
+        rig.handles.of_game(GAME): at[NAMES[1]],
+        rig.handles.of_name(GAME, NAMES[2]): at[NAMES[2]],
+        rig.handles.of_name(GAME, NAMES[3]): at[NAMES[3]],
+        rig.handles.of_name(GAME, NAMES[4]): at[NAMES[4]],
         rig.handles.of_name(OTHER, NAMES[0]): few[rig.handles.of_name(OTHER, NAMES[0])],
     }
+
+
+def test_of_too_many_bans_only_the_game_is_listed() -> None:
+    """Then all of its passes are void: none of those who are banned may be left out."""
+    banned = frozenset(PlayerId(number) for number in range(1, 6))
+    rig = Rig(GameRules(GAME, "x-moon", ban_user_ids=banned), most=4)
+
+    before = rig.listed()
+
+    assert (len(before), before[rig.handles.of_game(GAME)]) == (4, FOR_GOOD)
 
 
 def test_a_no_that_is_held_back_is_not_listed() -> None:
