@@ -63,8 +63,8 @@ class SigningKeys:
     """The keys to use now.
 
     `first` are those at start; they are read when they are first used, so that a start waits for nothing. `reloaded` is
-    called with the names of the keys when others were read, `unreadable` with the reason when the file cannot be used:
-    then those read before stay.
+    called with the names of the keys when others were read, or the same after the file could not be used; `unreadable`
+    with the reason when it cannot be used: then those read before stay.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class SigningKeys:
         self._unreadable = unreadable
         self._text: PassKeys | None = None
         self._set: KeySet | None = None
+        self._broken = False
         self._looked_at = clock.monotonic()
 
     def follow(self, reread: Callable[[], str | None]) -> None:
@@ -102,13 +103,14 @@ class SigningKeys:
     def _look(self) -> None:
         try:
             read = self._reread()
-            if read is None or (text := PassKeys(read)) == self._text:
+            if read is None or ((text := PassKeys(read)) == self._text and not self._broken):
                 return
             self._set = key_set(text)
         except UnusableText as unusable:
+            self._broken = True
             self._unreadable(str(unusable))
         else:
-            self._text = text
+            self._text, self._broken = text, False
             self._reloaded([key.kid for key in self._set.keys])
 
 
