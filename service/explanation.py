@@ -10,8 +10,9 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from service.advice import Advice, advice_on
 from service.causes import Cause
-from service.ownership import Advice, Caveat, Outcome, OverrideWord, ProofKind, Reason, advice_on
+from service.ownership import Caveat, Outcome, OverrideWord, ProofKind, Reason
 
 
 class StandingWord(Protocol):

@@ -7,10 +7,10 @@ from typing import Annotated, Final, TypeAlias, overload
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from service.advice import Advice, advice_on
 from service.api.problems import MEDIA_TYPE, common_headers, problem_type, whole_seconds
 from service.http.reply import Reply
 from service.ownership import (
-    Advice,
     CacheTier,
     Caveat,
     Decision,
@@ -20,7 +20,6 @@ from service.ownership import (
     Proof,
     ProofKind,
     Reason,
-    advice_on,
 )
 from service.verification.question import Verdict
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from service.advice import Advice
 from service.api.admin import Invalidated, RevocationsSet
 from service.api.answers import Answer, AnswerWithPass, EvidenceBody, NoAnswerProblem, PassBody, PlayerBody, shed_reply
 from service.api.explained import ExplainedDecision, Explanation, PastRefusal, RememberedAnswer
@@ -30,7 +31,7 @@ from service.errors import (
     UnknownOverride,
 )
 from service.explanation import Story, meaning_of, tell, tell_causes, tell_states
-from service.ownership import Advice, CacheTier, Caveat, Method, Outcome, OverrideWord, ProofKind, Reason
+from service.ownership import CacheTier, Caveat, Method, Outcome, OverrideWord, ProofKind, Reason
 from service.rights import Right
 
 _REQUEST_ID: Final = "01M7Y5ND2H23KRH53CYKY6VVKM"

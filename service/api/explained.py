@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from service.advice import Advice, advice_on
 from service.api.answers import EvidenceBody, Instant, PlayerBody, player_body, to_the_second
 from service.api.named_subject import SubjectFields
 from service.api.questions import GameName, Presented
@@ -15,7 +16,6 @@ from service.explanation import meaning_of
 from service.itch.dialect import Endpoint
 from service.itch.request_trail import SentRequest
 from service.ownership import (
-    Advice,
     CacheTier,
     Caveat,
     Evidence,
@@ -28,7 +28,6 @@ from service.ownership import (
     Proof,
     ProofKind,
     Reason,
-    advice_on,
 )
 from service.rights import Right
 from service.verification.policy import GameRules

@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.ownership import Advice, Caveat, Outcome, Reason, advice_on
+from service.advice import Advice, advice_on
+from service.ownership import Caveat, Outcome, Reason
 
 UNCLAIMED = Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED
 BY_EMAIL = Caveat.EMAIL_MISSES_CLAIMED_KEYS

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec import Struct, structs
 
+from service.advice import advice_on
 from service.causes import Cause
 from service.explanation import (
     Story,
@@ -18,7 +19,7 @@ from service.explanation import (
     tell_states,
 )
 from service.observability.labels import SourceEndpoint, SourceResult
-from service.ownership import Caveat, Outcome, OverrideWord, Proof, ProofKind, Reason, advice_on
+from service.ownership import Caveat, Outcome, OverrideWord, Proof, ProofKind, Reason
 from tests.clock import START
 
 

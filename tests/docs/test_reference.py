@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from service.advice import Advice, advice_on
 from service.api.admin import LONGEST_WORD, Invalidated, Invalidation, Revocations, RevocationsSet
 from service.api.answers import Answer, NoAnswerProblem
 from service.api.openapi import describe_api
@@ -32,7 +33,7 @@ from service.cli.exits import Exit
 from service.observability.labels import InvalidationKind, JoinScope, RefusalCause, SourceEndpoint, SourceResult
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import Advice, CacheTier, Caveat, Method, Outcome, Reason, advice_on
+from service.ownership import CacheTier, Caveat, Method, Outcome, Reason
 from service.rights import RIGHTS_FOR, Right
 from service.settings import SettingDoc, documented_settings
 from tests.docs.pages import all_text, blocks, calls, code, codes, section, source_trees, table, tables, text_of
