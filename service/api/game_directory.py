@@ -19,14 +19,15 @@ class GameDirectory:
         for rules in games:
             self._rules[rules.label] = rules
             self._rules[int(rules.game_id)] = rules
+        self._configured = tuple(rules for name, rules in self._rules.items() if name == rules.label)
 
     def __bool__(self) -> bool:
         """Whether any game is configured."""
         return bool(self._rules)
 
-    def configured(self) -> list[GameRules]:
-        """Return the rules of each configured game."""
-        return [rules for name, rules in self._rules.items() if name == rules.label]
+    def configured(self) -> tuple[GameRules, ...]:
+        """Return the rules of each configured game, always the same object."""
+        return self._configured
 
     def label_of(self, game_id: GameId) -> str:
         """Return the label of a configured game, and of another its id."""

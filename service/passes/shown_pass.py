@@ -95,7 +95,7 @@ class ShownPasses:
         if known is not None and known.observation.observed_at >= observed_at:
             return
         evidence = Evidence(observed_at, (proof,), sandbox=bool(self._caveats))
-        if policy.counting_proof(evidence, rules) is None or self._void.is_void(rules.game_id, claims):
+        if policy.counting_proof(evidence, rules) is None or self._void.is_void(rules, claims):
             return
         # Also where something older is known here: only Redis may have the no that another replica has heard.
         known = await self._observations.get_shared(name)
@@ -109,7 +109,7 @@ class ShownPasses:
             return False
         if claims.reason is Reason.PRESS and not rules.grant_press:
             return False
-        return not self._void.is_void(rules.game_id, claims)
+        return not self._void.is_void(rules, claims)
 
     def _decide(self, question: Question, claims: PassClaims) -> Verdict:
         now, player_id = self._clock.now(), claims.player_id

@@ -52,9 +52,11 @@ class _OfGame(Struct, frozen=True):
 
 
 class VoidPasses:
-    """Knows which passes are void. `games` returns the rules of the configured games; `longest` is that of a pass.
+    """Knows which passes are void. `longest` is the longest time that one is good for.
 
-    A pass that is shown costs the same however much was invalidated: each name in the table is found by its handle.
+    `games` returns the rules of the configured games, the same object while the configuration is the same. A pass that
+    is shown costs the same however many these are, and however much was invalidated: each name in the table is found by
+    its handle.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class VoidPasses:
         invalidations: SharedInvalidations,
         overrides: SharedOverrides,
         handles: Handles,
-        games: Callable[[], list[GameRules]],
+        games: Callable[[], tuple[GameRules, ...]],
         longest: timedelta,
         clock: Clock,
         most: int = MOST_LISTED,
@@ -84,23 +86,23 @@ class VoidPasses:
         self._of_game: dict[GameId, _OfGame] = {}
         self._changed: set[GameId] = set()
         self._banned_by: dict[GameId, tuple[GameRules, frozenset[str]]] = {}
-        self._granted = {rules.game_id: rules.grant_user_ids for rules in games()}
+        self._granted_by = games()
+        """The configuration whose grants were noted last."""
         self._ungranted: dict[tuple[GameId, str], datetime] = {}
         self._list: VoidList | None = None
         self._list_made_at = 0.0
         self._name_all()
         table.on_entry = self._name
 
-    def is_void(self, game_id: GameId, claims: PassClaims) -> bool:
-        """Whether a pass of that game is void, by all that this replica knows now.
+    def is_void(self, rules: GameRules, claims: PassClaims) -> bool:
+        """Whether a pass of the game of these rules is void, by all that this replica knows now.
 
         One from a gateway with another secret is: it has none of the handles by which it could be taken back here.
         """
-        if self._handles.of_game(game_id) not in claims.handles:
+        if self._handles.of_game(rules.game_id) not in claims.handles:
             return True
         self._note_ungranted()
-        rules = next((one for one in self._games() if one.game_id == game_id), None)
-        return any(claims.decided_at < self._void_before(game_id, rules, handle) for handle in claims.handles)
+        return any(claims.decided_at < self._void_before(rules, handle) for handle in claims.handles)
 
     def listed(self) -> VoidList:
         """Return the list, which is made anew at most once a second."""
@@ -138,9 +140,10 @@ class VoidPasses:
         }
         self._tidy_at = max(self._many_names, 2 * len(self._names))
 
-    def _void_before(self, game_id: GameId, rules: GameRules | None, handle: str) -> float:
+    def _void_before(self, rules: GameRules, handle: str) -> float:
         if handle in self._banned_by_file(rules):
             return FOR_GOOD
+        game_id = rules.game_id
         instants = [self._ungranted.get((game_id, handle))]
         name = self._names.get(handle)
         if name is not None:
@@ -159,7 +162,7 @@ class VoidPasses:
 
     def _banned_by_file(self, rules: GameRules | None) -> frozenset[str]:
         """Return the handles of all whom the configuration bans from a game."""
-        if rules is None:
+        if rules is None or not (rules.ban_user_ids or rules.ban_emails):
             return frozenset()
         known = self._banned_by.get(rules.game_id)
         if known is None or known[0] is not rules:
@@ -224,13 +227,14 @@ class VoidPasses:
 
     def _note_ungranted(self) -> None:
         """Note whose grants are gone from the configuration, for as long as a pass of theirs may last."""
-        now = self._clock.now()
-        granted = {rules.game_id: rules.grant_user_ids for rules in self._games()}
-        if granted != self._granted:
-            for game_id, users in self._granted.items():
-                for user in users - granted.get(game_id, frozenset()):
+        now, games = self._clock.now(), self._games()
+        if games is not self._granted_by:
+            granted = {rules.game_id: rules.grant_user_ids for rules in games}
+            for before in self._granted_by:
+                game_id = before.game_id
+                for user in before.grant_user_ids - granted.get(game_id, frozenset()):
                     self._ungranted[game_id, self._handles.of_grant(game_id, AssertedUser(user))] = now
-            self._granted = granted
+            self._granted_by = games
             self._of_game.clear()
         if self._ungranted:
             self._ungranted = {key: at for key, at in self._ungranted.items() if at > now - self._longest}

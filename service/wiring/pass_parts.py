@@ -49,7 +49,7 @@ def build_passes(
     keys = _open_keys(basics)
     handles = Handles(basics.keys.handles, fingerprints)
 
-    def games() -> list[GameRules]:
+    def games() -> tuple[GameRules, ...]:
         return basics.current.configuration.games.configured()
 
     void = VoidPasses(
