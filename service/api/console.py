@@ -6,13 +6,14 @@ The page acts with the token of the person who uses it, so the browser is told t
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from service.api.paths import CONSOLE_PATH
+from service.api.routes import AnyRequest, has_already
 
 FILES: Final[Mapping[str, tuple[str, str]]] = {
     CONSOLE_PATH: ("page.html", "text/html"),
@@ -42,11 +43,9 @@ class _File(Struct, frozen=True):
     media_type: str
     headers: Mapping[str, str]
 
-    def response(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+    def response(self, request: AnyRequest) -> Response[bytes]:
         """Return the file, or 304 to a browser that has it already."""
-        etag = self.headers["etag"]
-        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-        if etag in known:
+        if has_already(request, self.headers["etag"]):
             return Response(b"", status_code=304, headers=self.headers)
         return Response(self.body, headers=self.headers, media_type=self.media_type)
 
@@ -58,7 +57,7 @@ def _read(name: str, media_type: str) -> _File:
 
 def _serve(path: str, file: _File) -> HTTPRouteHandler:
     @get(path, sync_to_thread=False)
-    def show(request: Request[Any, Any, Any]) -> Response[bytes]:
+    def show(request: AnyRequest) -> Response[bytes]:
         """Return the file."""
         return file.response(request)
 

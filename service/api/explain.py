@@ -1,4 +1,4 @@
-"""The explanation of a decision, for the people who support players: what is record, how old it is, and why.
+"""The explanation of a decision, for the people who support players: what is known, how old it is, and why.
 
 By e-mail no account is named, and none of its refusals is shown: the gateway is no oracle from an address to an
 account. Nothing that a player presented is in an answer or in the log.
@@ -32,10 +32,7 @@ from service.explanation import Story, tell, tell_request, tell_states
 from service.http.reply import Reply
 from service.itch.request_trail import SentRequest, recorded_requests
 from service.observability.logs import Logging
-from service.ownership import (
-    Caveat,
-    Reason,
-)
+from service.ownership import Caveat, Reason
 from service.rights import RIGHTS_FOR
 from service.verification.interfaces import Clock
 from service.verification.policy import GameRules

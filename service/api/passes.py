@@ -6,16 +6,16 @@ Imported only where passes are on.
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
 from service.api.answers import PassBody
 from service.api.pass_bodies import Order
 from service.api.paths import KEYS_PATH, PASSES_PATH, VOID_PASSES_PATH
 from service.api.questions import BodyReader
-from service.api.routes import CallerGate, response
+from service.api.routes import AnyRequest, CallerGate, has_already, response
 from service.api.verify_service import Asking, OpenedPass, VerifyService
 from service.http.reply import Reply
 from service.ownership import Decision
@@ -32,8 +32,6 @@ VOID_KEPT: Final = timedelta(seconds=30)
 """The time for which others may keep the keys, and the list, without asking again."""
 
 _READ_ORDER: Final = BodyReader(Order)
-
-AnyRequest = Request[Any, Any, Any]
 
 
 class PassService:
@@ -104,6 +102,6 @@ def _public(request: AnyRequest, body: bytes, kept: timedelta, *, etag: str | No
     fields = {"cache-control": f"public, max-age={int(kept.total_seconds())}"}
     if etag is not None:
         fields["etag"] = etag
-        if etag in request.headers.get("if-none-match", ""):
+        if has_already(request, etag):
             return response(Reply(304, b"", headers=fields))
     return response(Reply(200, body, headers=fields))

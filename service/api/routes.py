@@ -209,6 +209,12 @@ def create_crash_handler(service: VerifyService) -> Callable[[AnyRequest, Except
     return answer_crash
 
 
+def has_already(request: AnyRequest, etag: str) -> bool:
+    """Whether the client says that it has the content of that entity tag (RFC 9110 13.1.2)."""
+    known = request.headers.get("if-none-match", "").split(",")
+    return etag in [tag.strip().removeprefix("W/") for tag in known]
+
+
 def response(reply: Reply) -> Response[bytes]:
     """Return a reply as the framework sends it."""
     return Response(reply.body, status_code=reply.status, headers=reply.headers, media_type=reply.media_type)
