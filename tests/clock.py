@@ -6,9 +6,11 @@ import itertools
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 START: Final = datetime(2026, 11, 20, 14, 3, 11, 123456, tzinfo=UTC)
+
+_MONOTONIC_START: Final = 1000.0
 
 _PAST: Final = 0.0
 """A time at which no event loop is any more."""
@@ -27,9 +29,11 @@ class FakeClock:
 
     def __init__(self, now: datetime = START) -> None:
         self._now = now
-        self._monotonic = 1000.0
+        # Exact, as sums of floats are not: a test that advances by what `asleep_for` says must wake that sleeper.
+        self._passed = timedelta()
         self._order = itertools.count()
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._sleepers: list[tuple[timedelta, int, asyncio.Future[None]]] = []
+        self._asleep_until: dict[asyncio.Task[Any], timedelta] = {}
 
     def now(self) -> datetime:
         """Return the wall-clock time."""
@@ -37,24 +41,30 @@ class FakeClock:
 
     def monotonic(self) -> float:
         """Return seconds that no test can turn back."""
-        return self._monotonic
+        return _MONOTONIC_START + self._passed.total_seconds()
 
     @property
     def sleepers(self) -> int:
         """The number of tasks that are asleep."""
         return sum(not woken.done() for _, _, woken in self._sleepers)
 
-    def asleep_for(self, at_least: timedelta) -> timedelta | None:
-        """Return the shortest time, but not less than that, for which a task is still asleep; None if none is."""
-        times = [timedelta(seconds=due_at - self._monotonic) for due_at, _, woken in self._sleepers if not woken.done()]
-        return min((time for time in times if time >= at_least), default=None)
+    def asleep_for(self, task: asyncio.Task[Any]) -> timedelta | None:
+        """Return the time for which a task is still asleep; None if it is awake."""
+        left = self._asleep_until.get(task, self._passed) - self._passed
+        return left if left > timedelta(0) else None
 
     async def sleep(self, duration: timedelta) -> None:
         """Return once the test has advanced by `duration`; at once for none, after letting others run."""
         if duration <= timedelta(0):
             await asyncio.sleep(0)
             return
-        await self._sleeper(duration)
+        task = asyncio.current_task()
+        assert task is not None
+        self._asleep_until[task] = self._passed + duration
+        try:
+            await self._sleeper(duration)
+        finally:
+            del self._asleep_until[task]
 
     def io_timeout(self, duration: timedelta) -> AbstractAsyncContextManager[object]:
         """Give what comes from elsewhere, where it is not virtual time, more than it asks for: machines are busy."""
@@ -82,19 +92,19 @@ class FakeClock:
     async def advance(self, duration: timedelta) -> None:
         """Move on by `duration`, stopping at every sleeper on the way so that it acts at its own time."""
         await settle()
-        end = self._monotonic + duration.total_seconds()
+        end = self._passed + duration
         while self._sleepers and self._sleepers[0][0] <= end:
             due_at, _, woken = heapq.heappop(self._sleepers)
             if woken.done():
                 continue
-            self._move_to(max(due_at, self._monotonic))  # after a `jump` it is due already
+            self._move_to(max(due_at, self._passed))  # after a `jump` it is due already
             woken.set_result(None)
             await settle()
         self._move_to(end)
 
     def jump(self, duration: timedelta) -> None:
         """Move on without waking any task: for tests in which none sleeps."""
-        self._move_to(self._monotonic + duration.total_seconds())
+        self._move_to(self._passed + duration)
 
     def set_back(self, duration: timedelta) -> None:
         """Turn the wall clock back; time still passes as before."""
@@ -102,13 +112,12 @@ class FakeClock:
 
     def _sleeper(self, duration: timedelta) -> asyncio.Future[None]:
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        due_at = self._monotonic + duration.total_seconds()
-        heapq.heappush(self._sleepers, (due_at, next(self._order), woken))
+        heapq.heappush(self._sleepers, (self._passed + duration, next(self._order), woken))
         return woken
 
-    def _move_to(self, monotonic: float) -> None:
-        self._now += timedelta(seconds=monotonic - self._monotonic)
-        self._monotonic = monotonic
+    def _move_to(self, passed: timedelta) -> None:
+        self._now += passed - self._passed
+        self._passed = passed
 
 
 async def settle() -> None:

@@ -56,6 +56,20 @@ async def test_sleepers_wake_in_order_and_at_their_own_time() -> None:
     assert woken == [("quick", 2.0), ("slow", 3.0), ("quick", 4.0), ("slow", 6.0)]
 
 
+async def test_a_sleeper_wakes_after_the_time_that_it_is_asleep_for() -> None:
+    """Wherever the clock is: where times were sums of floats, after so many steps a sleeper slept on for ever."""
+    clock = FakeClock()
+    for _ in range(1535):
+        clock.jump(SECOND * 0.015)
+    task = asyncio.ensure_future(clock.sleep(SECOND))
+    await asyncio.sleep(0)
+    clock.jump(SECOND * 0.06)
+
+    await clock.advance(clock.asleep_for(task) or SECOND)
+
+    assert (task.done(), clock.asleep_for(task)) == (True, None)
+
+
 async def test_nobody_wakes_too_early() -> None:
     """A moment before its time a task still sleeps."""
     clock = FakeClock()

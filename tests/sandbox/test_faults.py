@@ -225,7 +225,7 @@ async def test_a_slow_store_that_stands_alone_is_really_slow(seller: httpx.Async
     """A gateway with a clock of its own has to wait for it."""
     await seller.put("/sandbox/faults", json={"name": "slow"})
     asking = asyncio.create_task(seller.get("/profile"))
-    await until(lambda: clock.asleep_for(timedelta(seconds=59)))
+    await until(lambda: clock.sleepers)
 
     await clock.advance(timedelta(minutes=1))
 
