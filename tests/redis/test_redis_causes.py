@@ -21,7 +21,7 @@ from tests.clock import FakeClock
 from tests.redis_server import RedisServer, free_port
 
 
-async def causes_at(url: str) -> tuple[Cause | None, Cause | None]:
+async def causes_once(url: str) -> tuple[Cause | None, Cause | None]:
     """Read from this Redis, and write to it; return why each fails, None if it does not."""
     client = connect(RedisUrl(url))
     reader = open_reader(client, most=10, clock=FakeClock())
@@ -36,9 +36,9 @@ async def causes_at(url: str) -> tuple[Cause | None, Cause | None]:
     return reading, writing
 
 
-async def causes_of_tls_at(url: str) -> tuple[Cause | None, Cause | None]:
-    """Return the same for TLS, whose handshake a busy machine may make late."""
-    while Cause.TIMEOUT in (causes := await causes_at(url)):
+async def causes_at(url: str) -> tuple[Cause | None, Cause | None]:
+    """Return why reading and writing fail at a Redis that answers; a busy machine may make it late to connect."""
+    while Cause.TIMEOUT in (causes := await causes_once(url)):
         pass
     return causes
 
@@ -232,12 +232,12 @@ async def test_a_certificate_that_is_wrong(
     with running(*serving(tmp_path), plain=False) as server:
         url = form.format(f"127.0.0.1:{server.port}?ssl_ca_certs={tmp_path / 'certificate.pem'}")
 
-        assert await causes_of_tls_at(url) == (cause, cause)
+        assert await causes_at(url) == (cause, cause)
 
 
 async def test_a_certificate_that_nobody_vouches_for(tls_redis: RedisServer) -> None:
     """The machine trusts only the usual authorities."""
-    assert await causes_of_tls_at(f"rediss://127.0.0.1:{tls_redis.port}") == (Cause.TLS_UNTRUSTED,) * 2
+    assert await causes_at(f"rediss://127.0.0.1:{tls_redis.port}") == (Cause.TLS_UNTRUSTED,) * 2
 
 
 async def test_a_redis_that_wants_a_certificate_from_us(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ async def test_a_redis_that_wants_a_certificate_from_us(tmp_path: Path) -> None:
     trusted = f"?ssl_ca_certs={tmp_path / 'certificate.pem'}"
     arguments = [*serving(tmp_path)[:-1], "yes", "--tls-ca-cert-file", str(tmp_path / "certificate.pem")]
     with running(*arguments, plain=False) as server:
-        assert await causes_of_tls_at(f"rediss://127.0.0.1:{server.port}{trusted}") == (Cause.AUTH, Cause.AUTH)
+        assert await causes_at(f"rediss://127.0.0.1:{server.port}{trusted}") == (Cause.AUTH, Cause.AUTH)
 
 
 async def test_tls_is_missing_in_the_url(tls_redis: RedisServer) -> None:
@@ -256,8 +256,8 @@ async def test_tls_is_missing_in_the_url(tls_redis: RedisServer) -> None:
 
 async def test_tls_is_too_much_in_the_url(own_redis: RedisServer) -> None:
     """A Redis without TLS waits for the end of the line; what is no Redis answers with something else."""
-    waits = await causes_at(own_redis.url.replace("redis://", "rediss://"))
+    waits = await causes_once(own_redis.url.replace("redis://", "rediss://"))
     async with server_that_says(b"HTTP/1.1 400 Bad Request\r\n\r\n") as url:
-        answers = await causes_of_tls_at(url.replace("redis://", "rediss://"))
+        answers = await causes_at(url.replace("redis://", "rediss://"))
 
     assert (waits, answers) == ((Cause.TIMEOUT,) * 2, (Cause.NOT_TLS,) * 2)
