@@ -76,7 +76,7 @@ imports: setup-dev
 
 coverage: setup-dev
 	@tests/install_redis.sh
-	@$(RUN) pytest $(WORKERS) --cov --cov-report=term-missing:skip-covered
+	@$(RUN) tests/twice.sh $(WORKERS) --cov --cov-report=term-missing:skip-covered
 
 bench: setup-dev  ## measure the gateway beside an empty handler and a plain peer; needs wrk and two cores
 	@tests/install_redis.sh

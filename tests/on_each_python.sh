@@ -22,7 +22,7 @@ find_python() {
 test_on() {
   export UV_PROJECT_ENVIRONMENT=".tools/venv-$1"
   "$uv" sync --quiet --locked --python "$2"
-  "$uv" run --no-sync pytest -q -p no:cacheprovider -m "not once"
+  "$uv" run --no-sync tests/twice.sh -q -o "cache_dir=.tools/pytest-$1" -m "not once"
 }
 
 default=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)
