@@ -12,6 +12,7 @@ from hypothesis import settings
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
+from tests.clock import FakeClock
 from tests.redis_server import RedisServer, free_port, tls_server
 
 # A busy machine is not a wrong answer.
@@ -53,6 +54,12 @@ def pytest_collection_finish() -> None:
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run tests in the loop that the gateway runs in."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The time of everything in a test: it stands still until the test moves it."""
+    return FakeClock()
 
 
 @pytest.fixture(scope="session")

@@ -36,12 +36,6 @@ from tests.gateways import (
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """The time of the gateway."""
-    return FakeClock()
-
-
-@pytest.fixture
 def log() -> LogLines:
     """The gateway's log."""
     return LogLines()

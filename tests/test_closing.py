@@ -25,12 +25,6 @@ ALARMS = ("source_lost", "source_paused", "credential_refused", "bug")
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """The time of the gateway."""
-    return FakeClock()
-
-
-@pytest.fixture
 def log() -> LogLines:
     """The lines that the gateway logs."""
     return LogLines()

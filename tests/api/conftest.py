@@ -20,12 +20,6 @@ class Open(Protocol):
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """The time of the gateway and of its sandbox."""
-    return FakeClock()
-
-
-@pytest.fixture
 def log() -> LogLines:
     """The gateway's log."""
     return LogLines()

@@ -19,12 +19,6 @@ MakeTier: TypeAlias = Callable[[str], RedisTier]
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """The clock of everything in a test."""
-    return FakeClock()
-
-
-@pytest.fixture
 def recorder() -> Recorder:
     """A recorder of the operations that the caches report."""
     return Recorder()

@@ -114,12 +114,6 @@ async def pass_time(redis: Redis, clock: FakeClock, *replicas: Told) -> None:
     await until(lambda: all(replica.compared for replica in replicas))
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    """The clock of the replicas."""
-    return FakeClock()
-
-
 NONE: frozenset[SharedSecret] = frozenset()
 SEALING, SELLER = frozenset({SharedSecret.SEALING}), frozenset({SharedSecret.SELLER_KEY})
 

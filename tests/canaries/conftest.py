@@ -8,12 +8,6 @@ from tests.gateways import LogLines
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """The time of everything."""
-    return FakeClock()
-
-
-@pytest.fixture
 def log() -> LogLines:
     """The log of all gateways."""
     return LogLines()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-import pytest
 from redis.asyncio import Redis
 
 from service.api.paths import INVALIDATE_PATH
@@ -39,12 +38,6 @@ PROMISED: Final = timedelta(seconds=2)
 _TIMEOUT_SECONDS: Final = 0.2
 STEP: Final = timedelta(milliseconds=500)
 OTHER_SECRET: Final = SECRET[::-1]
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """The time of all gateways and of the store."""
-    return FakeClock()
 
 
 class Gateways:

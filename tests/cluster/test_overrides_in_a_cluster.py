@@ -26,12 +26,6 @@ STRANGERS: Final = (SECRET, *(OTHER_SECRET[number:] for number in range(4)))
 """Broken: gateways that cannot read what the others write."""
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    """The time of all gateways and of the store."""
-    return FakeClock()
-
-
 async def override(gateway: Asker, **body: object) -> dict[str, Any]:
     """Say something there, a ban for a week unless it is said otherwise."""
     whole = {"game": 3, "word": "ban", "seconds": 7 * 86_400, **body}

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from redis.asyncio import Redis, RedisCluster
 from redis.crc import key_slot
 
@@ -19,12 +18,6 @@ from tests.cluster.test_forgotten_everywhere import gateways
 from tests.fault_proxy import FaultProxy, Mode
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, opened, settings_from, until
 from tests.redis_server import RedisServer
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """The time of all gateways and of the store."""
-    return FakeClock()
 
 
 async def refuse(gateway: Asker) -> str:

@@ -17,12 +17,6 @@ OTHER = Fingerprint(b"another question")
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """The time."""
-    return FakeClock()
-
-
-@pytest.fixture
 def failures(clock: FakeClock) -> NegativeCache:
     """A cache with room for two."""
     return NegativeCache(clock=clock, most=2)

@@ -8,12 +8,6 @@ from tests.limits.buckets import Reported, make
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """A clock that stands still until the test moves it."""
-    return FakeClock()
-
-
-@pytest.fixture
 def reported() -> Reported:
     """The pauses that the bucket of the test reported."""
     return Reported()

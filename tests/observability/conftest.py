@@ -81,12 +81,6 @@ class Memory:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """The time of all tests here."""
-    return FakeClock()
-
-
-@pytest.fixture
 def stream() -> Memory:
     """The stream that the lines of a test are written to."""
     return Memory()

@@ -68,12 +68,6 @@ class OpenReal(Protocol):
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """The time of gateways and store."""
-    return FakeClock()
-
-
-@pytest.fixture
 def log() -> LogLines:
     """The log of the gateways."""
     return LogLines()

@@ -71,12 +71,6 @@ class NeverOver(FakeClock):
         await asyncio.Event().wait()
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    """The time of the gateway and of its sandbox."""
-    return FakeClock()
-
-
 def credential(method: Method, sandbox: Sandbox) -> str | int:
     """Return the credential of a player who owns the game."""
     match method:

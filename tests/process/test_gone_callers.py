@@ -23,12 +23,6 @@ FRUGAL: Final = "[itch]\nrate = 1\nburst = 1\ntimeout = 10\n" + X_MOON
 TOKEN: Final = "ogw_token-of-a-test"
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    """The time of the gateway."""
-    return FakeClock()
-
-
 def asked_keys(gateway: OnPort) -> int:
     """Return how often the store was asked about a key."""
     return asked_store(gateway.gateway.sandbox, StoreEndpoint.DOWNLOAD_KEYS)

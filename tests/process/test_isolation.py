@@ -28,12 +28,6 @@ RATE: Final = 5
 FIVE: Final = str(RATE)
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    """The time of the gateway."""
-    return FakeClock()
-
-
 async def statuses(gateway: Asker, clock: FakeClock, *, noisy: str, quiet: str) -> tuple[list[int], list[int]]:
     """Ask for ten seconds, one caller at its rate, the other at 20 times that; return the statuses that each got."""
     told: tuple[list[int], list[int]] = ([], [])

@@ -53,12 +53,6 @@ def own(machine: WrongClock, _clock: FakeClock) -> Callable[[datetime], datetime
     return lambda _: machine.now()
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    """The right time."""
-    return FakeClock()
-
-
 @asynccontextmanager
 async def gateways(
     directory: Path, clock: FakeClock, redis: Redis | None, *ahead: timedelta, redis_time: RedisTime = right

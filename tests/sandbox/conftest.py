@@ -13,12 +13,6 @@ from tests.gateways import plain_client
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    """A clock that stands still until the test moves it."""
-    return FakeClock()
-
-
-@pytest.fixture
 def sandbox(clock: FakeClock) -> Sandbox:
     """A sandbox as it starts."""
     return Sandbox(clock=clock)
