@@ -12,6 +12,7 @@ from service.http.application import Listener
 from service.http.connection import Bounds, HttpRefusal, Request
 from service.http.protocol import HttpServer
 from service.http.reply import Reply
+from service.listening import BACKLOG
 
 TIMEOUT: Final = 10.0
 """Seconds after which a test gives up; nothing that works takes nearly as long."""
@@ -208,7 +209,7 @@ async def served(
 async def listening(http: HttpServer, listener: Listener = Listener.EVERYTHING) -> AsyncIterator[Served]:
     """Serve what is open already."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(partial(http.protocol, listener), "127.0.0.1", 0)
+    server = await loop.create_server(partial(http.protocol, listener), "127.0.0.1", 0, backlog=BACKLOG)
     seen = Served(http, server)
     try:
         yield seen
