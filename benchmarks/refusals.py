@@ -1,7 +1,8 @@
 """Remembering refusals: the CPU time of a refused question with it and without, as a ratio in one run.
 
 One process, no sockets, as in `calls`, with uvloop and the collector as `serve` has them. Blocks of questions go in
-turn to a gateway that remembers and to one that does not; what counts is the median over the pairs. Each player is
+turn to a gateway that remembers and to one that does not; what counts is the median over the pairs, half of them of
+gateways that were made in the other order. Each player is
 banned by the file, which is the cheapest refusal that there is, so that the share is the largest. It is measured
 without Redis, and with one, to which writes go by the second and not by the question: at most 10 of one caller.
 """
@@ -77,25 +78,9 @@ def table(costs: tuple[Cost, ...]) -> str:
 
 
 async def _measure(pairs: int, players: int, redis_url: str | None) -> Cost:
-    async with AsyncExitStack() as stack:
-        asks = []
-        for remembers in (True, False):
-            directory = stack.enter_context(tempfile.TemporaryDirectory())
-            file = Path(directory) / "gateway.toml"
-            file.write_text(_file(remembers=remembers, redis_url=redis_url), encoding="utf-8")
-            _, ask = await stack.enter_async_context(open_in_process(load_settings({}, config_file=file)))
-            asks.append(ask)
-        spare_the_collector()
-        for ask in asks:  # what is made once, and, for the one that remembers, a memory that is full
-            for start in range(0, IDS, _BLOCK):
-                await _block(ask, start, players)
-        measured = []
-        for pair in range(pairs):
-            # The one that goes first finds another machine than the one that goes second.
-            first = pair % 2
-            one = await _block(asks[first], pair * _BLOCK, players)
-            other = await _block(asks[1 - first], pair * _BLOCK, players)
-            measured.append((one, other) if first == 0 else (other, one))
+    measured = [
+        pair for order in ((True, False), (False, True)) for pair in await _pairs(order, pairs // 2, players, redis_url)
+    ]
     scale = 1e6 / _BLOCK
     return Cost(
         players=players,
@@ -104,6 +89,32 @@ async def _measure(pairs: int, players: int, redis_url: str | None) -> Cost:
         without_us=median(without for _, without in measured) * scale,
         ratio=median(with_it / without for with_it, without in measured),
     )
+
+
+async def _pairs(
+    order: tuple[bool, bool], pairs: int, players: int, redis_url: str | None
+) -> list[tuple[float, float]]:
+    """Return the times of blocks with remembering and without, of gateways made in this order."""
+    async with AsyncExitStack() as stack:
+        asks = {}
+        for remembers in order:
+            directory = stack.enter_context(tempfile.TemporaryDirectory())
+            file = Path(directory) / "gateway.toml"
+            file.write_text(_file(remembers=remembers, redis_url=redis_url), encoding="utf-8")
+            _, asks[remembers] = await stack.enter_async_context(open_in_process(load_settings({}, config_file=file)))
+        spare_the_collector()
+        for ask in asks.values():  # what is made once, and, for the one that remembers, a memory that is full
+            for start in range(0, IDS, _BLOCK):
+                await _block(ask, start, players)
+        measured = []
+        for pair in range(pairs):
+            # The one that goes first finds another machine than the one that goes second.
+            taken = {
+                remembers: await _block(asks[remembers], pair * _BLOCK, players)
+                for remembers in (order if pair % 2 else reversed(order))
+            }
+            measured.append((taken[True], taken[False]))
+        return measured
 
 
 async def _block(ask: Ask, start: int, players: int) -> float:

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from service.cache.invalidations import SharedInvalidations
 from service.cache.keys import KeyedFingerprints
-from service.cache.refusal_memory import CountedRefusal, RefusalMemory, RememberedRefusal
+from service.cache.refusal_memory import RefusalMemory, RememberedRefusal
 from service.cache.shared_refusals import MOST_LISTED, SharedRefusals
 from service.ownership import GameId
 
@@ -45,7 +45,7 @@ class RefusalHistory:
         marks: _Marks = {}
         found = {one.ids[0]: one for one in shared if self._is_known(game_id, one, marks)}
         # This process knows the whole count of its own.
-        found |= {one.ids[0]: one.as_it_is() for one in self._own(game_id, log_name, marks)}
+        found |= {one.ids[0]: one for one in self._own(game_id, log_name, marks)}
         return sorted(found.values(), key=_LAST, reverse=True)[:MOST_LISTED]
 
     async def forget(self, game_id: GameId, log_name: str | None, *, before: datetime) -> None:
@@ -60,19 +60,19 @@ class RefusalHistory:
         if self._shared is not None:
             await self._shared.forget(game_id, log_name)
 
-    def _own(self, game_id: GameId, log_name: str, marks: _Marks) -> list[CountedRefusal]:
+    def _own(self, game_id: GameId, log_name: str, marks: _Marks) -> list[RememberedRefusal]:
         """Return the last five of this process that are not invalidated, without a look at the thousands before."""
-        own: list[CountedRefusal] = []
+        own: list[RememberedRefusal] = []
         for one in self.memory.of(game_id, log_name):
             if self._is_invalidated(game_id, log_name, one.last_at, marks):
                 break  # and so are all before it
-            if self._is_known(game_id, one, marks):
-                own.append(one)
+            if self._is_known(game_id, known := one.as_it_is(), marks):
+                own.append(known)
                 if len(own) == MOST_LISTED:
                     break
         return own
 
-    def _is_known(self, game_id: GameId, refusal: RememberedRefusal | CountedRefusal, marks: _Marks) -> bool:
+    def _is_known(self, game_id: GameId, refusal: RememberedRefusal, marks: _Marks) -> bool:
         return not any(
             self._is_invalidated(game_id, log_name, refusal.last_at, marks)
             for log_name in (refusal.subject, refusal.account)

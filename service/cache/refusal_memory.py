@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeAlias
 from msgspec import Struct, structs
 
 from service.causes import Cause
-from service.ownership import CacheTier, Caveat, Decision, GameId, Method, Outcome, Player, PlayerId, Reason
+from service.ownership import CacheTier, Caveat, Decision, GameId, Method, Outcome, PlayerId, Reason
 
 MOST_REMEMBERED: Final = 10_000
 """The refusals that a process remembers; one caller's are at most half of them."""
@@ -30,7 +30,7 @@ Alike: TypeAlias = tuple[str, GameId, str, int]
 """The caller, game, credential and, by its identity, reason of refusals that are alike."""
 
 
-class RememberedRefusal(Struct, frozen=True, array_like=True):
+class RememberedRefusal(Struct, frozen=True, array_like=True, gc=False):
     """A decision that let no player in, as it is kept: instants are in UTC, names are fingerprints as in the log.
 
     It is stored by the order of its fields: a new one goes to the end, with a default. `cause` is why the store gave no
@@ -58,49 +58,35 @@ class RememberedRefusal(Struct, frozen=True, array_like=True):
 
 
 class CountedRefusal(Struct, gc=False, eq=False):
-    """A refusal while it is counted. `listed` says that Redis has it among the last of its player.
+    """A refusal while it is counted: the first one, and what those that were alike have added.
 
-    The decision names the player by its id alone.
-    It is `due` while it waits to be written there, and `gone` once it is remembered no more.
+    `listed` says that Redis has it among the last of its player. It is `due` while it waits to be written there, and
+    `gone` once it is remembered no more. Thousands are kept, so they are small: each byte of them costs the questions
+    that come after.
     """
 
-    decision: Decision
-    caller: str
-    subject: str
-    account: str | None
-    cache: CacheTier
-    cause: Cause | None
-    at: datetime
+    first: RememberedRefusal
     last_at: datetime
-    ids: list[str]
     count: int = 1
+    later_ids: tuple[str, ...] = ()
     listed: bool = False
     due: bool = False
     gone: bool = False
 
+    def add(self, decision_id: str, now: datetime) -> None:
+        """Count one more."""
+        self.count += 1
+        self.last_at = now
+        self.later_ids = (*self.later_ids, decision_id)[1 - MOST_IDS :]
+
+    def has(self, decision_id: str) -> bool:
+        """Whether it is found by this id."""
+        return decision_id in self.first.ids or decision_id in self.later_ids
+
     def as_it_is(self) -> RememberedRefusal:
         """Return it as it is now."""
-        decision = self.decision
-        return RememberedRefusal(
-            ids=tuple(self.ids),
-            at=self.at,
-            last_at=self.last_at,
-            count=self.count,
-            caller=self.caller,
-            game_id=decision.game_id,
-            method=decision.method,
-            reason=decision.reason,
-            subject=self.subject,
-            account=self.account,
-            player_id=None if decision.player is None else decision.player.id,
-            cache=self.cache,
-            observed_at=decision.observed_at,
-            fresh_until=decision.fresh_until,
-            usable_until=decision.usable_until,
-            stale=decision.stale,
-            caveats=decision.caveats,
-            cause=self.cause,
-        )
+        ids = self.first.ids + self.later_ids
+        return structs.replace(self.first, ids=ids, last_at=self.last_at, count=self.count)
 
 
 class RefusalSharing(Protocol):
@@ -150,28 +136,41 @@ class RefusalMemory:
         # By identity: hashing a member of an enum takes longer than all the rest of the key.
         alike = (caller, decision.game_id, subject, id(reason))
         refusal = self._latest.get(alike)
-        if refusal is None or refusal.gone or now - refusal.at >= ONE_REFUSAL:
-            cause = self._cause() if reason.outcome is Outcome.UNKNOWN else None
-            refusal = CountedRefusal(
-                _unnamed(decision), caller, subject, account, cache, cause, now, now, [decision_id]
+        if refusal is None or refusal.gone or now - refusal.first.at >= ONE_REFUSAL:
+            first = RememberedRefusal(
+                ids=(decision_id,),
+                at=now,
+                last_at=now,
+                count=1,
+                caller=caller,
+                game_id=decision.game_id,
+                method=decision.method,
+                reason=reason,
+                subject=subject,
+                account=account,
+                player_id=None if decision.player is None else decision.player.id,
+                cache=cache,
+                observed_at=decision.observed_at,
+                fresh_until=decision.fresh_until,
+                usable_until=decision.usable_until,
+                stale=decision.stale,
+                caveats=decision.caveats,
+                cause=self._cause() if reason.outcome is Outcome.UNKNOWN else None,
             )
+            refusal = CountedRefusal(first, now)
             if len(self._latest) >= self._most:
                 self._latest.clear()
             self._latest[alike] = refusal
             self._add(refusal)
         else:
-            refusal.count += 1
-            refusal.last_at = now
-            if len(refusal.ids) == MOST_IDS:
-                del refusal.ids[1]
-            refusal.ids.append(decision_id)
+            refusal.add(decision_id, now)
         if self._sharing is not None:
             self._sharing.offer(refusal)
 
     def find(self, decision_id: str) -> RememberedRefusal | None:
         """Return the refusal with this id, if it is remembered."""
         for refusal in reversed(self._all):
-            if decision_id in refusal.ids and not refusal.gone:
+            if refusal.has(decision_id) and not refusal.gone:
                 return refusal.as_it_is()
         return None
 
@@ -191,9 +190,9 @@ class RefusalMemory:
         self._count = len(self._all)
 
     def _add(self, refusal: CountedRefusal) -> None:
-        own = self._of_caller.get(refusal.caller)
+        own = self._of_caller.get(refusal.first.caller)
         if own is None:
-            own = self._of_caller[refusal.caller] = deque()
+            own = self._of_caller[refusal.first.caller] = deque()
         if len(own) >= self._most_of_caller:
             own.popleft().gone = True
         elif self._count >= self._most:
@@ -201,7 +200,7 @@ class RefusalMemory:
             while oldest.gone:
                 oldest = self._all.popleft()
             oldest.gone = True
-            self._of_caller[oldest.caller].popleft()
+            self._of_caller[oldest.first.caller].popleft()
         else:
             self._count += 1
         own.append(refusal)
@@ -214,15 +213,8 @@ class RefusalMemory:
         self._all = deque(one for one in self._all if not one.gone)
 
 
-def _unnamed(decision: Decision) -> Decision:
-    """Return the decision without the names of the player, for which an explanation has no use."""
-    player = decision.player
-    if player is None or (player.username is None and player.display_name is None):
-        return decision
-    return structs.replace(decision, player=Player(player.id))
-
-
 def _is_of(refusal: CountedRefusal, game_id: GameId, log_name: str | None) -> bool:
-    if refusal.gone or refusal.decision.game_id != game_id:
+    first = refusal.first
+    if refusal.gone or first.game_id != game_id:
         return False
-    return log_name is None or log_name in (refusal.subject, refusal.account)
+    return log_name is None or log_name in (first.subject, first.account)

@@ -98,7 +98,7 @@ class SharedRefusals:
         """Write it soon, as it is then, unless there is too much already."""
         if refusal.due:
             return
-        caller = refusal.caller
+        caller = refusal.first.caller
         limit = self._limit_of.get(caller)
         waiting = self._waiting_of.get(caller, 0)
         free = FREE_FOR_OTHERS if refusal.count > MOST_IDS else 0
@@ -130,7 +130,7 @@ class SharedRefusals:
             self._sending = None
 
     async def _write(self, refusal: CountedRefusal) -> CacheResult:
-        caller, game_id = refusal.caller, refusal.decision.game_id
+        caller, game_id = refusal.first.caller, refusal.first.game_id
         self._waiting_of[caller] -= 1
         now = self._clock.monotonic()
         limit = self._limit_of.setdefault(caller, _WriteLimit(WRITES_OF_A_CALLER))
@@ -138,14 +138,14 @@ class SharedRefusals:
             return CacheResult.DROPPED
         self._limit.take(now)
         limit.take(now)
-        first, latest = refusal.ids[0], refusal.ids[-1]
-        names = [self._fingerprints.of_decision(one) for one in dict.fromkeys((first, latest))]
+        shared = refusal.as_it_is()
+        names = [self._fingerprints.of_decision(one) for one in dict.fromkeys((shared.ids[0], shared.ids[-1]))]
         keys = [refusal_key(name) for name in names]
-        packed = msgspec.msgpack.encode(refusal.as_it_is())
+        packed = msgspec.msgpack.encode(shared)
         sealed = [self._cipher.seal(packed, _bound_to(key)) for key in keys]
         lists = []
         if not refusal.listed:
-            players = dict.fromkeys(one for one in (refusal.subject, refusal.account) if one is not None)
+            players = dict.fromkeys(one for one in (shared.subject, shared.account) if one is not None)
             lists = [self._list_key(game_id, one) for one in players]
         done = await self._scripts.run(_KEEP, (*keys, *lists), _TTL, names[0], *sealed)
         if done is None:

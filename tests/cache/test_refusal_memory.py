@@ -7,7 +7,7 @@ import pytest
 
 from service.cache.refusal_memory import MOST_IDS, ONE_REFUSAL, RefusalMemory, RememberedRefusal
 from service.causes import Cause
-from service.ownership import GameId, Player, PlayerId, Reason
+from service.ownership import CacheTier, Decision, GameId, Method, Reason
 from tests.cache.refused import note_refusal
 from tests.clock import START, FakeClock
 
@@ -88,7 +88,18 @@ def test_players_are_known_by_their_id_alone() -> None:
     refused = noter.refuse("aa")
 
     assert noter.found(refused).player_id == 7
-    assert [one.decision.player for one in noter.memory.of(GAME, "aa")] == [Player(PlayerId(7))]
+    assert "nia" not in repr(noter.memory.of(GAME, "aa")).lower()
+
+
+def test_a_decision_may_name_no_player() -> None:
+    """One by e-mail."""
+    noter = Noter()
+    decision = Decision(Reason.NO_DOWNLOAD_KEY, GAME, Method.EMAIL)
+    noter.memory.note(
+        decision, "D1", caller="lobby", cache=CacheTier.NONE, subject="aa", account=None, now=noter.clock.now()
+    )
+
+    assert noter.found("D1").player_id is None
 
 
 def test_it_is_found_by_the_first_id_and_the_latest() -> None:
@@ -155,7 +166,7 @@ def test_the_latest_come_first() -> None:
     noter = Noter()
     first, second = noter.refuse("aa"), noter.refuse("bb", account="aa")
 
-    assert [one.ids for one in noter.memory.of(GAME, "aa")] == [[second], [first]]
+    assert [one.as_it_is().ids for one in noter.memory.of(GAME, "aa")] == [(second,), (first,)]
 
 
 def test_the_cause_is_kept_where_the_store_gave_no_answer() -> None:

@@ -22,7 +22,7 @@ from service.cache.shared_refusals import (
     SharedRefusals,
 )
 from service.observability.plain_metrics import CounterValue
-from service.ownership import CacheTier, Decision, GameId, Method, Reason
+from service.ownership import GameId
 from service.redis.acl import KEYS
 from service.redis.connect import RedisClient, connect
 from service.secret import RedisUrl, SealingSecret
@@ -384,13 +384,3 @@ async def test_a_copy_under_another_id_of_the_same_player_is_not_shown(
     await empty_redis.set(one.key_of(first), await empty_redis.get(one.key_of(second)) or b"")
 
     assert [found.ids for found in await one.shared.of(GAME, "aa")] == [(second,)]
-
-
-def test_a_refusal_is_as_it_is() -> None:
-    """A decision without a player has none."""
-    decision = Decision(Reason.NO_DOWNLOAD_KEY, GAME, Method.EMAIL)
-    at = FakeClock().now()
-
-    counted = CountedRefusal(decision, "lobby", "aa", None, CacheTier.REDIS, None, at, at, ["01X"])
-
-    assert counted.as_it_is().player_id is None
