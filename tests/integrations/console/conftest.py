@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 
@@ -26,6 +26,9 @@ _ARGUMENTS: Final = (
 
 _PATIENCE_MS: Final = 30_000
 """Of a busy machine; nothing that works takes nearly as long."""
+
+Expect: TypeAlias = Callable[[Any], Any]
+"""`expect` of Playwright."""
 
 TOKENS: Final = {
     "support": "ogw_a-token-of-support-00000000000000000000000000",
@@ -197,7 +200,7 @@ def screen(
 
 
 @pytest.fixture
-def expect() -> Callable[[Any], Any]:
+def expect() -> Expect:
     """Return what waits until something of a page is as it should be."""
     waiting: Callable[[Any], Any] = _driver().expect
     waiting.set_options(timeout=_PATIENCE_MS)  # type: ignore[attr-defined]  # it is an object of the driver
