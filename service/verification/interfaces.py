@@ -256,6 +256,9 @@ class Fingerprints(Protocol):
     def of_jwt(self, jwt: AppJwt) -> Fingerprint:
         """Name the question whose a JWT is."""
 
+    def of_override(self, game_id: GameId, subject: Subject) -> Fingerprint:
+        """Name the operator's word about a subject, the same whichever proofs count."""
+
     def of_credential(self, credential: Credential) -> str:
         """Name a credential for the log, as 16 hexadecimal digits."""
 

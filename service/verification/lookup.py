@@ -149,8 +149,13 @@ class LookUps:
         Return the instant before which observations are no longer used; nor is the answer of a look-up under way.
         """
         before = self._clock.now() + _INSTANT
-        name = None if subject is None else self._fingerprints.of_question(rules.game_id, subject, rules.accept)
-        self._invalidations.invalidate(rules.game_id, name, before=before)
+        names: list[Fingerprint | None] = [None]
+        if subject is not None:
+            # The second is for passes from when other proofs counted: the first has another name since.
+            question = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
+            names = [question, self._fingerprints.of_override(rules.game_id, subject)]
+        for name in names:
+            self._invalidations.invalidate(rules.game_id, name, before=before)
         return before
 
     def forget_failures(self) -> None:

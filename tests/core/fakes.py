@@ -225,6 +225,10 @@ class PlainFingerprints:
         """Name a question about a JWT."""
         return _name("identity", _text(jwt))
 
+    def of_override(self, game_id: GameId, subject: Subject) -> Fingerprint:
+        """Name the operator's word about a subject."""
+        return _name("override", game_id, _text(subject))
+
     def of_credential(self, credential: Credential) -> str:
         """Name a credential for the log."""
         return _name(_text(credential)).hex()[-16:]
