@@ -1,5 +1,6 @@
 """From a decision by which a player is let in to a pass."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,7 +22,7 @@ from service.ownership import (
 from service.passes.handles import Handles
 from service.passes.pass_claims import ALGORITHM, TYPE, ClaimedEvidence, PassClaims, account, audience_of
 from service.passes.signing_keys import SigningKeys
-from service.verification.policy import Allowance
+from service.verification.policy import Allowance, GameRules
 from service.verification.question import Question
 
 SHORTEST: Final = timedelta(seconds=10)
@@ -43,11 +44,24 @@ class WrittenPass(Struct, frozen=True):
 
 
 class PassWriter:
-    """Signs passes; with `sandbox` for decisions of the sandbox, else for those of the store, and never for others."""
+    """Signs passes; with `sandbox` for decisions of the sandbox, else for those of the store, and never for others.
 
-    def __init__(self, *, keys: SigningKeys, handles: Handles, issuer: str, longest: timedelta, sandbox: bool) -> None:
+    It signs none that `is_void` says would be void already.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: SigningKeys,
+        handles: Handles,
+        issuer: str,
+        longest: timedelta,
+        sandbox: bool,
+        is_void: Callable[[GameRules, PassClaims], bool],
+    ) -> None:
         self._keys = keys
         self._handles = handles
+        self._is_void = is_void
         self._issuer = issuer
         self._longest = longest
         self._sandbox = sandbox
@@ -70,6 +84,9 @@ class PassWriter:
         if until is None or until - now < SHORTEST:
             return None
         claims = self._claims(allowance, question, order, shown=shown, decision_id=decision_id, now=now, until=until)
+        if self._is_void(question.rules, claims):
+            # What is known about the owner of a key may be newer than what is known about the key.
+            return None
         key = self._keys.current().keys[0]
         headers = {"typ": TYPE, "kid": key.kid}
         value = jwt.encode(msgspec.to_builtins(claims), key.private, algorithm=ALGORITHM, headers=headers)
@@ -148,9 +165,10 @@ class PassWriter:
 def _decided_by(decision: Decision) -> datetime | None:
     """Return the instant before which it must not have been revoked, None for the word of an operator.
 
-    By JWT that is not the answer's: whose the JWT is has been heard earlier, and is not what gets invalidated.
+    By JWT that is not the answer's: whose the JWT is has been heard earlier, and is not what gets invalidated. Of the
+    press nothing else is known.
     """
-    if decision.outcome is Outcome.GRANTED and decision.reason is not Reason.PRESS:
+    if decision.outcome is Outcome.GRANTED:
         return None
     return decision.observed_at if decision.proven_at is None else decision.proven_at
 

@@ -114,9 +114,9 @@ class ShownPasses:
     def _decide(self, question: Question, claims: PassClaims) -> Verdict:
         now, player_id = self._clock.now(), claims.player_id
         observed_at, fresh_until = _when(claims.observed_at), _when(claims.fresh_until)
-        if observed_at is not None and question.max_age is not None:
+        if claims.reason is not Reason.OPERATOR_GRANT and question.max_age is not None:
             oldest = (question.asked_at or now) - question.max_age
-            if observed_at < oldest:
+            if observed_at is None or observed_at < oldest:
                 decision = policy.decide_without_evidence(
                     question.rules, Method.PASS, Reason.NOT_CACHED, sandbox=bool(self._caveats)
                 )

@@ -70,7 +70,9 @@ def build_passes(
         clock=clock,
         sandbox=sandbox,
     )
-    writer = PassWriter(keys=keys, handles=handles, issuer=issuer, longest=longest, sandbox=sandbox)
+    writer = PassWriter(
+        keys=keys, handles=handles, issuer=issuer, longest=longest, sandbox=sandbox, is_void=void.is_void
+    )
     return PassParts(shown, writer, keys, void)
 
 
