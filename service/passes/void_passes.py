@@ -51,6 +51,14 @@ class _OfGame(Struct, frozen=True):
     members: bytes
 
 
+class _NamedByFile(Struct, frozen=True):
+    """The handles of all whom the rules of a game ban, and of the grants that they give."""
+
+    rules: GameRules
+    banned: frozenset[str]
+    granted: frozenset[str]
+
+
 class VoidPasses:
     """Knows which passes are void. `longest` is the longest time that one is good for.
 
@@ -85,7 +93,7 @@ class VoidPasses:
         self._grants: dict[str, Fingerprint] = {}
         self._of_game: dict[GameId, _OfGame] = {}
         self._changed: set[GameId] = set()
-        self._banned_by: dict[GameId, tuple[GameRules, frozenset[str]]] = {}
+        self._named_by: dict[GameId, _NamedByFile] = {}
         self._granted_by = games()
         """The configuration whose grants were noted last."""
         self._ungranted: dict[tuple[GameId, str], datetime] = {}
@@ -141,18 +149,21 @@ class VoidPasses:
         self._tidy_at = max(self._many_names, 2 * len(self._names))
 
     def _void_before(self, rules: GameRules, handle: str) -> float:
-        if handle in self._banned_by_file(rules):
+        of_file = self._named_by_file(rules)
+        if handle in of_file.banned:
             return FOR_GOOD
         game_id = rules.game_id
-        instants = [self._ungranted.get((game_id, handle))]
+        instants: list[datetime | None] = []
         name = self._names.get(handle)
         if name is not None:
             instants.append(self._invalidations.invalidated_before(game_id, name))
             if self._word_about(name) is OverrideWord.BAN:
                 return FOR_GOOD
         granted = self._grants.get(handle)
-        if granted is not None and self._word_about(granted) is not OverrideWord.GRANT:
-            entry = self._table.find(TableKind.OVERRIDE, game_id, granted)
+        stands = granted is not None and self._word_about(granted) is OverrideWord.GRANT
+        if not stands and handle not in of_file.granted:
+            instants.append(self._ungranted.get((game_id, handle)))
+            entry = None if granted is None else self._table.find(TableKind.OVERRIDE, game_id, granted)
             instants.append(None if entry is None else entry.made_at)
         return max((one.timestamp() for one in instants if one is not None), default=0.0)
 
@@ -160,17 +171,18 @@ class VoidPasses:
         standing = self._overrides.of_name(name)
         return None if standing is None else standing.word
 
-    def _banned_by_file(self, rules: GameRules | None) -> frozenset[str]:
-        """Return the handles of all whom the configuration bans from a game."""
-        if rules is None or not (rules.ban_user_ids or rules.ban_emails):
-            return frozenset()
-        known = self._banned_by.get(rules.game_id)
-        if known is None or known[0] is not rules:
+    def _named_by_file(self, rules: GameRules) -> _NamedByFile:
+        """Return the handles of all whom the configuration bans from a game, and of its grants."""
+        known = self._named_by.get(rules.game_id)
+        if known is None or known.rules is not rules:
             subjects: list[Subject] = [AssertedUser(user) for user in rules.ban_user_ids]
             subjects += [VerifiedEmail(one.reveal()) for one in rules.ban_emails]
             banned = frozenset(self._handles.of_word(rules.game_id, subject) for subject in subjects)
-            known = self._banned_by[rules.game_id] = rules, banned
-        return known[1]
+            granted = frozenset(
+                self._handles.of_grant(rules.game_id, AssertedUser(user)) for user in rules.grant_user_ids
+            )
+            known = self._named_by[rules.game_id] = _NamedByFile(rules, banned, granted)
+        return known
 
     # --- all of them ---
 
@@ -209,21 +221,33 @@ class VoidPasses:
         invalidated = self._invalidations.of_game(game_id)
         standing = self._overrides.of_game(game_id)
         before = {self._handles.of_name(game_id, name): at.timestamp() for name, at in invalidated.items()}
-        before |= self._no_longer_granted(game_id, {one.name for one in standing if one.word is OverrideWord.GRANT})
-        before |= dict.fromkeys(self._banned_by_file(rules), FOR_GOOD)
+        ended = self._ended_grants(game_id, {one.name for one in standing if one.word is OverrideWord.GRANT})
+        if rules is not None:
+            of_file = self._named_by_file(rules)
+            ended = {handle: at for handle, at in ended.items() if handle not in of_file.granted}
+            before |= dict.fromkeys(of_file.banned, FOR_GOOD)
+        before |= ended
         return before | {
             self._handles.of_name(game_id, one.name): FOR_GOOD for one in standing if one.word is OverrideWord.BAN
         }
 
-    def _no_longer_granted(self, game_id: GameId, granted: set[Fingerprint]) -> dict[str, float]:
-        """Return what ended grants whose passes may not have ended yet: the word was taken back, or another follows."""
+    def _ended_grants(self, game_id: GameId, granted: set[Fingerprint]) -> dict[str, float]:
+        """Return what ended grants whose passes may not have ended yet: it left the file, or another word came.
+
+        Those of the file are among them if a word has ended meanwhile.
+        """
         since = self._clock.now() - self._longest
-        before = {
-            self._handles.of_granted_name(game_id, entry.name): entry.made_at.timestamp()
-            for entry in self._table.all_of(TableKind.OVERRIDE, game_id)
-            if entry.name not in granted and entry.made_at > since
+        stand = {self._handles.of_granted_name(game_id, name) for name in granted}
+        ended = {
+            handle: at.timestamp()
+            for (game, handle), at in self._ungranted.items()
+            if game == game_id and handle not in stand
         }
-        return before | {handle: at.timestamp() for (game, handle), at in self._ungranted.items() if game == game_id}
+        for entry in self._table.all_of(TableKind.OVERRIDE, game_id):
+            if entry.name not in granted and entry.made_at > since:
+                handle = self._handles.of_granted_name(game_id, entry.name)
+                ended[handle] = max(ended.get(handle, 0.0), entry.made_at.timestamp())
+        return ended
 
     def _note_ungranted(self) -> None:
         """Note whose grants are gone from the configuration, for as long as a pass of theirs may last."""

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
+from itertools import chain
 from types import FrameType
 from typing import Final
 
@@ -135,18 +137,24 @@ WAYS: Final[dict[str, Callable[[Rig], object]]] = {
     "banned in the file": ban_in_the_file,
     "granted in the file no more": grant_no_more,
 }
-ENDS_GRANTS: Final = {"banned no more", "banned a while", "grant taken back", "granted in the file no more"}
-VOID: Final = WAYS.keys() - ENDS_GRANTS - {"nothing", "of the other game", "long ago", "granted"}
+ENDS: Final = {
+    "proven": set[str](),
+    "granted": {"banned no more", "banned a while", "grant taken back"},
+    "granted in the file": {"granted in the file no more"},
+}
+"""The ways in which a pass ends with the grant that it is from; another grant of the same player may stand."""
+
+VOID: Final = WAYS.keys() - {*chain(*ENDS.values()), "nothing", "of the other game", "long ago", "granted"}
 
 
-@pytest.mark.parametrize("granted", [False, True], ids=["proven", "granted"])
+@pytest.mark.parametrize("source", ENDS)
 @pytest.mark.parametrize("way", WAYS)
-def test_the_gateway_and_the_list_agree(way: str, granted: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_the_gateway_and_the_list_agree(way: str, source: str) -> None:
     """A pass from a minute ago is void to both, or to neither; the end of a grant voids only those that it gave."""
-    rules = GameRules(GAME, "x-moon", grant_user_ids=frozenset({PLAYER.player_id}))
-    rig = Rig(rules, GameRules(OTHER, "sun-garden"))
+    in_file = frozenset({PLAYER.player_id} if source == "granted in the file" else ())
+    rig = Rig(GameRules(GAME, "x-moon", grant_user_ids=in_file), GameRules(OTHER, "sun-garden"))
     handles = [rig.handles.of_game(GAME), rig.handles.of_name(GAME, NAMES[0]), rig.handles.of_word(GAME, PLAYER)]
-    if granted:
+    if source != "proven":
         handles.append(rig.handles.of_grant(GAME, PLAYER))
     assert not rig.is_void(*handles)
     assert rig.listed() == {}
@@ -157,7 +165,24 @@ def test_the_gateway_and_the_list_agree(way: str, granted: bool) -> None:  # noq
     decided_at = (rig.clock.now() - timedelta(minutes=1)).timestamp()
     before = rig.listed()
     assert void is any(decided_at < before.get(handle, 0.0) for handle in handles)
-    assert void is (way in VOID or (granted and way in ENDS_GRANTS))
+    assert void is (way in VOID or way in ENDS[source])
+
+
+def test_a_grant_that_stands_keeps_passes_good() -> None:
+    """Of two grants of one player, the first that ends voids nothing, and the second everything, in either order."""
+    in_file = GameRules(GAME, "x-moon", grant_user_ids=frozenset({PLAYER.player_id}))
+    for first, second in (("word", "file"), ("file", "word")):
+        rig = Rig(in_file, GameRules(OTHER, "sun-garden"))
+        word = rig.overrides.set(GAME, PLAYER, OverrideWord.GRANT, holds_for=HOUR)
+        end = {"word": partial(rig.overrides.remove, word), "file": partial(grant_no_more, rig)}
+        handle = rig.handles.of_grant(GAME, PLAYER)
+        seen = []
+        for one in (first, second):
+            rig.clock.jump(SECOND)
+            end[one]()
+            seen.append((rig.is_void(handle), handle in rig.listed()))
+
+        assert seen == [(False, False), (True, True)], first
 
 
 def test_what_was_known_before_there_were_passes_counts() -> None:

@@ -187,7 +187,7 @@ async def test_by_jwt_a_pass_from_after_it_is_good(
 async def test_by_jwt_who_is_granted_again_gets_a_good_pass(
     open_real: OpenReal, store: Sandbox, clock: FakeClock
 ) -> None:
-    """A ban comes between the JWT and the pass, and is lifted."""
+    """A ban comes between the JWT and the pass, and is lifted; then the first is good again, too."""
     gateway = await open_real(f"\n[games.x-moon]\nid = 3\ngrant_user_ids = [{seed.STRANGER_ID}]\n")
     order = {"method": "jwt", "jwt": store.mint_jwt(seed.STRANGER_ID).jwt}
     first = await ask_for(gateway, **order)
@@ -198,8 +198,82 @@ async def test_by_jwt_who_is_granted_again_gets_a_good_pass(
 
     later = await ask_for(gateway, **order)
 
+    assert [await is_void(gateway, one["pass"]["value"]) for one in (first, later)] == [False, False]
+
+
+async def test_a_grant_that_stands_keeps_passes_good(open_real: OpenReal, clock: FakeClock) -> None:
+    """An override ends, and the same player is granted by the file."""
+    gateway = await open_real(f"\n[games.x-moon]\nid = 3\ngrant_user_ids = [{seed.STRANGER_ID}]\n")
+    word = await post(gateway, "/admin/overrides", word="grant", seconds=86_400, user_id=seed.STRANGER_ID)
+    issued = await ask_for(gateway, method="user", user_id=seed.STRANGER_ID)
+    clock.jump(timedelta(minutes=2))
+
+    await gateway.http.delete(f"/admin/overrides/{word['id']}")
+
+    clock.jump(timedelta(seconds=1))
+    assert not await is_void(gateway, issued["pass"]["value"])
+
+
+async def test_the_press_gets_a_good_pass_after_its_game_was_invalidated(
+    open_real: OpenReal, store: Sandbox, clock: FakeClock
+) -> None:
+    """That somebody is of the press has been heard before, and is not what was invalidated."""
+    gateway = await open_real("\n[games.x-moon]\nid = 3\ngrant_press = true\n")
+    order = {"method": "jwt", "jwt": store.mint_jwt(seed.PRESS_ID).jwt}
+    first = await ask_for(gateway, **order)
+    clock.jump(timedelta(minutes=2))
+    await forgetting()(gateway)
+    clock.jump(timedelta(seconds=1))
+
+    later = await ask_for(gateway, **order)
+
+    assert (later["reason"], later["observed_at"]) == ("press", first["observed_at"])
     assert await is_void(gateway, first["pass"]["value"])
     assert not await is_void(gateway, later["pass"]["value"])
+    shown = [await show(gateway, later["pass"]["value"], **fields) for fields in ({}, {"max_age": 86_400})]
+    assert [one["reason"] for one in shown] == ["press", "not_cached"]
+
+
+@pytest.mark.parametrize(
+    ("order", "subject"),
+    [
+        pytest.param(KEY, {"download_key": seed.OWNER_KEY}, id="key"),
+        pytest.param(KEY, {"user_id": seed.OWNER_ID}, id="key, its owner"),
+        pytest.param(EMAIL, {"email": seed.BUYER_EMAIL}, id="address"),
+        pytest.param(EMAIL, {"email": seed.BUYER_EMAIL.upper()}, id="address, in capitals"),
+        pytest.param(USER, {"user_id": seed.OWNER_ID}, id="user"),
+    ],
+)
+async def test_what_is_invalidated_is_void_after_other_proofs_were_made_to_count(
+    open_real: OpenReal, clock: FakeClock, order: dict[str, Any], subject: dict[str, Any]
+) -> None:
+    """The question has another name since; a match server knows the pass by the old one."""
+    issued = await ask_for(await open_real(), **order)
+    accepting = '\n[games.x-moon]\nid = 3\naccept = ["download_key", "purchase"]\n'
+    gateway = await open_real(accepting)
+    clock.jump(timedelta(minutes=2))
+    assert not await is_void(gateway, issued["pass"]["value"])
+
+    await forgetting(**subject)(gateway)
+
+    clock.jump(timedelta(seconds=1))
+    assert await is_void(gateway, issued["pass"]["value"])
+
+
+async def test_no_pass_is_void_when_it_is_made(open_real: OpenReal, store: Sandbox, clock: FakeClock) -> None:
+    """What is remembered of a key is older than a no about its owner: the answer holds, without a pass."""
+    gateway = await open_real()
+    await ask_for(gateway, **KEY)
+    clock.jump(timedelta(minutes=2))
+    await forgetting(user_id=seed.OWNER_ID)(gateway)
+    clock.jump(timedelta(seconds=1))
+
+    answer = await ask_for(gateway, **KEY)
+
+    assert (answer["allowed"], answer["pass"]) == (True, None)
+    later = await ask_for(gateway, **KEY, max_age=0)
+    assert not await is_void(gateway, later["pass"]["value"])
+    assert await gateway.metric("passes_minted_total", game="x-moon") == 2
 
 
 async def test_a_renewed_pass_of_an_account_is_void_by_what_counts_now(open_real: OpenReal, clock: FakeClock) -> None:
