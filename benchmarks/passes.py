@@ -61,6 +61,7 @@ _FIRST_NUMBER: Final = 100
 _SIGNATURE_ALONE: Final[Options] = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
 _RULES: Final = GameRules(GameId(GAME_ID), "benchmark")
 _NO_LIMIT: Final = 1_000_000
+_DEADLINE_MS: Final = 10_000
 _HOUR: Final = timedelta(hours=1)
 
 
@@ -246,7 +247,7 @@ async def _cold_gateway() -> AsyncIterator[tuple[Sandbox, Ask, Signer]]:
             callers=tuple(
                 structs.replace(one, rights=(*one.rights, Right.PASS, Right.ASSERT_USER)) for one in settings.callers
             ),
-            itch=structs.replace(settings.itch, rate=_NO_LIMIT, burst=_NO_LIMIT),
+            itch=structs.replace(settings.itch, rate=_NO_LIMIT, burst=_NO_LIMIT, timeout_seconds=_DEADLINE_MS / 1000),
         )
         async with open_in_process(settings) as (_, ask):
             yield sandbox, ask, Signer(settings)
@@ -257,7 +258,9 @@ def _question(shown: str) -> bytes:
 
 
 def _question_about(number: int) -> bytes:
-    return _post("user", msgspec.json.encode({"game": GAME_ID, "user_id": _FIRST_ID + number}))
+    return _post(
+        "user", msgspec.json.encode({"game": GAME_ID, "user_id": _FIRST_ID + number, "deadline_ms": _DEADLINE_MS})
+    )
 
 
 def _post(method: str, body: bytes) -> bytes:

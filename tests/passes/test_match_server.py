@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,10 @@ EXAMPLES: Final = Path(__file__).parents[2] / "deploy" / "examples" / "passes"
 TIMEOUT_SECONDS: Final = 60
 AMOS: Final = {"method": "user", "user_id": seed.OWNER_ID}
 BELLA: Final = {"method": "user", "user_id": seed.BUYER_ID}
+
+
+Break = Callable[[Any], Any]
+"""Returns a verifier that is broken, made of the class of one that is not."""
 
 
 class Player:
@@ -51,7 +55,7 @@ class Player:
 class Match:
     """A match server for `game:3/server-42` that listens, and the way to its gateway, which can be cut."""
 
-    def __init__(self, gateway: Asker, clock: FakeClock, modules: tuple[Any, Any]) -> None:
+    def __init__(self, gateway: Asker, clock: FakeClock, modules: tuple[Any, Any], broken: Break | None = None) -> None:
         self.gateway = gateway
         self.clock = clock
         self.away = False
@@ -65,7 +69,8 @@ class Match:
             body: bytes = pass_verifier.fetch_over_http(url)
             return body
 
-        verifier = pass_verifier.PassVerifier(
+        kind = pass_verifier.PassVerifier if broken is None else broken(pass_verifier.PassVerifier)
+        verifier = kind(
             str(gateway.http.base_url),
             issuer=ISSUER,
             audience="game:3/server-42",
@@ -111,9 +116,17 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
 
 
 @pytest.fixture
-async def match(open_real: OpenReal, clock: FakeClock, modules: tuple[Any, Any]) -> AsyncIterator[Match]:
+def broken() -> Break | None:
+    """The way in which the verifier is broken: none, but where a test says so."""
+    return None
+
+
+@pytest.fixture
+async def match(
+    open_real: OpenReal, clock: FakeClock, modules: tuple[Any, Any], broken: Break | None
+) -> AsyncIterator[Match]:
     """A match server that has looked once."""
-    match = Match(await open_real(), clock, modules)
+    match = Match(await open_real(), clock, modules, broken)
     await match.server.look()
     async with await asyncio.start_server(match.server.welcome, "127.0.0.1", 0, limit=4096) as listener:
         match.port = listener.sockets[0].getsockname()[1]
@@ -165,8 +178,8 @@ async def test_one_place_for_each_account(match: Match) -> None:
     assert (await second.told(), await first.told()) == ("in pass", "out somebody_else_came")
 
 
-async def test_lives_through_a_rotation(match: Match, key_file: Path) -> None:
-    """Appended, on top, alone: no player is put out, and none with a pass is kept out."""
+async def through_a_rotation(match: Match, key_file: Path) -> None:
+    """Append a key, put it on top, leave it alone: no player is put out, and none with a pass is kept out."""
     old = await match.issued(**AMOS)
     amos = await match.join(old)
     assert await amos.told() == "in pass"
@@ -198,8 +211,8 @@ async def test_a_key_that_signs_at_once(match: Match, key_file: Path) -> None:
     assert await match.says(await match.issued(**AMOS)) == "in pass"
 
 
-async def test_puts_out_whose_pass_was_made_void(match: Match) -> None:
-    """Within half a minute; others stay, and a newer pass lets in again."""
+async def through_a_revocation(match: Match, _key_file: Path) -> None:
+    """Revoke the pass of one who is in: out within half a minute; others stay, and a newer pass lets in again."""
     value = await match.issued(**AMOS)
     amos, bella = await match.join(value), await match.join(await match.issued(**BELLA))
     assert [await amos.told(), await bella.told()] == ["in pass", "in pass"]
@@ -209,14 +222,14 @@ async def test_puts_out_whose_pass_was_made_void(match: Match) -> None:
     assert forgotten.status_code == 200
     await match.after(seconds=30)
 
-    assert await amos.told() == "out void_pass"
     assert [*match.server.players] == [f"itch:{seed.BUYER_ID}"]
+    assert await amos.told() == "out void_pass"
     assert await match.says(value) == "out void_pass"
     assert await match.says(await match.issued(**AMOS)) == "in pass"
 
 
-async def test_lives_through_an_hour_without_the_gateway(match: Match, capsys: pytest.CaptureFixture[str]) -> None:
-    """Players stay in, passes are good until they end, and void ones stay void; then it is as before."""
+async def through_an_hour_alone(match: Match, _key_file: Path) -> None:
+    """Cut the way to the gateway: players stay, passes are good until they end, void ones stay void; then mend it."""
     void = await match.issued(**AMOS)
     match.clock.jump(timedelta(seconds=1))
     await match.gateway.http.post("/admin/invalidate", json={"game": 3, "user_id": seed.OWNER_ID})
@@ -241,4 +254,125 @@ async def test_lives_through_an_hour_without_the_gateway(match: Match, capsys: p
     assert players == [f"itch:{seed.OWNER_ID}"]
     assert later == ["in pass", "out expired_pass"]
     assert [*match.server.players] == [f"itch:{seed.OWNER_ID}"]
+
+
+async def test_lives_through_a_rotation(match: Match, key_file: Path) -> None:
+    await through_a_rotation(match, key_file)
+
+
+async def test_puts_out_whose_pass_was_made_void(match: Match, key_file: Path) -> None:
+    await through_a_revocation(match, key_file)
+
+
+async def test_lives_through_an_hour_without_the_gateway(
+    match: Match, key_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It tells of each time that it has asked for the list in vain."""
+    await through_an_hour_alone(match, key_file)
+
     assert capsys.readouterr().out.count("not fetched: /passes/invalidated: no route to the gateway\n") == 120
+
+
+def never_fetches_keys_again(verifier: Any) -> Any:
+    """Return one with the keys that it had first."""
+
+    class Broken(verifier):  # type: ignore[misc]  # it is imported when the test runs
+        def take_keys(self, text: bytes) -> None:
+            if not self.keys:
+                super().take_keys(text)
+
+    return Broken
+
+
+def keeps_keys_that_are_gone(verifier: Any) -> Any:
+    """Return one with all keys that there ever were."""
+
+    class Broken(verifier):  # type: ignore[misc]  # it is imported when the test runs
+        def take_keys(self, text: bytes) -> None:
+            before: dict[str, Any] = self.keys
+            super().take_keys(text)
+            self.keys: dict[str, Any] = before | self.keys
+
+    return Broken
+
+
+def has_no_list(verifier: Any) -> Any:
+    """Return one that does not read the list."""
+
+    class Broken(verifier):  # type: ignore[misc]  # it is imported when the test runs
+        def take_list(self, _text: bytes) -> None:
+            """Leave it."""
+
+    return Broken
+
+
+def takes_all_for_void(verifier: Any) -> Any:
+    """Return one to which a pass is void whose handle is in the list, also a newer one."""
+
+    class Broken(verifier):  # type: ignore[misc]  # it is imported when the test runs
+        def is_void(self, claims: Any) -> bool:
+            return not self.void_before.keys().isdisjoint(claims["handles"])
+
+    return Broken
+
+
+def forgets(what: str) -> Break:
+    """Return the way in which one loses what it cannot fetch."""
+
+    def one_that_forgets(verifier: Any) -> Any:
+        class Broken(verifier):  # type: ignore[misc]  # it is imported when the test runs
+            def fetch_into(self, take: Callable[[bytes], None], path: str) -> list[str]:
+                failed: list[str] = super().fetch_into(take, path)
+                if failed:
+                    getattr(self, what).clear()
+                return failed
+
+        return Broken
+
+    return one_that_forgets
+
+
+def lets_no_pass_end(verifier: Any) -> Any:
+    """Return one to which passes have no end."""
+
+    class Broken(verifier):  # type: ignore[misc]  # it is imported when the test runs
+        def fault_in(self, claims: Any, player_ref: str | None) -> str:
+            reason: str = super().fault_in(claims, player_ref)
+            return "" if reason == "expired_pass" else reason
+
+    return Broken
+
+
+def puts_out_whose_pass_ends(verifier: Any) -> Any:
+    """Return one that takes a pass that has ended for a void one, also of those who are in."""
+
+    class Broken(verifier):  # type: ignore[misc]  # it is imported when the test runs
+        def is_void(self, claims: Any) -> bool:
+            return bool(super().is_void(claims)) or claims["exp"] <= self.now()
+
+    return Broken
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("through", "broken"),
+    [
+        pytest.param(through, broken, id=f"{through.__name__}, {name}")
+        for through, name, broken in (
+            (through_a_rotation, "never fetches keys again", never_fetches_keys_again),
+            (through_a_rotation, "keeps keys that are gone", keeps_keys_that_are_gone),
+            (through_a_revocation, "has no list", has_no_list),
+            (through_a_revocation, "takes all for void", takes_all_for_void),
+            (through_an_hour_alone, "forgets the keys", forgets("keys")),
+            (through_an_hour_alone, "forgets the list", forgets("void_before")),
+            (through_an_hour_alone, "lets no pass end", lets_no_pass_end),
+            (through_an_hour_alone, "puts out whose pass ends", puts_out_whose_pass_ends),
+        )
+    ],
+)
+async def test_a_verifier_that_is_broken_is_seen(
+    match: Match, key_file: Path, through: Callable[[Match, Path], Awaitable[None]]
+) -> None:
+    """Each fails the test that its fault is about."""
+    with pytest.raises(AssertionError):
+        await through(match, key_file)

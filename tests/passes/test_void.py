@@ -217,7 +217,7 @@ async def test_a_grant_that_stands_keeps_passes_good(open_real: OpenReal, clock:
 async def test_the_press_gets_a_good_pass_after_its_game_was_invalidated(
     open_real: OpenReal, store: Sandbox, clock: FakeClock
 ) -> None:
-    """That somebody is of the press has been heard before, and is not what was invalidated."""
+    """That a player is of the press has been heard before, and is not what was invalidated."""
     gateway = await open_real("\n[games.x-moon]\nid = 3\ngrant_press = true\n")
     order = {"method": "jwt", "jwt": store.mint_jwt(seed.PRESS_ID).jwt}
     first = await ask_for(gateway, **order)
@@ -261,7 +261,7 @@ async def test_what_is_invalidated_is_void_after_other_proofs_were_made_to_count
 
 
 async def test_no_pass_is_void_when_it_is_made(open_real: OpenReal, store: Sandbox, clock: FakeClock) -> None:
-    """What is remembered of a key is older than a no about its owner: the answer holds, without a pass."""
+    """The observation of a key is older than a no about its owner: the answer holds, without a pass."""
     gateway = await open_real()
     await ask_for(gateway, **KEY)
     clock.jump(timedelta(minutes=2))
