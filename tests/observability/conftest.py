@@ -14,7 +14,7 @@ import structlog
 from service.observability.logs import Logging, configure_logging
 
 
-class FakeClock:
+class LaggingClock:
     """Time passes only for those who sleep; each sleep takes as much longer as `lags` say."""
 
     def __init__(self) -> None:
@@ -81,6 +81,12 @@ class Memory:
 
 
 @pytest.fixture
+def clock() -> LaggingClock:
+    """The time of all tests here."""
+    return LaggingClock()
+
+
+@pytest.fixture
 def stream() -> Memory:
     """The stream that the lines of a test are written to."""
     return Memory()
@@ -90,7 +96,7 @@ Start = Callable[..., Logging]
 
 
 @pytest.fixture
-def start_logging(clock: FakeClock, stream: Memory) -> Iterator[Start]:
+def start_logging(clock: LaggingClock, stream: Memory) -> Iterator[Start]:
     """Start logging into `stream`; what it changed for the whole process is put back."""
     names = ["", "aiohttp", "httpcore", "httpx", "redis"]
     before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]

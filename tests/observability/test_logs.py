@@ -21,7 +21,7 @@ from service.observability.logs import Logging
 from service.observability.verified_lines import VerifiedLine
 from service.ownership import CacheTier, DownloadKey, Method, Outcome, Reason
 from service.secret import SellerKey
-from tests.observability.conftest import FakeClock, Memory, Start
+from tests.observability.conftest import LaggingClock, Memory, Start
 
 CANARY = "CanaryCanary0123456789"
 JWT = ".".join(b64encode(part).decode().rstrip("=") for part in (b'{"alg":"HS256"}', b'{"sub":"1994"}', b"s" * 32))
@@ -35,7 +35,7 @@ SECRETS = [
     f"{CANARY}@mail.example",
 ]
 
-AT = FakeClock().now()
+AT = LaggingClock().now()
 
 ANY_TEXT = st.text(st.characters(categories=["L", "N", "P", "S", "Z", "C"]))
 
@@ -165,7 +165,7 @@ def test_names_that_are_not_utf_8_do_not_fail_an_answer(log: Logging, stream: Me
 @pytest.mark.parametrize("log_format", ["json", "console"])
 @pytest.mark.parametrize("request_id", ["r-1", "me@mail.example"])
 def test_the_answer_has_the_time_when_it_was_given(
-    start_logging: Start, stream: Memory, clock: FakeClock, log_format: str, request_id: str
+    start_logging: Start, stream: Memory, clock: LaggingClock, log_format: str, request_id: str
 ) -> None:
     """The line of an answer has the time of the answer, however late and by either way it is written."""
     log = start_logging("info", log_format)

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from service.observability.loop_lag import EVERY, LoopLagMonitor
-from tests.clock import FakeClock as SharedFakeClock
-from tests.observability.conftest import FakeClock
+from tests.clock import FakeClock
+from tests.observability.conftest import LaggingClock
 
 
-async def measure(clock: FakeClock, lags: list[float]) -> tuple[list[float], list[float]]:
+async def measure(clock: LaggingClock, lags: list[float]) -> tuple[list[float], list[float]]:
     """Measure as often as there are lags; return the reported lags and the stalls."""
     clock.lags = list(lags)
     reported: list[float] = []
@@ -21,42 +21,42 @@ async def measure(clock: FakeClock, lags: list[float]) -> tuple[list[float], lis
     return reported, stalls
 
 
-async def test_every_measurement_is_reported(clock: FakeClock) -> None:
+async def test_every_measurement_is_reported(clock: LaggingClock) -> None:
     """The gauge shows the time by which the loop woke us too late."""
     reported, _ = await measure(clock, [0.0, 0.1, 0.4])
 
     assert reported == pytest.approx([0.0, 0.1, 0.4])
 
 
-async def test_waking_early_is_no_lag(clock: FakeClock) -> None:
+async def test_waking_early_is_no_lag(clock: LaggingClock) -> None:
     """Clocks of different resolution may wake us a little early; that is not a negative lag."""
     reported, _ = await measure(clock, [-0.01])
 
     assert reported == [0.0]
 
 
-async def test_small_lag_is_no_stall(clock: FakeClock) -> None:
+async def test_small_lag_is_no_stall(clock: LaggingClock) -> None:
     """A busy loop is not yet a stalled one."""
     _, stalls = await measure(clock, [0.2])
 
     assert stalls == []
 
 
-async def test_large_lag_is_a_stall(clock: FakeClock) -> None:
+async def test_large_lag_is_a_stall(clock: LaggingClock) -> None:
     """A lag above 250 ms is a stall that an operator should know about."""
     _, stalls = await measure(clock, [0.3])
 
     assert stalls == pytest.approx([0.3])
 
 
-async def test_stalls_do_not_flood(clock: FakeClock) -> None:
+async def test_stalls_do_not_flood(clock: LaggingClock) -> None:
     """Within a minute of one stall no other is reported."""
     _, stalls = await measure(clock, [0.3, 0.5, 0.7])
 
     assert stalls == pytest.approx([0.3])
 
 
-async def test_later_stalls_are_told_again(clock: FakeClock) -> None:
+async def test_later_stalls_are_told_again(clock: LaggingClock) -> None:
     """A minute after a stall, the next one is reported."""
     _, stalls = await measure(clock, [0.3, 60.0])
 
@@ -65,7 +65,7 @@ async def test_later_stalls_are_told_again(clock: FakeClock) -> None:
 
 async def test_how_long_it_stood_still_since_then() -> None:
     """Stalls count once they are over, measured or not, and no more of them than the time since then."""
-    clock = SharedFakeClock()
+    clock = FakeClock()
     monitor = LoopLagMonitor(clock=clock, report=lambda _: None, stalled=lambda _: None)
     began = clock.monotonic()
     idle = monitor.stood_still(began - 10)
