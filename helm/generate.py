@@ -25,7 +25,8 @@ import msgspec
 import yaml
 
 from service.settings.docs import documented_settings
-from service.settings.model import CALLER, GAME, SINGLE, SLUG, SLUG_EXPECTED, GameSettings
+from service.settings.games import GameSettings
+from service.settings.model import CALLER, GAME, SINGLE, SLUG, SLUG_EXPECTED
 
 _Schema: TypeAlias = dict[str, Any]
 _Files: TypeAlias = dict[Path, str]

@@ -12,7 +12,7 @@ from service.ownership import GameId, Mailbox, Method, Outcome, PlayerId, ProofK
 from service.rights import RIGHTS_FOR, Right
 from service.sandbox import seed
 from service.settings import Settings
-from service.settings.model import GameSettings
+from service.settings.games import GameSettings
 
 _Body: TypeAlias = dict[str, object]
 

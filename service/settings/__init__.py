@@ -2,11 +2,11 @@
 
 from service.settings.docs import SettingDoc, describe, documented_settings
 from service.settings.file_watch import FileWatch
+from service.settings.games import GameSettings
 from service.settings.load import READ_AGAIN, Reread, SettingsReader, load_settings
 from service.settings.model import (
     CacheSettings,
     CallerSettings,
-    GameSettings,
     ItchDialect,
     ItchSettings,
     LogFormat,

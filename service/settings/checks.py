@@ -12,14 +12,8 @@ from service.errors import SettingsError
 from service.redis.url import parse_redis_url
 from service.secret import SellerKey
 from service.settings.conversion import RawValue, split_url
-from service.settings.model import (
-    DEFAULT_BASE_URLS,
-    CallerSettings,
-    GameSettings,
-    ItchDialect,
-    Settings,
-    is_loopback,
-)
+from service.settings.games import GameSettings
+from service.settings.model import DEFAULT_BASE_URLS, CallerSettings, ItchDialect, Settings, is_loopback
 from service.settings.sources import variable
 
 

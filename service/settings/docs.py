@@ -13,7 +13,8 @@ from msgspec.structs import FieldInfo
 
 from service.secret import Secret
 from service.settings.conversion import expectation
-from service.settings.model import CALLER, GAME, GROUPS, CallerSettings, GameSettings, Settings, fields_of
+from service.settings.games import GameSettings
+from service.settings.model import CALLER, GAME, GROUPS, CallerSettings, Settings, fields_of
 from service.settings.sources import CONFIG, variable
 
 

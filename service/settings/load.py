@@ -18,6 +18,7 @@ from msgspec.structs import FieldInfo, replace
 from service.errors import SettingsError
 from service.settings.checks import CHECKS, Check, Names, remote_callers_have_tokens, there_is_a_source
 from service.settings.conversion import Misfit, Mistakes, RawValue, convert, convert_table, expectation
+from service.settings.games import GameSettings
 from service.settings.model import (
     CALLER,
     GAME,
@@ -26,7 +27,6 @@ from service.settings.model import (
     SLUG,
     SLUG_EXPECTED,
     CallerSettings,
-    GameSettings,
     Settings,
     fields_of,
 )

@@ -1,0 +1,71 @@
+"""All that an operator can set for one game; the string under each field is its documentation."""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta, Struct
+
+from service.ownership import LARGEST_ID, GameId, Mailbox, PlayerId, ProofKind
+
+ItchGame: TypeAlias = Annotated[GameId, Meta(ge=1, le=LARGEST_ID)]
+
+ItchUser: TypeAlias = Annotated[PlayerId, Meta(ge=1, le=LARGEST_ID)]
+
+ItchUsers: TypeAlias = Annotated[
+    frozenset[ItchUser], Meta(extra={"expected": "a list of itch.io user ids, each a whole number and only once"})
+]
+
+_Address: TypeAlias = Annotated[Mailbox, Meta(extra_json_schema={"type": "string", "format": "email"})]
+
+Mailboxes: TypeAlias = Annotated[
+    frozenset[_Address], Meta(extra={"expected": "a list of e-mail addresses, each only once", "quiet": True})
+]
+
+Accept: TypeAlias = Annotated[
+    frozenset[ProofKind],
+    Meta(
+        min_length=1,
+        extra={"expected": f"a list of at least one of {', '.join(ProofKind)}, each only once"},
+    ),
+]
+
+
+class GameSettings(Struct, frozen=True, kw_only=True):
+    """One game. Its slug is the name of its table, by which callers, logs and metrics call it."""
+
+    slug: str
+    id: ItchGame
+    """The number that itch.io gave the game; `ownership-gateway games` lists them. Required."""
+    accept: Accept = frozenset({ProofKind.DOWNLOAD_KEY, ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE})
+    """Proofs that count as owning the game. `web_purchase`, a payment without a download key, is opt-in.
+    Default: the other three."""
+    grant_user_ids: ItchUsers = frozenset()
+    """itch.io users who are let in without the store being asked: staff, testers. Default: none."""
+    ban_user_ids: ItchUsers = frozenset()
+    """itch.io users who are kept out even if they own the game, by every method that leads to their account.
+    Default: none."""
+    ban_emails: Mailboxes = frozenset()
+    """Addresses that are kept out; upper and lower case are the same. By e-mail itch.io mostly names no account, so
+    that `ban_user_ids` alone does not keep its address out. Default: none."""
+    grant_press: bool = False
+    """Whether itch.io's press accounts are let in. Default: no."""
+    owned_fresh_seconds: Annotated[int, Meta(ge=60, le=86_400)] = 3600
+    """Seconds that the store's yes is repeated before it is asked again. Default: an hour."""
+    not_owned_seconds: Annotated[int, Meta(ge=1, le=300)] = 45
+    """Seconds that the store's no is repeated before it is asked again. Default: 45."""
+    grace_seconds: Annotated[int, Meta(ge=0, le=259_200)] = 86_400
+    """Seconds that the store's yes may still be used while the store gives no usable answer; 0 turns that off,
+    anything else is at least `owned_fresh_seconds`. Default: a day, at most three."""
+    canary_owner_user_id: ItchUser | None = None
+    """An itch.io user who owns the game: the store is asked about it now and then, and no answer depends on it.
+    Default: unset."""
+    canary_stranger_user_id: ItchUser | None = None
+    """An itch.io user who does not own the game, asked about in the same way. Default: unset."""
+
+    @property
+    def canary_user_ids(self) -> dict[str, PlayerId]:
+        """The accounts of the canaries that are configured, by the key of their setting."""
+        given = {
+            "canary_owner_user_id": self.canary_owner_user_id,
+            "canary_stranger_user_id": self.canary_stranger_user_id,
+        }
+        return {key: user for key, user in given.items() if user is not None}
