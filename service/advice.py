@@ -60,6 +60,7 @@ _ADVICE_ON_REASON: Final[dict[Reason, Advice | None]] = {
     Reason.MALFORMED_PASS: Advice.SIGN_IN_AGAIN,
     Reason.EXPIRED_PASS: Advice.SIGN_IN_AGAIN,
     Reason.REFUSED_PASS: Advice.SIGN_IN_AGAIN,
+    Reason.SHARED_DOWNLOAD_KEY: Advice.RESTART_FROM_APP,
     Reason.SOURCE_UNAVAILABLE: Advice.TRY_AGAIN,
     Reason.SOURCE_RATE_LIMITED: Advice.TRY_AGAIN,
     Reason.SOURCE_PROTOCOL: Advice.TRY_AGAIN,

@@ -272,6 +272,7 @@ _WHY: Final[Mapping[Reason, str]] = {
     Reason.MALFORMED_PASS: "what the game sent as a pass is none.",
     Reason.EXPIRED_PASS: "the pass has run out.",
     Reason.REFUSED_PASS: "the pass was taken back, is for another game or player, or of another gateway.",
+    Reason.SHARED_DOWNLOAD_KEY: "as many other players as are allowed have shown this download key.",
     Reason.SOURCE_UNAVAILABLE: "itch.io could not be reached, or is broken.",
     Reason.SOURCE_RATE_LIMITED: "itch.io asked the gateway to slow down.",
     Reason.SOURCE_PROTOCOL: "itch.io gave an answer that no decision can be built on.",
@@ -284,6 +285,7 @@ _WHY: Final[Mapping[Reason, str]] = {
 _CAVEATS: Final[Mapping[Caveat, str]] = {
     Caveat.SANDBOX: "This comes from the sandbox, not from itch.io.",
     Caveat.EMAIL_MISSES_CLAIMED_KEYS: "By e-mail itch.io finds purchases, but no keys that an account has claimed.",
+    Caveat.SHARED_DOWNLOAD_KEY: "More players than expected have shown this download key.",
     Caveat.REVOCATIONS_HELD: "itch.io says no to too many owners at once to be believed; what it said before counts.",
 }
 _ADVICE: Final[Mapping[Advice, str]] = {

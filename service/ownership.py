@@ -86,6 +86,7 @@ class Reason(StrEnum):
     MALFORMED_PASS = "malformed_pass"  # noqa: S105 - a reason, no secret
     EXPIRED_PASS = "expired_pass"  # noqa: S105 - as above
     REFUSED_PASS = "refused_pass"  # noqa: S105 - as above
+    SHARED_DOWNLOAD_KEY = "shared_download_key"
 
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_RATE_LIMITED = "source_rate_limited"
@@ -119,6 +120,7 @@ _REASONS_OF: Final[dict[Outcome, tuple[Reason, ...]]] = {
         Reason.MALFORMED_PASS,
         Reason.EXPIRED_PASS,
         Reason.REFUSED_PASS,
+        Reason.SHARED_DOWNLOAD_KEY,
     ),
     Outcome.UNKNOWN: (
         Reason.SOURCE_UNAVAILABLE,
@@ -168,6 +170,21 @@ class Caveat(StrEnum):
     """itch.io finds purchases by e-mail, but not keys that the account has claimed."""
     REVOCATIONS_HELD = "revocations_held"
     """itch.io says no to too many owners at once to be believed; the answer rests on what it said before."""
+    SHARED_DOWNLOAD_KEY = "shared_download_key"
+    """As many other players as the operator allows have shown this download key."""
+
+
+class KeyUse(StrEnum):
+    """The result of counting a player who has shown a download key."""
+
+    KNOWN = "known"
+    """The player was counted before."""
+    NEW = "new"
+    """The player is counted from now on."""
+    OVER = "over"
+    """As many others as the operator allows are counted."""
+    UNKNOWN = "unknown"
+    """Redis does not say who is."""
 
 
 class DownloadKey(Secret):

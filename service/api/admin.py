@@ -1,10 +1,11 @@
 """The operators' requests to a running gateway: to forget what it knows, and whether to believe the store's noes."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Protocol
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.api.answers import Instant
 from service.api.named_subject import SubjectFields, named_subject
@@ -13,8 +14,9 @@ from service.api.verify_service import Asking
 from service.errors import BadQuestion
 from service.http.reply import Reply
 from service.observability.logs import Logging
-from service.ownership import GameId
+from service.ownership import DownloadKey, GameId
 from service.verification.interfaces import Clock, Fingerprints
+from service.verification.policy import GameRules
 from service.verification.verify import Verification
 
 
@@ -25,11 +27,15 @@ class Invalidation(SubjectFields, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Invalidated(Struct, frozen=True):
-    """The result: answers of the store from before `before` (UTC) are used no more, by every replica within 2 s."""
+    """The result: answers of the store from before `before` (UTC) are used no more, by every replica within 2 s.
+
+    `key_players_forgotten` is there for a download key whose players are counted; false if Redis did not say so.
+    """
 
     game_id: int
     subject: str | None
     before: Instant
+    key_players_forgotten: bool | UnsetType = UNSET
 
 
 LONGEST_WORD: Final = 86_400
@@ -59,6 +65,13 @@ class OperatorsWord(Protocol):
         """Have the noes about a game count until then, or have them held back."""
 
 
+class KeyPlayersForgotten(Protocol):
+    """The players of download keys, as operators may have them forgotten."""
+
+    async def forget(self, rules: GameRules, key: DownloadKey) -> bool:
+        """Forget who has shown a key; false if that may not have happened."""
+
+
 class Refusals(Protocol):
     """The remembered refusals, as operators may have them forgotten."""
 
@@ -80,6 +93,7 @@ class AdminService:
         fingerprints: Fingerprints,
         guard: OperatorsWord | None,
         refusals: Refusals | None,
+        key_sharing: Callable[[], KeyPlayersForgotten],
         log: Logging,
         clock: Clock,
     ) -> None:
@@ -87,6 +101,7 @@ class AdminService:
         self._fingerprints = fingerprints
         self._guard = guard
         self._refusals = refusals
+        self._key_sharing = key_sharing
         self._log = log
         self._clock = clock
 
@@ -104,7 +119,10 @@ class AdminService:
         )
         if self._refusals is not None:
             await self._refusals.forget(rules.game_id, name, before=before)
-        return Reply(200, msgspec.json.encode(Invalidated(rules.game_id, name, before)))
+        forgotten: bool | UnsetType = UNSET
+        if rules.key_limit is not None and isinstance(subject, DownloadKey):
+            forgotten = await self._key_sharing().forget(rules, subject)
+        return Reply(200, msgspec.json.encode(Invalidated(rules.game_id, name, before, forgotten)))
 
     async def set_revocations(self, body: bytes, asking: Asking) -> Reply:
         """Believe the store's noes, or hold them back. Raises `QuestionRefused` when the caller is at fault."""

@@ -29,7 +29,6 @@ class DownloadKeyOrder(DownloadKeyQuestion, frozen=True, kw_only=True, tag_field
     """A pass for the holder of a download key."""
 
     audience: Audience | None = None
-    player_ref: PlayerRef | None = None
 
 
 class JwtOrder(JwtQuestion, frozen=True, kw_only=True, tag_field="method", tag="jwt"):

@@ -40,12 +40,23 @@ class QuestionBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     deadline_ms: Annotated[int, Meta(ge=50, le=10_000, description="How long the caller waits.")] | None = None
 
 
+PlayerRef: TypeAlias = Annotated[
+    str,
+    Meta(
+        # In Python the dollar sign also stands before a line break at the end.
+        pattern=r"^[A-Za-z0-9._:@-]{1,64}$(?!\n)",
+        description="The caller's own name for the player.",
+    ),
+]
+
+
 class DownloadKeyQuestion(QuestionBody, frozen=True, kw_only=True):
     """Does the holder of this download key own the game?"""
 
     asked_by: ClassVar[Method] = Method.DOWNLOAD_KEY
 
     download_key: Annotated[Presented, Meta(description="The key, or the whole download URL that a player pasted.")]
+    player_ref: PlayerRef | None = None
 
     def credential(self, at: str) -> Credential | Malformed:  # noqa: ARG002 - a key is the player's, not the caller's
         """Return the download key, or that it is none, and why."""
@@ -94,16 +105,6 @@ class UserQuestion(QuestionBody, frozen=True, kw_only=True):
     def credential(self, at: str) -> Credential | Malformed:
         """Return the user."""
         return read_user_id(self.user_id, pointer=f"{at}/user_id")
-
-
-PlayerRef: TypeAlias = Annotated[
-    str,
-    Meta(
-        # In Python the dollar sign also stands before a line break at the end.
-        pattern=r"^[A-Za-z0-9._:@-]{1,64}$(?!\n)",
-        description="The caller's own name for the player: with it a pass is good for that player only.",
-    ),
-]
 
 
 class PassQuestion(QuestionBody, frozen=True, kw_only=True):
@@ -214,7 +215,7 @@ def _fields_of(kind: Any) -> str:  # noqa: ANN401 - a type or a union of types
     if len(names) == 1:
         return ", ".join(shared)
     own = [name for one in names for name in one if name not in shared and name not in _RESERVED]
-    return ", ".join([*shared, "method"]) + ", and for its method one of " + ", ".join(own)
+    return ", ".join([*shared, "method"]) + ", and for its method one of " + ", ".join(dict.fromkeys(own))
 
 
 _GOT_FLOAT: Final = "got `float`"

@@ -1,5 +1,6 @@
 """The service of `/verify`: from a question to a reply, counted and logged in this one place."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -10,16 +11,16 @@ from service.api.callers import Caller
 from service.api.game_directory import GameDirectory
 from service.api.identifiers import make_ulid
 from service.api.problems import cause_of, refusal_reply, status_reply
-from service.api.questions import AnyQuestionBody, PassQuestion
-from service.errors import NotEnabled, QuestionRefused
+from service.api.questions import AnyQuestionBody, DownloadKeyQuestion, PassQuestion
+from service.errors import BadQuestion, NotEnabled, QuestionRefused
 from service.http.reply import Reply
 from service.observability.labels import BugPlace, RefusalCause
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import AssertedUser, CacheTier, Credential, Decision, Malformed, Outcome
+from service.ownership import AssertedUser, CacheTier, Credential, Decision, KeyUse, Malformed, Outcome
 from service.verification.interfaces import Clock, Fingerprints
-from service.verification.policy import GameRules
+from service.verification.policy import GameRules, KeyLimit
 from service.verification.question import Question, Verdict
 from service.verification.verify import Verification
 
@@ -58,6 +59,15 @@ class Passes(Protocol):
 
     def open(self, text: str, rules: GameRules, *, player_ref: str | None) -> OpenedPass:
         """Return what there is in a pass that is shown for a game."""
+
+
+class KeyJudge(Protocol):
+    """Applies the limits for the players of download keys."""
+
+    async def judge(
+        self, verdict: Verdict, question: Question, player_ref: str | None
+    ) -> tuple[Verdict, KeyUse | None]:
+        """Return the verdict on the player who has shown the key, and the use of the key that this was."""
 
 
 class PassIssue(Protocol):
@@ -104,6 +114,7 @@ class VerifyService:
         log: Logging,
         clock: Clock,
         default_deadline: timedelta,
+        key_sharing: Callable[[], KeyJudge],
         refusals: RefusalNotes | None = None,
         passes: Passes | None = None,
     ) -> None:
@@ -114,6 +125,7 @@ class VerifyService:
         self._log = log
         self._clock = clock
         self._default_deadline = default_deadline
+        self._key_sharing = key_sharing
         self._refusals = refusals
         self._passes = passes
 
@@ -127,6 +139,9 @@ class VerifyService:
         started = self._clock.monotonic()
         question, opened = self._question(asked, asking, at)
         verdict = await (self._verification if opened is None else opened).verify(question)
+        key_use = None
+        if question.rules.key_limit is not None and isinstance(asked, DownloadKeyQuestion):
+            verdict, key_use = await self._key_sharing().judge(verdict, question, asked.player_ref)
         now = self._clock.now()
         decision_id = make_ulid(now)
         issued = None
@@ -141,6 +156,7 @@ class VerifyService:
             now=now,
             decision_id=decision_id,
             pass_until=None if issued is None else issued.expires_at,
+            key_use=key_use,
         )
         reply = self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
         return reply if issue is None else self._writer.with_pass(reply, issued)
@@ -173,6 +189,8 @@ class VerifyService:
             credential = opened.credential
         else:
             credential = asked.credential(at)
+            if rules.key_limit is not None and isinstance(asked, DownloadKeyQuestion):
+                _require_player(asked, rules.key_limit, at)
         question = Question(
             rules=rules,
             credential=credential,
@@ -201,6 +219,7 @@ class VerifyService:
         now: datetime,
         decision_id: str,
         pass_until: datetime | None,
+        key_use: KeyUse | None,
     ) -> None:
         decision, credential, label = verdict.decision, question.credential, question.rules.label
         self._metrics.decision(
@@ -232,6 +251,7 @@ class VerifyService:
             subject=subject,
             account=account,
             pass_until=pass_until,
+            key_players=key_use,
         )
         self._log.verified(line, now)
         if self._refusals is None or subject is None or outcome is _OWNED or outcome is _GRANTED:
@@ -245,3 +265,9 @@ class VerifyService:
             account=account,
             now=now,
         )
+
+
+def _require_player(asked: DownloadKeyQuestion, limit: KeyLimit, at: str) -> None:
+    """Raise `BadQuestion` for a key without its player, where too many players would be turned away."""
+    if limit.reject and asked.player_ref is None:
+        raise BadQuestion(f"{at}/player_ref", "missing_field", "this game limits the players of a download key")

@@ -77,6 +77,10 @@ class HandlesKey(Secret):
     """The key of the hash by which passes name what they are revoked by, in hexadecimal."""
 
 
+class PlayersKey(Secret):
+    """The key of the hashes by which players who have shown a download key are counted, in hexadecimal."""
+
+
 class Keys(Struct, frozen=True):
     """One key a purpose, so that leaking the one gives nothing of the other."""
 
@@ -88,6 +92,7 @@ class Keys(Struct, frozen=True):
     comparing: ComparingKey
     refusals: RefusalsKey
     handles: HandlesKey
+    players: PlayersKey
 
 
 def derive_keys(secret: SealingSecret | None) -> Keys:
@@ -107,6 +112,7 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
         comparing=ComparingKey(_derive(root, b"og comparing")),
         refusals=RefusalsKey(_derive(root, b"og refusals")),
         handles=HandlesKey(_derive(root, b"og handles")),
+        players=PlayersKey(_derive(root, b"og players")),
     )
 
 
@@ -137,6 +143,11 @@ def rechecks_key(naming_key: NamingKey, environment: str, game_id: GameId) -> st
 def note_key(name: Fingerprint) -> str:
     """Return the key under which Redis has who set the override of that name, and why."""
     return f"{PREFIX}o:{name.hex()}"
+
+
+def players_key(name: Fingerprint) -> str:
+    """Return the key under which Redis has who has shown the download key of that question."""
+    return f"{PREFIX}p:{name.hex()}"
 
 
 def refusal_key(name: Fingerprint) -> str:

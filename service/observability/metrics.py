@@ -30,38 +30,34 @@ from service.observability.labels import (
     JoinScope,
     RefusalCause,
     SourceEndpoint,
-    SourceResult,
     possible_cache_operations,
     possible_source_requests,
 )
-from service.observability.plain_metrics import CounterValue, PlainCounter, PlainGauge, PlainHistogram, Shown
+from service.observability.plain_metrics import (
+    ClosedCounter,
+    CounterValue,
+    PlainCounter,
+    PlainGauge,
+    PlainHistogram,
+    Shown,
+)
 from service.ownership import CacheTier, GameId, Method, Outcome, OverrideWord, Reason
-
-__all__ = ["BugPlace", "InvalidationKind", "JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
 
 MOST_LEARNED_GAMES: Final = 100
 """A key may see any number of games, and what Prometheus keeps grows with their labels."""
 
-_ABOUT_PASSES: Final = frozenset({Reason.MALFORMED_PASS, Reason.EXPIRED_PASS, Reason.REFUSED_PASS})
+_SELDOM: Final = {Reason.SHARED_DOWNLOAD_KEY}
+_SELDOM_OR_ABOUT_PASSES: Final = {*_SELDOM, Reason.MALFORMED_PASS, Reason.EXPIRED_PASS, Reason.REFUSED_PASS}
 
 _Value = TypeVar("_Value", bound=str)
+_Metric = TypeVar("_Metric", bound=Shown)
 
 _NAMESPACE: Final = "ownership_gateway"
+_NAN: Final = float("nan")
 
 # Bounds, not more: a histogram child is a series per bucket. Below 2 ms lie answers from memory and Redis.
 _DECISION_BUCKETS: Final = (0.0001, 0.0005, 0.002, 0.01, 0.1, 1.0, 5.0)
 _SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-
-
-class _ClosedCounter:
-    """A counter whose series all exist from the start; words it does not know count as `other`, and are not lost."""
-
-    def __init__(self, counter: PlainCounter, possible: Iterable[tuple[str, ...]], *, other: tuple[str, ...]) -> None:
-        self._values = {labels: counter.labels(*labels) for labels in possible}
-        self._other = counter.labels(*other)
-
-    def inc(self, *labels: str) -> None:
-        self._values.get(labels, self._other).count += 1
 
 
 class Metrics:
@@ -90,12 +86,11 @@ class Metrics:
         # the first question about a game, or with the process.
         self._game_answers_total = self._counter("game_answers_total", "Answers given, by game.", "game", "outcome")
         self._stale_served_total = self._counter("stale_served_total", "Answers from stale evidence.", "game")
-        answers = self._counter("answers_total", "Answers given, about all games.", "outcome", "reason", "stale")
-        self._answers = {
-            (reason, stale): answers.labels(str(reason.outcome), str(reason), str(stale).lower())
-            for reason, stale in product(Reason, (False, True))
-            if passes or reason not in _ABOUT_PASSES
-        }
+        self._answers_total = self._counter(
+            "answers_total", "Answers given, about all games.", "outcome", "reason", "stale"
+        )
+        self._answers: dict[tuple[Reason, bool], CounterValue] = {}
+        self._bind_answers([each for each in Reason if each not in (_SELDOM if passes else _SELDOM_OR_ABOUT_PASSES)])
         decision_seconds = self._histogram(
             "decision_seconds", "Time to answer a question.", _DECISION_BUCKETS, "method", "cache"
         )
@@ -105,14 +100,14 @@ class Metrics:
             if passes or method is not Method.PASS
         }
 
-        self._source_requests = _ClosedCounter(
+        self._source_requests = ClosedCounter(
             self._counter("source_requests_total", "Requests to the store.", "endpoint", "result"),
             possible_source_requests(),
             other=(OTHER, OTHER),
         )
         source_seconds = self._histogram("source_request_seconds", "Time the store took.", _SOURCE_BUCKETS, "endpoint")
         self._source_seconds = {endpoint: source_seconds.labels(endpoint) for endpoint in SourceEndpoint}
-        self._cache_operations = _ClosedCounter(
+        self._cache_operations = ClosedCounter(
             self._counter("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
             possible_cache_operations(),
             other=(OTHER, OTHER, OTHER),
@@ -125,28 +120,23 @@ class Metrics:
         bugs = self._counter("bugs_total", "Mistakes of the gateway's own.", "where")
         self._bugs = {where: bugs.labels(where) for where in BugPlace}
 
-        self._canary_ok = self._plain_gauge(
-            "canary_ok", "1 if the store answers as expected, 0 if not.", "game", "expect"
-        )
-        self._canary_checked_at = self._plain_gauge(
-            "canary_checked_at", "When the store answered, in Unix time.", "game", "expect"
-        )
+        self._canary_ok = self._plain_gauge("canary_ok", "1 if the answer is the expected one.", "game", "expect")
+        self._canary_checked_at = self._plain_gauge("canary_checked_at", "Unix time of the answer.", "game", "expect")
 
         self._trouble = self._plain_gauge(
             "trouble", "1 while this component does not work, for that cause.", "component", "cause"
         )
 
-        unsaid = float("nan")
-        self._add_budget(unsaid)
+        self._add_budget()
         self._source_credential_ok = self._gauge(
-            "source_credential_ok", "1 if the store accepts our key, 0 if not, NaN if it has not said.", unsaid
+            "source_credential_ok", "1 if the store accepts our key, 0 if not, NaN if it has not said.", _NAN
         )
-        self._redis_up = self._gauge("redis_up", "1 if Redis answers, 0 if not, NaN without Redis.", unsaid)
+        self._redis_up = self._gauge("redis_up", "1 if Redis answers, 0 if not, NaN without Redis.", _NAN)
         self._cluster_clock_offset = self._gauge(
-            "cluster_clock_offset_seconds", "How far Redis' clock is ahead of ours, NaN if it has not said.", unsaid
+            "cluster_clock_offset_seconds", "How far Redis' clock is ahead of ours, NaN if it has not said.", _NAN
         )
         self._store_clock_offset = self._gauge(
-            "source_clock_offset_seconds", "How far the store's clock is ahead of ours, NaN if it has not said.", unsaid
+            "source_clock_offset_seconds", "How far the store's clock is ahead of ours, NaN if it has not said.", _NAN
         )
         self._invalidations = self._gauges(
             "invalidations", "Invalidations of the game that has most of them.", "kind", InvalidationKind
@@ -166,7 +156,7 @@ class Metrics:
             registry=self._registry,
         )
         self._secrets_differ = self._gauge(
-            "secrets_differ", "1 if another replica at this Redis has other secrets, 0 if none, NaN if unknown.", unsaid
+            "secrets_differ", "1 if another replica at this Redis has other secrets, 0 if none, NaN if unknown.", _NAN
         )
         self._configuration_ok = self._gauge(
             "configuration_ok", "1 if the file as it is now is in use, 0 if it was refused and an older one is.", 1
@@ -184,8 +174,8 @@ class Metrics:
         if passes:
             self._add_passes()
 
-    def _add_budget(self, unsaid: float) -> None:
-        self._budget_tokens = self._gauge("source_budget_tokens", "Requests the store budget allows now.", unsaid)
+    def _add_budget(self) -> None:
+        self._budget_tokens = self._gauge("source_budget_tokens", "Requests the store budget allows now.", _NAN)
         self._waiting = self._gauge("source_waiting", "Requests that wait for their turn to ask the store.", 0)
         self._paused_seconds = self._gauge("source_paused_seconds", "How long the store is left alone yet.", 0)
 
@@ -215,7 +205,7 @@ class Metrics:
         self._answers[reason, stale].count += 1
         self._decision_seconds[method, cache].observe(seconds)
         if stale:
-            self._stale_served_total.labels(game if game in self._games else OTHER).count += 1
+            self._stale_served_total.labels(self.label_of(game)).count += 1
 
     def answer_counts(self) -> tuple[int, int]:
         """Return the number of answers, and of those that were `unknown`."""
@@ -307,7 +297,7 @@ class Metrics:
 
         A game that has no label of its own counts as `other`, like its answers.
         """
-        label = game if game in self._games else OTHER
+        label = self.label_of(game)
         games = self._held_of_label.setdefault(label, {})
         games[game] = held
         self._revocations_held.labels(label).set_function(lambda: any(held() for held in games.values()))
@@ -332,7 +322,7 @@ class Metrics:
 
     def pass_minted(self, game: str) -> None:
         """Count a pass; `game` is its label."""
-        self._passes_minted_total.labels(game if game in self._games else OTHER).count += 1
+        self._passes_minted_total.labels(self.label_of(game)).count += 1
 
     def pass_keys(self, *, ok: bool) -> None:
         """Take note whether the file of the keys for passes could be used."""
@@ -354,6 +344,15 @@ class Metrics:
         """Have the number of questions being answered read at every scrape."""
         self._requests_in_flight.set_function(count)
 
+    def show(self, metric: _Metric) -> _Metric:
+        """Show a metric from now on, and return it."""
+        self._shown.append(metric)
+        return metric
+
+    def label_of(self, game: str) -> str:
+        """Return the label of a game: `other` unless it is configured or learned."""
+        return game if game in self._games else OTHER
+
     def render(self) -> tuple[bytes, str]:
         """Return the metrics in Prometheus' text format, and its content type; in the event loop's thread."""
         for word, number in self._count_overrides().items():
@@ -365,7 +364,7 @@ class Metrics:
         self, game: str, method: Method, reason: Reason, cache: CacheTier
     ) -> tuple[CounterValue, CounterValue]:
         # Unknown games are looked up under `other` and never remembered by name: their number has no bound.
-        key = (game if game in self._games else OTHER, Method(method), Reason(reason), CacheTier(cache))
+        key = (self.label_of(game), Method(method), Reason(reason), CacheTier(cache))
         bound = self._decisions.get(key)
         if bound is None:
             label = key[0]
@@ -373,21 +372,23 @@ class Metrics:
             of_game = {outcome: self._game_answers_total.labels(label, str(outcome)) for outcome in Outcome}
             decision = self._decisions_total.labels(label, *map(str, (method, reason.outcome, reason, cache)))
             bound = self._decisions[key] = (decision, of_game[reason.outcome])
+            self._bind_answers((reason,))
         return bound
 
+    def _bind_answers(self, reasons: Iterable[Reason]) -> None:
+        for reason, stale in product(reasons, (False, True)):
+            labels = (str(reason.outcome), str(reason), str(stale).lower())
+            self._answers[reason, stale] = self._answers_total.labels(*labels)
+
     def _counter(self, name: str, text: str, *labels: str) -> PlainCounter:
-        counter = PlainCounter(f"{_NAMESPACE}_{name}", text, labels)
-        self._shown.append(counter)
-        return counter
+        return self.show(PlainCounter(f"{_NAMESPACE}_{name}", text, labels))
 
     def _gauges(self, name: str, text: str, label: str, values: Iterable[_Value]) -> dict[_Value, Gauge]:
         gauge = Gauge(name, text, [label], namespace=_NAMESPACE, registry=self._registry)
         return {value: gauge.labels(value) for value in values}
 
     def _plain_gauge(self, name: str, text: str, *labels: str) -> PlainGauge:
-        gauge = PlainGauge(f"{_NAMESPACE}_{name}", text, labels)
-        self._shown.append(gauge)
-        return gauge
+        return self.show(PlainGauge(f"{_NAMESPACE}_{name}", text, labels))
 
     def _gauge(self, name: str, text: str, start: float) -> Gauge:
         gauge = Gauge(name, text, namespace=_NAMESPACE, registry=self._registry)
@@ -395,6 +396,4 @@ class Metrics:
         return gauge
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> PlainHistogram:
-        histogram = PlainHistogram(f"{_NAMESPACE}_{name}", text, buckets, labels)
-        self._shown.append(histogram)
-        return histogram
+        return self.show(PlainHistogram(f"{_NAMESPACE}_{name}", text, buckets, labels))

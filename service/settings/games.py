@@ -1,5 +1,6 @@
 """All that an operator can set for one game; the string under each field is its documentation."""
 
+from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
@@ -29,6 +30,13 @@ Accept: TypeAlias = Annotated[
 ]
 
 
+class KeyPlayersAction(StrEnum):
+    """The ways to treat a player who is one too many for a download key."""
+
+    OBSERVE = "observe"
+    REJECT = "reject"
+
+
 class GameSettings(Struct, frozen=True, kw_only=True):
     """One game. Its slug is the name of its table, by which callers, logs and metrics call it."""
 
@@ -55,6 +63,14 @@ class GameSettings(Struct, frozen=True, kw_only=True):
     grace_seconds: Annotated[int, Meta(ge=0, le=259_200)] = 86_400
     """Seconds that the store's yes may still be used while the store gives no usable answer; 0 turns that off,
     anything else is at least `owned_fresh_seconds`. Default: a day, at most three."""
+    key_players: Annotated[int, Meta(ge=0, le=32)] = 0
+    """Players who may use one download key, by the `player_ref` of questions; 1 binds a key to the first who shows it,
+    0 does not count them. Default: 0."""
+    key_players_action: KeyPlayersAction = KeyPlayersAction.OBSERVE
+    """For those who are too many: `observe` lets them in with the caveat `shared_download_key`, `reject` does not.
+    Default: `observe`."""
+    key_players_days: Annotated[int, Meta(ge=1, le=365)] = 30
+    """Days that the players of a key are counted after the last new one. Default: 30."""
     canary_owner_user_id: ItchUser | None = None
     """An itch.io user who owns the game: the store is asked about it now and then, and no answer depends on it.
     Default: unset."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import Final, assert_never
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from service.ownership import (
     AppJwt,
@@ -58,6 +58,14 @@ _LIFETIMES: Final = 4 * 1025
 """The most lifetimes that are cached: one for each jitter, shared by all games with the same spans."""
 
 
+class KeyLimit(Struct, frozen=True):
+    """The most players who may use one download key. They are forgotten when for as long as this lasts none was new."""
+
+    players: int
+    reject: bool
+    lasts: timedelta
+
+
 class GameRules(Struct, frozen=True):
     """The operator's rules for one game. `label` names the game in logs and metrics."""
 
@@ -73,6 +81,7 @@ class GameRules(Struct, frozen=True):
     owned_fresh: timedelta = timedelta(hours=1)
     grace: timedelta = timedelta(hours=24)
     not_owned_fresh: timedelta = timedelta(seconds=45)
+    key_limit: KeyLimit | None = None
 
 
 class Lifetime(Struct, frozen=True):
@@ -179,6 +188,14 @@ class Allowance(Struct, frozen=True):
 def allowance(decision: Decision) -> Allowance | None:
     """Return the allowance in a decision, None if it lets no player in."""
     return Allowance(decision) if decision.outcome in (Outcome.OWNED, Outcome.GRANTED) else None
+
+
+def of_shared_key(decision: Decision, limit: KeyLimit) -> Decision:
+    """Return the decision about a player after whom no other may use the download key; the one given lets in."""
+    if limit.reject:
+        # The key is still good, so that it is no `not_owned`; whose it is, is not for this player to know.
+        return Decision(Reason.SHARED_DOWNLOAD_KEY, decision.game_id, decision.method, caveats=decision.caveats)
+    return structs.replace(decision, caveats=(*decision.caveats, Caveat.SHARED_DOWNLOAD_KEY))
 
 
 class Override(Struct, frozen=True):

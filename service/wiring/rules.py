@@ -8,8 +8,9 @@ from service.api.current_configuration import Configuration
 from service.api.game_directory import GameDirectory
 from service.limits.caller_limits import CallerBounds, CallerLimits
 from service.settings import Settings
+from service.settings.games import GameSettings, KeyPlayersAction
 from service.verification.interfaces import Clock
-from service.verification.policy import GameRules
+from service.verification.policy import GameRules, KeyLimit
 
 
 def game_rules(settings: Settings) -> list[GameRules]:
@@ -26,9 +27,20 @@ def game_rules(settings: Settings) -> list[GameRules]:
             owned_fresh=timedelta(seconds=game.owned_fresh_seconds),
             grace=timedelta(seconds=game.grace_seconds),
             not_owned_fresh=timedelta(seconds=game.not_owned_seconds),
+            key_limit=_key_limit(game),
         )
         for game in settings.games
     ]
+
+
+def _key_limit(game: GameSettings) -> KeyLimit | None:
+    if not game.key_players:
+        return None
+    return KeyLimit(
+        players=game.key_players,
+        reject=game.key_players_action is KeyPlayersAction.REJECT,
+        lasts=timedelta(days=game.key_players_days),
+    )
 
 
 def configuration_of(

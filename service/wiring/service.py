@@ -24,6 +24,7 @@ from service.verification.lookup import LookUps
 from service.verification.singleflight import SingleFlight
 from service.verification.verify import Verification
 from service.wiring.basics import Basics
+from service.wiring.key_players import key_sharing_of
 from service.wiring.observations import Observations
 from service.wiring.refusals import open_refusals
 from service.wiring.upstream import Upstream
@@ -85,6 +86,7 @@ def build_services(
         from service.wiring.pass_parts import build_passes  # noqa: PLC0415 - off until configured: not even imported
 
         passes = build_passes(basics, observations, verification, fingerprints)
+    key_sharing = key_sharing_of(basics, fingerprints, redis=redis)
     verify = VerifyService(
         verification=verification,
         fingerprints=fingerprints,
@@ -95,12 +97,14 @@ def build_services(
         default_deadline=timedelta(milliseconds=settings.deadline_ms),
         refusals=None if history is None else history.memory,
         passes=None if passes is None else passes.shown,
+        key_sharing=key_sharing,
     )
     admin = AdminService(
         verification=verification,
         fingerprints=fingerprints,
         guard=observations.guard,
         refusals=history,
+        key_sharing=key_sharing,
         log=basics.log,
         clock=clock,
     )

@@ -226,7 +226,7 @@ async def test_problem_has_exactly_these_fields(gateway: Asker) -> None:
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
-        ("/verify/download-key", "game, download_key, max_age, only_if_cached, deadline_ms"),
+        ("/verify/download-key", "game, download_key, max_age, only_if_cached, deadline_ms, player_ref"),
         ("/verify/jwt", "game, jwt, max_age, only_if_cached, deadline_ms"),
         ("/verify/email", "game, email, max_age, only_if_cached, deadline_ms"),
         ("/verify/user", "game, user_id, max_age, only_if_cached, deadline_ms"),
@@ -252,7 +252,7 @@ async def test_unknown_field_of_an_item_gets_the_list_of_those_that_there_are(ga
     (result,) = response.json()["results"]
     assert result["problem"]["detail"] == (
         "there is no such field here; there are: game, id, max_age, only_if_cached, deadline_ms, method, "
-        "and for its method one of download_key, jwt, email, user_id, pass, player_ref"
+        "and for its method one of download_key, player_ref, jwt, email, user_id, pass"
     )
 
 

@@ -37,6 +37,7 @@ REASONS = {
         "malformed_pass",
         "expired_pass",
         "refused_pass",
+        "shared_download_key",
     ],
     "unknown": [
         "source_unavailable",
@@ -94,7 +95,16 @@ def test_every_kind_of_proof_is_a_reason_to_own() -> None:
     [
         (Method, {"download_key", "jwt", "email", "user", "pass"}),
         (CacheTier, {"memory", "redis", "none"}),
-        (Caveat, {"sandbox", "bundle_key_may_be_unclaimed", "email_misses_claimed_keys", "revocations_held"}),
+        (
+            Caveat,
+            {
+                "sandbox",
+                "bundle_key_may_be_unclaimed",
+                "email_misses_claimed_keys",
+                "revocations_held",
+                "shared_download_key",
+            },
+        ),
         (Right, {"verify", "assert:user", "assert:email", "admin", "override", "support", "pass"}),
     ],
 )

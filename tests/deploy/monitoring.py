@@ -21,8 +21,9 @@ import yaml
 
 from service.canaries.canary import Expectation
 from service.causes import Cause
+from service.observability.key_uses import KeyUses
 from service.observability.metrics import Metrics
-from service.ownership import CacheTier, Method, Reason
+from service.ownership import CacheTier, KeyUse, Method, Reason
 from tests.canaries.watched import canary_lines
 from tests.gateways import SECRET
 from tests.redis_server import RedisServer, free_port
@@ -31,7 +32,7 @@ ROOT: Final = Path(__file__).parents[2]
 RULES: Final = ROOT / "deploy" / "prometheus" / "rules.yaml"
 ROUTES: Final = ROOT / "deploy" / "alertmanager" / "alertmanager.example.yml"
 
-_GAMES: Final = f"{canary_lines()}\n[games.sun-garden]\nid = 4\n"
+_GAMES: Final = f"{canary_lines()}key_players = 2\n[games.sun-garden]\nid = 4\n"
 _START_SECONDS: Final = 30.0
 _TIMEOUT_SECONDS: Final = 300.0
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -62,6 +63,7 @@ def exposed() -> str:
     """Return what a gateway in trouble shows that was asked about `x-moon`, and has canaries and held noes of it."""
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False, passes=True)
     metrics.pass_minted("x-moon")
+    KeyUses(metrics).count("x-moon", KeyUse.NEW)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
     for expect in Expectation:
         metrics.canary("x-moon", expect, ok=True, checked_at=datetime.now(UTC))
@@ -312,7 +314,8 @@ class Scene:
                     examples = examples or http.get("/sandbox").raise_for_status().json()["examples"]
                     example = examples[turn % len(examples)]
                     fresh = {"max_age": 0} if turn % 20 == 0 else {}
-                    http.post(example["path"], json=example["body"] | fresh)
+                    player = {"player_ref": f"player-{turn % 3}"} if "download_key" in example["body"] else {}
+                    http.post(example["path"], json=example["body"] | fresh | player)
                     if turn % 50 == 0:
                         http.post("/verify/user", json={"game": 3})
                 turn += 1

@@ -30,10 +30,11 @@ from service.canaries.canary import Expectation
 from service.causes import Cause
 from service.cli import main
 from service.cli.exits import Exit
+from service.observability.key_uses import KeyUses
 from service.observability.labels import InvalidationKind, JoinScope, RefusalCause, SourceEndpoint, SourceResult
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import CacheTier, Caveat, Method, Outcome, Reason
+from service.ownership import CacheTier, Caveat, KeyUse, Method, Outcome, Reason
 from service.rights import RIGHTS_FOR, Right
 from service.settings import SettingDoc, documented_settings
 from tests.docs.pages import all_text, blocks, calls, code, codes, section, source_trees, table, tables, text_of
@@ -54,6 +55,7 @@ def _setting_rows() -> dict[str, tuple[str, ...]]:
 def _metrics() -> str:
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False, passes=True)
     metrics.pass_minted("x-moon")
+    KeyUses(metrics).count("x-moon", KeyUse.NEW)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
     metrics.canary("x-moon", Expectation.OWNER, ok=True, checked_at=datetime.now(UTC))
     metrics.read_revocations("x-moon", lambda: True)
