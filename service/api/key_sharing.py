@@ -19,7 +19,9 @@ _OWNED: Final = Outcome.OWNED
 class PlayerCount(Protocol):
     """Counts the players who have shown a download key."""
 
-    async def judge(self, name: Fingerprint, player_ref: str, *, most: int, lasts: timedelta) -> KeyUse:
+    async def judge(
+        self, name: Fingerprint, player_ref: str, *, most: int, lasts: timedelta, within: timedelta
+    ) -> KeyUse:
         """Count a player who has shown the key of that question, unless `most` others are counted already."""
 
     async def forget(self, name: Fingerprint) -> bool:
@@ -37,11 +39,12 @@ class KeySharing:
         self._count = count
 
     async def judge(
-        self, verdict: Verdict, question: Question, player_ref: str | None
+        self, verdict: Verdict, question: Question, player_ref: str | None, *, within: timedelta
     ) -> tuple[Verdict, KeyUse | None]:
         """Return the verdict on the player who has shown the key, and the use of the key that this was.
 
         Only what the store has proven counts, of players who are named: for all else it is the verdict that there was.
+        `within` is the time that the caller still waits.
         """
         rules, key = question.rules, question.credential
         if rules.key_limit is None or player_ref is None or not isinstance(key, DownloadKey):
@@ -49,7 +52,9 @@ class KeySharing:
         if verdict.decision.outcome is not _OWNED:
             return verdict, None
         limit = rules.key_limit
-        use = await self._players.judge(self._name(rules, key), player_ref, most=limit.players, lasts=limit.lasts)
+        use = await self._players.judge(
+            self._name(rules, key), player_ref, most=limit.players, lasts=limit.lasts, within=within
+        )
         self._count(rules.label, use)
         if use is not KeyUse.OVER:
             return verdict, use

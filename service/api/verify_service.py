@@ -65,7 +65,7 @@ class KeyJudge(Protocol):
     """Applies the limits for the players of download keys."""
 
     async def judge(
-        self, verdict: Verdict, question: Question, player_ref: str | None
+        self, verdict: Verdict, question: Question, player_ref: str | None, *, within: timedelta
     ) -> tuple[Verdict, KeyUse | None]:
         """Return the verdict on the player who has shown the key, and the use of the key that this was."""
 
@@ -141,7 +141,8 @@ class VerifyService:
         verdict = await (self._verification if opened is None else opened).verify(question)
         key_use = None
         if question.rules.key_limit is not None and isinstance(asked, DownloadKeyQuestion):
-            verdict, key_use = await self._key_sharing().judge(verdict, question, asked.player_ref)
+            within = question.deadline - timedelta(seconds=self._clock.monotonic() - started)
+            verdict, key_use = await self._key_sharing().judge(verdict, question, asked.player_ref, within=within)
         now = self._clock.now()
         decision_id = make_ulid(now)
         issued = None

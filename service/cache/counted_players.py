@@ -5,6 +5,7 @@ the key's question and the caller's name for the player, so that nothing there t
 shown two keys; 8 authenticate them for that question, so that none can be planted, or copied from another key.
 """
 
+import asyncio
 from collections import OrderedDict
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -14,6 +15,7 @@ from service.cache.keys import PlayersKey, players_key
 from service.ownership import Fingerprint, KeyUse
 from service.redis.connect import RedisClient
 from service.redis.script import Script, ScriptRunner
+from service.redis.timeouts import REPLY_TIMEOUT
 from service.verification.interfaces import Clock
 
 MOST_PLAYERS: Final = 32
@@ -49,11 +51,13 @@ class CountedPlayers:
         self._own: OrderedDict[Fingerprint, tuple[datetime, tuple[bytes, ...]]] = OrderedDict()
         self._known: OrderedDict[bytes, datetime] = OrderedDict()
 
-    async def judge(self, name: Fingerprint, player_ref: str, *, most: int, lasts: timedelta) -> KeyUse:
+    async def judge(
+        self, name: Fingerprint, player_ref: str, *, most: int, lasts: timedelta, within: timedelta
+    ) -> KeyUse:
         """Count a player who has shown the key of that question, unless `most` others are counted already.
 
         They are forgotten when for the time that this `lasts` there was no new one. Who is counted stays so, even if
-        `most` is less by now.
+        `most` is less by now. Redis is waited for `within` that time, and always for as long as one reply may take.
         """
         member = self._member(name, player_ref)
         if self._scripts is None:
@@ -61,7 +65,13 @@ class CountedPlayers:
         now = self._clock.now()
         if self._known.get(member, now) > now:
             return KeyUse.KNOWN
-        use = await self._judge_in(self._scripts, name, member, most=most, lasts=lasts)
+        # A coroutine that was run by hand so far has become a task when this returns: time-outs need one.
+        await asyncio.sleep(0)
+        try:
+            async with self._clock.timeout(max(within, REPLY_TIMEOUT)):
+                use = await self._judge_in(self._scripts, name, member, most=most, lasts=lasts)
+        except TimeoutError:
+            return KeyUse.UNKNOWN
         if use is KeyUse.KNOWN or use is KeyUse.NEW:
             self._known[member] = now + KNOWN_FOR
             self._known.move_to_end(member)

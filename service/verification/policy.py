@@ -192,10 +192,12 @@ def allowance(decision: Decision) -> Allowance | None:
 
 def of_shared_key(decision: Decision, limit: KeyLimit) -> Decision:
     """Return the decision about a player after whom no other may use the download key; the one given lets in."""
-    if limit.reject:
-        # The key is still good, so that it is no `not_owned`; whose it is, is not for this player to know.
-        return Decision(Reason.SHARED_DOWNLOAD_KEY, decision.game_id, decision.method, caveats=decision.caveats)
-    return structs.replace(decision, caveats=(*decision.caveats, Caveat.SHARED_DOWNLOAD_KEY))
+    if not limit.reject:
+        return structs.replace(decision, caveats=(*decision.caveats, Caveat.SHARED_DOWNLOAD_KEY))
+    # The key is still good, so that it is no `not_owned`; whose it is, is not for this player to know.
+    reason = Reason.SHARED_DOWNLOAD_KEY
+    caveats = _caveats(reason, decision.method, sandbox=Caveat.SANDBOX in decision.caveats)
+    return Decision(reason, decision.game_id, decision.method, caveats=caveats)
 
 
 class Override(Struct, frozen=True):

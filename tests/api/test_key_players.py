@@ -11,10 +11,12 @@ from typing import Any, Final
 import pytest
 from redis.asyncio import Redis
 
+from service.api.paths import OVERRIDES_PATH
 from service.sandbox import seed
 from tests.api.conftest import Open
 from tests.api.test_reload import Following
 from tests.clock import FakeClock
+from tests.fault_proxy import FaultProxy, Mode
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, pointing_at, sandbox_alone, store_calls, until
 from tests.redis_server import RedisServer
 
@@ -159,6 +161,35 @@ async def test_support_reads_why(open_with: Open) -> None:
     assert "as many other players as are allowed have shown this download key" in answer.text
 
 
+async def test_many_players_in_one_batch(open_with: Open) -> None:
+    """Items are answered as if they had come alone."""
+    gateway = await open_with(REJECTED)
+    item = {"method": "download_key", "game": 3, "download_key": seed.OWNER_KEY}
+
+    answer = await gateway.batch(*({**item, "id": str(at), "player_ref": f"player-{at}"} for at in range(20)))
+
+    decisions = [result["decision"] for result in answer.json()["results"]]
+    assert sorted(reasons(decisions)) == ["download_key"] * 2 + ["shared_download_key"] * 18
+    allowed = [at for at, decision in enumerate(decisions) if decision["allowed"]]
+    assert reasons(await shown(gateway, *(f"player-{at}" for at in allowed))) == ["download_key"] * 2
+
+
+async def test_the_word_of_an_operator_comes_first(open_with: Open) -> None:
+    """A key of a banned owner lets none in, those who are counted neither; a grant is for the owner alone."""
+    gateway = await open_with(REJECTED)
+    await shown(gateway, "a", "b")
+
+    async def say(word: str) -> None:
+        said = {"game": 3, "user_id": seed.OWNER_ID, "word": word, "seconds": 3600}
+        assert (await gateway.http.post(OVERRIDES_PATH, json=said)).status_code == 200
+
+    await say("ban")
+    assert reasons(await shown(gateway, "a", "c")) == ["operator_ban"] * 2
+    await say("grant")
+    assert reasons(await shown(gateway, "a", "c")) == ["download_key", "shared_download_key"]
+    assert (await gateway.user(seed.OWNER_ID)).json()["reason"] == "operator_grant"
+
+
 # Forgetting
 
 
@@ -194,6 +225,7 @@ async def test_a_reset_of_the_sandbox_forgets_them(open_with: Open) -> None:
     await gateway.http.post("/sandbox/reset")
 
     assert reasons(await shown(gateway, "c", "d", "a")) == ["download_key", "download_key", "shared_download_key"]
+    assert (await gateway.http.get("/metrics")).text.count("# TYPE ownership_gateway_key_players_total") == 1
 
 
 # Several replicas, and Redis
@@ -247,6 +279,33 @@ async def test_who_may_not_be_forgotten_is_told(own_redis: RedisServer, together
     answer = await gateway.http.post("/admin/invalidate", json={"game": 3, "download_key": seed.OWNER_KEY})
 
     assert (answer.status_code, answer.json()["key_players_forgotten"]) == (200, False)
+
+
+async def test_no_caller_waits_past_its_deadline(
+    own_redis: RedisServer, together: str, open_with: Open, clock: FakeClock
+) -> None:
+    """While Redis keeps silent; the player is let in, not counted."""
+    asked = asyncio.Event()
+
+    def sent(data: bytes) -> None:
+        if b"og:v2:p:" in data and b"EVAL" in data:
+            asked.set()
+
+    async with FaultProxy(own_redis.port, sent=sent) as proxy:
+        gateway = await open_with(f'{together}[redis]\nurl = "redis://127.0.0.1:{proxy.port}"\n', sandbox=False)
+        await shown(gateway, "a", "b")
+        asked.clear()
+        proxy.be(Mode.SWALLOW)
+
+        answer = asyncio.create_task(gateway.key(seed.OWNER_KEY, player_ref="c", deadline_ms=200))
+        await asked.wait()
+        await clock.advance(timedelta(milliseconds=199))
+        assert not answer.done()
+        await clock.advance(timedelta(milliseconds=1))
+
+        assert (await answer).json()["outcome"] == "owned"
+        assert await gateway.metric("key_players_total", game="x-moon", result="unknown") == 1
+        proxy.be(Mode.REFUSE)
 
 
 # Off

@@ -15,6 +15,8 @@ from service.cache.keys import Keys, derive_keys, players_key
 from service.clock import SystemClock
 from service.ownership import Fingerprint, KeyUse
 from service.redis.connect import RedisClient
+from service.redis.script import AT_ONCE
+from service.redis.timeouts import REPLY_TIMEOUT
 from service.secret import SealingSecret
 from service.settings.docs import documented_settings
 from tests.clock import FakeClock
@@ -25,6 +27,7 @@ KEYS: Final[Keys] = derive_keys(SealingSecret(SECRET))
 NAME: Final = Fingerprint(bytes(range(16)))
 OTHER: Final = Fingerprint(bytes(range(16, 32)))
 MONTH: Final = timedelta(days=30)
+WITHIN: Final = timedelta(seconds=3)
 
 Make = Callable[..., CountedPlayers]
 
@@ -51,7 +54,7 @@ def players(request: pytest.FixtureRequest, make: Make, redis_url: str, empty_re
 
 async def shown(players: CountedPlayers, *refs: str, name: Fingerprint = NAME, most: int = 2) -> str:
     """Return the results for these players, one after the other."""
-    uses = [await players.judge(name, ref, most=most, lasts=MONTH) for ref in refs]
+    uses = [await players.judge(name, ref, most=most, lasts=MONTH, within=WITHIN) for ref in refs]
     return " ".join(uses)
 
 
@@ -105,7 +108,7 @@ async def test_no_more_than_the_limit_whoever_is_first(make: Make, redis_url: st
     refs = [f"player-{number}" for number in range(100)]
 
     uses = await asyncio.gather(
-        *(replicas[at % 3].judge(NAME, ref, most=3, lasts=MONTH) for at, ref in enumerate(refs))
+        *(replicas[at % 3].judge(NAME, ref, most=3, lasts=MONTH, within=WITHIN) for at, ref in enumerate(refs))
     )
 
     assert sorted(uses) == ["new"] * 3 + ["over"] * 97
@@ -117,7 +120,9 @@ async def test_no_more_than_the_limit_whoever_is_first(make: Make, redis_url: st
 async def test_the_same_player_at_once(make: Make, redis_url: str, empty_redis: Redis) -> None:
     """Asked about at three replicas, it is one player."""
     replicas = [make(redis_url) for _ in range(3)]
-    uses = await asyncio.gather(*(replicas[at % 3].judge(NAME, "a", most=1, lasts=MONTH) for at in range(30)))
+    uses = await asyncio.gather(
+        *(replicas[at % 3].judge(NAME, "a", most=1, lasts=MONTH, within=WITHIN) for at in range(30))
+    )
     assert sorted(uses) == ["known"] * 29 + ["new"]
 
 
@@ -155,11 +160,14 @@ async def test_the_known_are_ten_thousand(make: Make, redis_url: str, empty_redi
     names = [Fingerprint(number.to_bytes(16, "big")) for number in range(MOST_KNOWN + 1)]
     await shown(players, "a", name=names[0])
     for at in range(1, len(names), 100):
-        await asyncio.gather(*(players.judge(name, "a", most=1, lasts=MONTH) for name in names[at : at + 100]))
+        await asyncio.gather(
+            *(players.judge(name, "a", most=1, lasts=MONTH, within=WITHIN) for name in names[at : at + 100])
+        )
     await empty_redis.flushall()
 
     uses = [
-        await players.judge(name, "a", most=1, lasts=MONTH) for name in (names[MOST_KNOWN // 2], names[-1], names[0])
+        await players.judge(name, "a", most=1, lasts=MONTH, within=WITHIN)
+        for name in (names[MOST_KNOWN // 2], names[-1], names[0])
     ]
 
     assert uses == ["known", "known", "new"]
@@ -242,7 +250,38 @@ async def test_a_value_that_never_rests_is_given_up(make: Make, redis_url: str, 
     await players.close()
 
 
+class Stuck:
+    """A Redis that answers nothing until it goes on."""
+
+    def __init__(self) -> None:
+        self.goes_on = asyncio.Event()
+
+    async def evalsha(self, *_: object) -> int:
+        """Wait, then write."""
+        await self.goes_on.wait()
+        return 1
+
+
 # Redis that does not answer
+
+
+@pytest.mark.parametrize(
+    ("within", "waits"), [(WITHIN, WITHIN), (timedelta(), REPLY_TIMEOUT), (timedelta(seconds=-1), REPLY_TIMEOUT)]
+)
+async def test_no_caller_waits_longer_than_its_time(within: timedelta, waits: timedelta, clock: FakeClock) -> None:
+    """Nor do those who wait for others; one reply may always be waited for, as when evidence is read."""
+    stuck = Stuck()
+    players = CountedPlayers(client=cast(RedisClient, stuck), key=KEYS.players, clock=clock)
+    asked = [players.judge(NAME, str(number), most=2, lasts=MONTH, within=within) for number in range(3 * AT_ONCE)]
+    judging = asyncio.gather(*asked)
+
+    await clock.advance(waits - timedelta(milliseconds=1))
+    assert not judging.done()
+    await clock.advance(timedelta(milliseconds=1))
+
+    assert await judging == ["unknown"] * 3 * AT_ONCE
+    stuck.goes_on.set()
+    await players.close()
 
 
 async def test_killed_it_denies_no_player(make: Make, own_redis: RedisServer) -> None:
@@ -272,7 +311,9 @@ async def test_frozen_it_denies_no_player(connected: Callable[[str], RedisClient
     await shown(players, "a")
     own_redis.pause()
     try:
-        uses = await asyncio.gather(*(players.judge(NAME, ref, most=2, lasts=MONTH) for ref in ("a", "b", "c", "d")))
+        uses = await asyncio.gather(
+            *(players.judge(NAME, ref, most=2, lasts=MONTH, within=WITHIN) for ref in ("a", "b", "c", "d"))
+        )
     finally:
         own_redis.resume()
     await players.close()

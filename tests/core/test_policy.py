@@ -26,6 +26,7 @@ from service.ownership import (
 from service.verification.policy import (
     Freshness,
     GameRules,
+    KeyLimit,
     Override,
     counting_proof,
     decide,
@@ -33,6 +34,7 @@ from service.verification.policy import (
     freshness_of,
     jitter_of,
     lifetime_of,
+    of_shared_key,
     operator_override,
 )
 from tests.clock import START
@@ -442,3 +444,18 @@ def test_a_decision_on_two_observations_is_as_good_as_the_worse() -> None:
     other = Freshness(START + HOUR, START + 2 * HOUR, START + 5 * HOUR, stale=False)
 
     assert one.bounded_by(other) == Freshness(START, START + 2 * HOUR, START + 4 * HOUR, stale=True)
+
+
+@pytest.mark.parametrize("sandbox", [False, True])
+def test_one_player_too_many_learns_nothing_of_the_owner(*, sandbox: bool) -> None:
+    """Neither who it is, nor what the store says of them at the moment."""
+    evidence = Evidence(START, (KEY_PROOF,), owner=AMOS, sandbox=sandbox)
+    owned = decide(RULES, Method.DOWNLOAD_KEY, evidence, freshness=FRESHNESS, held=True)
+
+    observed = of_shared_key(owned, KeyLimit(players=1, reject=False, lasts=HOUR))
+    rejected = of_shared_key(owned, KeyLimit(players=1, reject=True, lasts=HOUR))
+
+    where = (Caveat.SANDBOX,) if sandbox else ()
+    assert (observed.player, observed.outcome) == (AMOS, Outcome.OWNED)
+    assert observed.caveats == (*where, Caveat.REVOCATIONS_HELD, Caveat.SHARED_DOWNLOAD_KEY)
+    assert rejected == decide_without_evidence(RULES, Method.DOWNLOAD_KEY, Reason.SHARED_DOWNLOAD_KEY, sandbox=sandbox)

@@ -145,7 +145,7 @@ class Worked(NamedTuple):
 def worked(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> Worked:
     """Two gateways of one store have answered, waited for each other's look-ups, forgotten, and been throttled."""
     file = tmp_path_factory.mktemp("gateway") / "gateway.toml"
-    file.write_text("[games.x-moon]\nid = 3\n" + caller_lines("all", _TOKEN, rights=_ALL_RIGHTS))
+    file.write_text("[games.x-moon]\nid = 3\nkey_players = 2\n" + caller_lines("all", _TOKEN, rights=_ALL_RIGHTS))
     store_port, *ports = (free_port() for _ in range(3))
     store = f"http://127.0.0.1:{store_port}"
     settings = {
@@ -219,6 +219,7 @@ def test_a_working_gateway_keeps_to_its_own_keys(worked: Worked) -> None:
     """The gateway stored something, and all of it under its own names."""
     assert worked.kept
     assert [key for key in worked.kept if not re.match(rb"og:v2:", key)] == []
+    assert [key for key in worked.kept if re.match(rb"og:v2:p:", key)]
 
 
 def _jwt_of_an_owner(store: str) -> str:
@@ -254,9 +255,12 @@ def _ask_all_kinds(port: int, jwt: str) -> None:
 
         for fields in ({}, {"max_age": 0}):
             for key in (seed.OWNER_KEY, seed.REVOKED_KEY):
-                _ask(http, "download-key", download_key=key, **fields)
+                for player in ("a", "b", "c"):
+                    _ask(http, "download-key", download_key=key, player_ref=player, **fields)
             _ask(http, "user", user_id=seed.OWNER_ID, **fields)
         _ask(http, "jwt", jwt=jwt)
+        forget(download_key=seed.OWNER_KEY)
+        _ask(http, "download-key", download_key=seed.OWNER_KEY, player_ref="a")
         forget(user_id=seed.OWNER_ID)
         _ask(http, "user", user_id=seed.OWNER_ID)
         forget()
