@@ -37,7 +37,8 @@ class Story(Struct, frozen=True, kw_only=True):
     `cause` is why the store gave no answer, where it gave none. `operator` is the operator's word of now; a decision
     from before, which `is_past`, may have been made without it. `asked` is false for a look at what is known, for
     which the store is left alone: `found_from` is when the remembered decision was made that is all it found.
-    `missing_rights` are those that the reader lacks to have the store asked.
+    `missing_rights` are those that the reader lacks to have the store asked. `key_players` is the number of players
+    after whom the game lets in no other with the same download key, where there is one.
     """
 
     reason: Reason
@@ -53,6 +54,7 @@ class Story(Struct, frozen=True, kw_only=True):
     asked: bool = True
     found_from: datetime | None = None
     missing_rights: tuple[str, ...] = ()
+    key_players: int | None = None
 
     @property
     def finds_nothing(self) -> bool:
@@ -130,6 +132,8 @@ def _details(story: Story) -> list[str]:
         told.append(f"The cause: {_CAUSES[story.cause]}.")
     if story.observed_at is not None:
         told.append(f"itch.io was asked {age_in_words(story.now - story.observed_at)}.")
+    if story.key_players is not None and story.reason.outcome is Outcome.OWNED:
+        told.append(_FIRST_PLAYER if story.key_players == 1 else _FIRST_PLAYERS.format(story.key_players))
     if story.stale:
         told.append("This rests on what itch.io said before.")
     if story.reason in _OPERATORS and story.usable_until is not None and operator is None:
@@ -282,6 +286,8 @@ _WHY: Final[Mapping[Reason, str]] = {
     Reason.DEADLINE_EXCEEDED: "itch.io had not answered when the time was up.",
     Reason.OVERLOADED: "more was being asked than itch.io may be asked.",
 }
+_FIRST_PLAYER: Final = "The game lets in the first player who shows a download key, and no other."
+_FIRST_PLAYERS: Final = "The game lets in the first {} players who show a download key, and no others."
 _CAVEATS: Final[Mapping[Caveat, str]] = {
     Caveat.SANDBOX: "This comes from the sandbox, not from itch.io.",
     Caveat.EMAIL_MISSES_CLAIMED_KEYS: "By e-mail itch.io finds purchases, but no keys that an account has claimed.",

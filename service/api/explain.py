@@ -32,7 +32,7 @@ from service.explanation import Story, tell, tell_request, tell_states
 from service.http.reply import Reply
 from service.itch.request_trail import SentRequest, recorded_requests
 from service.observability.logs import Logging
-from service.ownership import Caveat, Reason
+from service.ownership import Caveat, DownloadKey, Reason
 from service.rights import RIGHTS_FOR
 from service.verification.interfaces import Clock
 from service.verification.policy import GameRules
@@ -121,8 +121,15 @@ class ExplainService:
         if present.reason is Reason.NOT_CACHED and not wanted.ask and (refusal := record.latest_refusal()) is not None:
             past = remembered_decision(refusal, refusal.ids[-1], rules)
             return self._reply(record, asking, past, cause=refusal.cause, found_from=refusal.last_at)
+        limit = rules.key_limit if isinstance(credential, DownloadKey) else None
         return self._reply(
-            record, asking, present, cause=self._readiness.cause_of("source"), sent=sent, asked=wanted.ask
+            record,
+            asking,
+            present,
+            cause=self._readiness.cause_of("source"),
+            sent=sent,
+            asked=wanted.ask,
+            key_players=limit.players if limit is not None and limit.reject else None,
         )
 
     def _log_explained(
@@ -150,6 +157,7 @@ class ExplainService:
         sent: Sequence[SentRequest] = (),
         asked: bool = True,
         found_from: datetime | None = None,
+        key_players: int | None = None,
     ) -> Reply:
         health = self._readiness.health()
         causes = health.causes or {}
@@ -169,6 +177,7 @@ class ExplainService:
                 asked=asked,
                 found_from=found_from,
                 missing_rights=tuple(missing),
+                key_players=key_players,
             )
         )
         requests = requests_of(sent, record.proofs, decision.method)

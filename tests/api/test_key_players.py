@@ -151,14 +151,46 @@ async def test_one_too_many_gets_no_pass(open_with: Open) -> None:
     assert (await gateway.http.post("/verify/pass", json=shown_again)).json()["outcome"] == "owned"
 
 
+async def explained(gateway: Asker, **body: object) -> list[str]:
+    """Return the sentences."""
+    sentences: list[str] = (await gateway.http.post("/admin/explain", json=body)).json()["sentences"]
+    return sentences
+
+
 async def test_support_reads_why(open_with: Open) -> None:
     """A rejected player is found by the decision, with a sentence for it."""
-    gateway = await open_with(f"{REJECTED}")
+    gateway = await open_with(REJECTED)
     over = (await shown(gateway, "a", "b", "c"))[2]
 
-    answer = await gateway.http.post("/admin/explain", json={"decision_id": over["decision_id"]})
+    sentences = await explained(gateway, decision_id=over["decision_id"])
 
-    assert "as many other players as are allowed have shown this download key" in answer.text
+    assert sentences[0] == "Not let in: as many other players as are allowed have shown this download key."
+    assert "The player should start the game again from the itch.io app." in sentences
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        (REJECTED, "The game lets in the first 2 players who show a download key, and no others."),
+        (
+            REJECTED.replace("key_players = 2", "key_players = 1"),
+            "The game lets in the first player who shows a download key, and no other.",
+        ),
+        (OBSERVED, None),
+        (X_MOON, None),
+    ],
+)
+async def test_support_does_not_read_that_a_key_is_good_for_all(open_with: Open, toml: str, said: str | None) -> None:
+    """Of a key support learns that it lets in, which is only true of those who were first; an account has no limit."""
+    gateway = await open_with(toml)
+    await shown(gateway, "a")
+    await gateway.user(seed.OWNER_ID)
+
+    of_key = await explained(gateway, game=3, download_key=seed.OWNER_KEY)
+    of_account = await explained(gateway, game=3, user_id=seed.OWNER_ID)
+
+    assert [one[:7] for one in (of_key[0], of_account[0])] == ["Let in:"] * 2
+    assert [one for one in of_key + of_account if "The game lets in" in one] == ([] if said is None else [said])
 
 
 async def test_many_players_in_one_batch(open_with: Open) -> None:
@@ -188,6 +220,30 @@ async def test_the_word_of_an_operator_comes_first(open_with: Open) -> None:
     await say("grant")
     assert reasons(await shown(gateway, "a", "c")) == ["download_key", "shared_download_key"]
     assert (await gateway.user(seed.OWNER_ID)).json()["reason"] == "operator_grant"
+
+
+async def test_a_pass_is_for_the_player_who_was_counted(follow: Following) -> None:
+    """Also one from before the game rejected anybody holds to its end, for its player and no other."""
+    following = await follow(OBSERVED)
+    gateway = following.asker
+    order = {"method": "download_key", "game": 3, "download_key": seed.OWNER_KEY}
+    passes = {
+        ref: (await gateway.http.post("/passes", json={**order, "player_ref": ref})).json() for ref in ("a", "b", "c")
+    }
+    assert passes["c"]["caveats"] == ["sandbox", "shared_download_key"]
+    await following.reload(REJECTED)
+
+    async def show(ref: str, of: str) -> str:
+        body = {"game": 3, "pass": passes[of]["pass"]["value"], "player_ref": ref}
+        reason: str = (await gateway.http.post("/verify/pass", json=body)).json()["reason"]
+        return reason
+
+    assert [await show("c", "c"), await show("c", "a"), await show("d", "a")] == [
+        "download_key",
+        "refused_pass",
+        "refused_pass",
+    ]
+    assert reasons(await shown(gateway, "c")) == ["shared_download_key"]
 
 
 # Forgetting
@@ -294,6 +350,7 @@ async def test_no_caller_waits_past_its_deadline(
     async with FaultProxy(own_redis.port, sent=sent) as proxy:
         gateway = await open_with(f'{together}[redis]\nurl = "redis://127.0.0.1:{proxy.port}"\n', sandbox=False)
         await shown(gateway, "a", "b")
+        before = await gateway.metric("key_players_total", game="x-moon", result="unknown")
         asked.clear()
         proxy.be(Mode.SWALLOW)
 
@@ -303,8 +360,8 @@ async def test_no_caller_waits_past_its_deadline(
         assert not answer.done()
         await clock.advance(timedelta(milliseconds=1))
 
+        assert await gateway.metric("key_players_total", game="x-moon", result="unknown") == before + 1
         assert (await answer).json()["outcome"] == "owned"
-        assert await gateway.metric("key_players_total", game="x-moon", result="unknown") == 1
         proxy.be(Mode.REFUSE)
 
 
