@@ -223,7 +223,7 @@ async def test_the_word_of_an_operator_comes_first(open_with: Open) -> None:
 
 
 async def test_a_pass_is_for_the_player_who_was_counted(follow: Following) -> None:
-    """Also one from before the game rejected anybody holds to its end, for its player and no other."""
+    """Also one from before the game rejected players holds to its end, for its player and no other."""
     following = await follow(OBSERVED)
     gateway = following.asker
     order = {"method": "download_key", "game": 3, "download_key": seed.OWNER_KEY}
