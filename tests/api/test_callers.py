@@ -2,9 +2,7 @@
 
 import asyncio
 import hashlib
-import sys
 from datetime import timedelta
-from types import FrameType
 
 import jwt
 import pytest
@@ -14,6 +12,7 @@ from service.errors import NotAuthenticated
 from service.sandbox import seed
 from service.sandbox.store_endpoints import StoreEndpoint
 from tests.api.conftest import Open
+from tests.calls import counted
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, asked_store, befall, caller_lines, store_calls, until
 
@@ -420,20 +419,9 @@ def calls_to_refuse_a_stranger(callers: int) -> int:
         (hashlib.sha256(b"ogw_%d" % number).digest(), Caller(f"caller-{number}", frozenset()))
         for number in range(callers)
     )
-    calls = 0
-
-    def count(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in {"call", "c_call"}
-
-    sys.setprofile(count)
-    try:
+    with counted() as calls, pytest.raises(NotAuthenticated):
         directory.identify(b"Bearer ogw_of-a-stranger")
-    except NotAuthenticated:
-        return calls
-    finally:
-        sys.setprofile(None)
-    raise AssertionError
+    return calls()
 
 
 def test_stranger_costs_the_same_with_any_number_of_callers() -> None:

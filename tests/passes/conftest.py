@@ -12,7 +12,6 @@ import pytest
 from service.pass_pem import new_signing_key
 from service.sandbox.seed import SELLER_KEY
 from service.sandbox.state import Sandbox
-from service.sandbox.store_endpoints import StoreRequest
 from service.settings import SettingsReader
 from tests.clock import FakeClock
 from tests.gateways import (
@@ -24,6 +23,7 @@ from tests.gateways import (
     settings_from,
     until_learned,
 )
+from tests.reliability.store import Statements, StoreLine
 
 ISSUER: Final = "https://gateway.example.com"
 
@@ -38,24 +38,20 @@ def _made(_name: str) -> str:
     return new_signing_key()  # which takes a while
 
 
-class Line(httpx.AsyncBaseTransport):
-    """Leads to a store that does not say that it is a sandbox."""
-
-    def __init__(self, sandbox: Sandbox, *, marked: bool = False) -> None:
-        self._sandbox = sandbox
-        self._mark = [("x-sandbox", "yes")] if marked else []
+class MarkedLine(StoreLine):
+    """Leads to a store that says that it is a sandbox."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer as the store does."""
-        asked = StoreRequest(
-            method=request.method,
-            path=request.url.path,
-            query=tuple(request.url.params.multi_items()),
-            authorization=request.headers.get("authorization"),
-        )
-        answer = self._sandbox.receive(asked).answer
-        headers = [("content-type", answer.content_type), *answer.headers, *self._mark]
-        return httpx.Response(answer.status, headers=headers, stream=httpx.ByteStream(answer.body))
+        """Answer as the store does, and say so."""
+        response = await super().handle_async_request(request)
+        response.headers["x-sandbox"] = "yes"
+        return response
+
+
+def line_to(sandbox: Sandbox, clock: FakeClock, *, marked: bool = False) -> StoreLine:
+    """Return a way to a store, which says that it is a sandbox if it is `marked`."""
+    kind = MarkedLine if marked else StoreLine
+    return kind(sandbox, clock=clock, statements=Statements())
 
 
 class OpenReal(Protocol):
@@ -107,7 +103,7 @@ async def open_real(
                 reader = SettingsReader({}, config_file=tmp_path / "gateway.toml")
                 settings, options["reader"] = reader.read(), reader
             asker = await stack.enter_async_context(
-                opened(settings, log=log, transport=Line(store, marked=marked), **options)
+                opened(settings, log=log, transport=line_to(store, clock, marked=marked), **options)
             )
             await until_learned(asker.gateway)
             store.journal.clear()

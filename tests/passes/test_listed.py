@@ -1,13 +1,9 @@
 """The list of what makes passes void, made of the table that all replicas have in common."""
 
-import gc
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from itertools import chain
-from types import FrameType
 from typing import Final
 
 import msgspec
@@ -25,6 +21,7 @@ from service.passes.handles import Handles
 from service.passes.pass_claims import PassClaims
 from service.passes.void_passes import FOR_GOOD, VoidPasses
 from service.verification.policy import GameRules
+from tests.calls import counted
 from tests.clock import FakeClock
 from tests.passes.make_forged import CLAIMS
 
@@ -298,24 +295,6 @@ def test_what_a_wrong_clock_has_listed_is_corrected() -> None:
     rig.invalidations.invalidated_before(GAME, NAMES[0])
 
     assert rig.listed()[name] == (rig.clock.now() - SECOND).timestamp()
-
-
-@contextmanager
-def counted() -> Iterator[Callable[[], int]]:
-    """Count the calls of functions in the block, but for those of the garbage collector."""
-    calls = 0
-
-    def note(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event in {"call", "c_call"}
-
-    gc.disable()
-    sys.setprofile(note)
-    try:
-        yield lambda: calls
-    finally:
-        sys.setprofile(None)
-        gc.enable()
 
 
 @pytest.mark.parametrize("whole_game", [False, True])

@@ -10,7 +10,7 @@ from service.sandbox import seed
 from service.sandbox.state import Sandbox
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, caller_lines, opened, settings_from, until_learned
-from tests.passes.conftest import Line, OpenReal
+from tests.passes.conftest import OpenReal, line_to
 from tests.passes.test_asking import ask_for, checked, show
 
 WITHOUT = f'[itch]\napi_key = "{seed.SELLER_KEY}"\n{X_MOON}'
@@ -24,7 +24,7 @@ async def test_nothing_of_it_is_there(
     for name in [name for name in sys.modules if name.startswith(OURS)]:
         monkeypatch.delitem(sys.modules, name)
     settings = settings_from(tmp_path, WITHOUT, sandbox=False)
-    async with opened(settings, clock=clock, log=log, transport=Line(store)) as gateway:
+    async with opened(settings, clock=clock, log=log, transport=line_to(store, clock)) as gateway:
         await until_learned(gateway.gateway)
         order = {"game": 3, "method": "user", "user_id": seed.OWNER_ID}
         answers = [
