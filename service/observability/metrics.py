@@ -24,6 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.causes import Cause
 from service.observability.labels import (
+    FORWARD_AUTH_CAUSES,
     OTHER,
     BugPlace,
     InvalidationKind,
@@ -34,7 +35,14 @@ from service.observability.labels import (
     possible_cache_operations,
     possible_source_requests,
 )
-from service.observability.plain_metrics import CounterValue, PlainCounter, PlainGauge, PlainHistogram, Shown
+from service.observability.plain_metrics import (
+    ClosedCounter,
+    CounterValue,
+    PlainCounter,
+    PlainGauge,
+    PlainHistogram,
+    Shown,
+)
 from service.ownership import CacheTier, GameId, Method, Outcome, OverrideWord, Reason
 
 __all__ = ["BugPlace", "InvalidationKind", "JoinScope", "Metrics", "RefusalCause", "SourceEndpoint", "SourceResult"]
@@ -51,17 +59,6 @@ _NAMESPACE: Final = "ownership_gateway"
 # Bounds, not more: a histogram child is a series per bucket. Below 2 ms lie answers from memory and Redis.
 _DECISION_BUCKETS: Final = (0.0001, 0.0005, 0.002, 0.01, 0.1, 1.0, 5.0)
 _SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-
-
-class _ClosedCounter:
-    """A counter whose series all exist from the start; words it does not know count as `other`, and are not lost."""
-
-    def __init__(self, counter: PlainCounter, possible: Iterable[tuple[str, ...]], *, other: tuple[str, ...]) -> None:
-        self._values = {labels: counter.labels(*labels) for labels in possible}
-        self._other = counter.labels(*other)
-
-    def inc(self, *labels: str) -> None:
-        self._values.get(labels, self._other).count += 1
 
 
 class Metrics:
@@ -105,22 +102,24 @@ class Metrics:
             if passes or method is not Method.PASS
         }
 
-        self._source_requests = _ClosedCounter(
+        self._source_requests = ClosedCounter(
             self._counter("source_requests_total", "Requests to the store.", "endpoint", "result"),
             possible_source_requests(),
             other=(OTHER, OTHER),
         )
         source_seconds = self._histogram("source_request_seconds", "Time the store took.", _SOURCE_BUCKETS, "endpoint")
         self._source_seconds = {endpoint: source_seconds.labels(endpoint) for endpoint in SourceEndpoint}
-        self._cache_operations = _ClosedCounter(
+        self._cache_operations = ClosedCounter(
             self._counter("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
             possible_cache_operations(),
             other=(OTHER, OTHER, OTHER),
         )
         joined = self._counter("singleflight_joined_total", "Questions that joined a look-up.", "scope")
         self._joined = {scope: joined.labels(scope) for scope in JoinScope}
-        refused = self._counter("refused_total", "Callers turned away.", "cause")
-        self._refused = {cause: refused.labels(cause) for cause in RefusalCause}
+        self._refused_total = self._counter("refused_total", "Callers turned away.", "cause")
+        self._refused: dict[RefusalCause, CounterValue] = {
+            cause: self._refused_total.labels(cause) for cause in RefusalCause if cause not in FORWARD_AUTH_CAUSES
+        }
 
         bugs = self._counter("bugs_total", "Mistakes of the gateway's own.", "where")
         self._bugs = {where: bugs.labels(where) for where in BugPlace}
@@ -257,6 +256,10 @@ class Metrics:
     def refused(self, cause: RefusalCause) -> None:
         """Count a caller turned away."""
         self._refused[cause].count += 1
+
+    def show_forward_auth(self) -> None:
+        """Show from now on what proxies are turned away for."""
+        self._refused |= {cause: self._refused_total.labels(cause) for cause in FORWARD_AUTH_CAUSES}
 
     def shared_refusals(self, results: Iterable[_Value]) -> dict[_Value, CounterValue]:
         """Show from now on what comes of refusals that are handed to Redis, and return the counts of the results."""

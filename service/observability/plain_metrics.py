@@ -6,7 +6,7 @@ loop's thread, which alone adds; any thread may read.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final, Protocol
 
@@ -51,6 +51,18 @@ class PlainCounter:
     def text(self) -> str:
         """Return the current counts."""
         return self._head + "".join([f"{value.series} {value.count}.0\n" for value in list(self._values.values())])
+
+
+class ClosedCounter:
+    """A counter whose series all exist from the start; words it does not know count as `other`, and are not lost."""
+
+    def __init__(self, counter: PlainCounter, possible: Iterable[tuple[str, ...]], *, other: tuple[str, ...]) -> None:
+        self._values = {labels: counter.labels(*labels) for labels in possible}
+        self._other = counter.labels(*other)
+
+    def inc(self, *labels: str) -> None:
+        """Count one event."""
+        self._values.get(labels, self._other).count += 1
 
 
 class PlainGauge:
