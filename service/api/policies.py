@@ -20,7 +20,7 @@ _WHERE: Final = {
 
 
 class Policy(Struct, frozen=True):
-    """What one place demands: that the player owns `game`, shown by one of `methods`.
+    """The demand of one place: that the player owns `game`, shown by one of `methods`.
 
     `caller` is the name of the proxy that may ask by it.
     """

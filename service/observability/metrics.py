@@ -26,6 +26,7 @@ from service.causes import Cause
 from service.observability.labels import (
     FORWARD_AUTH_CAUSES,
     OTHER,
+    USUAL_CAUSES,
     BugPlace,
     InvalidationKind,
     JoinScope,
@@ -76,7 +77,6 @@ class Metrics:
         PlatformCollector(registry=self._registry)
 
         self._shown: list[Shown] = []
-
         self._games = {*games, OTHER}
         self._learned_games: set[str] = set()
         self._decisions_total = self._counter(
@@ -117,9 +117,7 @@ class Metrics:
         joined = self._counter("singleflight_joined_total", "Questions that joined a look-up.", "scope")
         self._joined = {scope: joined.labels(scope) for scope in JoinScope}
         self._refused_total = self._counter("refused_total", "Callers turned away.", "cause")
-        self._refused: dict[RefusalCause, CounterValue] = {
-            cause: self._refused_total.labels(cause) for cause in RefusalCause if cause not in FORWARD_AUTH_CAUSES
-        }
+        self._refused = {cause: self._refused_total.labels(cause) for cause in USUAL_CAUSES}
 
         bugs = self._counter("bugs_total", "Mistakes of the gateway's own.", "where")
         self._bugs = {where: bugs.labels(where) for where in BugPlace}

@@ -20,8 +20,8 @@ class VerifiedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """The one line of a question. Every field is a value of ours, so that it needs no redaction.
 
     `subject` is the credential's fingerprint, `account` that of the itch.io account, which is the same for all methods;
-    `age_seconds` is how old the evidence was. `pass_until` is the end of the pass that the answer brought, `policy` that of
-    the proxy that asked.
+    `age_seconds` is how old the evidence was. `pass_until` is the end of the pass that the answer brought, `policy` is
+    that of the proxy that asked.
     """
 
     decision_id: str

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import FieldInfo, replace
 
 from service.errors import SettingsError
-from service.settings.checks import CHECKS, Check, Names, remote_callers_have_tokens, there_is_a_source
+from service.settings.checks import CHECKS, Check, remote_callers_have_tokens, there_is_a_source
 from service.settings.conversion import Misfit, Mistakes, RawValue, convert, convert_table, expectation
 from service.settings.model import (
     CALLER,
@@ -30,6 +30,7 @@ from service.settings.model import (
     Settings,
     fields_of,
 )
+from service.settings.names import Names
 from service.settings.sources import (
     CONFIG,
     FileContent,

@@ -221,7 +221,7 @@ class CallerSettings(Struct, frozen=True, kw_only=True):
 
 
 class PolicySettings(Struct, frozen=True, kw_only=True):
-    """What one protected place demands of the players whose requests a proxy asks about (forward-auth)."""
+    """The demand of one place on the players about whose requests a proxy asks (forward-auth)."""
 
     name: str
     game: GameName
