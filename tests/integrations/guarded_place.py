@@ -32,7 +32,7 @@ class GuardedPlace:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self._server.server_address[1])
 
     def __enter__(self) -> Self:

@@ -43,7 +43,7 @@ OURS: Final = {
 
 
 class Seen(Struct, frozen=True):
-    """What a player saw: 0 if the connection ended without a status."""
+    """The response that a player saw: 0 if the connection ended without a status."""
 
     status: int
     headers: dict[str, str]
@@ -186,7 +186,7 @@ def test_refused(guarded: Guarded, seen: Callable[[str], None]) -> None:
 
 
 def test_two_authorizations(guarded: Guarded, seen: Callable[[str], None]) -> None:
-    """Whichever of two is taken, nobody comes in by both."""
+    """Whichever of two is taken, no player comes in by both."""
     owner, stranger = guarded.jwt(seed.OWNER_ID), guarded.jwt(seed.STRANGER_ID)
 
     statuses = [_refused(guarded, *fields).status for fields in ([owner, owner], [owner, stranger], [stranger, owner])]
@@ -320,7 +320,7 @@ def test_websocket(guarded: Guarded, seen: Callable[[str], None]) -> None:
 
 
 def test_gateway_hangs(guarded: Guarded, seen: Callable[[str], None]) -> None:
-    """A gateway that hangs lets nobody in, and known owners neither; then all is as before."""
+    """A gateway that hangs lets no player in, not even known owners; then all is as before."""
     assert guarded.visit(KEY).status == 200
     begun = time.monotonic()
     guarded.gateway.signal(signal.SIGSTOP)
@@ -335,7 +335,7 @@ def test_gateway_hangs(guarded: Guarded, seen: Callable[[str], None]) -> None:
 
 
 def test_gateway_away(guarded: Guarded, seen: Callable[[str], None]) -> None:
-    """A gateway that is not there lets nobody in; once it is back, all is as before."""
+    """A gateway that is not there lets no player in; once it is back, all is as before."""
     guarded.gateway.kill()
     try:
         found = _refused(guarded, KEY)
