@@ -65,7 +65,9 @@ class RefusalCause(StrEnum):
 FORWARD_AUTH_CAUSES: Final = (RefusalCause.FORWARD_AUTH, RefusalCause.NO_CREDENTIAL)
 """The causes that there are only where proxies ask."""
 
-USUAL_CAUSES: Final = tuple(cause for cause in RefusalCause if cause not in FORWARD_AUTH_CAUSES)
+USUAL_CAUSES: Final[tuple[RefusalCause, ...]] = tuple(
+    cause for cause in RefusalCause if cause not in FORWARD_AUTH_CAUSES
+)
 
 
 class InvalidationKind(StrEnum):

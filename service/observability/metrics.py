@@ -118,7 +118,6 @@ class Metrics:
         self._joined = {scope: joined.labels(scope) for scope in JoinScope}
         self._refused_total = self._counter("refused_total", "Callers turned away.", "cause")
         self._refused = {cause: self._refused_total.labels(cause) for cause in USUAL_CAUSES}
-
         bugs = self._counter("bugs_total", "Mistakes of the gateway's own.", "where")
         self._bugs = {where: bugs.labels(where) for where in BugPlace}
 
