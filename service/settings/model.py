@@ -227,7 +227,8 @@ class PolicySettings(Struct, frozen=True, kw_only=True):
     game: GameName
     """The game that a player must own, by slug or itch.io id. Required."""
     caller: CallerName | None = None
-    """The name of the caller that may ask by this policy: the proxy. Required, unless there are no callers."""
+    """The name of the caller that may ask by this policy: the proxy. Default: unset, which is for a
+    gateway without callers alone."""
     credentials: PolicyCredentials
     """The credentials that a player may present: `jwt`, `download_key`. Required."""
 
