@@ -344,6 +344,17 @@ async def test_path_that_is_no_policy_of_the_proxy(gateway: Asker, edge: Edge, n
     assert store_calls(gateway.sandbox) == 0
 
 
+async def test_policy_is_for_its_own_proxy_only(open_with: Open) -> None:
+    """The right to ask about the game does not do: a path that was turned into another policy's gets nowhere."""
+    gateway = await open_with(POLICIES.replace('games = ["sun-garden"]', 'games = ["*"]'))
+    async with listening(gateway.gateway.http) as server:
+        answers = [await Edge(server.port).ask(key(), token=token) for token in (PROXY, OTHER)]
+
+    assert answers[0].status == 200
+    assert (answers[1].status, answers[1].problem["code"]) == (503, "forward_auth_refused")
+    assert store_calls(gateway.sandbox) == 1
+
+
 @pytest.mark.parametrize(
     "path", ["/forward-auth", "/%66orward-auth/downloads", "//forward-auth/downloads", "/x/../forward-auth/downloads"]
 )

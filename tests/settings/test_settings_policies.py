@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import SettingsError
-from service.settings import Settings, load_settings
+from service.settings import Settings, describe, load_settings
 
 GAME = "[games.x-moon]\nid = 3\n"
 POLICY = '[forward_auth.files]\ngame = "x-moon"\ncredentials = ["jwt"]\n'
@@ -106,3 +106,14 @@ def test_policy_without_games_and_callers(tmp_path: Path) -> None:
     (policy,) = read(tmp_path, POLICY.replace("x-moon", "3")).forward_auth
 
     assert (policy.game, policy.caller) == ("3", None)
+
+
+def test_policy_as_it_is_shown(tmp_path: Path) -> None:
+    """Among all settings each of a policy stands under its name."""
+    lines = describe(read(tmp_path, GAME + EDGE + OF_EDGE)).splitlines()
+
+    assert [line for line in lines if line.startswith("forward_auth.")] == [
+        'forward_auth.files.game = "x-moon"',
+        'forward_auth.files.caller = "edge"',
+        'forward_auth.files.credentials = ["jwt"]',
+    ]
