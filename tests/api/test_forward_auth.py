@@ -139,7 +139,7 @@ async def test_owner_by_jwt_is_let_in(edge: Edge, clock: FakeClock, log: LogLine
 
 
 async def test_holder_of_a_key_is_not_named_as_its_owner(edge: Edge) -> None:
-    """A key proves that somebody owns the game; whose it is would name another account."""
+    """A key proves that the game is owned; whose it is would name another account."""
     answered = await edge.ask(key())
 
     assert answered.status == 200
@@ -337,7 +337,7 @@ async def test_path_behind_the_policy_is_ignored(edge: Edge, clock: FakeClock, n
     ],
 )
 async def test_path_that_is_no_policy_of_the_proxy(gateway: Asker, edge: Edge, name: str) -> None:
-    """Nothing is decoded or normalised into a policy, and one of another proxy is none."""
+    """No name is decoded or normalised into a policy, and one of another proxy is none."""
     answered = await edge.ask(key(), path=f"/forward-auth/{name}")
 
     assert (answered.status, answered.problem["code"]) == (503, "forward_auth_refused")
@@ -359,7 +359,7 @@ async def test_policy_is_for_its_own_proxy_only(open_with: Open) -> None:
     "path", ["/forward-auth", "/%66orward-auth/downloads", "//forward-auth/downloads", "/x/../forward-auth/downloads"]
 )
 async def test_path_beside_it_is_nothing(edge: Edge, path: str) -> None:
-    """Other spellings of the path lead nowhere, and so let nobody in."""
+    """Other spellings of the path lead nowhere, and so let no player in."""
     assert (await edge.ask(key(), path=path)).status == 404
 
 
@@ -386,7 +386,7 @@ async def test_announced_body_is_not_waited_for(edge: Edge, clock: FakeClock, me
 
 
 async def test_request_behind_an_announced_body_is_not_answered(gateway: Asker, edge: Edge, clock: FakeClock) -> None:
-    """Bytes behind such a head are no second request, whatever they look like."""
+    """Bytes behind such a head are no second request."""
     second = f"GET /forward-auth/downloads HTTP/1.1\r\nHost: a\r\nX-Ownership-Caller: {PROXY}\r\n{key()}\r\n\r\n"
 
     answered = await edge.ask(
@@ -435,7 +435,7 @@ async def test_other_fields_are_never_read(edge: Edge, clock: FakeClock, spoofed
 
 
 async def test_known_player_is_answered_from_memory(gateway: Asker, edge: Edge, clock: FakeClock) -> None:
-    """What the one way has learned, the other knows."""
+    """Answers learned by the one way are known to the other."""
     await edge.ask(jwt_of(seed.OWNER_ID, clock))
     before = store_calls(gateway.sandbox)
 
