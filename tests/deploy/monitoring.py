@@ -59,8 +59,9 @@ def shipped_rules() -> list[dict[str, Any]]:
 
 
 def exposed() -> str:
-    """Return what a gateway in trouble shows that was asked about `x-moon`, and has canaries and held noes of it."""
+    """Return what a gateway in trouble shows that was asked about `x-moon`, has canaries, held noes and policies."""
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False, passes=True)
+    metrics.show_forward_auth()
     metrics.pass_minted("x-moon")
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
     for expect in Expectation:
