@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -486,6 +487,16 @@ async def test_off_until_configured(open_with: Open) -> None:
     assert "forward_auth" not in metrics
     assert "no_credential" not in metrics
     assert not {"service.api.forward_auth", "service.api.policies"} & sys.modules.keys()
+
+
+def test_not_imported_until_configured() -> None:
+    """A process that has loaded the wiring has not loaded this, which only questions and policies need."""
+    names = "'service.api.forward_auth', 'service.api.policies'"
+    code = f"import sys, service.wiring.http, service.wiring.rules; print({{{names}}} & sys.modules.keys())"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout.strip() == "set()"
 
 
 async def test_series_are_there_before_the_first_refusal(gateway: Asker) -> None:
