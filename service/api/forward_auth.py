@@ -36,8 +36,8 @@ _KEPT_OUT: Final = {
     Outcome.REJECTED: (401, "The credential is no good"),
 }
 
-_NAMES_THE_PLAYER: Final = frozenset({Method.JWT, Method.USER})
-"""The methods that say who the player is. Who holds a download key need not be its owner."""
+_NAMES_THE_PLAYER: Final = frozenset({Method.JWT, Method.PASS})
+"""The methods that say who the player is. Who holds a download key need not be its owner, nor does a pass say so."""
 
 
 class ForwardAuth:
@@ -75,11 +75,11 @@ class ForwardAuth:
                 writer=self._writer,
             )
             return await self._service.answer(policy.question(headers), asking)
-        except (NotAuthenticated, NotPermitted, UnknownGame) as refusal:
-            refused = ProxyRefused(str(refusal))
-            return self._service.refuse(refused, request_id=request_id, caller=caller)
         except QuestionRefused as refusal:
-            return self._service.refuse(refusal, request_id=request_id, caller=caller)
+            # 401, 403 and 404 are about the proxy, and would tell players to log in.
+            of_proxy = isinstance(refusal, NotAuthenticated | NotPermitted | UnknownGame)
+            refused = ProxyRefused(str(refusal)) if of_proxy else refusal
+            return _not_allowed(self._service.refuse(refused, request_id=request_id, caller=caller))
         except Exception as bug:  # noqa: BLE001 - 500, and a line in the log
             return self._service.crashed(bug, request_id=request_id)
 
@@ -101,6 +101,11 @@ def _policy_at(target: bytes, configuration: Configuration, caller: Caller) -> P
     if policy.caller != caller.name:
         raise ProxyRefused(f"the policy {policy.name} is for another caller")
     return policy
+
+
+def _not_allowed(refusal: Reply) -> Reply:
+    """Return a problem without a decision that says in its last field, too, that the player is not let in."""
+    return Reply(refusal.status, refusal.body[:-1] + b',"allowed":false}', refusal.media_type, refusal.headers)
 
 
 class RefusedPlayer(Struct, frozen=True, kw_only=True):

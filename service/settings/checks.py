@@ -10,18 +10,21 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from service.errors import SettingsError
 from service.redis.url import parse_redis_url
-from service.rights import Right
 from service.secret import SellerKey
 from service.settings.conversion import split_url
 from service.settings.model import (
     DEFAULT_BASE_URLS,
     CallerSettings,
     ItchDialect,
-    PolicySettings,
     Settings,
     is_loopback,
 )
 from service.settings.names import Names
+from service.settings.policy_checks import (
+    policies_have_callers,
+    policies_name_games_that_exist,
+    policies_take_what_there_is,
+)
 
 # Contradictions between settings that exist once.
 
@@ -278,45 +281,6 @@ def callers_name_games_that_exist(settings: Settings, names: Names) -> Iterator[
                 )
 
 
-def policies_name_games_that_exist(settings: Settings, names: Names) -> Iterator[str]:
-    """A policy about no game would keep every player out, and only players would notice."""
-    known = {name for game in settings.games for name in (game.slug, str(game.id))}
-    for policy in settings.forward_auth:
-        if policy.game not in known and (known or not policy.game.isdecimal()):
-            yield (
-                f"{names.of_policy(policy, 'game')} is {names.value(repr(policy.game))}, which is no game: expected a"
-                " slug or id from [games.<slug>]"
-            )
-
-
-def policies_have_callers(settings: Settings, names: Names) -> Iterator[str]:
-    """A policy that its proxy may not ask by would keep every player out, too."""
-    callers = {caller.name: caller for caller in settings.callers}
-    for policy in settings.forward_auth:
-        name, caller = names.of_policy(policy, "caller"), callers.get(policy.caller or "")
-        if caller is not None:
-            fault = _fault_of_asker(caller, policy, settings)
-            if fault is not None:
-                yield f"{name} is {names.value(repr(caller.name))}, which {fault}"
-        elif callers or policy.caller is not None:
-            given = "not set" if policy.caller is None else f"{names.value(repr(policy.caller))}, which is no caller"
-            yield f"{name} is {given}: expected the name of one of [[callers]], and nothing where there are none"
-
-
-def _fault_of_asker(caller: CallerSettings, policy: PolicySettings, settings: Settings) -> str | None:
-    if Right.VERIFY not in caller.rights:
-        return f"lacks the right {Right.VERIFY}: give it that right, or name another caller"
-    same = {
-        name
-        for game in settings.games
-        for name in (game.slug, str(game.id))
-        if policy.game in (game.slug, str(game.id))
-    }
-    if not caller.all_games and (same | {policy.game}).isdisjoint(str(game) for game in caller.games):
-        return "may not ask about the game of the policy: add it to those of the caller, or name another caller"
-    return None
-
-
 # Addresses, as far as they can be judged without asking the network.
 
 _HOST_AND_PORT: Final = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]*)?")
@@ -376,5 +340,6 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (callers_name_games_that_exist, {"games"}),
     (policies_name_games_that_exist, {"games", "forward_auth"}),
     (policies_have_callers, {"games", "callers", "forward_auth"}),
+    (policies_take_what_there_is, {"sandbox", "passes.key", "forward_auth"}),
 )
 """Each check, and the settings without which it would find what is not there."""

@@ -15,6 +15,7 @@ from service.settings.values import (
     BaseUrl,
     CallerName,
     ContactUrl,
+    CookieName,
     GameName,
     GameNames,
     Hosts,
@@ -230,7 +231,10 @@ class PolicySettings(Struct, frozen=True, kw_only=True):
     """The name of the caller that may ask by this policy: the proxy. Default: unset, which is for a
     gateway without callers alone."""
     credentials: PolicyCredentials
-    """The credentials that a player may present: `jwt`, `download_key`. Required."""
+    """The credentials that a player may present: `pass`, `jwt`, `download_key`. Required."""
+    cookie: CookieName | None = None
+    """The name of a cookie that may hold a pass, for players without a header of their own. Default: unset, no cookie
+    is read."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

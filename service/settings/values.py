@@ -97,6 +97,7 @@ POLICY_EXPECTED: Final = "1 to 64 of a-z, 0-9, _ and -, beginning with a letter 
 class PolicyCredential(StrEnum):
     """The credentials that a player may present at a proxy."""
 
+    PASS = "pass"  # noqa: S105 - a kind of credential, no secret
     JWT = "jwt"
     DOWNLOAD_KEY = "download_key"
 
@@ -104,4 +105,8 @@ class PolicyCredential(StrEnum):
 PolicyCredentials: TypeAlias = Annotated[
     frozenset[PolicyCredential],
     Meta(min_length=1, extra={"expected": f"a list of at least one of {', '.join(PolicyCredential)}, each only once"}),
+]
+
+CookieName: TypeAlias = Annotated[
+    str, Meta(pattern=r"\A[A-Za-z0-9._-]{1,64}\Z", extra={"expected": "1 to 64 of A-Z, a-z, 0-9, ., _ and -"})
 ]

@@ -82,6 +82,7 @@ def _policies(settings: Settings) -> "dict[bytes, Policy]":
             game=policy.game,
             caller=policy.caller or LOCAL_CALLER.name,
             methods=frozenset(Method(credential) for credential in policy.credentials),
+            cookie=None if policy.cookie is None else policy.cookie.encode("ascii"),
         )
         for policy in settings.forward_auth
     }

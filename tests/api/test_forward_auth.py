@@ -1,30 +1,25 @@
 """Proxies that ask whether a player's request may pass."""
 
 import asyncio
-import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import pytest
-from msgspec import Struct
 
 from service.http.application import Listener
 from service.sandbox import seed
-from service.sandbox.jwts import mint
 from service.settings import SettingsReader
 from tests.api.conftest import Open
+from tests.api.edges import FIELDS, OTHER, PROXY, Edge, jwt_of, key
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, befall, caller_lines, opened, store_calls, until
-from tests.http.serving import TIMEOUT, listening
-
-PROXY: Final = "ogw_the-token-of-a-proxy-in-tests-0000000000000"
-OTHER: Final = "ogw_the-token-of-another-proxy-in-tests-0000000"
+from tests.http.serving import listening
 
 POLICIES: Final = (
     X_MOON
@@ -50,64 +45,6 @@ credentials = ["jwt", "download_key"]
     + caller_lines("edge", PROXY, rights='["verify"]', games='["x-moon"]', rate="10000")
     + caller_lines("other-edge", OTHER, rights='["verify"]', games='["sun-garden"]', rate="10000")
 )
-FIELDS: Final = ("x-ownership-player", "x-ownership-outcome", "x-ownership-reason", "x-ownership-decision")
-
-
-class Answered(Struct, frozen=True):
-    """A response as it came, and whether the connection had ended behind it."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    ended: bool
-
-    @property
-    def problem(self) -> dict[str, Any]:
-        """The body as JSON."""
-        found: dict[str, Any] = json.loads(self.body)
-        return found
-
-
-class Edge:
-    """A proxy that asks with the bytes that a test gives it."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-
-    async def ask(
-        self,
-        *fields: str,
-        path: str = "/forward-auth/downloads",
-        method: str = "GET",
-        token: str = PROXY,
-        behind: bytes = b"",
-    ) -> Answered:
-        """Ask over a connection of its own; `behind` comes after the head."""
-        lines = [f"{method} {path} HTTP/1.1", "Host: edge", *fields]
-        if token:
-            lines.append(f"X-Ownership-Caller: {token}")
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        try:
-            writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + behind)
-            async with asyncio.timeout(TIMEOUT):
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                headers = dict(line.lower().split(": ", 1) for line in head[1:-2])
-                length = 0 if method == "HEAD" else int(headers["content-length"])
-                body = await reader.readexactly(length)
-                ended = headers.get("connection") == "close" and await reader.read() == b""
-            return Answered(int(head[0].split()[1]), headers, body, ended)
-        finally:
-            writer.close()
-
-
-def jwt_of(user_id: int, clock: FakeClock, lifetime: timedelta = timedelta(hours=1)) -> str:
-    """Return the field with a JWT of that user."""
-    return f"Authorization: Bearer {mint(user_id=user_id, issued_at=clock.now(), lifetime=lifetime).jwt}"
-
-
-def key(text: str = seed.OWNER_KEY) -> str:
-    """Return the field with a download key."""
-    return f"X-Download-Key: {text}"
 
 
 @pytest.fixture
@@ -226,6 +163,7 @@ async def test_not_exactly_one_credential(gateway: Asker, edge: Edge, path: str,
     answered = await edge.ask(*fields, path=f"/forward-auth/{path}")
 
     assert (answered.status, answered.problem["code"]) == (401, "no_credential")
+    assert answered.problem["allowed"] is False
     assert answered.headers["www-authenticate"] == "bearer"
     assert store_calls(gateway.sandbox) == 0
     assert await gateway.metric("refused_total", cause="no_credential") == 1
@@ -282,6 +220,7 @@ async def test_proxy_over_its_rate(open_with: Open) -> None:
 
     assert [answered.status for answered in answers] == [200, 200, 429]
     assert (answers[2].headers["retry-after"], answers[2].problem["code"]) == ("1", "too_many_questions")
+    assert answers[2].problem["allowed"] is False
 
 
 @pytest.mark.parametrize("token", ["", "ogw_no-token-of-ours", f"{PROXY}, {OTHER}", f"Bearer {PROXY}", OTHER])
@@ -293,6 +232,7 @@ async def test_proxy_that_is_not_known(gateway: Asker, edge: Edge, log: LogLines
     assert "retry-after" not in answered.headers
     assert "www-authenticate" not in answered.headers
     assert "detail" not in answered.problem
+    assert answered.problem["allowed"] is False
     assert await gateway.metric("refused_total", cause="forward_auth") == 1
     assert store_calls(gateway.sandbox) == 0
     line = await log.line("refused")

@@ -27,7 +27,8 @@ _POLICIES: Final = """
 [forward_auth.downloads]
 game = "x-moon"
 caller = "edge"
-credentials = ["jwt", "download_key"]
+credentials = ["pass", "jwt", "download_key"]
+cookie = "ownership_pass"
 
 [forward_auth.keys]
 game = "x-moon"
@@ -35,6 +36,7 @@ credentials = ["download_key"]
 caller = "edge"
 """
 KEY: Final = f"X-Download-Key: {seed.OWNER_KEY}"
+STUDIO: Final = "ogw_the-token-of-the-studio-in-tests-00000000000"
 OURS: Final = {
     "x-ownership-player": "none",
     "x-ownership-outcome": "owned",
@@ -89,6 +91,15 @@ class Guarded:
                 assert response.status < http.client.BAD_REQUEST, response.read()
                 return json.loads(response.read() or b"null")
 
+    def issue_pass(self) -> str:
+        """Return a pass of the owner's account."""
+        headers = {"Connection": "close", "Content-Type": "application/json", "Authorization": f"Bearer {STUDIO}"}
+        order = json.dumps({"game": 3, "method": "user", "user_id": seed.OWNER_ID})
+        connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=_PATIENCE_SECONDS)
+        with closing(connection):
+            connection.request("POST", "/passes", order, headers)
+            return str(json.loads(connection.getresponse().read())["pass"]["value"])
+
     def jwt(self, user_id: int) -> str:
         """Return the field with a JWT of that user."""
         return f"Authorization: Bearer {self.control('POST', '/sandbox/jwts', {'user_id': user_id})['jwt']}"
@@ -100,7 +111,8 @@ def edge_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("gateway")
     file = directory / "gateway.toml"
     caller = caller_lines("edge", TOKEN, rate="10000", rights='["verify"]', failed_keys_per_minute="10000")
-    file.write_text(X_MOON + _POLICIES + caller, encoding="utf-8")
+    studio = caller_lines("studio", STUDIO, rights='["assert:user", "pass"]')
+    file.write_text(X_MOON + _POLICIES + caller + studio, encoding="utf-8")
     gateway = Gateway(lasting_port(), directory / "log", {"CONFIG": str(file)})
     try:
         gateway.start()
@@ -160,6 +172,31 @@ def test_allowed(guarded: Guarded, seen: Callable[[str], None]) -> None:
     assert "x-ownership-caller" not in fields
     assert "x-download-key" not in fields
     assert TOKEN not in repr((first, second))
+
+
+def test_passes(guarded: Guarded, seen: Callable[[str], None]) -> None:
+    """A pass lets in by header and by cookie; not by two cookies, by none of that name, or beside another credential."""
+    shown = guarded.issue_pass()
+    cookie = f"Cookie: ownership_pass={shown}"
+    allowed = [guarded.reached(field) for field in (f"Authorization: Bearer {shown}", cookie, f"{cookie}; a=b")]
+    refused = [
+        _refused(guarded, *fields).status
+        for fields in (
+            [f"{cookie}; ownership_pass={shown}"],
+            [cookie, cookie],
+            [f"{cookie},{shown}"],
+            [f"Cookie: other={shown}"],
+            [f"Cookie: ownership_pass={shown[:-4]}AAAA"],
+            [cookie, "Authorization: Bearer a.b.c"],
+            [cookie, "X-Download-Key: sandbox-no-such-key-of-anybody-000000000", "Authorization: Bearer a.b.c"],
+        )
+    ]
+
+    statuses = [one.status for one, _ in allowed]
+    seen(f"{statuses} {refused}")
+    assert statuses == [200] * 3
+    assert [dict(fields)["x-ownership-player"] for _, (fields,) in allowed] == [str(seed.OWNER_ID)] * 3
+    assert set(refused) <= {400, 401}
 
 
 def test_refused(guarded: Guarded, seen: Callable[[str], None]) -> None:

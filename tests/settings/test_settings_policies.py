@@ -42,8 +42,8 @@ def read(directory: Path, toml: str, **environ: str) -> Settings:
         ),
         (
             GAME + POLICY.replace('"jwt"', ""),
-            "forward_auth.files.credentials in gateway.toml is []: expected a list of at least one of jwt,"
-            " download_key, each only once",
+            "forward_auth.files.credentials in gateway.toml is []: expected a list of at least one of pass,"
+            " jwt, download_key, each only once",
         ),
         (GAME + POLICY.replace("x-moon", "x-mon"), f"forward_auth.files.game in gateway.toml is 'x-mon', {NO_GAME}"),
         (GAME + POLICY.replace("x-moon", "4"), f"forward_auth.files.game in gateway.toml is '4', {NO_GAME}"),
@@ -67,6 +67,15 @@ def read(directory: Path, toml: str, **environ: str) -> Settings:
             f"forward_auth.files.caller in gateway.toml is 'edge', which {KEPT_FROM_IT}",
         ),
         (
+            GAME + POLICY + 'cookie = "a b"\n',
+            "forward_auth.files.cookie in gateway.toml is 'a b': expected 1 to 64 of A-Z, a-z, 0-9, ., _ and -",
+        ),
+        (
+            GAME + POLICY + 'cookie = "a"\n',
+            "forward_auth.files.cookie in gateway.toml is set, but passes are none of the credentials: add pass to"
+            " them, or leave it out",
+        ),
+        (
             EDGE.replace('"*"', "4") + OF_EDGE.replace("x-moon", "3"),
             f"forward_auth.files.caller in gateway.toml is 'edge', which {KEPT_FROM_IT}",
         ),
@@ -78,6 +87,20 @@ def test_mistake_about_a_policy(tmp_path: Path, toml: str, line: str) -> None:
         read(tmp_path, toml)
 
     assert refusal.value.mistakes == [line]
+
+
+def test_passes_where_there_are_none(tmp_path: Path) -> None:
+    """A policy that asks for what the gateway cannot judge would keep every player out; the sandbox has a key."""
+    toml = GAME + POLICY.replace('"jwt"', '"pass"') + 'cookie = "ownership_pass"\n'
+
+    with pytest.raises(SettingsError) as refusal:
+        read(tmp_path, toml, SANDBOX="false", ITCH__API_KEY="a-seller-key-of-a-test")
+
+    assert refusal.value.mistakes == [
+        "forward_auth.files.credentials in gateway.toml holds pass, but there are no passes: set"
+        " OWNERSHIP_GATEWAY_PASSES__KEY, or leave it out"
+    ]
+    assert read(tmp_path, toml).forward_auth[0].cookie == "ownership_pass"
 
 
 def test_policy_in_the_environment(tmp_path: Path) -> None:
@@ -116,4 +139,5 @@ def test_policy_as_it_is_shown(tmp_path: Path) -> None:
         'forward_auth.files.game = "x-moon"',
         'forward_auth.files.caller = "edge"',
         'forward_auth.files.credentials = ["jwt"]',
+        "forward_auth.files.cookie = unset",
     ]
