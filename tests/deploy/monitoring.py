@@ -31,7 +31,9 @@ ROOT: Final = Path(__file__).parents[2]
 RULES: Final = ROOT / "deploy" / "prometheus" / "rules.yaml"
 ROUTES: Final = ROOT / "deploy" / "alertmanager" / "alertmanager.example.yml"
 
-_GAMES: Final = f"{canary_lines()}\n[games.sun-garden]\nid = 4\n"
+_GAMES: Final = (
+    f'{canary_lines()}\n[games.sun-garden]\nid = 4\n[forward_auth.downloads]\ngame = "x-moon"\ncredentials = ["jwt"]\n'
+)
 _START_SECONDS: Final = 30.0
 _TIMEOUT_SECONDS: Final = 300.0
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
