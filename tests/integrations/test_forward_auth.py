@@ -175,7 +175,7 @@ def test_allowed(guarded: Guarded, seen: Callable[[str], None]) -> None:
 
 
 def test_passes(guarded: Guarded, seen: Callable[[str], None]) -> None:
-    """A pass lets in by header and by cookie; not by two cookies, by none of that name, or beside another credential."""
+    """A pass lets in by header and by cookie; not by two cookies, by another name, or beside another credential."""
     shown = guarded.issue_pass()
     cookie = f"Cookie: ownership_pass={shown}"
     allowed = [guarded.reached(field) for field in (f"Authorization: Bearer {shown}", cookie, f"{cookie}; a=b")]
