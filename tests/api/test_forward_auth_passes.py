@@ -88,7 +88,7 @@ async def test_pass_in_the_cookie(gateway: Asker, edge: Edge) -> None:
 
 
 async def test_pass_of_a_key_names_no_account(gateway: Asker, edge: Edge) -> None:
-    """Who holds a key need not be its owner, nor who holds a pass that was given for it."""
+    """The holder of a key need not be its owner; nor need the holder of a pass that was given for it."""
     shown = await pass_for(gateway, method="download_key", download_key=seed.OWNER_KEY)
 
     answered = await edge.ask(f"Cookie: ownership_pass={shown}", path=ALL)
@@ -98,7 +98,7 @@ async def test_pass_of_a_key_names_no_account(gateway: Asker, edge: Edge) -> Non
 
 
 async def test_header_goes_before_the_cookie(gateway: Asker, edge: Edge, clock: FakeClock) -> None:
-    """With a header there the cookie is not read, whatever the header is worth."""
+    """The cookie is not read beside a header, even one that is no credential."""
     cookie = f"Cookie: ownership_pass={await pass_for(gateway)}"
 
     fields = (jwt_of(seed.STRANGER_ID, clock), key("no key"), "Authorization: Basic YTpi")
