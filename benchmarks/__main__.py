@@ -9,6 +9,7 @@ from benchmarks import (
     bans,
     far_redis,
     footprint,
+    forward_auth,
     growth,
     guard,
     hostile,
@@ -172,6 +173,16 @@ def show_passes(*, out: Path, rounds: int, players: tuple[int, ...]) -> None:
     launches = passes.launch_cold(players or passes.PLAYERS)
     click.echo(f"\n{passes.table_of_cold(launches)}")
     write_json({"shown": shown, "launches": launches}, out / "passes.json")
+
+
+@main.command(name="forward-auth")
+@_out
+@_rounds
+def ask_as_proxy(*, out: Path, rounds: int) -> None:
+    """Measure what the question of a proxy costs about a known player, beside the same one by `/verify`."""
+    compared = forward_auth.measure(rounds=rounds)
+    click.echo(forward_auth.table(compared))
+    write_json(compared, out / "forward_auth.json")
 
 
 @main.command(name="misses")

@@ -44,7 +44,7 @@ from service.sandbox.store_endpoints import StoreEndpoint
 from service.secret import PassKeys, SealingSecret
 from service.server import spare_the_collector
 from service.settings import Settings
-from service.settings.model import PassesSettings
+from service.settings.model import PassesSettings, PolicySettings
 from service.verification.policy import GameRules, allowance
 from service.verification.question import Question
 from service.wiring.upstream import StoreAddress
@@ -184,7 +184,7 @@ def table_of_cold(launches: Sequence[ColdLaunch]) -> str:
 
 
 async def _measure_showing(rounds: int) -> Shown:
-    async with _cold_gateway() as (_, ask, signer):
+    async with open_with_passes() as (_, ask, signer):
         await until_remembered(ask)
         numbers = iter(range(_FIRST_NUMBER, 60_000))
         spent = []
@@ -211,7 +211,7 @@ async def _measure_showing(rounds: int) -> Shown:
 async def _launch(players: int, holding: float) -> ColdLaunch:
     holders = round(players * holding)
     seconds = 0.0
-    async with _cold_gateway() as (store, ask, signer):
+    async with open_with_passes() as (store, ask, signer):
         for numbers in _parts(holders):
             requests = [_question(signer.sign(number)) for number in numbers]
             seconds += await _time(ask, requests)
@@ -236,7 +236,8 @@ def _parts(count: int) -> Iterator[range]:
 
 
 @asynccontextmanager
-async def _cold_gateway() -> AsyncIterator[tuple[Sandbox, Ask, Signer]]:
+async def open_with_passes(*policies: PolicySettings) -> AsyncIterator[tuple[Sandbox, Ask, Signer]]:
+    """Open a gateway whose memory is cold, and its store; the signer has the gateway's own key."""
     sandbox = Sandbox(clock=SystemClock())
     async with SandboxServer(sandbox) as store:
         settings = settings_for(store.base_url)
@@ -244,6 +245,7 @@ async def _cold_gateway() -> AsyncIterator[tuple[Sandbox, Ask, Signer]]:
             settings,
             secret=SealingSecret(_SECRET),
             passes=PassesSettings(issuer=_ISSUER, key=PassKeys(new_signing_key())),
+            forward_auth=policies,
             callers=tuple(
                 structs.replace(one, rights=(*one.rights, Right.PASS, Right.ASSERT_USER)) for one in settings.callers
             ),

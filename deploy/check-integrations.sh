@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs clients and proxies that are not ours against the installed gateway: Java, Node, Python, curl, nginx, and two
-# gateways behind nginx that are restarted in turn; and clients that generators make from the description, in TypeScript,
+# gateways behind nginx that are restarted in turn; nginx, Caddy, Traefik and Envoy with the recipes of
+# deploy/forward-auth; and clients that generators make from the description, in TypeScript,
 # Python and Java; and Chromium, which shows the pages and, without arguments, uses the console. Prints one line for each
-# check. About nine minutes.
+# check. About thirteen minutes.
 #
 #   deploy/check-integrations.sh                           all of them
 #   deploy/check-integrations.sh -k curl                   some; what follows goes to pytest
@@ -35,8 +36,10 @@ if [ deploy/tools/generators/package-lock.json -nt .tools/generators-node/done ]
   touch .tools/generators-node/done
 fi
 
-limit=900 # a busy machine needs longer
+limit=1200 # a busy machine needs longer
 [ -z "${INTEGRATIONS_LONG:-}" ] || limit=1800
+say "set up proxies"
+python_tool forward-auth >/dev/null
 say "run clients and proxies against the gateway"
 timeout --signal=INT --kill-after=10 "$limit" .venv/bin/pytest --quiet --no-header --tb=short -rN -o faulthandler_timeout="$limit" tests/integrations --ignore=tests/integrations/console "$@"
 [ $# -gt 0 ] || deploy/check-console.sh

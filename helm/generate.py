@@ -26,7 +26,9 @@ import yaml
 
 from service.settings.docs import documented_settings
 from service.settings.games import GameSettings
-from service.settings.model import CALLER, GAME, SINGLE, SLUG, SLUG_EXPECTED
+from service.settings.model import CALLER, GAME, POLICY, SINGLE, PolicySettings
+from service.settings.values import POLICY as POLICY_NAME
+from service.settings.values import POLICY_EXPECTED, SLUG, SLUG_EXPECTED
 
 _Schema: TypeAlias = dict[str, Any]
 _Files: TypeAlias = dict[Path, str]
@@ -169,6 +171,16 @@ def config_schema() -> _Schema:
         "description": f"{GameSettings.__doc__} Slugs are {SLUG_EXPECTED}.",
         "propertyNames": {"pattern": _pattern(SLUG), "not": {"pattern": "^[0-9]+$"}},
         "additionalProperties": game,
+    }
+    policy = _table(
+        {k: _field(f.type) | {"description": documented[f"forward_auth.<policy>.{k}"]} for k, f in POLICY.items()}
+    )
+    policy["required"] = [key for key, field in POLICY.items() if field.required]
+    top["properties"]["forward_auth"] = {
+        "type": "object",
+        "description": f"{PolicySettings.__doc__} Names are {POLICY_EXPECTED}.",
+        "propertyNames": {"pattern": _pattern(POLICY_NAME)},
+        "additionalProperties": policy,
     }
     top["properties"]["callers"] = {"type": "array", "items": caller}
     return top

@@ -54,6 +54,9 @@ _LONGEST_JWT_PAYLOAD: Final = 4 * 1024
 _JWT_PART: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,}", re.ASCII)
 
+PASS_TYPE: Final = "ownership-pass+jwt"  # noqa: S105 - a type, no secret
+"""The `typ` of passes (RFC 8725 3.11): no other token that is signed by RSA can be taken for one."""
+
 _LONGEST_EMAIL: Final = 254
 """RFC 5321 4.5.3.1.3 allows a path of 256 octets, two of which are the angle brackets."""
 _LONGEST_LOCAL_PART: Final = 64
@@ -102,6 +105,12 @@ def read_jwt(text: str) -> AppJwt | Malformed:
     if header is None or header.get("alg") != "HS256" or not claims:
         return _no_jwt()
     return AppJwt(text)
+
+
+def is_pass(text: str) -> bool:
+    """Whether a token says of itself that it is a pass; no JWT of the itch.io app does."""
+    header = _json_object(text[:_LONGEST_JWT].partition(".")[0])
+    return header is not None and header.get("typ") == PASS_TYPE
 
 
 def read_email(text: str, *, pointer: str) -> VerifiedEmail:

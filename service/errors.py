@@ -21,7 +21,9 @@ GatewayError
     ├── TooManyQuestions        the caller is over its rate
     ├── UnknownDecision         no decision of that id is remembered
     ├── UnknownOverride         there is no such override
-    └── TooManyOverrides        the game has as many overrides as it may have
+    ├── TooManyOverrides        the game has as many overrides as it may have
+    ├── ProxyRefused            a proxy asks that is not known, or by a policy that is not its own
+    └── NoCredential            a player comes to a proxy without the one credential that is demanded
 """
 
 from datetime import timedelta
@@ -190,3 +192,18 @@ class TooManyOverrides(QuestionRefused):
 
     def __init__(self) -> None:
         super().__init__("the game has as many overrides as it may have")
+
+
+class ProxyRefused(QuestionRefused):
+    """A proxy asks that is not known, or by a policy that is not its own; `why` is for the log alone."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
+
+class NoCredential(QuestionRefused):
+    """A player comes to a proxy without the one credential that the policy demands; `hint` says which are taken."""
+
+    def __init__(self, hint: str) -> None:
+        super().__init__("no credential that the policy takes, or more than one")
+        self.hint = hint

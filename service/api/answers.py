@@ -159,10 +159,7 @@ class AnswerWriter:
 
     def _no_answer(self, verdict: Verdict, decision_id: str, request_id: str) -> Reply:
         decision = verdict.decision
-        wait = verdict.retry_after or timedelta(
-            seconds=_UNKNOWN_WAIT_SECONDS + _UNKNOWN_WAIT_JITTER_SECONDS * self._jitter()
-        )
-        seconds = whole_seconds(wait)
+        seconds = seconds_to_wait(verdict, self._jitter)
         body = NoAnswerProblem(
             type=problem_type(decision.reason),
             title=TITLES[decision.reason],
@@ -184,6 +181,12 @@ class AnswerWriter:
         return Reply(
             503, self._encoder.encode(body), MEDIA_TYPE, common_headers(request_id) | {"retry-after": str(seconds)}
         )
+
+
+def seconds_to_wait(verdict: Verdict, jitter: Callable[[], float]) -> int:
+    """Return the seconds after which a question without an answer should be asked again."""
+    wait = verdict.retry_after or timedelta(seconds=_UNKNOWN_WAIT_SECONDS + _UNKNOWN_WAIT_JITTER_SECONDS * jitter())
+    return whole_seconds(wait)
 
 
 def shed_reply(*, request_id: str, retry_after_seconds: int) -> Reply:

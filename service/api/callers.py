@@ -60,6 +60,10 @@ class CallerDirectory:
     def __init__(self, callers: Iterable[tuple[bytes, Caller]]) -> None:
         self._callers = dict(callers)
 
+    def __bool__(self) -> bool:
+        """Whether any caller is configured."""
+        return bool(self._callers)
+
     def limits(self) -> dict[str, CallerLimits]:
         """Return the limits of each caller, by its name."""
         return {caller.name: caller.limits for caller in self._callers.values() if caller.limits is not None}
@@ -75,6 +79,10 @@ class CallerDirectory:
             raise NotAuthenticated(
                 'the Authorization header lacks the scheme: expected "Bearer", a space, and the token'
             )
+        return self.of_token(token)
+
+    def of_token(self, token: bytes) -> Caller:
+        """Return the caller with this token. Raises `NotAuthenticated` if it is unknown."""
         # Looked up, not compared with each: the time tells at most something about a digest, whose sender cannot choose
         # it and knows it already, and nothing about a token; and a stranger costs the same with any number of callers.
         caller = self._callers.get(hashlib.sha256(token.strip(b" ")).digest())

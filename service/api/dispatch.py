@@ -4,14 +4,16 @@ The operational endpoints can have a listener of their own; the other listeners 
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from litestar.types import ASGIApp, Scope
 
 from service.api.answers import shed_reply
+from service.api.current_configuration import CurrentConfiguration
 from service.api.identifiers import request_id_from, trace_id_from
-from service.api.paths import is_administration, is_console, is_operational, method_at
-from service.api.problems import common_headers, status_reply
+from service.api.paths import is_administration, is_console, is_forward_auth, is_operational, method_at
+from service.api.problems import common_headers, problem_reply, status_reply
 from service.api.short_way import ShortWay
 from service.api.verify_service import VerifyService
 from service.http.application import Answering, Listener
@@ -20,6 +22,9 @@ from service.http.connection import HttpRefusal, Request
 from service.http.reply import Reply
 from service.observability.labels import RefusalCause
 from service.verification.interfaces import Clock
+
+if TYPE_CHECKING:  # off until configured: not even imported
+    from service.api.forward_auth import ForwardAuth
 
 _SHED_RETRY_SECONDS: Final = 1
 """An overload that lasts longer needs more gateways, not longer waits."""
@@ -43,16 +48,28 @@ def trace_id_of(scope: Scope) -> str | None:
 class Dispatcher:
     """Answers every request that a connection brings; the connections' `Application`.
 
-    With a `console` the listener for operations has it alone, and what it acts by too.
+    With a `console` the listener for operations has it alone, and what it acts by too. `open_forward_auth` is called
+    when a proxy first asks while there are policies.
     """
 
     def __init__(
-        self, *, short_way: ShortWay, framework: ASGIApp, service: VerifyService, clock: Clock, console: bool
+        self,
+        *,
+        short_way: ShortWay,
+        framework: ASGIApp,
+        service: VerifyService,
+        current: CurrentConfiguration,
+        open_forward_auth: "Callable[[], ForwardAuth]",
+        clock: Clock,
+        console: bool,
     ) -> None:
         self._short_way = short_way
         self._framework = framework
         self._service = service
         self._clock = clock
+        self._current = current
+        self._open_forward_auth = open_forward_auth
+        self._forward_auth: ForwardAuth | None = None
         self._console = console
         self._loop = asyncio.get_running_loop()
 
@@ -61,6 +78,8 @@ class Dispatcher:
         method = method_at(request.target)
         if method is not None and listener is not Listener.OPERATIONS:
             return self._short_way.answer(method, request)
+        if is_forward_auth(request.target) and listener is not Listener.OPERATIONS:
+            return self._by_policy(request)
         return self._loop.create_task(self._by_framework(request, listener))
 
     def shed(self, request: Request, listener: Listener) -> Answering:
@@ -83,6 +102,14 @@ class Dispatcher:
     def crashed(self, bug: BaseException) -> Reply:
         """Answer a request that met a bug outside of both ways."""
         return self._service.crashed(bug, request_id=request_id_from(None, at=self._clock.now()))
+
+    def _by_policy(self, request: Request) -> Answering:
+        if not self._current.configuration.policies:
+            title, detail = "This is not turned on here", "there are no policies: configure [forward_auth.<policy>]"
+            return problem_reply(404, "not_enabled", title, request_id=self._request_id(request), detail=detail)
+        if self._forward_auth is None:
+            self._forward_auth = self._open_forward_auth()
+        return self._forward_auth.answer(request)
 
     async def _by_framework(self, request: Request, listener: Listener) -> Reply:
         request_id = self._request_id(request)

@@ -27,6 +27,8 @@ KEYS_PATH: Final = "/.well-known/jwks.json"
 PATHS_OF_PASSES: Final = frozenset({PASSES_PATH, VOID_PASSES_PATH, KEYS_PATH})
 DESCRIPTION_PATH: Final = "/openapi.json"
 CONSOLE_PATH: Final = "/console"
+FORWARD_AUTH_BELOW: Final = b"/forward-auth/"
+"""The beginning of the targets by which proxies ask, as they stand in requests: nothing is decoded or normalised."""
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
 
 _METHOD_AT: Final = {path: method for method, path in PATHS.items()}
@@ -36,6 +38,11 @@ _METHOD_AT_TARGET: Final = {path.encode("ascii"): method for path, method in _ME
 def method_at(target: bytes) -> Method | None:
     """Return the method that a target asks by, in any spelling: with a query, encoded, with a slash at its end."""
     return _METHOD_AT_TARGET.get(target) or _METHOD_AT.get(_routed(target))
+
+
+def is_forward_auth(target: bytes) -> bool:
+    """Whether a proxy asks by this target."""
+    return target.startswith(FORWARD_AUTH_BELOW)
 
 
 def is_operational(target: bytes) -> bool:

@@ -10,9 +10,11 @@ from msgspec import UNSET, Struct, UnsetType
 
 from service.errors import (
     BadQuestion,
+    NoCredential,
     NotAuthenticated,
     NotEnabled,
     NotPermitted,
+    ProxyRefused,
     QuestionRefused,
     TooManyOverrides,
     TooManyQuestions,
@@ -123,8 +125,8 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             )
         case UnknownGame() | NotEnabled():
             return _not_found_reply(refusal, request_id)
-        case UnknownDecision() | UnknownOverride() | TooManyOverrides():
-            return _support_reply(refusal, request_id)
+        case UnknownDecision() | UnknownOverride() | TooManyOverrides() | ProxyRefused() | NoCredential():
+            return _other_reply(refusal, request_id)
         case TooManyQuestions(limit=limit, retry_after=retry_after):
             code, title = _OVER[limit]
             return problem_reply(429, code, title, request_id=request_id, retry_after=retry_after)
@@ -140,7 +142,12 @@ def _not_found_reply(refusal: UnknownGame | NotEnabled, request_id: str) -> Repl
     return problem_reply(404, "not_enabled", "This is not turned on here", request_id=request_id, detail=detail)
 
 
-def _support_reply(refusal: UnknownDecision | UnknownOverride | TooManyOverrides, request_id: str) -> Reply:
+def _other_reply(
+    refusal: UnknownDecision | UnknownOverride | TooManyOverrides | ProxyRefused | NoCredential, request_id: str
+) -> Reply:
+    """Return the reply to those who support players, or to a proxy."""
+    if isinstance(refusal, ProxyRefused | NoCredential):
+        return _proxy_reply(refusal, request_id)
     if isinstance(refusal, UnknownDecision):
         title = "No refusal of that id is remembered, or none any more"
         return problem_reply(404, "unknown_decision", title, request_id=request_id)
@@ -149,6 +156,15 @@ def _support_reply(refusal: UnknownDecision | UnknownOverride | TooManyOverrides
         return problem_reply(404, "unknown_override", title, request_id=request_id)
     title = "The game has as many overrides as it may have"
     return problem_reply(409, "too_many_overrides", title, request_id=request_id)
+
+
+def _proxy_reply(refusal: ProxyRefused | NoCredential, request_id: str) -> Reply:
+    if isinstance(refusal, ProxyRefused):  # not 401, which would tell players to log in; and no word about why to them
+        title = "The proxy may not ask here; the log of the gateway says why, under this request id"
+        return problem_reply(503, "forward_auth_refused", title, request_id=request_id)
+    title = "The policy of this place demands a credential, and only one"
+    headers = {"www-authenticate": "Bearer"}
+    return problem_reply(401, "no_credential", title, request_id=request_id, detail=refusal.hint, headers=headers)
 
 
 _OVER: Final = {
@@ -173,6 +189,8 @@ _CAUSES: Final[dict[type[QuestionRefused], RefusalCause]] = {
     NotEnabled: RefusalCause.BAD_QUESTION,
     UnknownOverride: RefusalCause.UNKNOWN_OVERRIDE,
     TooManyOverrides: RefusalCause.TOO_MANY_OVERRIDES,
+    ProxyRefused: RefusalCause.FORWARD_AUTH,
+    NoCredential: RefusalCause.NO_CREDENTIAL,
 }
 
 

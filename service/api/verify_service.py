@@ -26,13 +26,25 @@ from service.verification.verify import Verification
 
 
 class Asking(Struct, frozen=True):
-    """The games as they are configured for it, its caller, the request that it came in, and when that had arrived."""
+    """The games as they are configured for it, its caller, the request that it came in, and when that had arrived.
+
+    A question of a proxy has a `policy`, and a `writer` of its own.
+    """
 
     games: GameDirectory
     caller: Caller
     request_id: str
     trace_id: str | None
     asked_at: datetime
+    policy: str | None = None
+    writer: "ReplyWriter | None" = None
+
+
+class ReplyWriter(Protocol):
+    """Makes the reply of a verdict."""
+
+    def reply(self, verdict: Verdict, *, now: datetime, decision_id: str, request_id: str) -> Reply:
+        """Return the reply; `now` is when the verdict was given."""
 
 
 class OpenedPass(Protocol):
@@ -159,7 +171,8 @@ class VerifyService:
             pass_until=None if issued is None else issued.expires_at,
             key_use=key_use,
         )
-        reply = self._writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
+        writer = asking.writer or self._writer
+        reply = writer.reply(verdict, now=now, decision_id=decision_id, request_id=asking.request_id)
         return reply if issue is None else self._writer.with_pass(reply, issued)
 
     def refuse(self, refusal: QuestionRefused, *, request_id: str, caller: Caller | None) -> Reply:
@@ -253,6 +266,7 @@ class VerifyService:
             account=account,
             pass_until=pass_until,
             key_players=key_use,
+            policy=asking.policy,
         )
         self._log.verified(line, now)
         if self._refusals is None or subject is None or outcome is _OWNED or outcome is _GRANTED:

@@ -17,7 +17,7 @@ from service.cli.terminal import printable, terminal_log
 from service.errors import NoAnswer
 from service.itch.wire import WireGame
 from service.settings import Settings
-from service.settings.model import SLUG
+from service.settings.values import SLUG
 
 
 class _Game(Struct, frozen=True):

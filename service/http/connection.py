@@ -50,6 +50,9 @@ class Bounds(Struct, frozen=True, kw_only=True):
 
     fields: int = 128
     """Header fields of a request; equal names count each time."""
+    heads_below: bytes = b""
+    """The beginning of targets at which the head is the whole request, by each method: a body is never read. None if
+    empty."""
     head_bytes: int = 32 * 1024
     """From the first byte of a request to the empty line behind its fields."""
     body_bytes: int = 16 * 1024
@@ -246,7 +249,9 @@ class Connection:
             unread.clear()
             return None
         del unread[: start.start()]
-        self._head = head = Head(fields=self._bounds.fields, head_bytes=self._bounds.head_bytes)
+        self._head = head = Head(
+            fields=self._bounds.fields, head_bytes=self._bounds.head_bytes, heads_below=self._bounds.heads_below
+        )
         self._parser = httptools.HttpRequestParser(head)
         return head
 

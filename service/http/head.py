@@ -40,6 +40,7 @@ class Head:
     __slots__ = (
         "_bytes_left",
         "_fields_left",
+        "_heads_below",
         "_tail",
         "expects_continue",
         "headers",
@@ -55,12 +56,13 @@ class Head:
     """Of the body that is to be read; None if it comes in chunks."""
     expects_continue: bool
 
-    def __init__(self, *, fields: int, head_bytes: int) -> None:
+    def __init__(self, *, fields: int, head_bytes: int, heads_below: bytes = b"") -> None:
         self.method = b""
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
         self._fields_left = fields
         self._bytes_left = head_bytes
+        self._heads_below = heads_below
         self._tail = b""
 
     def read(self, unread: bytearray, parser: httptools.HttpRequestParser) -> bool:
@@ -139,11 +141,13 @@ class Head:
         self.expects_continue = False
         if self.length == 0:
             return
-        if self.method in _READ_WHOLE:
+        below = self._heads_below
+        if self.method in _READ_WHOLE and (not below or self.target[: len(below)] != below):
             self.expects_continue = is_newest and headers.get(b"expect", b"").lower() == b"100-continue"
         else:
             # Answered without its body, which may never come (nginx announces it to an auth_request and does not send
-            # it). So the bytes behind this head may be the body or the next request, and are not read.
+            # it; Envoy asks by the player's own method). So the bytes behind this head may be the body or the next
+            # request, and are not read.
             self.is_last, self.length = True, 0
 
 

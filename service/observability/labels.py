@@ -56,6 +56,18 @@ class RefusalCause(StrEnum):
     UNKNOWN_DECISION = "unknown_decision"
     UNKNOWN_OVERRIDE = "unknown_override"
     TOO_MANY_OVERRIDES = "too_many_overrides"
+    FORWARD_AUTH = "forward_auth"
+    """A proxy, or a policy, that is not known."""
+    NO_CREDENTIAL = "no_credential"
+    """A player at a proxy without the one credential that the policy demands."""
+
+
+FORWARD_AUTH_CAUSES: Final = (RefusalCause.FORWARD_AUTH, RefusalCause.NO_CREDENTIAL)
+"""The causes that there are only where proxies ask."""
+
+USUAL_CAUSES: Final[tuple[RefusalCause, ...]] = tuple(
+    cause for cause in RefusalCause if cause not in FORWARD_AUTH_CAUSES
+)
 
 
 class InvalidationKind(StrEnum):

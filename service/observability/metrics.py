@@ -1,9 +1,7 @@
 """The gateway's counters and measurements, for Prometheus to read.
 
-Labels come from closed sets only: no request can make one up. About 330 series are there from the start: those of all
-games together, of the store and of the caches. What has a `game` among its labels gets its series when that game is
-first asked about, so that a scrape costs what was asked, and not what is configured; those of a canary begin with its
-first answer.
+Labels come from closed sets only: no request can make one up. About 330 series are there from the start. What has a
+`game` among its labels gets its series when that game is first asked about: a scrape costs what was asked.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +22,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.causes import Cause
 from service.observability.labels import (
+    FORWARD_AUTH_CAUSES,
     OTHER,
+    USUAL_CAUSES,
     BugPlace,
     InvalidationKind,
     JoinScope,
@@ -75,7 +75,6 @@ class Metrics:
         PlatformCollector(registry=self._registry)
 
         self._shown: list[Shown] = []
-
         self._games = {*games, OTHER}
         self._learned_games: set[str] = set()
         self._decisions_total = self._counter(
@@ -114,9 +113,8 @@ class Metrics:
         )
         joined = self._counter("singleflight_joined_total", "Questions that joined a look-up.", "scope")
         self._joined = {scope: joined.labels(scope) for scope in JoinScope}
-        refused = self._counter("refused_total", "Callers turned away.", "cause")
-        self._refused = {cause: refused.labels(cause) for cause in RefusalCause}
-
+        self._refused_total = self._counter("refused_total", "Callers turned away.", "cause")
+        self._refused = {cause: self._refused_total.labels(cause) for cause in USUAL_CAUSES}
         bugs = self._counter("bugs_total", "Mistakes of the gateway's own.", "where")
         self._bugs = {where: bugs.labels(where) for where in BugPlace}
 
@@ -248,6 +246,10 @@ class Metrics:
         """Count a caller turned away."""
         self._refused[cause].count += 1
 
+    def show_forward_auth(self) -> None:
+        """Show from now on what proxies are turned away for."""
+        self._refused |= {cause: self._refused_total.labels(cause) for cause in FORWARD_AUTH_CAUSES}
+
     def shared_refusals(self, results: Iterable[_Value]) -> dict[_Value, CounterValue]:
         """Show from now on what comes of refusals that are handed to Redis, and return the counts of the results."""
         counter = self._counter("refusals_shared_total", "Refusals handed to Redis, for all replicas.", "result")
@@ -367,10 +369,9 @@ class Metrics:
         key = (self.label_of(game), Method(method), Reason(reason), CacheTier(cache))
         bound = self._decisions.get(key)
         if bound is None:
-            label = key[0]
-            self._stale_served_total.labels(label)
-            of_game = {outcome: self._game_answers_total.labels(label, str(outcome)) for outcome in Outcome}
-            decision = self._decisions_total.labels(label, *map(str, (method, reason.outcome, reason, cache)))
+            self._stale_served_total.labels(key[0])
+            of_game = {outcome: self._game_answers_total.labels(key[0], str(outcome)) for outcome in Outcome}
+            decision = self._decisions_total.labels(key[0], *map(str, (method, reason.outcome, reason, cache)))
             bound = self._decisions[key] = (decision, of_game[reason.outcome])
             self._bind_answers((reason,))
         return bound

@@ -21,7 +21,7 @@ class VerifiedLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `subject` is the credential's fingerprint, `account` that of the itch.io account, which is the same for all methods;
     `age_seconds` is how old the evidence was. `pass_until` is the end of the pass that the answer brought,
-    `key_players` the result of counting who has shown the download key.
+    `key_players` the result of counting who has shown the download key, `policy` that of the proxy that asked.
     """
 
     decision_id: str
@@ -39,6 +39,7 @@ class VerifiedLine(msgspec.Struct, frozen=True, omit_defaults=True):
     account: str | None = None
     pass_until: datetime | None = None
     key_players: KeyUse | None = None
+    policy: str | None = None
 
 
 class VerifiedLines:

@@ -10,9 +10,6 @@ from service.ownership import GameId, Method, Outcome, PlayerId, Proof, ProofKin
 ALGORITHM: Final = "RS256"
 """The one algorithm: docs/passes.md says which others were tried, and where they could not be checked."""
 
-TYPE: Final = "ownership-pass+jwt"
-"""The `typ` of passes (RFC 8725 3.11): no other token that is signed by RSA can be taken for one."""
-
 LONGEST_PASS: Final = 2048
 """Characters. One with all claims has some 1200, with the largest key some 1550."""
 

@@ -11,8 +11,9 @@ from typing import Final
 import jwt
 import msgspec
 
+from service.credentials import PASS_TYPE
 from service.ownership import GameId, Reason
-from service.passes.pass_claims import ALGORITHM, LONGEST_PASS, TYPE, PassClaims, audience_of
+from service.passes.pass_claims import ALGORITHM, LONGEST_PASS, PassClaims, audience_of
 from service.passes.signing_keys import KeySet, SigningKeys
 
 MOST_REMEMBERED: Final = 10_000
@@ -25,7 +26,7 @@ _AHEAD_SECONDS: Final = 60
 """A pass from further ahead was signed by a machine whose clock is wrong."""
 
 _FORM: Final = re.compile(r"(?:[A-Za-z0-9_-]+\.){2}[A-Za-z0-9_-]+", re.ASCII)
-_HEADER: Final = {"alg": ALGORITHM, "typ": TYPE}
+_HEADER: Final = {"alg": ALGORITHM, "typ": PASS_TYPE}
 
 
 class RejectedPass(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import jwt
 import msgspec
 from msgspec import UNSET, Struct
 
+from service.credentials import PASS_TYPE
 from service.ownership import (
     AssertedUser,
     Caveat,
@@ -20,7 +21,7 @@ from service.ownership import (
     VerifiedEmail,
 )
 from service.passes.handles import Handles
-from service.passes.pass_claims import ALGORITHM, TYPE, ClaimedEvidence, PassClaims, account, audience_of
+from service.passes.pass_claims import ALGORITHM, ClaimedEvidence, PassClaims, account, audience_of
 from service.passes.signing_keys import SigningKeys
 from service.verification.policy import Allowance, GameRules
 from service.verification.question import Question
@@ -88,7 +89,7 @@ class PassWriter:
             # What is known about the owner of a key may be newer than what is known about the key.
             return None
         key = self._keys.current().keys[0]
-        headers = {"typ": TYPE, "kid": key.kid}
+        headers = {"typ": PASS_TYPE, "kid": key.kid}
         value = jwt.encode(msgspec.to_builtins(claims), key.private, algorithm=ALGORITHM, headers=headers)
         return WrittenPass(value, until)
 

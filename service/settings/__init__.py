@@ -13,6 +13,7 @@ from service.settings.model import (
     LogLevel,
     LogSettings,
     OperationsSettings,
+    PolicySettings,
     RedisSettings,
     Settings,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "LogLevel",
     "LogSettings",
     "OperationsSettings",
+    "PolicySettings",
     "RedisSettings",
     "Reread",
     "SettingDoc",

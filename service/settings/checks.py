@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Final, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -11,43 +11,15 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from service.errors import SettingsError
 from service.redis.url import parse_redis_url
 from service.secret import SellerKey
-from service.settings.conversion import RawValue, split_url
-from service.settings.games import GameSettings
+from service.settings.conversion import split_url
 from service.settings.model import DEFAULT_BASE_URLS, CallerSettings, ItchDialect, Settings, is_loopback
-from service.settings.sources import variable
-
-
-class Names:
-    """The names of settings in mistakes: as the operator wrote them, else the environment variable.
-
-    With `quiet` no value is named.
-    """
-
-    def __init__(self, given: Mapping[str, RawValue], *, file_name: str, quiet: bool = False) -> None:
-        self._given = given
-        self._file_name = file_name
-        self._quiet = quiet
-
-    def value(self, value: object) -> str:
-        """Return a value of a setting as a line may show it."""
-        return "…" if self._quiet else str(value)
-
-    def of(self, key: str) -> str:
-        """Return the name of a setting that exists once, by its dotted key."""
-        return self._given[key].written if key in self._given else variable(key)
-
-    def given(self, *keys: str) -> list[str]:
-        """Return the names of those settings that were given at all, even if with a mistake."""
-        return [self._given[key].written for key in keys if key in self._given]
-
-    def of_game(self, game: GameSettings, key: str = "") -> str:
-        """Return the name of a game, or of a setting of it."""
-        return f"games.{game.slug}{key and f'.{key}'} in {self._file_name}"
-
-    def of_caller(self, caller: CallerSettings, key: str) -> str:
-        """Return the name of a setting of a caller."""
-        return f"callers[{caller.name}].{key} in {self._file_name}"
-
+from service.settings.names import Names
+from service.settings.policy_checks import (
+    policies_have_callers,
+    policies_name_games_that_exist,
+    policies_name_no_player,
+    policies_take_what_there_is,
+)
 
 # Contradictions between settings that exist once.
 
@@ -361,5 +333,9 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (callers_differ, set()),
     (callers_have_tokens, set()),
     (callers_name_games_that_exist, {"games"}),
+    (policies_name_games_that_exist, {"games", "forward_auth"}),
+    (policies_have_callers, {"games", "callers", "forward_auth"}),
+    (policies_take_what_there_is, {"sandbox", "passes.key", "forward_auth"}),
+    (policies_name_no_player, {"games", "forward_auth"}),
 )
 """Each check, and the settings without which it would find what is not there."""

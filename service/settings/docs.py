@@ -14,7 +14,16 @@ from msgspec.structs import FieldInfo
 from service.secret import Secret
 from service.settings.conversion import expectation
 from service.settings.games import GameSettings
-from service.settings.model import CALLER, GAME, GROUPS, CallerSettings, Settings, fields_of
+from service.settings.model import (
+    CALLER,
+    GAME,
+    GROUPS,
+    POLICY,
+    CallerSettings,
+    PolicySettings,
+    Settings,
+    fields_of,
+)
 from service.settings.sources import CONFIG, variable
 
 
@@ -60,6 +69,8 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
     for caller in settings.callers:
         for key, text in _fields(f"callers[{caller.name}].", caller, CALLER):
             yield key, "set" if key.endswith(".token_sha256") else text
+    for policy in settings.forward_auth:
+        yield from _fields(f"forward_auth.{policy.name}.", policy, POLICY)
 
 
 def _fields(prefix: str, struct: object, fields: Mapping[str, FieldInfo]) -> Iterator[tuple[str, str]]:
@@ -87,7 +98,7 @@ _CONFIG: Final = SettingDoc(
 
 
 def documented_settings() -> list[SettingDoc]:
-    """Return every setting there is, in the order of the structs, games and callers last."""
+    """Return every setting there is, in the order of the structs, games, callers and policies last."""
     return [
         _CONFIG,
         *_documented(Settings, fields_of(Settings), "", in_environment=True),
@@ -98,6 +109,7 @@ def documented_settings() -> list[SettingDoc]:
         ),
         *_documented(GameSettings, GAME, "games.<slug>.", in_environment=False),
         *_documented(CallerSettings, CALLER, "callers[].", in_environment=False),
+        *_documented(PolicySettings, POLICY, "forward_auth.<policy>.", in_environment=False),
     ]
 
 

@@ -1,33 +1,12 @@
 """All that an operator can set for one game; the string under each field is its documentation."""
 
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from service.ownership import LARGEST_ID, GameId, Mailbox, PlayerId, ProofKind
-
-ItchGame: TypeAlias = Annotated[GameId, Meta(ge=1, le=LARGEST_ID)]
-
-ItchUser: TypeAlias = Annotated[PlayerId, Meta(ge=1, le=LARGEST_ID)]
-
-ItchUsers: TypeAlias = Annotated[
-    frozenset[ItchUser], Meta(extra={"expected": "a list of itch.io user ids, each a whole number and only once"})
-]
-
-_Address: TypeAlias = Annotated[Mailbox, Meta(extra_json_schema={"type": "string", "format": "email"})]
-
-Mailboxes: TypeAlias = Annotated[
-    frozenset[_Address], Meta(extra={"expected": "a list of e-mail addresses, each only once", "quiet": True})
-]
-
-Accept: TypeAlias = Annotated[
-    frozenset[ProofKind],
-    Meta(
-        min_length=1,
-        extra={"expected": f"a list of at least one of {', '.join(ProofKind)}, each only once"},
-    ),
-]
+from service.ownership import PlayerId, ProofKind
+from service.settings.values import Accept, ItchGame, ItchUser, ItchUsers, Mailboxes
 
 
 class KeyPlayersAction(StrEnum):

@@ -16,20 +16,21 @@ from msgspec import Struct
 from msgspec.structs import FieldInfo, replace
 
 from service.errors import SettingsError
-from service.settings.checks import CHECKS, Check, Names, remote_callers_have_tokens, there_is_a_source
+from service.settings.checks import CHECKS, Check, remote_callers_have_tokens, there_is_a_source
 from service.settings.conversion import Misfit, Mistakes, RawValue, convert, convert_table, expectation
 from service.settings.games import GameSettings
 from service.settings.model import (
     CALLER,
     GAME,
     GROUPS,
+    POLICY,
     SINGLE,
-    SLUG,
-    SLUG_EXPECTED,
     CallerSettings,
+    PolicySettings,
     Settings,
     fields_of,
 )
+from service.settings.names import Names
 from service.settings.sources import (
     CONFIG,
     FileContent,
@@ -42,6 +43,8 @@ from service.settings.sources import (
     read_secret_files,
     read_toml,
 )
+from service.settings.values import POLICY as POLICY_NAME
+from service.settings.values import POLICY_EXPECTED, SLUG, SLUG_EXPECTED
 
 _NO_FILE: Final = "the TOML file"
 
@@ -49,6 +52,7 @@ _NO_FILE: Final = "the TOML file"
 READ_AGAIN: Final = (
     "games.*",
     "callers[]",
+    "forward_auth.*",
     "log.level",
     "the file of itch.api_key_file",
     "the file of itch.next_api_key_file",
@@ -149,7 +153,9 @@ class SettingsReader:
             mistakes.add(f"{file.name} has no [games] any more: keep one at least, or restart to go without")
         _check(settings, names, CHECKS, mistakes)
         log = replace(running.log, level=settings.log.level)
-        applied = replace(running, games=settings.games, callers=settings.callers, log=log)
+        applied = replace(
+            running, games=settings.games, callers=settings.callers, forward_auth=settings.forward_auth, log=log
+        )
         needs_restart = tuple(_differing(settings, applied))
         if needs_restart and not mistakes.lines:
             _check(applied, names, CHECKS, mistakes)
@@ -200,15 +206,16 @@ def _differing(settings: Settings, applied: Settings) -> Iterator[str]:
 
 
 def _changed(before: Settings, after: Settings) -> Iterator[str]:
-    """Yield the names of games and callers that have come, gone, or are different."""
+    """Yield the names of games, callers and policies that have come, gone, or are different."""
     if before.log.level != after.log.level:
         yield "log.level"
     yield from _differing_names(_tables(before), _tables(after))
 
 
 def _tables(settings: Settings) -> dict[str, Struct]:
-    games = {f"games.{game.slug}": game for game in settings.games}
-    return games | {f"callers[{caller.name}]": caller for caller in settings.callers}
+    games: dict[str, Struct] = {f"games.{game.slug}": game for game in settings.games}
+    policies: dict[str, Struct] = {f"forward_auth.{policy.name}": policy for policy in settings.forward_auth}
+    return games | {f"callers[{caller.name}]": caller for caller in settings.callers} | policies
 
 
 def _differing_names(before: dict[str, Struct], after: dict[str, Struct]) -> Iterator[str]:
@@ -218,7 +225,7 @@ def _differing_names(before: dict[str, Struct], after: dict[str, Struct]) -> Ite
 def _build(given: Mapping[str, RawValue], file: TomlFile, mistakes: Mistakes) -> Settings:
     """Return the settings; where a value does not fit, its default stands in and the mistake is noted.
 
-    A game or a caller with a mistake in it is left out.
+    A game, a caller or a policy with a mistake in it is left out.
     """
     values = _convert_all(given, SINGLE, mistakes)
     groups: dict[str, Any] = {
@@ -229,6 +236,7 @@ def _build(given: Mapping[str, RawValue], file: TomlFile, mistakes: Mistakes) ->
         **groups,
         games=tuple(_games(file, mistakes)),
         callers=tuple(_callers(file, mistakes)),
+        forward_auth=tuple(_policies(file, mistakes)),
     )
 
 
@@ -250,6 +258,18 @@ def _callers(file: TomlFile, mistakes: Mistakes) -> Iterator[CallerSettings]:
             _note_misfits(table, CALLER, file, mistakes, unusable="callers")
         else:
             yield caller
+
+
+def _policies(file: TomlFile, mistakes: Mistakes) -> Iterator[PolicySettings]:
+    for table in file.policies:
+        policy = convert_table(table.table, PolicySettings, name=table.key)
+        if policy is None:
+            _note_misfits(table, POLICY, file, mistakes, unusable="forward_auth")
+        if not re.fullmatch(POLICY_NAME, table.key):
+            line = f"{table.where} in {file.name} is no name of a policy: expected {POLICY_EXPECTED}"
+            mistakes.add(line, unusable="forward_auth")
+        elif policy is not None:
+            yield policy
 
 
 def _note_misfits(

@@ -3,70 +3,27 @@
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias, TypeGuard, get_origin
+from typing import Annotated, Final, TypeGuard, get_origin
 
 from msgspec import Meta, Struct, field, structs
 
 from service.ownership import GameId
 from service.rights import Right
 from service.secret import PassKeys, ProxyUrl, RedisUrl, SealingSecret, SellerKey
-from service.settings.games import GameSettings, ItchGame
-
-# Types of values: they carry their bounds, and words for what cannot be read off the bounds. `expected` completes the
-# sentence "expected ..."; a `quiet` value is never repeated, because people put secrets there by mistake: the token
-# instead of its hash, a password inside a URL.
-
-Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
-
-Hosts: TypeAlias = Annotated[
-    tuple[Annotated[str, Meta(pattern=r"\A[A-Za-z0-9._:%-]{1,255}\Z")], ...],
-    Meta(min_length=1, extra={"expected": "a host name or an IP address, or a list of them, each only once"}),
-]
-
-SLUG: Final = r"(?!\d+\Z)[a-z0-9][a-z0-9_-]{0,63}"
-"""A game's name here. Not all digits: callers may also name a game by its itch.io id."""
-
-SLUG_EXPECTED: Final = "1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit, and not all digits"
-
-GameNames: TypeAlias = Annotated[
-    frozenset[ItchGame | Annotated[str, Meta(pattern=rf"\A(?:\*|[1-9]\d{{0,15}}|{SLUG})\Z")]],
-    Meta(
-        min_length=1,
-        extra={"expected": 'a list of at least one slug or itch.io game id, each only once, or ["*"]'},
-    ),
-]
-
-CallerName: TypeAlias = Annotated[
-    str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z", extra={"expected": "1 to 64 of a-z, 0-9 and -"})
-]
-
-TokenDigest: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=r"\A[0-9A-Fa-f]{64}\Z",
-        extra={"expected": "the SHA-256 of the whole token as 64 hexadecimal digits", "quiet": True},
-    ),
-]
-
-BaseUrl: TypeAlias = Annotated[str, Meta(extra={"expected": "a URL such as https://api.itch.io", "quiet": True})]
-
-ContactUrl: TypeAlias = Annotated[
-    str,
-    Meta(
-        # It stands in brackets in a header, so that it may hold none itself.
-        pattern=r"\Ahttps?://[!-'*-~]{1,200}\Z",
-        extra={"expected": "an http or https URL of at most 200 printable ASCII characters", "quiet": True},
-    ),
-]
-
-
-IssuerUrl: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=r"\Ahttps://[A-Za-z0-9._~:/-]{1,192}\Z",
-        extra={"expected": "an https URL of at most 200 characters, without query and fragment", "quiet": True},
-    ),
-]
+from service.settings.games import GameSettings
+from service.settings.values import (
+    BaseUrl,
+    CallerName,
+    ContactUrl,
+    CookieName,
+    GameName,
+    GameNames,
+    Hosts,
+    IssuerUrl,
+    PolicyCredentials,
+    Port,
+    TokenDigest,
+)
 
 
 class ItchDialect(StrEnum):
@@ -218,6 +175,22 @@ class CallerSettings(Struct, frozen=True, kw_only=True):
         return "*" in self.games
 
 
+class PolicySettings(Struct, frozen=True, kw_only=True):
+    """The demand of one place on the players about whose requests a proxy asks (forward-auth)."""
+
+    name: str
+    game: GameName
+    """The game that a player must own, by slug or itch.io id. Required."""
+    caller: CallerName | None = None
+    """The name of the caller that may ask by this policy: the proxy. Default: unset, which is for a
+    gateway without callers alone."""
+    credentials: PolicyCredentials
+    """The credentials that a player may present: `pass`, `jwt`, `download_key`. Required."""
+    cookie: CookieName | None = None
+    """The name of a cookie that may hold a pass, for players without a header of their own. Default: unset, no cookie
+    is read."""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything an operator can set; free of contradictions when it comes from `load_settings`."""
 
@@ -266,6 +239,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log: LogSettings = LogSettings()
     games: tuple[GameSettings, ...] = ()
     callers: tuple[CallerSettings, ...] = ()
+    forward_auth: tuple[PolicySettings, ...] = ()
 
     @property
     def serves_console(self) -> bool:
@@ -332,6 +306,9 @@ GAME: Final = {key: field for key, field in fields_of(GameSettings).items() if k
 
 CALLER: Final = fields_of(CallerSettings)
 """The settings of one caller."""
+
+POLICY: Final = {key: field for key, field in fields_of(PolicySettings).items() if key != "name"}
+"""The settings of one policy; its name is the name of the table."""
 
 SECRET_FILES: Final[dict[str, str]] = {key.removesuffix("_file"): key for key in SINGLE if key.endswith("_file")}
 """The key of each secret, and the key that names a file with it."""

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from msgspec import Struct
 from service.secret_text import UnusableText, read_pem, read_secret
 from service.secret_text import shown as shown_path
 from service.settings.conversion import Misfit, Mistakes, RawValue, convert, shown
-from service.settings.model import CALLER, GAME, GROUPS, SECRET_FILES, SINGLE, Settings, fields_of
+from service.settings.model import CALLER, GAME, GROUPS, POLICY, SECRET_FILES, SINGLE, Settings, fields_of
 from service.settings.toml_text import parse_toml
 
 # Environment variables.
@@ -30,7 +30,11 @@ def variable(key: str) -> str:
 
 _KEYS: Final = {variable(key): key for key in SINGLE}
 
-_ONLY_IN_TOML: Final = {"GAMES": "[games.<slug>]", "CALLERS": "[[callers]]"}
+_ONLY_IN_TOML: Final = {
+    "GAMES": "games stand in the TOML file only, as [games.<slug>]",
+    "CALLERS": "callers stand in the TOML file only, as [[callers]]",
+    "FORWARD_AUTH": "policies stand in the TOML file only, as [forward_auth.<policy>]",
+}
 
 
 def read_environment(environ: Mapping[str, str], mistakes: Mistakes) -> dict[str, RawValue]:
@@ -49,9 +53,7 @@ def read_environment(environ: Mapping[str, str], mistakes: Mistakes) -> dict[str
 def _unknown(name: str) -> str:
     first = name.upper().removeprefix(_PREFIX).split("__")[0]
     if first in _ONLY_IN_TOML:
-        return (
-            f"{_printable(name)} cannot be set: {first.lower()} stand in the TOML file only, as {_ONLY_IN_TOML[first]}"
-        )
+        return f"{_printable(name)} cannot be set: {_ONLY_IN_TOML[first]}"
     # Without the prefix: it is so long that every name would resemble every other.
     known = [known.removeprefix(_PREFIX) for known in [*_KEYS, CONFIG]]
     meant = did_you_mean(name.upper().removeprefix(_PREFIX), known)
@@ -103,11 +105,14 @@ def read_flags(flags: Mapping[str, object], mistakes: Mistakes) -> dict[str, Raw
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _POSITION: Final = re.compile(r"\(at (line \d+, column \d+|end of document)\)\Z")
-_TABLES: Final = ("games", "callers")
+_TABLES: Final = ("games", "callers", "forward_auth")
 
 
 class RawTable:
-    """One game or one caller as it stands in the file, without what is no setting; `where` is its name in mistakes."""
+    """One game, caller or policy as it stands in the file, without what is no setting.
+
+    `where` is its name in mistakes.
+    """
 
     def __init__(self, key: str, where: str, table: Mapping[str, Any], *, file_name: str) -> None:
         self.key = key
@@ -124,18 +129,19 @@ class RawTable:
 
 
 class TomlFile:
-    """The contents of the file: settings that exist once, and the tables of games and callers."""
+    """The contents of the file: settings that exist once, and the tables of games, callers and policies."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.single: dict[str, RawValue] = {}
         self.games: list[RawTable] = []
         self.callers: list[RawTable] = []
+        self.policies: list[RawTable] = []
 
     @property
     def is_empty(self) -> bool:
         """Whether no setting stands in it."""
-        return not (self.single or self.games or self.callers)
+        return not (self.single or self.games or self.callers or self.policies)
 
 
 class FileContent(Struct, frozen=True):
@@ -187,9 +193,11 @@ class _Reader:
     def read(self, document: Mapping[str, Any]) -> TomlFile:
         for key, value in document.items():
             if key == "games":
-                self._read_games(value)
+                self._file.games += self._named(key, value, GAME)
             elif key == "callers":
                 self._read_callers(value)
+            elif key == "forward_auth":
+                self._file.policies += self._named(key, value, POLICY)
             elif key in GROUPS:
                 table = self._dict(key, value, unusable=key) or {}
                 values = self._values(f"{key}.", table, fields_of(GROUPS[key]), elsewhere=SINGLE)
@@ -199,12 +207,13 @@ class _Reader:
                 self._file.single |= self._values("", {key: value}, fields_of(Settings), elsewhere=elsewhere)
         return self._file
 
-    def _read_games(self, value: object) -> None:
-        for slug, item in (self._dict("games", value, unusable="games") or {}).items():
-            where = f"games.{_quoted(slug)}"
-            table = self._dict(where, item, unusable="games")
+    def _named(self, group: str, value: object, known: Mapping[str, object]) -> Iterator[RawTable]:
+        """Yield the tables of a group, each of which has a name of its own."""
+        for name, item in (self._dict(group, value, unusable=group) or {}).items():
+            where = f"{group}.{_quoted(name)}"
+            table = self._dict(where, item, unusable=group)
             if table is not None:
-                self._file.games.append(self._table(slug, where, table, GAME))
+                yield self._table(name, where, table, known)
 
     def _read_callers(self, value: object) -> None:
         if not isinstance(value, list):

@@ -66,6 +66,8 @@ def build_basics(
         sandbox=settings.sandbox,
         passes=settings.has_passes,
     )
+    if settings.forward_auth:
+        metrics.show_forward_auth()
     events = Events(metrics=metrics, log=log, clock=clock)
     cluster_clock = None
     if has_redis:

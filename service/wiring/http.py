@@ -1,7 +1,10 @@
 """The HTTP side: the framework's routes, the short way, and the server of all connections."""
 
+import random
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 from litestar import Litestar
 from litestar.exceptions import HTTPException
@@ -12,6 +15,7 @@ from service.api.dispatch import Dispatcher
 from service.api.gateway_state import StateService
 from service.api.operations import Readiness, create_operations_routes
 from service.api.pages import create_pages
+from service.api.paths import FORWARD_AUTH_BELOW
 from service.api.problems import LARGEST_BODY
 from service.api.routes import create_crash_handler, create_support_routes, create_verify_routes, refuse_request
 from service.api.short_way import ShortWay
@@ -27,6 +31,9 @@ from service.wiring.basics import Basics
 from service.wiring.service import Services
 from service.wiring.upstream import Upstream
 from service.wiring.version import VERSION
+
+if TYPE_CHECKING:
+    from service.api.forward_auth import ForwardAuth
 
 
 def build_readiness(
@@ -134,9 +141,17 @@ def build_dispatcher(basics: Basics, services: Services, application: ASGIApp) -
         short_way=short_way,
         framework=application,
         service=services.verify,
+        current=basics.current,
+        open_forward_auth=partial(_open_forward_auth, basics, services),
         clock=basics.shared_clock,
         console=basics.settings.serves_console,
     )
+
+
+def _open_forward_auth(basics: Basics, services: Services) -> "ForwardAuth":
+    from service.api.forward_auth import ForwardAuth  # noqa: PLC0415 - off until configured: not even imported
+
+    return ForwardAuth(service=services.verify, current=basics.current, clock=basics.shared_clock, jitter=random.random)
 
 
 def build_http(
@@ -150,7 +165,8 @@ def build_http(
     """Return the server of all connections; `bounds` replaces those from the settings."""
     return HttpServer(
         application,
-        bounds=bounds or Bounds(body_bytes=largest_body, idle_seconds=settings.keep_alive_seconds),
+        bounds=bounds
+        or Bounds(body_bytes=largest_body, idle_seconds=settings.keep_alive_seconds, heads_below=FORWARD_AUTH_BELOW),
         max_requests=settings.max_requests,
         max_connections=connection_limit(settings),
         now=now,

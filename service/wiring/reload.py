@@ -1,4 +1,4 @@
-"""Reading the configuration file again, while questions are answered: games, callers and the level of the log.
+"""Reading the configuration file again, while questions are answered: games, callers, policies, the log's level.
 
 Parsing and checking happen in a thread; what the event loop does is one assignment, and little around it.
 """
@@ -152,6 +152,8 @@ class Reloading:
         basics, settings = self._basics, version.settings
         before, self._running, self._read_from = self._running, settings, version.content
         basics.metrics.configure_games(game.slug for game in settings.games)
+        if settings.forward_auth:
+            basics.metrics.show_forward_auth()
         known = basics.current.configuration.games
         basics.current.configuration = version.configuration
         if settings.log.level is not before.log.level:

@@ -1,16 +1,21 @@
-"""The rules for games and the directory of callers, made from the settings as one configuration."""
+"""The rules for games, the directory of callers and the policies, made from the settings as one configuration."""
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from service.api.callers import Caller, CallerDirectory
+from service.api.callers import LOCAL_CALLER, Caller, CallerDirectory
 from service.api.current_configuration import Configuration
 from service.api.game_directory import GameDirectory
 from service.limits.caller_limits import CallerBounds, CallerLimits
+from service.ownership import Method
 from service.settings import Settings
 from service.settings.games import GameSettings, KeyPlayersAction
 from service.verification.interfaces import Clock
 from service.verification.policy import GameRules, KeyLimit
+
+if TYPE_CHECKING:
+    from service.api.policies import Policy
 
 
 def game_rules(settings: Settings) -> list[GameRules]:
@@ -50,11 +55,12 @@ def configuration_of(
     before: Configuration | None = None,
     game_called: Callable[[str], int | None] | None = None,
 ) -> Configuration:
-    """Return the games and callers; a caller that was there `before`, by its name, keeps its limits object.
+    """Return games, callers and policies; a caller that was there `before`, by its name, keeps its limits object.
 
     `game_called` finds the id of a game by its slug where none is configured.
     """
     known = {} if before is None else before.callers.limits()
+    policies = _policies(settings) if settings.forward_auth else {}
     return Configuration(
         games=GameDirectory(
             game_rules(settings), game_called=game_called if before is None else before.games.game_called
@@ -75,4 +81,20 @@ def configuration_of(
             )
             for caller in settings.callers
         ),
+        policies=policies,
     )
+
+
+def _policies(settings: Settings) -> "dict[bytes, Policy]":
+    from service.api.policies import Policy  # noqa: PLC0415 - off until configured: not even imported
+
+    return {
+        policy.name.encode("ascii"): Policy(
+            name=policy.name,
+            game=policy.game,
+            caller=policy.caller or LOCAL_CALLER.name,
+            methods=frozenset(Method(credential) for credential in policy.credentials),
+            cookie=None if policy.cookie is None else policy.cookie.encode("ascii"),
+        )
+        for policy in settings.forward_auth
+    }

@@ -32,7 +32,10 @@ ROOT: Final = Path(__file__).parents[2]
 RULES: Final = ROOT / "deploy" / "prometheus" / "rules.yaml"
 ROUTES: Final = ROOT / "deploy" / "alertmanager" / "alertmanager.example.yml"
 
-_GAMES: Final = f"{canary_lines()}key_players = 2\n[games.sun-garden]\nid = 4\n"
+_GAMES: Final = (
+    f"{canary_lines()}key_players = 2\n[games.sun-garden]\nid = 4\n"
+    '[forward_auth.downloads]\ngame = "x-moon"\ncredentials = ["jwt"]\n'
+)
 _START_SECONDS: Final = 30.0
 _TIMEOUT_SECONDS: Final = 300.0
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -60,8 +63,9 @@ def shipped_rules() -> list[dict[str, Any]]:
 
 
 def exposed() -> str:
-    """Return what a gateway in trouble shows that was asked about `x-moon`, and has canaries and held noes of it."""
+    """Return what a gateway in trouble shows that was asked about `x-moon`, has canaries, held noes and policies."""
     metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False, passes=True)
+    metrics.show_forward_auth()
     metrics.pass_minted("x-moon")
     KeyUses(metrics).count("x-moon", KeyUse.NEW)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)

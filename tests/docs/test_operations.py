@@ -37,6 +37,7 @@ def _exposed() -> str:
     metrics.canary("x-moon", Expectation.OWNER, ok=True, checked_at=datetime.now(UTC))
     metrics.read_revocations("x-moon", lambda: True)
     metrics.trouble("redis", before=None, now=Cause.REFUSED)
+    metrics.show_forward_auth()
     return metrics.render()[0].decode()
 
 

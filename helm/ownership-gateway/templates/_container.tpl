@@ -177,11 +177,11 @@ gateway's container does.
 {{- end -}}
 
 {{/*
-Of what takes another pod to change: games, callers and `log.level` are read again. Whether there are callers counts, for
+Of what takes another pod to change: games, callers, policies and `log.level` are read again. Whether there are callers counts, for
 a gateway that runs refuses a file without the last of them.
 */}}
 {{- define "ownership-gateway.checksum" -}}
-{{- $config := omit .Values.config "games" "callers" "log" -}}
+{{- $config := omit .Values.config "games" "callers" "forward_auth" "log" -}}
 {{- with omit (default dict .Values.config.log) "level" -}}
 {{- $config = set $config "log" . -}}
 {{- end -}}

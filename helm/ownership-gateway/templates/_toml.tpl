@@ -29,7 +29,7 @@ The gateway's TOML file. Helm's own toToml writes 3 as 3.0, which is no id, so t
 # What the gateway does. Where it listens and where its secrets are stands in the pod's environment.
 {{- include "ownership-gateway.toml.lines" (omit $config "drain_seconds") }}
 drain_seconds = {{ include "ownership-gateway.drainSeconds" . }}
-{{- range $group, $table := omit $config "games" "callers" }}
+{{- range $group, $table := omit $config "games" "callers" "forward_auth" }}
 {{- if kindIs "map" $table }}
 
 [{{ $group }}]
@@ -40,6 +40,11 @@ drain_seconds = {{ include "ownership-gateway.drainSeconds" . }}
 
 [games.{{ $slug }}]
 {{- include "ownership-gateway.toml.lines" $game }}
+{{- end }}
+{{- range $policy, $table := $config.forward_auth }}
+
+[forward_auth.{{ $policy }}]
+{{- include "ownership-gateway.toml.lines" $table }}
 {{- end }}
 {{- range $config.callers }}
 
