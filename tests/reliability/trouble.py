@@ -90,11 +90,13 @@ async def other_type(redis: Redis) -> None:
     """Put lists where values were, and text where hashes were."""
     async for key in redis.scan_iter():
         kind = await redis.type(key)
-        await redis.delete(key)
-        if kind == b"string":
-            await redis.rpush(key, "not", "ours")
-        else:
-            await redis.set(key, "not ours")
+        async with redis.pipeline() as at_once:  # else a gateway writes between the two
+            at_once.delete(key)
+            if kind == b"string":
+                at_once.rpush(key, "not", "ours")
+            else:
+                at_once.set(key, "not ours")
+            await at_once.execute()
 
 
 async def nonsense(redis: Redis) -> None:
