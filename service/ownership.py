@@ -174,6 +174,10 @@ class Caveat(StrEnum):
     """As many other players as the operator allows have shown this download key."""
 
 
+MOST_KEY_PLAYERS: Final = 32
+"""The most players that an operator may allow for one download key."""
+
+
 class KeyUse(StrEnum):
     """The result of counting a player who has shown a download key."""
 

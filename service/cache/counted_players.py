@@ -12,14 +12,11 @@ from hashlib import blake2b
 from typing import Final
 
 from service.cache.keys import PlayersKey, players_key
-from service.ownership import Fingerprint, KeyUse
+from service.ownership import MOST_KEY_PLAYERS, Fingerprint, KeyUse
 from service.redis.connect import RedisClient
 from service.redis.script import Script, ScriptRunner
 from service.redis.timeouts import REPLY_TIMEOUT
 from service.verification.interfaces import Clock
-
-MOST_PLAYERS: Final = 32
-"""The most that may be configured for one key."""
 
 MOST_KEYS: Final = 10_000
 """The keys whose players this process counts where there is no Redis."""
@@ -32,7 +29,7 @@ KNOWN_FOR: Final = timedelta(minutes=10)
 _VERSION: Final = b"\x01"
 _HALF: Final = 8
 _MEMBER: Final = 2 * _HALF
-_LARGEST: Final = len(_VERSION) + MOST_PLAYERS * _MEMBER
+_LARGEST: Final = len(_VERSION) + MOST_KEY_PLAYERS * _MEMBER
 _PUT: Final = Script("service.cache", "put_players.lua")
 _KEEP: Final = Script("service.cache", "keep_sealed.lua")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from service.ownership import PlayerId, ProofKind
+from service.ownership import MOST_KEY_PLAYERS, PlayerId, ProofKind
 from service.settings.values import Accept, ItchGame, ItchUser, ItchUsers, Mailboxes
 
 
@@ -42,7 +42,7 @@ class GameSettings(Struct, frozen=True, kw_only=True):
     grace_seconds: Annotated[int, Meta(ge=0, le=259_200)] = 86_400
     """Seconds that the store's yes may still be used while the store gives no usable answer; 0 turns that off,
     anything else is at least `owned_fresh_seconds`. Default: a day, at most three."""
-    key_players: Annotated[int, Meta(ge=0, le=32)] = 0
+    key_players: Annotated[int, Meta(ge=0, le=MOST_KEY_PLAYERS)] = 0
     """Players who may use one download key, by the `player_ref` of questions; 1 binds a key to the first who shows it,
     0 does not count them. Default: 0."""
     key_players_action: KeyPlayersAction = KeyPlayersAction.OBSERVE

@@ -10,10 +10,10 @@ from typing import Final, cast
 import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from service.cache.counted_players import KNOWN_FOR, MOST_KEYS, MOST_KNOWN, MOST_PLAYERS, CountedPlayers
+from service.cache.counted_players import KNOWN_FOR, MOST_KEYS, MOST_KNOWN, CountedPlayers
 from service.cache.keys import Keys, derive_keys, players_key
 from service.clock import SystemClock
-from service.ownership import Fingerprint, KeyUse
+from service.ownership import MOST_KEY_PLAYERS, Fingerprint, KeyUse
 from service.redis.connect import MAX_CONNECTIONS, RedisClient
 from service.redis.script import AT_ONCE
 from service.redis.timeouts import REPLY_TIMEOUT
@@ -77,14 +77,14 @@ async def test_who_is_counted_stays_so_under_a_lower_limit(players: CountedPlaye
 
 async def test_the_most_that_may_be_configured(players: CountedPlayers) -> None:
     """As many as fit in what is read, and those who are known still found."""
-    refs = [str(number) for number in range(MOST_PLAYERS + 1)]
-    assert await shown(players, *refs, most=MOST_PLAYERS) == " ".join(["new"] * MOST_PLAYERS + ["over"])
-    assert await shown(players, *refs[:-1], most=MOST_PLAYERS) == " ".join(["known"] * MOST_PLAYERS)
+    refs = [str(number) for number in range(MOST_KEY_PLAYERS + 1)]
+    assert await shown(players, *refs, most=MOST_KEY_PLAYERS) == " ".join(["new"] * MOST_KEY_PLAYERS + ["over"])
+    assert await shown(players, *refs[:-1], most=MOST_KEY_PLAYERS) == " ".join(["known"] * MOST_KEY_PLAYERS)
 
 
 def test_the_setting_allows_no_more() -> None:
     (setting,) = [setting for setting in documented_settings() if setting.toml == "games.<slug>.key_players"]
-    assert setting.type == f"a whole number from 0 to {MOST_PLAYERS}"
+    assert setting.type == f"a whole number from 0 to {MOST_KEY_PLAYERS}"
 
 
 async def test_forgotten(players: CountedPlayers) -> None:
