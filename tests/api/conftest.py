@@ -8,8 +8,10 @@ from typing import Any, Protocol
 import pytest
 import pytest_asyncio
 
+from tests.api.edges import Edge
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, opened, settings_from
+from tests.http.serving import listening
 
 
 class Open(Protocol):
@@ -49,3 +51,10 @@ async def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixtu
     settings = settings_from(tmp_path_factory.mktemp("shared"), getattr(request.module, "TOML", X_MOON))
     async with opened(settings, clock=FakeClock(), log=LogLines()) as gateway:
         yield gateway
+
+
+@pytest.fixture
+async def edge(gateway: Asker) -> AsyncIterator[Edge]:
+    """A proxy in front of the players of the `gateway` that a test file opens."""
+    async with listening(gateway.gateway.http) as server:
+        yield Edge(server.port)

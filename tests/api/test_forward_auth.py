@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -51,13 +50,6 @@ credentials = ["jwt", "download_key"]
 async def gateway(open_with: Open) -> Asker:
     """A gateway with three policies of two proxies."""
     return await open_with(POLICIES)
-
-
-@pytest.fixture
-async def edge(gateway: Asker) -> AsyncIterator[Edge]:
-    """A proxy in front of players."""
-    async with listening(gateway.gateway.http) as server:
-        yield Edge(server.port)
 
 
 async def test_owner_by_jwt_is_let_in(edge: Edge, clock: FakeClock, log: LogLines) -> None:

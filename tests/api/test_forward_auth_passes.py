@@ -1,6 +1,5 @@
 """Passes that players show to proxies, in a header or a cookie."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
 
@@ -11,7 +10,6 @@ from tests.api.conftest import Open
 from tests.api.edges import FIELDS, PROXY, Edge, jwt_of, key
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, caller_lines, store_calls
-from tests.http.serving import listening
 
 STUDIO: Final = "ogw_the-token-of-the-studio-in-tests-00000000000"
 POLICIES: Final = (
@@ -43,13 +41,6 @@ ALL: Final = "/forward-auth/all"
 async def gateway(open_with: Open) -> Asker:
     """A gateway with a policy for all credentials, one for passes and one for JWTs."""
     return await open_with(POLICIES)
-
-
-@pytest.fixture
-async def edge(gateway: Asker) -> AsyncIterator[Edge]:
-    """A proxy in front of players."""
-    async with listening(gateway.gateway.http) as server:
-        yield Edge(server.port)
 
 
 async def pass_for(gateway: Asker, **order: object) -> str:
