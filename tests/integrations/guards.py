@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from tests.integrations.processes import needed
+from tests.integrations.processes import nginx_command
 
 RECIPES: Final = Path(__file__).resolve().parents[2] / "deploy" / "forward-auth"
 PROGRAMS: Final = Path(__file__).resolve().parents[2] / ".tools" / "forward-auth-venv" / "bin"
@@ -19,17 +19,7 @@ _START_SECONDS: Final = 60
 
 
 def _nginx(directory: Path, recipe: Callable[[str], Path]) -> list[str]:
-    user = "user root;" if os.geteuid() == 0 else ""
-    folders = " ".join(
-        f"{name}_temp_path {directory};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main = directory / "main.conf"
-    main.write_text(
-        f"{user} daemon off; pid {directory}/pid; worker_processes 1; error_log {directory}/error.log;\n"
-        f"events {{ worker_connections 512; }}\n"
-        f"http {{ access_log {directory}/access.log; {folders} include {recipe('nginx.conf')}; }}\n"
-    )
-    return [needed("nginx"), "-p", str(directory), "-c", str(main), "-e", str(directory / "error.log")]
+    return nginx_command(directory, f"access_log {directory}/access.log; include {recipe('nginx.conf')};")
 
 
 def _caddy(_directory: Path, recipe: Callable[[str], Path]) -> list[str]:

@@ -83,20 +83,25 @@ class Gateway:
             self._process.wait(_TIMEOUT_SECONDS)
 
 
-@contextmanager
-def nginx(directory: Path, port: int, configuration: str) -> Iterator[None]:
-    """Run nginx with this inside of `http { }` until the block ends; it answers by the time that the block begins."""
+def nginx_command(directory: Path, inside: str) -> list[str]:
+    """Write the main file of an nginx with this inside of `http { }`, and return the command that runs it."""
     user = "user root;" if os.geteuid() == 0 else ""
-    folders = "\n".join(
+    folders = " ".join(
         f"{name}_temp_path {directory};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    file = directory / "nginx.conf"
+    file = directory / "main.conf"
     file.write_text(
         f"{user} daemon off; pid nginx.pid; worker_processes 1; error_log {directory}/error.log;\n"
         f"events {{ worker_connections 1024; }}\n"
-        f"http {{ access_log off; {folders}\n{configuration}\n}}\n"
+        f"http {{ {folders}\n{inside}\n}}\n"
     )
-    command: list[str | Path] = [needed("nginx"), "-p", directory, "-c", file, "-e", directory / "error.log"]
+    return [needed("nginx"), "-p", str(directory), "-c", str(file), "-e", str(directory / "error.log")]
+
+
+@contextmanager
+def nginx(directory: Path, port: int, configuration: str) -> Iterator[None]:
+    """Run nginx with this inside of `http { }` until the block ends; it answers by the time that the block begins."""
+    command = nginx_command(directory, f"access_log off;\n{configuration}")
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:
             until_status(port, "/livez")
