@@ -107,8 +107,6 @@ HEADERS: Final = (
     ("x-sandbox", "1"),
     ("set-cookie", "a=b"),
 )
-
-
 _NAMES: Final = ("errors", "purchases", "download_key", "owner", "status", "id")
 _PIECES: Final = (b"\xef\xbb\xbf", b"\x00", b"\xed\xa0\x80", b"}", b'"', b",", b"/**/", b"1", b"NaN")
 
@@ -165,9 +163,7 @@ class Spoiler:
             case 0:
                 del place[key]
             case 1 if isinstance(place, dict):
-                place[
-                    chance.choice(["errors", "purchases", "download_key", "owner", "status", "id", str(key).upper()])
-                ] = place[key]
+                place[chance.choice([*_NAMES, str(key).upper()])] = place[key]
             case 2:
                 place[key] = deepcopy(tree)
             case _:
@@ -184,9 +180,7 @@ class Spoiler:
                 case 1:
                     del changed[at : at + chance.randrange(1, 9)]
                 case 2:
-                    changed[at:at] = chance.choice(
-                        [b"\xef\xbb\xbf", b"\x00", b"\xed\xa0\x80", b"}", b'"', b",", b"/**/", b"1", b"NaN"]
-                    )
+                    changed[at:at] = chance.choice(_PIECES)
                 case 3:
                     changed[at : at + 1] = bytes([chance.randrange(256)])
                 case _:
