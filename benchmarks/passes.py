@@ -1,10 +1,10 @@
 """Passes: the CPU time of showing one, and a launch at which every memory is cold.
 
 One process, no sockets, as in `calls`. The passes are signed here with the gateway's own key, so that the gateway has
-never heard of their players: only what they show can let them in. Each player with a pass is really asked about, at a gateway
-whose memory is cold and which has no Redis, and the requests that the store then gets are counted. So are up to 10 000
-of those without one: each of them costs the same, and a look-up takes ten times as long as a pass. They would keep the
-store budget busy for half an hour: there it has none, and how long they wait is told in virtual time, as in
+never heard of their players: only what they show can let them in. Each player with a pass is really asked about, at a
+gateway whose memory is cold and which has no Redis, and the requests that the store then gets are counted. So are up to
+10 000 of those without one: each of them costs the same, and a look-up takes ten times as long as a pass. They would
+keep the store budget busy for half an hour: there it has none, and how long they wait is told in virtual time, as in
 `simulation`.
 """
 

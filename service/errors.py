@@ -19,6 +19,7 @@ GatewayError
     ├── NotAuthenticated        no caller token, or not one of ours
     ├── NotPermitted            the caller lacks the right or the game
     ├── TooManyQuestions        the caller is over its rate
+    ├── UnknownChannel          no such channel is configured for the game
     ├── UnknownDecision         no decision of that id is remembered
     ├── UnknownOverride         there is no such override
     ├── TooManyOverrides        the game has as many overrides as it may have
@@ -171,6 +172,13 @@ class TooManyQuestions(QuestionRefused):
         super().__init__(f"the caller is over its limit: {limit}")
         self.limit = limit
         self.retry_after = retry_after
+
+
+class UnknownChannel(QuestionRefused):
+    """The game has no such channel in the configuration."""
+
+    def __init__(self) -> None:
+        super().__init__("no such channel is configured for the game")
 
 
 class UnknownDecision(QuestionRefused):

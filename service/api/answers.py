@@ -191,16 +191,22 @@ def seconds_to_wait(verdict: Verdict, jitter: Callable[[], float]) -> int:
 
 def shed_reply(*, request_id: str, retry_after_seconds: int) -> Reply:
     """Return the reply to a request on top of what can be taken on."""
+    title = "The gateway has more to do than it can take on"
+    return no_answer_reply(Reason.OVERLOADED, title, request_id=request_id, retry_after_seconds=retry_after_seconds)
+
+
+def no_answer_reply(reason: Reason, title: str, *, request_id: str, retry_after_seconds: int) -> Reply:
+    """Return the reply to a request without an answer, which was about no player, or was not read."""
     body = NoAnswerProblem(
-        type=problem_type(Reason.OVERLOADED),
-        title="The gateway has more to do than it can take on",
+        type=problem_type(reason),
+        title=title,
         status=503,
-        code=Reason.OVERLOADED,
+        code=reason,
         request_id=request_id,
         retry_after_seconds=retry_after_seconds,
         allowed=False,
         outcome=Outcome.UNKNOWN,
-        reason=Reason.OVERLOADED,
+        reason=reason,
         advice=Advice.TRY_AGAIN,
     )
     headers = common_headers(request_id) | {"retry-after": str(retry_after_seconds)}

@@ -12,6 +12,7 @@ import msgspec
 from service.advice import Advice
 from service.api.admin import Invalidated, RevocationsSet
 from service.api.answers import Answer, AnswerWithPass, EvidenceBody, NoAnswerProblem, PassBody, PlayerBody, shed_reply
+from service.api.channel_body import ChannelAnswer
 from service.api.explained import ExplainedDecision, Explanation, PastRefusal, RememberedAnswer
 from service.api.gateway_state import BudgetState, CallerState, GameState, GatewayState, RecentAnswers
 from service.api.operations import Alive, Health, RunningVersion
@@ -26,6 +27,7 @@ from service.errors import (
     QuestionRefused,
     TooManyOverrides,
     TooManyQuestions,
+    UnknownChannel,
     UnknownDecision,
     UnknownGame,
     UnknownOverride,
@@ -128,6 +130,7 @@ _REFUSALS: Final[Mapping[str, QuestionRefused]] = {
     "403": NotPermitted("the right verify"),
     "404": UnknownGame("configured are: x-moon"),
     "409": TooManyOverrides(),
+    "unknown_channel": UnknownChannel(),
     "unknown_decision": UnknownDecision(),
     "unknown_override": UnknownOverride(),
     "429": TooManyQuestions("rate", retry_after=timedelta(seconds=1)),
@@ -222,6 +225,16 @@ _WITH_PASS: Final = AnswerWithPass(
 )
 _WITHOUT_PASS: Final = AnswerWithPass(**msgspec.structs.asdict(_NOT_OWNED), issued=None)
 
+_VERSION: Final = ChannelAnswer(
+    game_id=_GAME_ID,
+    channel="windows",
+    latest="1.2.3",
+    observed_at=_ASKED_AT,
+    fresh_until=_ASKED_AT + timedelta(seconds=60),
+    stale=False,
+    cache=CacheTier.NONE,
+)
+
 Examples = Mapping[str, object]
 """Values by name, as they are in JSON."""
 
@@ -280,6 +293,7 @@ _EXAMPLES: Final[Mapping[str, Examples]] = {
     "Revocations": {"believe": {"game": "x-moon", "believe": True, "seconds": 3600}},
     "Answer": {str(answer.outcome): _plain(answer) for answer in _ANSWERS},
     "NoAnswerProblem": {"unknown": _plain(_NO_ANSWER), "overloaded": msgspec.json.decode(_SHED)},
+    "ChannelAnswer": {"newest": _plain(_VERSION)},
     "BatchAnswer": {
         "three": {
             "results": [

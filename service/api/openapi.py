@@ -13,6 +13,8 @@ import msgspec
 from service.api.admin import Invalidated, Invalidation, Revocations, RevocationsSet
 from service.api.answers import Answer, AnswerWithPass
 from service.api.batch import BatchAnswer
+from service.api.channel_body import ChannelAnswer
+from service.api.channel_description import find_newest_version
 from service.api.description_parts import (
     HEADERS,
     JSON,
@@ -37,6 +39,7 @@ from service.api.pass_bodies import PublicKeys, VoidPassesBody
 from service.api.pass_description import ask_for_pass, show_keys, show_void_passes
 from service.api.paths import (
     BATCH_PATH,
+    CHANNEL_PATH,
     DESCRIPTION_PATH,
     EXPLAIN_PATH,
     INVALIDATE_PATH,
@@ -94,6 +97,7 @@ _QUESTIONS: Final[Mapping[str, tuple[type[QuestionBody], str, str]]] = {
 _TAGS: Final = {
     "questions": "Does this player own the game?",
     "passes": "Signed decisions, which other servers check by themselves. 404 (`not_enabled`) where they are off.",
+    "channels": "The newest versions of a game. 404 (`not_enabled`) where no channels are configured.",
     "administration": "What operators tell a running gateway.",
     "operations": "Health, metrics, version, and this description. They need no token; HEAD is answered as GET.",
 }
@@ -120,6 +124,7 @@ def describe_api() -> bytes:
             KEYS_PATH: {"get": show_keys()},
             VOID_PASSES_PATH: {"get": show_void_passes()},
         }
+        | {CHANNEL_PATH: {"get": find_newest_version()}}
         | {REVOCATIONS_PATH: {"post": _set_revocations()}}
         | {OVERRIDES_PATH: {"post": _set_override(), "get": _list_overrides()}}
         | {OVERRIDES_PATH + "/{id}": {"delete": _remove_override()}}
@@ -134,6 +139,7 @@ def describe_api() -> bytes:
                     PublicKeys,
                     VoidPassesBody,
                     BatchAnswer,
+                    ChannelAnswer,
                     Invalidation,
                     Invalidated,
                     Revocations,

@@ -25,6 +25,7 @@ VOID_PASSES_PATH: Final = "/passes/invalidated"
 KEYS_PATH: Final = "/.well-known/jwks.json"
 """The place is by RFC 8615, and the name what verifiers look for."""
 PATHS_OF_PASSES: Final = frozenset({PASSES_PATH, VOID_PASSES_PATH, KEYS_PATH})
+CHANNEL_PATH: Final = "/games/{game}/channels/{channel}"
 DESCRIPTION_PATH: Final = "/openapi.json"
 CONSOLE_PATH: Final = "/console"
 FORWARD_AUTH_BELOW: Final = b"/forward-auth/"

@@ -18,6 +18,7 @@ from service.errors import (
     QuestionRefused,
     TooManyOverrides,
     TooManyQuestions,
+    UnknownChannel,
     UnknownDecision,
     UnknownGame,
     UnknownOverride,
@@ -123,7 +124,7 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             return problem_reply(
                 403, "not_permitted", "The caller may not ask this", request_id=request_id, detail=f"it lacks {lacking}"
             )
-        case UnknownGame() | NotEnabled():
+        case UnknownGame() | UnknownChannel() | NotEnabled():
             return _not_found_reply(refusal, request_id)
         case UnknownDecision() | UnknownOverride() | TooManyOverrides() | ProxyRefused() | NoCredential():
             return _other_reply(refusal, request_id)
@@ -134,7 +135,10 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             raise AssertionError(f"no status for {type(refusal).__name__}")
 
 
-def _not_found_reply(refusal: UnknownGame | NotEnabled, request_id: str) -> Reply:
+def _not_found_reply(refusal: UnknownGame | UnknownChannel | NotEnabled, request_id: str) -> Reply:
+    if isinstance(refusal, UnknownChannel):
+        title = "No such channel is configured for this game"
+        return problem_reply(404, "unknown_channel", title, request_id=request_id)
     if isinstance(refusal, UnknownGame):
         title = "No such game is configured here"
         return problem_reply(404, "unknown_game", title, request_id=request_id, detail=refusal.hint)
@@ -185,6 +189,7 @@ _CAUSES: Final[dict[type[QuestionRefused], RefusalCause]] = {
     NotAuthenticated: RefusalCause.NOT_AUTHENTICATED,
     NotPermitted: RefusalCause.NOT_PERMITTED,
     UnknownGame: RefusalCause.UNKNOWN_GAME,
+    UnknownChannel: RefusalCause.UNKNOWN_GAME,
     UnknownDecision: RefusalCause.UNKNOWN_DECISION,
     NotEnabled: RefusalCause.BAD_QUESTION,
     UnknownOverride: RefusalCause.UNKNOWN_OVERRIDE,

@@ -5,7 +5,7 @@ Bodies are read raw: the framework's own conversion takes `"3"` for a number and
 
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litestar import HttpMethod, Request, Response, delete, get, post, route
 from litestar.exceptions import HTTPException
@@ -23,6 +23,7 @@ from service.api.openapi import DESCRIPTION_TYPE, describe_api
 from service.api.overrides import OverrideService
 from service.api.paths import (
     BATCH_PATH,
+    CHANNEL_PATH,
     DESCRIPTION_PATH,
     EXPLAIN_PATH,
     INVALIDATE_PATH,
@@ -37,6 +38,9 @@ from service.errors import NotEnabled, QuestionRefused
 from service.http.reply import Reply
 from service.rights import Right
 from service.verification.interfaces import Clock
+
+if TYPE_CHECKING:  # off until configured: not even imported
+    from service.api.channels import ChannelService
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -127,6 +131,35 @@ def create_support_routes(
         return await gate.admit_unread(request, _may_look, state.show)
 
     return [explain_decision, show_state]
+
+
+def create_channel_route(
+    *,
+    service: VerifyService,
+    current: CurrentConfiguration,
+    clock: Clock,
+    open_channels: "Callable[[], ChannelService]",
+) -> HTTPRouteHandler:
+    """Return the endpoint for the newest version of a channel; `open_channels` is called while there are channels."""
+    gate = CallerGate(service=service, current=current, clock=clock)
+
+    @get(CHANNEL_PATH.replace("}", ":str}"))
+    async def find_newest_version(request: AnyRequest) -> Response[bytes]:
+        """Say which version of a channel is the newest."""
+
+        async def answer(asking: Asking) -> Reply:
+            if not any(rules.channels for rules in asking.games.configured()):
+                raise NotEnabled("games.<slug>.channels")
+            game, channel = request.path_params["game"], request.path_params["channel"]
+            return await open_channels().answer(game, channel, request.query_params.get("max_age"), asking)
+
+        return await gate.admit_unread(request, _may_verify, answer)
+
+    return find_newest_version
+
+
+def _may_verify(caller: Caller) -> None:
+    caller.require(Right.VERIFY)
 
 
 def _may_look(caller: Caller) -> None:

@@ -69,6 +69,11 @@ _TO_PLAYER: Final[dict[str, No | NoAnswer]] = {
     "authentication required": SourceProtocolError("itch.io saw no JWT in our request"),
     "There was a server error": SourceUnavailable("itch.io reports an error of its own", cause=Cause.SERVER_ERROR),
 }
+_TO_NOBODY: Final[dict[str, No | NoAnswer]] = {
+    "invalid game": GameNotAccessible("itch.io shows no such game to the public"),
+    "There was a server error": SourceUnavailable("itch.io reports an error of its own", cause=Cause.SERVER_ERROR),
+}
+_TO: Final = {Bearer.SELLER: _TO_SELLER, Bearer.PLAYER: _TO_PLAYER, Bearer.NOBODY: _TO_NOBODY}
 _SCOPE_MISSING: Final = re.compile(r"api key does not permit `[a-z0-9:_-]+`", re.ASCII)
 """The one message with a variable part; the scope is spelt as in itch.io's documentation."""
 
@@ -77,7 +82,7 @@ def classify(answer: StoreAnswer, *, bearer: Bearer, now: datetime) -> JsonObjec
     """Return the body of a normal answer, or the store's no. Raises `NoAnswer` for everything else.
 
     `bearer` is the owner of the credential that was sent: "invalid key" is an alarm about the seller's, and a plain
-    refusal of a player's.
+    refusal of a player's. Without a credential neither can be refused.
     """
     body = _json_object(answer)
     if body is None:
@@ -99,11 +104,11 @@ def _by_words(errors: object, bearer: Bearer) -> No | NoAnswer | None:
             pass
         case _:
             return None
-    if _SCOPE_MISSING.fullmatch(words):
+    if bearer is not Bearer.NOBODY and _SCOPE_MISSING.fullmatch(words):
         if bearer is Bearer.PLAYER:
             return No.CREDENTIAL_REFUSED
         return GatewayCredentialRefused("the seller's API key lacks a scope", cause=Cause.FORBIDDEN)
-    said = (_TO_SELLER if bearer is Bearer.SELLER else _TO_PLAYER).get(words)
+    said = _TO[bearer].get(words)
     # A new exception each time: raising one from the table would grow its traceback without end.
     return type(said)(said.detail, cause=said.cause) if isinstance(said, NoAnswer) else said
 

@@ -21,9 +21,9 @@ Network: TypeAlias = "httpx.AsyncBaseTransport | None"
 
 
 class Client(Protocol):
-    """Asks the store over HTTP. It has no credential of its own: each request names the one it carries."""
+    """Asks the store over HTTP. It has no credential of its own: each request names the one it carries, if any."""
 
-    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> StoreAnswer:
+    async def get(self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str]) -> StoreAnswer:
         """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit."""
 
     async def close(self) -> None:
@@ -41,7 +41,7 @@ class OpenedInBackground:
         self._open_it = open_it
         self._opening: asyncio.Task[Client] | None = None
 
-    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> StoreAnswer:
+    async def get(self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str]) -> StoreAnswer:
         """Ask the client, once it is open."""
         client = await asyncio.shield(self._begin())
         return await client.get(path, bearer=bearer, parameters=parameters)

@@ -17,6 +17,8 @@ class Endpoint(StrEnum):
     CREDENTIALS = "credentials"
     DOWNLOAD_KEYS = "download_keys"
     PURCHASES = "purchases"
+    LATEST = "latest"
+    """The newest version of a channel, which the store tells everyone."""
 
 
 class Bearer(StrEnum):
@@ -24,6 +26,8 @@ class Bearer(StrEnum):
 
     SELLER = "seller"
     PLAYER = "player"
+    NOBODY = "nobody"
+    """The request carries no credential."""
 
 
 class Dialect(StrEnum):
@@ -37,8 +41,7 @@ class Dialect(StrEnum):
         game = "" if game_id is None else str(int(game_id))
         if self is Dialect.CURRENT:
             return _CURRENT[endpoint].format(game=game)
-        # The word `key` or `jwt` stands where old clients put the credential itself, which then shows up in logs.
-        return f"/{'key' if bearer is Bearer.SELLER else 'jwt'}{_SERVER_SIDE[endpoint].format(game=game)}"
+        return f"/{_IN_PLACE_OF[bearer]}{_SERVER_SIDE[endpoint].format(game=game)}"
 
 
 _CURRENT: Final[Mapping[Endpoint, str]] = {
@@ -47,6 +50,7 @@ _CURRENT: Final[Mapping[Endpoint, str]] = {
     Endpoint.CREDENTIALS: "/credentials/info",
     Endpoint.DOWNLOAD_KEYS: "/games/{game}/download_keys",
     Endpoint.PURCHASES: "/games/{game}/purchases",
+    Endpoint.LATEST: "/wharf/latest",
 }
 _SERVER_SIDE: Final[Mapping[Endpoint, str]] = {
     Endpoint.PROFILE: "/me",
@@ -54,7 +58,10 @@ _SERVER_SIDE: Final[Mapping[Endpoint, str]] = {
     Endpoint.CREDENTIALS: "/credentials/info",
     Endpoint.DOWNLOAD_KEYS: "/game/{game}/download_keys",
     Endpoint.PURCHASES: "/game/{game}/purchases",
+    Endpoint.LATEST: "/wharf/latest",
 }
+_IN_PLACE_OF: Final[Mapping[Bearer, str]] = {Bearer.SELLER: "key", Bearer.PLAYER: "jwt", Bearer.NOBODY: "x"}
+"""The word that stands where old clients put the credential itself, which then shows up in logs."""
 
 _DATE: Final = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)[T ](?P<time>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,12}))?(?P<zone>Z|[+-]\d\d:\d\d)?",

@@ -72,7 +72,7 @@ class StoreRequests:
         observer: StoreObserver,
         stood_still: Callable[[float], float] = lambda _since: 0.0,
     ) -> None:
-        self._clients = {Bearer.SELLER: seller_client, Bearer.PLAYER: player_client}
+        self._clients = {Bearer.SELLER: seller_client, Bearer.PLAYER: player_client, Bearer.NOBODY: player_client}
         self._dialect = dialect
         self._seller_key = seller_key
         self._queue = queue
@@ -143,16 +143,36 @@ class StoreRequests:
             give_up_at=give_up_at,
         )
 
+    async def as_nobody(
+        self, endpoint: Endpoint, *, parameters: Mapping[str, str], lane: Lane, give_up_at: float
+    ) -> JsonObject | No:
+        """Ask what the store tells everyone, without a credential.
+
+        Raises `NoAnswer` if the store gives no usable answer until `give_up_at` (monotonic), or asked to be left alone.
+        Neither makes the store lost for questions about players, or their budget smaller.
+        """
+        if (left := self._pauses.left(_name_of(None))) > timedelta():
+            raise SourceRateLimited("the store asked those without a key to stay away", retry_after=left)
+        return await self._ask(
+            endpoint,
+            self._dialect.path(endpoint, Bearer.NOBODY),
+            None,
+            bearer=Bearer.NOBODY,
+            parameters=parameters,
+            lane=lane,
+            give_up_at=give_up_at,
+        )
+
     async def close(self) -> None:
         """Close the connections."""
-        for client in self._clients.values():
+        for client in set(self._clients.values()):
             await client.close()
 
     async def _ask(
         self,
         endpoint: Endpoint,
         path: str,
-        credential: Secret,
+        credential: Secret | None,
         *,
         bearer: Bearer,
         parameters: Mapping[str, str],
@@ -175,21 +195,29 @@ class StoreRequests:
         except NoAnswer as no_answer:
             # A request that was cancelled comes neither here nor below: that says nothing about the store.
             self._requested(endpoint, _result_of(no_answer), started)
-            if isinstance(no_answer, GatewayInTheWay):
-                self._observer.in_the_way(no_answer.detail)
-            elif not isinstance(no_answer, SourceRateLimited):
-                self._observer.reachable(_lost_for(no_answer))
-            elif bearer is Bearer.SELLER or self._pauses.refused(_name_of(credential), no_answer.retry_after):
-                self._observer.reachable(no_answer.cause)
-                self._budget.refused(no_answer.retry_after)
+            self._note_failure(no_answer, bearer, credential)
             raise
         finally:
             self._queue.end_turn(lane)
         self._requested(endpoint, _result(body), started)
-        self._observer.reachable(None)
-        self._budget.answered()
-        self._pauses.answered(_name_of(credential) if bearer is Bearer.PLAYER else None)
+        if bearer is not Bearer.NOBODY:
+            self._observer.reachable(None)
+            self._budget.answered()
+        self._pauses.answered(None if bearer is Bearer.SELLER else _name_of(credential))
         return body
+
+    def _note_failure(self, no_answer: NoAnswer, bearer: Bearer, credential: Secret | None) -> None:
+        """Say what follows from a failure; that of a request without a credential says nothing about others."""
+        if isinstance(no_answer, GatewayInTheWay):
+            self._observer.in_the_way(no_answer.detail)
+        elif bearer is Bearer.NOBODY:
+            if isinstance(no_answer, SourceRateLimited):
+                self._pauses.refused(_name_of(None), no_answer.retry_after)
+        elif not isinstance(no_answer, SourceRateLimited):
+            self._observer.reachable(_lost_for(no_answer))
+        elif bearer is Bearer.SELLER or self._pauses.refused(_name_of(credential), no_answer.retry_after):
+            self._observer.reachable(no_answer.cause)
+            self._budget.refused(no_answer.retry_after)
 
     @asynccontextmanager
     async def _in_time(self, give_up_at: float, otherwise: NoAnswer) -> AsyncIterator[None]:
@@ -221,8 +249,8 @@ class StoreRequests:
             self._observer.store_clock(self.clock_skew)
 
 
-def _name_of(credential: Secret) -> bytes:
-    return hashlib.sha256(credential.reveal().encode()).digest()
+def _name_of(credential: Secret | None) -> bytes:
+    return b"nobody" if credential is None else hashlib.sha256(credential.reveal().encode()).digest()
 
 
 def _lost_for(no_answer: NoAnswer) -> Cause | None:

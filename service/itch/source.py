@@ -11,11 +11,19 @@ from datetime import timedelta
 from typing import Final, assert_never
 
 from service.errors import SourceProtocolError
-from service.itch.classification import No, UnknownWordsError
+from service.itch.classification import JsonObject, No, UnknownWordsError
 from service.itch.dialect import Endpoint
 from service.itch.requests import StoreRequests
 from service.itch.unverified_jwt import UnverifiedClaims, peek
-from service.itch.wire import WireGame, WireKey, read_download_key, read_games, read_purchases, read_user
+from service.itch.wire import (
+    WireGame,
+    WireKey,
+    read_download_key,
+    read_games,
+    read_latest,
+    read_purchases,
+    read_user,
+)
 from service.ownership import (
     AppJwt,
     AssertedUser,
@@ -132,11 +140,16 @@ class ItchSource:
         scopes = body.get("scopes")
         return [scope for scope in scopes if isinstance(scope, str)] if isinstance(scopes, list) else []
 
+    async def latest(self, game_id: GameId, channel: str, *, lane: Lane) -> str | None:
+        """Return the user version of the newest build of a channel, None if there is none; it needs no credential."""
+        parameters = {"game_id": str(game_id), "channel_name": channel}
+        body = await self._requests.as_nobody(
+            Endpoint.LATEST, parameters=parameters, lane=lane, give_up_at=self._give_up_at()
+        )
+        return read_latest(_content(body))
+
     async def _seller_body(self, endpoint: Endpoint, give_up_at: float, *, lane: Lane = _OWN_LANE) -> dict[str, object]:
-        body = await self._requests.as_seller(endpoint, lane=lane, give_up_at=give_up_at)
-        if isinstance(body, No):
-            raise SourceProtocolError("the store said no to a question that has no no")
-        return body
+        return _content(await self._requests.as_seller(endpoint, lane=lane, give_up_at=give_up_at))
 
     async def _key(self, game_id: GameId, subject: Subject, lane: Lane, give_up_at: float) -> WireKey | None:
         body = await self._requests.as_seller(
@@ -172,6 +185,12 @@ class ItchSource:
 
     def _give_up_at(self) -> float:
         return self._clock.monotonic() + self._timeout.total_seconds()
+
+
+def _content(body: JsonObject | No) -> JsonObject:
+    if isinstance(body, No):
+        raise SourceProtocolError("the store said no to a question that has no no")
+    return body
 
 
 def _parameters(subject: Subject) -> Mapping[str, str]:

@@ -33,7 +33,7 @@ _SANDBOX_HEADER: Final = "x-sandbox"
 
 
 class StoreClient:
-    """Asks the store over HTTP. It has no credential of its own: each request names the one it carries.
+    """Asks the store over HTTP. It has no credential of its own: each request names the one it carries, if any.
 
     `transport` replaces the network, for tests; `proxy` returns the URL of the proxy through which every request goes,
     by CONNECT, with TLS to the store itself. Proxies and credentials from the environment are ignored, redirects
@@ -59,7 +59,7 @@ class StoreClient:
             timeout=None,  # noqa: S113 - httpx bounds each read; the caller bounds the whole, see the source
         )
 
-    async def get(self, path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> StoreAnswer:
+    async def get(self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str]) -> StoreAnswer:
         """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit.
 
         It is `GatewayInTheWay` when this machine could not ask.
@@ -69,7 +69,7 @@ class StoreClient:
                 "GET",
                 self._base_url + path,
                 params=dict(parameters),
-                headers={"Authorization": f"Bearer {bearer.reveal()}"},
+                headers={} if bearer is None else {"Authorization": f"Bearer {bearer.reveal()}"},
             ) as response:
                 return await _read(response)
         except _FAILURES as error:

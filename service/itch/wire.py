@@ -101,6 +101,15 @@ def read_games(body: JsonObject) -> list[WireGame]:
     return games
 
 
+def read_latest(body: JsonObject) -> str | None:
+    """Return the newest version of a channel, None for one that has none. Raises `SourceProtocolError`."""
+    value = body.get("latest", "")
+    if not isinstance(value, str) or len(value) > _LONGEST_VERSION or not value.isprintable():
+        raise SourceProtocolError("a version that is no short text")
+    return value or None
+
+
+_LONGEST_VERSION: Final = 128
 _STRENGTH: Final = (ProofKind.PURCHASE, ProofKind.BUNDLE_PURCHASE, ProofKind.WEB_PURCHASE)
 
 

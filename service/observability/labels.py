@@ -20,6 +20,17 @@ class SourceEndpoint(StrEnum):
     CREDENTIALS = "credentials"
     DOWNLOAD_KEYS = "download_keys"
     PURCHASES = "purchases"
+    LATEST = "latest"
+
+
+USUAL_ENDPOINTS: Final = (
+    SourceEndpoint.PROFILE,
+    SourceEndpoint.GAMES,
+    SourceEndpoint.CREDENTIALS,
+    SourceEndpoint.DOWNLOAD_KEYS,
+    SourceEndpoint.PURCHASES,
+)
+"""Those that every gateway asks; the others belong to what is configured."""
 
 
 class SourceResult(StrEnum):
@@ -53,6 +64,7 @@ class RefusalCause(StrEnum):
     """Bytes that are no HTTP request, or one that did not arrive whole in time."""
     BODY_TOO_LARGE = "body_too_large"
     UNKNOWN_GAME = "unknown_game"
+    """A game, or a channel of one, that is not configured."""
     UNKNOWN_DECISION = "unknown_decision"
     UNKNOWN_OVERRIDE = "unknown_override"
     TOO_MANY_OVERRIDES = "too_many_overrides"
@@ -91,15 +103,22 @@ class JoinScope(StrEnum):
     CLUSTER = "cluster"
 
 
-def possible_source_requests() -> Iterator[tuple[str, str]]:
-    """Yield endpoint and result of every request to the store that there can be."""
-    about_a_game = {SourceEndpoint.DOWNLOAD_KEYS, SourceEndpoint.PURCHASES}
-    for endpoint, result in product(SourceEndpoint, SourceResult):
-        if result in {SourceResult.NO, SourceResult.NOT_ACCESSIBLE} and endpoint not in about_a_game:
-            continue
-        if result is SourceResult.REFUSED and endpoint is not SourceEndpoint.PROFILE:  # whose a JWT is
-            continue
-        yield endpoint, result
+def possible_results(endpoint: SourceEndpoint) -> Iterator[SourceResult]:
+    """Yield every result that a request to this endpoint can have."""
+    for result in SourceResult:
+        endpoints = _ENDPOINTS_OF.get(result)
+        if endpoints is None or endpoint in endpoints:
+            yield result
+
+
+_ABOUT_PLAYERS: Final = {SourceEndpoint.DOWNLOAD_KEYS, SourceEndpoint.PURCHASES}
+_ENDPOINTS_OF: Final = {
+    SourceResult.NO: _ABOUT_PLAYERS,
+    SourceResult.REFUSED: {SourceEndpoint.PROFILE},  # whose a JWT is
+    SourceResult.CREDENTIAL: set(USUAL_ENDPOINTS),
+    SourceResult.NOT_ACCESSIBLE: {*_ABOUT_PLAYERS, SourceEndpoint.LATEST},
+}
+"""The endpoints that alone can have a result; those that are not here all can."""
 
 
 def possible_cache_operations() -> Iterator[tuple[str, str, str]]:

@@ -31,7 +31,6 @@ from service.observability.labels import (
     RefusalCause,
     SourceEndpoint,
     possible_cache_operations,
-    possible_source_requests,
 )
 from service.observability.plain_metrics import (
     ClosedCounter,
@@ -41,6 +40,7 @@ from service.observability.plain_metrics import (
     PlainHistogram,
     Shown,
 )
+from service.observability.source_metrics import SourceMetrics
 from service.ownership import CacheTier, GameId, Method, Outcome, OverrideWord, Reason
 
 MOST_LEARNED_GAMES: Final = 100
@@ -99,13 +99,10 @@ class Metrics:
             if passes or method is not Method.PASS
         }
 
-        self._source_requests = ClosedCounter(
-            self._counter("source_requests_total", "Requests to the store.", "endpoint", "result"),
-            possible_source_requests(),
-            other=(OTHER, OTHER),
+        self._source = SourceMetrics(
+            requests=self._counter("source_requests_total", "Requests to the store.", "endpoint", "result"),
+            seconds=self._histogram("source_request_seconds", "Time the store took.", _SOURCE_BUCKETS, "endpoint"),
         )
-        source_seconds = self._histogram("source_request_seconds", "Time the store took.", _SOURCE_BUCKETS, "endpoint")
-        self._source_seconds = {endpoint: source_seconds.labels(endpoint) for endpoint in SourceEndpoint}
         self._cache_operations = ClosedCounter(
             self._counter("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
             possible_cache_operations(),
@@ -230,9 +227,11 @@ class Metrics:
 
     def source_request(self, endpoint: str, result: str, *, seconds: float) -> None:
         """Count one request to the store, in the words of `SourceEndpoint` and `SourceResult`."""
-        self._source_requests.inc(endpoint, result)
-        if endpoint in self._source_seconds:
-            self._source_seconds[SourceEndpoint(endpoint)].observe(seconds)
+        self._source.request(endpoint, result, seconds=seconds)
+
+    def show_endpoint(self, endpoint: SourceEndpoint) -> None:
+        """Show from now on what comes of requests to an endpoint that not every gateway asks."""
+        self._source.show(endpoint)
 
     def cache_operation(self, tier: str, operation: str, result: str) -> None:
         """Count an operation of a cache tier."""

@@ -41,6 +41,7 @@ class NewGame(Struct, frozen=True, forbid_unknown_fields=True):
     slug: Slug
     id: Id | None = None
     title: Text | None = None
+    private: bool = False
 
 
 class MintKey(Struct, frozen=True, forbid_unknown_fields=True):

@@ -39,7 +39,7 @@ from service.sandbox.jwts import MintedJwt
 from service.sandbox.state import JournalReport, Sandbox
 from service.sandbox.store_answers import SandboxAnswer
 from service.sandbox.world import SandboxError
-from service.sandbox.world_content import Account, Game, KeyRecord, Purchase, SellerKeyState, WorldContent
+from service.sandbox.world_content import Account, Channel, Game, KeyRecord, Purchase, SellerKeyState, WorldContent
 
 LARGEST_BODY: Final = 4 * 1024 * 1024
 """Bytes of a body. A fault's body may be larger than anything that the gateway is willing to read."""
@@ -111,7 +111,12 @@ def add_user(sandbox: Sandbox, body: bytes) -> Account:
 def add_game(sandbox: Sandbox, body: bytes) -> Game:
     """Add a game of the seller's."""
     wanted = decode(body, NewGame)
-    return sandbox.world.add_game(wanted.slug, game_id=wanted.id, title=wanted.title)
+    return sandbox.world.add_game(wanted.slug, game_id=wanted.id, title=wanted.title, private=wanted.private)
+
+
+def push_build(sandbox: Sandbox, body: bytes) -> Channel:
+    """Push a build to a channel, which is made if there is none: from now on it is the newest."""
+    return sandbox.world.push_build(decode(body, Channel))
 
 
 def mint_key(sandbox: Sandbox, body: bytes) -> KeyRecord:
@@ -211,6 +216,7 @@ _ENDPOINTS: Final[Mapping[str, Mapping[str, ControlAction]]] = {
     },
     "/users": {"POST": ControlAction(add_user, Account, NewUser)},
     "/games": {"POST": ControlAction(add_game, Game, NewGame)},
+    "/channels": {"PUT": ControlAction(push_build, Channel, Channel)},
     "/keys": {"POST": ControlAction(mint_key, KeyRecord, MintKey)},
     "/keys/claim": {"POST": ControlAction(claim_key, KeyRecord, ClaimKey)},
     "/keys/revoke": {"POST": ControlAction(revoke_key, KeyRecord, RevokeKey)},

@@ -39,6 +39,7 @@ class StoreEndpoint(StrEnum):
     CREDENTIALS = "credentials"
     DOWNLOAD_KEYS = "download_keys"
     PURCHASES = "purchases"
+    LATEST = "latest"
 
 
 class Expects(Enum):
@@ -48,6 +49,7 @@ class Expects(Enum):
     KEY = "key"
     JWT = "jwt"
     IN_PATH = "in_path"
+    NONE = "none"
 
 
 class Place(Struct, frozen=True):
@@ -66,11 +68,13 @@ _PLACES: Final = {
         "profile": StoreEndpoint.PROFILE,
         "profile/games": StoreEndpoint.GAMES,
         "credentials/info": StoreEndpoint.CREDENTIALS,
+        "wharf/latest": StoreEndpoint.LATEST,
     },
     StoreDialect.SERVER_SIDE: {
         "me": StoreEndpoint.PROFILE,
         "my-games": StoreEndpoint.GAMES,
         "credentials/info": StoreEndpoint.CREDENTIALS,
+        "wharf/latest": StoreEndpoint.LATEST,
     },
 }
 _GAME_PLACES: Final = {
@@ -91,7 +95,7 @@ def find_place(path: str) -> Place:
 
 
 def _find_server_side(version: str, credential: str, rest: str) -> Place:
-    expects = {"key": Expects.KEY, "jwt": Expects.JWT}.get(credential, Expects.IN_PATH)
+    expects = {"key": Expects.KEY, "jwt": Expects.JWT, "x": Expects.NONE}.get(credential, Expects.IN_PATH)
     shown = f"/api/{version}/{'***' if expects is Expects.IN_PATH else credential}/{rest}"
     if version != "1":
         return Place(StoreDialect.SERVER_SIDE, shown, refused_version=version)
@@ -180,10 +184,22 @@ class StandInStore:
                 return self._download_key(self._game(place, asker), query, place.dialect, deny=deny)
             case StoreEndpoint.PURCHASES:
                 return self._purchases(self._game(place, asker), query, place.dialect, deny=deny)
+            case StoreEndpoint.LATEST:
+                return self._latest(query)
             case _:
                 assert_never(endpoint)
 
+    def _latest(self, query: Mapping[str, str]) -> dict[str, Json]:
+        """Return the newest version of a channel, which everyone is told: nothing where there is none."""
+        game = self._world.games.get(_integer("game_id", query.get("game_id", "")))
+        if game is None or game.private:
+            raise StoreRefusalError("invalid game")
+        channel = self._world.channels.get((game.id, query.get("channel_name", "")))
+        return {} if channel is None or channel.latest is None else {"latest": channel.latest}
+
     def _asker(self, place: Place, authorization: str | None, *, key_revoked: bool) -> _Asker:
+        if place.endpoint is StoreEndpoint.LATEST:
+            return _Asker(self._world.seller, ())  # who asks for it does not matter
         if place.expects is Expects.IN_PATH:
             # A key in the path leaks into logs: the sandbox has none that works there.
             raise StoreRefusalError("invalid key", status=401)

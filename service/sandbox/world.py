@@ -12,7 +12,16 @@ from typing import Final
 from msgspec.structs import replace
 
 from service.errors import GatewayError
-from service.sandbox.world_content import Account, Game, KeyRecord, Purchase, PurchaseKind, SellerKeyState, WorldContent
+from service.sandbox.world_content import (
+    Account,
+    Channel,
+    Game,
+    KeyRecord,
+    Purchase,
+    PurchaseKind,
+    SellerKeyState,
+    WorldContent,
+)
 
 
 class SandboxError(GatewayError):
@@ -49,6 +58,7 @@ class World:
         self.games = {game.id: game for game in content.games}
         self.keys: dict[str, KeyRecord] = {}
         self.purchases: dict[int, Purchase] = {}
+        self.channels = {(one.game_id, one.channel): one for one in content.channels}
         self.seller_keys = {key: SellerKeyState() for key in SELLER_KEYS}
         self._by_address: dict[str, int] = {}
         self._claimed: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
@@ -72,6 +82,7 @@ class World:
             games=tuple(self.games.values()),
             keys=tuple(self.keys.values()),
             purchases=tuple(self.purchases.values()),
+            channels=tuple(self.channels.values()),
         )
 
     # --- what there is ---
@@ -145,14 +156,16 @@ class World:
                 raise SandboxError("another user has this address", pointer=f"/emails/{index}")
         return self._keep_account(Account(number, username, display_name, tuple(emails), press=press))
 
-    def add_game(self, slug: str, *, game_id: int | None = None, title: str | None = None) -> Game:
+    def add_game(
+        self, slug: str, *, game_id: int | None = None, title: str | None = None, private: bool = False
+    ) -> Game:
         """Add a game of the seller's."""
         number = 1 + max(self.games, default=0) if game_id is None else game_id
         if number in self.games:
             raise SandboxError("this game exists already", pointer="/id")
         if self.game_called(slug) is not None:
             raise SandboxError("another game has this slug", pointer="/slug")
-        self.games[number] = Game(number, slug, title or slug, self.seller.id, created_at=self._now())
+        self.games[number] = Game(number, slug, title or slug, self.seller.id, created_at=self._now(), private=private)
         return self.games[number]
 
     def mint_key(
@@ -244,6 +257,12 @@ class World:
         for key in [key for key in self.keys.values() if key.purchase_id == purchase_id]:
             self._keep_key(replace(key, revoked=True))
         return self._keep_purchase(replace(purchase, refunded=True))
+
+    def push_build(self, channel: Channel) -> Channel:
+        """Have the newest build of a channel be of this version; a channel that is not there is made."""
+        self._known_game(channel.game_id)
+        self.channels[channel.game_id, channel.channel] = channel
+        return channel
 
     # --- within ---
 

@@ -14,6 +14,8 @@ Text = Annotated[str, Meta(max_length=1000)]
 Instant = Annotated[datetime, Meta(tz=True)]
 Username = Annotated[str, Meta(pattern=r"^[a-z0-9_-]+\Z", max_length=64)]
 Slug = Annotated[str, Meta(pattern=r"^(?!\d+\Z)[a-z0-9][a-z0-9_-]*\Z", max_length=64)]
+ChannelName = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z")]
+Version = Annotated[str, Meta(min_length=1, max_length=1000)]
 KeyText = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{10,64}\Z")]
 
 LAUNCH: Final = datetime(2013, 3, 3, 23, 2, 14, tzinfo=UTC)
@@ -49,6 +51,8 @@ class Game(Struct, frozen=True, forbid_unknown_fields=True):
     created_at: Instant = LAUNCH
     min_price_cents: Annotated[int, Meta(ge=0)] = 0
     earned_cents: Annotated[int, Meta(ge=0)] = 0
+    private: bool = False
+    """Whether its page is for the seller alone: all others are told that there is no such game."""
 
 
 class KeyRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -93,6 +97,14 @@ class Purchase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     refunded: bool = False
 
 
+class Channel(Struct, frozen=True, forbid_unknown_fields=True):
+    """A channel that builds of a game are pushed to, and the user version of the newest, null if it has none."""
+
+    game_id: Id
+    channel: ChannelName
+    latest: Version | None = None
+
+
 class SellerKeyState(Struct, frozen=True):
     """The rights of one of the seller's API keys. `scopes` of None means an unscoped key: everything."""
 
@@ -108,3 +120,4 @@ class WorldContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     games: tuple[Game, ...] = ()
     keys: tuple[KeyRecord, ...] = ()
     purchases: tuple[Purchase, ...] = ()
+    channels: tuple[Channel, ...] = ()

@@ -13,6 +13,7 @@ from service.sandbox.bodies import pointer_in
 from service.sandbox.world_content import (
     DEFAULT_SELLER_ID,
     Account,
+    Channel,
     Game,
     Id,
     KeyRecord,
@@ -36,6 +37,7 @@ class _Lists(Struct, forbid_unknown_fields=True):
     games: list[Raw] = field(default_factory=list)
     keys: list[Raw] = field(default_factory=list)
     purchases: list[Raw] = field(default_factory=list)
+    channels: list[Raw] = field(default_factory=list)
 
 
 def read_world(file: Path, *, configured: AbstractSet[int] = frozenset()) -> WorldContent:
@@ -71,7 +73,7 @@ class _Reading:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self.mistakes.append(_line("", error))
             return WorldContent()
-        count = sum(map(len, (lists.users, lists.games, lists.keys, lists.purchases)))
+        count = sum(map(len, (lists.users, lists.games, lists.keys, lists.purchases, lists.channels)))
         if count > MOST_RECORDS:
             self.mistakes.append(f"it has {count} records: {MOST_RECORDS} are allowed")
             return WorldContent()
@@ -81,6 +83,7 @@ class _Reading:
             games=tuple(self._records("/games", lists.games, Game)),
             keys=tuple(self._records("/keys", lists.keys, KeyRecord)),
             purchases=tuple(self._records("/purchases", lists.purchases, Purchase)),
+            channels=tuple(self._records("/channels", lists.channels, Channel)),
         )
         if not self.mistakes:
             self.mistakes.extend(_contradictions(content, self._configured))
@@ -112,6 +115,7 @@ def _contradictions(content: WorldContent, configured: AbstractSet[int]) -> Iter
     yield from _twice("/keys", "key", (key.text for key in content.keys))
     yield from _twice("/keys", "id", (key.id or None for key in content.keys))
     yield from _twice("/purchases", "purchase_id", (purchase.id or None for purchase in content.purchases))
+    yield from _twice("/channels", "channel", ((one.game_id, one.channel) for one in content.channels))
     games = {game.id for game in content.games} | configured
     purchases = {purchase.id for purchase in content.purchases}
     for index, key in enumerate(content.keys):
@@ -119,6 +123,9 @@ def _contradictions(content: WorldContent, configured: AbstractSet[int]) -> Iter
             yield f"/keys/{index}/game_id: there is no such game"
         if key.purchase_id is not None and key.purchase_id not in purchases:
             yield f"/keys/{index}/purchase_id: there is no such purchase"
+    for index, channel in enumerate(content.channels):
+        if channel.game_id not in games:
+            yield f"/channels/{index}/game_id: there is no such game"
     for index, purchase in enumerate(content.purchases):
         if not games.issuperset(purchase.game_ids):
             yield f"/purchases/{index}/game_id: there is no such game"

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from service.ownership import MOST_KEY_PLAYERS, PlayerId, ProofKind
-from service.settings.values import Accept, ItchGame, ItchUser, ItchUsers, Mailboxes
+from service.settings.values import Accept, Channels, ItchGame, ItchUser, ItchUsers, Mailboxes
 
 
 class KeyPlayersAction(StrEnum):
@@ -50,6 +50,9 @@ class GameSettings(Struct, frozen=True, kw_only=True):
     Default: `observe`."""
     key_players_days: Annotated[int, Meta(ge=1, le=365)] = 30
     """Days that the players of a key are counted after the last new one. Default: 30."""
+    channels: Channels = frozenset()
+    """The channels of which callers may ask for the newest version, as they are named when builds are pushed.
+    Default: none."""
     canary_owner_user_id: ItchUser | None = None
     """An itch.io user who owns the game: the store is asked about it now and then, and no answer depends on it.
     Default: unset."""

@@ -258,6 +258,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Whether there are passes: with a key of the operator's, and in the sandbox, which makes one for itself."""
         return self.sandbox or self.passes.key is not None
 
+    @property
+    def has_channels(self) -> bool:
+        """Whether callers may ask for the newest version of a channel of any game."""
+        return any(game.channels for game in self.games)
+
     def games_of(self, caller: CallerSettings) -> frozenset[GameId] | None:
         """Return the games that the caller may ask about; None means all."""
         if caller.all_games:

@@ -45,6 +45,11 @@ Accept: TypeAlias = Annotated[
     ),
 ]
 
+Channels: TypeAlias = Annotated[
+    frozenset[Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]],
+    Meta(max_length=20, extra={"expected": "a list of at most 20 channels of a-z, 0-9 and -, each only once"}),
+]
+
 GameNames: TypeAlias = Annotated[
     frozenset[ItchGame | Annotated[str, Meta(pattern=rf"\A(?:\*|[1-9]\d{{0,15}}|{SLUG})\Z")]],
     Meta(

@@ -82,6 +82,7 @@ class GameRules(Struct, frozen=True):
     grace: timedelta = timedelta(hours=24)
     not_owned_fresh: timedelta = timedelta(seconds=45)
     key_limit: KeyLimit | None = None
+    channels: frozenset[str] = frozenset()
 
 
 class Lifetime(Struct, frozen=True):

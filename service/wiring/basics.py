@@ -10,6 +10,7 @@ from service.api.current_configuration import CurrentConfiguration
 from service.cache.cluster_clock import ClusterClock, as_redis_says
 from service.cache.keys import Keys, derive_keys
 from service.observability.events import Events
+from service.observability.labels import SourceEndpoint
 from service.observability.logs import Logging
 from service.observability.loop_lag import LoopLagMonitor
 from service.observability.metrics import Metrics
@@ -44,6 +45,14 @@ class Basics(Struct, frozen=True):
         return self.clock if self.cluster_clock is None else self.cluster_clock
 
 
+def show_what_is_on(metrics: Metrics, settings: Settings) -> None:
+    """Show the series of all that a reload can turn on, where it is on."""
+    if settings.forward_auth:
+        metrics.show_forward_auth()
+    if settings.has_channels:
+        metrics.show_endpoint(SourceEndpoint.LATEST)
+
+
 def build_basics(
     settings: Settings,
     stack: AsyncExitStack,
@@ -66,8 +75,7 @@ def build_basics(
         sandbox=settings.sandbox,
         passes=settings.has_passes,
     )
-    if settings.forward_auth:
-        metrics.show_forward_auth()
+    show_what_is_on(metrics, settings)
     events = Events(metrics=metrics, log=log, clock=clock)
     cluster_clock = None
     if has_redis:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from litestar import Litestar
@@ -17,7 +17,13 @@ from service.api.operations import Readiness, create_operations_routes
 from service.api.pages import create_pages
 from service.api.paths import FORWARD_AUTH_BELOW
 from service.api.problems import LARGEST_BODY
-from service.api.routes import create_crash_handler, create_support_routes, create_verify_routes, refuse_request
+from service.api.routes import (
+    create_channel_route,
+    create_crash_handler,
+    create_support_routes,
+    create_verify_routes,
+    refuse_request,
+)
 from service.api.short_way import ShortWay
 from service.cache.revocation_guard import SharedRevocationGuard
 from service.causes import Cause
@@ -33,6 +39,7 @@ from service.wiring.upstream import Upstream
 from service.wiring.version import VERSION
 
 if TYPE_CHECKING:
+    from service.api.channels import ChannelService
     from service.api.forward_auth import ForwardAuth
 
 
@@ -99,6 +106,12 @@ def framework(
             current=basics.current,
             clock=basics.shared_clock,
         ),
+        create_channel_route(
+            service=services.verify,
+            current=basics.current,
+            clock=basics.shared_clock,
+            open_channels=cache(partial(_open_channels, basics, upstream)),
+        ),
         *create_operations_routes(
             readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=basics.settings.sandbox
         ),
@@ -120,6 +133,12 @@ def framework(
         logging_config=None,
         debug=False,
     )
+
+
+def _open_channels(basics: Basics, upstream: Upstream) -> "ChannelService":
+    from service.wiring.channel_parts import open_channels  # noqa: PLC0415 - off until configured: not even imported
+
+    return open_channels(basics, upstream)
 
 
 def when_first_used(build: Callable[[], ASGIApp]) -> ASGIApp:

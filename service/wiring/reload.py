@@ -21,7 +21,7 @@ from service.ownership import GameId
 from service.redis.connect import RedisClient
 from service.settings import FileContent, FileWatch, Reread, Settings, SettingsReader
 from service.wiring.background import run_in_background
-from service.wiring.basics import Basics
+from service.wiring.basics import Basics, show_what_is_on
 from service.wiring.observations import Observations
 from service.wiring.rules import configuration_of
 from service.wiring.upstream import Upstream
@@ -152,8 +152,7 @@ class Reloading:
         basics, settings = self._basics, version.settings
         before, self._running, self._read_from = self._running, settings, version.content
         basics.metrics.configure_games(game.slug for game in settings.games)
-        if settings.forward_auth:
-            basics.metrics.show_forward_auth()
+        show_what_is_on(basics.metrics, settings)
         known = basics.current.configuration.games
         basics.current.configuration = version.configuration
         if settings.log.level is not before.log.level:

@@ -33,6 +33,7 @@ def game_rules(settings: Settings) -> list[GameRules]:
             grace=timedelta(seconds=game.grace_seconds),
             not_owned_fresh=timedelta(seconds=game.not_owned_seconds),
             key_limit=_key_limit(game),
+            channels=game.channels,
         )
         for game in settings.games
     ]

@@ -32,6 +32,7 @@ async def test_description_names_every_endpoint(gateway: Asker) -> None:
     assert set(described["paths"]) == {
         *PATHS.values(),
         "/verify/batch",
+        "/games/{game}/channels/{channel}",
         "/passes",
         "/passes/invalidated",
         "/.well-known/jwks.json",

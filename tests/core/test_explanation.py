@@ -18,7 +18,7 @@ from service.explanation import (
     tell_request,
     tell_states,
 )
-from service.observability.labels import SourceEndpoint, SourceResult
+from service.observability.labels import USUAL_ENDPOINTS, SourceEndpoint, SourceResult
 from service.ownership import Caveat, Outcome, OverrideWord, Proof, ProofKind, Reason
 from tests.clock import START
 
@@ -217,11 +217,11 @@ def test_states() -> None:
     }
 
 
-@pytest.mark.parametrize("endpoint", SourceEndpoint)
+@pytest.mark.parametrize("endpoint", USUAL_ENDPOINTS)
 def test_each_endpoint_is_told(endpoint: SourceEndpoint) -> None:
     """In words of its own."""
     assert tell_request(endpoint, "ok").startswith("itch.io was asked now about ")
-    assert len({tell_request(one, "ok") for one in SourceEndpoint}) == len(SourceEndpoint)
+    assert len({tell_request(one, "ok") for one in USUAL_ENDPOINTS}) == len(USUAL_ENDPOINTS)
 
 
 @pytest.mark.parametrize("result", SourceResult)

@@ -13,6 +13,7 @@ REQUESTS: Final[list[tuple[str, str, object]]] = [
     ("GET", "", None),
     ("POST", "/users", {"id": 7, "username": "ada", "display_name": "Ada"}),
     ("POST", "/games", {"id": 700, "slug": "my-game", "title": "My Game"}),
+    ("PUT", "/channels", {"game_id": 700, "channel": "windows", "latest": "1.2.3"}),
     ("POST", "/keys", {"game_id": 700, "key": "a-key-for-ada", "email": "ada@example.com"}),
     ("POST", "/keys/claim", {"key": "a-key-for-ada", "user_id": 7}),
     ("POST", "/keys/revoke", {"key": "a-key-for-ada"}),

@@ -36,7 +36,7 @@ class Shop:
             raise RuntimeError("can't start new thread")
         return self
 
-    async def get(self, _path: str, *, bearer: Secret, parameters: Mapping[str, str]) -> StoreAnswer:  # noqa: ARG002
+    async def get(self, _path: str, *, bearer: Secret | None, parameters: Mapping[str, str]) -> StoreAnswer:  # noqa: ARG002
         """Say yes."""
         return YES
 

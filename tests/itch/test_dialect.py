@@ -26,6 +26,8 @@ from service.ownership import LARGEST_ID, GameId
         (Dialect.SERVER_SIDE, Bearer.SELLER, Endpoint.CREDENTIALS, "/key/credentials/info"),
         (Dialect.SERVER_SIDE, Bearer.SELLER, Endpoint.DOWNLOAD_KEYS, "/key/game/3/download_keys"),
         (Dialect.SERVER_SIDE, Bearer.SELLER, Endpoint.PURCHASES, "/key/game/3/purchases"),
+        (Dialect.CURRENT, Bearer.NOBODY, Endpoint.LATEST, "/wharf/latest"),
+        (Dialect.SERVER_SIDE, Bearer.NOBODY, Endpoint.LATEST, "/x/wharf/latest"),
     ],
 )
 def test_where_things_are(dialect: Dialect, bearer: Bearer, endpoint: Endpoint, path: str) -> None:

@@ -196,6 +196,7 @@ async def test_the_requests_that_were_seen(seller: httpx.AsyncClient) -> None:
         "credentials": 0,
         "download_keys": 1,
         "purchases": 0,
+        "latest": 0,
         "other": 1,
     }
     assert shown["last"][0] == {
@@ -359,7 +360,7 @@ async def test_the_world_is_shown_whole(http: httpx.AsyncClient, sandbox: Sandbo
     """In the words of the control endpoints."""
     shown = await tell(http, "GET", "/world")
 
-    assert list(shown) == ["seller_id", "users", "games", "keys", "purchases"]
+    assert list(shown) == ["seller_id", "users", "games", "keys", "purchases", "channels"]
     assert shown["keys"][0]["key"] == seed.OWNER_KEY
     assert shown["purchases"][0]["purchase_id"] == 11561
     assert len(shown["users"]) == len(sandbox.world.accounts)

@@ -80,7 +80,9 @@ def test_every_contradiction_has_its_line(file: Path) -> None:
         ' "games": [{"id": 7, "slug": "one"}, {"id": 7, "slug": "one"}],'
         ' "keys": [{"key": "a-key-of-mine", "game_id": 8}, {"key": "a-key-of-mine", "game_id": 7, "purchase_id": 4}],'
         ' "purchases": [{"game_id": [7, 8]}, {"purchase_id": 9, "game_id": [7], "user_id": 1},'
-        ' {"purchase_id": 9, "game_id": [7], "user_id": 1}]}',
+        ' {"purchase_id": 9, "game_id": [7], "user_id": 1}],'
+        ' "channels": [{"game_id": 7, "channel": "mac"}, {"game_id": 8, "channel": "mac"},'
+        ' {"game_id": 7, "channel": "mac"}]}',
     ) == [
         "world: /users/1/id: the same as in /users/0",
         "world: /users/1/username: the same as in /users/0",
@@ -89,8 +91,10 @@ def test_every_contradiction_has_its_line(file: Path) -> None:
         "world: /games/1/slug: the same as in /games/0",
         "world: /keys/1/key: the same as in /keys/0",
         "world: /purchases/2/purchase_id: the same as in /purchases/1",
+        "world: /channels/2/channel: the same as in /channels/0",
         "world: /keys/0/game_id: there is no such game",
         "world: /keys/1/purchase_id: there is no such purchase",
+        "world: /channels/1/game_id: there is no such game",
         "world: /purchases/0/game_id: there is no such game",
         "world: /purchases/0/game_id: only a bundle holds several games",
         "world: /purchases/0: a purchase needs an email or a user_id",
