@@ -29,7 +29,7 @@ _KNOWN_ROOTS: Final = frozenset(
         "passes",
         "my-games",
     }
-    | {"openapi", "path", "proc", "profile", "readyz", "run", "sandbox", "verify", "version"}
+    | {"openapi", "path", "proc", "profile", "readyz", "run", "sandbox", "verify", "version", "wharf"}
 )
 """First parts of absolute paths: our endpoints, the store's, and the folders of orchestrators."""
 
