@@ -17,6 +17,7 @@ import msgspec
 from service.errors import BadQuestion
 from service.ownership import (
     LARGEST_ID,
+    AccessToken,
     AppJwt,
     AssertedUser,
     DownloadKey,
@@ -52,6 +53,7 @@ _SIGNED: Final = re.compile(r"[A-Za-z0-9_+/=-]{8,}\.[A-Za-z0-9_+/=-]{8,}", re.AS
 _LONGEST_JWT: Final = 8 * 1024
 _LONGEST_JWT_PAYLOAD: Final = 4 * 1024
 _JWT_PART: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_ACCESS_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,256}", re.ASCII)
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,}", re.ASCII)
 
 PASS_TYPE: Final = "ownership-pass+jwt"  # noqa: S105 - a type, no secret
@@ -105,6 +107,17 @@ def read_jwt(text: str) -> AppJwt | Malformed:
     if header is None or header.get("alg") != "HS256" or not claims:
         return _no_jwt()
     return AppJwt(text)
+
+
+def read_access_token(text: str) -> AccessToken | Malformed:
+    """Accept what can be an OAuth access token of itch.io: 16 to 256 letters, digits, `_` and `-`.
+
+    The API key of a person looks the same: it is sent to itch.io alone, which refuses it where no application has it.
+    """
+    text = unwrapped(text)
+    if not _ACCESS_TOKEN.fullmatch(text):
+        return Malformed(Method.ACCESS_TOKEN, Reason.MALFORMED_ACCESS_TOKEN)
+    return AccessToken(text)
 
 
 def is_pass(text: str) -> bool:

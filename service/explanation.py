@@ -277,6 +277,8 @@ _WHY: Final[Mapping[Reason, str]] = {
     Reason.EXPIRED_PASS: "the pass has run out.",
     Reason.REFUSED_PASS: "the pass was taken back, is for another game or player, or of another gateway.",
     Reason.SHARED_DOWNLOAD_KEY: "as many other players as are allowed have shown this download key.",
+    Reason.MALFORMED_ACCESS_TOKEN: "what the game sent as an access token of itch.io is none.",
+    Reason.REFUSED_ACCESS_TOKEN: "itch.io does not accept the access token, or not for this game.",
     Reason.SOURCE_UNAVAILABLE: "itch.io could not be reached, or is broken.",
     Reason.SOURCE_RATE_LIMITED: "itch.io asked the gateway to slow down.",
     Reason.SOURCE_PROTOCOL: "itch.io gave an answer that no decision can be built on.",
@@ -319,7 +321,8 @@ _HINTS: Final[Mapping[Caveat, str]] = {
 
 _OTHER_WAYS: Final = "If not, the address on the receipt, or the download key, may lead to the purchase."
 _ASKED_ABOUT: Final[Mapping[str, str]] = {
-    "profile": "whose the JWT is",
+    "profile": "whose the JWT or access token is",
+    "ownership": "the game, with the player's access token",
     "games": "the games of the seller",
     "credentials": "the rights of the API key",
     "download_keys": "download keys",

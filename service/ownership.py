@@ -34,6 +34,8 @@ class Method(StrEnum):
     USER = "user"
     PASS = "pass"  # noqa: S105 - a method, no secret
     """A decision that this gateway has signed before."""
+    ACCESS_TOKEN = "access_token"  # noqa: S105 - as above
+    """An OAuth access token of itch.io, as browser games have it."""
 
 
 class Outcome(StrEnum):
@@ -87,6 +89,8 @@ class Reason(StrEnum):
     EXPIRED_PASS = "expired_pass"  # noqa: S105 - as above
     REFUSED_PASS = "refused_pass"  # noqa: S105 - as above
     SHARED_DOWNLOAD_KEY = "shared_download_key"
+    MALFORMED_ACCESS_TOKEN = "malformed_access_token"  # noqa: S105 - as above
+    REFUSED_ACCESS_TOKEN = "refused_access_token"  # noqa: S105 - as above
 
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_RATE_LIMITED = "source_rate_limited"
@@ -121,6 +125,8 @@ _REASONS_OF: Final[dict[Outcome, tuple[Reason, ...]]] = {
         Reason.EXPIRED_PASS,
         Reason.REFUSED_PASS,
         Reason.SHARED_DOWNLOAD_KEY,
+        Reason.MALFORMED_ACCESS_TOKEN,
+        Reason.REFUSED_ACCESS_TOKEN,
     ),
     Outcome.UNKNOWN: (
         Reason.SOURCE_UNAVAILABLE,
@@ -203,12 +209,21 @@ class AppJwt(Secret):
 
     __slots__ = ()
     method = Method.JWT
+    refused = Reason.REFUSED_JWT
 
 
 class Mailbox(Secret):
     """An address as the operator's lists have it: in lower case, because mail to any spelling arrives at one person."""
 
     __slots__ = ()
+
+
+class AccessToken(Secret):
+    """A well-formed OAuth access token of itch.io; it looks like an API key of a person, and has no end."""
+
+    __slots__ = ()
+    method = Method.ACCESS_TOKEN
+    refused = Reason.REFUSED_ACCESS_TOKEN
 
 
 class VerifiedEmail(Secret):
@@ -250,9 +265,11 @@ class Malformed(Struct, frozen=True):
     reason: Reason
 
 
-Credential: TypeAlias = DownloadKey | AppJwt | VerifiedEmail | AssertedUser
+PlayerToken: TypeAlias = AppJwt | AccessToken
+"""By what the source alone can say who the player is."""
+Credential: TypeAlias = DownloadKey | PlayerToken | VerifiedEmail | AssertedUser
 Subject: TypeAlias = DownloadKey | VerifiedEmail | AssertedUser
-"""By what the source can be asked about ownership: a JWT must first be turned into a player."""
+"""By what the source can be asked about ownership: a token must first be turned into a player."""
 
 
 class Player(Struct, frozen=True, array_like=True):
@@ -307,9 +324,10 @@ class Overruled(Struct, frozen=True, array_like=True):
 
 
 class Identity(Struct, frozen=True, array_like=True, tag="identity"):
-    """The owner of a JWT, by the source's answer.
+    """The owner of a token, by the source's answer.
 
-    Never to be used once `expires_at` has passed, nor for another game than `only_game`, where the JWT names one.
+    Never to be used once `expires_at` has passed, nor for another game than `only_game`, where the token names one.
+    `owns` is what the source said beside it about that game, to an access token; None for a JWT.
     """
 
     observed_at: datetime
@@ -318,9 +336,10 @@ class Identity(Struct, frozen=True, array_like=True, tag="identity"):
     expires_at: datetime | None = None
     only_game: GameId | None = None
     sandbox: bool = False
+    owns: bool | None = None
 
     def expired(self, now: datetime) -> bool:
-        """Whether the JWT has run out, and stands for no player any more."""
+        """Whether the token has run out, and stands for no player any more."""
         return self.expires_at is not None and self.expires_at <= now
 
 

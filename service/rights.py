@@ -29,6 +29,7 @@ class Right(StrEnum):
 RIGHTS_FOR: Final[Mapping[Method, tuple[Right, ...]]] = {
     Method.DOWNLOAD_KEY: (Right.VERIFY,),
     Method.JWT: (Right.VERIFY,),
+    Method.ACCESS_TOKEN: (Right.VERIFY,),
     Method.EMAIL: (Right.VERIFY, Right.ASSERT_EMAIL),
     Method.USER: (Right.ASSERT_USER,),
     Method.PASS: (Right.VERIFY,),

@@ -43,6 +43,7 @@ PATHS: Final = {
     Method.EMAIL: "/verify/email",
     Method.USER: "/verify/user",
     Method.PASS: "/verify/pass",
+    Method.ACCESS_TOKEN: "/verify/access-token",
 }
 
 X_MOON: Final = """

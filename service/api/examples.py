@@ -43,6 +43,7 @@ _PAID_AT: Final = datetime(2014, 2, 28, 0, 25, 9, tzinfo=UTC)
 _GAME_ID: Final = 3
 _PLAYER_ID: Final = 1994
 _KEY: Final = "YWKse5jeAeuZ8w3a5qO2b2PId1sChw2B9b637w6z"
+_ACCESS_TOKEN: Final = "3e1b2c5a9d8f7e6b5a4c3d2e1f0a9b8c7d6e5f4a"  # noqa: S105 - an example
 _JWT: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxOTk0In0.c2lnbmF0dXJl"
 
 _OWNED: Final = Answer(
@@ -266,6 +267,7 @@ _EXAMPLES: Final[Mapping[str, Examples]] = {
         "url": {"game": _GAME_ID, "download_key": f"https://leafo.itch.io/x-moon/download/{_KEY}", "deadline_ms": 2000},
     },
     "JwtQuestion": {"jwt": {"game": "x-moon", "jwt": _JWT}},
+    "AccessTokenQuestion": {"token": {"game": "x-moon", "access_token": _ACCESS_TOKEN}},
     "EmailQuestion": {"address": {"game": "x-moon", "email": "bea@example.com"}},
     "UserQuestion": {"user": {"game": "x-moon", "user_id": _PLAYER_ID, "max_age": 3600}},
     "PassQuestion": {"pass": {"game": "x-moon", "pass": _PASS, "player_ref": "lobby:7f3a"}},

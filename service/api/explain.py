@@ -27,12 +27,12 @@ from service.api.questions import BodyReader
 from service.api.verify_service import Asking
 from service.causes import Cause
 from service.credentials import unwrapped
-from service.errors import BadQuestion, UnknownDecision
+from service.errors import BadQuestion, NotEnabled, UnknownDecision
 from service.explanation import Story, tell, tell_request, tell_states
 from service.http.reply import Reply
 from service.itch.request_trail import SentRequest, recorded_requests
 from service.observability.logs import Logging
-from service.ownership import Caveat, DownloadKey, Reason
+from service.ownership import Caveat, DownloadKey, Method, Reason
 from service.rights import RIGHTS_FOR
 from service.verification.interfaces import Clock
 from service.verification.policy import GameRules
@@ -54,6 +54,7 @@ class ExplainService:
         log: Logging,
         clock: Clock,
         default_deadline: timedelta,
+        access_tokens: bool = False,
     ) -> None:
         self._verification = verification
         self._records = records
@@ -61,6 +62,7 @@ class ExplainService:
         self._log = log
         self._clock = clock
         self._default_deadline = default_deadline
+        self._access_tokens = access_tokens
 
     async def explain(self, body: bytes, asking: Asking) -> Reply:
         """Explain a decision, or what is known of a player. Raises `QuestionRefused` when the caller is at fault."""
@@ -85,11 +87,15 @@ class ExplainService:
         return self._reply(record, asking, decision, cause=refusal.cause)
 
     async def _explain_player(self, wanted: ExplainRequest, asking: Asking) -> Reply:
-        credential = named_credential(wanted, wanted.jwt)
+        credential = named_credential(wanted, wanted.jwt, wanted.access_token)
         if credential is None:
             raise BadQuestion(
-                "", "no_subject", "name a decision_id, or a game and a download_key, a jwt, an email or a user_id"
+                "",
+                "no_subject",
+                "name a decision_id, or a game and a download_key, a jwt, an access_token, an email or a user_id",
             )
+        if not self._access_tokens and credential.method is Method.ACCESS_TOKEN:
+            raise NotEnabled("itch.access_tokens")
         if wanted.game is None:
             raise BadQuestion("/game", "missing_field", "this field is required")
         rules, caller = asking.games.find(wanted.game), asking.caller

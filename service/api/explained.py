@@ -47,12 +47,17 @@ class ExplainRequest(SubjectFields, frozen=True, kw_only=True, forbid_unknown_fi
     ) = None
     game: GameName | None = None
     jwt: Annotated[Presented, Meta(description="The JWT that the itch.io app gave to the game.")] | None = None
+    access_token: Annotated[Presented, Meta(description="The access token that itch.io gave to the game.")] | None = (
+        None
+    )
     ask: Annotated[bool, Meta(description="Ask the store now; it needs the right of the method, too.")] = False
 
     @property
     def names_credential(self) -> bool:
         """Whether there is a credential in it."""
-        return any(one is not None for one in (self.download_key, self.jwt, self.email, self.user_id))
+        return any(
+            one is not None for one in (self.download_key, self.jwt, self.access_token, self.email, self.user_id)
+        )
 
 
 class ExplainedDecision(Struct, frozen=True, kw_only=True):

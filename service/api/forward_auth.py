@@ -36,7 +36,7 @@ _KEPT_OUT: Final = {
     Outcome.REJECTED: (401, "The credential is no good"),
 }
 
-_NAMES_THE_PLAYER: Final = frozenset({Method.JWT, Method.PASS})
+_NAMES_THE_PLAYER: Final = frozenset({Method.JWT, Method.PASS, Method.ACCESS_TOKEN})
 """The methods that say who the player is. Who holds a download key need not be its owner, nor does a pass say so."""
 
 

@@ -4,9 +4,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.ownership import AppJwt, AssertedUser, Credential, Method, PlayerId, Subject
+from service.ownership import AssertedUser, Credential, Method, PlayerId, PlayerToken, Subject
 
-BY_ACCOUNT: Final = (Method.JWT, Method.USER, Method.PASS)
+BY_ACCOUNT: Final = (Method.JWT, Method.USER, Method.PASS, Method.ACCESS_TOKEN)
 """The methods that ask about an account."""
 
 
@@ -22,6 +22,6 @@ class KnownPlayer(Struct, frozen=True):
     @property
     def owner(self) -> Subject | None:
         """That about whose ownership the store is asked, as far as it is known."""
-        if self.credential is not None and not isinstance(self.credential, AppJwt):
+        if self.credential is not None and not isinstance(self.credential, PlayerToken):
             return self.credential
         return AssertedUser(self.player_id) if self.method in BY_ACCOUNT and self.player_id is not None else None

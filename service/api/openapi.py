@@ -53,6 +53,7 @@ from service.api.paths import (
 )
 from service.api.questions import (
     GAME_TEXT,
+    AccessTokenQuestion,
     DownloadKeyQuestion,
     EmailQuestion,
     JwtQuestion,
@@ -86,6 +87,12 @@ _QUESTIONS: Final[Mapping[str, tuple[type[QuestionBody], str, str]]] = {
         UserQuestion,
         "Does this itch.io user own the game?",
         "Needs the right `assert:user`: the caller vouches for the user.",
+    ),
+    PATHS[Method.ACCESS_TOKEN]: (
+        AccessTokenQuestion,
+        "Does the player who gave the game's application this access token own the game?",
+        "Needs the right `verify`. itch.io is asked whether the application is one of the game's creator, and whose "
+        "the token is. 404 (`not_enabled`) where access tokens are off.",
     ),
     PATHS[Method.PASS]: (
         PassQuestion,

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta, Struct
 
 from service.api.questions import (
+    AccessTokenQuestion,
     DownloadKeyQuestion,
     EmailQuestion,
     JwtQuestion,
@@ -38,6 +39,13 @@ class JwtOrder(JwtQuestion, frozen=True, kw_only=True, tag_field="method", tag="
     player_ref: PlayerRef | None = None
 
 
+class AccessTokenOrder(AccessTokenQuestion, frozen=True, kw_only=True, tag_field="method", tag="access_token"):
+    """A pass for the player who has given the game's application an access token."""
+
+    audience: Audience | None = None
+    player_ref: PlayerRef | None = None
+
+
 class EmailOrder(EmailQuestion, frozen=True, kw_only=True, tag_field="method", tag="email"):
     """A pass for the player who controls an address."""
 
@@ -58,7 +66,7 @@ class PassRenewal(PassQuestion, frozen=True, kw_only=True, tag_field="method", t
     audience: Audience | None = None
 
 
-Order: TypeAlias = DownloadKeyOrder | JwtOrder | EmailOrder | UserOrder | PassRenewal
+Order: TypeAlias = DownloadKeyOrder | JwtOrder | EmailOrder | UserOrder | PassRenewal | AccessTokenOrder
 
 
 class PublicKey(Struct, frozen=True):

@@ -13,6 +13,7 @@ PATHS: Final = {
     Method.EMAIL: "/verify/email",
     Method.USER: "/verify/user",
     Method.PASS: "/verify/pass",
+    Method.ACCESS_TOKEN: "/verify/access-token",
 }
 BATCH_PATH: Final = "/verify/batch"
 INVALIDATE_PATH: Final = "/admin/invalidate"

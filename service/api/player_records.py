@@ -14,7 +14,6 @@ from service.cache.refusal_history import RefusalHistory
 from service.cache.refusal_memory import RememberedRefusal
 from service.cache.tiers import TieredCache
 from service.ownership import (
-    AppJwt,
     AssertedUser,
     Credential,
     Decision,
@@ -24,6 +23,7 @@ from service.ownership import (
     Method,
     Outcome,
     PlayerId,
+    PlayerToken,
     Proof,
 )
 from service.verification.policy import GameRules, LookUp
@@ -94,8 +94,9 @@ class PlayerRecords:
             return decision.player.id
         if isinstance(credential, AssertedUser):
             return credential.player_id
-        if isinstance(credential, AppJwt) and decision.outcome is Outcome.UNKNOWN:
-            known = [one.observation for one in await self._cache.each(self._fingerprints.of_jwt(credential))]
+        if isinstance(credential, PlayerToken) and decision.outcome is Outcome.UNKNOWN:
+            name = self._fingerprints.of_token(credential, decision.game_id)
+            known = [one.observation for one in await self._cache.each(name)]
             return next((one.player.id for one in known if isinstance(one, Identity)), None)
         return None
 
@@ -113,8 +114,9 @@ class PlayerRecords:
     ) -> tuple[list[RememberedAnswer], Evidence | None]:
         """Return what each tier remembers, and the latest answer about ownership."""
         look_ups = []
-        if isinstance(player.credential, AppJwt):
-            look_ups.append(LookUp(self._fingerprints.of_jwt(player.credential), rules, player.credential))
+        if isinstance(player.credential, PlayerToken):
+            name = self._fingerprints.of_token(player.credential, rules.game_id)
+            look_ups.append(LookUp(name, rules, player.credential))
         if (subject := player.owner) is not None:
             name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
             look_ups.append(LookUp(name, rules, subject))

@@ -5,7 +5,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.api.questions import AnyQuestionBody, DownloadKeyQuestion, JwtQuestion, PassQuestion, Presented
+from service.api.questions import (
+    AccessTokenQuestion,
+    AnyQuestionBody,
+    DownloadKeyQuestion,
+    JwtQuestion,
+    PassQuestion,
+    Presented,
+)
 from service.credentials import is_pass
 from service.errors import NoCredential
 from service.ownership import Method
@@ -19,6 +26,7 @@ _WHERE: Final = {
     Method.PASS: "a pass as `Authorization: Bearer`",
     Method.JWT: "a JWT of the itch.io app as `Authorization: Bearer`",
     Method.DOWNLOAD_KEY: "a download key as `X-Download-Key`",
+    Method.ACCESS_TOKEN: "an access token of itch.io as `Authorization: Bearer`",
 }
 
 
@@ -52,7 +60,13 @@ class Policy(Struct, frozen=True):
         authorization, key = headers.get(AUTHORIZATION), headers.get(DOWNLOAD_KEY)
         if authorization:
             token = "" if key else _text(_bearer(authorization))
-            return Method.PASS if is_pass(token) else Method.JWT, token
+            if is_pass(token):
+                return Method.PASS, token
+            # A JWT has dots, and only an access token has none.
+            return (
+                Method.ACCESS_TOKEN if Method.ACCESS_TOKEN in self.methods and "." not in token else Method.JWT,
+                token,
+            )
         if key:
             return Method.DOWNLOAD_KEY, _text(key)
         return Method.PASS, _text(self._in_cookie(headers))
@@ -70,6 +84,8 @@ class Policy(Struct, frozen=True):
             return DownloadKeyQuestion(game=self.game, download_key=presented)
         if method is Method.PASS:
             return PassQuestion(game=self.game, shown=presented)
+        if method is Method.ACCESS_TOKEN:
+            return AccessTokenQuestion(game=self.game, access_token=presented)
         return JwtQuestion(game=self.game, jwt=presented)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias, get_args
 import msgspec
 from msgspec import Meta, Raw, Struct, field, structs
 
-from service.credentials import read_download_key, read_email, read_jwt, read_user_id
+from service.credentials import read_access_token, read_download_key, read_email, read_jwt, read_user_id
 from service.errors import BadQuestion
 from service.ownership import LARGEST_ID, Credential, Malformed, Method
 from service.secret import Secret
@@ -75,6 +75,18 @@ class JwtQuestion(QuestionBody, frozen=True, kw_only=True):
         return read_jwt(self.jwt.reveal())
 
 
+class AccessTokenQuestion(QuestionBody, frozen=True, kw_only=True):
+    """Does the player who has given a game's application this access token own the game?"""
+
+    asked_by: ClassVar[Method] = Method.ACCESS_TOKEN
+
+    access_token: Annotated[Presented, Meta(description="What itch.io gave the game in the `access_token` of its URL.")]
+
+    def credential(self, at: str) -> Credential | Malformed:  # noqa: ARG002 - as for a JWT
+        """Return the access token, or that it is none."""
+        return read_access_token(self.access_token.reveal())
+
+
 class EmailQuestion(QuestionBody, frozen=True, kw_only=True):
     """Does the player who controls this address own the game?"""
 
@@ -131,6 +143,12 @@ class JwtItem(JwtQuestion, frozen=True, kw_only=True, tag_field="method", tag="j
     id: ItemId
 
 
+class AccessTokenItem(AccessTokenQuestion, frozen=True, kw_only=True, tag_field="method", tag="access_token"):
+    """The question about an access token, in a batch."""
+
+    id: ItemId
+
+
 class EmailItem(EmailQuestion, frozen=True, kw_only=True, tag_field="method", tag="email"):
     """The question about an e-mail address, in a batch."""
 
@@ -149,7 +167,7 @@ class PassItem(PassQuestion, frozen=True, kw_only=True, tag_field="method", tag=
     id: ItemId
 
 
-Item: TypeAlias = DownloadKeyItem | JwtItem | EmailItem | UserItem | PassItem
+Item: TypeAlias = DownloadKeyItem | JwtItem | EmailItem | UserItem | PassItem | AccessTokenItem
 
 
 class ItemHead(Struct, frozen=True, kw_only=True):
@@ -164,7 +182,9 @@ class Batch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     items: Annotated[list[Raw], Meta(min_length=1, max_length=MOST_ITEMS)]
 
 
-AnyQuestionBody: TypeAlias = DownloadKeyQuestion | JwtQuestion | EmailQuestion | UserQuestion | PassQuestion
+AnyQuestionBody: TypeAlias = (
+    DownloadKeyQuestion | JwtQuestion | EmailQuestion | UserQuestion | PassQuestion | AccessTokenQuestion
+)
 
 QUESTIONS: Final[Mapping[Method, type[AnyQuestionBody]]] = {
     Method.DOWNLOAD_KEY: DownloadKeyQuestion,
@@ -172,6 +192,7 @@ QUESTIONS: Final[Mapping[Method, type[AnyQuestionBody]]] = {
     Method.EMAIL: EmailQuestion,
     Method.USER: UserQuestion,
     Method.PASS: PassQuestion,
+    Method.ACCESS_TOKEN: AccessTokenQuestion,
 }
 
 

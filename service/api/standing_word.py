@@ -6,7 +6,7 @@ from service.api.known_player import KnownPlayer
 from service.cache.keys import KeyedFingerprints
 from service.cache.override_notes import OverrideNotes
 from service.cache.shared_overrides import SharedOverrides, StandingOverride
-from service.ownership import AppJwt, AssertedUser, Method, OverrideWord, Reason
+from service.ownership import AssertedUser, Method, OverrideWord, PlayerToken, Reason
 from service.verification.policy import GameRules, operator_override
 
 
@@ -20,7 +20,9 @@ class StandingWords:
 
     async def about(self, rules: GameRules, player: KnownPlayer) -> OperatorSaid | None:
         """Return the operator's word about the credential or, as far as it holds by this method, about the account."""
-        subjects = [] if player.credential is None or isinstance(player.credential, AppJwt) else [player.credential]
+        subjects = (
+            [] if player.credential is None or isinstance(player.credential, PlayerToken) else [player.credential]
+        )
         if player.player_id is not None and player.method is not Method.EMAIL:
             subjects.append(AssertedUser(player.player_id))
         for subject in dict.fromkeys(subjects):

@@ -18,7 +18,7 @@ from service.observability.labels import BugPlace, RefusalCause
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import AssertedUser, CacheTier, Credential, Decision, KeyUse, Malformed, Outcome
+from service.ownership import AssertedUser, CacheTier, Credential, Decision, KeyUse, Malformed, Method, Outcome
 from service.verification.interfaces import Clock, Fingerprints
 from service.verification.policy import GameRules, KeyLimit
 from service.verification.question import Question, Verdict
@@ -129,6 +129,7 @@ class VerifyService:
         key_sharing: Callable[[], KeyJudge],
         refusals: RefusalNotes | None = None,
         passes: Passes | None = None,
+        access_tokens: bool = False,
     ) -> None:
         self._verification = verification
         self._fingerprints = fingerprints
@@ -140,6 +141,7 @@ class VerifyService:
         self._key_sharing = key_sharing
         self._refusals = refusals
         self._passes = passes
+        self._access_tokens = access_tokens
 
     async def answer(
         self, asked: AnyQuestionBody, asking: Asking, *, at: str = "", issue: PassIssue | None = None
@@ -203,6 +205,8 @@ class VerifyService:
             credential = opened.credential
         else:
             credential = asked.credential(at)
+            if not self._access_tokens and credential.method is Method.ACCESS_TOKEN:
+                raise NotEnabled("itch.access_tokens")
             if rules.key_limit is not None and isinstance(asked, DownloadKeyQuestion):
                 _require_player(asked, rules.key_limit, at)
         question = Question(

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from service.ownership import (
+    AccessToken,
     AppJwt,
     AssertedUser,
     Credential,
@@ -21,6 +22,7 @@ from service.ownership import (
     GameId,
     Method,
     PlayerId,
+    PlayerToken,
     ProofKind,
     Subject,
     VerifiedEmail,
@@ -210,10 +212,12 @@ class KeyedFingerprints:
         hashed.update(_encode_credential(subject))
         return Fingerprint(hashed.digest())
 
-    def of_jwt(self, jwt: AppJwt) -> Fingerprint:
-        """Name the question whose a JWT is."""
+    def of_token(self, token: PlayerToken, game_id: GameId) -> Fingerprint:
+        """Name the question whose a token is; an access token is shown for one game, and good for it."""
         hashed = self._questions.copy()
-        hashed.update(_IDENTITY + _encode_credential(jwt))
+        hashed.update(_IDENTITY + _encode_credential(token))
+        if isinstance(token, AccessToken):
+            hashed.update(encode_fields((game_id.to_bytes(_ID_BYTES, "big"),)))
         return Fingerprint(hashed.digest())
 
     def of_override(self, game_id: GameId, subject: Subject) -> Fingerprint:
@@ -263,7 +267,9 @@ def _rule_fields(game_id: GameId, accept: frozenset[ProofKind]) -> tuple[bytes, 
 
 
 _IDENTITY: Final = encode_fields((b"identity",))
-_METHODS: Final = {kind: encode_fields((kind.method.encode(),)) for kind in (DownloadKey, AppJwt, VerifiedEmail)}
+_METHODS: Final = {
+    kind: encode_fields((kind.method.encode(),)) for kind in (DownloadKey, AppJwt, AccessToken, VerifiedEmail)
+}
 _USER: Final = encode_fields((Method.USER.encode(),))
 
 

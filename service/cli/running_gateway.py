@@ -16,7 +16,7 @@ from service.cli.secret_input import CREDENTIALS
 from service.cli.terminal import printable, show_json
 from service.secret_text import UnusableText, read_key
 
-SUBJECTS: Final = {field: name for field, name in CREDENTIALS.items() if field != "jwt"}
+SUBJECTS: Final = {field: name for field, name in CREDENTIALS.items() if field not in {"jwt", "access_token"}}
 """The credentials about which operators have a word: a JWT ends by itself."""
 
 _UNIX: Final = "unix:"

@@ -7,7 +7,12 @@ import click
 
 from service.api.problems import LARGEST_BODY
 
-CREDENTIALS: Final = {"download_key": "Download key or URL", "jwt": "JWT", "email": "E-mail address"}
+CREDENTIALS: Final = {
+    "download_key": "Download key or URL",
+    "jwt": "JWT",
+    "access_token": "Access token",
+    "email": "E-mail address",
+}
 """The fields of questions whose values must not stand in the command line, and their names for a person."""
 
 

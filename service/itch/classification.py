@@ -69,11 +69,23 @@ _TO_PLAYER: Final[dict[str, No | NoAnswer]] = {
     "authentication required": SourceProtocolError("itch.io saw no JWT in our request"),
     "There was a server error": SourceUnavailable("itch.io reports an error of its own", cause=Cause.SERVER_ERROR),
 }
+_TO_APPLICATION: Final[dict[str, No | NoAnswer]] = {
+    "invalid key": No.CREDENTIAL_REFUSED,
+    "authentication required": No.CREDENTIAL_REFUSED,
+    # The game is of another creator than the application, or there is none of that number.
+    "invalid game": No.CREDENTIAL_REFUSED,
+    "There was a server error": SourceUnavailable("itch.io reports an error of its own", cause=Cause.SERVER_ERROR),
+}
 _TO_NOBODY: Final[dict[str, No | NoAnswer]] = {
     "invalid game": GameNotAccessible("itch.io shows no such game to the public"),
     "There was a server error": SourceUnavailable("itch.io reports an error of its own", cause=Cause.SERVER_ERROR),
 }
-_TO: Final = {Bearer.SELLER: _TO_SELLER, Bearer.PLAYER: _TO_PLAYER, Bearer.NOBODY: _TO_NOBODY}
+_TO: Final = {
+    Bearer.SELLER: _TO_SELLER,
+    Bearer.PLAYER: _TO_PLAYER,
+    Bearer.APPLICATION: _TO_APPLICATION,
+    Bearer.NOBODY: _TO_NOBODY,
+}
 _SCOPE_MISSING: Final = re.compile(r"api key does not permit `[a-z0-9:_-]+`", re.ASCII)
 """The one message with a variable part; the scope is spelt as in itch.io's documentation."""
 
@@ -105,9 +117,9 @@ def _by_words(errors: object, bearer: Bearer) -> No | NoAnswer | None:
         case _:
             return None
     if bearer is not Bearer.NOBODY and _SCOPE_MISSING.fullmatch(words):
-        if bearer is Bearer.PLAYER:
-            return No.CREDENTIAL_REFUSED
-        return GatewayCredentialRefused("the seller's API key lacks a scope", cause=Cause.FORBIDDEN)
+        if bearer is Bearer.SELLER:
+            return GatewayCredentialRefused("the seller's API key lacks a scope", cause=Cause.FORBIDDEN)
+        return No.CREDENTIAL_REFUSED
     said = _TO[bearer].get(words)
     # A new exception each time: raising one from the table would grow its traceback without end.
     return type(said)(said.detail, cause=said.cause) if isinstance(said, NoAnswer) else said

@@ -19,6 +19,8 @@ class Endpoint(StrEnum):
     PURCHASES = "purchases"
     LATEST = "latest"
     """The newest version of a channel, which the store tells everyone."""
+    OWNERSHIP = "ownership"
+    """Whether the player owns a game, which the store tells the game's own application."""
 
 
 class Bearer(StrEnum):
@@ -26,6 +28,8 @@ class Bearer(StrEnum):
 
     SELLER = "seller"
     PLAYER = "player"
+    APPLICATION = "application"
+    """A player has given an application an access token."""
     NOBODY = "nobody"
     """The request carries no credential."""
 
@@ -51,6 +55,7 @@ _CURRENT: Final[Mapping[Endpoint, str]] = {
     Endpoint.DOWNLOAD_KEYS: "/games/{game}/download_keys",
     Endpoint.PURCHASES: "/games/{game}/purchases",
     Endpoint.LATEST: "/wharf/latest",
+    Endpoint.OWNERSHIP: "/games/{game}/ownership",
 }
 _SERVER_SIDE: Final[Mapping[Endpoint, str]] = {
     Endpoint.PROFILE: "/me",

@@ -23,7 +23,7 @@ from service.itch.dialect import Bearer, Dialect, Endpoint
 from service.itch.request_trail import record
 from service.itch.retry_after import read_http_date
 from service.itch.seller_key import SellerKeyRing
-from service.ownership import AppJwt, GameId
+from service.ownership import AccessToken, GameId, PlayerToken
 from service.secret import Secret
 from service.verification.interfaces import Clock, CredentialPauses, Lane, StoreBudget, StoreQueue
 
@@ -52,7 +52,7 @@ class StoreObserver(Protocol):
 
 
 class StoreRequests:
-    """Asks the store. Two clients, so that a player's JWT and the seller's key never share a connection's defaults.
+    """Asks the store. Two clients, so that a player's token and the seller's key never share a connection's defaults.
 
     `stood_still` returns for how many seconds the process has not run since an instant (monotonic): the store is not
     blamed for what it could not be heard to answer.
@@ -72,7 +72,7 @@ class StoreRequests:
         observer: StoreObserver,
         stood_still: Callable[[float], float] = lambda _since: 0.0,
     ) -> None:
-        self._clients = {Bearer.SELLER: seller_client, Bearer.PLAYER: player_client, Bearer.NOBODY: player_client}
+        self._clients = dict.fromkeys(Bearer, player_client) | {Bearer.SELLER: seller_client}
         self._dialect = dialect
         self._seller_key = seller_key
         self._queue = queue
@@ -124,23 +124,34 @@ class StoreRequests:
                     self._observer.credential(None)
                 return body
 
-    async def as_player(self, jwt: AppJwt, endpoint: Endpoint, *, lane: Lane, give_up_at: float) -> JsonObject | No:
-        """Ask with a player's JWT and nothing else.
+    async def as_player(
+        self,
+        token: PlayerToken,
+        endpoint: Endpoint,
+        game_id: GameId | None = None,
+        *,
+        lane: Lane,
+        give_up_at: float,
+        begun: bool = False,
+    ) -> JsonObject | No:
+        """Ask with a player's token and nothing else; `begun` is a look-up's second request.
 
         Raises `NoAnswer` if the store gives no usable answer until `give_up_at` (monotonic), or asked to be left alone
-        with this JWT.
+        with this token.
         """
-        path = self._dialect.path(endpoint, Bearer.PLAYER)
-        if (left := self._pauses.left(_name_of(jwt))) > timedelta():
+        bearer = Bearer.APPLICATION if isinstance(token, AccessToken) else Bearer.PLAYER
+        path = self._dialect.path(endpoint, bearer, game_id)
+        if (left := self._pauses.left(_name_of(token))) > timedelta():
             raise SourceRateLimited("the store asked this player to stay away", retry_after=left)
         return await self._ask(
             endpoint,
             path,
-            jwt,
-            bearer=Bearer.PLAYER,
+            token,
+            bearer=bearer,
             parameters=_NOTHING,
             lane=lane,
             give_up_at=give_up_at,
+            begun=begun,
         )
 
     async def as_nobody(

@@ -21,10 +21,12 @@ from service.itch.wire import (
     read_download_key,
     read_games,
     read_latest,
+    read_owns,
     read_purchases,
     read_user,
 )
 from service.ownership import (
+    AccessToken,
     AppJwt,
     AssertedUser,
     DownloadKey,
@@ -32,6 +34,7 @@ from service.ownership import (
     GameId,
     Identity,
     PlayerId,
+    PlayerToken,
     Proof,
     ProofKind,
     Reason,
@@ -79,7 +82,32 @@ class ItchSource:
         owner = None if key is None else key.owner
         return Evidence(observed_at, proofs, owner, sandbox=self._requests.sandbox_seen)
 
-    async def identify(self, jwt: AppJwt, *, lane: Lane) -> Identity | Refusal:
+    async def identify(self, token: PlayerToken, game_id: GameId, *, lane: Lane) -> Identity | Refusal:
+        """Return the owner of the token, or that the store refuses it; an access token is good for this game alone."""
+        if isinstance(token, AccessToken):
+            return await self._identify_for(token, game_id, lane)
+        return await self._identify_jwt(token, lane)
+
+    async def _identify_for(self, token: AccessToken, game_id: GameId, lane: Lane) -> Identity | Refusal:
+        """Return the owner of an access token, whose application must be one of the game's creator.
+
+        itch.io tells others' applications nothing about the game, so that it is asked about that first: a token that
+        another site has collected opens nothing.
+        """
+        observed_at, give_up_at = self._clock.now(), self._give_up_at()
+        said = await self._requests.as_player(token, Endpoint.OWNERSHIP, game_id, lane=lane, give_up_at=give_up_at)
+        sandbox = self._requests.sandbox_seen
+        refused = Refusal(observed_at, Reason.REFUSED_ACCESS_TOKEN, sandbox)
+        if isinstance(said, No):
+            return refused
+        owns = read_owns(said)
+        body = await self._requests.as_player(token, Endpoint.PROFILE, lane=lane, give_up_at=give_up_at, begun=True)
+        if isinstance(body, No):
+            return refused
+        user = read_user(body.get("user"))
+        return Identity(observed_at, user.player, user.press, only_game=game_id, sandbox=sandbox, owns=owns)
+
+    async def _identify_jwt(self, jwt: AppJwt, lane: Lane) -> Identity | Refusal:
         """Return the owner of the JWT; its own claims, once the store has accepted it, can only restrict that."""
         observed_at = self._clock.now()
         try:

@@ -101,6 +101,14 @@ def read_games(body: JsonObject) -> list[WireGame]:
     return games
 
 
+def read_owns(body: JsonObject) -> bool:
+    """Return whether the player owns the game. Raises `SourceProtocolError` for all but `{"owns": true or false}`."""
+    owns = body.get("owns")
+    if not isinstance(owns, bool) or len(body) != 1:
+        raise SourceProtocolError("neither that the player owns the game nor that not")
+    return owns
+
+
 def read_latest(body: JsonObject) -> str | None:
     """Return the newest version of a channel, None for one that has none. Raises `SourceProtocolError`."""
     value = body.get("latest", "")

@@ -3,10 +3,12 @@
 A counter that exists before its first event lets `rate()` see that event.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from itertools import product
 from typing import Final
+
+from service.ownership import Method, Reason
 
 OTHER: Final = "other"
 """The label of a game that is neither configured nor learned, and of words outside a closed set."""
@@ -21,6 +23,7 @@ class SourceEndpoint(StrEnum):
     DOWNLOAD_KEYS = "download_keys"
     PURCHASES = "purchases"
     LATEST = "latest"
+    OWNERSHIP = "ownership"
 
 
 USUAL_ENDPOINTS: Final = (
@@ -114,11 +117,24 @@ def possible_results(endpoint: SourceEndpoint) -> Iterator[SourceResult]:
 _ABOUT_PLAYERS: Final = {SourceEndpoint.DOWNLOAD_KEYS, SourceEndpoint.PURCHASES}
 _ENDPOINTS_OF: Final = {
     SourceResult.NO: _ABOUT_PLAYERS,
-    SourceResult.REFUSED: {SourceEndpoint.PROFILE},  # whose a JWT is
+    SourceResult.REFUSED: {SourceEndpoint.PROFILE, SourceEndpoint.OWNERSHIP},
     SourceResult.CREDENTIAL: set(USUAL_ENDPOINTS),
     SourceResult.NOT_ACCESSIBLE: {*_ABOUT_PLAYERS, SourceEndpoint.LATEST},
 }
 """The endpoints that alone can have a result; those that are not here all can."""
+
+
+def usual_reasons(*, without: Iterable[Method]) -> list[Reason]:
+    """Return the reasons that are shown from the start, where these methods are off."""
+    seldom = {Reason.SHARED_DOWNLOAD_KEY}.union(*(_REASONS_OF[method] for method in without))
+    return [reason for reason in Reason if reason not in seldom]
+
+
+_REASONS_OF: Final = {
+    Method.PASS: {Reason.MALFORMED_PASS, Reason.EXPIRED_PASS, Reason.REFUSED_PASS},
+    Method.ACCESS_TOKEN: {Reason.MALFORMED_ACCESS_TOKEN, Reason.REFUSED_ACCESS_TOKEN},
+}
+"""The reasons of methods that are off until they are configured."""
 
 
 def possible_cache_operations() -> Iterator[tuple[str, str, str]]:

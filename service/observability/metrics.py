@@ -31,6 +31,7 @@ from service.observability.labels import (
     RefusalCause,
     SourceEndpoint,
     possible_cache_operations,
+    usual_reasons,
 )
 from service.observability.plain_metrics import (
     ClosedCounter,
@@ -46,9 +47,6 @@ from service.ownership import CacheTier, GameId, Method, Outcome, OverrideWord, 
 MOST_LEARNED_GAMES: Final = 100
 """A key may see any number of games, and what Prometheus keeps grows with their labels."""
 
-_SELDOM: Final = {Reason.SHARED_DOWNLOAD_KEY}
-_SELDOM_OR_ABOUT_PASSES: Final = {*_SELDOM, Reason.MALFORMED_PASS, Reason.EXPIRED_PASS, Reason.REFUSED_PASS}
-
 _Value = TypeVar("_Value", bound=str)
 _Metric = TypeVar("_Metric", bound=Shown)
 
@@ -63,10 +61,12 @@ _SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 class Metrics:
     """All metrics of one gateway, on a registry of their own; `games` are the labels of the configured games.
 
-    What is about passes is there only with `passes`.
+    Those about passes are there only with `passes`, those about access tokens only with `access_tokens`.
     """
 
-    def __init__(self, *, games: Iterable[str], version: str, sandbox: bool, passes: bool = False) -> None:
+    def __init__(
+        self, *, games: Iterable[str], version: str, sandbox: bool, passes: bool = False, access_tokens: bool = False
+    ) -> None:
         # For the whole process, which is one gateway: a `_created` for every series would double their number.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
         self._registry = CollectorRegistry()
@@ -89,14 +89,15 @@ class Metrics:
             "answers_total", "Answers given, about all games.", "outcome", "reason", "stale"
         )
         self._answers: dict[tuple[Reason, bool], CounterValue] = {}
-        self._bind_answers([each for each in Reason if each not in (_SELDOM if passes else _SELDOM_OR_ABOUT_PASSES)])
+        off = [each for each, on in ((Method.PASS, passes), (Method.ACCESS_TOKEN, access_tokens)) if not on]
+        self._bind_answers(usual_reasons(without=off))
         decision_seconds = self._histogram(
             "decision_seconds", "Time to answer a question.", _DECISION_BUCKETS, "method", "cache"
         )
         self._decision_seconds = {
             (method, cache): decision_seconds.labels(str(method), str(cache))
             for method, cache in product(Method, CacheTier)
-            if passes or method is not Method.PASS
+            if method not in off
         }
 
         self._source = SourceMetrics(

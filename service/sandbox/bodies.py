@@ -10,7 +10,17 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from service.sandbox import seed
 from service.sandbox.faults import FaultState
 from service.sandbox.world import SandboxError
-from service.sandbox.world_content import Email, Id, KeyText, PurchaseKind, SellerKeyState, Slug, Text, Username
+from service.sandbox.world_content import (
+    TOKEN_SCOPES,
+    Email,
+    Id,
+    KeyText,
+    PurchaseKind,
+    SellerKeyState,
+    Slug,
+    Text,
+    Username,
+)
 
 LONGEST_SECONDS: Final = 315_360_000
 """Ten years."""
@@ -97,6 +107,20 @@ class MintJwt(Struct, frozen=True, forbid_unknown_fields=True):
     lifetime_seconds: Seconds = 7 * 24 * 60 * 60
 
 
+class MintAccessToken(Struct, frozen=True, forbid_unknown_fields=True):
+    """Let a user give an application an access token; without `application_of` it is the seller's own application."""
+
+    user_id: Id
+    application_of: Id | None = None
+    scopes: Annotated[tuple[Scope, ...], Meta(max_length=32)] = TOKEN_SCOPES
+
+
+class RevokeAccessToken(Struct, frozen=True, forbid_unknown_fields=True):
+    """Let the user take an access token back."""
+
+    access_token: str
+
+
 class ChangeSellerKey(Struct, frozen=True, forbid_unknown_fields=True):
     """Revoke one of the seller's keys or give it back, and narrow its scopes (null: everything)."""
 
@@ -112,6 +136,15 @@ class MoveClock(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 # Bodies of answers.
+
+
+class MintedAccessToken(Struct, frozen=True):
+    """An access token as itch.io would hand it to a browser game."""
+
+    access_token: str
+    user_id: int
+    application_of: int
+    scopes: tuple[str, ...]
 
 
 class HeldGame(Struct, frozen=True):

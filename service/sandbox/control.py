@@ -20,6 +20,8 @@ from service.sandbox.bodies import (
     ClaimKey,
     Done,
     HeldGame,
+    MintAccessToken,
+    MintedAccessToken,
     MintJwt,
     MintKey,
     MoveClock,
@@ -27,6 +29,7 @@ from service.sandbox.bodies import (
     NewUser,
     Overview,
     Refund,
+    RevokeAccessToken,
     RevokeKey,
     SandboxMistake,
     SandboxProblem,
@@ -167,6 +170,20 @@ def mint_jwt(sandbox: Sandbox, body: bytes) -> MintedJwt:
     return sandbox.mint_jwt(wanted.user_id, lifetime=timedelta(seconds=wanted.lifetime_seconds))
 
 
+def mint_access_token(sandbox: Sandbox, body: bytes) -> MintedAccessToken:
+    """Let a user give an application an access token."""
+    wanted = decode(body, MintAccessToken)
+    text = sandbox.world.mint_access_token(wanted.user_id, application_of=wanted.application_of, scopes=wanted.scopes)
+    token = sandbox.world.access_tokens[text]
+    return MintedAccessToken(text, token.user_id, token.application_of, token.scopes)
+
+
+def revoke_access_token(sandbox: Sandbox, body: bytes) -> Done:
+    """Let the user take an access token back."""
+    sandbox.world.revoke_access_token(decode(body, RevokeAccessToken).access_token)
+    return Done()
+
+
 def change_seller_key(sandbox: Sandbox, body: bytes) -> dict[str, SellerKeyState]:
     """Change the rights of one of the seller's keys; given back, it is tried at once."""
     wanted = decode(body, ChangeSellerKey)
@@ -223,6 +240,8 @@ _ENDPOINTS: Final[Mapping[str, Mapping[str, ControlAction]]] = {
     "/purchases": {"POST": ControlAction(buy, Purchase, Buy)},
     "/purchases/refund": {"POST": ControlAction(refund, Purchase, Refund)},
     "/jwts": {"POST": ControlAction(mint_jwt, MintedJwt, MintJwt)},
+    "/access-tokens": {"POST": ControlAction(mint_access_token, MintedAccessToken, MintAccessToken)},
+    "/access-tokens/revoke": {"POST": ControlAction(revoke_access_token, Done, RevokeAccessToken)},
     "/seller-key": {"PUT": ControlAction(change_seller_key, dict[str, SellerKeyState], ChangeSellerKey)},
     "/requests": {"GET": ControlAction(show_requests, JournalReport)},
 }

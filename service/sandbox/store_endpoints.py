@@ -40,6 +40,7 @@ class StoreEndpoint(StrEnum):
     DOWNLOAD_KEYS = "download_keys"
     PURCHASES = "purchases"
     LATEST = "latest"
+    OWNERSHIP = "ownership"
 
 
 class Expects(Enum):
@@ -78,7 +79,7 @@ _PLACES: Final = {
     },
 }
 _GAME_PLACES: Final = {
-    StoreDialect.CURRENT: re.compile(r"games/([^/]+)/(download_keys|purchases)"),
+    StoreDialect.CURRENT: re.compile(r"games/([^/]+)/(download_keys|purchases|ownership)"),
     StoreDialect.SERVER_SIDE: re.compile(r"game/([^/]+)/(download_keys|purchases)"),
 }
 
@@ -114,6 +115,7 @@ _SCOPE_OF: Final = {
     StoreEndpoint.GAMES: "profile:games",
     StoreEndpoint.DOWNLOAD_KEYS: "game:view:purchases",
     StoreEndpoint.PURCHASES: "game:view:purchases",
+    StoreEndpoint.OWNERSHIP: "game:view:ownership",
 }
 _JWT_SCOPES: Final = ("profile:me",)
 _JWT_PARTS: Final = 3
@@ -137,6 +139,8 @@ class _Asker(Struct, frozen=True):
     account: Account
     scopes: tuple[str, ...]
     expires_at: datetime | None = None
+    application_of: int | None = None
+    """The account whose application the token was given to, None for all that is no access token."""
 
     def may(self, scope: str) -> bool:
         """Whether a scope, or one above it, was given."""
@@ -180,14 +184,24 @@ class StandInStore:
                 return {"games": listed(self._show_games(asker, place.dialect))}
             case StoreEndpoint.CREDENTIALS:
                 return _show_credential(asker, place.dialect)
-            case StoreEndpoint.DOWNLOAD_KEYS:
-                return self._download_key(self._game(place, asker), query, place.dialect, deny=deny)
-            case StoreEndpoint.PURCHASES:
-                return self._purchases(self._game(place, asker), query, place.dialect, deny=deny)
+            case StoreEndpoint.DOWNLOAD_KEYS | StoreEndpoint.PURCHASES:
+                find = self._download_key if endpoint is StoreEndpoint.DOWNLOAD_KEYS else self._purchases
+                return find(self._game(place, asker), query, place.dialect, deny=deny)
             case StoreEndpoint.LATEST:
                 return self._latest(query)
+            case StoreEndpoint.OWNERSHIP:
+                return {"owns": not deny and self._owns(place, asker)}
             case _:
                 assert_never(endpoint)
+
+    def _owns(self, place: Place, asker: _Asker) -> bool:
+        """Whether the player owns the game: told to an application of the game's creator alone."""
+        game = self._world.games.get(_integer("game_id", place.game or ""))
+        # The words to others are our guess.
+        if game is None or game.seller_id != asker.application_of:
+            raise StoreRefusalError("invalid game")
+        has_key = self._world.key_claimed_by(game.id, asker.account.id) is not None
+        return has_key or bool(self._world.purchases_by(game.id, asker.account.emails))
 
     def _latest(self, query: Mapping[str, str]) -> dict[str, Json]:
         """Return the newest version of a channel, which everyone is told: nothing where there is none."""
@@ -209,6 +223,8 @@ class StandInStore:
             raise StoreRefusalError("authentication required", status=401)
         if place.expects is Expects.JWT or (place.expects is Expects.EITHER and _looks_like_jwt(bearer)):
             return self._player(bearer)
+        if (token := self._world.access_tokens.get(bearer)) is not None:
+            return _Asker(self._world.account(token.user_id), token.scopes, application_of=token.application_of)
         state = self._world.seller_keys.get(bearer)
         if state is None or state.revoked or key_revoked:
             raise StoreRefusalError("invalid key", status=401)

@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from service.errors import GatewayError
 from service.sandbox.world_content import (
+    TOKEN_SCOPES,
+    AccessTokenRecord,
     Account,
     Channel,
     Game,
@@ -59,6 +61,8 @@ class World:
         self.keys: dict[str, KeyRecord] = {}
         self.purchases: dict[int, Purchase] = {}
         self.channels = {(one.game_id, one.channel): one for one in content.channels}
+        self.access_tokens: dict[str, AccessTokenRecord] = {}
+        self._last_token = 0
         self.seller_keys = {key: SellerKeyState() for key in SELLER_KEYS}
         self._by_address: dict[str, int] = {}
         self._claimed: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
@@ -258,6 +262,22 @@ class World:
             self._keep_key(replace(key, revoked=True))
         return self._keep_purchase(replace(purchase, refunded=True))
 
+    def mint_access_token(
+        self, user_id: int, *, application_of: int | None, scopes: Sequence[str] = TOKEN_SCOPES
+    ) -> str:
+        """Let a user give an application these scopes; without another account it is the seller's."""
+        owner = self.seller.id if application_of is None else application_of
+        self.account(user_id)
+        self._last_token += 1
+        text = _text_of_token(self._last_token)
+        self.access_tokens[text] = AccessTokenRecord(user_id, owner, tuple(scopes))
+        return text
+
+    def revoke_access_token(self, text: str) -> None:
+        """Let the user take a token back."""
+        if self.access_tokens.pop(text, None) is None:
+            raise SandboxError("the sandbox has no such access token", pointer="/access_token")
+
     def push_build(self, channel: Channel) -> Channel:
         """Have the newest build of a channel be of this version; a channel that is not there is made."""
         self._known_game(channel.game_id)
@@ -316,6 +336,10 @@ _KEY_TEXT: Final = re.compile(r"[A-Za-z0-9_-]{10,64}")
 
 def _as_compared(email: str) -> str:
     return email.casefold()
+
+
+def _text_of_token(number: int) -> str:
+    return hashlib.sha256(b"ownership gateway sandbox access token %d" % number).hexdigest()[:40]
 
 
 def _text_of_key(number: int) -> str:

@@ -105,6 +105,17 @@ class Channel(Struct, frozen=True, forbid_unknown_fields=True):
     latest: Version | None = None
 
 
+TOKEN_SCOPES: Final = ("game:view:ownership", "profile:me")
+
+
+class AccessTokenRecord(Struct, frozen=True, forbid_unknown_fields=True):
+    """An OAuth access token that a user has given to an application of the account `application_of`."""
+
+    user_id: Id
+    application_of: Id
+    scopes: tuple[str, ...] = TOKEN_SCOPES
+
+
 class SellerKeyState(Struct, frozen=True):
     """The rights of one of the seller's API keys. `scopes` of None means an unscoped key: everything."""
 

@@ -15,6 +15,7 @@ from service.settings.conversion import split_url
 from service.settings.model import DEFAULT_BASE_URLS, CallerSettings, ItchDialect, Settings, is_loopback
 from service.settings.names import Names
 from service.settings.policy_checks import (
+    access_tokens_have_their_dialect,
     policies_have_callers,
     policies_name_games_that_exist,
     policies_name_no_player,
@@ -335,7 +336,8 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (callers_name_games_that_exist, {"games"}),
     (policies_name_games_that_exist, {"games", "forward_auth"}),
     (policies_have_callers, {"games", "callers", "forward_auth"}),
-    (policies_take_what_there_is, {"sandbox", "passes.key", "forward_auth"}),
+    (policies_take_what_there_is, {"sandbox", "passes.key", "itch.access_tokens", "forward_auth"}),
+    (access_tokens_have_their_dialect, {"itch.access_tokens", "itch.dialect"}),
     (policies_name_no_player, {"games", "forward_auth"}),
 )
 """Each check, and the settings without which it would find what is not there."""

@@ -83,6 +83,8 @@ class ItchSettings(Struct, frozen=True, kw_only=True):
     """Requests that may be sent at once after a quiet time. Default: 12; itch.io's own client stops at 15."""
     timeout_seconds: Annotated[float, Meta(ge=0.5, le=30)] = field(name="timeout", default=5.0)
     """Seconds for one look-up in all, however many requests to itch.io it needs. Default: 5."""
+    access_tokens: bool = False
+    """Take OAuth access tokens of itch.io, as browser games have them. Default: `false`."""
     contact_url: ContactUrl | None = None
     """A page that tells itch.io whom to ask about this traffic; sent in the User-Agent. Default: unset."""
 
@@ -185,7 +187,8 @@ class PolicySettings(Struct, frozen=True, kw_only=True):
     """The name of the caller that may ask by this policy: the proxy. Default: unset, which is for a
     gateway without callers alone."""
     credentials: PolicyCredentials
-    """The credentials that a player may present: `pass`, `jwt`, `download_key`. Required."""
+    """The credentials that a player may present: `pass`, `jwt`, `download_key`,
+    `access_token`. Required."""
     cookie: CookieName | None = None
     """The name of a cookie that may hold a pass, for players without a header of their own. Default: unset, no cookie
     is read."""

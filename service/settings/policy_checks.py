@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from service.rights import Right
 from service.settings.games import KeyPlayersAction
-from service.settings.model import CallerSettings, PolicySettings, Settings
+from service.settings.model import CallerSettings, ItchDialect, PolicySettings, Settings
 from service.settings.names import Names
 from service.settings.values import PolicyCredential
 
@@ -51,6 +51,9 @@ def _fault_of_asker(caller: CallerSettings, policy: PolicySettings, settings: Se
 def policies_take_what_there_is(settings: Settings, names: Names) -> Iterator[str]:
     """A credential that the gateway cannot judge would keep out all who have nothing else."""
     for policy in settings.forward_auth:
+        if PolicyCredential.ACCESS_TOKEN in policy.credentials and not settings.itch.access_tokens:
+            name = names.of_policy(policy, "credentials")
+            yield f"{name} holds access_token, but {names.of('itch.access_tokens')} is off: turn it on, or leave it out"
         if PolicyCredential.PASS not in policy.credentials:
             if policy.cookie is not None:
                 name = names.of_policy(policy, "cookie")
@@ -58,6 +61,15 @@ def policies_take_what_there_is(settings: Settings, names: Names) -> Iterator[st
         elif not settings.has_passes:
             name = names.of_policy(policy, "credentials")
             yield f"{name} holds pass, but there are no passes: set {names.of('passes.key')}, or leave it out"
+
+
+def access_tokens_have_their_dialect(settings: Settings, names: Names) -> Iterator[str]:
+    """The older API has no answer for them."""
+    if settings.itch.access_tokens and settings.itch.dialect is not ItchDialect.CURRENT:
+        yield (
+            f"{names.of('itch.access_tokens')} is on, but {names.of('itch.dialect')} is"
+            f" {names.value(settings.itch.dialect.value)}: only {ItchDialect.CURRENT.value} has them"
+        )
 
 
 def policies_name_no_player(settings: Settings, names: Names) -> Iterator[str]:

@@ -105,6 +105,7 @@ class PolicyCredential(StrEnum):
     PASS = "pass"  # noqa: S105 - a kind of credential, no secret
     JWT = "jwt"
     DOWNLOAD_KEY = "download_key"
+    ACCESS_TOKEN = "access_token"  # noqa: S105 - as above
 
 
 PolicyCredentials: TypeAlias = Annotated[

@@ -9,7 +9,6 @@ from typing import Protocol
 from msgspec import Struct
 
 from service.ownership import (
-    AppJwt,
     CacheTier,
     Credential,
     Evidence,
@@ -18,6 +17,7 @@ from service.ownership import (
     Identity,
     Observation,
     PlayerId,
+    PlayerToken,
     ProofKind,
     Refusal,
     Subject,
@@ -68,8 +68,8 @@ class OwnershipSource(Protocol):
     async def look_up(self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], lane: Lane) -> Evidence:
         """Return the evidence that the store has of the subject and the game; empty evidence means that it said no."""
 
-    async def identify(self, jwt: AppJwt, *, lane: Lane) -> Identity | Refusal:
-        """Return whose the JWT is, or that the store refused it."""
+    async def identify(self, token: PlayerToken, game_id: GameId, *, lane: Lane) -> Identity | Refusal:
+        """Return whose the token is, or that the store refused it; it is shown for that game."""
 
     async def identify_seller(self, *, lane: Lane) -> Identity:
         """Return whose the gateway's own key is."""
@@ -253,8 +253,8 @@ class Fingerprints(Protocol):
     def of_question(self, game_id: GameId, subject: Subject, accept: Iterable[ProofKind]) -> Fingerprint:
         """Name a question about ownership: every input that can change the answer is in it."""
 
-    def of_jwt(self, jwt: AppJwt) -> Fingerprint:
-        """Name the question whose a JWT is."""
+    def of_token(self, token: PlayerToken, game_id: GameId) -> Fingerprint:
+        """Name the question whose a token is: a JWT for all games, an access token for this one."""
 
     def of_override(self, game_id: GameId, subject: Subject) -> Fingerprint:
         """Name the operator's word about a subject, the same whichever proofs count."""

@@ -16,12 +16,12 @@ from msgspec import Struct
 
 from service.errors import DeadlineExceeded, NoAnswer, NotCached, SourceUnavailable
 from service.ownership import (
-    AppJwt,
     CacheTier,
     Evidence,
     Fingerprint,
     Observation,
     PlayerId,
+    PlayerToken,
     Subject,
 )
 from service.verification import policy
@@ -129,9 +129,9 @@ class LookUps:
         name = self._fingerprints.of_question(rules.game_id, subject, rules.accept)
         return await self._find(LookUp(name, rules, subject), limits)
 
-    async def identity(self, rules: GameRules, jwt: AppJwt, limits: Limits) -> LookUpResult:
-        """Return whose a JWT is, or that the store refuses it."""
-        return await self._find(LookUp(self._fingerprints.of_jwt(jwt), rules, jwt), limits)
+    async def identity(self, rules: GameRules, token: PlayerToken, limits: Limits) -> LookUpResult:
+        """Return whose a token is, or that the store refuses it."""
+        return await self._find(LookUp(self._fingerprints.of_token(token, rules.game_id), rules, token), limits)
 
     async def seller(self, rules: GameRules, limits: Limits) -> PlayerId:
         """Return whose the gateway's own key is."""

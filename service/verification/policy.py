@@ -11,7 +11,6 @@ from typing import Final, assert_never
 from msgspec import Struct, structs
 
 from service.ownership import (
-    AppJwt,
     AssertedUser,
     Caveat,
     Decision,
@@ -26,6 +25,7 @@ from service.ownership import (
     Outcome,
     Player,
     PlayerId,
+    PlayerToken,
     Proof,
     ProofKind,
     Reason,
@@ -38,10 +38,10 @@ REVALIDATE_FOR: Final = timedelta(minutes=10)
 """The time for which proof is served past its freshness, while it is looked up again in the background."""
 
 REFUSAL_FRESH: Final = timedelta(seconds=60)
-"""The time for which a JWT that the store has refused is refused without asking again."""
+"""The time for which a token that the store has refused is refused without asking again."""
 
 IDENTITY_FRESH: Final = timedelta(minutes=10)
-"""The time for which a JWT stands for its player without asking again; itch.io's own app caches users as long."""
+"""The time for which a token stands for its player without asking again; itch.io's own app caches users as long."""
 
 IDENTITY_MARGIN: Final = timedelta(seconds=30)
 """The time before its expiry from which a JWT must be shown to the store again: clocks differ."""
@@ -135,7 +135,7 @@ def lifetime_of(observation: Observation, rules: GameRules, *, jitter: float) ->
                 return _short_lifetime(rules.not_owned_fresh)
             return _lifetime_of_proof(rules.owned_fresh, rules.grace, jitter)
         case Identity():
-            return _lifetime_of_identity(observation)
+            return _lifetime_of_identity(observation, rules.grace)
         case Refusal():
             return _short_lifetime(REFUSAL_FRESH)
         case _:
@@ -143,19 +143,19 @@ def lifetime_of(observation: Observation, rules: GameRules, *, jitter: float) ->
 
 
 class LookUp(Struct, frozen=True):
-    """One thing to know under the `rules` of a game: ownership by a subject, or whose a JWT is.
+    """One thing to know under the `rules` of a game: ownership by a subject, or whose a token is.
 
     Without `about` it is whose the gateway's own key is. That is neither remembered nor shared with other replicas.
     """
 
     name: Fingerprint
     rules: GameRules
-    about: Subject | AppJwt | None = None
+    about: Subject | PlayerToken | None = None
 
     @property
     def game_id(self) -> GameId | None:
         """The game that it is about, None for whose something is."""
-        return None if self.about is None or isinstance(self.about, AppJwt) else self.rules.game_id
+        return None if self.about is None or isinstance(self.about, PlayerToken) else self.rules.game_id
 
     def lifetime(self, observation: Observation) -> Lifetime:
         """Return how long an observation may be used."""
@@ -172,7 +172,7 @@ class LookUp(Struct, frozen=True):
 
         Beside a no that was held back it is still good: its owner does not guess.
         """
-        if not isinstance(self.about, DownloadKey | AppJwt):
+        if not isinstance(self.about, DownloadKey | PlayerToken):
             return False
         good = known
         if isinstance(known, Evidence) and known.overruled is not None and known.overruled.held:
@@ -371,8 +371,10 @@ def _caveats(reason: Reason, method: Method, *, sandbox: bool, held: bool = Fals
     return tuple(caveats)
 
 
-def _lifetime_of_identity(identity: Identity) -> Lifetime:
+def _lifetime_of_identity(identity: Identity, grace: timedelta) -> Lifetime:
     fresh = usable = IDENTITY_FRESH
+    if identity.owns is not None:
+        usable = min(max(grace, fresh), HARD_MAXIMUM)  # an access token has no end of its own
     if identity.expires_at is not None:
         left = identity.expires_at - identity.observed_at
         fresh = min(fresh, left - IDENTITY_MARGIN)

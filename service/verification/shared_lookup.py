@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from service.errors import NoAnswer, Overloaded, TooManyQuestions
-from service.ownership import AppJwt, Fingerprint, Observation
+from service.ownership import Fingerprint, Observation, PlayerToken
 from service.verification.interfaces import (
     Clock,
     Lane,
@@ -138,8 +138,8 @@ class SharedLookUps:
         rules, about = look_up.rules, look_up.about
         if about is None:
             return await self._source.identify_seller(lane=lane)
-        if isinstance(about, AppJwt):
-            return await self._source.identify(about, lane=lane)
+        if isinstance(about, PlayerToken):
+            return await self._source.identify(about, rules.game_id, lane=lane)
         return await self._source.look_up(rules.game_id, about, accept=rules.accept, lane=lane)
 
 

@@ -1,7 +1,7 @@
 """The steps of one question: does this player own this game?
 
 1. A credential that is no good by its very shape is rejected without a look-up.
-2. A JWT is turned into the player it belongs to; the store alone can say who that is, or refuse it.
+2. A token is turned into the player it belongs to; the store alone can say who that is, or refuse it.
 3. The operator's word about the player, key or address comes before the store and costs it nothing.
 4. Evidence is recalled, or looked up once for all who ask; while the store gives no answer, older proof may do.
 5. The rules turn the evidence into a decision.
@@ -14,15 +14,15 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from service.errors import NoAnswer
+from service.errors import NoAnswer, SourceProtocolError
 from service.ownership import (
-    AppJwt,
     AssertedUser,
     CacheTier,
     Identity,
     Malformed,
     Player,
     PlayerId,
+    PlayerToken,
     Reason,
     Refusal,
     Subject,
@@ -37,7 +37,7 @@ from service.verification.question import Question, Verdict
 class _Claimant(Struct, frozen=True):
     """The player who asks, as far as known, and the `subject` that the store can be asked about.
 
-    For a JWT, `identity` is the store's word on whose it is, and `identified` the result of that look-up.
+    For a token, `identity` is the store's word on whose it is, and `identified` the result of that look-up.
     """
 
     subject: Subject
@@ -49,7 +49,7 @@ class _Claimant(Struct, frozen=True):
 class Verification:
     """Answers questions. While `sandbox` returns true, every answer says that it is not the real store's.
 
-    By `clock` observations are dated, by `local_clock` JWTs expire.
+    By `clock` observations are dated, by `local_clock` tokens expire.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Verification:
             if isinstance(credential, Malformed):
                 return self._conclude(question, credential.reason)
 
-            # 2. A JWT is turned into the player it belongs to; the store alone can say who that is, or refuse it.
+            # 2. A token is turned into the player it belongs to; the store alone can say who that is, or refuse it.
             limits = self._limits(question)
             claimant = await self._identify(question, credential, limits)
             if isinstance(claimant, Verdict):
@@ -99,7 +99,10 @@ class Verification:
                 # Sellers hold no key of their own game: a no is only a no once this is known not to be the seller.
                 seller = await self._look_ups.seller(rules, limits)
             if (verdict := self._without_evidence(question, claimant, seller)) is not None:
-                return verdict  # the JWT has expired meanwhile, or this is the seller, or an operator has spoken
+                return verdict  # the token has expired meanwhile, or this is the seller, or an operator has spoken
+
+            if not evidence.proofs and claimant.identity is not None and claimant.identity.owns:
+                raise SourceProtocolError("the store says yes to the player, and no to the seller")
 
             # 5. The rules turn the evidence into a decision.
             said_of_owner = None
@@ -136,13 +139,13 @@ class Verification:
         give_up_at = self._clock.monotonic() + question.deadline.total_seconds()
         return Limits(oldest, give_up_at, question.only_if_cached, question.caller, question.tries)
 
-    async def _identify(self, question: Question, credential: Subject | AppJwt, limits: Limits) -> _Claimant | Verdict:
-        """Return who asks, or the verdict on a JWT that is refused."""
-        if isinstance(credential, AssertedUser):
-            return _Claimant(credential, Player(credential.player_id))
-        if not isinstance(credential, AppJwt):
-            return _Claimant(credential)
-        identified = await self._look_ups.identity(question.rules, credential, limits)
+    async def _identify(self, question: Question, shown: Subject | PlayerToken, limits: Limits) -> _Claimant | Verdict:
+        """Return who asks, or the verdict on a token that is refused."""
+        if isinstance(shown, AssertedUser):
+            return _Claimant(shown, Player(shown.player_id))
+        if not isinstance(shown, PlayerToken):
+            return _Claimant(shown)
+        identified = await self._look_ups.identity(question.rules, shown, limits)
         match identified.observation:
             case Identity(player=player, only_game=only_game) as identity if only_game in (
                 None,
@@ -150,11 +153,11 @@ class Verification:
             ):
                 return _Claimant(AssertedUser(player.id), player, identity, identified)
             case Identity():
-                return self._conclude(question, Reason.REFUSED_JWT, result=identified)
+                return self._conclude(question, shown.refused, result=identified)
             case Refusal(reason=reason):
                 return self._conclude(question, reason, result=identified)
             case _:
-                raise AssertionError("whose a JWT is was answered with evidence of ownership")
+                raise AssertionError("whose a token is was answered with evidence of ownership")
 
     def _without_evidence(self, question: Question, claimant: _Claimant, seller: PlayerId | None) -> Verdict | None:
         """Return the verdict on a claimant that needs no evidence of ownership, if there is one."""
@@ -163,7 +166,7 @@ class Verification:
         if player is None and said is None and not rules.ban_emails:
             return None
         if identity is not None and identity.expired(self._local_clock.now()):
-            # An expired JWT stands for no player any more, not even for the seller.
+            # An expired token stands for no player any more, not even for the seller.
             return self._conclude(question, Reason.EXPIRED_JWT, sandbox=identity.sandbox)
         press = identity is not None and identity.press
         override = policy.operator_override(rules, claimant.subject, said=said, seller_account=seller, press=press)

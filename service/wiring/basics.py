@@ -74,7 +74,10 @@ def build_basics(
         version=VERSION,
         sandbox=settings.sandbox,
         passes=settings.has_passes,
+        access_tokens=settings.itch.access_tokens,
     )
+    if settings.itch.access_tokens:
+        metrics.show_endpoint(SourceEndpoint.OWNERSHIP)
     show_what_is_on(metrics, settings)
     events = Events(metrics=metrics, log=log, clock=clock)
     cluster_clock = None

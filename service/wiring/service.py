@@ -98,6 +98,7 @@ def build_services(
         refusals=None if history is None else history.memory,
         passes=None if passes is None else passes.shown,
         key_sharing=key_sharing,
+        access_tokens=settings.itch.access_tokens,
     )
     admin = AdminService(
         verification=verification,
@@ -127,6 +128,7 @@ def build_services(
         log=basics.log,
         clock=clock,
         default_deadline=timedelta(milliseconds=settings.deadline_ms),
+        access_tokens=settings.itch.access_tokens,
     )
     return Services(
         verify=verify,

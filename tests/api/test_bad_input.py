@@ -252,7 +252,7 @@ async def test_unknown_field_of_an_item_gets_the_list_of_those_that_there_are(ga
     (result,) = response.json()["results"]
     assert result["problem"]["detail"] == (
         "there is no such field here; there are: game, id, max_age, only_if_cached, deadline_ms, method, "
-        "and for its method one of download_key, player_ref, jwt, email, user_id, pass"
+        "and for its method one of download_key, player_ref, jwt, email, user_id, pass, access_token"
     )
 
 

@@ -26,7 +26,8 @@ OTHER: Final = "ogw_support-of-the-other-game"
 SLOW: Final = "ogw_slow-support"
 ASKING: Final = "ogw_support-that-may-ask"
 CALLERS: Final = (
-    X_MOON
+    "[itch]\naccess_tokens = true\n"
+    + X_MOON
     + "[games.sun-garden]\nid = 4\n"
     + caller_lines("support", SUPPORT, rights='["support"]')
     + caller_lines("lobby", LOBBY)
@@ -181,13 +182,17 @@ def credential_of(method: Method, gateway: Asker) -> dict[str, Any]:
         Method.JWT: {"jwt": gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt},
         Method.EMAIL: {"email": seed.BUYER_EMAIL},
         Method.USER: {"user_id": seed.OWNER_ID},
+        Method.ACCESS_TOKEN: {
+            "access_token": gateway.sandbox.world.mint_access_token(seed.OWNER_ID, application_of=None)
+        },
     }
     return credentials[method]
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_looking_asks_nobody(gateway: Asker, method: Method) -> None:
+async def test_looking_asks_nobody(open_with: Open, method: Method) -> None:
     """Neither about what is known, however old, nor about what is not; and it counts as no decision."""
+    gateway = await open_with(f"[itch]\naccess_tokens = true\n{X_MOON}")
     body = credential_of(method, gateway)
     unknown = await explained(gateway, game=3, **body)
     await gateway.ask(method, *body.values())

@@ -25,6 +25,7 @@ from tests.gateways import (
 )
 
 HOUR = timedelta(hours=1)
+ACCESS_TOKENS = f"[itch]\naccess_tokens = true\n{X_MOON}"
 
 
 async def test_second_question_is_answered_from_memory(gateway: Asker) -> None:
@@ -165,8 +166,9 @@ async def test_purchase_shows_once_the_no_has_run_out(gateway: Asker, clock: Fak
 
 
 @pytest.mark.parametrize("method", [method for method in Method if method is not Method.PASS])
-async def test_proven_owner_keeps_playing_through_an_outage(gateway: Asker, clock: FakeClock, method: Method) -> None:
+async def test_proven_owner_keeps_playing_through_an_outage(open_with: Open, clock: FakeClock, method: Method) -> None:
     """A proof is used until its grace ends, and its answer says that it is stale."""
+    gateway = await open_with(ACCESS_TOKENS)
     credential = await proof_of(gateway, method)
     clock.jump(timedelta(hours=23))
     befall(gateway.sandbox, status=500)
@@ -181,8 +183,9 @@ async def test_proven_owner_keeps_playing_through_an_outage(gateway: Asker, cloc
 
 
 @pytest.mark.parametrize("method", [method for method in Method if method is not Method.PASS])
-async def test_grace_ends(gateway: Asker, clock: FakeClock, method: Method) -> None:
+async def test_grace_ends(open_with: Open, clock: FakeClock, method: Method) -> None:
     """A day after the store last said yes there is no answer any more, neither yes nor no."""
+    gateway = await open_with(ACCESS_TOKENS)
     credential = await proof_of(gateway, method)
     clock.jump(timedelta(hours=24))
     befall(gateway.sandbox, status=500)
@@ -199,6 +202,7 @@ async def proof_of(gateway: Asker, method: Method) -> str | int:
         Method.JWT: gateway.sandbox.mint_jwt(seed.OWNER_ID).jwt,
         Method.EMAIL: seed.BUYER_EMAIL,
         Method.USER: seed.OWNER_ID,
+        Method.ACCESS_TOKEN: gateway.sandbox.world.mint_access_token(seed.OWNER_ID, application_of=None),
     }
     credential = credentials[method]
     response = await gateway.ask(method, credential)

@@ -18,6 +18,7 @@ CREDENTIALS: dict[Method, str | int] = {
     Method.EMAIL: seed.BUYER_EMAIL,
     Method.USER: seed.OWNER_ID,
     Method.PASS: "",
+    Method.ACCESS_TOKEN: "",
 }
 
 
@@ -27,6 +28,7 @@ RIGHTS = {
     Method.EMAIL: {"verify", "assert:email"},
     Method.USER: {"assert:user"},
     Method.PASS: {"verify"},
+    Method.ACCESS_TOKEN: {"verify"},
 }
 ALL_RIGHTS = {"verify", "assert:user", "assert:email", "admin"}
 
@@ -42,7 +44,7 @@ SETS = (
     | {frozenset(s) for s in RIGHTS.values()}
     | {frozenset(ALL_RIGHTS - {r}) for r in ALL_RIGHTS}
 )
-TOML = X_MOON + "".join(
+TOML = f"[itch]\naccess_tokens = true\n{X_MOON}" + "".join(
     caller_lines(f"caller-{number}", token_with(rights), rights=json.dumps(sorted(rights)))
     for number, rights in enumerate(SETS)
 )

@@ -60,7 +60,7 @@ def test_different_questions_have_different_names(
         fingerprints().of_question(GAME, DownloadKey(KEY.reveal().lower()), ALL),
         fingerprints().of_question(GAME, VerifiedEmail(KEY.reveal()), ALL),
         fingerprints().of_question(GAME, KEY, ALL - {ProofKind.WEB_PURCHASE}),
-        fingerprints().of_jwt(AppJwt(KEY.reveal())),
+        fingerprints().of_token(AppJwt(KEY.reveal()), GameId(3)),
         KeyedFingerprints(KEYS.naming, "https://api.itch.io current sandbox").of_question(GAME, KEY, ALL),
         KeyedFingerprints(derive_keys(None).naming, "https://api.itch.io current").of_question(GAME, KEY, ALL),
     ],
@@ -121,14 +121,14 @@ def test_a_credential_has_a_short_name_for_the_log(credential: Credential) -> No
 
 def test_a_credential_is_not_named_like_its_question() -> None:
     """The log does not name the key of an entry in Redis."""
-    credential, question = fingerprints().of_credential(KEY), fingerprints().of_jwt(AppJwt(KEY.reveal()))
+    credential, question = fingerprints().of_credential(KEY), fingerprints().of_token(AppJwt(KEY.reveal()), GameId(3))
 
     assert not question.hex().startswith(credential)
 
 
 def test_any_text_can_be_named() -> None:
     """A lone surrogate has a name too, and not that of a question mark."""
-    assert fingerprints().of_jwt(AppJwt("\udc80")) != fingerprints().of_jwt(AppJwt("?"))
+    assert fingerprints().of_token(AppJwt("\udc80"), GameId(3)) != fingerprints().of_token(AppJwt("?"), GameId(3))
 
 
 def test_a_redis_key_is_a_version_and_a_name() -> None:

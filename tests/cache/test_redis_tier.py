@@ -320,7 +320,7 @@ async def test_nothing_in_redis_can_be_read(tier: RedisTier, empty_redis: Redis)
     for name in (
         names.of_question(game, email, ProofKind),
         names.of_question(game, key, ProofKind),
-        names.of_jwt(jwt),
+        names.of_token(jwt, GameId(3)),
     ):
         await tier.put(name, entry(yes()), game_id=GAME)
     await tier.put(NAME, entry(identity()), game_id=GAME)

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from service.errors import NoAnswer, Overloaded
 from service.ownership import (
-    AppJwt,
+    AccessToken,
     AssertedUser,
     CacheTier,
     Credential,
@@ -19,6 +21,7 @@ from service.ownership import (
     Observation,
     Player,
     PlayerId,
+    PlayerToken,
     Proof,
     ProofKind,
     Reason,
@@ -67,8 +70,8 @@ class ScriptedSource:
         self.no_turn_for: set[str] = set()
         """Callers whose lane has no room once it is their turn."""
         self._owned: dict[tuple[GameId, Subject], tuple[tuple[Proof, ...], Player | None]] = {}
-        self._identities: dict[AppJwt, Identity] = {}
-        self._refused: dict[AppJwt, Reason] = {}
+        self._identities: dict[PlayerToken, Identity] = {}
+        self._refused: dict[PlayerToken, Reason] = {}
 
     def owns(self, game_id: GameId, subject: Subject, *proofs: Proof, owner: Player | None = None) -> None:
         """From now on the store shows these proofs."""
@@ -80,19 +83,20 @@ class ScriptedSource:
 
     def belongs(
         self,
-        jwt: AppJwt,
+        token: PlayerToken,
         player: Player,
         *,
         press: bool = False,
         expires_at: datetime | None = None,
         only_game: GameId | None = None,
+        owns: bool | None = None,
     ) -> None:
-        """From now on the store knows whose the JWT is."""
-        self._identities[jwt] = Identity(self._clock.now(), player, press, expires_at, only_game)
+        """From now on the store knows whose the token is."""
+        self._identities[token] = Identity(self._clock.now(), player, press, expires_at, only_game, owns=owns)
 
-    def refuses(self, jwt: AppJwt, reason: Reason) -> None:
-        """From now on the store refuses the JWT."""
-        self._refused[jwt] = reason
+    def refuses(self, token: PlayerToken, reason: Reason) -> None:
+        """From now on the store refuses the token."""
+        self._refused[token] = reason
 
     async def look_up(self, game_id: GameId, subject: Subject, *, accept: frozenset[ProofKind], lane: Lane) -> Evidence:
         """Return what was written down about the subject when the answer is due; it counts from the asking."""
@@ -104,13 +108,12 @@ class ScriptedSource:
         proofs, owner = self._owned.get((game_id, subject), ((), None))
         return Evidence(observed_at, proofs, owner, self.sandbox)
 
-    async def identify(self, jwt: AppJwt, *, lane: Lane) -> Identity | Refusal:
-        """Return what was written down about the JWT."""
-        observed_at = await self._asked(Call(jwt, lane.priority), self.takes)
-        if jwt in self._refused:
-            return Refusal(observed_at, self._refused[jwt], self.sandbox)
-        known = self._identities[jwt]
-        return Identity(observed_at, known.player, known.press, known.expires_at, known.only_game, self.sandbox)
+    async def identify(self, token: PlayerToken, game_id: GameId, *, lane: Lane) -> Identity | Refusal:  # noqa: ARG002 - it is told by the token
+        """Return what was written down about the token."""
+        observed_at = await self._asked(Call(token, lane.priority), self.takes)
+        if token in self._refused:
+            return Refusal(observed_at, self._refused[token], self.sandbox)
+        return replace(self._identities[token], observed_at=observed_at, sandbox=self.sandbox)
 
     async def identify_seller(self, *, lane: Lane) -> Identity:  # noqa: ARG002 - the seller is asked for at once
         """Return the seller, who is known from then on."""
@@ -221,9 +224,9 @@ class PlainFingerprints:
         """Name a question about ownership."""
         return _name("ownership", game_id, sorted(accept), _text(subject))
 
-    def of_jwt(self, jwt: AppJwt) -> Fingerprint:
-        """Name a question about a JWT."""
-        return _name("identity", _text(jwt))
+    def of_token(self, token: PlayerToken, game_id: GameId) -> Fingerprint:
+        """Name a question about a token."""
+        return _name("identity", game_id if isinstance(token, AccessToken) else "", _text(token))
 
     def of_override(self, game_id: GameId, subject: Subject) -> Fingerprint:
         """Name the operator's word about a subject."""

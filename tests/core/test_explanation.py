@@ -1,7 +1,7 @@
 """Decisions in sentences: each word of the API has its own, and what they say is true."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from msgspec import Struct, structs
@@ -217,11 +217,14 @@ def test_states() -> None:
     }
 
 
-@pytest.mark.parametrize("endpoint", USUAL_ENDPOINTS)
+ABOUT_PLAYERS: Final = (*USUAL_ENDPOINTS, SourceEndpoint.OWNERSHIP)
+
+
+@pytest.mark.parametrize("endpoint", ABOUT_PLAYERS)
 def test_each_endpoint_is_told(endpoint: SourceEndpoint) -> None:
     """In words of its own."""
     assert tell_request(endpoint, "ok").startswith("itch.io was asked now about ")
-    assert len({tell_request(one, "ok") for one in USUAL_ENDPOINTS}) == len(USUAL_ENDPOINTS)
+    assert len({tell_request(one, "ok") for one in ABOUT_PLAYERS}) == len(ABOUT_PLAYERS)
 
 
 @pytest.mark.parametrize("result", SourceResult)
@@ -242,9 +245,9 @@ def test_the_rest() -> None:
         "memory: yes, by download key 124 and bundle purchase, 3 days ago, which does not count any more"
     )
     assert tell_remembered("memory", "identity", "yes", timedelta(), counts=True) == (
-        "memory: whose the JWT is: yes, just now"
+        "memory: whose the JWT or access token is: yes, just now"
     )
-    assert tell_request("profile", "ok") == "itch.io was asked now about whose the JWT is: it answered."
+    assert tell_request("profile", "ok") == "itch.io was asked now about whose the JWT or access token is: it answered."
     assert tell_request("purchases", "ok", (Proof(ProofKind.PURCHASE, 11561), key)) == (
         "itch.io was asked now about purchases: it answered with purchase 11561 and download key 124."
     )

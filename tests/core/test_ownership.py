@@ -38,6 +38,8 @@ REASONS = {
         "expired_pass",
         "refused_pass",
         "shared_download_key",
+        "malformed_access_token",
+        "refused_access_token",
     ],
     "unknown": [
         "source_unavailable",
@@ -93,7 +95,7 @@ def test_every_kind_of_proof_is_a_reason_to_own() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (Method, {"download_key", "jwt", "email", "user", "pass"}),
+        (Method, {"download_key", "jwt", "email", "user", "pass", "access_token"}),
         (CacheTier, {"memory", "redis", "none"}),
         (
             Caveat,

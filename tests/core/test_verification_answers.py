@@ -227,7 +227,7 @@ async def test_a_bug_in_a_look_up_is_raised_and_reported() -> None:
 @pytest.mark.parametrize(
     ("credential", "name", "observation"),
     [
-        (JWT, PlainFingerprints().of_jwt(JWT), Evidence(START, (KEY_PROOF,))),
+        (JWT, PlainFingerprints().of_token(JWT, GameId(3)), Evidence(START, (KEY_PROOF,))),
         (KEY, PlainFingerprints().of_question(GAME, KEY, RULES.accept), Identity(START, AMOS)),
     ],
 )

@@ -212,7 +212,7 @@ async def test_a_refused_jwt(clock: FakeClock, words: str, status: int) -> None:
     """A JWT is refused by each string that itch.io has for it, with any status."""
     rig = build(clock=clock, transport=Script(says(words, status)).transport)
 
-    refusal = await rig.source.identify(token(exp=SECONDS + 60), lane=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS + 60), GAME, lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.REFUSED_JWT)
 
@@ -221,7 +221,7 @@ async def test_a_refused_jwt_that_is_over_has_expired(clock: FakeClock) -> None:
     """Of two true reasons, `expired_jwt` is the more helpful one."""
     rig = build(clock=clock, transport=Script(says("invalid signature")).transport)
 
-    refusal = await rig.source.identify(token(exp=SECONDS), lane=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS), GAME, lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.EXPIRED_JWT)
 
@@ -231,7 +231,7 @@ async def test_unknown_words_about_a_jwt_that_is_over_mean_that_it_has_expired(c
     """itch.io does not document its error for an expired JWT: an unknown error is taken for it once the JWT is over."""
     rig = build(clock=clock, transport=Script(says("token expired", status)).transport)
 
-    refusal = await rig.source.identify(token(exp=SECONDS - 1), lane=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS - 1), GAME, lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.EXPIRED_JWT)
 
@@ -242,7 +242,7 @@ async def test_unknown_words_about_another_jwt_are_no_answer(clock: FakeClock, s
     rig = build(clock=clock, transport=Script(says("token expired", status)).transport)
 
     with pytest.raises(UnknownWordsError):
-        await rig.source.identify(token(exp=SECONDS + 60), lane=FOREGROUND)
+        await rig.source.identify(token(exp=SECONDS + 60), GAME, lane=FOREGROUND)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ async def test_no_answer_about_a_jwt_that_is_over_stays_no_answer(clock: FakeClo
     rig = build(clock=clock, transport=Script(no_answer).transport)
 
     with pytest.raises(NoAnswer):
-        await rig.source.identify(token(exp=SECONDS - 1), lane=FOREGROUND)
+        await rig.source.identify(token(exp=SECONDS - 1), GAME, lane=FOREGROUND)
 
 
 async def test_an_accepted_jwt_that_is_over_has_expired() -> None:
@@ -270,7 +270,7 @@ async def test_an_accepted_jwt_that_is_over_has_expired() -> None:
     clock = FakeClock(START.replace(microsecond=0))
     rig = build(clock=clock, transport=Script(profile(1994)).transport)
 
-    refusal = await rig.source.identify(token(exp=SECONDS), lane=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS), GAME, lane=FOREGROUND)
 
     assert refusal == Refusal(clock.now(), Reason.EXPIRED_JWT)
 
@@ -284,7 +284,7 @@ async def test_a_jwt_that_ends_on_its_way_to_the_store_has_expired(clock: FakeCl
 
     rig = build(clock=clock, transport=httpx.MockTransport(answer))
 
-    refusal = await rig.source.identify(token(exp=SECONDS + 2), lane=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS + 2), GAME, lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.EXPIRED_JWT)
 
@@ -298,7 +298,7 @@ async def test_a_jwt_that_ends_while_the_store_thinks_has_expired(clock: FakeClo
 
     rig = build(clock=clock, transport=httpx.MockTransport(answer))
 
-    refusal = await rig.source.identify(token(exp=SECONDS + 2), lane=FOREGROUND)
+    refusal = await rig.source.identify(token(exp=SECONDS + 2), GAME, lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.EXPIRED_JWT)
 
@@ -324,7 +324,7 @@ async def test_an_accepted_jwt_that_contradicts_the_store_is_refused(clock: Fake
     """A JWT that names another user than the store does, or an unreadable one, is refused."""
     rig = build(clock=clock, transport=Script(profile(1994)).transport)
 
-    refusal = await rig.source.identify(token(**claims), lane=FOREGROUND)
+    refusal = await rig.source.identify(token(**claims), GAME, lane=FOREGROUND)
 
     assert refusal == Refusal(START, Reason.REFUSED_JWT)
 
@@ -333,7 +333,7 @@ async def test_an_accepted_jwt_may_be_for_one_game_only(clock: FakeClock) -> Non
     """The JWT's game is kept, so that it is refused for other games."""
     rig = build(clock=clock, transport=Script(profile(1994, press_user=True)).transport)
 
-    identity = await rig.source.identify(token(game_id=4), lane=FOREGROUND)
+    identity = await rig.source.identify(token(game_id=4), GAME, lane=FOREGROUND)
 
     assert isinstance(identity, Identity)
     assert (identity.only_game, identity.press, identity.expires_at) == (4, True, None)
@@ -345,7 +345,7 @@ async def test_an_accepted_jwt_of_nobody_is_no_answer(clock: FakeClock, user: ob
     rig = build(clock=clock, transport=Script(httpx.Response(200, json={"user": user})).transport)
 
     with pytest.raises(SourceProtocolError):
-        await rig.source.identify(token(), lane=FOREGROUND)
+        await rig.source.identify(token(), GAME, lane=FOREGROUND)
 
 
 @pytest.mark.parametrize("dialect", Dialect)
@@ -358,9 +358,9 @@ async def test_each_request_carries_one_credential_in_one_place(
     minted = sandbox.mint_jwt(seed.STRANGER_ID)
 
     await rig.source.identify_seller()
-    await rig.source.identify(AppJwt(minted.jwt), lane=FOREGROUND)
+    await rig.source.identify(AppJwt(minted.jwt), GAME, lane=FOREGROUND)
     await ask(rig, AssertedUser(PlayerId(seed.STRANGER_ID)))
-    await rig.source.identify(AppJwt(minted.jwt), lane=FOREGROUND)
+    await rig.source.identify(AppJwt(minted.jwt), GAME, lane=FOREGROUND)
 
     sellers, players = f"Bearer {seed.SELLER_KEY}", f"Bearer {minted.jwt}"
     carried = [request.headers.get_list("authorization") for request in wire.requests]
@@ -385,7 +385,7 @@ async def test_every_question_ends_with_its_time(
     rig = build(clock=clock, dialect=dialect, transport=httpx.MockTransport(never))
     calls: dict[str, Callable[[], Coroutine[None, None, object]]] = {
         "look_up": lambda: ask(rig, PLAYER),
-        "identify": lambda: rig.source.identify(token(), lane=FOREGROUND),
+        "identify": lambda: rig.source.identify(token(), GAME, lane=FOREGROUND),
         "identify_seller": rig.source.identify_seller,
         "games": rig.source.games,
         "scopes": rig.source.scopes,

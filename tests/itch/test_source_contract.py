@@ -236,7 +236,7 @@ async def test_whose_a_jwt_is(rig: Rig, sandbox: Sandbox) -> None:
     """The store says whose the JWT is; the JWT itself says when it ends."""
     minted = sandbox.mint_jwt(seed.OWNER_ID)
 
-    identity = await rig.source.identify(AppJwt(minted.jwt), lane=Lane())
+    identity = await rig.source.identify(AppJwt(minted.jwt), GameId(3), lane=Lane())
 
     assert identity == Identity(
         observed_at=START,
@@ -252,7 +252,7 @@ async def test_a_press_account_is_known_by_its_jwt(rig: Rig, sandbox: Sandbox) -
     """The profile of a press account says so."""
     minted = sandbox.mint_jwt(seed.PRESS_ID)
 
-    identity = await rig.source.identify(AppJwt(minted.jwt), lane=Lane())
+    identity = await rig.source.identify(AppJwt(minted.jwt), GameId(3), lane=Lane())
 
     assert isinstance(identity, Identity)
     assert identity.press
@@ -263,7 +263,7 @@ async def test_a_jwt_whose_signature_is_wrong(rig: Rig, sandbox: Sandbox) -> Non
     minted = sandbox.mint_jwt(seed.OWNER_ID)
     head, claims, _ = minted.jwt.split(".")
 
-    refusal = await rig.source.identify(AppJwt(f"{head}.{claims}.c2lnbmF0dXJl"), lane=Lane())
+    refusal = await rig.source.identify(AppJwt(f"{head}.{claims}.c2lnbmF0dXJl"), GameId(3), lane=Lane())
 
     assert refusal == Refusal(START, Reason.REFUSED_JWT, sandbox=True)
     assert rig.observer.credentials == []
@@ -274,7 +274,7 @@ async def test_an_expired_jwt(rig: Rig, sandbox: Sandbox) -> None:
     """The store refuses an expired JWT with an unknown string; the JWT's own expiry explains it."""
     minted = sandbox.mint_jwt(seed.OWNER_ID, lifetime=timedelta(seconds=-1))
 
-    refusal = await rig.source.identify(AppJwt(minted.jwt), lane=Lane())
+    refusal = await rig.source.identify(AppJwt(minted.jwt), GameId(3), lane=Lane())
 
     assert refusal == Refusal(START, Reason.EXPIRED_JWT, sandbox=True)
 

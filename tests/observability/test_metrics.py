@@ -57,7 +57,7 @@ PROMISED_OF_PASSES = {"passes_minted_total": {"game"}, "pass_keys_ok": set()}
 @pytest.fixture
 def metrics() -> Metrics:
     """Metrics of a gateway for one game."""
-    return Metrics(games=["x-moon"], version="1.2.3", sandbox=True, passes=True)
+    return Metrics(games=["x-moon"], version="1.2.3", sandbox=True, passes=True, access_tokens=True)
 
 
 def families(metrics: Metrics) -> Iterable[Metric]:

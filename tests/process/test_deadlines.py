@@ -35,6 +35,7 @@ from tests.gateways import (
     until,
 )
 
+GAME: Final = f"[itch]\naccess_tokens = true\n{X_MOON}"
 MILLISECOND: Final = timedelta(milliseconds=1)
 DEADLINE_MS: Final = 300
 HANGS_MS: Final = 60_000
@@ -82,6 +83,8 @@ def credential(method: Method, sandbox: Sandbox) -> str | int:
             return seed.BUYER_EMAIL
         case Method.USER:
             return seed.OWNER_ID
+        case Method.ACCESS_TOKEN:
+            return sandbox.world.mint_access_token(seed.OWNER_ID, application_of=None)
         case Method.PASS:
             raise AssertionError("it is none of these methods")
 
@@ -107,7 +110,7 @@ async def test_store_that_does_not_end_is_not_waited_for(
     tmp_path: Path, clock: FakeClock, log: LogLines, fault: dict[str, Any], method: Method
 ) -> None:
     """A question waits for a store that is too slow until its deadline, and no longer."""
-    async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
+    async with opened(settings_from(tmp_path, GAME), clock=clock, log=log) as gateway:
         befall(gateway.sandbox, **fault)
 
         answer = await answer_by_the_deadline(gateway, clock, method)
@@ -133,7 +136,7 @@ async def test_store_that_fails_is_not_waited_for(
 ) -> None:
     """A store that fails at once lets the gateway answer at once: its clock stands still here."""
     fault, reason = AT_ONCE[name]
-    async with opened(settings_from(tmp_path, X_MOON), clock=clock, log=log) as gateway:
+    async with opened(settings_from(tmp_path, GAME), clock=clock, log=log) as gateway:
         befall(gateway.sandbox, **fault)
 
         answer = await gateway.ask(method, credential(method, gateway.sandbox), deadline_ms=DEADLINE_MS)

@@ -197,6 +197,7 @@ async def test_the_requests_that_were_seen(seller: httpx.AsyncClient) -> None:
         "download_keys": 1,
         "purchases": 0,
         "latest": 0,
+        "ownership": 0,
         "other": 1,
     }
     assert shown["last"][0] == {
@@ -380,6 +381,7 @@ async def test_the_clock_is_moved_forward(http: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "pointer"),
     [
+        ("POST", "/access-tokens/revoke", {"access_token": "none"}, "/access_token"),
         ("POST", "/users", {"id": 1994}, "/id"),
         ("POST", "/users", {"username": "amos"}, "/username"),
         ("POST", "/users", {"emails": ["new@example.com", "BEA@example.com"]}, "/emails/1"),

@@ -448,7 +448,7 @@ async def ask_store_directly(settings: Settings, seen: Evidence, jwt: str) -> No
                     await store.source.look_up(GameId(3), subject, accept=frozenset(ProofKind), lane=Lane())
                 except GatewayError as error:
                     seen.raised(error)
-            for ask in (store.source.identify(AppJwt(jwt), lane=Lane()), store.source.games()):
+            for ask in (store.source.identify(AppJwt(jwt), GameId(3), lane=Lane()), store.source.games()):
                 try:
                     await ask
                 except GatewayError as error:

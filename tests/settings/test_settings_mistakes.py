@@ -238,6 +238,11 @@ def test_a_digest_of_nothing_at_all(tmp_path: Path) -> None:
             " is current, which is spoken at https://api.itch.io",
         ),
         (
+            {"ITCH__API_KEY": "k3y", "ITCH__ACCESS_TOKENS": "true", "ITCH__DIALECT": "server-side"},
+            "OWNERSHIP_GATEWAY_ITCH__ACCESS_TOKENS is on, but OWNERSHIP_GATEWAY_ITCH__DIALECT is server-side: only"
+            " current has them",
+        ),
+        (
             {"SANDBOX": "true", "REDIS__URL": "redis://localhost"},
             "OWNERSHIP_GATEWAY_SECRET is not set, but OWNERSHIP_GATEWAY_REDIS__URL is: what is kept in Redis must be"
             " sealed with a secret of at least 32 characters, the same on all replicas",

@@ -43,7 +43,12 @@ def read(directory: Path, toml: str, **environ: str) -> Settings:
         (
             GAME + POLICY.replace('"jwt"', ""),
             "forward_auth.files.credentials in gateway.toml is []: expected a list of at least one of pass,"
-            " jwt, download_key, each only once",
+            " jwt, download_key, access_token, each only once",
+        ),
+        (
+            GAME + POLICY.replace('"jwt"', '"jwt", "access_token"'),
+            "forward_auth.files.credentials in gateway.toml holds access_token, but"
+            " OWNERSHIP_GATEWAY_ITCH__ACCESS_TOKENS is off: turn it on, or leave it out",
         ),
         (GAME + POLICY.replace("x-moon", "x-mon"), f"forward_auth.files.game in gateway.toml is 'x-mon', {NO_GAME}"),
         (GAME + POLICY.replace("x-moon", "4"), f"forward_auth.files.game in gateway.toml is '4', {NO_GAME}"),

@@ -5,7 +5,7 @@ import {
 
 let looked = null; // what the result on the page is about
 
-const METHODS = { download_key: "download key", jwt: "JWT of the itch.io app", email: "e-mail address", user: "itch.io user number", pass: "pass" };
+const METHODS = { download_key: "download key", jwt: "JWT of the itch.io app", email: "e-mail address", user: "itch.io user number", pass: "pass", access_token: "access token of itch.io" };
 
 // itch.io writes itself so, also at the beginning.
 const capital = (text) => (text.startsWith("itch.io") ? text : text.slice(0, 1).toUpperCase() + text.slice(1));
