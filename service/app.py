@@ -22,6 +22,7 @@ from service.verification.interfaces import Clock
 from service.verification.singleflight import SingleFlight
 from service.wiring.background import run_in_background, watch_event_loop
 from service.wiring.basics import Basics, build_basics
+from service.wiring.following import StoreFollower
 from service.wiring.gateway import Gateway
 from service.wiring.http import build_dispatcher, build_http, build_readiness, framework, when_first_used
 from service.wiring.observations import open_observations, open_redis
@@ -76,6 +77,11 @@ async def open_gateway(
         most_invalidations=most_invalidations,
     )
     async with AsyncExitStack() as stack:
+        if settings.is_relay:
+            from service.wiring.relay import open_relay  # noqa: PLC0415 - off until configured: not even imported
+
+            yield await open_relay(settings, stack, log=log, reader=reader, clock=machine, bounds=bounds)
+            return
         if not settings.sandbox:
             yield await assembly.open(stack)
             return
@@ -128,19 +134,17 @@ class _Assembly(Struct, kw_only=True):
         state = await open_state(basics, upstream, readiness)
         build_framework = partial(framework, basics, upstream, services, readiness, state)
         application = build_dispatcher(
-            basics, services, build_framework() if own is None else when_first_used(build_framework)
+            basics, services.verify, build_framework() if own is None else when_first_used(build_framework)
         )
         http = http or build_http(basics.settings, application, now=basics.shared_clock.now, bounds=self.bounds)
         await _watch(basics, upstream, http)
         await compare_secrets(basics, upstream, redis=redis)
         self.reloading = Reloading(
             basics,
-            upstream,
             reader=self.reader,
             read_from=self._read_from(),
             applied=ignore_settings if own is None else own.add_games,
-            redis=redis,
-            observations=observations,
+            follower=StoreFollower(basics, upstream, observations, redis=redis),
         )
         await self.reloading.open()
         await upstream.open_clients()

@@ -3,13 +3,20 @@
 A counter that exists before its first event lets `rate()` see that event.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from itertools import product
 from typing import Final
 
+from service.ownership import Reason
+
 OTHER: Final = "other"
 """The label of a game that is neither configured nor learned, and of words outside a closed set."""
+
+
+# Bounds, not more: a histogram child is a series per bucket. Below 2 ms lie answers from memory and Redis.
+DECISION_BUCKETS: Final = (0.0001, 0.0005, 0.002, 0.01, 0.1, 1.0, 5.0)
+SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class SourceEndpoint(StrEnum):
@@ -21,6 +28,8 @@ class SourceEndpoint(StrEnum):
     DOWNLOAD_KEYS = "download_keys"
     PURCHASES = "purchases"
     LATEST = "latest"
+    HUB = "hub"
+    """The one endpoint of a relay."""
 
 
 USUAL_ENDPOINTS: Final = (
@@ -31,6 +40,8 @@ USUAL_ENDPOINTS: Final = (
     SourceEndpoint.PURCHASES,
 )
 """Those that every gateway asks; the others belong to what is configured."""
+
+OF_A_RELAY: Final = (SourceEndpoint.HUB,)
 
 
 class SourceResult(StrEnum):
@@ -74,6 +85,15 @@ class RefusalCause(StrEnum):
     """A player at a proxy without the one credential that the policy demands."""
 
 
+_SELDOM: Final = frozenset({Reason.SHARED_DOWNLOAD_KEY})
+_ABOUT_PASSES: Final = frozenset({Reason.MALFORMED_PASS, Reason.EXPIRED_PASS, Reason.REFUSED_PASS})
+
+
+def usual_reasons(*, passes: bool) -> list[Reason]:
+    """Return the reasons whose series are there from the start; others come with their first answer."""
+    return [each for each in Reason if each not in _SELDOM and (passes or each not in _ABOUT_PASSES)]
+
+
 FORWARD_AUTH_CAUSES: Final = (RefusalCause.FORWARD_AUTH, RefusalCause.NO_CREDENTIAL)
 """The causes that there are only where proxies ask."""
 
@@ -115,8 +135,8 @@ _ABOUT_PLAYERS: Final = {SourceEndpoint.DOWNLOAD_KEYS, SourceEndpoint.PURCHASES}
 _ENDPOINTS_OF: Final = {
     SourceResult.NO: _ABOUT_PLAYERS,
     SourceResult.REFUSED: {SourceEndpoint.PROFILE},  # whose a JWT is
-    SourceResult.CREDENTIAL: set(USUAL_ENDPOINTS),
-    SourceResult.NOT_ACCESSIBLE: {*_ABOUT_PLAYERS, SourceEndpoint.LATEST},
+    SourceResult.CREDENTIAL: {*USUAL_ENDPOINTS, *OF_A_RELAY},
+    SourceResult.NOT_ACCESSIBLE: {*_ABOUT_PLAYERS, SourceEndpoint.LATEST, SourceEndpoint.HUB},
 }
 """The endpoints that alone can have a result; those that are not here all can."""
 

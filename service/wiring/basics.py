@@ -74,9 +74,10 @@ def build_basics(
         version=VERSION,
         sandbox=settings.sandbox,
         passes=settings.has_passes,
+        relay=settings.is_relay,
     )
     show_what_is_on(metrics, settings)
-    events = Events(metrics=metrics, log=log, clock=clock)
+    events = Events(metrics=metrics, log=log, clock=clock, relay=settings.is_relay)
     cluster_clock = None
     if has_redis:
         cluster_clock = ClusterClock(clock, on_offset=events.cluster_clock, redis_time=redis_time)
