@@ -3,7 +3,7 @@
 A counter that exists before its first event lets `rate()` see that event.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from itertools import product
 from typing import Final

@@ -9,9 +9,7 @@ from service.observability.plain_metrics import CounterValue, HistogramValue, Pl
 class SourceMetrics:
     """Counts and times requests to these endpoints. Words that are not shown count as `other`, and are not lost."""
 
-    def __init__(
-        self, *, requests: PlainCounter, seconds: PlainHistogram, endpoints: Iterable[SourceEndpoint]
-    ) -> None:
+    def __init__(self, *, requests: PlainCounter, seconds: PlainHistogram, endpoints: Iterable[SourceEndpoint]) -> None:
         self._requests_total = requests
         self._seconds_total = seconds
         self._requests: dict[tuple[str, str], CounterValue] = {}
