@@ -33,9 +33,10 @@ from service.wiring.service import Services, build_services
 from service.wiring.upstream import Upstream
 from service.wiring.upstream import open_upstream as open_upstream_with
 
-__all__ = ["Gateway", "open_gateway", "open_upstream"]
+__all__ = ["Gateway", "open_gateway", "open_hub", "open_upstream"]
 
-if TYPE_CHECKING:  # only for the type checker: a gateway without a sandbox imports nothing of it
+if TYPE_CHECKING:  # only for the type checker: off until configured, and then imported where it is used
+    from service.hub.hub_client import HubClient
     from service.sandbox.world_content import WorldContent
     from service.wiring.own_sandbox import OwnSandbox
 
@@ -194,6 +195,15 @@ async def open_upstream(settings: Settings, *, log: Logging) -> AsyncIterator[Up
 
             address = (await open_own_sandbox(stack, settings, basics.clock)).address()
         yield await open_upstream_with(basics, network=None, redis=None, address=address)
+
+
+@asynccontextmanager
+async def open_hub(settings: Settings, *, log: Logging) -> AsyncIterator["HubClient"]:
+    """Open the way of a relay to its hub alone."""
+    from service.wiring.relay import open_hub_client  # noqa: PLC0415 - off until configured: not even imported
+
+    async with AsyncExitStack() as stack:
+        yield open_hub_client(build_basics(settings, stack, log=log, clock=SystemClock(), has_redis=False))
 
 
 async def _watch(basics: Basics, upstream: Upstream, http: HttpServer) -> None:

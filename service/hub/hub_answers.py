@@ -188,12 +188,12 @@ def _of_problem(answer: HubAnswer, inquiry: Inquiry | None) -> NoAnswer | NotEna
     return told
 
 
-def failed_keys(answer: HubAnswer) -> bool:
-    """Whether the hub refuses only credentials that it has not found good yet."""
+def problem_code(answer: HubAnswer) -> str:
+    """Return the code of the problem in an answer, nothing where there is none."""
     try:
-        return bool(_decoded(_read_refused, answer.body).code == "too_many_failed_keys")
+        return str(_decoded(_read_refused, answer.body).code)
     except SourceProtocolError:
-        return False
+        return ""
 
 
 def clock_ahead(date: datetime | None, asked_at: datetime, heard_at: datetime) -> timedelta:

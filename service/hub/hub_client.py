@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, assert_never
 
 import msgspec
 
@@ -24,8 +24,8 @@ from service.hub.hub_answers import (
     TOO_MANY,
     UNAVAILABLE,
     HubAnswer,
-    failed_keys,
     no_answer_in,
+    problem_code,
     read_date,
     read_told,
 )
@@ -118,7 +118,7 @@ class HubClient:
         self, inquiry: Inquiry, *, max_age: timedelta | None, only_if_cached: bool, deadline: timedelta
     ) -> ToldDecision:
         """Return the hub's decision. Raises `NoAnswer`, `NotEnabled`."""
-        fields = question_fields(inquiry, max_age=max_age, only_if_cached=only_if_cached, deadline=deadline)
+        fields = _fields_of(inquiry, max_age=max_age, only_if_cached=only_if_cached, deadline=deadline)
         asked_at = self._clock.now()
         path, within, bundle = _PATHS[inquiry.method], deadline + SILENT_AFTER, current_bundle()
         if bundle is None:
@@ -202,7 +202,7 @@ class HubClient:
 
     def _heed(self, answer: HubAnswer) -> None:
         """Ask nothing until the hub lets the relay ask again; failed keys are about those credentials alone."""
-        if answer.status == TOO_MANY and not failed_keys(answer):
+        if answer.status == TOO_MANY and problem_code(answer) != "too_many_failed_keys":
             refused = no_answer_in(answer, None)
             wait = refused.retry_after if isinstance(refused, NoAnswer) else None
             self._paused_until = self._clock.monotonic() + (wait or _USUAL_WAIT).total_seconds()
@@ -228,7 +228,7 @@ def _result_of(no_answer: NoAnswer) -> str:
     return "protocol" if isinstance(no_answer, SourceProtocolError) else "unavailable"
 
 
-def question_fields(
+def _fields_of(
     inquiry: Inquiry, *, max_age: timedelta | None, only_if_cached: bool, deadline: timedelta
 ) -> dict[str, object]:
     """Return the fields of a question: none that the relay was not given, but for the deadline."""
@@ -244,6 +244,8 @@ def question_fields(
             fields["email"] = email.reveal()
         case UnreadPass() as shown:
             fields["pass"] = shown.reveal()
+        case credential:
+            assert_never(credential)
     if inquiry.player_ref is not None:
         fields["player_ref"] = inquiry.player_ref
     if max_age is not None:

@@ -78,6 +78,11 @@ class HubTransport:
             raise SourceProtocolError("the hub's answer is compressed, which was not asked for")
         return answer
 
+    @property
+    def open(self) -> int:
+        """The number of connections that are open."""
+        return len(self._open)
+
     async def close(self) -> None:
         """Close the connections."""
         for connection in tuple(self._open):

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 
 from service.api.answers import TITLES_OF_RELAY, AnswerWriter
 from service.api.batch import BatchService
+from service.api.channel_copies import ChannelCopies, create_copied_channel_route
 from service.api.hub_passes import HubPasses
 from service.api.operations import Readiness, create_operations_routes
 from service.api.pages import create_pages
@@ -55,7 +56,7 @@ async def open_relay(
     """Open a relay, until the stack is closed. Its hub need not be there."""
     basics = build_basics(settings, stack, log=log, clock=clock, has_redis=False)
     events, metrics = basics.events, basics.metrics
-    hub = open_hub(basics)
+    hub = open_hub_client(basics)
     inquiries = _open_inquiries(basics, hub)
     fingerprints, writer = _fingerprints(basics), AnswerWriter(jitter=random.random, titles=TITLES_OF_RELAY)
     verify = VerifyService(
@@ -107,7 +108,7 @@ async def open_relay(
     )
 
 
-def open_hub(basics: Basics) -> HubClient:
+def open_hub_client(basics: Basics) -> HubClient:
     """Return the client of the hub, which connects when it is first asked."""
     relay, events, clock = basics.settings.relay, basics.events, basics.clock
     if relay.url is None or relay.token is None:
@@ -173,6 +174,7 @@ def _framework(
     routes: list[ControllerRouterHandler] = [
         *create_question_routes(gate, batch=answer_batch, relay=True),
         *create_handed_on_routes(gate, handing_on),
+        create_copied_channel_route(gate, ChannelCopies(hub=hub, clock=clock)),
         *create_public_routes(PublicCopies(hub=hub, clock=clock)),
         *create_operations_routes(readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=False),
         *create_pages(version=VERSION, is_sandbox=is_sandbox, health=health, relay=True),

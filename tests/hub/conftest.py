@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 import pytest
 
 from tests.clock import FakeClock
+from tests.fault_proxy import FaultProxy
 from tests.gateways import X_MOON, Asker, LogLines, caller_lines, opened, settings_from
 from tests.http.serving import listening
 
@@ -33,11 +34,20 @@ class OpenRelay(Protocol):
 
 
 class Hub:
-    """A hub in front of its own sandbox, and its address."""
+    """A hub in front of its own sandbox, and its address, which it can leave."""
 
-    def __init__(self, asker: Asker, url: str) -> None:
+    def __init__(self, asker: Asker, proxy: FaultProxy) -> None:
         self.asker = asker
-        self.url = url
+        self.url = f"http://127.0.0.1:{proxy.port}"
+        self._proxy = proxy
+
+    async def leave(self) -> None:
+        """Let nothing listen there any more."""
+        await self._proxy.leave()
+
+    async def come_back(self) -> None:
+        """Listen there again."""
+        await self._proxy.come_back()
 
 
 class OpenHub(Protocol):
@@ -64,7 +74,7 @@ async def open_hub(tmp_path: Path, clock: FakeClock) -> AsyncIterator[OpenHub]:
                 opened(settings, clock=more.pop("clock", clock), log=LogLines(), **more)
             )
             server = await stack.enter_async_context(listening(asker.gateway.http))
-            return Hub(asker, f"http://127.0.0.1:{server.port}")
+            return Hub(asker, await stack.enter_async_context(FaultProxy(server.port)))
 
         yield open_one
 
