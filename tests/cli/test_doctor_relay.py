@@ -50,7 +50,7 @@ async def hub_with(directory: Path, toml: str) -> AsyncIterator[str]:
 
 
 async def test_a_healthy_relay(tmp_path: Path, write_config: WriteConfig) -> None:
-    """The hub answers, and knows token and games; nobody is asked about."""
+    """The hub answers, and knows token and games; no player is asked about."""
     rights = '["verify", "assert:user"]'
     async with hub_with(tmp_path, X_MOON + caller_lines("relay", TOKEN, rights=rights)) as url:
         result = await examined(write_config(relay_lines(url) + X_MOON))
@@ -70,7 +70,7 @@ async def test_a_relay_without_games(tmp_path: Path, write_config: WriteConfig) 
 
 
 async def test_a_token_that_the_hub_does_not_know(tmp_path: Path, write_config: WriteConfig) -> None:
-    """What would follow from it is skipped."""
+    """The checks that need it are skipped."""
     async with hub_with(tmp_path, X_MOON + caller_lines("other", "ogw_another-token-0000000000000000000000")) as url:
         result = await examined(write_config(relay_lines(url) + X_MOON))
 
@@ -113,7 +113,7 @@ async def test_a_relay_that_may_ask_nothing(tmp_path: Path, write_config: WriteC
     ],
 )
 async def test_what_answers_is_no_gateway(write_config: WriteConfig, said: Said, why: str | None) -> None:
-    """Nothing else is asked."""
+    """It is asked no more."""
     async with scripted_hub(lambda _: said) as hub:
         result = await examined(write_config(relay_lines(hub.url) + X_MOON))
 

@@ -141,7 +141,7 @@ async def test_an_item_that_lacks_is_unknown(open_relay: OpenRelay) -> None:
 
 
 async def test_an_item_over_the_hubs_limit_is_heeded(open_relay: OpenRelay) -> None:
-    """Nothing is asked until then."""
+    """The hub is left alone until then."""
     over = {"id": "1", "status": 429, "problem": json.loads(problem(429, "too_many_questions").body)}
 
     def answers(asked: Asked) -> Said:
@@ -156,7 +156,7 @@ async def test_an_item_over_the_hubs_limit_is_heeded(open_relay: OpenRelay) -> N
 
 
 async def test_a_relay_without_the_right_for_batches(open_hub: OpenHub, open_relay: OpenRelay) -> None:
-    """What it may ask is asked one by one."""
+    """The items are asked one by one."""
     hub = await open_hub(X_MOON + caller_lines("relay", TOKEN, rights='["assert:user"]', rate="1000"))
     relay = await open_relay(hub.url)
     answer = await relay.batch(*users(seed.OWNER_ID, seed.STRANGER_ID))
@@ -182,7 +182,7 @@ async def test_silence_one_by_one(open_relay: OpenRelay) -> None:
     "said", [Said(200, b'{"results":[]}'), problem(502, "bad_gateway"), problem(400, "bad_request")]
 )
 async def test_an_answer_that_comes_too_late(open_relay: OpenRelay, clock: FakeClock, said: Said) -> None:
-    """Passes are not remembered: nobody waits for it any more."""
+    """Passes are not remembered, so no caller waits for it any more."""
     async with scripted_hub(lambda _: None) as hub:
         relay = await open_relay(hub.url)
         items = [{"id": text, "method": "pass", "game": 3, "pass": f"{text}.b.c", "deadline_ms": 100} for text in "ab"]

@@ -1,4 +1,4 @@
-"""What a relay hands on and does not remember, what it keeps as long as the hub says, and what it has not."""
+"""Endpoints that a relay hands on, those that it keeps as long as the hub says, and those that it has not."""
 
 import asyncio
 import json
@@ -202,7 +202,7 @@ async def test_the_keys_are_kept_as_long_as_the_hub_says(hub: Hub, relay: Asker)
 
 
 async def test_the_list_has_its_tag(relay: Asker) -> None:
-    """Who has it already gets nothing."""
+    """A client that has it already gets no body."""
     first = await relay.http.get(VOID)
     again = await relay.http.get(VOID, headers={"if-none-match": first.headers["etag"]})
 

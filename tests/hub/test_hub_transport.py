@@ -288,7 +288,7 @@ async def test_a_hub_that_the_file_vouches_for_is_asked(tmp_path: Path, clock: F
 async def test_a_false_hub_gets_no_question(
     tmp_path: Path, clock: FakeClock, trusted: str, address: str, cause: Cause
 ) -> None:
-    """One that nobody vouches for, and one of another name."""
+    """One with a certificate of its own making, and one of another name."""
     serving(tmp_path / "other")
     tls = serving(tmp_path / "one", address=address)
     trust = Trust(tmp_path / trusted / "certificate.pem", clock=clock, unusable=pytest.fail)
@@ -320,7 +320,7 @@ async def test_another_authority_in_the_file_counts_within_a_second(tmp_path: Pa
 
 
 async def test_a_file_without_authorities_changes_nothing(tmp_path: Path, clock: FakeClock) -> None:
-    """What was read before counts on, and it is said once."""
+    """The authorities read before count on, and it is said once."""
     serving(tmp_path / "one")
     file, told = tmp_path / "one" / "certificate.pem", list[str]()
     trust = Trust(file, clock=clock, unusable=told.append)

@@ -161,7 +161,7 @@ async def test_players_of_a_key_have_decisions_of_their_own(open_hub: OpenHub, o
 
 
 async def test_a_max_age_is_the_hubs_to_keep(hub: Hub, relay: Asker) -> None:
-    """What the relay remembers is good for it if it is recent enough."""
+    """A remembered decision is good for it if it is recent enough."""
     await relay.user(seed.OWNER_ID)
     relay.clock.jump(10 * SECOND)
     known = (await relay.user(seed.OWNER_ID, max_age=60)).json()
