@@ -22,6 +22,7 @@ from service.verification.interfaces import Clock
 from service.verification.singleflight import SingleFlight
 from service.wiring.background import run_in_background, watch_event_loop
 from service.wiring.basics import Basics, build_basics
+from service.wiring.following import StoreFollower
 from service.wiring.gateway import Gateway
 from service.wiring.http import build_dispatcher, build_http, build_readiness, framework, when_first_used
 from service.wiring.observations import open_observations, open_redis
@@ -32,9 +33,10 @@ from service.wiring.service import Services, build_services
 from service.wiring.upstream import Upstream
 from service.wiring.upstream import open_upstream as open_upstream_with
 
-__all__ = ["Gateway", "open_gateway", "open_upstream"]
+__all__ = ["Gateway", "open_gateway", "open_hub", "open_upstream"]
 
-if TYPE_CHECKING:  # only for the type checker: a gateway without a sandbox imports nothing of it
+if TYPE_CHECKING:  # only for the type checker: off until configured, and then imported where it is used
+    from service.hub.hub_client import HubClient
     from service.sandbox.world_content import WorldContent
     from service.wiring.own_sandbox import OwnSandbox
 
@@ -76,6 +78,11 @@ async def open_gateway(
         most_invalidations=most_invalidations,
     )
     async with AsyncExitStack() as stack:
+        if settings.is_relay:
+            from service.wiring.relay import open_relay  # noqa: PLC0415 - off until configured: not even imported
+
+            yield await open_relay(settings, stack, log=log, reader=reader, clock=machine, bounds=bounds)
+            return
         if not settings.sandbox:
             yield await assembly.open(stack)
             return
@@ -128,19 +135,17 @@ class _Assembly(Struct, kw_only=True):
         state = await open_state(basics, upstream, readiness)
         build_framework = partial(framework, basics, upstream, services, readiness, state)
         application = build_dispatcher(
-            basics, services, build_framework() if own is None else when_first_used(build_framework)
+            basics, services.verify, build_framework() if own is None else when_first_used(build_framework)
         )
         http = http or build_http(basics.settings, application, now=basics.shared_clock.now, bounds=self.bounds)
         await _watch(basics, upstream, http)
         await compare_secrets(basics, upstream, redis=redis)
         self.reloading = Reloading(
             basics,
-            upstream,
             reader=self.reader,
             read_from=self._read_from(),
             applied=ignore_settings if own is None else own.add_games,
-            redis=redis,
-            observations=observations,
+            follower=StoreFollower(basics, upstream, observations, redis=redis),
         )
         await self.reloading.open()
         await upstream.open_clients()
@@ -190,6 +195,15 @@ async def open_upstream(settings: Settings, *, log: Logging) -> AsyncIterator[Up
 
             address = (await open_own_sandbox(stack, settings, basics.clock)).address()
         yield await open_upstream_with(basics, network=None, redis=None, address=address)
+
+
+@asynccontextmanager
+async def open_hub(settings: Settings, *, log: Logging) -> AsyncIterator["HubClient"]:
+    """Open the way of a relay to its hub alone."""
+    from service.wiring.relay import open_hub_client  # noqa: PLC0415 - off until configured: not even imported
+
+    async with AsyncExitStack() as stack:
+        yield open_hub_client(build_basics(settings, stack, log=log, clock=SystemClock(), has_redis=False))
 
 
 async def _watch(basics: Basics, upstream: Upstream, http: HttpServer) -> None:

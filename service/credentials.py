@@ -59,6 +59,10 @@ _API_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,}", re.ASCII)
 PASS_TYPE: Final = "ownership-pass+jwt"  # noqa: S105 - a type, no secret
 """The `typ` of passes (RFC 8725 3.11): no other token that is signed by RSA can be taken for one."""
 
+_LONGEST_PASS: Final = 2048
+"""Characters. One with all claims has some 1200, with the largest key some 1550."""
+_PASS: Final = re.compile(r"(?:[A-Za-z0-9_-]+\.){2}[A-Za-z0-9_-]+", re.ASCII)
+
 _LONGEST_EMAIL: Final = 254
 """RFC 5321 4.5.3.1.3 allows a path of 256 octets, two of which are the angle brackets."""
 _LONGEST_LOCAL_PART: Final = 64
@@ -124,6 +128,11 @@ def is_pass(text: str) -> bool:
     """Whether a token says of itself that it is a pass; no JWT of the itch.io app does."""
     header = _json_object(text[:_LONGEST_JWT].partition(".")[0])
     return header is not None and header.get("typ") == PASS_TYPE
+
+
+def can_be_pass(text: str) -> bool:
+    """Whether a text has the form of a pass, as far as that is told without its keys."""
+    return len(text) <= _LONGEST_PASS and _PASS.fullmatch(text) is not None
 
 
 def read_email(text: str, *, pointer: str) -> VerifiedEmail:

@@ -4,7 +4,8 @@ GatewayError
 ├── SettingsError               the configuration cannot be used; one line a mistake
 ├── NoAnswer                    there is no usable answer: always the outcome `unknown`
 │   ├── SourceUnavailable       itch.io cannot be reached, is broken, or shows a challenge page
-│   │   └── GatewayInTheWay     the gateway's own trouble kept it from asking
+│   │   ├── GatewayInTheWay     the gateway's own trouble kept it from asking
+│   │   └── HubSilent           the hub of a relay says nothing
 │   ├── SourceRateLimited       itch.io is throttling us
 │   ├── SourceProtocolError     itch.io answered, but not a thing we may build on
 │   ├── GatewayCredentialRefused  itch.io refuses our own key
@@ -71,6 +72,10 @@ class SourceUnavailable(NoAnswer):
 
 class GatewayInTheWay(SourceUnavailable):
     """The gateway's own trouble kept it from asking, or from hearing the answer; it says nothing about the store."""
+
+
+class HubSilent(SourceUnavailable):
+    """The hub of a relay cannot be reached, or says nothing; what it says about the store is not this."""
 
 
 class SourceRateLimited(NoAnswer):

@@ -61,6 +61,10 @@ class ProxyUrl(Secret):
     """The URL of the proxy on the way to the store, with its password."""
 
 
+class HubToken(Secret):
+    """The token of a relay at its hub: with it anything can be asked that the hub lets the relay ask."""
+
+
 class PassKeys(Secret):
     """The private keys that sign passes, in PEM: with one of them any player can be made an owner."""
 

@@ -49,6 +49,7 @@ class FaultProxy:
         self._tls = tls
         self._target_port = target_port
         self._server: asyncio.Server | None = None
+        self._left = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -64,13 +65,22 @@ class FaultProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Cut all connections, and let none be made."""
         assert self._server is not None
+        self._left = self.port if self._server.is_serving() else self._left
         self._server.close()
         self.cut()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
+
+    async def come_back(self) -> None:
+        """Lead on from the same port, after `leave`."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._left, ssl=self._tls)
 
     def cut(self) -> None:
         """Reset every connection that stands."""

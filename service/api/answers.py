@@ -1,6 +1,6 @@
 """Answers as callers see them: bodies, the headers that go with them, and how both are made from verdicts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Final, TypeAlias, overload
 
@@ -116,11 +116,21 @@ TITLES: Final = {
 }
 
 
+TITLES_OF_RELAY: Final = TITLES | {
+    Reason.SOURCE_UNAVAILABLE: "The hub of this relay, or itch.io behind it, cannot be reached or is broken",
+    Reason.SOURCE_PROTOCOL: "The hub of this relay, or itch.io behind it, gave an answer to build no decision on",
+    Reason.GATEWAY_CREDENTIAL: "The hub refuses this relay's token or question, or itch.io the hub's API key",
+    Reason.GAME_NOT_ACCESSIBLE: "The hub of this relay does not know the game, or its API key cannot see it",
+    Reason.OVERLOADED: "More is being asked than the hub, or itch.io, may be asked",
+}
+
+
 class AnswerWriter:
     """Makes replies. `jitter` returns numbers from 0 to 1: callers that must ask again shall not all ask at once."""
 
-    def __init__(self, *, jitter: Callable[[], float]) -> None:
+    def __init__(self, *, jitter: Callable[[], float], titles: Mapping[Reason, str] = TITLES) -> None:
         self._jitter = jitter
+        self._titles = titles
         self._encoder = msgspec.json.Encoder()
 
     def reply(self, verdict: Verdict, *, now: datetime, decision_id: str, request_id: str) -> Reply:
@@ -162,7 +172,7 @@ class AnswerWriter:
         seconds = seconds_to_wait(verdict, self._jitter)
         body = NoAnswerProblem(
             type=problem_type(decision.reason),
-            title=TITLES[decision.reason],
+            title=self._titles[decision.reason],
             status=503,
             code=decision.reason,
             request_id=request_id,

@@ -6,7 +6,7 @@ The framework's own generator describes what the framework converts; here it con
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -38,6 +38,7 @@ from service.api.overrides import OverrideBody, OverrideRequest, OverrideSet
 from service.api.pass_bodies import PublicKeys, VoidPassesBody
 from service.api.pass_description import ask_for_pass, show_keys, show_void_passes
 from service.api.paths import (
+    ADMIN_BELOW,
     BATCH_PATH,
     CHANNEL_PATH,
     DESCRIPTION_PATH,
@@ -111,9 +112,12 @@ _TAGS: Final = {
 
 
 @cache
-def describe_api() -> bytes:
-    """Return the description as JSON; it is made when it is first asked for, not at every start."""
-    document = {
+def describe_api(*, relay: bool = False) -> bytes:
+    """Return the description as JSON; it is made when it is first asked for, not at every start.
+
+    A relay has no administration.
+    """
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "Ownership gateway",
@@ -168,6 +172,9 @@ def describe_api() -> bytes:
         },
         "security": [{"caller": []}, {}],
     }
+    if relay:
+        document["paths"] = {path: at for path, at in document["paths"].items() if not path.startswith(ADMIN_BELOW)}
+        document["tags"] = [tag for tag in document["tags"] if tag["name"] != "administration"]
     return msgspec.json.encode(document)
 
 

@@ -36,9 +36,12 @@ _Schema = Mapping[str, Any]
 
 
 def create_pages(
-    *, version: str, is_sandbox: Callable[[], bool], health: Callable[[], Health] | None
+    *, version: str, is_sandbox: Callable[[], bool], health: Callable[[], Health] | None, relay: bool = False
 ) -> list[HTTPRouteHandler]:
-    """Return the pages and their style; without `health` they do not say how the gateway is."""
+    """Return the pages and their style; without `health` they do not say how the gateway is.
+
+    Those of a `relay` describe no administration.
+    """
 
     @get("/", sync_to_thread=False)
     def show_start() -> Response[str]:
@@ -48,7 +51,7 @@ def create_pages(
     @get(DOCS_PATH, sync_to_thread=False)
     def show_docs() -> Response[str]:
         """Return the API for people."""
-        return _page("The API of the ownership gateway", _docs(), sandbox=is_sandbox())
+        return _page("The API of the ownership gateway", _docs(relay=relay), sandbox=is_sandbox())
 
     @get(STYLE_PATH, sync_to_thread=False)
     def show_style() -> Response[str]:
@@ -79,7 +82,7 @@ def _page(title: str, body: str, *, sandbox: bool) -> Response[str]:
 
 
 def _start(version: str, health: Health | None) -> str:
-    description = _description()
+    description = _description(relay=False)
     path = PATHS[Method.DOWNLOAD_KEY]
     question = next(iter(_content(description["paths"][path]["post"]["requestBody"])["examples"].values()))["value"]
     asked = f"POST {path} HTTP/1.1\nContent-Type: application/json\nAuthorization: Bearer ogw_…\n\n{_written(question)}"
@@ -105,8 +108,8 @@ def _states(health: Health | None) -> list[tuple[str, str]]:
 
 
 @cache
-def _docs() -> str:
-    description = _description()
+def _docs(*, relay: bool) -> str:
+    description = _description(relay=relay)
     parts = [
         f"<p>{_text(description['info']['description'])}</p>",
         f'<p>Made from <a href="{DESCRIPTION_PATH}">the description for programs</a>, OpenAPI 3.1.</p>',
@@ -123,8 +126,8 @@ def _docs() -> str:
 
 
 @cache
-def _description() -> Any:  # noqa: ANN401 - JSON
-    return msgspec.json.decode(describe_api())
+def _description(*, relay: bool) -> Any:  # noqa: ANN401 - JSON
+    return msgspec.json.decode(describe_api(relay=relay))
 
 
 def _operation(method: str, path: str, operation: _Schema) -> str:

@@ -16,6 +16,7 @@ PATHS: Final = {
     Method.ACCESS_TOKEN: "/verify/access-token",
 }
 BATCH_PATH: Final = "/verify/batch"
+ADMIN_BELOW: Final = "/admin/"
 INVALIDATE_PATH: Final = "/admin/invalidate"
 REVOCATIONS_PATH: Final = "/admin/revocations"
 EXPLAIN_PATH: Final = "/admin/explain"
@@ -31,6 +32,7 @@ DESCRIPTION_PATH: Final = "/openapi.json"
 CONSOLE_PATH: Final = "/console"
 FORWARD_AUTH_BELOW: Final = b"/forward-auth/"
 """The beginning of the targets by which proxies ask, as they stand in requests: nothing is decoded or normalised."""
+SANDBOX_BELOW: Final = "/sandbox/"
 OPERATIONS: Final = frozenset({"/livez", "/readyz", "/metrics", "/version"})
 
 _METHOD_AT: Final = {path: method for method, path in PATHS.items()}
@@ -54,12 +56,17 @@ def is_operational(target: bytes) -> bool:
 
 def is_administration(target: bytes) -> bool:
     """Whether a target, in any spelling, is the console's, or that of an endpoint that the console acts by."""
-    return is_console(target) or _routed(target).startswith("/admin/")
+    return is_console(target) or _routed(target).startswith(ADMIN_BELOW)
 
 
 def is_console(target: bytes) -> bool:
     """Whether a target, in any spelling, is the console, or a file of it."""
     return f"{_routed(target)}/".startswith(f"{CONSOLE_PATH}/")
+
+
+def is_absent_from_relays(path: str) -> bool:
+    """Whether only a gateway with a store of its own, or with a sandbox, has what is there."""
+    return f"{path}/".startswith((ADMIN_BELOW, f"{CONSOLE_PATH}/", SANDBOX_BELOW))
 
 
 def _routed(target: bytes) -> str:

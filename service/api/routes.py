@@ -12,7 +12,6 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from service.api.admin import AdminService
-from service.api.batch import BatchService
 from service.api.callers import Caller
 from service.api.content_type import is_json
 from service.api.current_configuration import CurrentConfiguration
@@ -45,36 +44,32 @@ if TYPE_CHECKING:  # off until configured: not even imported
 AnyRequest = Request[Any, Any, Any]
 
 
-def create_verify_routes(
-    *,
-    service: VerifyService,
-    batch: BatchService,
-    admin: AdminService,
-    overrides: OverrideService,
-    current: CurrentConfiguration,
-    clock: Clock,
-) -> list[HTTPRouteHandler]:
-    """Return the endpoints of game servers and of operators, and their description."""
-    gate = CallerGate(service=service, current=current, clock=clock)
-    operators = _create_admin_routes(gate, admin=admin, overrides=overrides)
+Answer = Callable[[bytes, Asking], Awaitable[Reply]]
+"""The answer to a body, which is not read yet."""
+
+
+def create_question_routes(gate: "CallerGate", *, batch: Answer, relay: bool = False) -> list[HTTPRouteHandler]:
+    """Return the endpoints of game servers, and the description of all that there are."""
 
     @post(BATCH_PATH, status_code=200)
     async def verify_batch(request: AnyRequest) -> Response[bytes]:
         """Answer up to 100 questions."""
         # Each item is counted on its own, and also needs the right for its own method.
-        return await gate.admit(request, [Right.VERIFY], batch.answer, counted=False)
+        return await gate.admit(request, [Right.VERIFY], batch, counted=False)
 
     @get(DESCRIPTION_PATH, sync_to_thread=False)
     def show_description() -> Response[bytes]:
         """Return the description of this API, in OpenAPI 3.1."""
-        return Response(describe_api(), media_type=DESCRIPTION_TYPE)
+        return Response(describe_api(relay=relay), media_type=DESCRIPTION_TYPE)
 
-    return [verify_batch, *operators, show_description]
+    return [verify_batch, show_description]
 
 
-def _create_admin_routes(
+def create_admin_routes(
     gate: "CallerGate", *, admin: AdminService, overrides: OverrideService
 ) -> list[HTTPRouteHandler]:
+    """Return the endpoints of operators."""
+
     @post(INVALIDATE_PATH, status_code=200)
     async def invalidate(request: AnyRequest) -> Response[bytes]:
         """Forget a subject, or a game."""
@@ -110,15 +105,9 @@ def _create_admin_routes(
 
 
 def create_support_routes(
-    *,
-    service: VerifyService,
-    explain: ExplainService,
-    state: StateService,
-    current: CurrentConfiguration,
-    clock: Clock,
+    gate: "CallerGate", *, explain: ExplainService, state: StateService
 ) -> list[HTTPRouteHandler]:
     """Return the endpoints by which support looks."""
-    gate = CallerGate(service=service, current=current, clock=clock)
 
     @post(EXPLAIN_PATH, status_code=200)
     async def explain_decision(request: AnyRequest) -> Response[bytes]:
@@ -133,15 +122,8 @@ def create_support_routes(
     return [explain_decision, show_state]
 
 
-def create_channel_route(
-    *,
-    service: VerifyService,
-    current: CurrentConfiguration,
-    clock: Clock,
-    open_channels: "Callable[[], ChannelService]",
-) -> HTTPRouteHandler:
+def create_channel_route(gate: "CallerGate", *, open_channels: "Callable[[], ChannelService]") -> HTTPRouteHandler:
     """Return the endpoint for the newest version of a channel; `open_channels` is called while there are channels."""
-    gate = CallerGate(service=service, current=current, clock=clock)
 
     @get(CHANNEL_PATH.replace("}", ":str}"))
     async def find_newest_version(request: AnyRequest) -> Response[bytes]:
@@ -186,7 +168,7 @@ class CallerGate:
         self,
         request: AnyRequest,
         rights: Sequence[Right],
-        answer: Callable[[bytes, Asking], Awaitable[Reply]],
+        answer: Answer,
         *,
         counted: bool,
     ) -> Response[bytes]:

@@ -21,8 +21,7 @@ from service.observability.verified_lines import VerifiedLine
 from service.ownership import AssertedUser, CacheTier, Credential, Decision, KeyUse, Malformed, Method, Outcome
 from service.verification.interfaces import Clock, Fingerprints
 from service.verification.policy import GameRules, KeyLimit
-from service.verification.question import Question, Verdict
-from service.verification.verify import Verification
+from service.verification.question import Question, Verdict, Verifier
 
 
 class Asking(Struct, frozen=True):
@@ -119,7 +118,7 @@ class VerifyService:
     def __init__(
         self,
         *,
-        verification: Verification,
+        verification: Verifier,
         fingerprints: Fingerprints,
         writer: AnswerWriter,
         metrics: Metrics,
@@ -200,15 +199,18 @@ class VerifyService:
         caller = asking.caller
         caller.require_game(rules.game_id)
         opened: OpenedPass | None = None
+        player_ref: str | None = None
         if isinstance(asked, PassQuestion):
             opened = self._open(asked, rules)
-            credential = opened.credential
+            credential, player_ref = opened.credential, asked.player_ref
         else:
             credential = asked.credential(at)
             if not self._access_tokens and credential.method is Method.ACCESS_TOKEN:
                 raise NotEnabled("itch.access_tokens")
-            if rules.key_limit is not None and isinstance(asked, DownloadKeyQuestion):
-                _require_player(asked, rules.key_limit, at)
+            if isinstance(asked, DownloadKeyQuestion):
+                player_ref = asked.player_ref
+                if rules.key_limit is not None:
+                    _require_player(asked, rules.key_limit, at)
         question = Question(
             rules=rules,
             credential=credential,
@@ -218,6 +220,7 @@ class VerifyService:
             asked_at=asking.asked_at,
             caller=caller.name,
             tries=None if caller.limits is None else caller.limits.tries,
+            player_ref=player_ref,
         )
         return question, opened
 

@@ -5,7 +5,7 @@ questions run together into the same bytes.
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -212,6 +212,13 @@ class KeyedFingerprints:
         hashed.update(_encode_credential(subject))
         return Fingerprint(hashed.digest())
 
+    def of_inquiry(self, game_id: GameId, credential: Credential, others: Collection[str]) -> Fingerprint:
+        """Name what a relay asks its hub, by every field that can change the answer."""
+        hashed = self._questions.copy()
+        hashed.update(_INQUIRY + encode_fields((game_id.to_bytes(_ID_BYTES, "big"),)) + _encode_credential(credential))
+        hashed.update(encode_fields([other.encode() for other in others]))
+        return Fingerprint(hashed.digest())
+
     def of_token(self, token: PlayerToken, game_id: GameId) -> Fingerprint:
         """Name the question whose a token is; an access token is shown for one game, and good for it."""
         hashed = self._questions.copy()
@@ -267,6 +274,7 @@ def _rule_fields(game_id: GameId, accept: frozenset[ProofKind]) -> tuple[bytes, 
 
 
 _IDENTITY: Final = encode_fields((b"identity",))
+_INQUIRY: Final = encode_fields((b"inquiry",))
 _METHODS: Final = {
     kind: encode_fields((kind.method.encode(),)) for kind in (DownloadKey, AppJwt, AccessToken, VerifiedEmail)
 }

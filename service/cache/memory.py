@@ -1,6 +1,7 @@
 """The first tier: observations in the bounded memory of this process."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -19,11 +20,15 @@ _ENTRY_BYTES: Final = 200
 
 
 class LruCache:
-    """Packed entries in the order in which they were last used, the oldest of which make room for new ones."""
+    """Packed entries in the order in which they were last used, the oldest of which make room for new ones.
 
-    def __init__(self, *, max_entries: int, max_bytes: int) -> None:
+    `forget_at` returns the instant from which a packed entry is of no use.
+    """
+
+    def __init__(self, *, max_entries: int, max_bytes: int, forget_at: Callable[[bytes], datetime]) -> None:
         self.entries: OrderedDict[Fingerprint, bytes] = OrderedDict()
         self.bytes = 0
+        self._forget_at = forget_at
         self._max_entries = max_entries
         self._max_bytes = max_bytes
 
@@ -35,7 +40,7 @@ class LruCache:
             while self._overfull():
                 self._forget_oldest()
         else:
-            while self.entries and _forget_at(self._oldest()) <= now:
+            while self.entries and self._forget_at(self._oldest()) <= now:
                 self._forget_oldest()
 
     def remove(self, name: Fingerprint) -> None:
@@ -52,6 +57,17 @@ class LruCache:
         self.bytes -= _ENTRY_BYTES + len(forgotten)
 
 
+def lists_of_yes_and_no(
+    *, max_entries: int, max_bytes: int, forget_at: Callable[[bytes], datetime]
+) -> tuple[LruCache, LruCache]:
+    """Return a list for proof, which gets three quarters of both budgets, and one for refusals."""
+    yes_entries, yes_bytes = int(max_entries * _SHARE_OF_YES), int(max_bytes * _SHARE_OF_YES)
+    return (
+        LruCache(max_entries=yes_entries, max_bytes=yes_bytes, forget_at=forget_at),
+        LruCache(max_entries=max_entries - yes_entries, max_bytes=max_bytes - yes_bytes, forget_at=forget_at),
+    )
+
+
 class MemoryTier:
     """Remembers the newest observation under each name; the least recently used ones make room for new ones.
 
@@ -62,9 +78,7 @@ class MemoryTier:
 
     def __init__(self, *, max_entries: int, max_bytes: int, clock: Clock) -> None:
         self._clock = clock
-        yes_entries, yes_bytes = int(max_entries * _SHARE_OF_YES), int(max_bytes * _SHARE_OF_YES)
-        self._yes = LruCache(max_entries=yes_entries, max_bytes=yes_bytes)
-        self._no = LruCache(max_entries=max_entries - yes_entries, max_bytes=max_bytes - yes_bytes)
+        self._yes, self._no = lists_of_yes_and_no(max_entries=max_entries, max_bytes=max_bytes, forget_at=_forget_at)
 
     def peek(self, name: Fingerprint) -> Remembered | None:
         """Return the observation under a name if it may still be used."""

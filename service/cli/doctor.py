@@ -8,7 +8,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from service.app import open_upstream
+from service.app import open_hub, open_upstream
 from service.cache.keys import derive_keys
 from service.cache.secrets_in_use import SecretsDigest
 from service.cli.configuration import config_option, load, sandbox_option
@@ -35,7 +35,8 @@ def doctor(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_
     """Check the configuration, the key, its scopes and games, canaries, the clock and Redis.
 
     Every check ends in ok, warning, problem or skipped, with a hint what to do. It asks itch.io some five questions,
-    and one for each canary, and deletes at once what it writes to Redis. No secret is printed.
+    and one for each canary, and deletes at once what it writes to Redis. In a relay it asks the hub alone, about
+    no player: whether it knows the token and the games. No secret is printed.
     """
     try:
         settings = load(config, flags={"sandbox": sandbox})
@@ -67,6 +68,11 @@ def _count(number: int, noun: str) -> str:
 
 async def _examine(settings: Settings) -> list[Finding]:
     with terminal_log(settings) as log:
+        if settings.is_relay:
+            from service.cli.hub_checks import examine_hub  # noqa: PLC0415 - off until configured: not even imported
+
+            async with open_hub(settings, log=log) as hub:
+                return await examine_hub(hub, settings)
         async with open_upstream(_with_key(settings, settings.itch.api_key), log=log) as store:
             found = await examine_store(
                 store.source, settings, await read_overrides(settings, store.address.environment)

@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from service.app import open_upstream
-from service.cli.configuration import config_option, read_settings, sandbox_option
+from service.cli.configuration import config_option, give_up, read_settings, sandbox_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.cli.terminal import printable, terminal_log
-from service.errors import NoAnswer
+from service.errors import NoAnswer, SettingsError
 from service.itch.wire import WireGame
 from service.settings import Settings
 from service.settings.values import SLUG
@@ -48,6 +48,8 @@ def games(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_j
     Prints their ids, slugs and titles, and the lines that name them in the gateway's TOML file.
     """
     settings = read_settings(config, flags={"sandbox": sandbox}, require_callers=False)
+    if settings.is_relay:
+        give_up(SettingsError(["relay.url is set: a relay has no seller's key; list the games at its hub"]))
     try:
         found = _named(asyncio.run(_list(settings)))
     except NoAnswer as no_answer:

@@ -21,7 +21,7 @@ from service.errors import (
     SourceUnavailable,
 )
 from service.itch.dialect import Bearer
-from service.itch.retry_after import read_http_date, read_retry_after
+from service.retry_after import read_http_date, read_retry_after
 
 JsonObject: TypeAlias = dict[str, object]
 

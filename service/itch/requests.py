@@ -21,9 +21,9 @@ from service.itch.classification import JsonObject, No, StoreAnswer, classify
 from service.itch.client import Client
 from service.itch.dialect import Bearer, Dialect, Endpoint
 from service.itch.request_trail import record
-from service.itch.retry_after import read_http_date
 from service.itch.seller_key import SellerKeyRing
 from service.ownership import AccessToken, GameId, PlayerToken
+from service.retry_after import read_http_date
 from service.secret import Secret
 from service.verification.interfaces import Clock, CredentialPauses, Lane, StoreBudget, StoreQueue
 

@@ -21,6 +21,7 @@ from service.causes import Cause, find_cause
 from service.errors import GatewayInTheWay, SourceProtocolError, SourceUnavailable
 from service.itch.classification import StoreAnswer
 from service.secret import ProxyUrl, Secret
+from service.trust import trusting_context
 from service.used_up import used_up
 
 _LARGEST_BODY: Final = 256 * 1024
@@ -198,7 +199,5 @@ def _transport(proxy: Callable[[], ProxyUrl] | None) -> AiohttpTransport:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """The trusted certificates, read once: it takes 15 ms, and both clients trust the same."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+    """The trusted certificates, read once: both clients trust the same."""
+    return trusting_context()

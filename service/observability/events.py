@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec import Struct
+
 from service.causes import Cause
 from service.observability.labels import BugPlace, InvalidationKind, JoinScope
 from service.observability.logs import Logging
@@ -16,6 +18,23 @@ STORE_CLOCK_OFF: Final = timedelta(seconds=60)
 
 _MOST_NAMED: Final = 20
 """Games, callers or mistakes that one line names."""
+
+
+class _Hints(Struct, frozen=True):
+    """The advice in lines about what answers, be it the store or a hub."""
+
+    credential: str
+    in_the_way: str
+
+
+_HINTS: Final = _Hints(
+    credential="itch.io refuses the seller's API key; replace it, then run doctor",
+    in_the_way="this is no fault of itch.io",
+)
+_HINTS_OF_RELAY: Final = _Hints(
+    credential="the hub does not know the token in relay.token; replace it, then run doctor",
+    in_the_way="this is no fault of the hub",
+)
 
 
 class _Component:
@@ -45,15 +64,18 @@ class _Component:
 class Events:
     """Receives every request and every failure; reports only changes.
 
-    `source_asked_at` is when it became known last whether the store answers; None while it was not asked.
+    `source_asked_at` is when it became known last whether the store answers; None while it was not asked. To a `relay`
+    its hub is the store, and the relay's token at the hub the seller's key.
     """
 
-    def __init__(self, *, metrics: Metrics, log: Logging, clock: Clock) -> None:
+    def __init__(self, *, metrics: Metrics, log: Logging, clock: Clock, relay: bool = False) -> None:
         self._metrics = metrics
         self._log = log
         self._clock = clock
         self.source_asked_at: datetime | None = None
-        self._source, self._credential, self._redis = (_Component(name) for name in ("source", "credential", "redis"))
+        self._hints = _HINTS_OF_RELAY if relay else _HINTS
+        names = ("hub" if relay else "source", "credential", "redis")
+        self._source, self._credential, self._redis = (_Component(name) for name in names)
         self._in_the_way = False
         self._cluster_clock_off = False
         self._store_clock_off = False
@@ -107,7 +129,7 @@ class Events:
     def in_the_way(self, why: str) -> None:
         """The gateway's own trouble kept it from asking the store; said once until a request gets through."""
         if not self._in_the_way:
-            self._log.logger.error("source_not_asked", why=why, hint="this is no fault of itch.io")
+            self._log.logger.error("source_not_asked", why=why, hint=self._hints.in_the_way)
         self._in_the_way = True
 
     def credential(self, cause: Cause | None) -> None:
@@ -118,8 +140,7 @@ class Events:
         if cause is None:
             self._log.logger.info("credential_accepted")
         else:
-            hint = "itch.io refuses the seller's API key; replace it, then run doctor"
-            self._log.logger.error("credential_refused", why=cause, hint=hint)
+            self._log.logger.error("credential_refused", why=cause, hint=self._hints.credential)
 
     def paused(self, pause: timedelta) -> None:
         """The store is throttling us."""

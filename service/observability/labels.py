@@ -3,15 +3,22 @@
 A counter that exists before its first event lets `rate()` see that event.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 from itertools import product
-from typing import Final
+from typing import Final, TypeAlias
 
 from service.ownership import Method, Reason
 
+Methods: TypeAlias = Collection[Method]
+
 OTHER: Final = "other"
 """The label of a game that is neither configured nor learned, and of words outside a closed set."""
+
+
+# Bounds, not more: a histogram child is a series per bucket. Below 2 ms lie answers from memory and Redis.
+DECISION_BUCKETS: Final = (0.0001, 0.0005, 0.002, 0.01, 0.1, 1.0, 5.0)
+SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
 class SourceEndpoint(StrEnum):
@@ -24,6 +31,8 @@ class SourceEndpoint(StrEnum):
     PURCHASES = "purchases"
     LATEST = "latest"
     OWNERSHIP = "ownership"
+    HUB = "hub"
+    """The one endpoint of a relay."""
 
 
 USUAL_ENDPOINTS: Final = (
@@ -34,6 +43,8 @@ USUAL_ENDPOINTS: Final = (
     SourceEndpoint.PURCHASES,
 )
 """Those that every gateway asks; the others belong to what is configured."""
+
+OF_A_RELAY: Final = (SourceEndpoint.HUB,)
 
 
 class SourceResult(StrEnum):
@@ -118,8 +129,8 @@ _ABOUT_PLAYERS: Final = {SourceEndpoint.DOWNLOAD_KEYS, SourceEndpoint.PURCHASES}
 _ENDPOINTS_OF: Final = {
     SourceResult.NO: _ABOUT_PLAYERS,
     SourceResult.REFUSED: {SourceEndpoint.PROFILE, SourceEndpoint.OWNERSHIP},
-    SourceResult.CREDENTIAL: set(USUAL_ENDPOINTS),
-    SourceResult.NOT_ACCESSIBLE: {*_ABOUT_PLAYERS, SourceEndpoint.LATEST},
+    SourceResult.CREDENTIAL: {*USUAL_ENDPOINTS, *OF_A_RELAY},
+    SourceResult.NOT_ACCESSIBLE: {*_ABOUT_PLAYERS, SourceEndpoint.LATEST, SourceEndpoint.HUB},
 }
 """The endpoints that alone can have a result; those that are not here all can."""
 
@@ -135,6 +146,9 @@ _REASONS_OF: Final = {
     Method.ACCESS_TOKEN: {Reason.MALFORMED_ACCESS_TOKEN, Reason.REFUSED_ACCESS_TOKEN},
 }
 """The reasons of methods that are off until they are configured."""
+
+OFF_AT_FIRST: Final = tuple(_REASONS_OF)
+"""Those methods."""
 
 
 def possible_cache_operations() -> Iterator[tuple[str, str, str]]:

@@ -22,12 +22,18 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from service.causes import Cause
 from service.observability.labels import (
+    DECISION_BUCKETS,
     FORWARD_AUTH_CAUSES,
+    OF_A_RELAY,
+    OFF_AT_FIRST,
     OTHER,
+    SOURCE_BUCKETS,
     USUAL_CAUSES,
+    USUAL_ENDPOINTS,
     BugPlace,
     InvalidationKind,
     JoinScope,
+    Methods,
     RefusalCause,
     SourceEndpoint,
     possible_cache_operations,
@@ -53,19 +59,15 @@ _Metric = TypeVar("_Metric", bound=Shown)
 _NAMESPACE: Final = "ownership_gateway"
 _NAN: Final = float("nan")
 
-# Bounds, not more: a histogram child is a series per bucket. Below 2 ms lie answers from memory and Redis.
-_DECISION_BUCKETS: Final = (0.0001, 0.0005, 0.002, 0.01, 0.1, 1.0, 5.0)
-_SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-
 
 class Metrics:
     """All metrics of one gateway, on a registry of their own; `games` are the labels of the configured games.
 
-    Those about passes are there only with `passes`, those about access tokens only with `access_tokens`.
+    Nothing is there about methods that are `off`. A `relay` asks one endpoint, and its hub makes the passes.
     """
 
     def __init__(
-        self, *, games: Iterable[str], version: str, sandbox: bool, passes: bool = False, access_tokens: bool = False
+        self, *, games: Iterable[str], version: str, sandbox: bool, off: Methods = OFF_AT_FIRST, relay: bool = False
     ) -> None:
         # For the whole process, which is one gateway: a `_created` for every series would double their number.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types for it
@@ -89,10 +91,9 @@ class Metrics:
             "answers_total", "Answers given, about all games.", "outcome", "reason", "stale"
         )
         self._answers: dict[tuple[Reason, bool], CounterValue] = {}
-        off = [each for each, on in ((Method.PASS, passes), (Method.ACCESS_TOKEN, access_tokens)) if not on]
         self._bind_answers(usual_reasons(without=off))
         decision_seconds = self._histogram(
-            "decision_seconds", "Time to answer a question.", _DECISION_BUCKETS, "method", "cache"
+            "decision_seconds", "Time to answer a question.", DECISION_BUCKETS, "method", "cache"
         )
         self._decision_seconds = {
             (method, cache): decision_seconds.labels(str(method), str(cache))
@@ -102,7 +103,8 @@ class Metrics:
 
         self._source = SourceMetrics(
             requests=self._counter("source_requests_total", "Requests to the store.", "endpoint", "result"),
-            seconds=self._histogram("source_request_seconds", "Time the store took.", _SOURCE_BUCKETS, "endpoint"),
+            seconds=self._histogram("source_request_seconds", "Time the store took.", SOURCE_BUCKETS, "endpoint"),
+            endpoints=OF_A_RELAY if relay else USUAL_ENDPOINTS,
         )
         self._cache_operations = ClosedCounter(
             self._counter("cache_operations_total", "What the caches did.", "tier", "operation", "result"),
@@ -119,10 +121,8 @@ class Metrics:
         self._canary_ok = self._plain_gauge("canary_ok", "1 if the answer is the expected one.", "game", "expect")
         self._canary_checked_at = self._plain_gauge("canary_checked_at", "Unix time of the answer.", "game", "expect")
 
-        self._trouble = self._plain_gauge(
-            "trouble", "1 while this component does not work, for that cause.", "component", "cause"
-        )
-
+        troubled = "1 while this component does not work, for that cause."
+        self._trouble = self._plain_gauge("trouble", troubled, "component", "cause")
         self._add_budget()
         self._source_credential_ok = self._gauge(
             "source_credential_ok", "1 if the store accepts our key, 0 if not, NaN if it has not said.", _NAN
@@ -163,11 +163,10 @@ class Metrics:
         self._loop_lag = self._gauge(
             "event_loop_lag_seconds", "How late the event loop was at its worst in the last minute.", 0
         )
-        build_info = Gauge(
-            "build_info", "Always 1.", ["version", "sandbox"], namespace=_NAMESPACE, registry=self._registry
-        )
+        named = ["version", "sandbox"]
+        build_info = Gauge("build_info", "Always 1.", named, namespace=_NAMESPACE, registry=self._registry)
         build_info.labels(version, str(sandbox).lower()).set(1)
-        if passes:
+        if Method.PASS not in off and not relay:
             self._add_passes()
 
     def _add_budget(self) -> None:
@@ -338,9 +337,9 @@ class Metrics:
         self, *, tokens: Callable[[], float], waiting: Callable[[], float], paused_seconds: Callable[[], float]
     ) -> None:
         """Have the state of the store budget, and of the queue for it, read at every scrape."""
-        self._budget_tokens.set_function(tokens)
-        self._waiting.set_function(waiting)
-        self._paused_seconds.set_function(paused_seconds)
+        gauges = (self._budget_tokens, tokens), (self._waiting, waiting), (self._paused_seconds, paused_seconds)
+        for gauge, read in gauges:
+            gauge.set_function(read)
 
     def read_requests_in_flight(self, count: Callable[[], float]) -> None:
         """Have the number of questions being answered read at every scrape."""

@@ -1,19 +1,21 @@
 """Metrics of the requests to the store, for each endpoint that the gateway may ask as it is configured."""
 
-from service.observability.labels import OTHER, USUAL_ENDPOINTS, SourceEndpoint, possible_results
+from collections.abc import Iterable
+
+from service.observability.labels import OTHER, SourceEndpoint, possible_results
 from service.observability.plain_metrics import CounterValue, HistogramValue, PlainCounter, PlainHistogram
 
 
 class SourceMetrics:
-    """Counts and times requests. Words that are not shown count as `other`, and are not lost."""
+    """Counts and times requests to these endpoints. Words that are not shown count as `other`, and are not lost."""
 
-    def __init__(self, *, requests: PlainCounter, seconds: PlainHistogram) -> None:
+    def __init__(self, *, requests: PlainCounter, seconds: PlainHistogram, endpoints: Iterable[SourceEndpoint]) -> None:
         self._requests_total = requests
         self._seconds_total = seconds
         self._requests: dict[tuple[str, str], CounterValue] = {}
         self._seconds: dict[str, HistogramValue] = {}
         self._other = requests.labels(OTHER, OTHER)
-        for endpoint in USUAL_ENDPOINTS:
+        for endpoint in endpoints:
             self.show(endpoint)
 
     def show(self, endpoint: SourceEndpoint) -> None:

@@ -10,9 +10,6 @@ from service.ownership import GameId, Method, Outcome, PlayerId, Proof, ProofKin
 ALGORITHM: Final = "RS256"
 """The one algorithm: docs/passes.md says which others were tried, and where they could not be checked."""
 
-LONGEST_PASS: Final = 2048
-"""Characters. One with all claims has some 1200, with the largest key some 1550."""
-
 _ACCOUNT: Final = "itch:"
 _LOG_NAME_BYTES: Final = 8
 

@@ -1,6 +1,5 @@
 """From a pass that is shown to its claims, or to the reason for which it is no good."""
 
-import re
 import secrets
 from collections import OrderedDict
 from datetime import datetime
@@ -11,9 +10,9 @@ from typing import Final
 import jwt
 import msgspec
 
-from service.credentials import PASS_TYPE
+from service.credentials import PASS_TYPE, can_be_pass
 from service.ownership import GameId, Reason
-from service.passes.pass_claims import ALGORITHM, LONGEST_PASS, PassClaims, audience_of
+from service.passes.pass_claims import ALGORITHM, PassClaims, audience_of
 from service.passes.signing_keys import KeySet, SigningKeys
 
 MOST_REMEMBERED: Final = 10_000
@@ -25,7 +24,6 @@ _HEADERS: Final = 64
 _AHEAD_SECONDS: Final = 60
 """A pass from further ahead was signed by a machine whose clock is wrong."""
 
-_FORM: Final = re.compile(r"(?:[A-Za-z0-9_-]+\.){2}[A-Za-z0-9_-]+", re.ASCII)
 _HEADER: Final = {"alg": ALGORITHM, "typ": PASS_TYPE}
 
 
@@ -62,7 +60,7 @@ class PassReader:
         return RejectedPass(Reason.EXPIRED_PASS, claims) if claims.exp <= seconds else claims
 
     def _signed(self, text: str) -> PassClaims | Reason:
-        if len(text) > LONGEST_PASS or _FORM.fullmatch(text) is None:
+        if not can_be_pass(text):
             return Reason.MALFORMED_PASS
         keys = self._keys.current()
         if keys is not self._read_with:

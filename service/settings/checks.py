@@ -1,12 +1,10 @@
 """Contradictions between settings. Each check yields a line for each that it finds."""
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from typing import Final, TypeAlias
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from service.errors import SettingsError
 from service.redis.url import parse_redis_url
@@ -21,6 +19,8 @@ from service.settings.policy_checks import (
     policies_name_no_player,
     policies_take_what_there_is,
 )
+from service.settings.relay_checks import hub_can_be_trusted, hub_url_is_safe, relay_decides_nothing, relay_is_whole
+from service.settings.urls import has_host_and_port
 
 # Contradictions between settings that exist once.
 
@@ -59,7 +59,7 @@ def remote_callers_have_tokens(settings: Settings, names: Names) -> Iterator[str
 
 def there_is_a_source(settings: Settings, names: Names) -> Iterator[str]:
     """Questions need a store that answers them: itch.io with a key, or the sandbox."""
-    if settings.sandbox or names.given("itch.api_key", "itch.api_key_file"):
+    if settings.sandbox or settings.is_relay or names.given("itch.api_key", "itch.api_key_file", "relay.url"):
         return
     yield (
         f"{names.of('itch.api_key')} is not set: give the seller's itch.io API key there or in a file named by"
@@ -78,8 +78,10 @@ def sandbox_stands_alone(settings: Settings, names: Names) -> Iterator[str]:
 def names_a_store(settings: Settings) -> bool:
     """Whether anything is set that belongs to a real store, or the sandbox: then it is clear who is to answer."""
     itch = settings.itch
-    return settings.sandbox or any(
-        value is not None for value in (itch.api_key, itch.next_api_key, itch.base_url, itch.proxy)
+    return (
+        settings.sandbox
+        or settings.is_relay
+        or any(value is not None for value in (itch.api_key, itch.next_api_key, itch.base_url, itch.proxy))
     )
 
 
@@ -279,9 +281,6 @@ def callers_name_games_that_exist(settings: Settings, names: Names) -> Iterator[
 
 # Addresses, as far as they can be judged without asking the network.
 
-_HOST_AND_PORT: Final = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+)|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]*)?")
-"""Host and port as a whole: `urlsplit` finds the host ::1 in `[::1].evil.com`, and passes `%00` on to the resolver."""
-
 
 def _host_of(url: str) -> str:
     """Return the host that a URL without `_base_url_fault` names, in lower case."""
@@ -291,7 +290,7 @@ def _host_of(url: str) -> str:
 def _base_url_fault(url: str, *api_keys: SellerKey | None) -> str | None:
     """Return why the seller's keys must not be sent there, or None; the words never repeat the URL."""
     parts = split_url(url)
-    if parts is None or parts.scheme not in {"http", "https"} or not _has_host_and_port(parts):
+    if parts is None or parts.scheme not in {"http", "https"} or not has_host_and_port(parts):
         return "expected a URL such as https://api.itch.io"
     if "@" in parts.netloc:
         return "a user name or password has no place in it"
@@ -302,14 +301,6 @@ def _base_url_fault(url: str, *api_keys: SellerKey | None) -> str | None:
     if parts.scheme == "http" and not is_loopback(_host_of(url)):
         return "plain http would show the API key to everybody on the way; expected https, or a loopback address"
     return None
-
-
-def _has_host_and_port(parts: SplitResult) -> bool:
-    match = _HOST_AND_PORT.fullmatch(parts.netloc.rpartition("@")[2])
-    try:
-        return match is not None and parts.port != 0 and bool(match["name"] or ip_address(match["ipv6"]))
-    except ValueError:
-        return False
 
 
 Check: TypeAlias = Callable[[Settings, Names], Iterator[str]]
@@ -339,5 +330,9 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (policies_take_what_there_is, {"sandbox", "passes.key", "itch.access_tokens", "forward_auth"}),
     (access_tokens_have_their_dialect, {"itch.access_tokens", "itch.dialect"}),
     (policies_name_no_player, {"games", "forward_auth"}),
+    (relay_is_whole, {"relay.url", "relay.token"}),
+    (hub_url_is_safe, {"relay.url"}),
+    (relay_decides_nothing, {"relay.url"}),
+    (hub_can_be_trusted, {"relay.ca_file"}),
 )
 """Each check, and the settings without which it would find what is not there."""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from service.ownership import Mailbox
-from service.secret import PassKeys, ProxyUrl, RedisUrl, SealingSecret, Secret, SellerKey
+from service.secret import HubToken, PassKeys, ProxyUrl, RedisUrl, SealingSecret, Secret, SellerKey
 from service.secret_text import KEY_EXPECTED, PROXY_EXPECTED, UnusableText, cleaned, is_key, is_proxy_url, stripped
 
 AnyTable = TypeVar("AnyTable", bound=msgspec.Struct)
@@ -240,6 +240,7 @@ _SHORTEST_SEALING_SECRET: Final = 32
 
 _EXPECTED: Final[dict[type[Secret], str]] = {
     SellerKey: KEY_EXPECTED,
+    HubToken: KEY_EXPECTED,
     ProxyUrl: PROXY_EXPECTED,
     SealingSecret: f"at least {_SHORTEST_SEALING_SECRET} characters of text",
     PassKeys: "one to four RSA private keys of 2048 to 4096 bits in PEM, not encrypted, as new-pass-key prints them",
@@ -250,7 +251,7 @@ _EXPECTED: Final[dict[type[Secret], str]] = {
 
 def _is_usable(kind: type[Secret], text: str) -> bool:
     """Whether the text can be a secret of that kind."""
-    if kind is SellerKey:
+    if kind in {SellerKey, HubToken}:
         return is_key(text)
     if kind is SealingSecret:
         return len(text) >= _SHORTEST_SEALING_SECRET and _is_encodable(text)

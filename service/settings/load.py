@@ -59,6 +59,8 @@ READ_AGAIN: Final = (
     "the file of itch.proxy_file",
     "the file of redis.url_file: user and password",
     "the file of passes.key_file",
+    "the file of relay.token_file",
+    "the file of relay.ca_file",
 )
 """All that a running gateway reads again, in words for the operator."""
 

@@ -7,9 +7,9 @@ from typing import Annotated, Final, TypeGuard, get_origin
 
 from msgspec import Meta, Struct, field, structs
 
-from service.ownership import GameId
+from service.ownership import GameId, Method
 from service.rights import Right
-from service.secret import PassKeys, ProxyUrl, RedisUrl, SealingSecret, SellerKey
+from service.secret import HubToken, PassKeys, ProxyUrl, RedisUrl, SealingSecret, SellerKey
 from service.settings.games import GameSettings
 from service.settings.values import (
     BaseUrl,
@@ -19,6 +19,7 @@ from service.settings.values import (
     GameName,
     GameNames,
     Hosts,
+    HubUrl,
     IssuerUrl,
     PolicyCredentials,
     Port,
@@ -126,6 +127,23 @@ class PassesSettings(Struct, frozen=True, kw_only=True):
     """A file that holds these keys; it is read again when it changes. Default: unset."""
     seconds: Annotated[int, Meta(ge=60, le=86_400)] = 900
     """Seconds that a pass is good for at most. Default: a quarter of an hour."""
+
+
+class RelaySettings(Struct, frozen=True, kw_only=True):
+    """The hub of a relay: a gateway without a seller's key, which asks another one."""
+
+    url: HubUrl | None = None
+    """The address of the hub, `https`, or `http` on loopback, without user, path, query and fragment. It makes this
+    gateway a relay. Default: unset."""
+    token: HubToken | None = None
+    """The relay's token: that of a caller at the hub. Default: unset; required with `relay.url`."""
+    token_file: Path | None = None
+    """A file that holds the token; it is read again when it changes. Default: unset."""
+    ca_file: Path | None = None
+    """A file in PEM with the authorities that the hub's certificate is checked against, and no others; it is read again
+    when it changes. Default: unset, those that the system trusts."""
+    fresh_seconds: Annotated[int, Meta(ge=1, le=300)] = 30
+    """Seconds that the hub's decision is repeated at most before the hub is asked again. Default: 30."""
 
 
 class OperationsSettings(Struct, frozen=True, kw_only=True):
@@ -238,6 +256,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     redis: RedisSettings = RedisSettings()
     cache: CacheSettings = CacheSettings()
     passes: PassesSettings = PassesSettings()
+    relay: RelaySettings = RelaySettings()
     operations: OperationsSettings = OperationsSettings()
     log: LogSettings = LogSettings()
     games: tuple[GameSettings, ...] = ()
@@ -257,9 +276,20 @@ class Settings(Struct, frozen=True, kw_only=True):
         return not all(is_loopback(host) for host in self.operations.host or self.host)
 
     @property
+    def is_relay(self) -> bool:
+        """Whether a hub decides."""
+        return self.relay.url is not None
+
+    @property
     def has_passes(self) -> bool:
         """Whether there are passes: with a key of the operator's, and in the sandbox, which makes one for itself."""
         return self.sandbox or self.passes.key is not None
+
+    @property
+    def methods_off(self) -> list[Method]:
+        """The methods that questions are not asked by. A relay has all: its hub says which it takes."""
+        on = {Method.PASS: self.has_passes, Method.ACCESS_TOKEN: self.itch.access_tokens}
+        return [] if self.is_relay else [method for method, is_on in on.items() if not is_on]
 
     @property
     def has_channels(self) -> bool:
@@ -318,5 +348,7 @@ CALLER: Final = fields_of(CallerSettings)
 POLICY: Final = {key: field for key, field in fields_of(PolicySettings).items() if key != "name"}
 """The settings of one policy; its name is the name of the table."""
 
-SECRET_FILES: Final[dict[str, str]] = {key.removesuffix("_file"): key for key in SINGLE if key.endswith("_file")}
+SECRET_FILES: Final[dict[str, str]] = {
+    secret: key for key in SINGLE if key.endswith("_file") and (secret := key.removesuffix("_file")) in SINGLE
+}
 """The key of each secret, and the key that names a file with it."""

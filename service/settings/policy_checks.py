@@ -58,7 +58,7 @@ def policies_take_what_there_is(settings: Settings, names: Names) -> Iterator[st
             if policy.cookie is not None:
                 name = names.of_policy(policy, "cookie")
                 yield f"{name} is set, but passes are none of the credentials: add pass to them, or leave it out"
-        elif not settings.has_passes:
+        elif not settings.has_passes and not settings.is_relay:
             name = names.of_policy(policy, "credentials")
             yield f"{name} holds pass, but there are no passes: set {names.of('passes.key')}, or leave it out"
 

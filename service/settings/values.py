@@ -93,6 +93,10 @@ IssuerUrl: TypeAlias = Annotated[
     ),
 ]
 
+HubUrl: TypeAlias = Annotated[
+    str, Meta(extra={"expected": "an https URL of a gateway such as https://ownership.example", "quiet": True})
+]
+
 POLICY: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
 """A policy's name: a segment of a path that every proxy leaves as it is."""
 

@@ -73,13 +73,13 @@ def build_basics(
         games=[game.slug for game in settings.games],
         version=VERSION,
         sandbox=settings.sandbox,
-        passes=settings.has_passes,
-        access_tokens=settings.itch.access_tokens,
+        off=settings.methods_off,
+        relay=settings.is_relay,
     )
     if settings.itch.access_tokens:
         metrics.show_endpoint(SourceEndpoint.OWNERSHIP)
     show_what_is_on(metrics, settings)
-    events = Events(metrics=metrics, log=log, clock=clock)
+    events = Events(metrics=metrics, log=log, clock=clock, relay=settings.is_relay)
     cluster_clock = None
     if has_redis:
         cluster_clock = ClusterClock(clock, on_offset=events.cluster_clock, redis_time=redis_time)

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from litestar import Litestar
+from litestar import Litestar, Response
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
 
@@ -18,13 +18,17 @@ from service.api.pages import create_pages
 from service.api.paths import FORWARD_AUTH_BELOW
 from service.api.problems import LARGEST_BODY
 from service.api.routes import (
+    AnyRequest,
+    CallerGate,
+    create_admin_routes,
     create_channel_route,
     create_crash_handler,
+    create_question_routes,
     create_support_routes,
-    create_verify_routes,
     refuse_request,
 )
 from service.api.short_way import ShortWay
+from service.api.verify_service import VerifyService
 from service.cache.revocation_guard import SharedRevocationGuard
 from service.causes import Cause
 from service.http.application import Application
@@ -90,28 +94,12 @@ def framework(
 ) -> ASGIApp:
     """Return the application for all requests but single questions."""
     # Single routes, for routers are registered twice, and copied in between.
+    gate = CallerGate(service=services.verify, current=basics.current, clock=basics.shared_clock)
     routes: list[ControllerRouterHandler] = [
-        *create_verify_routes(
-            service=services.verify,
-            batch=services.batch,
-            admin=services.admin,
-            overrides=services.overrides,
-            current=basics.current,
-            clock=basics.shared_clock,
-        ),
-        *create_support_routes(
-            service=services.verify,
-            explain=services.explain,
-            state=state,
-            current=basics.current,
-            clock=basics.shared_clock,
-        ),
-        create_channel_route(
-            service=services.verify,
-            current=basics.current,
-            clock=basics.shared_clock,
-            open_channels=cache(partial(_open_channels, basics, upstream)),
-        ),
+        *create_question_routes(gate, batch=services.batch.answer),
+        *create_admin_routes(gate, admin=services.admin, overrides=services.overrides),
+        *create_support_routes(gate, explain=services.explain, state=state),
+        create_channel_route(gate, open_channels=cache(partial(_open_channels, basics, upstream))),
         *create_operations_routes(
             readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=basics.settings.sandbox
         ),
@@ -125,9 +113,19 @@ def framework(
     routes += create_pages(version=VERSION, is_sandbox=upstream.is_sandbox, health=health)
     if basics.settings.serves_console:
         routes += create_console()
+    return application_of(routes, service=services.verify, refuse=refuse_request)
+
+
+def application_of(
+    routes: list[ControllerRouterHandler],
+    *,
+    service: VerifyService,
+    refuse: Callable[[AnyRequest, HTTPException], Response[bytes]],
+) -> ASGIApp:
+    """Return the application with these routes; `refuse` answers what the framework refuses."""
     return Litestar(
         route_handlers=routes,
-        exception_handlers={HTTPException: refuse_request, Exception: create_crash_handler(services.verify)},
+        exception_handlers={HTTPException: refuse, Exception: create_crash_handler(service)},
         request_max_body_size=LARGEST_BODY,
         openapi_config=None,
         logging_config=None,
@@ -153,24 +151,24 @@ def when_first_used(build: Callable[[], ASGIApp]) -> ASGIApp:
     return application
 
 
-def build_dispatcher(basics: Basics, services: Services, application: ASGIApp) -> Dispatcher:
+def build_dispatcher(basics: Basics, verify: VerifyService, application: ASGIApp) -> Dispatcher:
     """Return what answers all requests, by the framework or without it."""
-    short_way = ShortWay(service=services.verify, current=basics.current, clock=basics.shared_clock)
+    short_way = ShortWay(service=verify, current=basics.current, clock=basics.shared_clock)
     return Dispatcher(
         short_way=short_way,
         framework=application,
-        service=services.verify,
+        service=verify,
         current=basics.current,
-        open_forward_auth=partial(_open_forward_auth, basics, services),
+        open_forward_auth=partial(_open_forward_auth, basics, verify),
         clock=basics.shared_clock,
         console=basics.settings.serves_console,
     )
 
 
-def _open_forward_auth(basics: Basics, services: Services) -> "ForwardAuth":
+def _open_forward_auth(basics: Basics, verify: VerifyService) -> "ForwardAuth":
     from service.api.forward_auth import ForwardAuth  # noqa: PLC0415 - off until configured: not even imported
 
-    return ForwardAuth(service=services.verify, current=basics.current, clock=basics.shared_clock, jitter=random.random)
+    return ForwardAuth(service=verify, current=basics.current, clock=basics.shared_clock, jitter=random.random)
 
 
 def build_http(

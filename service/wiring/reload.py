@@ -9,25 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 from msgspec import Struct
 
 from service.api.current_configuration import Configuration
 from service.api.game_directory import GameDirectory
-from service.cache.revocation_guard import SharedRevocationGuard
 from service.errors import SettingsError
-from service.ownership import GameId
-from service.redis.connect import RedisClient
 from service.settings import FileContent, FileWatch, Reread, Settings, SettingsReader
 from service.wiring.background import run_in_background
 from service.wiring.basics import Basics, show_what_is_on
-from service.wiring.observations import Observations
 from service.wiring.rules import configuration_of
-from service.wiring.upstream import Upstream
-
-if TYPE_CHECKING:
-    from service.canaries.canary_watch import CanaryWatch
 
 LOOK_EVERY: Final = timedelta(seconds=1)
 
@@ -35,6 +27,13 @@ _SWITCH_SECONDS: Final = 0.0005
 """The time after which the reading thread lets the event loop go on. A question takes several turns of the loop, and
 waits so long for each: by Python's own 5 ms, the loop stood still for 53 to 80 ms while 100 000 ids were read, by this
 for 22 to 39 (`benchmarks reload`)."""
+
+
+class Follower(Protocol):
+    """Parts that follow the configuration."""
+
+    async def follow(self, settings: Settings, *, before: GameDirectory | None) -> None:
+        """Follow these settings; `before` are the games known until then, None at the start."""
 
 
 class _Version(Struct, frozen=True):
@@ -49,36 +48,32 @@ class Reloading:
     """Has the gateway follow its configuration file: all of a new content, or nothing of it.
 
     `read_from` is the content of the file that the settings of `basics` were read from; None if there is no file.
-    `applied` is told the new settings once they hold.
+    `applied` is told the new settings once they hold, and then the `follower`, if there is one.
     """
 
     def __init__(
         self,
         basics: Basics,
-        upstream: Upstream,
         *,
         reader: SettingsReader | None,
         read_from: FileContent | None,
         applied: Callable[[Settings], None],
-        redis: RedisClient | None,
-        observations: Observations,
+        follower: Follower | None,
     ) -> None:
         self._basics = basics
-        self._upstream = upstream
         self._reader = reader
-        self._redis = redis
-        self._observations = observations
+        self._follower = follower
         self._running = basics.settings
         self._read_from = read_from
         self._applied = applied
-        self._canaries: CanaryWatch | None = None
         self._watch: FileWatch | None = None
         self._asked = asyncio.Event()
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
         """Follow the file in the background until the gateway closes, if there is one; and start what it asks for."""
-        await self._follow_canaries(self._running)
+        if self._follower is not None:
+            await self._follower.follow(self._running, before=None)
         watch = self._watch = _watch_of(self._read_from)
         if watch is not None:
             crashed = partial(self._basics.events.crashed, where="reload")
@@ -158,30 +153,8 @@ class Reloading:
         if settings.log.level is not before.log.level:
             basics.log.set_level(settings.log.level)
         self._applied(settings)
-        self._show_held_games(before=known)
-        await self._follow_canaries(settings)
-
-    def _show_held_games(self, *, before: GameDirectory) -> None:
-        """Have the metric of each game speak of the id that it has now, where it speaks of the game at all."""
-        guard = self._observations.guard
-        if guard is None:
-            return
-        for rules in self._basics.current.configuration.games.configured():
-            if guard.held_since(rules.game_id) is not None or before.id_of(rules.label) not in {None, rules.game_id}:
-                self._basics.metrics.read_revocations(rules.label, partial(_is_held, guard, rules.game_id))
-
-    async def _follow_canaries(self, settings: Settings) -> None:
-        if self._canaries is None and not any(game.canary_user_ids for game in settings.games):
-            return
-        # Off until configured: not even imported.
-        from service.wiring.canaries import canaries_of, watch_canaries  # noqa: PLC0415 - as said above
-
-        if self._canaries is None:
-            self._canaries = await watch_canaries(
-                settings, self._basics, self._upstream, self._observations, redis=self._redis
-            )
-        else:
-            self._canaries.follow(canaries_of(settings))
+        if self._follower is not None:
+            await self._follower.follow(settings, before=known)
 
 
 def ignore_settings(_: Settings) -> None:
@@ -204,7 +177,3 @@ def _watch_of(read_from: FileContent | None) -> FileWatch | None:
         return None
     watch = FileWatch(read_from)
     return watch if watch.can_be_read_again else None
-
-
-def _is_held(guard: SharedRevocationGuard, game_id: GameId) -> bool:
-    return guard.held_since(game_id) is not None

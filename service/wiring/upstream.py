@@ -12,7 +12,6 @@ from service.cache.keys import budget_key
 from service.errors import NoAnswer
 from service.itch.client import Network, OpenedInBackground, store_client
 from service.itch.dialect import Dialect
-from service.itch.proxy import ProxyPlace
 from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
@@ -22,6 +21,8 @@ from service.limits.fair_queue import FairQueue
 from service.limits.store_budget import ProcessBudget
 from service.redis.connect import RedisClient
 from service.secret import ProxyUrl
+from service.secret_file import SecretFile, SecretPlace
+from service.secret_text import read_proxy_url
 from service.settings import Settings
 from service.wiring.basics import Basics
 from service.wiring.version import VERSION
@@ -216,10 +217,11 @@ def _find_proxy(basics: Basics) -> Callable[[], ProxyUrl] | None:
     itch, events = basics.settings.itch, basics.events
     if itch.proxy is None:
         return None
-    place = ProxyPlace(
+    place = SecretPlace(
+        "itch.proxy",
         itch.proxy,
-        file=itch.proxy_file,
-        clock=basics.clock,
+        file=None if itch.proxy_file is None else SecretFile(itch.proxy_file, read=read_proxy_url),
+        monotonic=basics.clock.monotonic,
         reloaded=events.key_reloaded,
         unreadable=events.key_unreadable,
     )

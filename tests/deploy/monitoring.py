@@ -64,7 +64,7 @@ def shipped_rules() -> list[dict[str, Any]]:
 
 def exposed() -> str:
     """Return what a gateway in trouble shows that was asked about `x-moon`, has canaries, held noes and policies."""
-    metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False, passes=True)
+    metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False, off=())
     metrics.show_forward_auth()
     metrics.pass_minted("x-moon")
     KeyUses(metrics).count("x-moon", KeyUse.NEW)

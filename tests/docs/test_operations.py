@@ -33,7 +33,7 @@ def _ways_to_fail() -> list[dict[str, str]]:
 
 
 def _exposed() -> str:
-    metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False, passes=True)
+    metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False, off=())
     metrics.canary("x-moon", Expectation.OWNER, ok=True, checked_at=datetime.now(UTC))
     metrics.read_revocations("x-moon", lambda: True)
     metrics.trouble("redis", before=None, now=Cause.REFUSED)

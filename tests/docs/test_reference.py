@@ -53,7 +53,7 @@ def _setting_rows() -> dict[str, tuple[str, ...]]:
 
 
 def _metrics() -> str:
-    metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False, passes=True)
+    metrics = Metrics(games=["x-moon"], version="1.2.3", sandbox=False, off=())
     metrics.pass_minted("x-moon")
     KeyUses(metrics).count("x-moon", KeyUse.NEW)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)

@@ -76,6 +76,11 @@ def test_every_setting_is_the_charts_or_the_operators(helm: Helm) -> None:
         "passes.key_file",
         "redis.url",
         "redis.url_file",
+        "relay.url",
+        "relay.token",
+        "relay.token_file",
+        "relay.ca_file",
+        "relay.fresh_seconds",
         "operations.host",
         "operations.port",
     }

@@ -12,9 +12,10 @@ import pytest
 from service.causes import Cause
 from service.cli.exits import Exit
 from service.errors import SettingsError, SourceUnavailable
-from service.itch.proxy import PROXY, ProxyPlace
 from service.itch.transport import StoreClient
 from service.secret import ProxyUrl, SellerKey
+from service.secret_file import SecretFile, SecretPlace
+from service.secret_text import read_proxy_url
 from service.settings import load_settings
 from tests.cache.certificates import write_certificate
 from tests.clock import FakeClock
@@ -24,6 +25,7 @@ from tests.itch.descriptors import no_descriptor_left
 from tests.itch.test_certificates import Store, store
 from tests.redis_server import free_port
 
+PROXY: Final = "itch.proxy"
 PASSWORD: Final = "canary p@ss/w:rd"
 ENCODED: Final = "canary%20p%40ss%2Fw%3Ard"
 MEBIBYTES_OF_BUFFERS: Final = 64
@@ -190,12 +192,13 @@ class Told:
         self.reloaded: list[str] = []
         self.unreadable: list[str] = []
 
-    def place(self, url: str, *, file: Path | None, clock: FakeClock) -> ProxyPlace:
+    def place(self, url: str, *, file: Path | None, clock: FakeClock) -> SecretPlace[ProxyUrl]:
         """Return a place that tells."""
-        return ProxyPlace(
+        return SecretPlace(
+            PROXY,
             ProxyUrl(url),
-            file=file,
-            clock=clock,
+            file=None if file is None else SecretFile(file, read=read_proxy_url),
+            monotonic=clock.monotonic,
             reloaded=self.reloaded.append,
             unreadable=lambda setting, why: self.unreadable.append(f"{setting} {why}"),
         )

@@ -1,4 +1,4 @@
-"""The time at which the store may be asked again (RFC 9110 10.2.3): seconds, or a date, or nonsense."""
+"""The time at which a server may be asked again (RFC 9110 10.2.3): seconds, or a date, or nonsense."""
 
 import re
 from datetime import UTC, datetime, timedelta

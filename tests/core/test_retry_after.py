@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.itch.retry_after import read_http_date, read_retry_after
+from service.retry_after import read_http_date, read_retry_after
 from tests.clock import START
 
 NOW = START.replace(microsecond=0)

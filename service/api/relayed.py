@@ -1,0 +1,152 @@
+"""The endpoints that a relay hands on to its hub and does not remember, by one table; and those that it has not.
+
+Callers, rights, rates, games and the form of bodies are the relay's own, as everywhere. The hub gets the fields that
+came, with the game's number in place of the relay's name for it, and its answer is passed on as it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Final, Protocol
+
+import msgspec
+from litestar import Response, post
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from service.api.answers import AnswerWriter
+from service.api.dispatch import request_id_of
+from service.api.identifiers import make_ulid
+from service.api.pass_bodies import Order
+from service.api.paths import PASSES_PATH, is_absent_from_relays
+from service.api.problems import problem_reply
+from service.api.questions import AnyQuestionBody, BodyReader
+from service.api.routes import AnyRequest, CallerGate, refuse_request, response
+from service.api.verify_service import Asking
+from service.errors import DeadlineExceeded, NoAnswer, SourceProtocolError
+from service.http.reply import Reply
+from service.hub.hub_answers import HubAnswer, no_answer_in
+from service.observability.logs import Logging
+from service.ownership import CacheTier, Method
+from service.rights import RIGHTS_FOR, Right
+from service.verification import policy
+from service.verification.interfaces import Clock
+from service.verification.policy import GameRules
+from service.verification.question import Verdict
+from service.verification.told import deadline_of_hub
+
+_SILENT_AFTER: Final = timedelta(seconds=1)
+_RETRY_SOON: Final = timedelta(seconds=1)
+
+
+class HandedOn(Struct, frozen=True):
+    """One endpoint: `rights` are those that its caller needs beside those for the method of the question in the body.
+
+    `reader` reads the body: a question, and fields of its own.
+    """
+
+    path: str
+    rights: Sequence[Right]
+    reader: BodyReader
+
+
+HANDED_ON: Final = (HandedOn(PASSES_PATH, (Right.PASS,), BodyReader(Order)),)
+"""All endpoints with a body that are handed on. One more is one more line."""
+
+
+class HubEndpoints(Protocol):
+    """The hub's endpoints."""
+
+    async def post(self, path: str, fields: Mapping[str, object], within: timedelta) -> HubAnswer:
+        """Return its answer to a body, of any status. Raises `NoAnswer` if there is none."""
+
+
+class _Echo(Struct, frozen=True):
+    """As much of an answer as says what was asked."""
+
+    game_id: int
+    method: str
+
+
+_read_echo: Final = msgspec.json.Decoder(_Echo).decode
+
+
+class HandingOn:
+    """Hands bodies on to the hub."""
+
+    def __init__(
+        self, *, hub: HubEndpoints, writer: AnswerWriter, log: Logging, clock: Clock, default_deadline: timedelta
+    ) -> None:
+        self._hub = hub
+        self._writer = writer
+        self._log = log
+        self._clock = clock
+        self._default_deadline = default_deadline
+
+    async def answer(self, route: HandedOn, body: bytes, asking: Asking) -> Reply:
+        """Return the hub's answer, or `unknown` where it has none. Raises `QuestionRefused`."""
+        asked: AnyQuestionBody = route.reader.read(body)
+        asking.caller.require(*RIGHTS_FOR[asked.asked_by])
+        rules = asking.games.find(asked.game)
+        asking.caller.require_game(rules.game_id)
+        deadline = self._default_deadline if asked.deadline_ms is None else timedelta(milliseconds=asked.deadline_ms)
+        try:
+            answer = await self._ask(route, body, rules, asked.asked_by, deadline)
+        except NoAnswer as no_answer:
+            return self._unknown(rules, asked.asked_by, no_answer, asking)
+        caller, request_id = asking.caller.name, asking.request_id
+        self._log.logger.info("handed_on", path=route.path, game=rules.label, caller=caller, request_id=request_id)
+        return Reply(200, answer, headers={"x-request-id": request_id})
+
+    async def _ask(self, route: HandedOn, body: bytes, rules: GameRules, method: Method, deadline: timedelta) -> bytes:
+        """Return the hub's decision with all that came with it."""
+        given = deadline_of_hub(deadline)
+        fields = msgspec.json.decode(body)
+        fields |= {"game": rules.game_id, "deadline_ms": int(given.total_seconds() * 1000)}
+        try:
+            async with self._clock.timeout(deadline):
+                answer = await self._hub.post(route.path, fields, given + _SILENT_AFTER)
+        except TimeoutError:
+            raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
+        if answer.status != HTTPStatus.OK:
+            raise no_answer_in(answer, None)
+        try:
+            echo = _read_echo(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise SourceProtocolError("the hub's answer has another form than it should have") from None
+        if (echo.game_id, echo.method) != (rules.game_id, method):
+            raise SourceProtocolError("the hub's answer is to another question")
+        return answer.body
+
+    def _unknown(self, rules: GameRules, method: Method, no_answer: NoAnswer, asking: Asking) -> Reply:
+        now = self._clock.now()
+        decision = policy.decide_without_evidence(rules, method, no_answer.reason)
+        verdict = Verdict(decision, CacheTier.NONE, no_answer.retry_after)
+        return self._writer.reply(verdict, now=now, decision_id=make_ulid(now), request_id=asking.request_id)
+
+
+def create_handed_on_routes(gate: CallerGate, handing_on: HandingOn) -> list[HTTPRouteHandler]:
+    """Return the endpoints of `HANDED_ON`."""
+
+    def create(route: HandedOn) -> HTTPRouteHandler:
+        async def answer(body: bytes, asking: Asking) -> Reply:
+            return await handing_on.answer(route, body, asking)
+
+        @post(route.path, status_code=200)
+        async def hand_on(request: AnyRequest) -> Response[bytes]:
+            """Hand a body on."""
+            return await gate.admit(request, route.rights, answer, counted=True)
+
+        return hand_on
+
+    return [create(route) for route in HANDED_ON]
+
+
+def refuse_at_relay(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    """Answer what the framework refuses; also what a relay has not, and its hub may have."""
+    if error.status_code == HTTPStatus.NOT_FOUND and is_absent_from_relays(request.scope["path"]):
+        title, detail = "This is not turned on here", "a relay has none: its hub may have it"
+        request_id = request_id_of(request.scope)
+        return response(problem_reply(404, "not_enabled", title, request_id=request_id, detail=detail))
+    return refuse_request(request, error)

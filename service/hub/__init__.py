@@ -1,0 +1,1 @@
+"""The hub of a relay: a gateway that has the store, and decides for it."""

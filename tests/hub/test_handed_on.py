@@ -1,0 +1,380 @@
+"""Endpoints that a relay hands on, those that it keeps as long as the hub says, and those that it has not."""
+
+import asyncio
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from service.api.relayed import HANDED_ON
+from service.ownership import Reason
+from service.sandbox import seed
+from service.settings import SettingsReader
+from tests.api.edges import PROXY, Edge, key
+from tests.clock import START, FakeClock
+from tests.gateways import X_MOON, Asker, LogLines, caller_lines, until
+from tests.http.serving import listening
+from tests.hub.conftest import HUB, TOKEN, Hub, OpenHub, OpenRelay
+from tests.hub.scripted_hub import Asked, Said, decided, problem, scripted_hub, unknown
+
+LOBBY: Final = "ogw_the-token-of-a-lobby-in-tests-0000000000000"
+KEYS: Final = "/.well-known/jwks.json"
+VOID: Final = "/passes/invalidated"
+ORDER: Final[dict[str, Any]] = {"method": "user", "game": "x-moon", "user_id": seed.OWNER_ID}
+CHANNEL: Final = "/games/x-moon/channels/windows"
+
+
+async def order(relay: Asker, *, token: str | None = None, **fields: Any) -> httpx.Response:
+    """Ask for a pass."""
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    return await relay.http.post("/passes", json={**ORDER, **fields}, headers=headers)
+
+
+# --- passes ---
+
+
+async def test_a_pass_is_the_hubs(hub: Hub, relay: Asker, log: LogLines) -> None:
+    """It is asked for each time, and shown to the hub each time; the relay's log says that it was."""
+    answers = [(await order(relay, player_ref="lobby:7")).json() for _ in range(2)]
+    value = answers[0]["pass"]["value"]
+    shown = (await relay.http.post("/verify/pass", json={"game": 3, "pass": value, "player_ref": "lobby:7"})).json()
+    other = (await relay.http.post("/verify/pass", json={"game": 3, "pass": value})).json()
+    line = await log.line("handed_on")
+
+    assert answers[0]["pass"]["value"] != answers[1]["pass"]["value"]
+    assert (shown["allowed"], shown["method"], shown["player"]["id"]) == (True, "pass", seed.OWNER_ID)
+    assert other["reason"] == "refused_pass"
+    assert (line["path"], line["game"]) == ("/passes", "x-moon")
+    assert value.encode() not in log.written
+    assert await hub.asker.metric("decisions_total", method="pass") == 2
+    assert await relay.metric("decisions_total", method="pass") == 2
+
+
+async def test_a_pass_of_the_wrong_shape_is_not_handed_on(hub: Hub, relay: Asker) -> None:
+    """The hub is asked nothing."""
+    answer = (await relay.http.post("/verify/pass", json={"game": 3, "pass": "no pass"})).json()
+
+    assert answer["reason"] == "malformed_pass"
+    assert await hub.asker.metric("answers_total") == 0
+
+
+async def test_a_pass_while_the_hub_has_no_answer(open_relay: OpenRelay, clock: FakeClock) -> None:
+    """Unknown: nothing is remembered that could stand in for it."""
+    async with scripted_hub(lambda _: unknown(Reason.SOURCE_UNAVAILABLE, method="pass")) as hub:
+        relay = await open_relay(hub.url)
+        body = {"game": 3, "pass": "a.b.c", "deadline_ms": 200}
+        assert (await relay.http.post("/verify/pass", json=body)).json()["reason"] == "source_unavailable"
+        hub.answers = lambda _: None
+        late = asyncio.create_task(relay.http.post("/verify/pass", json=body))
+        await until(lambda: len(hub.asked) == 2)
+        await clock.advance(timedelta(milliseconds=200))
+
+        assert (await late).json()["reason"] == "deadline_exceeded"
+        assert hub.asked[0].json == {"game": 3, "pass": "a.b.c", "deadline_ms": 150}
+
+
+async def test_a_pass_from_an_address_names_no_account(open_relay: OpenRelay) -> None:
+    """The hub names no player; neither does the relay's log."""
+    async with scripted_hub(lambda _: decided(Reason.PURCHASE, method="pass", observed_at=START)) as hub:
+        relay = await open_relay(hub.url)
+        answer = (await relay.http.post("/verify/pass", json={"game": 3, "pass": "a.b.c"})).json()
+
+    assert (answer["allowed"], answer["player"]) == (True, None)
+
+
+@pytest.mark.parametrize("path", [KEYS, VOID])
+async def test_a_hub_without_passes(open_relay: OpenRelay, path: str) -> None:
+    """Its 404 is passed on, by every way."""
+    async with scripted_hub(lambda _: problem(404, "not_enabled")) as hub:
+        relay = await open_relay(hub.url)
+        shown = await relay.http.post("/verify/pass", json={"game": 3, "pass": "a.b.c"})
+        batch = await relay.batch({"id": "1", "method": "pass", "game": 3, "pass": "a.b.c"})
+        plain = await relay.user(1)
+        answers = [await order(relay), shown, plain, await relay.http.get(path)]
+
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(404, "not_enabled")}
+    assert batch.json()["results"][0]["problem"]["code"] == "not_enabled"
+
+
+# --- the table ---
+
+
+def test_the_table_names_all_that_is_handed_on() -> None:
+    """One line for each."""
+    assert [route.path for route in HANDED_ON] == ["/passes"]
+
+
+async def test_the_fields_are_handed_on_as_they_came(open_relay: OpenRelay) -> None:
+    """But for the game's name, and the time for the way."""
+    said = decided(Reason.PURCHASE, observed_at=START)
+    async with scripted_hub(lambda _: said) as hub:
+        relay = await open_relay(hub.url)
+        answer = await order(relay, audience="server-42", max_age=5, deadline_ms=1000)
+
+        given = {**ORDER, "game": 3, "audience": "server-42", "max_age": 5, "deadline_ms": 950}
+        assert [(asked.path, asked.json) for asked in hub.asked] == [("/passes", given)]
+        assert answer.content == said.body
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (problem(401, "not_authenticated"), "gateway_credential"),
+        (problem(429, "too_many_questions", retry_after_seconds=3), "overloaded"),
+        (unknown(Reason.NOT_CACHED), "not_cached"),
+        (Said(200, b"<html>"), "source_protocol"),
+        (decided(Reason.PURCHASE, game=4), "source_protocol"),
+        (decided(Reason.PURCHASE, method="jwt"), "source_protocol"),
+    ],
+)
+async def test_what_is_no_decision_is_unknown(open_relay: OpenRelay, said: Said, reason: str) -> None:
+    """As for any question."""
+    async with scripted_hub(lambda _: said) as hub:
+        relay = await open_relay(hub.url)
+        answer = await order(relay)
+
+    assert (answer.status_code, answer.json()["outcome"], answer.json()["reason"]) == (503, "unknown", reason)
+
+
+async def test_a_hub_that_hangs_costs_the_callers_deadline(open_relay: OpenRelay, clock: FakeClock) -> None:
+    """No more."""
+    async with scripted_hub(lambda _: None) as hub:
+        relay = await open_relay(hub.url)
+        asking = asyncio.create_task(order(relay, deadline_ms=100))
+        await until(lambda: hub.asked)
+        await clock.advance(timedelta(milliseconds=100))
+
+        assert (await asking).json()["reason"] == "deadline_exceeded"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"user_id": "3"}, 400),
+        ({"game": "no-such-game"}, 404),
+        ({"game": 4}, 403),
+        ({"method": "email", "email": "amos@example.com", "user_id": None}, 400),
+        ({"unknown": 1}, 400),
+    ],
+)
+async def test_the_relay_judges_its_callers(open_relay: OpenRelay, fields: dict[str, Any], status: int) -> None:
+    """The hub hears nothing of it."""
+    async with scripted_hub(lambda _: Said()) as hub:
+        callers = caller_lines("lobby", LOBBY, rights='["pass", "verify", "assert:user"]', games='["x-moon"]')
+        relay = await open_relay(hub.url, X_MOON + "[games.other]\nid = 4\n" + callers)
+
+        assert (await order(relay, token=LOBBY, **fields)).status_code == status
+        assert hub.asked == []
+
+
+@pytest.mark.parametrize("rights", ['["verify", "assert:user"]', '["pass", "verify"]'])
+async def test_rights_are_needed(open_relay: OpenRelay, rights: str) -> None:
+    """That for passes, and that of the method."""
+    async with scripted_hub(lambda _: Said()) as hub:
+        relay = await open_relay(hub.url, X_MOON + caller_lines("lobby", LOBBY, rights=rights))
+
+        assert (await order(relay, token=LOBBY)).status_code == 403
+        assert hub.asked == []
+
+
+# --- public lists ---
+
+
+async def test_the_keys_are_kept_as_long_as_the_hub_says(hub: Hub, relay: Asker) -> None:
+    """Then the hub is asked again; while it says nothing there are none."""
+    first = await relay.http.get(KEYS)
+    relay.clock.jump(timedelta(seconds=100))
+    again = await relay.http.get(KEYS)
+    of_hub = await hub.asker.http.get(KEYS)
+    assert first.content == again.content == of_hub.content
+    assert (first.headers["cache-control"], again.headers["cache-control"]) == (
+        "public, max-age=300",
+        "public, max-age=200",
+    )
+    await hub.leave()
+    assert (await relay.http.get(KEYS)).status_code == 200
+    relay.clock.jump(timedelta(seconds=200))
+    gone = await relay.http.get(KEYS)
+    assert (gone.status_code, gone.json()["code"], gone.headers["retry-after"]) == (503, "source_unavailable", "1")
+
+
+async def test_the_list_has_its_tag(relay: Asker) -> None:
+    """A client that has it already gets no body."""
+    first = await relay.http.get(VOID)
+    again = await relay.http.get(VOID, headers={"if-none-match": first.headers["etag"]})
+
+    assert (first.status_code, first.json()["before"], again.status_code, again.content) == (200, {}, 304, b"")
+
+
+async def test_many_at_once_are_one_request(open_relay: OpenRelay) -> None:
+    """A hundred match servers that start."""
+    async with scripted_hub(lambda _: Said(body=b'{"keys":[]}', fields={"Cache-Control": "public, max-age=30"})) as hub:
+        relay = await open_relay(hub.url)
+        answers = await asyncio.gather(*(relay.http.get(KEYS) for _ in range(100)))
+
+        assert {answer.content for answer in answers} == {b'{"keys":[]}'}
+        assert len(hub.asked) == 1
+
+
+async def test_without_a_word_about_it_nothing_is_kept(open_relay: OpenRelay) -> None:
+    """As where something on the way takes the field away."""
+    async with scripted_hub(lambda _: Said(body=b'{"keys":[]}')) as hub:
+        relay = await open_relay(hub.url)
+        for _ in range(2):
+            await relay.http.get(KEYS)
+
+        assert len(hub.asked) == 2
+
+
+async def test_a_long_list_is_read_whole(open_relay: OpenRelay) -> None:
+    """It may be larger than any decision."""
+    body = json.dumps({"as_of": 1, "before": {f"handle-{number:06}": 1 for number in range(100_000)}}).encode()
+    async with scripted_hub(lambda _: Said(body=body, fields={"Cache-Control": "max-age=30"})) as hub:
+        relay = await open_relay(hub.url)
+        assert (await relay.http.get(VOID)).content == body
+
+
+# --- channels ---
+
+
+async def test_a_channel_is_kept_while_it_is_fresh(open_hub: OpenHub, open_relay: OpenRelay) -> None:
+    """With a `max_age` it is the hub's each time."""
+    hub = await open_hub(HUB.replace("id = 3", 'id = 3\nchannels = ["windows"]'))
+    relay = await open_relay(hub.url)
+    answers = [await relay.http.get(CHANNEL) for _ in range(2)]
+    await relay.http.get(CHANNEL, params={"max_age": 3600})
+    wrong = await relay.http.get(CHANNEL, params={"max_age": "soon"})
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+    assert answers[0].json()["game_id"] == 3
+    assert await relay.metric("source_requests_total", endpoint="hub", result="ok") == 2
+    assert wrong.json()["reason"] == "source_protocol"
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code"),
+    [
+        (problem(404, "unknown_channel"), 404, "unknown_channel"),
+        (problem(404, "not_enabled"), 404, "not_enabled"),
+        (problem(404, "unknown_game"), 503, "game_not_accessible"),
+        (problem(503, "source_unavailable", reason="source_unavailable", allowed=False), 503, "source_unavailable"),
+        (Said(200, b"<html>"), 503, "source_protocol"),
+        (Said(200, b'{"game_id":4,"channel":"windows","fresh_until":"2026-11-20T14:03:11Z"}'), 503, "source_protocol"),
+    ],
+)
+async def test_what_the_hub_says_of_a_channel(open_relay: OpenRelay, said: Said, status: int, code: str) -> None:
+    """Its refusals are passed on, and the rest is no answer."""
+    async with scripted_hub(lambda _: said) as hub:
+        relay = await open_relay(hub.url)
+        answer = await relay.http.get(CHANNEL)
+
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert hub.asked[0].path == "/games/3/channels/windows"
+
+
+async def test_channels_are_bounded(open_relay: OpenRelay) -> None:
+    """Their names are the callers' to choose: a long one is none, and many push out the oldest."""
+
+    def answers(asked: Asked) -> Said:
+        channel = asked.path.rpartition("/")[2]
+        body = {"game_id": 3, "channel": channel, "fresh_until": (START + timedelta(days=1)).isoformat()}
+        return Said(body=json.dumps(body).encode(), fields={"Date": "Fri, 20 Nov 2026 14:03:11 GMT"})
+
+    async with scripted_hub(answers) as hub:
+        relay = await open_relay(hub.url)
+        assert (await relay.http.get(f"/games/3/channels/{'x' * 201}")).status_code == 404
+        for number in range(1001):
+            await relay.http.get(f"/games/3/channels/c{number}")
+        await relay.http.get("/games/3/channels/c1")
+        assert len(hub.asked) == 1001
+        await relay.http.get("/games/3/channels/c0")
+        assert len(hub.asked) == 1002
+
+
+async def test_a_channel_needs_a_right(open_relay: OpenRelay) -> None:
+    """As at any gateway."""
+    async with scripted_hub(lambda _: Said()) as hub:
+        relay = await open_relay(hub.url, X_MOON + caller_lines("lobby", LOBBY, rights='["pass"]'))
+        answer = await relay.http.get(CHANNEL, headers={"authorization": f"Bearer {LOBBY}"})
+
+        assert (answer.status_code, hub.asked) == (403, [])
+
+
+# --- what is not there ---
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/admin/invalidate"),
+        ("POST", "/admin/explain"),
+        ("GET", "/admin/overrides"),
+        ("GET", "/admin/state"),
+        ("GET", "/console"),
+        ("GET", "/console/script.js"),
+        ("GET", "/sandbox/world"),
+    ],
+)
+async def test_a_relay_has_no_administration(hub: Hub, relay: Asker, method: str, path: str) -> None:
+    """It says so, and its description does not speak of it."""
+    answer = await relay.http.request(method, path)
+    described = (await relay.http.get("/openapi.json")).json()
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_enabled")
+    assert not [path for path in described["paths"] if path.startswith(("/admin", "/console", "/sandbox"))]
+    assert "administration" not in (await relay.http.get("/docs")).text
+    assert (await relay.http.get("/nothing")).json()["code"] == "unknown_route"
+    assert hub.asker.sandbox is not None
+
+
+async def test_its_own_endpoints_are_there(relay: Asker) -> None:
+    """Health, version and pages."""
+    paths = ["/", "/docs", "/livez", "/readyz", "/version", "/metrics"]
+
+    assert [(await relay.http.get(path)).status_code for path in paths] == [200] * len(paths)
+    assert (await relay.http.get("/version")).json()["sandbox"] is False
+
+
+async def test_operations_have_a_port_of_their_own(open_relay: OpenRelay, hub: Hub) -> None:
+    """Then the first page does not say how the relay is."""
+    relay = await open_relay(hub.url, X_MOON + "[operations]\nport = 0\n")
+
+    assert "credential" not in (await relay.http.get("/")).text
+
+
+# --- forward-auth ---
+
+
+async def test_a_proxy_may_ask_a_relay(open_relay: OpenRelay, hub: Hub) -> None:
+    """By key, and by pass."""
+    policy = '[forward_auth.downloads]\ngame = "x-moon"\ncaller = "edge"\ncredentials = ["pass", "download_key"]\n'
+    relay = await open_relay(hub.url, X_MOON + policy + caller_lines("edge", PROXY))
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    value = (await hub.asker.http.post("/passes", json=ORDER, headers=headers)).json()["pass"]["value"]
+    async with listening(relay.gateway.http) as server:
+        edge = Edge(server.port)
+        good = await edge.ask(key(seed.OWNER_KEY))
+        bad = await edge.ask(key("a-key-that-nobody-has"))
+        shown = await edge.ask(f"Authorization: Bearer {value}")
+
+    assert [good.status, bad.status, shown.status] == [200, 403, 200]
+
+
+async def test_the_file_is_read_again(open_relay: OpenRelay, hub: Hub, tmp_path: Path) -> None:
+    """Games and callers follow, as in any gateway."""
+    relay = await open_relay(hub.url)
+    del relay
+    reader = SettingsReader({}, config_file=tmp_path / "gateway.toml")
+    reader.read()
+    again = await open_relay(hub.url, reader=reader, log=LogLines())
+    file = tmp_path / "gateway.toml"
+    file.write_text(file.read_text() + caller_lines("lobby", LOBBY))
+    again.gateway.reload()
+    await again.log.line("configuration_reloaded")
+
+    assert (await again.user(seed.OWNER_ID)).status_code == 401
+    assert (await again.user(seed.OWNER_ID, token=LOBBY)).json()["allowed"] is True
