@@ -308,8 +308,8 @@ _HEADERS: Final = {
 # Game servers in the gateway's own namespace may ask, Prometheus in the namespace `monitoring` may scrape.
 """,
     "sidecar.yaml": """\
-# An example of its own: a game server with the gateway as its sidecar, as a native one for Kubernetes 1.29 or later.
-# The seller's key is in every such pod; the service in the other files keeps it in one place.
+# An example of its own: a game server with a relay as its sidecar, a native one for Kubernetes 1.29 or later.
+# It has a token instead of the seller's key, which the service in the other files, its hub, keeps in one place.
 """,
 }
 _FILE_OF_KIND: Final = {

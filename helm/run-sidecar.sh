@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Really runs the sidecar: the pod of helm/examples/game-server, rendered by Helm, with podman, once on loopback and
-# once on a Unix socket. Questions are asked from inside the game server's container.
+# Really runs the sidecar: the pod of helm/examples/game-server, rendered by Helm, with podman, with the seller's key and as
+# a relay, each once on loopback and once on a Unix socket. Questions are asked from inside the game server's container.
 #
 # The image is GATEWAY_IMAGE, by default localhost/ownership-gateway:check, which is built if it is not there. In place of a
 # game server runs the sandbox, so that the sidecar has a store to ask and a seller's key to read.
@@ -40,20 +40,11 @@ cp -r helm/ownership-gateway helm/examples "$work/helm/"
 example="$work/helm/examples/game-server"
 .tools/helm/helm4 dependency update "$example" >/dev/null
 
-# on LISTEN: runs the pod, asks it, stops it.
-on() {
-  local listen=$1
-  say "the sidecar on $listen"
-  .tools/helm/helm4 template "$name" "$example" --values - >"$work/rendered.yaml" <<END
-image: $GATEWAY_IMAGE
-command: [/opt/ownership-gateway/bin/ownership-gateway, sandbox, --port, "8090"]
-ownership-gateway:
-  fullnameOverride: $name
-  image:
-    repository: ${GATEWAY_IMAGE%:*}
-    tag: ${GATEWAY_IMAGE##*:}
-    pullPolicy: Never
-  replicaCount: 1
+# What differs between a sidecar that asks itch.io, which is the sandbox here, and a relay, whose hub has the sandbox.
+store_of_key='sandbox'
+store_of_relay='serve, --sandbox'
+values_of_key() {
+  cat <<END
   config:
     drain_seconds: 1
     itch:
@@ -61,13 +52,47 @@ ownership-gateway:
   secrets:
     sellerKey:
       existingSecret: $name-key
+    relayToken:
+      existingSecret: ""
   sidecar:
+    acceptKeyInPod: true
+    relay:
+      url: ""
+END
+}
+values_of_relay() {
+  cat <<END
+  config:
+    drain_seconds: 1
+  secrets:
+    relayToken:
+      existingSecret: $name-key
+  sidecar:
+    relay:
+      url: http://127.0.0.1:8090
+END
+}
+
+# run FORM LISTEN: runs the pod, asks it, stops it. FORM is `key` or `relay`.
+run() {
+  local form=$1 listen=$2 store="store_of_$1"
+  say "the sidecar with a $form on $listen"
+  .tools/helm/helm4 template "$name" "$example" --values - >"$work/rendered.yaml" <<END
+image: $GATEWAY_IMAGE
+command: [/opt/ownership-gateway/bin/ownership-gateway, ${!store}, --port, "8090"]
+ownership-gateway:
+  fullnameOverride: $name
+  image:
+    repository: ${GATEWAY_IMAGE%:*}
+    tag: ${GATEWAY_IMAGE##*:}
+    pullPolicy: Never
+  replicaCount: 1
+$(values_of_"$form")
     form: container
     listen: $listen
-    acceptKeyInPod: true
 END
   .venv/bin/python helm/for_podman.py "$name" <"$work/rendered.yaml" >"$work/pod.yaml"
-  secret | podman secret create "$name-key" - >/dev/null
+  secret "$form" | podman secret create "$name-key" - >/dev/null
   # An emptyDir as a kubelet makes it; podman would give it to the container that starts first.
   podman volume create "$name-socket" >/dev/null
   chmod 2777 "$(podman volume inspect --format '{{.Mountpoint}}' "$name-socket")"
@@ -76,20 +101,26 @@ END
     cat "$work/play.log" >&2
     return 1
   }
-  GATEWAY_POD=$pod .venv/bin/pytest --quiet helm/sidecar_pod.py
+  GATEWAY_POD=$pod GATEWAY_FORM=$form .venv/bin/pytest --quiet helm/sidecar_pod.py
   remove
 }
 
-# The sandbox's own key, which opens nothing, as podman wants a Secret; before 4.4 it wanted it without base64.
+# The sandbox's own key, which opens nothing, or a relay's token, which a hub without callers does not look at; as podman
+# wants a Secret: before 4.4 it wanted it without base64.
 secret() {
-  local key version
+  local key version name_of_key=seller-key
   key=$(.venv/bin/python -c 'from service.sandbox.seed import SELLER_KEY; print(SELLER_KEY, end="")')
+  if [ "$1" = relay ]; then
+    name_of_key=token
+  fi
   version=$(podman version --format '{{.Client.Version}}')
   if [ "$(printf '%s\n4.4\n' "$version" | sort --version-sort | head -n 1)" = 4.4 ]; then
     key=$(printf %s "$key" | base64 --wrap 0)
   fi
-  printf 'apiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\ndata:\n  seller-key: %s\n' "$name-key" "$key"
+  printf 'apiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\ndata:\n  %s: %s\n' "$name-key" "$name_of_key" "$key"
 }
 
-on loopback
-on unixSocket
+for form in key relay; do
+  run "$form" loopback
+  run "$form" unixSocket
+done

@@ -14,7 +14,8 @@ from service.sandbox import seed
 _POD = os.environ.get("GATEWAY_POD", "")
 _GAME = f"{_POD}-game-server"
 _GATEWAY = f"{_POD}-ownership-gateway"
-_KEY_FILE = "/run/secrets/ownership-gateway/seller-key/seller-key"
+_FORM = os.environ.get("GATEWAY_FORM", "key")
+_KEY_FILE = "/run/secrets/ownership-gateway/" + {"key": "seller-key/seller-key", "relay": "relay-token/token"}[_FORM]
 
 # Runs in the game server's container, as a game server would: OWNERSHIP_URL is all it is told.
 _ASK = """
@@ -76,7 +77,7 @@ def _ready() -> None:
 
 
 def test_an_owner_is_let_in() -> None:
-    """The store is asked with the key that was mounted."""
+    """The store, or the hub, is asked with what was mounted."""
     answer = _verify(seed.OWNER_KEY)
 
     assert (answer["allowed"], answer["outcome"]) == (True, "owned")

@@ -23,9 +23,9 @@ def _lines(name: str) -> list[str]:
     return [line.partition("=")[2] for line in _UNIT.read_text().splitlines() if line.startswith(f"{name}=")]
 
 
-@pytest.fixture
-def installed(tmp_path: Path) -> Path:
-    """The unit and its drop-in as installed, for a gateway that is there."""
+@pytest.fixture(params=["redis.conf", "relay.conf"])
+def installed(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The unit and a drop-in as installed, for a gateway that is there."""
     program = tmp_path / "ownership-gateway"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -33,7 +33,7 @@ def installed(tmp_path: Path) -> Path:
     unit.write_text(_UNIT.read_text().replace("/opt/ownership-gateway/bin/ownership-gateway", str(program)))
     drop_ins = tmp_path / f"{_UNIT.name}.d"
     drop_ins.mkdir()
-    shutil.copy(_SYSTEMD / "redis.conf", drop_ins)
+    shutil.copy(_SYSTEMD / request.param, drop_ins)
     return unit
 
 
@@ -46,7 +46,7 @@ def _analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @needs_systemd
 def test_is_understood(installed: Path) -> None:
-    """Every setting of the unit and of its drop-in is one that systemd knows."""
+    """Every setting of the unit and of its drop-ins is one that systemd knows."""
     found = _analyze("verify", "--man=no", "--recursive-errors=no", installed)
 
     assert (found.returncode, found.stdout) == (0, "")

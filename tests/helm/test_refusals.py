@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.helm.rendering import CALLER, SERVICE, SIDECAR, Helm, RefusedError, merged
+from tests.helm.rendering import CALLER, RELAY, SERVICE, SIDECAR, Helm, RefusedError, merged
 
 _HELMS = pytest.mark.parametrize("major", ["3", "4"])
 _REDIS = {"secrets": {"redisUrl": {"existingSecret": "redis"}, "sealingSecret": {"existingSecret": "sealing"}}}
@@ -45,6 +45,23 @@ _REDIS = {"secrets": {"redisUrl": {"existingSecret": "redis"}, "sealingSecret": 
         (merged(SERVICE, {"ports": {"operations": 8080}}), "each needs its own"),
         (merged(SERVICE, {"podMonitor": {"enabled": True}}), "use serviceMonitor"),
         (merged(SIDECAR, {"sidecar": {"acceptKeyInPod": False}}), "sidecar.acceptKeyInPod=true"),
+        (
+            merged(RELAY, {"secrets": {"sellerKey": {"existingSecret": "itch"}}}),
+            "sidecar.relay.url and secrets.sellerKey are both set",
+        ),
+        (
+            merged(RELAY, {"secrets": {"redisTls": {"existingSecret": "redis"}}}),
+            "sidecar.relay.url and secrets.redisTls are both set",
+        ),
+        (merged(RELAY, {"config": {"sandbox": True}}), "sidecar.relay.url and config.sandbox are both set"),
+        (merged(RELAY, {"config": {"itch": {"rate": 5}}}), "sidecar.relay.url and config.itch are both set"),
+        (merged(RELAY, {"secrets": {"relayToken": {"existingSecret": ""}}}), "secrets.relayToken is not set"),
+        (merged(RELAY, {"sidecar": {"relay": {"url": ""}}}), "only a relay needs them"),
+        (merged(SERVICE, {"secrets": {"relayCa": {"file": "/ca"}}}), "only a relay needs them"),
+        (
+            merged(SERVICE, {"sidecar": {"relay": {"url": "https://hub.example"}}}),
+            "sidecar.relay.url is for sidecar mode",
+        ),
         (merged(SIDECAR, {"autoscaling": {"enabled": True}}), "autoscaling is for service mode"),
         (merged(SIDECAR, {"serviceMonitor": {"enabled": True}}), "use podMonitor"),
         (merged(SIDECAR, {"config": {"console": True}}), "config.console is on, but config.callers is empty"),

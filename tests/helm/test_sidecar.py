@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.settings import Settings
+from tests.cache.certificates import write_certificate
 from tests.helm.rendering import SIDECAR, Helm, Rendered, containers_of, merged
 
 
@@ -90,10 +91,48 @@ def test_questions_have_no_port_on_the_pod(helm: Helm, game_server: Path) -> Non
     assert ports == [{"name": "gateway-ops", "containerPort": 9090}]
 
 
-def test_the_key_is_for_the_gateway_alone(helm: Helm, game_server: Path) -> None:
-    """The game server's container does not mount it."""
-    game, *_ = _render(helm, game_server).pod()["spec"]["containers"]
+def test_the_token_is_for_the_gateway_alone(helm: Helm, game_server: Path) -> None:
+    """The game server's container does not mount it, and no Secret with the seller's key is in the pod."""
+    rendered = _render(helm, game_server)
+    game, *_ = rendered.pod()["spec"]["containers"]
 
+    assert "ownership-gateway-relay-token" not in [mount["name"] for mount in game["volumeMounts"]]
+    assert [volume["secret"]["secretName"] for volume in rendered.pod()["spec"]["volumes"] if "secret" in volume] == [
+        "ownership-relay"
+    ]
+    assert "API_KEY" not in str(rendered.gateway()["env"])
+
+
+def test_a_relay(helm: Helm, game_server: Path, tmp_path: Path) -> None:
+    """The gateway accepts the environment that the chart gives it, and is a relay by it."""
+    sidecar = {"relay": {"url": "https://hub.example", "freshSeconds": 7}}
+    rendered = helm.render(
+        {
+            "ownership-gateway": {
+                "sidecar": sidecar,
+                "secrets": {"relayCa": {"file": str(tmp_path / "certificate.pem")}},
+            }
+        },
+        chart=game_server,
+    )
+    write_certificate(tmp_path, address="127.0.0.1")
+    settings = rendered.settings(tmp_path)
+
+    assert settings.is_relay
+    assert (settings.relay.url, settings.relay.fresh_seconds) == ("https://hub.example", 7)
+    assert settings.relay.ca_file == tmp_path / "certificate.pem"
+
+
+def test_the_key_is_for_the_gateway_alone(helm: Helm, game_server: Path, tmp_path: Path) -> None:
+    """A key in the pod is the exception: accepted, the sidecar asks itch.io itself, and no other container mounts it."""
+    values = {
+        "sidecar": {"relay": {"url": ""}, "acceptKeyInPod": True},
+        "secrets": {"relayToken": {"existingSecret": ""}, "sellerKey": {"existingSecret": "itch"}},
+    }
+    rendered = helm.render({"ownership-gateway": values}, chart=game_server)
+    game, *_ = rendered.pod()["spec"]["containers"]
+
+    assert not rendered.settings(tmp_path).is_relay
     assert "ownership-gateway-seller-key" not in [mount["name"] for mount in game["volumeMounts"]]
 
 

@@ -4,6 +4,11 @@
 {{- if and (eq .Values.mode "sidecar") (eq .Values.sidecar.listen "unixSocket") }}true{{ end -}}
 {{- end -}}
 
+{{/* "true" where the gateway asks another one instead of itch.io. */}}
+{{- define "ownership-gateway.isRelay" -}}
+{{- if and (eq .Values.mode "sidecar") .Values.sidecar.relay.url }}true{{ end -}}
+{{- end -}}
+
 {{/* The file that a secret is in, or nothing: (dict "root" . "name" "sellerKey" "directory" "seller-key"). */}}
 {{- define "ownership-gateway.secretFile" -}}
 {{- $secret := get .root.Values.secrets .name -}}
@@ -30,8 +35,21 @@
   value: {{ .Values.listenAddress | quote }}
 - name: OWNERSHIP_GATEWAY_OPERATIONS__PORT
   value: {{ .Values.ports.operations | int | quote }}
+{{- if include "ownership-gateway.isRelay" . }}
+- name: OWNERSHIP_GATEWAY_RELAY__URL
+  value: {{ .Values.sidecar.relay.url | quote }}
+- name: OWNERSHIP_GATEWAY_RELAY__TOKEN_FILE
+  value: {{ include "ownership-gateway.secretFile" (dict "root" . "name" "relayToken" "directory" "relay-token") | quote }}
+{{- with include "ownership-gateway.secretFile" (dict "root" . "name" "relayCa" "directory" "relay-ca") }}
+- name: OWNERSHIP_GATEWAY_RELAY__CA_FILE
+  value: {{ . | quote }}
+{{- end }}
+- name: OWNERSHIP_GATEWAY_RELAY__FRESH_SECONDS
+  value: {{ .Values.sidecar.relay.freshSeconds | int | quote }}
+{{- else }}
 - name: OWNERSHIP_GATEWAY_REPLICAS
   value: {{ ternary .Values.autoscaling.maxReplicas .Values.replicaCount .Values.autoscaling.enabled | int | quote }}
+{{- end }}
 {{- with include "ownership-gateway.secretFile" (dict "root" . "name" "sellerKey" "directory" "seller-key") }}
 - name: OWNERSHIP_GATEWAY_ITCH__API_KEY_FILE
   value: {{ . | quote }}
@@ -144,7 +162,7 @@ gateway's container does.
 */}}
 {{- define "ownership-gateway.secretVolumes" -}}
 {{- $mode := ternary 288 292 (eq .Values.mode "service") -}}{{/* 0440, 0444 */}}
-{{- range $name, $secret := dict "seller-key" .Values.secrets.sellerKey "next-seller-key" .Values.secrets.nextSellerKey "proxy" .Values.secrets.proxy "pass-keys" .Values.secrets.passKeys "sealing-secret" .Values.secrets.sealingSecret "redis-url" .Values.secrets.redisUrl "redis-tls" .Values.secrets.redisTls }}
+{{- range $name, $secret := dict "seller-key" .Values.secrets.sellerKey "next-seller-key" .Values.secrets.nextSellerKey "proxy" .Values.secrets.proxy "pass-keys" .Values.secrets.passKeys "sealing-secret" .Values.secrets.sealingSecret "redis-url" .Values.secrets.redisUrl "redis-tls" .Values.secrets.redisTls "relay-token" .Values.secrets.relayToken "relay-ca" .Values.secrets.relayCa }}
 {{- if $secret.existingSecret }}
 - name: ownership-gateway-{{ $name }}
   secret:

@@ -11,7 +11,9 @@ Prints nothing.
 {{- $hasRedis := or $secrets.redisUrl.existingSecret $secrets.redisUrl.file -}}
 {{- $hasSealing := or $secrets.sealingSecret.existingSecret $secrets.sealingSecret.file -}}
 {{- $sandbox := $values.config.sandbox -}}
-{{- range $name := list "sellerKey" "nextSellerKey" "proxy" "passKeys" "sealingSecret" "redisUrl" -}}
+{{- $isRelay := include "ownership-gateway.isRelay" . -}}
+{{- $hasToken := or $secrets.relayToken.existingSecret $secrets.relayToken.file -}}
+{{- range $name := list "sellerKey" "nextSellerKey" "proxy" "passKeys" "sealingSecret" "redisUrl" "relayToken" "relayCa" -}}
   {{- $secret := get $secrets $name -}}
   {{- if and $secret.existingSecret $secret.file -}}
     {{- $mistakes = append $mistakes (printf "secrets.%s.existingSecret and secrets.%s.file are both set: keep one" $name $name) -}}
@@ -29,8 +31,31 @@ Prints nothing.
 {{- if and $hasNextKey (eq $secrets.nextSellerKey.existingSecret $secrets.sellerKey.existingSecret) (eq $secrets.nextSellerKey.key $secrets.sellerKey.key) (eq $secrets.nextSellerKey.file $secrets.sellerKey.file) -}}
   {{- $mistakes = append $mistakes "secrets.nextSellerKey is the same place as secrets.sellerKey: name where the other key is" -}}
 {{- end -}}
-{{- if not (or $sandbox $hasKey) -}}
-  {{- $mistakes = append $mistakes "secrets.sellerKey is not set: name the Secret with the seller's itch.io API key in secrets.sellerKey.existingSecret, or try the gateway with config.sandbox=true" -}}
+{{- if $isRelay -}}
+  {{- range $name := list "sellerKey" "nextSellerKey" "proxy" "passKeys" "sealingSecret" "redisUrl" "redisTls" -}}
+    {{- $secret := get $secrets $name -}}
+    {{- if or $secret.existingSecret $secret.file -}}
+      {{- $mistakes = append $mistakes (printf "sidecar.relay.url and secrets.%s are both set: the hub has that, and a relay needs none of it" $name) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- range $name := list "sandbox" "itch" "passes" -}}
+    {{- if get $values.config $name -}}
+      {{- $mistakes = append $mistakes (printf "sidecar.relay.url and config.%s are both set: that is the hub's" $name) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- if not $hasToken -}}
+    {{- $mistakes = append $mistakes "secrets.relayToken is not set, but sidecar.relay.url is: name the Secret with the token by which the hub knows this gateway" -}}
+  {{- end -}}
+{{- else -}}
+  {{- if or $hasToken $secrets.relayCa.existingSecret $secrets.relayCa.file -}}
+    {{- $mistakes = append $mistakes "secrets.relayToken or secrets.relayCa is set, but sidecar.relay.url is not, or mode is not sidecar: only a relay needs them" -}}
+  {{- end -}}
+  {{- if and $values.sidecar.relay.url (ne $values.mode "sidecar") -}}
+    {{- $mistakes = append $mistakes "sidecar.relay.url is for sidecar mode: a gateway that is a service has the seller's key itself" -}}
+  {{- end -}}
+{{- end -}}
+{{- if not (or $sandbox $hasKey $isRelay) -}}
+  {{- $mistakes = append $mistakes "secrets.sellerKey is not set: name the Secret with the seller's itch.io API key in secrets.sellerKey.existingSecret, make the sidecar a relay by sidecar.relay.url, or try the gateway with config.sandbox=true" -}}
 {{- end -}}
 {{- if and $hasRedis (not $hasSealing) -}}
   {{- $mistakes = append $mistakes "secrets.sealingSecret is not set, but secrets.redisUrl is: what is kept in Redis must be sealed with a secret, the same on all replicas" -}}
@@ -66,7 +91,7 @@ Prints nothing.
   {{- end -}}
 {{- else -}}
   {{- if and $hasKey (not $values.sidecar.acceptKeyInPod) -}}
-    {{- $mistakes = append $mistakes "the seller's key would be in every pod of the game server: whoever breaks into one has full power over the account that sells the game. Use mode: service, or accept it with sidecar.acceptKeyInPod=true" -}}
+    {{- $mistakes = append $mistakes "the seller's key would be in every pod of the game server: whoever breaks into one has full power over the account that sells the game. Make it a relay by sidecar.relay.url, use mode: service, or accept it with sidecar.acceptKeyInPod=true" -}}
   {{- end -}}
   {{- if and (eq $values.sidecar.form "native") (semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version) -}}
     {{- $mistakes = append $mistakes (printf "sidecar.form=native needs Kubernetes 1.29, and this is %s: use sidecar.form=container" .Capabilities.KubeVersion.Version) -}}
