@@ -124,7 +124,7 @@ def test_a_relay(helm: Helm, game_server: Path, tmp_path: Path) -> None:
 
 
 def test_the_key_is_for_the_gateway_alone(helm: Helm, game_server: Path, tmp_path: Path) -> None:
-    """A key in the pod is the exception: accepted, the sidecar asks itch.io itself, and no other container mounts it."""
+    """The exception: accepted, a sidecar with the key asks itch.io itself, and no other container mounts the key."""
     values = {
         "sidecar": {"relay": {"url": ""}, "acceptKeyInPod": True},
         "secrets": {"relayToken": {"existingSecret": ""}, "sellerKey": {"existingSecret": "itch"}},
