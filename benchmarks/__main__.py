@@ -18,6 +18,7 @@ from benchmarks import (
     passes,
     profiling,
     refusals,
+    relay,
     reload,
     scrape,
     simulation,
@@ -183,6 +184,16 @@ def ask_as_proxy(*, out: Path, rounds: int) -> None:
     compared = forward_auth.measure(rounds=rounds)
     click.echo(forward_auth.table(compared))
     write_json(compared, out / "forward_auth.json")
+
+
+@main.command(name="relay")
+@_out
+@_rounds
+def ask_relay(*, out: Path, rounds: int) -> None:
+    """Measure what a relay adds to a question that it does not know, near its hub and far from it."""
+    found = relay.measure(rounds=rounds)
+    click.echo(relay.table(found))
+    write_json(found, out / "relay.json")
 
 
 @main.command(name="misses")

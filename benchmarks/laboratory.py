@@ -115,7 +115,7 @@ class Laboratory:
             self.store_url = f"http://127.0.0.1:{port}"
             stack.enter_context(
                 ServerProcess(
-                    [_gateway_command(), "sandbox", "--port", str(port)],
+                    [gateway_command(), "sandbox", "--port", str(port)],
                     ready_url=f"{self.store_url}/sandbox",
                     complaints=self._directory / "store.log",
                     cores=LOAD_CORE,
@@ -167,7 +167,7 @@ class Laboratory:
             ),
             encoding="utf-8",
         )
-        command: list[str | Path] = [_gateway_command(), "serve", "--config", configuration, "--port", str(port)]
+        command: list[str | Path] = [gateway_command(), "serve", "--config", configuration, "--port", str(port)]
         if budget is not None:
             program = _HERE / "contenders" / "any_budget.py"
             command = [sys.executable, program, configuration, str(port), str(budget.rate), str(budget.burst)]
@@ -248,5 +248,6 @@ def peer_python() -> Path:
     return Path(script.stdout.splitlines()[-1])
 
 
-def _gateway_command() -> Path:
+def gateway_command() -> Path:
+    """Return the installed gateway."""
     return Path(sys.executable).with_name("ownership-gateway")

@@ -114,6 +114,7 @@ class HubClient:
         self._clock = clock
         self._observer = observer
         self._paused_until = 0.0
+        self._last_date: str | None = None
 
     async def ask(
         self, inquiry: Inquiry, *, max_age: timedelta | None, only_if_cached: bool, deadline: timedelta
@@ -181,14 +182,23 @@ class HubClient:
 
     def _heard(self, heard: HttpAnswer, started: float) -> HubAnswer:
         """Report what an answer shows of the hub, the token and the clocks, and return it."""
-        answer = HubAnswer(
-            heard.status,
-            heard.body,
-            read_date(heard.field(b"date")),
-            kept=heard.field(b"cache-control"),
-            etag=heard.field(b"etag"),
-        )
-        refused = None if answer.status == OK else no_answer_in(answer, None)
+        said = heard.field(b"date")
+        date = read_date(said)
+        if date is not None and said != self._last_date:
+            self._last_date = said
+            self._observer.store_clock(date - self._clock.now())
+        kept, etag = heard.field(b"cache-control"), heard.field(b"etag")
+        answer = HubAnswer(heard.status, heard.body, date, kept=kept, etag=etag)
+        if answer.status == OK:
+            self._requested("ok", started)
+            self._observer.reachable(None)
+            self._observer.credential(None)
+        else:
+            self._refused(answer, started)
+        return answer
+
+    def _refused(self, answer: HubAnswer, started: float) -> None:
+        refused = no_answer_in(answer, None)
         silent = isinstance(refused, HubSilent) or (isinstance(refused, NoAnswer) and refused.cause is Cause.REDIRECT)
         self._requested(_RESULTS.get(answer.status, "unavailable" if silent else "protocol"), started)
         self._observer.reachable(refused.cause if silent and isinstance(refused, NoAnswer) else None)
@@ -196,10 +206,7 @@ class HubClient:
             self._observer.credential(Cause.AUTH)
         elif not isinstance(refused, HubSilent | SourceProtocolError):
             self._observer.credential(None)  # also where it forbids one thing: it knows whose the token is
-        if answer.date is not None:
-            self._observer.store_clock(answer.date - self._clock.now())
         self._heed(answer)
-        return answer
 
     def _heed(self, answer: HubAnswer) -> None:
         """Ask nothing until the hub lets the relay ask again; failed keys are about those credentials alone."""
@@ -214,7 +221,6 @@ class HubClient:
 
 _USUAL_WAIT: Final = timedelta(seconds=1)
 _RESULTS: Final = {
-    OK: "ok",
     NOT_AUTHENTICATED: "credential",
     NOT_PERMITTED: "credential",
     NOT_FOUND: "not_accessible",
