@@ -72,7 +72,7 @@ def exposed() -> str:
     for expect in Expectation:
         metrics.canary("x-moon", expect, ok=True, checked_at=datetime.now(UTC))
     metrics.read_revocations("x-moon", lambda: True)
-    for component in ("source", "credential", "redis"):
+    for component in ("source", "credential", "redis", "hub"):
         metrics.trouble(component, before=None, now=Cause.REFUSED)
     return metrics.render()[0].decode()
 

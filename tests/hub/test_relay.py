@@ -263,8 +263,9 @@ async def test_who_is_proven_does_not_wait_for_a_hub_that_was_silent(open_relay:
         await clock.advance(timedelta(seconds=2))
         assert states_of(relay.gateway)["hub"] == "unavailable"
 
-        other = (await relay.user(1995)).json()
-        again = (await relay.user(1995)).json()
+        async with asyncio.timeout(10):
+            other = (await relay.user(1995)).json()
+            again = (await relay.user(1995)).json()
 
         assert (other["stale"], again["stale"], len(hub.asked)) == (True, True, 4)
 
