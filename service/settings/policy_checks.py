@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from service.ownership import Method
 from service.rights import Right
 from service.settings.games import KeyPlayersAction
 from service.settings.model import CallerSettings, ItchDialect, PolicySettings, Settings
@@ -51,14 +52,15 @@ def _fault_of_asker(caller: CallerSettings, policy: PolicySettings, settings: Se
 def policies_take_what_there_is(settings: Settings, names: Names) -> Iterator[str]:
     """A credential that the gateway cannot judge would keep out all who have nothing else."""
     for policy in settings.forward_auth:
-        if PolicyCredential.ACCESS_TOKEN in policy.credentials and not settings.itch.access_tokens:
+        off = PolicyCredential.ACCESS_TOKEN in policy.credentials and Method.ACCESS_TOKEN in settings.methods_off
+        if off:
             name = names.of_policy(policy, "credentials")
             yield f"{name} holds access_token, but {names.of('itch.access_tokens')} is off: turn it on, or leave it out"
         if PolicyCredential.PASS not in policy.credentials:
             if policy.cookie is not None:
                 name = names.of_policy(policy, "cookie")
                 yield f"{name} is set, but passes are none of the credentials: add pass to them, or leave it out"
-        elif not settings.has_passes and not settings.is_relay:
+        elif Method.PASS in settings.methods_off:
             name = names.of_policy(policy, "credentials")
             yield f"{name} holds pass, but there are no passes: set {names.of('passes.key')}, or leave it out"
 

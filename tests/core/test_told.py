@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.ownership import DownloadKey, Fingerprint, GameId, Reason, VerifiedEmail
+from service.ownership import AccessToken, DownloadKey, Fingerprint, GameId, Reason, VerifiedEmail
 from service.verification.policy import HARD_MAXIMUM
 from service.verification.told import UNDATED_KEPT, Inquiry, ToldDecision, deadline_of_hub
 from tests.clock import START
@@ -68,9 +68,10 @@ def test_what_stands_is_asked_for_anew_before_it_ends() -> None:
 def test_only_what_is_no_good_costs_a_try(reason: Reason, *, no_good: bool) -> None:
     """A key that too many players show is good, and so is one of a kind that does not count."""
     key = Inquiry(Fingerprint(b""), GameId(3), DownloadKey("a-key-of-a-player"))
+    token = Inquiry(Fingerprint(b""), GameId(3), AccessToken("a-token-of-a-player"))
     address = Inquiry(Fingerprint(b""), GameId(3), VerifiedEmail("amos@example.com"))
 
-    assert told(reason).is_no_good(key) is no_good
+    assert told(reason).is_no_good(key) is told(reason).is_no_good(token) is no_good
     assert not told(reason).is_no_good(address)
 
 

@@ -11,7 +11,7 @@ from service.settings.model import SECRET_FILES
 
 TOKEN = "ogw_canary-token-of-a-relay-in-tests-000000000"
 HUB = "https://hub.example"
-PASS_POLICY = '[forward_auth.files]\ngame = "x-moon"\ncredentials = ["pass"]\n'
+POLICY = '[forward_auth.files]\ngame = "x-moon"\ncredentials = ["pass", "access_token"]\n'
 GAME = "[games.x-moon]\nid = 3\n"
 
 
@@ -178,9 +178,9 @@ def test_rules_are_the_hubs(tmp_path: Path, rule: str) -> None:
     ]
 
 
-def test_a_proxy_may_ask_a_relay_about_passes(tmp_path: Path) -> None:
-    """The hub may have them."""
-    assert read(tmp_path, GAME + PASS_POLICY, RELAY__URL=HUB, RELAY__TOKEN=TOKEN).forward_auth
+def test_a_proxy_may_ask_a_relay_by_every_method(tmp_path: Path) -> None:
+    """The hub may have them all."""
+    assert read(tmp_path, GAME + POLICY, RELAY__URL=HUB, RELAY__TOKEN=TOKEN).forward_auth
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
