@@ -190,10 +190,11 @@ def ask_as_proxy(*, out: Path, rounds: int) -> None:
 @_out
 @_rounds
 def ask_relay(*, out: Path, rounds: int) -> None:
-    """Measure what a relay adds to a question that it does not know, near its hub and far from it."""
+    """Measure what a relay adds to a question that it does not know, near its hub and far; and one that it knows."""
     found = relay.measure(rounds=rounds)
-    click.echo(relay.table(found))
-    write_json(found, out / "relay.json")
+    known = relay.measure_known(rounds=rounds)
+    click.echo(f"{relay.table(found)}\n\n{relay.table_of_known(known)}")
+    write_json({"misses": found, "known": known}, out / "relay.json")
 
 
 @main.command(name="misses")

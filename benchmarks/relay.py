@@ -23,10 +23,15 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
+from benchmarks.calls import Ask, first_question, open_in_process, settings_for, until_remembered
 from benchmarks.laboratory import gateway_command
 from benchmarks.load import TOKEN
 from benchmarks.processes import LOAD_CORE, SERVER_CORE, BenchmarkError, ServerProcess
+from service.clock import SystemClock
+from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.seed import GAME_ID, OWNER_KEY
+from service.sandbox.state import Sandbox
+from service.settings import Settings, load_settings
 from tests.fault_proxy import FaultProxy, Mode
 from tests.redis_server import free_port
 
@@ -81,6 +86,46 @@ def measure(*, rounds: int) -> tuple[Miss, ...]:
         latency = {"latency_ms": round(STORE_SECONDS * 1000)}
         httpx.put(f"{hub}/sandbox/faults", json=latency, trust_env=False).raise_for_status()
         return uvloop.run(_measure(stack, directory, hub, rounds))
+
+
+def measure_known(*, rounds: int) -> tuple[float, float]:
+    """Return the least CPU microseconds of a known player's question at a gateway and at a relay, without sockets."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
+        hub = _open(stack, directory, "hub", _hub_configuration(), SERVER_CORE, "--sandbox")
+        configuration = directory / "relay.toml"
+        # With callers and long memory, so that nothing but the short way is asked.
+        text = _RELAY.format(hub=hub, token=TOKEN, game_id=GAME_ID).replace("[games", "fresh_seconds = 300\n[games")
+        configuration.write_text(text + _hub_configuration().partition("\n\n")[2], encoding="utf-8")
+        return uvloop.run(_measure_known(load_settings({}, config_file=configuration), rounds))
+
+
+async def _measure_known(relay: Settings, rounds: int) -> tuple[float, float]:
+    async with SandboxServer(Sandbox(clock=SystemClock())) as store:
+        async with open_in_process(settings_for(store.base_url)) as (_, ask):
+            await until_remembered(ask)
+            direct = await _least(ask, rounds)
+        async with open_in_process(relay) as (_, ask):
+            return direct, await _least(ask, rounds)
+
+
+async def _least(ask: Ask, rounds: int) -> float:
+    least = float("inf")
+    for spent in range(rounds + 1):
+        requests = [first_question(spent * _QUESTIONS + number) for number in range(_QUESTIONS)]
+        before = time.thread_time()
+        answers = [await ask(request) for request in requests]
+        seconds = time.thread_time() - before
+        if not all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers):
+            raise BenchmarkError(f"no answer: {answers[-1][:300]!r}")
+        least = min(least, seconds if spent else least)
+    return least / _QUESTIONS * 1_000_000
+
+
+def table_of_known(known: tuple[float, float]) -> str:
+    """Return the figures as a line of text."""
+    direct, relayed = known
+    return f"a known player: {direct:.1f} CPU µs at a gateway, {relayed:.1f} at a relay, ratio {relayed / direct:.2f}"
 
 
 def table(misses: tuple[Miss, ...]) -> str:

@@ -134,7 +134,7 @@ def read_told(answer: HubAnswer, inquiry: Inquiry, *, asked_at: datetime, heard_
         raise SourceProtocolError("the hub's answer contradicts itself")
     if decided.game_id != inquiry.game_id or decided.method != inquiry.method:
         raise SourceProtocolError("the hub's answer is to another question")
-    ahead = clock_ahead(answer.date, asked_at, heard_at)
+    observed_at, fresh_until, usable_until = _by_our_clock(decided, answer.date, asked_at, heard_at)
     player, evidence = decided.player, decided.evidence
     return ToldDecision(
         reason=decided.reason,
@@ -142,9 +142,9 @@ def read_told(answer: HubAnswer, inquiry: Inquiry, *, asked_at: datetime, heard_
         heard_at=heard_at,
         player=None if player is None else Player(PlayerId(player.id), player.username, player.display_name),
         proof=None if evidence is None else Proof(evidence.kind, evidence.id, evidence.acquired_at),
-        observed_at=_by_our_clock(decided.observed_at, ahead),
-        fresh_until=_by_our_clock(decided.fresh_until, ahead),
-        usable_until=_by_our_clock(decided.usable_until, ahead),
+        observed_at=observed_at,
+        fresh_until=fresh_until,
+        usable_until=usable_until,
         stale=decided.stale,
         caveats=tuple(_CAVEATS[caveat] for caveat in decided.caveats if caveat in _CAVEATS),
     )
@@ -214,11 +214,19 @@ def read_date(text: str | None) -> datetime | None:
     return read_http_date(text)
 
 
-def _by_our_clock(instant: datetime | None, ahead: timedelta) -> datetime | None:
+def _by_our_clock(
+    decided: _Decided, date: datetime | None, asked_at: datetime, heard_at: datetime
+) -> tuple[datetime | None, datetime | None, datetime | None]:
+    """Return when it was observed, and until when it is fresh and usable."""
+    given = (decided.observed_at, decided.fresh_until, decided.usable_until)
     try:
-        return None if instant is None else instant - ahead
+        ahead = clock_ahead(date, asked_at, heard_at)
+        if decided.observed_at is not None:
+            ahead = max(ahead, decided.observed_at - heard_at)  # nothing was observed after it was heard
+        observed_at, fresh_until, usable_until = (None if each is None else each - ahead for each in given)
     except OverflowError:
         raise SourceProtocolError("the hub's answer names an instant that cannot be") from None
+    return observed_at, fresh_until, usable_until
 
 
 def _is_of_another(refused: HubProblem, inquiry: Inquiry) -> bool:

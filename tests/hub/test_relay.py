@@ -1,7 +1,7 @@
 """A relay in front of a real hub, and of one that says what no hub should."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -433,12 +433,38 @@ async def test_what_is_new_at_the_hub_is_left_out(open_relay: OpenRelay) -> None
     assert malformed["caveats"] == ["sandbox"], "nothing that this hub says is real"
 
 
-async def test_a_date_beyond_all_times_is_no_answer(open_relay: OpenRelay) -> None:
-    """An instant that the clocks' difference puts before the first year."""
-    said = decided(Reason.PURCHASE, date=SEEN + 24 * HOUR, **{**PROVEN, "observed_at": "0001-01-01T00:00:01+00:00"})
+@pytest.mark.parametrize(
+    ("date", "observed_at"),
+    [
+        (SEEN + 24 * HOUR, "0001-01-01T00:00:01+00:00"),
+        (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), SEEN.isoformat()),
+        (None, "9999-12-31T23:59:59+00:00"),
+    ],
+)
+async def test_an_instant_that_cannot_be_is_no_answer(
+    open_relay: OpenRelay, date: datetime | None, observed_at: str
+) -> None:
+    """Before the first year, or after the last; the next question is answered."""
+    said = decided(Reason.PURCHASE, date=date, **{**PROVEN, "observed_at": observed_at})
     async with scripted_hub(lambda _: said) as hub:
         relay = await open_relay(hub.url)
         assert (await relay.user(1994)).json()["reason"] == "source_protocol"
+        hub.answers = lambda _: decided(Reason.PURCHASE, **PROVEN)
+        assert (await relay.user(1995)).json()["allowed"] is True
+
+
+async def test_no_evidence_is_from_the_future(open_relay: OpenRelay, clock: FakeClock) -> None:
+    """Where a hub says so its clock is ahead: it is as old as the answer at least, and ends so much sooner."""
+    ahead = {**PROVEN, "observed_at": START + timedelta(days=10)}
+    async with scripted_hub(lambda _: decided(Reason.PURCHASE, **ahead)) as hub:
+        relay = await open_relay(hub.url)
+        answer = (await relay.user(1994)).json()
+        hub.answers = lambda _: problem(502, "bad_gateway")
+        clock.jump(SECOND)
+
+        assert (answer["allowed"], answer["observed_at"]) == (True, "2026-11-20T14:03:11Z")
+        assert (await relay.user(1994)).json()["outcome"] == "unknown"
+        assert (await relay.user(1995)).json()["outcome"] == "unknown"
 
 
 async def test_a_wait_without_end_is_not_believed(open_relay: OpenRelay) -> None:
