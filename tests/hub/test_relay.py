@@ -454,7 +454,7 @@ async def test_an_instant_that_cannot_be_is_no_answer(
 
 
 async def test_no_evidence_is_from_the_future(open_relay: OpenRelay, clock: FakeClock) -> None:
-    """Where a hub says so its clock is ahead: it is as old as the answer at least, and ends so much sooner."""
+    """A hub that says so has a clock that is ahead: it is as old as the answer, and ends so much sooner."""
     ahead = {**PROVEN, "observed_at": START + timedelta(days=10)}
     async with scripted_hub(lambda _: decided(Reason.PURCHASE, **ahead)) as hub:
         relay = await open_relay(hub.url)
