@@ -178,7 +178,7 @@ class Owners:
 
 
 async def test_the_hub_is_killed_and_comes_back(place: Place, store: tuple[Sandbox, str]) -> None:
-    """owners play on, no new player gets in, and all is well again within five seconds; the store was asked once."""
+    """Owners play on, no new player gets in, and all is well again within five seconds; the store was asked once."""
     relays = [await place.relay() for _ in range(2)]
     owners = Owners(relays)
     assert [(await ask(relay, seed.OWNER_ID))["allowed"] for relay in relays] == [True, True]
