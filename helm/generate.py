@@ -26,7 +26,7 @@ import yaml
 
 from service.settings.docs import documented_settings
 from service.settings.games import GameSettings
-from service.settings.model import CALLER, GAME, POLICY, SINGLE, PolicySettings
+from service.settings.model import CALLER, GAME, OIDC, POLICY, SINGLE, PolicySettings
 from service.settings.values import POLICY as POLICY_NAME
 from service.settings.values import POLICY_EXPECTED, SLUG, SLUG_EXPECTED
 
@@ -183,6 +183,9 @@ def config_schema() -> _Schema:
         "additionalProperties": policy,
     }
     top["properties"]["callers"] = {"type": "array", "items": caller}
+    issuer = _table({k: _field(f.type) | {"description": documented[f"oidc[].{k}"]} for k, f in OIDC.items()})
+    issuer["required"] = [key for key, field in OIDC.items() if field.required]
+    top["properties"]["oidc"] = {"type": "array", "items": issuer}
     return top
 
 

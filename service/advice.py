@@ -71,6 +71,7 @@ _ADVICE_ON_REASON: Final[dict[Reason, Advice | None]] = {
     Reason.NOT_CACHED: Advice.TRY_AGAIN,
     Reason.DEADLINE_EXCEEDED: Advice.TRY_AGAIN,
     Reason.OVERLOADED: Advice.TRY_AGAIN,
+    Reason.ISSUER_UNAVAILABLE: Advice.TRY_AGAIN,
 }
 _ADVICE_ON_CAVEAT: Final = {
     Caveat.BUNDLE_KEY_MAY_BE_UNCLAIMED: Advice.OPEN_GAME_ONCE,

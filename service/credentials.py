@@ -5,14 +5,11 @@ Nothing here says whether a credential is true; only that it could be one. Text 
 keys are case-sensitive, and a key that needs repair is not the key that was sold.
 """
 
-import base64
-import binascii
 import re
 from typing import Final
 from urllib.parse import unquote
 
 import idna
-import msgspec
 
 from service.errors import BadQuestion
 from service.ownership import (
@@ -27,6 +24,7 @@ from service.ownership import (
     Reason,
     VerifiedEmail,
 )
+from service.signed_token import unverified_object
 
 AROUND_A_PASTE: Final = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -51,7 +49,7 @@ _SIGNED: Final = re.compile(r"[A-Za-z0-9_+/=-]{8,}\.[A-Za-z0-9_+/=-]{8,}", re.AS
 """The temporary links of free pages carry two base64 parts joined by a dot where a key would be; `itch.io` is none."""
 
 _LONGEST_JWT: Final = 8 * 1024
-_LONGEST_JWT_PAYLOAD: Final = 4 * 1024
+_LARGEST_JWT_PART: Final = 4 * 1024
 _JWT_PART: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _ACCESS_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,256}", re.ASCII)
 _API_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,}", re.ASCII)
@@ -176,14 +174,7 @@ def _read_path(host: str, path: list[str]) -> DownloadKey | Malformed:
 
 
 def _json_object(part: str) -> dict[str, object] | None:
-    try:
-        decoded = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-        if len(decoded) > _LONGEST_JWT_PAYLOAD:
-            return None
-        value = msgspec.json.decode(decoded)
-    except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    return unverified_object(part, largest=_LARGEST_JWT_PART)
 
 
 def _no_key(reason: Reason) -> Malformed:

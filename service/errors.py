@@ -12,7 +12,8 @@ GatewayError
 │   ├── GameNotAccessible       our key cannot see the game
 │   ├── NotCached               the caller allowed no look-up and nothing is known
 │   ├── DeadlineExceeded        the caller's time is up
-│   └── Overloaded              the store budget has no room within the caller's time
+│   ├── Overloaded              the store budget has no room within the caller's time
+│   └── IssuerUnavailable       there are no keys to check an id token with
 └── QuestionRefused             the caller is at fault
     ├── BadQuestion             the body is not a question
     ├── UnknownGame             no such game is configured
@@ -122,6 +123,12 @@ class Overloaded(NoAnswer):
     """More is asked than the store budget allows in the caller's time."""
 
     reason = Reason.OVERLOADED
+
+
+class IssuerUnavailable(NoAnswer):
+    """The issuer of an id token gives no keys to check it with, and gave none lately."""
+
+    reason = Reason.ISSUER_UNAVAILABLE
 
 
 class QuestionRefused(GatewayError):  # noqa: N818 - the caller's fault, named as what happened to it

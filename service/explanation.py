@@ -287,6 +287,7 @@ _WHY: Final[Mapping[Reason, str]] = {
     Reason.NOT_CACHED: "nothing recent enough is known, and itch.io was not asked.",
     Reason.DEADLINE_EXCEEDED: "itch.io had not answered when the time was up.",
     Reason.OVERLOADED: "more was being asked than itch.io may be asked.",
+    Reason.ISSUER_UNAVAILABLE: "the keys that check the player's id token could not be had.",
 }
 _FIRST_PLAYER: Final = "The game lets in the first player who shows a download key, and no other."
 _FIRST_PLAYERS: Final = "The game lets in the first {} players who show a download key, and no others."

@@ -100,6 +100,7 @@ class Reason(StrEnum):
     NOT_CACHED = "not_cached"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     OVERLOADED = "overloaded"
+    ISSUER_UNAVAILABLE = "issuer_unavailable"
 
     @property
     def outcome(self) -> Outcome:
@@ -137,6 +138,7 @@ _REASONS_OF: Final[dict[Outcome, tuple[Reason, ...]]] = {
         Reason.NOT_CACHED,
         Reason.DEADLINE_EXCEEDED,
         Reason.OVERLOADED,
+        Reason.ISSUER_UNAVAILABLE,
     ),
 }
 _OUTCOME_OF: Final = {reason: outcome for outcome, reasons in _REASONS_OF.items() for reason in reasons}

@@ -35,3 +35,6 @@ RIGHTS_FOR: Final[Mapping[Method, tuple[Right, ...]]] = {
     Method.PASS: (Right.VERIFY,),
 }
 """The rights that a question by each method needs: naming an address or a user on one's own word needs its own."""
+
+RIGHTS_TO_BEGIN: Final[Mapping[Method, tuple[Right, ...]]] = {**RIGHTS_FOR, Method.EMAIL: (Right.VERIFY,)}
+"""Those that it needs before its body is read, which may hold a proof of the address."""

@@ -113,6 +113,7 @@ TITLES: Final = {
     Reason.NOT_CACHED: "Nothing recent enough is known, and itch.io was not to be asked",
     Reason.DEADLINE_EXCEEDED: "itch.io had not answered when the time was up",
     Reason.OVERLOADED: "More is being asked than itch.io may be asked",
+    Reason.ISSUER_UNAVAILABLE: "The keys of the id token's issuer cannot be had",
 }
 
 

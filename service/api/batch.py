@@ -11,7 +11,7 @@ from service.api.verify_service import Asking, VerifyService
 from service.eager import start
 from service.errors import BadQuestion, QuestionRefused
 from service.http.reply import Reply
-from service.rights import RIGHTS_FOR
+from service.rights import RIGHTS_TO_BEGIN
 
 _READ_BATCH: Final = BodyReader(Batch)
 _READ_HEAD: Final = BodyReader(ItemHead)
@@ -60,7 +60,7 @@ class BatchService:
         try:
             asking.caller.ask()
             item: Item = _READ_ITEM.read(raw, at=at)
-            asking.caller.require(*RIGHTS_FOR[item.asked_by])
+            asking.caller.require(*RIGHTS_TO_BEGIN[item.asked_by])
             return await self._service.answer(item, asking, at=at)
         except QuestionRefused as refusal:
             return self._service.refuse(refusal, request_id=asking.request_id, caller=asking.caller)

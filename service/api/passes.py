@@ -23,7 +23,7 @@ from service.passes.pass_writer import PassOrder, PassWriter
 from service.passes.shown_pass import ShownPass
 from service.passes.signing_keys import SigningKeys
 from service.passes.void_passes import VoidPasses
-from service.rights import RIGHTS_FOR, Right
+from service.rights import RIGHTS_TO_BEGIN, Right
 from service.verification import policy
 from service.verification.question import Question
 
@@ -48,7 +48,7 @@ class PassService:
         Raises `QuestionRefused` when the caller is at fault.
         """
         order: Order = _READ_ORDER.read(body)
-        asking.caller.require(*RIGHTS_FOR[order.asked_by])
+        asking.caller.require(*RIGHTS_TO_BEGIN[order.asked_by])
         wanted = PassOrder(order.audience, order.player_ref)
         return await self._verify.answer(order, asking, issue=partial(self._issue, wanted))
 

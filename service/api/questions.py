@@ -9,7 +9,7 @@ from msgspec import Meta, Raw, Struct, field, structs
 
 from service.credentials import read_access_token, read_download_key, read_email, read_jwt, read_user_id
 from service.errors import BadQuestion
-from service.ownership import LARGEST_ID, Credential, Malformed, Method
+from service.ownership import LARGEST_ID, Credential, Malformed, Method, VerifiedEmail
 from service.secret import Secret
 
 MOST_ITEMS: Final = 100
@@ -92,19 +92,31 @@ class EmailQuestion(QuestionBody, frozen=True, kw_only=True):
 
     asked_by: ClassVar[Method] = Method.EMAIL
 
-    email: Annotated[
-        Presented, Meta(description="An address that the caller has verified.", extra_json_schema={"format": "email"})
-    ]
-    proof: Annotated[
-        Presented | None,
-        Meta(description="Reserved for an OIDC id token; not supported yet.", extra_json_schema={"enum": [None]}),
-    ] = None
+    email: (
+        Annotated[
+            Presented,
+            Meta(
+                description="An address that the caller has verified; with a proof, the one that it has to prove.",
+                extra_json_schema={"format": "email"},
+            ),
+        ]
+        | None
+    ) = None
+    proof: Annotated[Presented, Meta(description="An OIDC id token of the player's that proves an address.")] | None = (
+        None
+    )
+    nonce: Annotated[Presented, Meta(description="The `nonce` that the id token was asked for with.")] | None = None
 
     def credential(self, at: str) -> Credential | Malformed:
-        """Return the address. Raises `BadQuestion` for a malformed one, and for a proof."""
-        if self.proof is not None:
-            raise BadQuestion(f"{at}/proof", "not_supported", "proofs are not supported yet; leave the field out")
-        return read_email(self.email.reveal(), pointer=f"{at}/email")
+        """Return the address on the caller's word. Raises `BadQuestion` for a malformed one, and for none."""
+        address = self.address(at)
+        if address is None:
+            raise BadQuestion(f"{at}/email", "missing_field", "this field is required, unless there is a proof")
+        return address
+
+    def address(self, at: str) -> VerifiedEmail | None:
+        """Return the address that is named, None if none is. Raises `BadQuestion` for a malformed one."""
+        return None if self.email is None else read_email(self.email.reveal(), pointer=f"{at}/email")
 
 
 class UserQuestion(QuestionBody, frozen=True, kw_only=True):
@@ -225,17 +237,14 @@ class BodyReader:
             raise BadQuestion(at, "unreadable_json", "the body is not JSON in UTF-8") from None
 
 
-_RESERVED: Final = frozenset({"proof"})
-
-
 def _fields_of(kind: Any) -> str:  # noqa: ANN401 - a type or a union of types
     """Return the fields that a body may have, required ones first; of a union, those of all its kinds and of each."""
     kinds = [structs.fields(one) for one in get_args(kind) or (kind,)]
     names = [[one.encode_name for one in sorted(kind, key=lambda one: not one.required)] for kind in kinds]
-    shared = [name for name in names[0] if all(name in one for one in names) and name not in _RESERVED]
+    shared = [name for name in names[0] if all(name in one for one in names)]
     if len(names) == 1:
         return ", ".join(shared)
-    own = [name for one in names for name in one if name not in shared and name not in _RESERVED]
+    own = [name for one in names for name in one if name not in shared]
     return ", ".join([*shared, "method"]) + ", and for its method one of " + ", ".join(dict.fromkeys(own))
 
 

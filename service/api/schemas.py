@@ -45,9 +45,10 @@ def schemas_of(kinds: Sequence[Any]) -> dict[str, Schema]:
     components["Order"] = {"title": "Order", "description": "A question, and what a pass is to be good for."} | order
     components["Order"]["oneOf"] = components["Order"].pop("anyOf")
     _tell_problems_apart(components)
-    # Reserved and refused: a caller that does not know of it sends none.
-    for schema in components.values():
-        schema.get("properties", {}).pop("proof", None)
+    for name in ("EmailQuestion", "EmailItem", "EmailOrder"):
+        components[name]["anyOf"] = [
+            {"required": [field], "properties": {field: {"type": "string"}}} for field in ("email", "proof")
+        ]
     return dict(sorted(components.items()))
 
 

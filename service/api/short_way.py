@@ -19,7 +19,7 @@ from service.http.connection import Request
 from service.http.reply import Reply
 from service.observability.labels import RefusalCause
 from service.ownership import Method
-from service.rights import RIGHTS_FOR
+from service.rights import RIGHTS_TO_BEGIN
 from service.verification.interfaces import Clock
 
 _READERS: Final = {method: BodyReader(question) for method, question in QUESTIONS.items()}
@@ -63,7 +63,7 @@ class ShortWay:
                 caller.ask()
             else:
                 caller = configuration.callers.identify(headers.get(b"authorization"))
-                caller.require(*RIGHTS_FOR[method])
+                caller.require(*RIGHTS_TO_BEGIN[method])
                 caller.ask()
                 if not is_json(headers):
                     return status_reply(415, request_id=request_id)

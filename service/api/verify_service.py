@@ -5,20 +5,33 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from service.api.answers import AnswerWriter, PassBody
 from service.api.callers import Caller
 from service.api.game_directory import GameDirectory
 from service.api.identifiers import make_ulid
 from service.api.problems import cause_of, refusal_reply, status_reply
-from service.api.questions import AnyQuestionBody, DownloadKeyQuestion, PassQuestion
+from service.api.questions import AnyQuestionBody, DownloadKeyQuestion, EmailQuestion, PassQuestion
 from service.errors import BadQuestion, NotEnabled, QuestionRefused
 from service.http.reply import Reply
 from service.observability.labels import BugPlace, RefusalCause
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import AssertedUser, CacheTier, Credential, Decision, KeyUse, Malformed, Method, Outcome
+from service.ownership import (
+    AssertedUser,
+    CacheTier,
+    Credential,
+    Decision,
+    KeyUse,
+    Malformed,
+    Method,
+    Outcome,
+    VerifiedEmail,
+)
+from service.rights import RIGHTS_FOR
+from service.secret import Secret
 from service.verification.interfaces import Clock, Fingerprints
 from service.verification.policy import GameRules, KeyLimit
 from service.verification.question import Question, Verdict, Verifier
@@ -70,6 +83,13 @@ class Passes(Protocol):
 
     def open(self, text: str, rules: GameRules, *, player_ref: str | None) -> OpenedPass:
         """Return what there is in a pass that is shown for a game."""
+
+
+class Proofs(Protocol):
+    """Opens proofs of an address."""
+
+    def open(self, proof: str, *, nonce: str | None, address: VerifiedEmail | None) -> OpenedPass:
+        """Return a proof that is shown; `address` is the one that it has to prove, None for any."""
 
 
 class KeyJudge(Protocol):
@@ -129,6 +149,7 @@ class VerifyService:
         refusals: RefusalNotes | None = None,
         passes: Passes | None = None,
         access_tokens: bool = False,
+        proofs: Proofs | None = None,
     ) -> None:
         self._verification = verification
         self._fingerprints = fingerprints
@@ -141,6 +162,7 @@ class VerifyService:
         self._refusals = refusals
         self._passes = passes
         self._access_tokens = access_tokens
+        self._proofs = proofs
 
     async def answer(
         self, asked: AnyQuestionBody, asking: Asking, *, at: str = "", issue: PassIssue | None = None
@@ -151,7 +173,11 @@ class VerifyService:
         """
         started = self._clock.monotonic()
         question, opened = self._question(asked, asking, at)
-        verdict = await (self._verification if opened is None else opened).verify(question)
+        if opened is None:
+            verdict = await self._verification.verify(question)
+        else:
+            verdict = await opened.verify(question)
+            question = replace(question, credential=opened.credential)  # a proof has shown it only now
         key_use = None
         if question.rules.key_limit is not None and isinstance(asked, DownloadKeyQuestion):
             within = question.deadline - timedelta(seconds=self._clock.monotonic() - started)
@@ -203,7 +229,11 @@ class VerifyService:
         if isinstance(asked, PassQuestion):
             opened = self._open(asked, rules)
             credential, player_ref = opened.credential, asked.player_ref
+        elif isinstance(asked, EmailQuestion) and asked.proof is not None:
+            opened = self._open_proof(asked, asked.proof, at)
+            credential = opened.credential
         else:
+            caller.require(*RIGHTS_FOR[asked.asked_by])
             credential = asked.credential(at)
             if not self._access_tokens and credential.method is Method.ACCESS_TOKEN:
                 raise NotEnabled("itch.access_tokens")
@@ -228,6 +258,12 @@ class VerifyService:
         if self._passes is None:
             raise NotEnabled("passes.key_file")
         return self._passes.open(asked.shown.reveal(), rules, player_ref=asked.player_ref)
+
+    def _open_proof(self, asked: EmailQuestion, proof: Secret, at: str) -> OpenedPass:
+        if self._proofs is None:
+            raise NotEnabled("[[oidc]]")
+        nonce = None if asked.nonce is None else asked.nonce.reveal()
+        return self._proofs.open(proof.reveal(), nonce=nonce, address=asked.address(at))
 
     def _record(
         self,

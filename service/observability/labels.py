@@ -137,7 +137,7 @@ _ENDPOINTS_OF: Final = {
 
 def usual_reasons(*, without: Iterable[Method]) -> list[Reason]:
     """Return the reasons that are shown from the start, where these methods are off."""
-    seldom = {Reason.SHARED_DOWNLOAD_KEY}.union(*(_REASONS_OF[method] for method in without))
+    seldom = {Reason.SHARED_DOWNLOAD_KEY, Reason.ISSUER_UNAVAILABLE}.union(*(_REASONS_OF[method] for method in without))
     return [reason for reason in Reason if reason not in seldom]
 
 

@@ -56,7 +56,7 @@ MOST_LEARNED_GAMES: Final = 100
 _Value = TypeVar("_Value", bound=str)
 _Metric = TypeVar("_Metric", bound=Shown)
 
-_NAMESPACE: Final = "ownership_gateway"
+NAMESPACE: Final = "ownership_gateway"
 _NAN: Final = float("nan")
 
 
@@ -148,7 +148,7 @@ class Metrics:
             "revocations_held",
             "1 while noes about proven owners are held back, 0 if they count again.",
             ["game"],
-            namespace=_NAMESPACE,
+            namespace=NAMESPACE,
             registry=self._registry,
         )
         self._secrets_differ = self._gauge(
@@ -164,7 +164,7 @@ class Metrics:
             "event_loop_lag_seconds", "How late the event loop was at its worst in the last minute.", 0
         )
         named = ["version", "sandbox"]
-        build_info = Gauge("build_info", "Always 1.", named, namespace=_NAMESPACE, registry=self._registry)
+        build_info = Gauge("build_info", "Always 1.", named, namespace=NAMESPACE, registry=self._registry)
         build_info.labels(version, str(sandbox).lower()).set(1)
         if Method.PASS not in off and not relay:
             self._add_passes()
@@ -381,19 +381,19 @@ class Metrics:
             self._answers[reason, stale] = self._answers_total.labels(*labels)
 
     def _counter(self, name: str, text: str, *labels: str) -> PlainCounter:
-        return self.show(PlainCounter(f"{_NAMESPACE}_{name}", text, labels))
+        return self.show(PlainCounter(f"{NAMESPACE}_{name}", text, labels))
 
     def _gauges(self, name: str, text: str, label: str, values: Iterable[_Value]) -> dict[_Value, Gauge]:
-        gauge = Gauge(name, text, [label], namespace=_NAMESPACE, registry=self._registry)
+        gauge = Gauge(name, text, [label], namespace=NAMESPACE, registry=self._registry)
         return {value: gauge.labels(value) for value in values}
 
     def _plain_gauge(self, name: str, text: str, *labels: str) -> PlainGauge:
-        return self.show(PlainGauge(f"{_NAMESPACE}_{name}", text, labels))
+        return self.show(PlainGauge(f"{NAMESPACE}_{name}", text, labels))
 
     def _gauge(self, name: str, text: str, start: float) -> Gauge:
-        gauge = Gauge(name, text, namespace=_NAMESPACE, registry=self._registry)
+        gauge = Gauge(name, text, namespace=NAMESPACE, registry=self._registry)
         gauge.set(start)
         return gauge
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> PlainHistogram:
-        return self.show(PlainHistogram(f"{_NAMESPACE}_{name}", text, buckets, labels))
+        return self.show(PlainHistogram(f"{NAMESPACE}_{name}", text, buckets, labels))

@@ -19,6 +19,7 @@ from service.settings.policy_checks import (
     policies_name_no_player,
     policies_take_what_there_is,
 )
+from service.settings.proof_checks import issuers_differ
 from service.settings.relay_checks import hub_can_be_trusted, hub_url_is_safe, relay_decides_nothing, relay_is_whole
 from service.settings.urls import has_host_and_port
 
@@ -334,5 +335,6 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (hub_url_is_safe, {"relay.url"}),
     (relay_decides_nothing, {"relay.url"}),
     (hub_can_be_trusted, {"relay.ca_file"}),
+    (issuers_differ, {"oidc"}),
 )
 """Each check, and the settings without which it would find what is not there."""

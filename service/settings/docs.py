@@ -18,12 +18,14 @@ from service.settings.model import (
     CALLER,
     GAME,
     GROUPS,
+    OIDC,
     POLICY,
     CallerSettings,
     PolicySettings,
     Settings,
     fields_of,
 )
+from service.settings.proofs import OidcSettings
 from service.settings.sources import CONFIG, variable
 
 
@@ -71,6 +73,8 @@ def _lines(settings: Settings) -> Iterator[tuple[str, str]]:
             yield key, "set" if key.endswith(".token_sha256") else text
     for policy in settings.forward_auth:
         yield from _fields(f"forward_auth.{policy.name}.", policy, POLICY)
+    for number, issuer in enumerate(settings.oidc, start=1):
+        yield from _fields(f"oidc[#{number}].", issuer, OIDC)
 
 
 def _fields(prefix: str, struct: object, fields: Mapping[str, FieldInfo]) -> Iterator[tuple[str, str]]:
@@ -98,7 +102,7 @@ _CONFIG: Final = SettingDoc(
 
 
 def documented_settings() -> list[SettingDoc]:
-    """Return every setting there is, in the order of the structs, games, callers and policies last."""
+    """Return every setting there is, in the order of the structs, the tables of the file last."""
     return [
         _CONFIG,
         *_documented(Settings, fields_of(Settings), "", in_environment=True),
@@ -110,6 +114,7 @@ def documented_settings() -> list[SettingDoc]:
         *_documented(GameSettings, GAME, "games.<slug>.", in_environment=False),
         *_documented(CallerSettings, CALLER, "callers[].", in_environment=False),
         *_documented(PolicySettings, POLICY, "forward_auth.<policy>.", in_environment=False),
+        *_documented(OidcSettings, OIDC, "oidc[].", in_environment=False),
     ]
 
 

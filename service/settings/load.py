@@ -23,6 +23,7 @@ from service.settings.model import (
     CALLER,
     GAME,
     GROUPS,
+    OIDC,
     POLICY,
     SINGLE,
     CallerSettings,
@@ -31,6 +32,7 @@ from service.settings.model import (
     fields_of,
 )
 from service.settings.names import Names
+from service.settings.proofs import MOST_ISSUERS, OidcSettings
 from service.settings.sources import (
     CONFIG,
     FileContent,
@@ -199,12 +201,14 @@ def _check(settings: Settings, names: Names, checks: Iterable[tuple[Check, set[s
 
 
 def _differing(settings: Settings, applied: Settings) -> Iterator[str]:
-    """Yield the dotted keys of the settings that exist once and differ."""
+    """Yield the dotted keys of the settings that hold from start to end and differ."""
     for group in ("", *GROUPS):
         one, other = (getattr(of, group) if group else of for of in (settings, applied))
         for key, field in fields_of(type(one)).items():
             if getattr(one, field.name) != getattr(other, field.name):
                 yield f"{group}.{key}" if group else key
+    if settings.oidc != applied.oidc:
+        yield "oidc"
 
 
 def _changed(before: Settings, after: Settings) -> Iterator[str]:
@@ -239,6 +243,7 @@ def _build(given: Mapping[str, RawValue], file: TomlFile, mistakes: Mistakes) ->
         games=tuple(_games(file, mistakes)),
         callers=tuple(_callers(file, mistakes)),
         forward_auth=tuple(_policies(file, mistakes)),
+        oidc=tuple(_issuers(file, mistakes)),
     )
 
 
@@ -272,6 +277,17 @@ def _policies(file: TomlFile, mistakes: Mistakes) -> Iterator[PolicySettings]:
             mistakes.add(line, unusable="forward_auth")
         elif policy is not None:
             yield policy
+
+
+def _issuers(file: TomlFile, mistakes: Mistakes) -> Iterator[OidcSettings]:
+    if len(file.issuers) > MOST_ISSUERS:
+        mistakes.add(f"{file.name} has {len(file.issuers)} [[oidc]] tables: expected at most {MOST_ISSUERS}")
+    for table in file.issuers:
+        issuer = convert_table(table.table, OidcSettings)
+        if issuer is None:
+            _note_misfits(table, OIDC, file, mistakes, unusable="oidc")
+        else:
+            yield issuer
 
 
 def _note_misfits(

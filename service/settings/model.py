@@ -11,6 +11,7 @@ from service.ownership import GameId, Method
 from service.rights import Right
 from service.secret import HubToken, PassKeys, ProxyUrl, RedisUrl, SealingSecret, SellerKey
 from service.settings.games import GameSettings
+from service.settings.proofs import OidcSettings
 from service.settings.values import (
     BaseUrl,
     CallerName,
@@ -262,6 +263,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     games: tuple[GameSettings, ...] = ()
     callers: tuple[CallerSettings, ...] = ()
     forward_auth: tuple[PolicySettings, ...] = ()
+    oidc: tuple[OidcSettings, ...] = ()
 
     @property
     def serves_console(self) -> bool:
@@ -347,6 +349,9 @@ CALLER: Final = fields_of(CallerSettings)
 
 POLICY: Final = {key: field for key, field in fields_of(PolicySettings).items() if key != "name"}
 """The settings of one policy; its name is the name of the table."""
+
+OIDC: Final = fields_of(OidcSettings)
+"""The settings of one issuer of id tokens."""
 
 SECRET_FILES: Final[dict[str, str]] = {
     secret: key for key in SINGLE if key.endswith("_file") and (secret := key.removesuffix("_file")) in SINGLE

@@ -42,3 +42,7 @@ class Names:
     def of_policy(self, policy: PolicySettings, key: str) -> str:
         """Return the name of a setting of a policy."""
         return f"forward_auth.{policy.name}.{key} in {self._file_name}"
+
+    def of_issuer(self, number: int, key: str) -> str:
+        """Return the name of a setting of an issuer of id tokens; the first is number 1."""
+        return f"oidc[#{number}].{key} in {self._file_name}"

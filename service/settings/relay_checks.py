@@ -44,6 +44,8 @@ def relay_decides_nothing(settings: Settings, names: Names) -> Iterator[str]:
     for key, on in (("sandbox", settings.sandbox), ("console", settings.console)):
         if on:
             yield f"{names.of(key)} is on, but {url} is set: a relay has none; leave one of them out"
+    if settings.oidc:
+        yield f"[[oidc]] is set, but {url} is too: the hub has the issuers; leave it out"
     for game in settings.games:
         plain = GameSettings(slug=game.slug, id=game.id)
         for rule in _RULES:

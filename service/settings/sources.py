@@ -12,7 +12,7 @@ from msgspec import Struct
 from service.secret_text import UnusableText, read_pem, read_secret
 from service.secret_text import shown as shown_path
 from service.settings.conversion import Misfit, Mistakes, RawValue, convert, shown
-from service.settings.model import CALLER, GAME, GROUPS, POLICY, SECRET_FILES, SINGLE, Settings, fields_of
+from service.settings.model import CALLER, GAME, GROUPS, OIDC, POLICY, SECRET_FILES, SINGLE, Settings, fields_of
 from service.settings.toml_text import parse_toml
 
 # Environment variables.
@@ -34,6 +34,7 @@ _ONLY_IN_TOML: Final = {
     "GAMES": "games stand in the TOML file only, as [games.<slug>]",
     "CALLERS": "callers stand in the TOML file only, as [[callers]]",
     "FORWARD_AUTH": "policies stand in the TOML file only, as [forward_auth.<policy>]",
+    "OIDC": "issuers stand in the TOML file only, as [[oidc]]",
 }
 
 
@@ -105,11 +106,11 @@ def read_flags(flags: Mapping[str, object], mistakes: Mistakes) -> dict[str, Raw
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _POSITION: Final = re.compile(r"\(at (line \d+, column \d+|end of document)\)\Z")
-_TABLES: Final = ("games", "callers", "forward_auth")
+_TABLES: Final = ("games", "callers", "forward_auth", "oidc")
 
 
 class RawTable:
-    """One game, caller or policy as it stands in the file, without what is no setting.
+    """One game, caller, policy or issuer as it stands in the file, without what is no setting.
 
     `where` is its name in mistakes.
     """
@@ -129,7 +130,7 @@ class RawTable:
 
 
 class TomlFile:
-    """The contents of the file: settings that exist once, and the tables of games, callers and policies."""
+    """The contents of the file: settings that exist once, and the tables of games, callers, policies and issuers."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -137,11 +138,12 @@ class TomlFile:
         self.games: list[RawTable] = []
         self.callers: list[RawTable] = []
         self.policies: list[RawTable] = []
+        self.issuers: list[RawTable] = []
 
     @property
     def is_empty(self) -> bool:
         """Whether no setting stands in it."""
-        return not (self.single or self.games or self.callers or self.policies)
+        return not (self.single or self.games or self.callers or self.policies or self.issuers)
 
 
 class FileContent(Struct, frozen=True):
@@ -195,9 +197,11 @@ class _Reader:
             if key == "games":
                 self._file.games += self._named(key, value, GAME)
             elif key == "callers":
-                self._read_callers(value)
+                self._file.callers += self._listed(key, value, CALLER, expected="one [[callers]] table for each caller")
             elif key == "forward_auth":
                 self._file.policies += self._named(key, value, POLICY)
+            elif key == "oidc":
+                self._file.issuers += self._listed(key, value, OIDC, expected="one [[oidc]] table for each issuer")
             elif key in GROUPS:
                 table = self._dict(key, value, unusable=key) or {}
                 values = self._values(f"{key}.", table, fields_of(GROUPS[key]), elsewhere=SINGLE)
@@ -215,17 +219,18 @@ class _Reader:
             if table is not None:
                 yield self._table(name, where, table, known)
 
-    def _read_callers(self, value: object) -> None:
+    def _listed(self, group: str, value: object, known: Mapping[str, object], *, expected: str) -> Iterator[RawTable]:
+        """Yield the tables of a list, each called by the `name` in it, or else by its number."""
         if not isinstance(value, list):
-            self._expect("callers", value, "one [[callers]] table for each caller", unusable="callers")
+            self._expect(group, value, expected, unusable=group)
             return
         for number, item in enumerate(value, start=1):
-            name = item.get("name") if isinstance(item, dict) else None
+            name = item.get("name") if isinstance(item, dict) and "name" in known else None
             label = name if isinstance(name, str) and _BARE_KEY.fullmatch(name) else f"#{number}"
-            where = f"callers[{label}]"
-            table = self._dict(where, item, unusable="callers")
+            where = f"{group}[{label}]"
+            table = self._dict(where, item, unusable=group)
             if table is not None:
-                self._file.callers.append(self._table(label, where, table, CALLER))
+                yield self._table(label, where, table, known)
 
     def _dict(self, where: str, value: object, *, unusable: str) -> dict[str, Any] | None:
         if isinstance(value, dict):

@@ -97,6 +97,14 @@ HubUrl: TypeAlias = Annotated[
     str, Meta(extra={"expected": "an https URL of a gateway such as https://ownership.example", "quiet": True})
 ]
 
+SecureUrl: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"\Ahttps://[A-Za-z0-9\[][A-Za-z0-9._~:/?&=%\[\]-]{0,490}\Z",
+        extra={"expected": "an https URL of at most 500 characters, without user name and fragment", "quiet": True},
+    ),
+]
+
 POLICY: Final = r"[a-z0-9][a-z0-9_-]{0,63}"
 """A policy's name: a segment of a path that every proxy leaves as it is."""
 

@@ -86,6 +86,11 @@ def build_services(
         from service.wiring.pass_parts import build_passes  # noqa: PLC0415 - off until configured: not even imported
 
         passes = build_passes(basics, observations, verification, fingerprints)
+    proofs = None
+    if settings.oidc:
+        from service.wiring.proof_parts import build_proofs  # noqa: PLC0415 - off until configured: not even imported
+
+        proofs = build_proofs(basics, verification, fingerprints)
     key_sharing = key_sharing_of(basics, fingerprints, redis=redis)
     verify = VerifyService(
         verification=verification,
@@ -99,6 +104,7 @@ def build_services(
         passes=None if passes is None else passes.shown,
         key_sharing=key_sharing,
         access_tokens=settings.itch.access_tokens,
+        proofs=proofs,
     )
     admin = AdminService(
         verification=verification,

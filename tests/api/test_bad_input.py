@@ -87,7 +87,6 @@ NOT_QUESTIONS: list[tuple[str, bytes | object, str, str]] = [
     ("/verify/jwt", JWT, "missing_field", "/jwt"),
     ("/verify/jwt", JWT | {"jwt": 1}, "wrong_type", "/jwt"),
     ("/verify/jwt", JWT | {"jwt": "a.b.c", "download_key": "x"}, "unknown_field", "/download_key"),
-    ("/verify/email", EMAIL | {"proof": "a.b.c"}, "not_supported", "/proof"),
     ("/verify/email", EMAIL | {"email": ""}, "malformed_email", "/email"),
     ("/verify/email", EMAIL | {"email": "player"}, "malformed_email", "/email"),
     ("/verify/email", EMAIL | {"email": "a@b@example.com"}, "malformed_email", "/email"),
@@ -228,7 +227,7 @@ async def test_problem_has_exactly_these_fields(gateway: Asker) -> None:
     [
         ("/verify/download-key", "game, download_key, max_age, only_if_cached, deadline_ms, player_ref"),
         ("/verify/jwt", "game, jwt, max_age, only_if_cached, deadline_ms"),
-        ("/verify/email", "game, email, max_age, only_if_cached, deadline_ms"),
+        ("/verify/email", "game, max_age, only_if_cached, deadline_ms, email, proof, nonce"),
         ("/verify/user", "game, user_id, max_age, only_if_cached, deadline_ms"),
         ("/verify/pass", "game, pass, max_age, only_if_cached, deadline_ms, player_ref"),
         ("/verify/batch", "items"),
@@ -252,7 +251,7 @@ async def test_unknown_field_of_an_item_gets_the_list_of_those_that_there_are(ga
     (result,) = response.json()["results"]
     assert result["problem"]["detail"] == (
         "there is no such field here; there are: game, id, max_age, only_if_cached, deadline_ms, method, "
-        "and for its method one of download_key, player_ref, jwt, email, user_id, pass, access_token"
+        "and for its method one of download_key, player_ref, jwt, email, proof, nonce, user_id, pass, access_token"
     )
 
 

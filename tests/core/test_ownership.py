@@ -50,6 +50,7 @@ REASONS = {
         "not_cached",
         "deadline_exceeded",
         "overloaded",
+        "issuer_unavailable",
     ],
 }
 """Design, section 3: callers act on these words."""

@@ -46,6 +46,10 @@ def test_values_arrive_unchanged(helm: Helm, tmp_path: Path) -> None:
     assert list(games["x-moon"].canary_user_ids.values()) == [1994, 9007199254740991]
     assert [caller.rate for caller in settings.callers] == [0.5, 50.0]
     assert settings.itch.rate == 4.5
+    assert [(one.issuer, one.require_nonce) for one in settings.oidc] == [
+        ("https://accounts.google.com", False),
+        ("https://id.studio.example", True),
+    ]
     assert settings.drain_seconds == 7.5
     assert settings.max_requests == 2048
 
@@ -57,7 +61,7 @@ def test_every_setting_is_the_charts_or_the_operators(helm: Helm) -> None:
         f"{group}.{key}" if "properties" in table else group
         for group, table in schema.items()
         for key in table.get("properties", {"": None})
-    } - {"games", "callers"}
+    } - {"games", "callers", "oidc"}
 
     assert set(SINGLE) - below_config == {
         "host",

@@ -332,7 +332,7 @@ def test_hostile_input_adds_no_series(metrics: Metrics) -> None:
 def test_answers_of_all_games_have_their_series_from_the_start(metrics: Metrics) -> None:
     """An alert about all games together sees the first answer of a kind, because its series began before.
 
-    Only the players of download keys are not counted everywhere.
+    Only the players of download keys, and issuers, are not everywhere.
     """
     before = {series for series in read(metrics) if series[0] == "ownership_gateway_answers_total"}
 
@@ -341,7 +341,7 @@ def test_answers_of_all_games_have_their_series_from_the_start(metrics: Metrics)
 
     after = {series for series in read(metrics) if series[0] == "ownership_gateway_answers_total"}
     assert before < after
-    assert {dict(labels)["reason"] for _, labels in after - before} == {"shared_download_key"}
+    assert {dict(labels)["reason"] for _, labels in after - before} == {"shared_download_key", "issuer_unavailable"}
     for stale in ("true", "false"):
         assert value(metrics, "answers_total", outcome="owned", reason="purchase", stale=stale) == (
             2 * len(Method) * len(CacheTier) if stale == "true" else 0

@@ -11,7 +11,7 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -54,7 +54,10 @@ def encoded(data: object) -> str:
 
 
 class Forger:
-    """Makes tokens: with the key of the gateway, and with others."""
+    """Makes tokens: with the key of the gateway, and with others. `CLAIMS` and `TYPE` are those of a good one."""
+
+    CLAIMS: ClassVar[dict[str, Any]] = CLAIMS
+    TYPE: ClassVar[str] = TYPE
 
     def __init__(self) -> None:
         self.keys = key_set(PassKeys(new_signing_key()))
@@ -72,8 +75,8 @@ class Forger:
         **header: Any,
     ) -> str:
         """Return a token that is a pass but for what is given. A field of the header that is None is left out."""
-        made = {name: value for name, value in {**CLAIMS, **(claims or {})}.items() if name not in without}
-        fields = {"alg": algorithm, "typ": TYPE, "kid": self.key.kid, **header}
+        made = {name: value for name, value in {**self.CLAIMS, **(claims or {})}.items() if name not in without}
+        fields = {"alg": algorithm, "typ": self.TYPE, "kid": self.key.kid, **header}
         signing = f"{encoded({k: v for k, v in fields.items() if v is not None})}.{encoded(made)}"
         return f"{signing}.{self.signed(signing, algorithm, key)}"
 
@@ -86,11 +89,11 @@ class Forger:
         """Yield tokens whose algorithm is another."""
         pem = self.key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         hmac = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
-        signing = f"{encoded({'alg': 'HS256', 'typ': TYPE, 'kid': self.key.kid})}.{encoded(CLAIMS)}"
+        signing = f"{encoded({'alg': 'HS256', 'typ': self.TYPE, 'kid': self.key.kid})}.{encoded(self.CLAIMS)}"
         yield "HS256 with the public key as its secret", f"{signing}.{encoded(hmac.sign(signing.encode(), pem))}"
         yield "HS256 with an empty secret", f"{signing}.{encoded(hmac.sign(signing.encode(), b''))}"
         for name in ("none", "None", "NONE", "nOnE"):
-            signing = f"{encoded({'alg': name, 'typ': TYPE, 'kid': self.key.kid})}.{encoded(CLAIMS)}"
+            signing = f"{encoded({'alg': name, 'typ': self.TYPE, 'kid': self.key.kid})}.{encoded(self.CLAIMS)}"
             yield f"algorithm {name} without a signature", f"{signing}."
         yield "algorithm none with a signature", self.token(alg="none")
         for name in ("RS384", "RS512", "PS256"):
@@ -183,9 +186,9 @@ class Forger:
             "JSON in place of its parts",
             json.dumps({"protected": header, "payload": payload, "signature": signature}),
         )
-        twice = encoded(json.dumps(CLAIMS)[:-1] + f', "exp": {NOW + 10**6}' + "}")
+        twice = encoded(json.dumps(self.CLAIMS)[:-1] + f', "exp": {NOW + 10**6}' + "}")
         yield "an end twice, unsigned", f"{header}.{twice}.{signature}"
-        listed = encoded([{"alg": "RS256", "typ": TYPE, "kid": self.key.kid}])
+        listed = encoded([{"alg": "RS256", "typ": self.TYPE, "kid": self.key.kid}])
         yield "a header that is a list", f"{listed}.{payload}.{self.signed(f'{listed}.{payload}')}"
         for name, claims in (
             ("a list", "[]"),
@@ -213,7 +216,7 @@ class Forger:
             "an id token, signed by us",
             jwt.encode(identity, self.key.private, algorithm="RS256", headers={"kid": self.key.kid}),
         )
-        headers = {"kid": self.key.kid, "typ": TYPE}
+        headers = {"kid": self.key.kid, "typ": self.TYPE}
         yield "an id token, signed by us as a pass", jwt.encode(identity, self.key.private, "RS256", headers=headers)
 
 

@@ -18,7 +18,7 @@ The gateway's TOML file. Helm's own toToml writes 3 as 3.0, which is no id, so t
 {{/* The lines of one table; what stands in tables of its own is left to others. */}}
 {{- define "ownership-gateway.toml.lines" -}}
 {{- range $key, $value := . }}
-{{- if not (or (kindIs "map" $value) (kindIs "invalid" $value) (eq $key "callers")) }}
+{{- if not (or (kindIs "map" $value) (kindIs "invalid" $value) (eq $key "callers") (eq $key "oidc")) }}
 {{ $key }} = {{ include "ownership-gateway.toml.value" $value }}
 {{- end }}
 {{- end }}
@@ -45,6 +45,11 @@ drain_seconds = {{ include "ownership-gateway.drainSeconds" . }}
 
 [forward_auth.{{ $policy }}]
 {{- include "ownership-gateway.toml.lines" $table }}
+{{- end }}
+{{- range $config.oidc }}
+
+[[oidc]]
+{{- include "ownership-gateway.toml.lines" . }}
 {{- end }}
 {{- range $config.callers }}
 

@@ -1,0 +1,1 @@
+"""Proofs of an address: id tokens of an issuer, and codes that were mailed."""

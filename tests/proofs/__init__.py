@@ -1,0 +1,1 @@
+"""Tests of proofs of an address."""
