@@ -20,7 +20,7 @@ from service.api.routes import AnyRequest, CallerGate
 from service.api.verify_service import Asking
 from service.errors import NoAnswer, SourceProtocolError, UnknownChannel
 from service.http.reply import Reply
-from service.hub.hub_answers import HubAnswer, no_answer_in, problem_code
+from service.hub.hub_answers import HubAnswer, no_answer_in, problem_in
 from service.ownership import GameId
 from service.rights import Right
 from service.verification.interfaces import Clock
@@ -79,7 +79,7 @@ class ChannelCopies:
             path += f"?max_age={quote(max_age, safe='')}"
         asked_at = self._clock.monotonic()
         answer = await self._hub.get(path, within=_WITHIN, most=_LARGEST)
-        if problem_code(answer) == "unknown_channel":
+        if problem_in(answer).code == "unknown_channel":
             raise UnknownChannel
         if answer.status != HTTPStatus.OK:
             raise no_answer_in(answer, None)

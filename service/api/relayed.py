@@ -7,7 +7,7 @@ came, with the game's number in place of the relay's name for it, and its answer
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from litestar import Response, post
@@ -15,18 +15,18 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
-from service.api.answers import AnswerWriter
+from service.api.answers import TITLES_OF_RELAY, AnswerWriter, no_answer_reply
 from service.api.dispatch import request_id_of
 from service.api.identifiers import make_ulid
 from service.api.pass_bodies import Order
 from service.api.paths import PASSES_PATH, is_absent_from_relays
-from service.api.problems import problem_reply
-from service.api.questions import AnyQuestionBody, BodyReader
+from service.api.problems import MEDIA_TYPE, problem_reply, whole_seconds
+from service.api.questions import BodyReader
 from service.api.routes import AnyRequest, CallerGate, refuse_request, response
 from service.api.verify_service import Asking
 from service.errors import DeadlineExceeded, NoAnswer, SourceProtocolError
 from service.http.reply import Reply
-from service.hub.hub_answers import HubAnswer, no_answer_in
+from service.hub.hub_answers import HubAnswer, no_answer_in, problem_in
 from service.observability.logs import Logging
 from service.ownership import CacheTier, Method
 from service.rights import RIGHTS_FOR, Right
@@ -41,14 +41,17 @@ _RETRY_SOON: Final = timedelta(seconds=1)
 
 
 class HandedOn(Struct, frozen=True):
-    """One endpoint: `rights` are those that its caller needs beside those for the method of the question in the body.
+    """One endpoint: `rights` are those that its caller needs, and `reader` reads the body.
 
-    `reader` reads the body: a question, and fields of its own.
+    With `decides` the body is a question with fields of its own, whose method needs its rights, too, and the answer is
+    a decision about it. `problems` are the codes of the hub's problems that are for the caller to see as they are.
     """
 
     path: str
     rights: Sequence[Right]
     reader: BodyReader
+    decides: bool = True
+    problems: frozenset[str] = frozenset()
 
 
 HANDED_ON: Final = (HandedOn(PASSES_PATH, (Right.PASS,), BodyReader(Order)),)
@@ -86,48 +89,86 @@ class HandingOn:
 
     async def answer(self, route: HandedOn, body: bytes, asking: Asking) -> Reply:
         """Return the hub's answer, or `unknown` where it has none. Raises `QuestionRefused`."""
-        asked: AnyQuestionBody = route.reader.read(body)
-        asking.caller.require(*RIGHTS_FOR[asked.asked_by])
-        rules = asking.games.find(asked.game)
-        asking.caller.require_game(rules.game_id)
-        deadline = self._default_deadline if asked.deadline_ms is None else timedelta(milliseconds=asked.deadline_ms)
+        asked = route.reader.read(body)
+        rules = self._rules(asked, asking)
         try:
-            answer = await self._ask(route, body, rules, asked.asked_by, deadline)
+            if route.decides:
+                asking.caller.require(*RIGHTS_FOR[asked.asked_by])
+                answer = await self._ask(route, body, rules, asked.deadline_ms)
+                _check(answer, rules, asked.asked_by)
+            else:
+                answer = await self._ask(route, body, rules, None)
         except NoAnswer as no_answer:
-            return self._unknown(rules, asked.asked_by, no_answer, asking)
+            return self._unknown(rules, asked.asked_by if route.decides else None, no_answer, asking)
         caller, request_id = asking.caller.name, asking.request_id
-        self._log.logger.info("handed_on", path=route.path, game=rules.label, caller=caller, request_id=request_id)
-        return Reply(200, answer, headers={"x-request-id": request_id})
+        game = None if rules is None else rules.label
+        self._log.logger.info("handed_on", path=route.path, game=game, caller=caller, request_id=request_id)
+        return _passed_on(answer, request_id)
 
-    async def _ask(self, route: HandedOn, body: bytes, rules: GameRules, method: Method, deadline: timedelta) -> bytes:
-        """Return the hub's decision with all that came with it."""
+    def _rules(self, asked: Any, asking: Asking) -> GameRules | None:  # noqa: ANN401 - what the reader of the route reads
+        """Return the rules of the game that the body names, if it does. Raises if it is not the caller's."""
+        game = getattr(asked, "game", None)
+        if game is None:
+            return None
+        rules = asking.games.find(game)
+        asking.caller.require_game(rules.game_id)
+        return rules
+
+    async def _ask(self, route: HandedOn, body: bytes, rules: GameRules | None, deadline_ms: int | None) -> HubAnswer:
+        """Return the hub's answer, if it is one for the caller."""
+        deadline = self._default_deadline if deadline_ms is None else timedelta(milliseconds=deadline_ms)
         given = deadline_of_hub(deadline)
         fields = msgspec.json.decode(body)
-        fields |= {"game": rules.game_id, "deadline_ms": int(given.total_seconds() * 1000)}
+        if rules is not None:
+            fields["game"] = rules.game_id
+        if route.decides:
+            fields["deadline_ms"] = int(given.total_seconds() * 1000)
         try:
             async with self._clock.timeout(deadline):
                 answer = await self._hub.post(route.path, fields, given + _SILENT_AFTER)
         except TimeoutError:
             raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
-        if answer.status != HTTPStatus.OK:
+        if answer.status not in _GOOD and problem_in(answer).code not in route.problems:
             raise no_answer_in(answer, None)
-        try:
-            echo = _read_echo(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise SourceProtocolError("the hub's answer has another form than it should have") from None
-        if (echo.game_id, echo.method) != (rules.game_id, method):
-            raise SourceProtocolError("the hub's answer is to another question")
-        return answer.body
+        return answer
 
-    def _unknown(self, rules: GameRules, method: Method, no_answer: NoAnswer, asking: Asking) -> Reply:
-        now = self._clock.now()
-        decision = policy.decide_without_evidence(rules, method, no_answer.reason)
+    def _unknown(self, rules: GameRules | None, method: Method | None, no_answer: NoAnswer, asking: Asking) -> Reply:
+        reason, now = no_answer.reason, self._clock.now()
+        if rules is None or method is None:
+            seconds = whole_seconds(no_answer.retry_after or _RETRY_SOON)
+            title = TITLES_OF_RELAY[reason]
+            return no_answer_reply(reason, title, request_id=asking.request_id, retry_after_seconds=seconds)
+        decision = policy.decide_without_evidence(rules, method, reason)
         verdict = Verdict(decision, CacheTier.NONE, no_answer.retry_after)
         return self._writer.reply(verdict, now=now, decision_id=make_ulid(now), request_id=asking.request_id)
 
 
-def create_handed_on_routes(gate: CallerGate, handing_on: HandingOn) -> list[HTTPRouteHandler]:
-    """Return the endpoints of `HANDED_ON`."""
+_GOOD: Final = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
+
+
+def _check(answer: HubAnswer, rules: GameRules | None, method: Method) -> None:
+    """Raise `SourceProtocolError` unless a decision is about that game, and by that method."""
+    try:
+        echo = _read_echo(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise SourceProtocolError("the hub's answer has another form than it should have") from None
+    if rules is None or (echo.game_id, echo.method) != (rules.game_id, method):
+        raise SourceProtocolError("the hub's answer is to another question")
+
+
+def _passed_on(answer: HubAnswer, request_id: str) -> Reply:
+    """Return the hub's answer as it is, with the relay's own name for the request."""
+    if answer.status in _GOOD:
+        return Reply(answer.status, answer.body, headers={"x-request-id": request_id})
+    wait = problem_in(answer).retry_after
+    fields = {} if wait is None else {"retry-after": str(whole_seconds(wait))}
+    return Reply(answer.status, answer.body, MEDIA_TYPE, {"x-request-id": request_id} | fields)
+
+
+def create_handed_on_routes(
+    gate: CallerGate, handing_on: HandingOn, routes: Sequence[HandedOn] = HANDED_ON
+) -> list[HTTPRouteHandler]:
+    """Return these endpoints."""
 
     def create(route: HandedOn) -> HTTPRouteHandler:
         async def answer(body: bytes, asking: Asking) -> Reply:
@@ -140,7 +181,7 @@ def create_handed_on_routes(gate: CallerGate, handing_on: HandingOn) -> list[HTT
 
         return hand_on
 
-    return [create(route) for route in HANDED_ON]
+    return [create(route) for route in routes]
 
 
 def refuse_at_relay(request: AnyRequest, error: HTTPException) -> Response[bytes]:

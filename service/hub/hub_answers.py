@@ -188,12 +188,13 @@ def _of_problem(answer: HubAnswer, inquiry: Inquiry | None) -> NoAnswer | NotEna
     return told
 
 
-def problem_code(answer: HubAnswer) -> str:
-    """Return the code of the problem in an answer, nothing where there is none."""
+def problem_in(answer: HubAnswer) -> HubProblem:
+    """Return the problem in an answer, one without a code where there is none."""
     try:
-        return str(_decoded(_read_refused, answer.body).code)
+        refused: HubProblem = _decoded(_read_refused, answer.body)
     except SourceProtocolError:
-        return ""
+        return HubProblem(code="")
+    return refused
 
 
 def clock_ahead(date: datetime | None, asked_at: datetime, heard_at: datetime) -> timedelta:

@@ -25,7 +25,7 @@ from service.hub.hub_answers import (
     UNAVAILABLE,
     HubAnswer,
     no_answer_in,
-    problem_code,
+    problem_in,
     read_date,
     read_told,
 )
@@ -210,7 +210,7 @@ class HubClient:
 
     def _heed(self, answer: HubAnswer) -> None:
         """Ask nothing until the hub lets the relay ask again; failed keys are about those credentials alone."""
-        if answer.status == TOO_MANY and problem_code(answer) != "too_many_failed_keys":
+        if answer.status == TOO_MANY and problem_in(answer).code != "too_many_failed_keys":
             refused = no_answer_in(answer, None)
             wait = refused.retry_after if isinstance(refused, NoAnswer) else None
             self._paused_until = self._clock.monotonic() + (wait or _USUAL_WAIT).total_seconds()

@@ -8,14 +8,29 @@ from typing import Any, Final
 
 import httpx
 import pytest
+from msgspec import Struct
 
-from service.api.relayed import HANDED_ON
-from service.ownership import Reason
+from service.api.answers import AnswerWriter
+from service.api.callers import LOCAL_CALLER
+from service.api.game_directory import GameDirectory
+from service.api.questions import BodyReader
+from service.api.relayed import HANDED_ON, HandedOn, HandingOn
+from service.api.verify_service import Asking
+from service.http.reply import Reply
+from service.hub.hub_client import HubClient
+from service.hub.hub_transport import HubTransport
+from service.observability.events import Events
+from service.observability.metrics import Metrics
+from service.ownership import GameId, Reason
+from service.rights import Right
 from service.sandbox import seed
+from service.secret import HubToken
 from service.settings import SettingsReader
+from service.trust import trusting_context
+from service.verification.policy import GameRules
 from tests.api.edges import PROXY, Edge, key
 from tests.clock import START, FakeClock
-from tests.gateways import X_MOON, Asker, LogLines, caller_lines, until
+from tests.gateways import X_MOON, Asker, LogLines, caller_lines, logging_into, until
 from tests.http.serving import listening
 from tests.hub.conftest import HUB, TOKEN, Hub, OpenHub, OpenRelay
 from tests.hub.scripted_hub import Asked, Said, decided, problem, scripted_hub, unknown
@@ -178,6 +193,74 @@ async def test_rights_are_needed(open_relay: OpenRelay, rights: str) -> None:
 
         assert (await order(relay, token=LOBBY)).status_code == 403
         assert hub.asked == []
+
+
+class Challenge(Struct, frozen=True, forbid_unknown_fields=True):
+    """A body that is no question; its game may be left out."""
+
+    email: str
+    game: str | None = None
+
+
+CHALLENGE: Final = HandedOn(
+    "/challenges", (Right.VERIFY,), BodyReader(Challenge), decides=False, problems=frozenset({"too_many_challenges"})
+)
+
+
+async def challenged(url: str, clock: FakeClock, body: dict[str, Any]) -> Reply:
+    """Return what comes of a body for an endpoint whose answer is no decision."""
+    with logging_into(LogLines(), clock=clock) as log:
+        transport = HubTransport(base_url=url, trust=trusting_context, user_agent="tests", clock=clock)
+        metrics = Metrics(games=(), version="1", sandbox=False, relay=True)
+        observer = Events(metrics=metrics, log=log, clock=clock, relay=True)
+        hub = HubClient(transport=transport, token=lambda: HubToken(TOKEN), clock=clock, observer=observer)
+        deadline, writer = timedelta(seconds=3), AnswerWriter(jitter=lambda: 0.5)
+        handing_on = HandingOn(hub=hub, writer=writer, log=log, clock=clock, default_deadline=deadline)
+        games = GameDirectory([GameRules(GameId(3), "x-moon")])
+        asking = Asking(games, LOCAL_CALLER, "request-1", None, clock.now())
+        try:
+            return await handing_on.answer(CHALLENGE, json.dumps(body).encode(), asking)
+        finally:
+            await hub.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "handed"),
+    [
+        ({"email": "amos@example.com"}, {"email": "amos@example.com"}),
+        ({"email": "amos@example.com", "game": "x-moon"}, {"email": "amos@example.com", "game": 3}),
+    ],
+)
+async def test_a_body_that_is_no_question(clock: FakeClock, body: dict[str, Any], handed: dict[str, Any]) -> None:
+    """It gets no field that it did not have, and its answer is passed on as it is."""
+    async with scripted_hub(lambda _: Said(202, b'{"challenge":"c"}')) as hub:
+        reply = await challenged(hub.url, clock, body)
+
+        assert (reply.status, reply.body, hub.asked[0].json) == (202, b'{"challenge":"c"}', handed)
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code", "retry_after"),
+    [
+        (problem(429, "too_many_challenges", retry_after_seconds=9), 429, "too_many_challenges", "9"),
+        (problem(429, "too_many_challenges"), 429, "too_many_challenges", None),
+        (problem(429, "too_many_questions", retry_after_seconds=9), 503, "overloaded", "9"),
+        (problem(401, "not_authenticated"), 503, "gateway_credential", "1"),
+        (Said(502, b"<html>"), 503, "source_unavailable", "1"),
+    ],
+)
+async def test_problems_that_are_the_callers(
+    clock: FakeClock, said: Said, status: int, code: str, retry_after: str | None
+) -> None:
+    """Those that the table names are passed on, the rest is no answer."""
+    async with scripted_hub(lambda _: said) as hub:
+        reply = await challenged(hub.url, clock, {"email": "amos@example.com", "game": "x-moon"})
+
+    assert (reply.status, json.loads(reply.body)["code"], reply.headers.get("retry-after")) == (
+        status,
+        code,
+        retry_after,
+    )
 
 
 # --- public lists ---
