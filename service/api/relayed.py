@@ -29,7 +29,7 @@ from service.http.reply import Reply
 from service.hub.hub_answers import HubAnswer, no_answer_in, problem_in
 from service.observability.logs import Logging
 from service.ownership import CacheTier, Method
-from service.rights import RIGHTS_FOR, Right
+from service.rights import RIGHTS_FOR, RIGHTS_TO_BEGIN, Right
 from service.verification import policy
 from service.verification.interfaces import Clock
 from service.verification.policy import GameRules
@@ -93,7 +93,9 @@ class HandingOn:
         rules = self._rules(asked, asking)
         try:
             if route.decides:
-                asking.caller.require(*RIGHTS_FOR[asked.asked_by])
+                # An address with a proof needs no word of the caller's.
+                needed = RIGHTS_FOR if getattr(asked, "proof", None) is None else RIGHTS_TO_BEGIN
+                asking.caller.require(*needed[asked.asked_by])
                 answer = await self._ask(route, body, rules, asked.deadline_ms)
                 _check(answer, rules, asked.asked_by)
             else:

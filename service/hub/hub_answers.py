@@ -18,6 +18,7 @@ from service.errors import (
     GameNotAccessible,
     GatewayCredentialRefused,
     HubSilent,
+    IssuerUnavailable,
     NoAnswer,
     NotCached,
     NotEnabled,
@@ -49,6 +50,7 @@ _NO_ANSWERS: Final[Mapping[Reason, type[NoAnswer]]] = {
         NotCached,
         DeadlineExceeded,
         Overloaded,
+        IssuerUnavailable,
     )
 }
 _CAVEATS: Final = {str(caveat): caveat for caveat in Caveat}

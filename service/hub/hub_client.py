@@ -31,11 +31,11 @@ from service.hub.hub_answers import (
 )
 from service.hub.hub_connection import HttpAnswer
 from service.hub.hub_transport import LARGEST_ANSWER, HubTransport
-from service.ownership import AccessToken, AppJwt, AssertedUser, DownloadKey, Method, VerifiedEmail
+from service.ownership import AccessToken, AppJwt, AssertedUser, Credential, DownloadKey, Method, VerifiedEmail
 from service.secret import HubToken
 from service.trust import trusting_context
 from service.verification.interfaces import Clock
-from service.verification.told import Inquiry, ToldDecision, UnreadPass
+from service.verification.told import Inquiry, ToldDecision, Unread, UnreadPass, UnreadProof
 
 SILENT_AFTER: Final = timedelta(seconds=1)
 """The hub says nothing if it has not answered so long after the deadline that it was given."""
@@ -235,26 +235,20 @@ def _result_of(no_answer: NoAnswer) -> str:
     return "protocol" if isinstance(no_answer, SourceProtocolError) else "unavailable"
 
 
+_FIELD_OF: Final = {
+    Method.DOWNLOAD_KEY: "download_key",
+    Method.JWT: "jwt",
+    Method.ACCESS_TOKEN: "access_token",
+    Method.EMAIL: "email",
+    Method.PASS: "pass",
+}
+
+
 def _fields_of(
     inquiry: Inquiry, *, max_age: timedelta | None, only_if_cached: bool, deadline: timedelta
 ) -> dict[str, object]:
     """Return the fields of a question: none that the relay was not given, but for the deadline."""
-    fields: dict[str, object] = {"game": inquiry.game_id}
-    match inquiry.credential:
-        case AssertedUser(player_id=player_id):
-            fields["user_id"] = player_id
-        case DownloadKey() as key:
-            fields["download_key"] = key.reveal()
-        case AppJwt() as jwt:
-            fields["jwt"] = jwt.reveal()
-        case AccessToken() as token:
-            fields["access_token"] = token.reveal()
-        case VerifiedEmail() as email:
-            fields["email"] = email.reveal()
-        case UnreadPass() as shown:
-            fields["pass"] = shown.reveal()
-        case credential:
-            assert_never(credential)
+    fields: dict[str, object] = {"game": inquiry.game_id, **_shown(inquiry.credential)}
     if inquiry.player_ref is not None:
         fields["player_ref"] = inquiry.player_ref
     if max_age is not None:
@@ -263,3 +257,18 @@ def _fields_of(
         fields["only_if_cached"] = True
     fields["deadline_ms"] = int(deadline.total_seconds() * 1000)
     return fields
+
+
+def _shown(credential: Credential | Unread) -> dict[str, object]:
+    """Return the fields of what the player presented."""
+    match credential:
+        case AssertedUser(player_id=player_id):
+            return {"user_id": player_id}
+        case DownloadKey() | AppJwt() | AccessToken() | VerifiedEmail() | UnreadPass() as secret:
+            return {_FIELD_OF[secret.method]: secret.reveal()}
+        case UnreadProof(text=text, nonce=nonce, address=address):
+            more = {"nonce": nonce, "email": address}
+            named = {name: one.reveal() for name, one in more.items() if one is not None}
+            return {"proof": text.reveal(), **named}
+        case unknown:
+            assert_never(unknown)

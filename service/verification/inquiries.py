@@ -32,7 +32,7 @@ from service.verification.interfaces import Clock, Tries
 from service.verification.negative_cache import NegativeCache
 from service.verification.question import Question, Verdict
 from service.verification.singleflight import SingleFlight
-from service.verification.told import Hub, Inquiry, InquiryNames, ToldDecision, ToldMemory, UnreadPass, deadline_of_hub
+from service.verification.told import Hub, Inquiry, InquiryNames, ToldDecision, ToldMemory, Unread, deadline_of_hub
 
 _MOST_REFRESHES: Final = 64
 """Decisions that are asked for anew at once without a caller who waits."""
@@ -107,10 +107,10 @@ class Inquiries:
         await asyncio.sleep(0)
         return await self._ask_or_use(inquiry, question, limits)
 
-    async def hand_on(self, question: Question, shown: UnreadPass) -> Verdict:
-        """Return the hub's decision about a pass, which is not remembered.
+    async def hand_on(self, question: Question, shown: Unread) -> Verdict:
+        """Return the hub's decision about what it alone can judge; it is not remembered.
 
-        Raises `NotEnabled` if the hub has no passes.
+        Raises `NotEnabled` if that is off at the hub.
         """
         await asyncio.sleep(0)  # as above
         inquiry = Inquiry(_NOT_REMEMBERED, question.rules.game_id, shown, question.player_ref)

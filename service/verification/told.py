@@ -5,7 +5,7 @@ The table is DESIGN's: a decision is served alone for a while, and longer only w
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -22,6 +22,7 @@ from service.ownership import (
     PlayerToken,
     Proof,
     Reason,
+    VerifiedEmail,
 )
 from service.secret import Secret
 from service.verification.policy import HARD_MAXIMUM
@@ -55,12 +56,29 @@ class UnreadPass(Secret):
     method = Method.PASS
 
 
+class UnreadProof(Struct, frozen=True):
+    """A proof of an address, which the hub alone can read; `address` is the one that it has to prove."""
+
+    text: Secret
+    nonce: Secret | None = None
+    address: VerifiedEmail | None = None
+
+    @property
+    def method(self) -> Method:
+        """The method that it is shown by."""
+        return Method.EMAIL
+
+
+Unread: TypeAlias = UnreadPass | UnreadProof
+"""The credentials that only the hub can judge: decisions about them are not remembered."""
+
+
 class Inquiry(Struct, frozen=True):
     """A question as the hub is asked it; `name` names every field that can change the answer."""
 
     name: Fingerprint
     game_id: GameId
-    credential: Credential | UnreadPass
+    credential: Credential | Unread
     player_ref: str | None = None
 
     @property

@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler
 from service.api.answers import TITLES_OF_RELAY, AnswerWriter
 from service.api.batch import BatchService
 from service.api.channel_copies import ChannelCopies, create_copied_channel_route
-from service.api.hub_passes import HubPasses
+from service.api.hub_passes import HubPasses, HubProofs
 from service.api.operations import Readiness, create_operations_routes
 from service.api.pages import create_pages
 from service.api.public_copies import PublicCopies, create_public_routes
@@ -69,6 +69,7 @@ async def open_relay(
         default_deadline=timedelta(milliseconds=settings.deadline_ms),
         key_sharing=_no_limits,
         passes=HubPasses(hub=inquiries, fingerprints=fingerprints),
+        proofs=HubProofs(hub=inquiries, fingerprints=fingerprints),
         access_tokens=True,
     )
     readiness = Readiness(

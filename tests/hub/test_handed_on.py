@@ -114,6 +114,52 @@ async def test_a_hub_without_passes(open_relay: OpenRelay, path: str) -> None:
     assert batch.json()["results"][0]["problem"]["code"] == "not_enabled"
 
 
+# --- proofs of an address ---
+
+
+@pytest.mark.parametrize(
+    ("fields", "handed"),
+    [
+        ({"proof": "a.b.c"}, {"proof": "a.b.c"}),
+        (
+            {"proof": "a.b.c", "nonce": "n", "email": "amos@Example.com"},
+            {"proof": "a.b.c", "nonce": "n", "email": "amos@example.com"},
+        ),
+    ],
+)
+async def test_a_proof_is_the_hubs(
+    open_relay: OpenRelay, log: LogLines, fields: dict[str, Any], handed: dict[str, Any]
+) -> None:
+    """It is shown to the hub each time, and needs no right to vouch."""
+    async with scripted_hub(lambda _: decided(Reason.PURCHASE, method="email", observed_at=START)) as hub:
+        relay = await open_relay(hub.url, X_MOON + caller_lines("lobby", LOBBY, rights='["verify", "pass"]'))
+        headers = {"authorization": f"Bearer {LOBBY}"}
+        for _ in range(2):
+            answer = await relay.http.post("/verify/email", json={"game": 3, **fields}, headers=headers)
+        ordered = await relay.http.post("/passes", json={"game": 3, "method": "email", **fields}, headers=headers)
+        without = await relay.http.post("/verify/email", json={"game": 3, "email": "a@example.com"}, headers=headers)
+
+        assert (answer.json()["allowed"], ordered.json()["allowed"], without.status_code) == (True, True, 403)
+        assert [asked.json for asked in hub.asked][:2] == [{"game": 3, "deadline_ms": 2950, **handed}] * 2
+        assert b"a.b.c" not in log.written
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code"),
+    [
+        (unknown(Reason.ISSUER_UNAVAILABLE, method="email"), 503, "issuer_unavailable"),
+        (problem(404, "not_enabled"), 404, "not_enabled"),
+    ],
+)
+async def test_what_the_hub_says_of_a_proof(open_relay: OpenRelay, said: Said, status: int, code: str) -> None:
+    """Its issuers may be away, or there may be none."""
+    async with scripted_hub(lambda _: said) as hub:
+        relay = await open_relay(hub.url)
+        answer = await relay.http.post("/verify/email", json={"game": 3, "proof": "a.b.c"})
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
 # --- the table ---
 
 
