@@ -41,8 +41,13 @@ example="$work/helm/examples/game-server"
 .tools/helm/helm4 dependency update "$example" >/dev/null
 
 # What differs between a sidecar that asks itch.io, which is the sandbox here, and a relay, whose hub has the sandbox.
-store_of_key='sandbox'
-store_of_relay='serve, --sandbox'
+store_of() {
+  if [ "$1" = relay ]; then
+    echo 'serve, --sandbox'
+  else
+    echo sandbox
+  fi
+}
 values_of_key() {
   cat <<END
   config:
@@ -75,11 +80,11 @@ END
 
 # run FORM LISTEN: runs the pod, asks it, stops it. FORM is `key` or `relay`.
 run() {
-  local form=$1 listen=$2 store="store_of_$1"
+  local form=$1 listen=$2
   say "the sidecar with a $form on $listen"
   .tools/helm/helm4 template "$name" "$example" --values - >"$work/rendered.yaml" <<END
 image: $GATEWAY_IMAGE
-command: [/opt/ownership-gateway/bin/ownership-gateway, ${!store}, --port, "8090"]
+command: [/opt/ownership-gateway/bin/ownership-gateway, $(store_of "$form"), --port, "8090"]
 ownership-gateway:
   fullnameOverride: $name
   image:
