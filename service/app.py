@@ -13,7 +13,7 @@ from service.cache.replicated_table import MOST_ENTRIES
 from service.clock import SystemClock
 from service.http.connection import Bounds
 from service.http.protocol import HttpServer
-from service.itch.client import Network
+from service.itch.client import Client, Network
 from service.observability.logs import Logging
 from service.ownership import Observation
 from service.redis.connect import RedisClient
@@ -185,8 +185,13 @@ def _forget_failures(services: Services, upstream: Upstream) -> None:
 
 
 @asynccontextmanager
-async def open_upstream(settings: Settings, *, log: Logging) -> AsyncIterator[Upstream]:
-    """Open the way to the store alone, for commands that ask it something once."""
+async def open_upstream(
+    settings: Settings, *, log: Logging, listen: Callable[[Client], Client] = lambda client: client
+) -> AsyncIterator[Upstream]:
+    """Open the way to the store alone, for commands that ask it something once.
+
+    `listen` stands something in front of each client that hears what is asked and answered.
+    """
     async with AsyncExitStack() as stack:
         basics = build_basics(settings, stack, log=log, clock=SystemClock(), has_redis=False)
         address = None
@@ -194,7 +199,7 @@ async def open_upstream(settings: Settings, *, log: Logging) -> AsyncIterator[Up
             from service.wiring.own_sandbox import open_own_sandbox  # noqa: PLC0415 - as above
 
             address = (await open_own_sandbox(stack, settings, basics.clock)).address()
-        yield await open_upstream_with(basics, network=None, redis=None, address=address)
+        yield await open_upstream_with(basics, network=None, redis=None, address=address, listen=listen)
 
 
 @asynccontextmanager

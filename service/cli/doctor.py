@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import click
 import msgspec
@@ -15,7 +16,9 @@ from service.cli.configuration import config_option, load, sandbox_option
 from service.cli.exits import Exit, exit_codes
 from service.cli.findings import Finding, FindingLevel, lines, report
 from service.cli.known_overrides import read_overrides
+from service.cli.pasted import PastedUserId
 from service.cli.redis_checks import examine_redis, examine_secrets
+from service.cli.secret_input import CREDENTIALS
 from service.cli.store_checks import examine_next_key, examine_store
 from service.cli.terminal import terminal_log
 from service.clock import SystemClock
@@ -24,26 +27,68 @@ from service.secret import SellerKey
 from service.settings import Settings
 
 
+class _Recorded(TypedDict):
+    """The options that go with `--record`."""
+
+    overwrite: bool
+    game: str | None
+    user_id: int | None
+    method: str | None
+
+
 @click.command(
     epilog=exit_codes({Exit.OK: "nothing is wrong, there may be warnings", Exit.NO: "there is at least one problem"})
 )
 @config_option
 @sandbox_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of lines.")
+@click.option(
+    "--record",
+    "record_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Instead of the checks, ask each question once, and write the form of the answers to this file.",
+)
+@click.option("--overwrite", is_flag=True, help="Let --record replace a file that is there.")
+@click.option("--game", help="The game that --record asks about, by its configured slug or its itch.io id.")
+@click.option("--user-id", type=PastedUserId(), help="The itch.io user that --record asks about.")
+@click.option(
+    "--method",
+    type=click.Choice(list(CREDENTIALS)),
+    help="The credential of a player, in standard input, that --record asks by.",
+)
 @click.pass_context
-def doctor(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_json: bool) -> None:
+def doctor(
+    ctx: click.Context,
+    *,
+    config: Path | None,
+    sandbox: bool | None,
+    as_json: bool,
+    record_file: Path | None,
+    **recorded: Unpack[_Recorded],
+) -> None:
     """Check the configuration, the key, its scopes and games, canaries, the clock and Redis.
 
     Every check ends in ok, warning, problem or skipped, with a hint what to do. It asks itch.io some five questions,
     and one for each canary, and deletes at once what it writes to Redis. In a relay it asks the hub alone, about
     no player: whether it knows the token and the games. No secret is printed.
+
+    With --record the answers of itch.io are compared with what the gateway expects of them, and their form is written:
+    fields, kinds, lengths, statuses, days and error strings, no value that names a person or a game.
     """
+    if record_file is None and any(value is not None and value is not False for value in recorded.values()):
+        raise click.UsageError("--overwrite, --game, --user-id and --method go with --record")
     try:
         settings = load(config, flags={"sandbox": sandbox})
     except SettingsError as error:
         findings = [*_mistakes(error), Finding("everything else", FindingLevel.SKIPPED, "for want of a configuration")]
     else:
-        findings = [_configuration(settings), *asyncio.run(_examine(settings))]
+        if record_file is None:
+            found = asyncio.run(_examine(settings))
+        else:
+            from service.cli.recording.command import record_to  # noqa: PLC0415 - few record
+
+            found = record_to(record_file, settings, **recorded)
+        findings = [_configuration(settings), *found]
     result = report(findings)
     click.echo(msgspec.json.encode(result) if as_json else "\n".join(lines(findings)))
     ctx.exit(Exit.OK if result.ok else Exit.NO)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from service.cache.keys import budget_key
 from service.errors import NoAnswer
-from service.itch.client import Network, OpenedInBackground, store_client
+from service.itch.client import Client, Network, OpenedInBackground, store_client
 from service.itch.dialect import Dialect
 from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
@@ -107,10 +107,12 @@ async def open_upstream(
     redis: RedisClient | None,
     queueing: Queueing = nullcontext,
     address: StoreAddress | None = None,
+    listen: Callable[[Client], Client] = lambda client: client,
 ) -> Upstream:
     """Open the way to the store. It need not be there; `redis` is where replicas share a budget.
 
-    `address` is that of a sandbox of the gateway's own, None for the store in the settings.
+    `address` is that of a sandbox of the gateway's own, None for the store in the settings. `listen` stands something
+    in front of each client that hears what is asked and answered.
     """
     settings, clock = basics.settings, basics.clock
     address = address or _find_store(settings)
@@ -128,7 +130,7 @@ async def open_upstream(
     )
     for client in clients:
         basics.stack.push_async_callback(client.close)
-    seller_client, player_client = clients
+    seller_client, player_client = map(listen, clients)
     changes = _SellerChanges(basics)
     key_ring = SellerKeyRing(
         address.slots,
