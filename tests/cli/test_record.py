@@ -1,6 +1,8 @@
 """`doctor --record`: what it asks, what it tells, and the file that it writes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +25,7 @@ from service.sandbox.seed import (
 from service.sandbox.store_endpoints import StoreEndpoint
 from service.sandbox.world_content import Channel, SellerKeyState
 from tests.cli.conftest import Upstream, WriteConfig
-from tests.cli.terminals import run, run_in_background
+from tests.cli.terminals import environment, run, run_in_background
 from tests.gateways import X_MOON
 from tests.itch.raw_server import closed_port
 
@@ -394,6 +396,22 @@ async def test_a_store_that_is_slow(store: Upstream, tmp_path: Path) -> None:
     assert len(record_in(tmp_path / "record")["answers"]) == 5
 
 
+def test_a_check_without_a_record_imports_nothing_of_it() -> None:
+    """Neither does a gateway, which has nothing of the command."""
+    program = """
+import sys
+from service.cli import main
+main(["doctor", "--sandbox"], standalone_mode=False)
+print([name for name in sys.modules if name.startswith("service.cli.recording")])
+"""
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment()
+    )
+
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_own_sandbox_is_named_as_such(tmp_path: Path) -> None:
     """Such a file is not taken for one about itch.io."""
     run("doctor", "--sandbox", "--record", str(tmp_path / "record"))
@@ -445,3 +463,4 @@ async def test_a_link_leads_nowhere(store: Upstream, tmp_path: Path, overwrite: 
     assert result.exit_code == code
     assert not target.exists()
     assert (tmp_path / "record").is_symlink() is (code is Exit.USAGE)
+    assert (asked_of(store) == []) is (code is Exit.USAGE)

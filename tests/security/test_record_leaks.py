@@ -1,6 +1,10 @@
 """`doctor --record` beside a store full of canaries: neither its file nor its output holds one of them."""
 
+import asyncio
 import json
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +16,7 @@ from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreEndpoint
 from service.sandbox.world_content import Account, Channel, Game, KeyRecord, Purchase, SellerKeyState, WorldContent
-from tests.cli.terminals import run_in_background
+from tests.cli.terminals import COMMAND, environment, run_in_background
 from tests.security.search import found
 
 SELLER_KEY: Final = "canarySellerKeyQ7vT2mB9xK4wZ8pL3nR6sD1fH"
@@ -82,49 +86,70 @@ FAULTS: Final[list[dict[str, Any]]] = [
 ]
 
 
-async def recorded(directory: Path, faults: list[dict[str, Any]], *, method: str | None = None) -> dict[str, bytes]:
-    """Record a store that is full of canaries, and return what can be seen of it, with the log at `debug`."""
+@asynccontextmanager
+async def store_of_canaries(faults: list[dict[str, Any]]) -> AsyncIterator[tuple[Sandbox, dict[str, str]]]:
+    """Open a store that is full of canaries, and return it with the settings of a gateway in front."""
     sandbox = Sandbox(clock=SystemClock(), content=WORLD)
     sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState()
-    credentials = {
+    sandbox.faults.replace([Fault(**fault) for fault in faults])
+    async with SandboxServer(sandbox) as server:
+        yield (
+            sandbox,
+            {
+                "OWNERSHIP_GATEWAY_ITCH__BASE_URL": server.base_url,
+                "OWNERSHIP_GATEWAY_ITCH__API_KEY": SELLER_KEY,
+                "OWNERSHIP_GATEWAY_ITCH__TIMEOUT": "1",
+            },
+        )
+
+
+def arguments(directory: Path, method: str | None) -> list[str]:
+    """Return the command, for a game and a channel that are canaries, too."""
+    config = directory / "gateway.toml"
+    config.write_text(f'[games.{SLUG}]\nid = {GAME_ID}\nchannels = ["{CHANNEL}"]\n')
+    given = ["doctor", "--config", str(config), "--record", str(directory / "record")]
+    return given if method is None else [*given, "--method", method]
+
+
+def leaked(seen: dict[str, bytes], credentials: dict[str | None, str]) -> list[str]:
+    """Return the canaries, and the credentials of a player, that can be seen."""
+    tokens = {
+        "the JWT": credentials["jwt"],
+        "the claims": credentials["jwt"].split(".")[1],
+        "the access token": credentials["access_token"],
+    }
+    return found(CANARIES | tokens, seen)
+
+
+def credentials_in(sandbox: Sandbox) -> dict[str | None, str]:
+    """Return what standard input holds, by method."""
+    return {
         None: "",
         "jwt": sandbox.mint_jwt(PLAYER_ID).jwt,
         "access_token": sandbox.world.mint_access_token(PLAYER_ID, application_of=None),
         "download_key": DOWNLOAD_KEY,
         "email": EMAIL,
     }
-    sandbox.faults.replace([Fault(**fault) for fault in faults])
-    config, file = directory / "gateway.toml", directory / "record"
-    config.write_text(f'[games.{SLUG}]\nid = {GAME_ID}\nchannels = ["{CHANNEL}"]\n')
-    async with SandboxServer(sandbox) as server:
+
+
+async def recorded(directory: Path, faults: list[dict[str, Any]], *, method: str | None = None) -> bytes:
+    """Record a store that is full of canaries, and return the file, once nothing was found in it or the output."""
+    async with store_of_canaries(faults) as (sandbox, settings):
+        credentials = credentials_in(sandbox)
         result = await run_in_background(
-            "doctor",
-            *("--config", str(config), "--record", str(file), "--overwrite"),
-            *(["--method", method] if method is not None else []),
-            environ={
-                "OWNERSHIP_GATEWAY_ITCH__BASE_URL": server.base_url,
-                "OWNERSHIP_GATEWAY_ITCH__API_KEY": SELLER_KEY,
-                "OWNERSHIP_GATEWAY_ITCH__TIMEOUT": "1",
-            },
-            stdin=credentials[method].encode(),
+            *arguments(directory, method), environ=settings, stdin=credentials[method].encode()
         )
-    assert file.exists(), result.output
-    seen = {"the file": file.read_bytes(), "the output": result.stdout_bytes + result.stderr_bytes}
-    canaries = CANARIES | {
-        "the JWT": credentials["jwt"],
-        "the claims": credentials["jwt"].split(".")[1],
-        "the access token": credentials["access_token"],
-    }
-    assert found(canaries, seen) == []
-    return seen
+    file = (directory / "record").read_bytes()
+    assert leaked({"the file": file, "the output": result.stdout_bytes + result.stderr_bytes}, credentials) == []
+    return file
 
 
 @pytest.mark.parametrize("method", [None, "jwt", "access_token", "download_key", "email"])
 async def test_nothing_of_a_well_store(tmp_path: Path, method: str | None) -> None:
     """Its answers are recorded whole, and hold none of the canaries that the store told."""
-    seen = await recorded(tmp_path, [], method=method)
+    file = await recorded(tmp_path, [], method=method)
 
-    (store,) = json.loads(seen["the file"])["stores"]
+    (store,) = json.loads(file)["stores"]
     assert len(store["answers"]) >= 5
     assert [one["differences"] for one in store["answers"] if "differences" in one] == []
 
@@ -132,9 +157,9 @@ async def test_nothing_of_a_well_store(tmp_path: Path, method: str | None) -> No
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_nothing_of_a_store_that_is_unwell(tmp_path: Path, fault: dict[str, Any]) -> None:
     """Words, names of fields, types of bodies, headers and pages with canaries in them."""
-    seen = await recorded(tmp_path, [fault], method="access_token")
+    file = await recorded(tmp_path, [fault], method="access_token")
 
-    assert b'"no_answer"' in seen["the file"]
+    assert b'"no_answer"' in file
 
 
 @pytest.mark.parametrize("endpoint", list(StoreEndpoint))
@@ -142,7 +167,27 @@ async def test_nothing_of_one_odd_endpoint(tmp_path: Path, endpoint: StoreEndpoi
     """The others lead to it, so that each is asked."""
     body = json.dumps({"errors": [f"no such user {ANYTHING}"], "details": {ANYTHING: ANYTHING}})
 
-    seen = await recorded(tmp_path, [{"endpoint": endpoint, "body": body}], method="access_token")
+    file = await recorded(tmp_path, [{"endpoint": endpoint, "body": body}], method="access_token")
 
-    assert b"no such user" not in seen["the file"]
-    assert b"no <4 characters> user <40 characters>" in seen["the file"]
+    assert b"no such user" not in file
+    assert b"no <4 characters> user <40 characters>" in file
+
+
+async def test_nothing_in_the_log_at_debug(tmp_path: Path) -> None:
+    """Standard error has it then, of a process as an operator runs it."""
+    async with store_of_canaries([{"endpoint": "latest", "body": json.dumps({"latest": {EMAIL: ANYTHING}})}]) as opened:
+        sandbox, settings = opened
+        credentials = credentials_in(sandbox)
+        variables = environment(settings | {"OWNERSHIP_GATEWAY_LOG__LEVEL": "debug"})
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, *arguments(tmp_path, "jwt"),
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        out, errors = await process.communicate(credentials["jwt"].encode())
+
+    file = (tmp_path / "record").read_bytes()
+    assert b"credential_accepted" in errors
+    assert leaked({"the file": file, "the output": out, "the log": errors}, credentials) == []
