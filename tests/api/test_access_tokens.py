@@ -205,6 +205,21 @@ async def test_the_store_is_away_for_a_day(gateway: Asker, clock: FakeClock) -> 
     assert said(later) == ("unknown", "source_unavailable")
 
 
+async def test_the_application_cannot_be_asked_about_for_a_day(gateway: Asker, clock: FakeClock) -> None:
+    """The identity ends by itself, though the player's proof is as new as can be."""
+    token = mint(gateway, seed.OWNER_ID)
+    await ask(gateway, token)
+    befall(gateway.sandbox, endpoint=StoreEndpoint.OWNERSHIP, status=500)
+    clock.jump(timedelta(hours=23))
+    within = await ask(gateway, token)
+    clock.jump(timedelta(hours=2))
+    proof = await gateway.user(seed.OWNER_ID)
+    beyond = await ask(gateway, token)
+
+    assert (said(within), said(proof)) == (("owned", "download_key"), ("owned", "download_key"))
+    assert said(beyond) == ("unknown", "source_unavailable")
+
+
 async def test_a_token_that_is_taken_back(gateway: Asker, clock: FakeClock) -> None:
     """It opens nothing once the gateway asks again, after ten minutes."""
     token = mint(gateway, seed.OWNER_ID)
@@ -225,6 +240,26 @@ async def test_guesses_are_counted(open_with: Open) -> None:
 
     assert [one.status_code for one in answers] == [200, 200, 200, 429, 429]
     assert (await ask(gateway, known, token=TOKEN)).json()["allowed"]
+
+
+async def test_a_thousand_guesses_in_batches(open_with: Open) -> None:
+    """itch.io is asked about as many as the caller has tries in a minute, and about none of them twice."""
+    toml = ON + caller_lines("browser", TOKEN, rate="100000", failed_keys_per_minute="20", rights='["verify"]')
+    gateway = await open_with(toml)
+    statuses = list[int]()
+    for first in range(0, 500, 50):
+        guesses = [f"guess-number-{number:08}" for number in range(first, first + 50)] * 2
+        items = [
+            {"id": str(number), "method": "access_token", "game": 3, "access_token": guess}
+            for number, guess in enumerate(guesses)
+        ]
+        answer = await gateway.batch(*items, token=TOKEN)
+        statuses += [one["status"] for one in answer.json()["results"]]
+
+    assert asked_store(gateway.sandbox, StoreEndpoint.OWNERSHIP) == 20
+    assert asked_store(gateway.sandbox, StoreEndpoint.PROFILE) == 0
+    assert set(statuses) == {200, 429}
+    assert (len(statuses), statuses.count(200)) == (1000, 40)
 
 
 async def test_in_a_batch(gateway: Asker) -> None:

@@ -21,11 +21,11 @@ from service.api.paths import OVERRIDES_PATH
 from service.app import open_gateway, open_upstream
 from service.errors import GatewayError, SettingsError
 from service.itch.transport import StoreClient
-from service.ownership import AppJwt, DownloadKey, GameId, ProofKind, Subject, VerifiedEmail
+from service.ownership import AccessToken, AppJwt, DownloadKey, GameId, ProofKind, Subject, VerifiedEmail
 from service.redis.connect import connect
 from service.sandbox.faults import Fault
 from service.sandbox.state import Sandbox
-from service.sandbox.world_content import PurchaseKind, SellerKeyState
+from service.sandbox.world_content import AccessTokenRecord, PurchaseKind, SellerKeyState
 from service.secret import RedisUrl, SellerKey
 from service.settings import Settings, load_settings
 from service.verification.interfaces import Lane
@@ -49,6 +49,8 @@ SELLER_KEY: Final = "canarySellerKeyQ7vT2mB9xK4wZ8pL3nR6sD1fH"
 TOKEN: Final = "ogw_canaryCallerTokenG5hJ8kQ2wE7rT4yU9iO3pA6s"
 DOWNLOAD_KEY: Final = "canaryDownloadKeyM3nB6vC9xZ2lK5jH8gF4dS7"
 UNKNOWN_KEY: Final = "canaryUnknownKeyP8oI5uY2tR9eW6qA3sD7fG4h"
+ACCESS_TOKEN: Final = "canaryAccessTokenB7nM4vC2xZ9lK6jH3gF8dS5"
+FOREIGN_TOKEN: Final = "canary_foreign-token-of_another-site-T2w9y4"
 EMAIL: Final = "canary.player+games-X4z7@mail.example.com"
 REDIS_PASSWORD: Final = "canaryRedisPasswordV2bN5mK8jH3gF6dS9aP4o"
 SECRET: Final = "canarySealingSecretT6yU9iO2pL5kJ8hG3fD7s"
@@ -153,6 +155,8 @@ def questions(jwts: list[str], fields: dict[str, object]) -> Iterator[tuple[str,
         ("download_key", "download_key", f"https://leafo.itch.io/x-moon/download/{DOWNLOAD_KEY}"),
         ("email", "email", EMAIL),
         ("user", "user_id", OWNER),
+        ("access_token", "access_token", ACCESS_TOKEN),
+        ("access_token", "access_token", FOREIGN_TOKEN),
         *(("jwt", "jwt", jwt) for jwt in jwts),
     ]
     items = []
@@ -165,12 +169,14 @@ def questions(jwts: list[str], fields: dict[str, object]) -> Iterator[tuple[str,
 
 def bad_bodies(jwt: str) -> Iterator[bytes]:
     """Yield bodies that are refused, full of secrets."""
-    for secret in (SELLER_KEY, TOKEN, DOWNLOAD_KEY, EMAIL, jwt, REDIS_PASSWORD, SECRET):
+    for secret in (SELLER_KEY, TOKEN, DOWNLOAD_KEY, ACCESS_TOKEN, EMAIL, jwt, REDIS_PASSWORD, SECRET):
         quoted = json.dumps(secret).encode()
         yield b"{" + quoted
         yield quoted
         yield b'{"game": ' + quoted + b"}"
         yield b'{"game": 3, ' + quoted + b": 1}"
+        yield b'{"game": 3, "access_token": [' + quoted + b"]}"
+        yield b'{"game": 3, "access_token": "' + quoted[1:-1] + b' "}'
         yield b'{"game": 3, "jwt": {' + quoted + b": " + quoted + b"}}"
         yield b'{"game": 3, "download_key": ' + quoted[:-1] + b'\\u0000\\r\\n"}'
         yield b'{"game": 3, "email": "a@' + quoted[1:-1] + b'@b"}'
@@ -186,6 +192,8 @@ async def scene(directory: Path, server: RedisServer, *, password: str = REDIS_P
     async with sandbox_alone(clock) as (sandbox, base_url):
         sandbox.world.seller_keys[SELLER_KEY] = SellerKeyState()
         sandbox.world.mint_key(3, text=DOWNLOAD_KEY, user_id=OWNER, email=EMAIL)
+        sandbox.world.access_tokens[ACCESS_TOKEN] = AccessTokenRecord(OWNER, sandbox.world.seller.id)
+        sandbox.world.access_tokens[FOREIGN_TOKEN] = AccessTokenRecord(OWNER, 777)
         sandbox.world.buy([3, 4], email=EMAIL, kind=PurchaseKind.BUNDLE)
         good = sandbox.mint_jwt(OWNER).jwt
         expired = sandbox.mint_jwt(OWNER, lifetime=-timedelta(hours=1)).jwt
@@ -193,6 +201,7 @@ async def scene(directory: Path, server: RedisServer, *, password: str = REDIS_P
         toml = (
             f'secret = "{SECRET}"\n'
             + pointing_at(base_url, api_key=SELLER_KEY)
+            + "access_tokens = true\n"
             + X_MOON
             + f'\n[redis]\nurl = "redis://:{password}@127.0.0.1:{server.port}"\n'
             + caller_lines(CALLER, TOKEN, rate="100000", failed_keys_per_minute="100000", rights=RIGHTS)
@@ -214,6 +223,8 @@ def secrets_of(jwts: list[str]) -> dict[str, str]:
         "caller token": TOKEN,
         "download key": DOWNLOAD_KEY,
         "unknown download key": UNKNOWN_KEY,
+        "access token": ACCESS_TOKEN,
+        "foreign access token": FOREIGN_TOKEN,
         "e-mail": EMAIL,
         "e-mail's local part": EMAIL.partition("@")[0],
         "Redis password": REDIS_PASSWORD,
@@ -255,7 +266,14 @@ async def test_refusals_show_no_secret(tmp_path: Path, redis: RedisServer) -> No
     """Bodies that are no questions, tokens that are not known, routes that do not exist."""
     async with scene(tmp_path, redis) as one:
         for body in bad_bodies(one.jwts[0]):
-            for path in ("/verify/download-key", "/verify/jwt", "/verify/email", "/verify/user", "/verify/batch"):
+            for path in (
+                "/verify/download-key",
+                "/verify/jwt",
+                "/verify/email",
+                "/verify/user",
+                "/verify/access-token",
+                "/verify/batch",
+            ):
                 headers = JSON | {"authorization": f"Bearer {TOKEN}"}
                 response = await one.seen.see(await one.gateway.http.post(path, content=body, headers=headers))
                 assert response.status_code in (200, 400, 404)
@@ -403,7 +421,12 @@ async def test_bugs_show_no_secret(tmp_path: Path) -> None:
     def broken(request: httpx.Request) -> httpx.Response:
         raise RuntimeError(f"{request.url} {request.headers} {SELLER_KEY} {DOWNLOAD_KEY} {EMAIL}")
 
-    toml = pointing_at("http://127.0.0.1:9", api_key=SELLER_KEY) + X_MOON + caller_lines("lobby", TOKEN)
+    toml = (
+        pointing_at("http://127.0.0.1:9", api_key=SELLER_KEY)
+        + "access_tokens = true\n"
+        + X_MOON
+        + caller_lines("lobby", TOKEN)
+    )
     settings = settings_from(tmp_path, toml, sandbox=False)
     jwts = [Sandbox(clock=clock).mint_jwt(OWNER).jwt]
     with logging_into(seen.log, clock=clock, sandbox=False) as logs:
@@ -448,7 +471,11 @@ async def ask_store_directly(settings: Settings, seen: Evidence, jwt: str) -> No
                     await store.source.look_up(GameId(3), subject, accept=frozenset(ProofKind), lane=Lane())
                 except GatewayError as error:
                     seen.raised(error)
-            for ask in (store.source.identify(AppJwt(jwt), GameId(3), lane=Lane()), store.source.games()):
+            for ask in (
+                store.source.identify(AppJwt(jwt), GameId(3), lane=Lane()),
+                store.source.identify(AccessToken(ACCESS_TOKEN), GameId(3), lane=Lane()),
+                store.source.games(),
+            ):
                 try:
                     await ask
                 except GatewayError as error:
