@@ -82,6 +82,7 @@ FAULTS: Final[list[dict[str, Any]]] = [
     {"body_base64": b"\xff\xfe" + SELLER_KEY.encode()},
     {"redirect": f"https://{PLAYER_NAME}.example/?key={SELLER_KEY}&email={EMAIL}"},
     {"status": 429, "retry_after": f"{SELLER_KEY} {EMAIL}"},
+    {"status": 429, "retry_after": str(PLAYER_ID)},
     {"truncated": True},
 ]
 

@@ -1,7 +1,8 @@
 """A record: the answers of stores as they are written to a file, and the findings about them."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from msgspec import Struct
 
@@ -14,10 +15,13 @@ from service.errors import NoAnswer
 from service.itch.classification import StoreAnswer
 from service.retry_after import read_http_date, read_retry_after
 
-ABOUT = (
+ABOUT: Final = (
     "The form of a store's answers, written by `ownership-gateway doctor --record`: kinds, lengths, days, statuses, and"
     " words from the gateway's own list. Read it before you send it to anybody."
 )
+
+_LONGEST_WAIT: Final = timedelta(days=1)
+"""A longer one is no wait, but could be any number."""
 
 
 class RecordedAnswer(Struct, frozen=True, omit_defaults=True):
@@ -115,7 +119,7 @@ def _recorded(exchange: Exchange, api: Api, now: datetime, no_answer: NoAnswer |
         status=answer.status,
         content_type=shown_media_type(answer.content_type),
         date=date,
-        retry_after_seconds=None if wait is None else int(wait.total_seconds()),
+        retry_after_seconds=None if wait is None or wait > _LONGEST_WAIT else int(wait.total_seconds()),
         bytes=len(answer.body),
         body=_body(answer),
         no_answer=why,
