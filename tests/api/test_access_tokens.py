@@ -81,6 +81,18 @@ async def test_a_token_without_the_scopes(gateway: Asker, scopes: str) -> None:
     assert said(await ask(gateway, mint(gateway, seed.OWNER_ID, scopes=scopes))) == ("rejected", "refused_access_token")
 
 
+async def test_a_personal_key_in_its_place(gateway: Asker, log: LogLines) -> None:
+    """It has no application, be it the seller's own: it is refused, is no alarm about that key, and is not logged."""
+    answer = await ask(gateway, seed.SELLER_KEY)
+    known = await gateway.user(seed.OWNER_ID)
+
+    assert said(answer) == ("rejected", "refused_access_token")
+    assert asked_store(gateway.sandbox, StoreEndpoint.PROFILE) == 0
+    assert said(known) == ("owned", "download_key")
+    assert (await gateway.http.get("/readyz")).json()["components"]["credential"] == "ok"
+    assert seed.SELLER_KEY.encode() not in log.written
+
+
 @pytest.mark.parametrize("first", ["own", "foreign"])
 async def test_a_token_of_another_application(gateway: Asker, first: str) -> None:
     """One that another site has collected opens nothing, with anything remembered of its owner."""
