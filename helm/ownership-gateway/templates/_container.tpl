@@ -86,6 +86,10 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 args: [serve]
 env:
   {{- include "ownership-gateway.env" . | nindent 2 }}
+{{- with .Values.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 ports:
   {{- if eq .Values.mode "service" }}
   - name: questions

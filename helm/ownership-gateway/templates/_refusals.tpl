@@ -86,6 +86,10 @@ Prints nothing.
   {{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) -}}
     {{- $mistakes = append $mistakes "autoscaling.minReplicas is greater than autoscaling.maxReplicas" -}}
   {{- end -}}
+  {{- $update := $values.strategy.rollingUpdate -}}
+  {{- if and (eq $values.strategy.type "RollingUpdate") (has (toString $update.maxSurge) (list "0" "0%")) (has (toString $update.maxUnavailable) (list "0" "0%")) -}}
+    {{- $mistakes = append $mistakes "strategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so that no pod could ever be replaced" -}}
+  {{- end -}}
   {{- if $values.podMonitor.enabled -}}
     {{- $mistakes = append $mistakes "podMonitor is for sidecar mode: use serviceMonitor" -}}
   {{- end -}}
@@ -98,6 +102,11 @@ Prints nothing.
   {{- end -}}
   {{- if and $values.config.console (not $values.config.callers) -}}
     {{- $mistakes = append $mistakes "config.console is on, but config.callers is empty: whoever reaches the pod could let players in. `ownership-gateway new-caller` prints a token and its entry" -}}
+  {{- end -}}
+  {{- range $name := list "extraContainers" "initContainers" "hostAliases" "dnsPolicy" "dnsConfig" -}}
+    {{- if get $values $name -}}
+      {{- $mistakes = append $mistakes (printf "%s is for service mode: a sidecar's pod is the game server's, so set it there" $name) -}}
+    {{- end -}}
   {{- end -}}
   {{- if $values.autoscaling.enabled -}}
     {{- $mistakes = append $mistakes "autoscaling is for service mode: sidecars come and go with the game server" -}}
