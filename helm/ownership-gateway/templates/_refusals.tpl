@@ -90,6 +90,9 @@ Prints nothing.
   {{- if and (eq $values.strategy.type "RollingUpdate") (has (toString $update.maxSurge) (list "0" "0%")) (has (toString $update.maxUnavailable) (list "0" "0%")) -}}
     {{- $mistakes = append $mistakes "strategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so that no pod could ever be replaced" -}}
   {{- end -}}
+  {{- if and $values.autoscaling.enabled (not (or $values.autoscaling.targetCPU $values.autoscaling.metrics)) -}}
+    {{- $mistakes = append $mistakes "autoscaling.targetCPU and autoscaling.metrics are both empty: name what the number of pods should follow" -}}
+  {{- end -}}
   {{- if $values.podMonitor.enabled -}}
     {{- $mistakes = append $mistakes "podMonitor is for sidecar mode: use serviceMonitor" -}}
   {{- end -}}
