@@ -2,8 +2,8 @@
 # Checks the chart with real Helm 3 and Helm 4, and what it renders against Kubernetes' own schemas.
 #
 #   1. lint and render every scenario in ci/, the packed chart, and the example of a game server with a sidecar;
-#   2. check all that, and deploy/kubernetes, strictly against the schemas of two Kubernetes versions, and the kinds of
-#      the Prometheus Operator against its own;
+#   2. check all that, and deploy/kubernetes, strictly against the schemas of three Kubernetes versions, and the kinds of
+#      the Prometheus Operator and of the Gateway API against their own;
 #   3. see that everything generated is up to date;
 #   4. run tests/helm.
 #
@@ -93,7 +93,7 @@ done
 echo "$(find "$work/rendered" -name '*.yaml' | wc -l) files rendered"
 
 # The validator only warns about kinds that it does not know, so these are taken out, and checked by what knows them.
-"$validator/bin/python" helm/split_kinds.py "$work/rendered" "$work/kubernetes" "$work/monitoring.json"
+"$validator/bin/python" helm/split_kinds.py "$work/rendered" "$work/kubernetes" "$work/others.json"
 for version in "${kubernetes_versions[@]}"; do
   say "Kubernetes $version"
   # All that is rendered for no version in particular has native sidecars in it, or is beside them.
@@ -110,8 +110,8 @@ for version in "${kubernetes_versions[@]}"; do
   fi
   echo "$(grep -c '^INFO' <<<"$said") objects checked"
 done
-say "Prometheus Operator"
-node "$monitoring/check.cjs" <"$work/monitoring.json"
+say "Prometheus Operator and Gateway API"
+node "$monitoring/check.cjs" <"$work/others.json"
 
 say "tests"
 .venv/bin/mypy --no-error-summary helm/generate.py

@@ -9,6 +9,11 @@
 {{- if and (eq .Values.mode "sidecar") .Values.sidecar.relay.url }}true{{ end -}}
 {{- end -}}
 
+{{/* "true" where questions come to another container of the pod, which hands them on over loopback. */}}
+{{- define "ownership-gateway.isBehindAnother" -}}
+{{- if and (eq .Values.mode "service") (ne .Values.service.targetPort "questions") }}true{{ end -}}
+{{- end -}}
+
 {{/* The file that a secret is in, or nothing: (dict "root" . "name" "sellerKey" "directory" "seller-key"). */}}
 {{- define "ownership-gateway.secretFile" -}}
 {{- $secret := get .root.Values.secrets .name -}}
@@ -27,7 +32,7 @@
   value: {{ printf "%s/gateway.sock" (trimSuffix "/" .Values.sidecar.socketDirectory) | quote }}
 {{- else }}
 - name: OWNERSHIP_GATEWAY_HOST
-  value: {{ ternary .Values.listenAddress "127.0.0.1" (eq .Values.mode "service") | quote }}
+  value: {{ ternary .Values.listenAddress "127.0.0.1" (and (eq .Values.mode "service") (not (include "ownership-gateway.isBehindAnother" .))) | quote }}
 - name: OWNERSHIP_GATEWAY_PORT
   value: {{ .Values.ports.questions | int | quote }}
 {{- end }}
@@ -91,7 +96,7 @@ envFrom:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 ports:
-  {{- if eq .Values.mode "service" }}
+  {{- if and (eq .Values.mode "service") (not (include "ownership-gateway.isBehindAnother" .)) }}
   - name: questions
     containerPort: {{ .Values.ports.questions }}
   {{- end }}
