@@ -58,7 +58,7 @@ class _Tls:
         """A client that trusts the certificate that is there now alone, and has no connection yet."""
         trusted = ssl.create_default_context(cafile=self._directory / "tls.crt")
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-        transport = httpx.HTTPTransport(verify=trusted, retries=10)
+        transport = httpx.HTTPTransport(verify=trusted, retries=5)
         return httpx.Client(base_url=f"https://127.0.0.1:{self.port}", headers=headers, transport=transport)
 
 
