@@ -86,7 +86,7 @@ def test_a_monitor_in_another_namespace_still_finds_the_pods(
 def test_a_monitor_beside_the_pods_names_no_namespace(
     helm: Helm, values: Document, monitor: str, kind: str, namespace: str
 ) -> None:
-    """Neither does it name labels, times or metrics that nobody asked for."""
+    """Nor has it labels, times or metrics of its own by default."""
     found = helm.render(merged(values, {monitor: {"enabled": True, "namespace": namespace}})).one(kind)
 
     assert found["metadata"]["namespace"] == "games"

@@ -84,7 +84,7 @@ def test_questions_are_answered(tls: _Tls, seen: Callable[[str], None]) -> None:
 
 
 def test_a_renewed_certificate_needs_no_restart(tls: _Tls) -> None:
-    """Who trusts only the new one is answered as soon as its files are there."""
+    """A client that trusts only the new one is answered as soon as its files are there."""
     with tls.client() as client:
         client.get("/livez").raise_for_status()
     tls.renew()

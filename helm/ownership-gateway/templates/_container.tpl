@@ -86,15 +86,7 @@
 
 {{- define "ownership-gateway.container" -}}
 name: ownership-gateway
-image: {{ include "ownership-gateway.image" . | quote }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
-args: [serve]
-env:
-  {{- include "ownership-gateway.env" . | nindent 2 }}
-{{- with .Values.envFrom }}
-envFrom:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{ include "ownership-gateway.container.started" (dict "root" . "command" "serve") }}
 ports:
   {{- if and (eq .Values.mode "service") (not (include "ownership-gateway.isBehindAnother" .)) }}
   - name: questions
@@ -123,6 +115,24 @@ readinessProbe:
   periodSeconds: {{ .Values.probes.readinessPeriodSeconds }}
   timeoutSeconds: 2
   failureThreshold: 1
+{{- include "ownership-gateway.container.confined" . }}
+{{- end -}}
+
+{{/* The image, how it is started and with which environment: (dict "root" . "command" "serve"). */}}
+{{- define "ownership-gateway.container.started" -}}
+image: {{ include "ownership-gateway.image" .root | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+args: [{{ .command }}]
+env:
+  {{- include "ownership-gateway.env" .root | nindent 2 }}
+{{- with .root.Values.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What it may use and see. */}}
+{{- define "ownership-gateway.container.confined" -}}
 {{- with .Values.resources }}
 resources:
   {{- toYaml . | nindent 2 }}

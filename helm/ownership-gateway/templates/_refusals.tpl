@@ -86,6 +86,9 @@ Prints nothing.
   {{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) -}}
     {{- $mistakes = append $mistakes "autoscaling.minReplicas is greater than autoscaling.maxReplicas" -}}
   {{- end -}}
+  {{- if and $values.networkPolicy.proxy (not (or $secrets.proxy.existingSecret $secrets.proxy.file)) -}}
+    {{- $mistakes = append $mistakes "networkPolicy.proxy is set, but secrets.proxy is not: without its URL no proxy is used" -}}
+  {{- end -}}
   {{- range $name := list "ingress" "httpRoute" -}}
     {{- if and (get $values $name).enabled (not (get $values $name).hosts) -}}
       {{- $mistakes = append $mistakes (printf "%s.hosts is empty: name the hosts that are the gateway's, or it would answer for all" $name) -}}
