@@ -128,7 +128,7 @@ def test_it_fails_where_the_gateway_would(helm: Helm, tmp_path: Path) -> None:
 
 
 def test_the_manifests_without_helm_have_none() -> None:
-    """Nobody would run it there."""
+    """It is for those with Helm."""
     files = (CHART.parents[1] / "deploy" / "kubernetes").glob("*.yaml")
 
     kinds = {document["kind"] for file in files for document in yaml.safe_load_all(file.read_text()) if document}

@@ -1,4 +1,4 @@
-"""Where the gateway may go, and who may come to it."""
+"""The ways of the gateway out, and of others to it, in the network policy."""
 
 from typing import Any
 

@@ -67,7 +67,7 @@ def test_annotations_of_objects_replace_no_pod(helm: Helm) -> None:
 
 
 def test_a_pods_own_label_beats_that_of_every_object(helm: Helm) -> None:
-    """Where both have a key it is written once."""
+    """A key that both have is written once."""
     labels = helm.render(merged(SERVICE, {"commonLabels": {"tier": "all"}, "podLabels": {"tier": "front"}})).pod()[
         "metadata"
     ]["labels"]
@@ -179,6 +179,6 @@ def test_an_update_that_can_never_move(helm: Helm) -> None:
     ids=str,
 )
 def test_typos_in_what_is_passed_on(helm: Helm, changes: Document) -> None:
-    """What is around a value that is passed on stays closed."""
+    """The schema around a value that is passed on stays closed."""
     with pytest.raises(RefusedError, match="schema"):
         helm.render(merged(SERVICE, changes))

@@ -1,4 +1,4 @@
-"""What the number of pods follows, and how Prometheus is told about them."""
+"""The load that the number of pods follows, and the word to Prometheus about them."""
 
 import pytest
 
