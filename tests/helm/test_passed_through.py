@@ -75,6 +75,17 @@ def test_a_pods_own_label_beats_that_of_every_object(helm: Helm) -> None:
     assert labels["tier"] == "front"
 
 
+@pytest.mark.parametrize("key", ["app.kubernetes.io/name", "app.kubernetes.io/instance", "helm.sh/chart"])
+@pytest.mark.parametrize("value", ["commonLabels", "podLabels", "service", "operationsService"])
+def test_labels_by_which_objects_find_each_other_stay(helms: dict[str, Helm], value: str, key: str) -> None:
+    """A second one of the same name would win, and no Service would find a pod."""
+    labels = {key: "mine"}
+
+    for helm in helms.values():
+        with pytest.raises(RefusedError, match="schema"):
+            helm.render(merged(SERVICE, {value: labels if value.endswith("Labels") else {"labels": labels}}))
+
+
 @pytest.mark.parametrize("name", _KEPT_IN_THE_POD)
 def test_the_pod_has_what_it_was_given(helm: Helm, name: str) -> None:
     """Each arrives under its own name, unchanged."""
