@@ -20,6 +20,7 @@ WORKERS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist
 	bench bench-guard \
 	chart chart-generate sidecar-run image compose-check systemd-check prometheus-check sbom \
 	package redis-check package-check systemd-lint examples-check workflows-check check-shipping check-containers check-integrations \
+	scan bandit checkov hadolint zizmor \
 	console-check
 
 help:  ## this list
@@ -126,6 +127,12 @@ examples-check: setup-dev  ## run the examples for game servers against a gatewa
 
 workflows-check: setup-dev  ## lint .github/workflows and the scripts in them; every action pinned by its commit
 	@deploy/check-workflows.sh
+
+scan:  ## bandit, checkov, hadolint and zizmor, each finding mended or waived with its reason; or one of them by its name
+	@deploy/scan.sh
+
+bandit checkov hadolint zizmor:
+	@deploy/scan.sh $@
 
 # Mono takes longer to install than all the rest to run.
 check-shipping: workflows-check package-check redis-check systemd-lint chart prometheus-check  ## what ships, as far as it needs no containers and no Mono; about four minutes

@@ -19,8 +19,9 @@ export RUNLEVEL=1
 need curl -- curl
 need java javac -- openjdk-17-jdk-headless
 need node -- nodejs
-if ! command -v nginx >/dev/null; then
-  need nginx -- nginx-light
+stream=/usr/lib/nginx/modules/ngx_stream_module.so
+if ! command -v nginx >/dev/null || { nginx -V 2>&1 | grep -q with-stream=dynamic && [ ! -e "$stream" ]; }; then
+  need nginx "$stream" -- nginx-light libnginx-mod-stream
   [ ! -d /run/systemd/system ] || systemctl disable --quiet --now nginx.service
 fi
 need npm -- npm

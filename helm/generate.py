@@ -348,7 +348,7 @@ def _manifests(chart: Path, example: Path) -> _Files:
 
 def _render(chart: Path, release: str, *arguments: str) -> list[str]:
     """Return the documents that a chart renders, without what only Helm needs."""
-    text = _helm("template", release, str(chart), "--namespace", _NAMESPACE, *arguments)
+    text = _helm("template", release, str(chart), "--namespace", _NAMESPACE, "--skip-tests", *arguments)
     text = re.sub(
         rf"^ +(namespace: {_NAMESPACE}|helm\.sh/chart: .*|app\.kubernetes\.io/managed-by: .*)\n",
         "",

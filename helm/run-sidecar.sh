@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Really runs the sidecar: the pod of helm/examples/game-server, rendered by Helm, with podman, with the seller's key and as
 # a relay, each once on loopback and once on a Unix socket. Questions are asked from inside the game server's container.
+# And the pod of `helm test`, on the sandbox.
 #
 # The image is GATEWAY_IMAGE, by default localhost/ownership-gateway:check, which is built if it is not there. In place of a
 # game server runs the sandbox, so that the sidecar has a store to ask and a seller's key to read.
@@ -28,6 +29,7 @@ work="$(mktemp -d)"
 
 remove() {
   podman pod rm --force --time 0 "$pod" >/dev/null 2>&1 || true
+  podman pod rm --force --time 0 "$name-doctor" >/dev/null 2>&1 || true
   podman secret rm "$name-key" >/dev/null 2>&1 || true
   for volume in "${volumes[@]}"; do
     podman volume rm "$volume" >/dev/null 2>&1 || true
@@ -129,3 +131,12 @@ for form in key relay; do
   run "$form" loopback
   run "$form" unixSocket
 done
+
+say "the pod of helm test"
+.tools/helm/helm4 template "$name" helm/ownership-gateway --values helm/ownership-gateway/ci/service-sandbox-values.yaml \
+  --set "fullnameOverride=$name,image.repository=${GATEWAY_IMAGE%:*},image.tag=${GATEWAY_IMAGE##*:},image.pullPolicy=Never" \
+  --show-only templates/configmap.yaml --show-only templates/tests/doctor.yaml --set networkPolicy.enabled=false \
+  | podman kube play --quiet --network none - >/dev/null
+ended=$(timeout 60 podman wait "$name-doctor-doctor")
+podman logs "$name-doctor-doctor"
+[ "$ended" = 0 ] || { echo "error: doctor ended with $ended" >&2 && exit 1; }

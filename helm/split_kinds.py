@@ -1,7 +1,8 @@
 # ruff: noqa: INP001 - a command, not a package
-"""Sorts rendered objects by who can check them: split_kinds.py RENDERED KUBERNETES MONITORING.json.
+"""Sorts rendered objects by who can check them: split_kinds.py RENDERED KUBERNETES OTHERS.json.
 
-Those of the Prometheus Operator go to MONITORING.json, all others, one a file, into the folder KUBERNETES.
+Those of the Prometheus Operator and of the Gateway API go to OTHERS.json, all others, one a file, into the folder
+KUBERNETES.
 """
 
 import json
@@ -10,15 +11,15 @@ from pathlib import Path
 
 import yaml
 
-rendered, kubernetes, monitoring = map(Path, sys.argv[1:])
+rendered, kubernetes, others = map(Path, sys.argv[1:])
 kubernetes.mkdir()
-operators = []
+found = []
 for path in sorted(rendered.glob("*.yaml")):
     for number, document in enumerate(yaml.safe_load_all(path.read_text())):
         if not document:
             continue
-        if document["apiVersion"].startswith("monitoring.coreos.com/"):
-            operators.append(document)
+        if document["apiVersion"].startswith(("monitoring.coreos.com/", "gateway.networking.k8s.io/")):
+            found.append(document)
         else:
             (kubernetes / f"{path.stem}-{number}-{document['kind']}.yaml").write_text(yaml.safe_dump(document))
-monitoring.write_text(json.dumps(operators))
+others.write_text(json.dumps(found))

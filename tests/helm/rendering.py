@@ -4,7 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import yaml
 
@@ -74,15 +74,20 @@ class Rendered:
 
     def settings(self, directory: Path) -> Settings:
         """Return the settings of the gateway in that pod. Raises `SettingsError` where it would refuse to start."""
+        return load_settings(self.environ(self.gateway(), directory))
+
+    def environ(self, container: Document, directory: Path) -> dict[str, str]:
+        """Return a container's environment, with the files that it names written into the directory."""
         config = directory / "gateway.toml"
         config.write_text(self.one("ConfigMap", name_ends="gateway")["data"]["gateway.toml"])
-        environ = self.env() | {"OWNERSHIP_GATEWAY_CONFIG": str(config)}
+        environ = {variable["name"]: variable["value"] for variable in container["env"]}
+        environ["OWNERSHIP_GATEWAY_CONFIG"] = str(config)
         for name, content in _SECRETS.items():
             if name in environ:
                 file = directory / name
                 file.write_text(content)
                 environ[name] = str(file)
-        return load_settings(environ)
+        return environ
 
 
 _SECRETS = {
@@ -103,10 +108,16 @@ class Helm:
         self._binary = binary
 
     def render(
-        self, values: Mapping[str, Any] | Path = SERVICE, *, chart: Path = CHART, kubernetes: str = "1.33"
+        self,
+        values: Mapping[str, Any] | Path = SERVICE,
+        *,
+        chart: Path = CHART,
+        kubernetes: str = "1.33",
+        tests: Literal["alone", "left out"] = "left out",
     ) -> Rendered:
-        """Render a chart. Raises `RefusedError` with Helm's error."""
+        """Render a chart, or of it what `helm test` makes alone. Raises `RefusedError` with Helm's error."""
         arguments = ["template", "release", str(chart), "--namespace", "games", "--kube-version", kubernetes]
+        arguments += ["--skip-tests"] if tests == "left out" else ["--show-only", "templates/tests/doctor.yaml"]
         if isinstance(values, Path):
             return Rendered(self.run(*arguments, "--values", str(values)))
         return Rendered(self.run(*arguments, "--values", "-", text=json.dumps(values)))

@@ -42,6 +42,7 @@ _REDIS = {"secrets": {"redisUrl": {"existingSecret": "redis"}, "sealingSecret": 
             merged(SERVICE, {"autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 2}}),
             "autoscaling.minReplicas is greater",
         ),
+        (merged(SERVICE, {"autoscaling": {"enabled": True, "targetCPU": ""}}), "name what the number of pods should"),
         (merged(SERVICE, {"ports": {"operations": 8080}}), "each needs its own"),
         (merged(SERVICE, {"podMonitor": {"enabled": True}}), "use serviceMonitor"),
         (merged(SIDECAR, {"sidecar": {"acceptKeyInPod": False}}), "sidecar.acceptKeyInPod=true"),

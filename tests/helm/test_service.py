@@ -1,7 +1,6 @@
 """The chart as a shared service."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -12,10 +11,6 @@ _REDIS: Document = {
     "secrets": {"redisUrl": {"existingSecret": "redis"}, "sealingSecret": {"existingSecret": "sealing"}},
     "networkPolicy": {"redis": [{"podSelector": {"matchLabels": {"app": "redis"}}}]},
 }
-
-
-def _egress_to(policy: Document, port: int) -> list[Any]:
-    return [rule for rule in policy["spec"]["egress"] if port in [entry["port"] for entry in rule["ports"]]]
 
 
 def test_the_pod_is_restricted(helm: Helm) -> None:
@@ -253,47 +248,6 @@ def test_drains_of_nodes_leave_pods_running(helm: Helm) -> None:
 
     assert spec["maxUnavailable"] == 1
     assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
-
-
-def test_callers_reach_questions_only(helm: Helm) -> None:
-    """Metrics are for monitoring, questions for callers."""
-    ingress = helm.render().one("NetworkPolicy")["spec"]["ingress"]
-
-    assert [rule["ports"] for rule in ingress] == [[{"port": "questions"}], [{"port": "operations"}]]
-
-
-def test_an_empty_list_of_callers_means_nobody(helm: Helm) -> None:
-    """A rule without peers would allow all pods, so there is no rule."""
-    policy = helm.render(merged(SERVICE, {"networkPolicy": {"callers": []}})).one("NetworkPolicy")
-
-    assert [rule["ports"] for rule in policy["spec"]["ingress"]] == [[{"port": "operations"}]]
-
-
-@pytest.mark.parametrize("network", ["10.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"])
-def test_the_store_is_never_inside_the_cluster(helm: Helm, network: str) -> None:
-    """Port 443 of private networks, and of the cloud's metadata service, stays out of reach."""
-    (rule,) = _egress_to(helm.render().one("NetworkPolicy"), 443)
-
-    assert network in rule["to"][0]["ipBlock"]["except"]
-
-
-def test_the_sandbox_reaches_no_store(helm: Helm) -> None:
-    """The sandbox in the pod takes the place of the store."""
-    values = {"config": {**SERVICE["config"], "sandbox": True}}
-
-    assert _egress_to(helm.render(values).one("NetworkPolicy"), 443) == []
-
-
-def test_redis_is_reached_where_it_is(helm: Helm) -> None:
-    """Only the peers that were named, only on Redis' port."""
-    (rule,) = _egress_to(helm.render(merged(SERVICE, _REDIS)).one("NetworkPolicy"), 6379)
-
-    assert rule["to"] == _REDIS["networkPolicy"]["redis"]
-
-
-def test_without_redis_nothing_leads_there(helm: Helm) -> None:
-    """A policy opens nothing that is not used."""
-    assert _egress_to(helm.render().one("NetworkPolicy"), 6379) == []
 
 
 def test_a_digest_beats_the_tag(helm: Helm) -> None:

@@ -9,6 +9,11 @@
 {{- if and (eq .Values.mode "sidecar") .Values.sidecar.relay.url }}true{{ end -}}
 {{- end -}}
 
+{{/* "true" where questions come to another container of the pod, which hands them on over loopback. */}}
+{{- define "ownership-gateway.isBehindAnother" -}}
+{{- if and (eq .Values.mode "service") (ne .Values.service.targetPort "questions") }}true{{ end -}}
+{{- end -}}
+
 {{/* The file that a secret is in, or nothing: (dict "root" . "name" "sellerKey" "directory" "seller-key"). */}}
 {{- define "ownership-gateway.secretFile" -}}
 {{- $secret := get .root.Values.secrets .name -}}
@@ -27,7 +32,7 @@
   value: {{ printf "%s/gateway.sock" (trimSuffix "/" .Values.sidecar.socketDirectory) | quote }}
 {{- else }}
 - name: OWNERSHIP_GATEWAY_HOST
-  value: {{ ternary .Values.listenAddress "127.0.0.1" (eq .Values.mode "service") | quote }}
+  value: {{ ternary .Values.listenAddress "127.0.0.1" (and (eq .Values.mode "service") (not (include "ownership-gateway.isBehindAnother" .))) | quote }}
 - name: OWNERSHIP_GATEWAY_PORT
   value: {{ .Values.ports.questions | int | quote }}
 {{- end }}
@@ -81,13 +86,9 @@
 
 {{- define "ownership-gateway.container" -}}
 name: ownership-gateway
-image: {{ include "ownership-gateway.image" . | quote }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
-args: [serve]
-env:
-  {{- include "ownership-gateway.env" . | nindent 2 }}
+{{ include "ownership-gateway.container.started" (dict "root" . "command" "serve") }}
 ports:
-  {{- if eq .Values.mode "service" }}
+  {{- if and (eq .Values.mode "service") (not (include "ownership-gateway.isBehindAnother" .)) }}
   - name: questions
     containerPort: {{ .Values.ports.questions }}
   {{- end }}
@@ -114,6 +115,24 @@ readinessProbe:
   periodSeconds: {{ .Values.probes.readinessPeriodSeconds }}
   timeoutSeconds: 2
   failureThreshold: 1
+{{- include "ownership-gateway.container.confined" . }}
+{{- end -}}
+
+{{/* The image, how it is started and with which environment: (dict "root" . "command" "serve"). */}}
+{{- define "ownership-gateway.container.started" -}}
+image: {{ include "ownership-gateway.image" .root | quote }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+args: [{{ .command }}]
+env:
+  {{- include "ownership-gateway.env" .root | nindent 2 }}
+{{- with .root.Values.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What it may use and see. */}}
+{{- define "ownership-gateway.container.confined" -}}
 {{- with .Values.resources }}
 resources:
   {{- toYaml . | nindent 2 }}

@@ -34,17 +34,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{ include "ownership-gateway.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
-{{/* The name, namespace and labels that every object has. */}}
+{{/*
+The metadata of an object: (dict "root" . "of" .Values.service). `of` has the object's own `labels` and `annotations`, which
+beat those of every object, and its `namespace`, if it may be another than that of the release. More keys: `name`, where it
+is not that of the release; `suffix`, which stands behind the name; `component`.
+*/}}
 {{- define "ownership-gateway.metadata" -}}
-name: {{ include "ownership-gateway.fullname" . }}
-namespace: {{ .Release.Namespace }}
+name: {{ default (include "ownership-gateway.fullname" .root) .name }}{{ .suffix }}
+namespace: {{ default .root.Release.Namespace .of.namespace }}
 labels:
-  {{- include "ownership-gateway.labels" . | nindent 2 }}
+  {{- include "ownership-gateway.labels" .root | nindent 2 }}
+  {{- with .component }}
+  app.kubernetes.io/component: {{ . }}
+  {{- end }}
+  {{- with mergeOverwrite dict .root.Values.commonLabels (default dict .of.labels) }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with mergeOverwrite dict .root.Values.commonAnnotations (default dict .of.annotations) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "ownership-gateway.image" -}}

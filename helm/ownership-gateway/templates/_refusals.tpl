@@ -86,6 +86,35 @@ Prints nothing.
   {{- if and $values.autoscaling.enabled (gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) -}}
     {{- $mistakes = append $mistakes "autoscaling.minReplicas is greater than autoscaling.maxReplicas" -}}
   {{- end -}}
+  {{- if and $values.networkPolicy.proxy (not (or $secrets.proxy.existingSecret $secrets.proxy.file)) -}}
+    {{- $mistakes = append $mistakes "networkPolicy.proxy is set, but secrets.proxy is not: without its URL no proxy is used" -}}
+  {{- end -}}
+  {{- range $name := list "ingress" "httpRoute" -}}
+    {{- if and (get $values $name).enabled (not (get $values $name).hosts) -}}
+      {{- $mistakes = append $mistakes (printf "%s.hosts is empty: name the hosts that are the gateway's, or it would answer for all" $name) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- if and $values.httpRoute.enabled (not $values.httpRoute.parentRefs) -}}
+    {{- $mistakes = append $mistakes "httpRoute.parentRefs is empty: name the Gateway that it belongs to" -}}
+  {{- end -}}
+  {{- if include "ownership-gateway.isBehindAnother" . -}}
+    {{- $names := list -}}
+    {{- range concat $values.extraContainers $values.initContainers -}}
+      {{- range .ports -}}
+        {{- $names = append $names .name -}}
+      {{- end -}}
+    {{- end -}}
+    {{- if not (has $values.service.targetPort $names) -}}
+      {{- $mistakes = append $mistakes (printf "service.targetPort is %s, but no container in extraContainers or initContainers has a port of that name" $values.service.targetPort) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $update := $values.strategy.rollingUpdate -}}
+  {{- if and (eq $values.strategy.type "RollingUpdate") (has (toString $update.maxSurge) (list "0" "0%")) (has (toString $update.maxUnavailable) (list "0" "0%")) -}}
+    {{- $mistakes = append $mistakes "strategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so that no pod could ever be replaced" -}}
+  {{- end -}}
+  {{- if and $values.autoscaling.enabled (not (or $values.autoscaling.targetCPU $values.autoscaling.metrics)) -}}
+    {{- $mistakes = append $mistakes "autoscaling.targetCPU and autoscaling.metrics are both empty: name what the number of pods should follow" -}}
+  {{- end -}}
   {{- if $values.podMonitor.enabled -}}
     {{- $mistakes = append $mistakes "podMonitor is for sidecar mode: use serviceMonitor" -}}
   {{- end -}}
@@ -98,6 +127,16 @@ Prints nothing.
   {{- end -}}
   {{- if and $values.config.console (not $values.config.callers) -}}
     {{- $mistakes = append $mistakes "config.console is on, but config.callers is empty: whoever reaches the pod could let players in. `ownership-gateway new-caller` prints a token and its entry" -}}
+  {{- end -}}
+  {{- range $name := list "ingress" "httpRoute" -}}
+    {{- if (get $values $name).enabled -}}
+      {{- $mistakes = append $mistakes (printf "%s is for service mode: nobody but the game server asks a sidecar" $name) -}}
+    {{- end -}}
+  {{- end -}}
+  {{- range $name := list "extraContainers" "initContainers" "hostAliases" "dnsPolicy" "dnsConfig" -}}
+    {{- if get $values $name -}}
+      {{- $mistakes = append $mistakes (printf "%s is for service mode: a sidecar's pod is the game server's, so set it there" $name) -}}
+    {{- end -}}
   {{- end -}}
   {{- if $values.autoscaling.enabled -}}
     {{- $mistakes = append $mistakes "autoscaling is for service mode: sidecars come and go with the game server" -}}
