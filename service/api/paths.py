@@ -71,7 +71,7 @@ def is_console(target: bytes) -> bool:
 
 def is_absent_from_relays(path: str) -> bool:
     """Whether only a gateway with a store of its own, or with a sandbox, has what is there."""
-    return f"{path}/".startswith((ADMIN_BELOW, f"{CONSOLE_PATH}/", f"{CHALLENGES_PATH}/", SANDBOX_BELOW))
+    return f"{path}/".startswith((ADMIN_BELOW, f"{CONSOLE_PATH}/", SANDBOX_BELOW))
 
 
 def _routed(target: bytes) -> str:

@@ -10,10 +10,13 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from service.cache.keys import derive_keys
+from service.ownership import GameId, VerifiedEmail
+from service.proofs.sealed_texts import MailedCode, SealedTexts
 from service.sandbox import seed
 from service.sandbox.seed import SELLER_KEY
 from tests.api.conftest import Open
-from tests.clock import FakeClock
+from tests.clock import START, FakeClock
 from tests.gateways import SECRET, X_MOON, Asker, LogLines, caller_lines, store_calls, until
 from tests.proofs.mail_server import MailServer, mail_server
 
@@ -198,6 +201,19 @@ async def test_a_proof_is_for_its_caller_game_address_and_purpose(open_with: Ope
     assert store_calls(gateway.sandbox) == asked
     as_challenge = await confirm(gateway, proof, code, token=LOBBY)
     assert as_challenge["reason"] == "malformed_challenge"
+
+
+def test_what_is_sealed_shows_nothing() -> None:
+    """Neither the address nor the digest of the code stands in a trace or a line."""
+    texts = SealedTexts(derive_keys(None).proofs, "here")
+    text = texts.challenge(
+        VerifiedEmail(PLAYER), MailedCode("12345678"), game_id=GameId(3), caller="lobby", ends_at=START
+    )
+    opened = texts.open_challenge(text)
+
+    assert opened is not None
+    assert repr(opened) == "Challenge(***)"
+    assert PLAYER not in text
 
 
 async def test_another_secret_voids_what_is_open(open_with: Open, server: MailServer) -> None:
