@@ -42,7 +42,7 @@ HELM: Final = ROOT / ".tools" / "helm" / "helm4"
 
 # Where the gateway listens and where its secrets are: the chart sets these in the pod's environment.
 _OF_THE_CHART: Final = re.compile(
-    r"host|port|unix_socket|replicas|secret(_file)?|itch\.(next_)?api_key(_file)?|itch\.proxy(_file)?|passes\.key(_file)?|redis\..*|relay\..*|operations\..*"
+    r"host|port|unix_socket|replicas|secret(_file)?|itch\.(next_)?api_key(_file)?|itch\.proxy(_file)?|passes\.key(_file)?|mail\.url(_file)?|redis\..*|relay\..*|operations\..*"
 )
 
 

@@ -130,7 +130,15 @@ class _Assembly(Struct, kw_only=True):
             basics, redis=redis, environment=upstream.address.environment, most_invalidations=self.most_invalidations
         )
         readiness = build_readiness(basics, upstream, redis, observations.guard)
-        services = build_services(basics, upstream, observations, flights, redis=redis, readiness=readiness)
+        services = build_services(
+            basics,
+            upstream,
+            observations,
+            flights,
+            redis=redis,
+            readiness=readiness,
+            outbox=None if own is None else own.sandbox.outbox,
+        )
         watch_event_loop(stack, crashed=partial(basics.events.crashed, where="event loop"))
         state = await open_state(basics, upstream, readiness)
         build_framework = partial(framework, basics, upstream, services, readiness, state)

@@ -199,6 +199,15 @@ class KeyUse(StrEnum):
     """Redis does not say who is."""
 
 
+class ChallengeReason(StrEnum):
+    """The reasons why a code confirms nothing."""
+
+    WRONG_CODE = "wrong_code"
+    NO_TRIES_LEFT = "no_tries_left"
+    EXPIRED_CHALLENGE = "expired_challenge"
+    MALFORMED_CHALLENGE = "malformed_challenge"
+
+
 class DownloadKey(Secret):
     """A well-formed download key; a person who has it can download the game."""
 

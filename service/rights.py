@@ -24,6 +24,8 @@ class Right(StrEnum):
     """See why players are let in or kept out."""
     ADMIN = "admin"
     """Operate the gateway."""
+    CHALLENGE = "challenge"
+    """Have codes mailed that prove addresses."""
 
 
 RIGHTS_FOR: Final[Mapping[Method, tuple[Right, ...]]] = {

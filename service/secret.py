@@ -69,5 +69,9 @@ class PassKeys(Secret):
     """The private keys that sign passes, in PEM: with one of them any player can be made an owner."""
 
 
+class MailUrl(Secret):
+    """The URL of the mail server, with its password."""
+
+
 class RedisUrl(Secret):
     """The URL of Redis, with its password."""

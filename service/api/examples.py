@@ -12,13 +12,14 @@ import msgspec
 from service.advice import Advice
 from service.api.admin import Invalidated, RevocationsSet
 from service.api.answers import Answer, AnswerWithPass, EvidenceBody, NoAnswerProblem, PassBody, PlayerBody, shed_reply
+from service.api.challenge_bodies import ChallengeBegun, CodeAnswer
 from service.api.channel_body import ChannelAnswer
 from service.api.explained import ExplainedDecision, Explanation, PastRefusal, RememberedAnswer
 from service.api.gateway_state import BudgetState, CallerState, GameState, GatewayState, RecentAnswers
 from service.api.operations import Alive, Health, RunningVersion
 from service.api.overrides import OverrideBody, OverrideSet
 from service.api.pass_bodies import PublicKey, PublicKeys, VoidPassesBody
-from service.api.problems import problem_type, refusal_reply, status_reply
+from service.api.problems import mail_unavailable_reply, problem_type, refusal_reply, status_reply
 from service.causes import Cause
 from service.errors import (
     BadQuestion,
@@ -33,7 +34,7 @@ from service.errors import (
     UnknownOverride,
 )
 from service.explanation import Story, meaning_of, tell, tell_causes, tell_states
-from service.ownership import CacheTier, Caveat, Method, Outcome, OverrideWord, ProofKind, Reason
+from service.ownership import CacheTier, Caveat, ChallengeReason, Method, Outcome, OverrideWord, ProofKind, Reason
 from service.rights import Right
 
 _REQUEST_ID: Final = "01M7Y5ND2H23KRH53CYKY6VVKM"
@@ -44,6 +45,7 @@ _GAME_ID: Final = 3
 _PLAYER_ID: Final = 1994
 _KEY: Final = "YWKse5jeAeuZ8w3a5qO2b2PId1sChw2B9b637w6z"
 _ACCESS_TOKEN: Final = "3e1b2c5a9d8f7e6b5a4c3d2e1f0a9b8c7d6e5f4a"  # noqa: S105 - an example
+_SEALED: Final = "cNQEkLo5w2AfGx5AyCMYFIwfRBHTKPJM0KwiPoXP5RVGL52oMie6FbHj…"
 _JWT: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxOTk0In0.c2lnbmF0dXJl"
 
 _OWNED: Final = Answer(
@@ -276,6 +278,23 @@ _EXAMPLES: Final[Mapping[str, Examples]] = {
         "renewal": {"method": "pass", "game": "x-moon", "pass": _PASS, "audience": "server-42"},
     },
     "AnswerWithPass": {"pass": _plain(_WITH_PASS), "none": _plain(_WITHOUT_PASS)},
+    "ChallengeRequest": {"code": {"game": "x-moon", "email": "player@example.com", "player_ref": "lobby:7f3a"}},
+    "ChallengeBegun": {
+        "begun": _plain(
+            ChallengeBegun(_SEALED, _ASKED_AT + timedelta(minutes=10), _ASKED_AT + timedelta(seconds=61)),
+        )
+    },
+    "CodeRequest": {"code": {"challenge": _SEALED, "code": "29747754"}},
+    "CodeAnswer": {
+        "confirmed": _plain(
+            CodeAnswer(confirmed=True, proof=_SEALED, expires_at=_ASKED_AT + timedelta(minutes=30)),
+        ),
+        "wrong": _plain(CodeAnswer(confirmed=False, reason=ChallengeReason.WRONG_CODE, tries_left=4)),
+    },
+    "MailProblem": {
+        "overloaded": msgspec.json.decode(_SHED),
+        "mail_unavailable": msgspec.json.decode(mail_unavailable_reply(_REQUEST_ID, timedelta(seconds=10)).body),
+    },
     "PublicKeys": {
         "one": _plain(PublicKeys([PublicKey("RSA", "sig", "RS256", _KID, "u1SU1LfVLPHCozMxH2Mo…", "AQAB")]))
     },

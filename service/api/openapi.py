@@ -13,6 +13,8 @@ import msgspec
 from service.api.admin import Invalidated, Invalidation, Revocations, RevocationsSet
 from service.api.answers import Answer, AnswerWithPass
 from service.api.batch import BatchAnswer
+from service.api.challenge_bodies import ChallengeBegun, ChallengeRequest, CodeAnswer, CodeRequest
+from service.api.challenge_description import confirm_code, mail_code
 from service.api.channel_body import ChannelAnswer
 from service.api.channel_description import find_newest_version
 from service.api.description_parts import (
@@ -40,7 +42,9 @@ from service.api.pass_description import ask_for_pass, show_keys, show_void_pass
 from service.api.paths import (
     ADMIN_BELOW,
     BATCH_PATH,
+    CHALLENGES_PATH,
     CHANNEL_PATH,
+    CONFIRM_PATH,
     DESCRIPTION_PATH,
     EXPLAIN_PATH,
     INVALIDATE_PATH,
@@ -106,6 +110,7 @@ _TAGS: Final = {
     "questions": "Does this player own the game?",
     "passes": "Signed decisions, which other servers check by themselves. 404 (`not_enabled`) where they are off.",
     "channels": "The newest versions of a game. 404 (`not_enabled`) where no channels are configured.",
+    "challenges": "Codes that are mailed to players, to prove addresses. 404 (`not_enabled`) where they are off.",
     "administration": "What operators tell a running gateway.",
     "operations": "Health, metrics, version, and this description. They need no token; HEAD is answered as GET.",
 }
@@ -134,6 +139,8 @@ def describe_api(*, relay: bool = False) -> bytes:
             PASSES_PATH: {"post": ask_for_pass()},
             KEYS_PATH: {"get": show_keys()},
             VOID_PASSES_PATH: {"get": show_void_passes()},
+            CHALLENGES_PATH: {"post": mail_code()},
+            CONFIRM_PATH: {"post": confirm_code()},
         }
         | {CHANNEL_PATH: {"get": find_newest_version()}}
         | {REVOCATIONS_PATH: {"post": _set_revocations()}}
@@ -148,6 +155,10 @@ def describe_api(*, relay: bool = False) -> bytes:
                     Answer,
                     AnswerWithPass,
                     PublicKeys,
+                    ChallengeRequest,
+                    ChallengeBegun,
+                    CodeRequest,
+                    CodeAnswer,
                     VoidPassesBody,
                     BatchAnswer,
                     ChannelAnswer,

@@ -26,8 +26,13 @@ PASSES_PATH: Final = "/passes"
 VOID_PASSES_PATH: Final = "/passes/invalidated"
 KEYS_PATH: Final = "/.well-known/jwks.json"
 """The place is by RFC 8615, and the name what verifiers look for."""
-PATHS_OF_PASSES: Final = frozenset({PASSES_PATH, VOID_PASSES_PATH, KEYS_PATH})
 CHANNEL_PATH: Final = "/games/{game}/channels/{channel}"
+CHALLENGES_PATH: Final = "/email-challenges"
+CONFIRM_PATH: Final = "/email-challenges/confirm"
+SETTING_FOR: Final = dict.fromkeys((PASSES_PATH, VOID_PASSES_PATH, KEYS_PATH), "passes.key_file") | dict.fromkeys(
+    (CHALLENGES_PATH, CONFIRM_PATH), "mail.url"
+)
+"""The paths that there are only where a setting turns them on, and that setting."""
 DESCRIPTION_PATH: Final = "/openapi.json"
 CONSOLE_PATH: Final = "/console"
 FORWARD_AUTH_BELOW: Final = b"/forward-auth/"

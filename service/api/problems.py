@@ -135,6 +135,12 @@ def refusal_reply(refusal: QuestionRefused, *, request_id: str) -> Reply:
             raise AssertionError(f"no status for {type(refusal).__name__}")
 
 
+def mail_unavailable_reply(request_id: str, retry_after: timedelta) -> Reply:
+    """Return the reply to a caller whose mail was not taken by the mail server."""
+    title = "The mail server has not taken the mail"
+    return problem_reply(503, "mail_unavailable", title, request_id=request_id, retry_after=retry_after)
+
+
 def _not_found_reply(refusal: UnknownGame | UnknownChannel | NotEnabled, request_id: str) -> Reply:
     if isinstance(refusal, UnknownChannel):
         title = "No such channel is configured for this game"
@@ -174,6 +180,7 @@ def _proxy_reply(refusal: ProxyRefused | NoCredential, request_id: str) -> Reply
 _OVER: Final = {
     "rate": ("too_many_questions", "The caller asks more than its rate allows"),
     "failed_keys": ("too_many_failed_keys", "Too many of the caller's download keys or JWTs were no good lately"),
+    "challenges": ("too_many_challenges", "As many codes were mailed lately as may be"),
 }
 
 

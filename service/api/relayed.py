@@ -16,10 +16,11 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from service.api.answers import TITLES_OF_RELAY, AnswerWriter, no_answer_reply
+from service.api.challenge_bodies import ChallengeRequest, CodeRequest
 from service.api.dispatch import request_id_of
 from service.api.identifiers import make_ulid
 from service.api.pass_bodies import Order
-from service.api.paths import PASSES_PATH, is_absent_from_relays
+from service.api.paths import CHALLENGES_PATH, CONFIRM_PATH, PASSES_PATH, is_absent_from_relays
 from service.api.problems import MEDIA_TYPE, problem_reply, whole_seconds
 from service.api.questions import BodyReader
 from service.api.routes import AnyRequest, CallerGate, refuse_request, response
@@ -45,6 +46,7 @@ class HandedOn(Struct, frozen=True):
 
     With `decides` the body is a question with fields of its own, whose method needs its rights, too, and the answer is
     a decision about it. `problems` are the codes of the hub's problems that are for the caller to see as they are.
+    `takes` is the longest that it may take; without it a question's deadline is.
     """
 
     path: str
@@ -52,9 +54,23 @@ class HandedOn(Struct, frozen=True):
     reader: BodyReader
     decides: bool = True
     problems: frozenset[str] = frozenset()
+    takes: timedelta | None = None
 
 
-HANDED_ON: Final = (HandedOn(PASSES_PATH, (Right.PASS,), BodyReader(Order)),)
+HANDED_ON: Final = (
+    HandedOn(PASSES_PATH, (Right.PASS,), BodyReader(Order)),
+    HandedOn(
+        CHALLENGES_PATH,
+        (Right.CHALLENGE,),
+        BodyReader(ChallengeRequest),
+        decides=False,
+        problems=frozenset({"too_many_challenges", "mail_unavailable", "malformed_email", "not_enabled"}),
+        takes=timedelta(seconds=6),  # a second more than the hub gives its mail server
+    ),
+    HandedOn(
+        CONFIRM_PATH, (Right.CHALLENGE,), BodyReader(CodeRequest), decides=False, problems=frozenset({"not_enabled"})
+    ),
+)
 """All endpoints with a body that are handed on. One more is one more line."""
 
 
@@ -118,7 +134,8 @@ class HandingOn:
 
     async def _ask(self, route: HandedOn, body: bytes, rules: GameRules | None, deadline_ms: int | None) -> HubAnswer:
         """Return the hub's answer, if it is one for the caller."""
-        deadline = self._default_deadline if deadline_ms is None else timedelta(milliseconds=deadline_ms)
+        usual = route.takes or self._default_deadline
+        deadline = usual if deadline_ms is None else timedelta(milliseconds=deadline_ms)
         given = deadline_of_hub(deadline)
         fields = msgspec.json.decode(body)
         if rules is not None:

@@ -27,8 +27,8 @@ from service.api.paths import (
     EXPLAIN_PATH,
     INVALIDATE_PATH,
     OVERRIDES_PATH,
-    PATHS_OF_PASSES,
     REVOCATIONS_PATH,
+    SETTING_FOR,
     STATE_PATH,
 )
 from service.api.problems import refusal_reply, status_reply
@@ -207,9 +207,9 @@ class CallerGate:
 
 def refuse_request(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """Answer what the framework refuses; its own words would repeat the request."""
-    if error.status_code == HTTPStatus.NOT_FOUND and request.scope["path"] in PATHS_OF_PASSES:
-        off = NotEnabled("passes.key_file")
-        return response(refusal_reply(off, request_id=request_id_of(request.scope)))
+    setting = SETTING_FOR.get(request.scope["path"])
+    if error.status_code == HTTPStatus.NOT_FOUND and setting is not None:
+        return response(refusal_reply(NotEnabled(setting), request_id=request_id_of(request.scope)))
     return response(
         status_reply(error.status_code, request_id=request_id_of(request.scope), headers=dict(error.headers or {}))
     )

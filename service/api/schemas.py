@@ -5,6 +5,7 @@ is sent, types beside enumerations, and bodies that may stand in the same place 
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from inspect import cleandoc
 from typing import Any, Final
 
@@ -102,6 +103,9 @@ def _name_items(components: dict[str, Schema], item: Schema) -> None:
 def _tell_problems_apart(components: dict[str, Schema]) -> None:
     """Say what is always the same in a 503, and that no other problem has its status."""
     components["Problem"]["properties"]["status"] = {"type": "integer", "enum": list(REFUSED_WITH)}
+    mail = components["MailProblem"] = deepcopy(components["Problem"]) | {"title": "MailProblem"}
+    mail["properties"]["status"] = {"type": "integer", "enum": [503]}
+    mail["description"] = "A mail that was not sent, or a request that was not read."
     components[_NO_ANSWER_REASON] = {
         "title": _NO_ANSWER_REASON,
         "description": "The reason for no answer.",

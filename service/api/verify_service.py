@@ -261,7 +261,7 @@ class VerifyService:
 
     def _open_proof(self, asked: EmailQuestion, proof: Secret, at: str) -> OpenedPass:
         if self._proofs is None:
-            raise NotEnabled("[[oidc]]")
+            raise NotEnabled("[[oidc]] or mail.url")
         nonce = None if asked.nonce is None else asked.nonce.reveal()
         return self._proofs.open(proof.reveal(), nonce=nonce, address=asked.address(at))
 

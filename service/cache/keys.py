@@ -83,6 +83,10 @@ class PlayersKey(Secret):
     """The key of the hashes by which players who have shown a download key are counted, in hexadecimal."""
 
 
+class ProofsKey(Secret):
+    """The key that seals challenges and proofs of addresses, in hexadecimal."""
+
+
 class Keys(Struct, frozen=True):
     """One key a purpose, so that leaking the one gives nothing of the other."""
 
@@ -95,6 +99,7 @@ class Keys(Struct, frozen=True):
     refusals: RefusalsKey
     handles: HandlesKey
     players: PlayersKey
+    proofs: ProofsKey
 
 
 def derive_keys(secret: SealingSecret | None) -> Keys:
@@ -115,6 +120,7 @@ def derive_keys(secret: SealingSecret | None) -> Keys:
         refusals=RefusalsKey(_derive(root, b"og refusals")),
         handles=HandlesKey(_derive(root, b"og handles")),
         players=PlayersKey(_derive(root, b"og players")),
+        proofs=ProofsKey(_derive(root, b"og proofs")),
     )
 
 
@@ -150,6 +156,16 @@ def note_key(name: Fingerprint) -> str:
 def players_key(name: Fingerprint) -> str:
     """Return the key under which Redis has who has shown the download key of that question."""
     return f"{PREFIX}p:{name.hex()}"
+
+
+def tries_key(name: Fingerprint) -> str:
+    """Return the key under which Redis has the tries at the code of a challenge."""
+    return f"{PREFIX}h:{name.hex()}"
+
+
+def mails_key(name: Fingerprint) -> str:
+    """Return the key under which Redis has when mails were sent to an address, or for a player of a caller."""
+    return f"{PREFIX}m:{name.hex()}"
 
 
 def refusal_key(name: Fingerprint) -> str:

@@ -66,11 +66,12 @@ def doctor(
     record_file: Path | None,
     **recorded: Unpack[_Recorded],
 ) -> None:
-    """Check the configuration, the key, its scopes and games, canaries, the clock and Redis.
+    """Check the configuration, the key, its scopes and games, canaries, the clock, Redis, and who proves addresses.
 
     Every check ends in ok, warning, problem or skipped, with a hint what to do. It asks itch.io some five questions,
-    and one for each canary, and deletes at once what it writes to Redis. In a relay it asks the hub alone, about
-    no player: whether it knows the token and the games. No secret is printed.
+    and one for each canary, deletes at once what it writes to Redis, and logs in to the mail server without sending
+    anything. In a relay it asks the hub alone, about no player: whether it knows the token and the games. No secret is
+    printed.
 
     With --record the answers of itch.io are compared with what the gateway expects of them, and their form is written:
     fields, kinds, lengths, statuses, days and error strings, no value that names a person or a game.
@@ -127,7 +128,8 @@ async def _examine(settings: Settings) -> list[Finding]:
             async with open_upstream(_with_key(settings, settings.itch.next_api_key), log=log) as store:
                 found.append(await examine_next_key(store.source, settings))
                 held += store.key_ring.held()
-        return [*found, *await _examine_redis(settings, held), _examine_passes(settings)]
+        addresses = await _examine_addresses(settings)
+        return [*found, *await _examine_redis(settings, held), _examine_passes(settings), *addresses]
 
 
 def _examine_passes(settings: Settings) -> Finding:
@@ -138,6 +140,21 @@ def _examine_passes(settings: Settings) -> Finding:
     signing, *others = [key.kid for key in key_set(settings.passes.key).keys]
     published = f"; published beside it: {', '.join(others)}" if others else ""
     return Finding("passes", FindingLevel.OK, f"{signing} signs{published}")
+
+
+async def _examine_addresses(settings: Settings) -> list[Finding]:
+    has_server = settings.mail.url is not None
+    off = [] if has_server else [Finding("mail", FindingLevel.SKIPPED, "not configured; no codes are mailed")]
+    if not has_server and not settings.oidc:
+        return off
+    # Off until configured: not even imported.
+    from service.cli.address_checks import examine_issuer, examine_mail  # noqa: PLC0415
+    from service.proofs.key_documents import Documents  # noqa: PLC0415
+    from service.wiring.upstream import user_agent  # noqa: PLC0415
+
+    documents = Documents(user_agent=user_agent(settings))
+    mail = [await examine_mail(settings.mail)] if has_server else off
+    return [*mail, *[await examine_issuer(one, n, documents) for n, one in enumerate(settings.oidc, start=1)]]
 
 
 def _with_key(settings: Settings, key: SellerKey | None) -> Settings:

@@ -1,22 +1,42 @@
 """A proof that a caller shows in the place of its own word for an address."""
 
 from datetime import timedelta
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from service.errors import IssuerUnavailable
-from service.ownership import CacheTier, Malformed, Method, VerifiedEmail
+from service.ownership import CacheTier, GameId, Malformed, Method, VerifiedEmail
 from service.proofs.id_tokens import NOT_PROVEN, IdTokens
 from service.verification import policy
 from service.verification.interfaces import Clock, Fingerprints
 from service.verification.question import Question, Verdict, Verifier
 
 
-class AddressProofs:
-    """Decides questions whose address a proof proves: then they are questions about that address as any."""
+class MailedProofs(Protocol):
+    """Reads the proofs of codes that were mailed."""
 
-    def __init__(self, *, tokens: IdTokens, verification: Verifier, fingerprints: Fingerprints, clock: Clock) -> None:
+    def read_proof(self, text: str, *, game_id: GameId, caller: str) -> VerifiedEmail | None:
+        """Return the address that a proof proves to that caller for that game, None if it proves none."""
+
+
+class AddressProofs:
+    """Decides questions whose address a proof proves: then they are questions about that address as any.
+
+    `mailed` is None where no codes are mailed.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: IdTokens,
+        mailed: MailedProofs | None,
+        verification: Verifier,
+        fingerprints: Fingerprints,
+        clock: Clock,
+    ) -> None:
         self._tokens = tokens
+        self._mailed = mailed
         self._verification = verification
         self._fingerprints = fingerprints
         self._clock = clock
@@ -29,15 +49,19 @@ class AddressProofs:
         """Return the name of an address for the log."""
         return self._fingerprints.of_credential(address)
 
-    async def read(self, shown: "OpenedProof", *, within: timedelta) -> VerifiedEmail | Malformed:
+    async def read(self, question: Question, shown: "OpenedProof") -> VerifiedEmail | Malformed:
         """Return the address that is proven, or that none is. Raises `IssuerUnavailable`."""
+        if self._mailed is not None and "." not in shown.text:  # in which it differs from every token
+            proven = self._mailed.read_proof(shown.text, game_id=question.rules.game_id, caller=question.caller)
+            return NOT_PROVEN if proven is None or shown.address not in (None, proven) else proven
+        within = question.deadline
         return await self._tokens.read(shown.text, nonce=shown.nonce, address=shown.address, within=within)
 
     async def decide(self, question: Question, shown: "OpenedProof") -> tuple[Verdict, VerifiedEmail | None]:
         """Return the verdict, and the address that was proven."""
         started = self._clock.monotonic()
         try:
-            read = await self.read(shown, within=question.deadline)
+            read = await self.read(question, shown)
         except IssuerUnavailable as unavailable:
             decision = policy.decide_without_evidence(question.rules, Method.EMAIL, unavailable.reason)
             return Verdict(decision, CacheTier.NONE, unavailable.retry_after), None

@@ -39,6 +39,7 @@ from service.sandbox.bodies import (
 )
 from service.sandbox.faults import Fault, check_faults
 from service.sandbox.jwts import MintedJwt
+from service.sandbox.mail_outbox import SentMail
 from service.sandbox.state import JournalReport, Sandbox
 from service.sandbox.store_answers import SandboxAnswer
 from service.sandbox.world import SandboxError
@@ -208,6 +209,11 @@ def move_clock(sandbox: Sandbox, body: bytes) -> Time:
     return show_clock(sandbox, b"")
 
 
+def show_mails(sandbox: Sandbox, _body: bytes) -> list[SentMail]:
+    """Show the mails that a real gateway would have sent, oldest first."""
+    return sandbox.outbox.mails()
+
+
 def show_requests(sandbox: Sandbox, _body: bytes) -> JournalReport:
     """Show the requests to the store since the last reset."""
     return sandbox.journal.report()
@@ -244,6 +250,7 @@ _ENDPOINTS: Final[Mapping[str, Mapping[str, ControlAction]]] = {
     "/access-tokens/revoke": {"POST": ControlAction(revoke_access_token, Done, RevokeAccessToken)},
     "/seller-key": {"PUT": ControlAction(change_seller_key, dict[str, SellerKeyState], ChangeSellerKey)},
     "/requests": {"GET": ControlAction(show_requests, JournalReport)},
+    "/mails": {"GET": ControlAction(show_mails, list[SentMail])},
 }
 
 

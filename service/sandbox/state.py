@@ -10,6 +10,7 @@ from msgspec import Struct
 from service.sandbox import jwts, seed
 from service.sandbox.faults import Fault, FaultName, FaultPlan
 from service.sandbox.jwts import MintedJwt
+from service.sandbox.mail_outbox import MailOutbox
 from service.sandbox.sandbox_clock import SandboxClock, first_of
 from service.sandbox.store_answers import SandboxAnswer
 from service.sandbox.store_endpoints import StandInStore, StoreEndpoint, StoreRequest, find_place
@@ -49,6 +50,7 @@ class Sandbox:
         self.world_number = 0
         self.faults = FaultPlan()
         self.journal = Journal()
+        self.outbox = MailOutbox(self.now)
         self.gateway: GatewayInFront | None = None
         self._mended = asyncio.Event()
         self._store = StandInStore(world=self.world, now=self.now)
@@ -121,6 +123,7 @@ class Sandbox:
         self.world_number += 1
         self.faults.replace(())
         self.journal.clear()
+        self.outbox.clear()
 
 
 LONGEST: Final = 200

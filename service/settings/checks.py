@@ -19,7 +19,7 @@ from service.settings.policy_checks import (
     policies_name_no_player,
     policies_take_what_there_is,
 )
-from service.settings.proof_checks import issuers_differ
+from service.settings.proof_checks import issuers_differ, mail_is_whole, mail_text_is_usable
 from service.settings.relay_checks import hub_can_be_trusted, hub_url_is_safe, relay_decides_nothing, relay_is_whole
 from service.settings.urls import has_host_and_port
 
@@ -41,6 +41,8 @@ _REAL_STORE = (
     "itch.proxy_file",
     "passes.key",
     "passes.key_file",
+    "mail.url",
+    "mail.url_file",
 )
 
 
@@ -336,5 +338,7 @@ CHECKS: Final[tuple[tuple[Check, set[str]], ...]] = (
     (relay_decides_nothing, {"relay.url"}),
     (hub_can_be_trusted, {"relay.ca_file"}),
     (issuers_differ, {"oidc"}),
+    (mail_is_whole, {"mail.url", "mail.from", "sandbox"}),
+    (mail_text_is_usable, {"mail.text_file"}),
 )
 """Each check, and the settings without which it would find what is not there."""

@@ -11,8 +11,10 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from msgspec import inspect
 
+from service.mail_url import EXPECTED as MAIL_EXPECTED
+from service.mail_url import read_mail_url
 from service.ownership import Mailbox
-from service.secret import HubToken, PassKeys, ProxyUrl, RedisUrl, SealingSecret, Secret, SellerKey
+from service.secret import HubToken, MailUrl, PassKeys, ProxyUrl, RedisUrl, SealingSecret, Secret, SellerKey
 from service.secret_text import KEY_EXPECTED, PROXY_EXPECTED, UnusableText, cleaned, is_key, is_proxy_url, stripped
 
 AnyTable = TypeVar("AnyTable", bound=msgspec.Struct)
@@ -244,6 +246,7 @@ _EXPECTED: Final[dict[type[Secret], str]] = {
     ProxyUrl: PROXY_EXPECTED,
     SealingSecret: f"at least {_SHORTEST_SEALING_SECRET} characters of text",
     PassKeys: "one to four RSA private keys of 2048 to 4096 bits in PEM, not encrypted, as new-pass-key prints them",
+    MailUrl: MAIL_EXPECTED,
     RedisUrl: f"a URL that begins with {', '.join(f'{scheme}://' for scheme in _REDIS_SCHEMES)}",
 }
 """Completes the sentence "expected ..."."""
@@ -257,6 +260,8 @@ def _is_usable(kind: type[Secret], text: str) -> bool:
         return len(text) >= _SHORTEST_SEALING_SECRET and _is_encodable(text)
     if kind is ProxyUrl:
         return is_proxy_url(text)
+    if kind is MailUrl:
+        return read_mail_url(MailUrl(text)) is not None
     if kind is PassKeys:
         from service.pass_pem import holds_signing_keys  # noqa: PLC0415 - off until configured: not even imported
 

@@ -11,7 +11,7 @@ from service.ownership import GameId, Method
 from service.rights import Right
 from service.secret import HubToken, PassKeys, ProxyUrl, RedisUrl, SealingSecret, SellerKey
 from service.settings.games import GameSettings
-from service.settings.proofs import OidcSettings
+from service.settings.proofs import MailSettings, OidcSettings
 from service.settings.values import (
     BaseUrl,
     CallerName,
@@ -258,6 +258,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     cache: CacheSettings = CacheSettings()
     passes: PassesSettings = PassesSettings()
     relay: RelaySettings = RelaySettings()
+    mail: MailSettings = MailSettings()
     operations: OperationsSettings = OperationsSettings()
     log: LogSettings = LogSettings()
     games: tuple[GameSettings, ...] = ()
@@ -297,6 +298,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     def has_channels(self) -> bool:
         """Whether callers may ask for the newest version of a channel of any game."""
         return any(game.channels for game in self.games)
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether codes are mailed: by a mail server, and in the sandbox, which keeps them in its outbox."""
+        return self.sandbox or self.mail.url is not None
 
     def games_of(self, caller: CallerSettings) -> frozenset[GameId] | None:
         """Return the games that the caller may ask about; None means all."""

@@ -11,7 +11,7 @@ from service.settings.names import Names
 from service.settings.urls import has_host_and_port
 from service.trust import trusting_context
 
-_OF_THE_HUB: Final = tuple(key for key in SINGLE if key.startswith(("itch.", "redis.", "passes.")))
+_OF_THE_HUB: Final = tuple(key for key in SINGLE if key.startswith(("itch.", "redis.", "passes.", "mail.")))
 _RULES: Final = tuple(key for key in GAME if key != "id")
 
 

@@ -5,6 +5,7 @@ mistake: the token instead of its hash, a password inside a URL.
 """
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
@@ -102,6 +103,18 @@ SecureUrl: TypeAlias = Annotated[
     Meta(
         pattern=r"\Ahttps://[A-Za-z0-9\[][A-Za-z0-9._~:/?&=%\[\]-]{0,490}\Z",
         extra={"expected": "an https URL of at most 500 characters, without user name and fragment", "quiet": True},
+    ),
+]
+
+TextFile: TypeAlias = Annotated[
+    Path, Meta(extra={"expected": "a path", "quiet": True}, extra_json_schema={"type": "string"})
+]
+
+SenderAddress: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}\Z",
+        extra={"expected": "one plain address such as noreply@example.com"},
     ),
 ]
 

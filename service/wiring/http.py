@@ -108,6 +108,10 @@ def framework(
         from service.wiring.pass_parts import pass_routes  # noqa: PLC0415 - off until configured: not even imported
 
         routes += pass_routes(basics, services.verify, services.passes)
+    if services.challenges is not None:
+        from service.wiring.mail_parts import challenge_routes  # noqa: PLC0415 - off until configured: not imported
+
+        routes += challenge_routes(basics, gate, services.fingerprints, services.challenges)
     # With a port of their own, health and its like are for the operator alone.
     health = readiness.health if basics.settings.operations.port is None else None
     routes += create_pages(version=VERSION, is_sandbox=upstream.is_sandbox, health=health)

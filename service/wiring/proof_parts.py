@@ -1,8 +1,9 @@
-"""The parts that read proofs of an address. Imported only where issuers are configured."""
+"""The parts that read proofs of an address. Imported only where issuers are configured, or codes are mailed."""
 
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from service.cache.keys import KeyedFingerprints
 from service.observability.issuer_metrics import issuer_keys_gauge
@@ -16,20 +17,33 @@ from service.verification.question import Verifier
 from service.wiring.basics import Basics
 from service.wiring.upstream import user_agent
 
+if TYPE_CHECKING:
+    from service.proofs.challenges import Challenges
+
 
 def build_proofs(
-    basics: Basics, verification: Verifier, fingerprints: KeyedFingerprints, *, get: Get | None = None
+    basics: Basics,
+    verification: Verifier,
+    fingerprints: KeyedFingerprints,
+    *,
+    challenges: "Challenges | None",
+    get: Get | None = None,
 ) -> AddressProofs:
     """Return the parts; no issuer is asked by that. `get` replaces the network."""
+    tokens = IdTokens(_issuers(basics, get) if basics.settings.oidc else (), clock=basics.clock)
+    basics.stack.push_async_callback(tokens.close)
+    return AddressProofs(
+        tokens=tokens, mailed=challenges, verification=verification, fingerprints=fingerprints, clock=basics.clock
+    )
+
+
+def _issuers(basics: Basics, get: Get | None) -> list[Issuer]:
     documents = get or Documents(user_agent=user_agent(basics.settings)).get
     ok = issuer_keys_gauge(basics.metrics)
-    issuers = [
+    return [
         _issuer(one, documents, basics, told=partial(_tell, ok, str(number)))
         for number, one in enumerate(basics.settings.oidc, start=1)
     ]
-    tokens = IdTokens(issuers, clock=basics.clock)
-    basics.stack.push_async_callback(tokens.close)
-    return AddressProofs(tokens=tokens, verification=verification, fingerprints=fingerprints, clock=basics.clock)
 
 
 def _issuer(settings: OidcSettings, get: Get, basics: Basics, *, told: Callable[[bool], None]) -> Issuer:

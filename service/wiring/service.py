@@ -30,6 +30,8 @@ from service.wiring.refusals import open_refusals
 from service.wiring.upstream import Upstream
 
 if TYPE_CHECKING:
+    from service.proofs.challenges import Challenges
+    from service.sandbox.mail_outbox import MailOutbox
     from service.wiring.pass_parts import PassParts
 
 
@@ -42,6 +44,8 @@ class Services(Struct, frozen=True):
     overrides: OverrideService
     explain: ExplainService
     passes: "PassParts | None"
+    challenges: "Challenges | None"
+    fingerprints: KeyedFingerprints
     forget_failures: Callable[[], None]
 
 
@@ -53,8 +57,9 @@ def build_services(
     *,
     redis: RedisClient | None,
     readiness: Readiness,
+    outbox: "MailOutbox | None" = None,
 ) -> Services:
-    """Return the services; `flights` are the look-ups that equal questions share."""
+    """Return the services; `flights` are the look-ups that equal questions share, `outbox` is the sandbox's."""
     settings, clock = basics.settings, basics.shared_clock
     fingerprints = KeyedFingerprints(basics.keys.naming, upstream.address.environment)
     look_ups = LookUps(
@@ -86,11 +91,16 @@ def build_services(
         from service.wiring.pass_parts import build_passes  # noqa: PLC0415 - off until configured: not even imported
 
         passes = build_passes(basics, observations, verification, fingerprints)
+    challenges = None
+    if settings.has_mail:
+        from service.wiring.mail_parts import build_challenges  # noqa: PLC0415 - off until configured: not imported
+
+        challenges = build_challenges(basics, environment=upstream.address.environment, redis=redis, outbox=outbox)
     proofs = None
-    if settings.oidc:
+    if settings.oidc or challenges is not None:
         from service.wiring.proof_parts import build_proofs  # noqa: PLC0415 - off until configured: not even imported
 
-        proofs = build_proofs(basics, verification, fingerprints)
+        proofs = build_proofs(basics, verification, fingerprints, challenges=challenges)
     key_sharing = key_sharing_of(basics, fingerprints, redis=redis)
     verify = VerifyService(
         verification=verification,
@@ -143,5 +153,7 @@ def build_services(
         overrides=overrides,
         explain=explain,
         passes=passes,
+        challenges=challenges,
+        fingerprints=fingerprints,
         forget_failures=verification.forget_failures,
     )

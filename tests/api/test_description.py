@@ -38,6 +38,8 @@ async def test_description_names_every_endpoint(gateway: Asker) -> None:
         "/games/{game}/channels/{channel}",
         "/passes",
         "/passes/invalidated",
+        "/email-challenges",
+        "/email-challenges/confirm",
         "/.well-known/jwks.json",
         "/admin/invalidate",
         "/admin/revocations",

@@ -115,7 +115,9 @@ async def test_off(open_with: Open) -> None:
     gone = [name for name in sys.modules if name.startswith("service.proofs")]
     kept = {name: sys.modules.pop(name) for name in gone}
     try:
-        gateway = await open_with(X_MOON)
+        gateway = await open_with(
+            f'[itch]\napi_key = "{seed.SELLER_KEY}"\nbase_url = "http://127.0.0.1:9"\n{X_MOON}', sandbox=False
+        )
         answer = await prove(gateway, good())
         imported = [name for name in sys.modules if name.startswith("service.proofs")]
     finally:

@@ -108,7 +108,7 @@ def test_every_kind_of_proof_is_a_reason_to_own() -> None:
                 "shared_download_key",
             },
         ),
-        (Right, {"verify", "assert:user", "assert:email", "admin", "override", "support", "pass"}),
+        (Right, {"verify", "assert:user", "assert:email", "admin", "override", "support", "pass", "challenge"}),
     ],
 )
 def test_the_other_words_are_those_of_the_contract(

@@ -18,6 +18,7 @@ _KNOWN_ROOTS: Final = frozenset(
         "console",
         "credentials",
         "docs",
+        "email-challenges",
         "game",
         "games",
         "jwt",

@@ -30,6 +30,7 @@ from service.canaries.canary import Expectation
 from service.causes import Cause
 from service.cli import main
 from service.cli.exits import Exit
+from service.observability.challenge_reports import challenge_counts
 from service.observability.issuer_metrics import issuer_keys_gauge
 from service.observability.key_uses import KeyUses
 from service.observability.labels import InvalidationKind, JoinScope, RefusalCause, SourceEndpoint, SourceResult
@@ -63,6 +64,7 @@ def _metrics() -> str:
     metrics.trouble("redis", before=None, now=Cause.REFUSED)
     metrics.shared_refusals([CacheResult.STORED])
     issuer_keys_gauge(metrics).set(1, "1")
+    challenge_counts(metrics)
     return metrics.render()[0].decode()
 
 

@@ -30,6 +30,7 @@ REQUESTS: Final[list[tuple[str, str, object]]] = [
     ("GET", "/clock", None),
     ("GET", "/world", None),
     ("GET", "/requests", None),
+    ("GET", "/mails", None),
     ("GET", "/openapi.json", None),
     ("POST", "/reset", None),
 ]

@@ -96,6 +96,7 @@ _SECRETS = {
     "OWNERSHIP_GATEWAY_ITCH__NEXT_API_KEY_FILE": "next-seller-key-of-a-test",
     "OWNERSHIP_GATEWAY_ITCH__PROXY_FILE": "http://proxy.example:3128",
     "OWNERSHIP_GATEWAY_RELAY__TOKEN_FILE": "ogw_token-of-a-relay-in-tests-0123456789-0123456",
+    "OWNERSHIP_GATEWAY_MAIL__URL_FILE": "smtps://gateway:password@mail.example",
     "OWNERSHIP_GATEWAY_SECRET_FILE": "sealing-secret-of-a-test-0123456789",
     "OWNERSHIP_GATEWAY_REDIS__URL_FILE": "rediss+sentinel://gateway:password@redis.example/main",
 }

@@ -26,6 +26,8 @@ _REDIS = {"secrets": {"redisUrl": {"existingSecret": "redis"}, "sealingSecret": 
         (merged(SERVICE, {"secrets": {"proxy": {"existingSecret": "itch", "file": "/proxy"}}}), "keep one"),
         (merged(SERVICE, {"secrets": {"passKeys": {"file": "/keys"}}}), "secrets.sealingSecret is not set"),
         (merged(SERVICE, {"secrets": {"passKeys": {"file": "/keys"}}}), "config.passes.issuer is not set"),
+        (merged(SERVICE, {"secrets": {"mailUrl": {"file": "/mail"}}}), "config.mail.from is not set"),
+        (merged(SERVICE, {"config": {"sandbox": True}, "secrets": {"mailUrl": {"file": "/m"}}}), "keeps its mails"),
         (merged(SERVICE, {"config": {"sandbox": True}, "secrets": {"passKeys": {"file": "/k"}}}), "signs with a key"),
         (
             merged(SERVICE, {"config": {"sandbox": True}, "secrets": {"proxy": {"file": "/proxy"}}}),

@@ -78,6 +78,8 @@ def test_every_setting_is_the_charts_or_the_operators(helm: Helm) -> None:
         "itch.proxy_file",
         "passes.key",
         "passes.key_file",
+        "mail.url",
+        "mail.url_file",
         "redis.url",
         "redis.url_file",
         "relay.url",

@@ -110,6 +110,16 @@ def test_the_gateway_reads_its_proxy_where_it_is_mounted(helm: Helm) -> None:
     assert rendered.env()["OWNERSHIP_GATEWAY_ITCH__PROXY_FILE"] == f"{mounts['ownership-gateway-proxy']}/url"
 
 
+def test_the_gateway_reads_its_mail_server_where_it_is_mounted(helm: Helm, tmp_path: Path) -> None:
+    """The URL holds a password, so it is a file like the other secrets."""
+    values = {"secrets": {"mailUrl": {"existingSecret": "mail"}}, "config": {"mail": {"from": "noreply@example.com"}}}
+    rendered = helm.render(merged(SERVICE, values))
+
+    mounts = {mount["name"]: mount["mountPath"] for mount in rendered.gateway()["volumeMounts"]}
+    assert rendered.env()["OWNERSHIP_GATEWAY_MAIL__URL_FILE"] == f"{mounts['ownership-gateway-mail-url']}/mail-url"
+    assert rendered.settings(tmp_path).has_mail
+
+
 def test_the_gateway_reads_the_keys_for_passes_where_they_are_mounted(helm: Helm, tmp_path: Path) -> None:
     """They are a file like the other secrets, and with the issuer the gateway has passes."""
     secrets = {"passKeys": {"existingSecret": "passes", "key": "pem"}, "sealingSecret": {"existingSecret": "sealing"}}

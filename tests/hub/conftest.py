@@ -14,7 +14,7 @@ from tests.http.serving import listening
 
 TOKEN: Final = "ogw_the-token-of-a-relay-in-tests-0000000000000"
 HUB: Final = X_MOON + caller_lines(
-    "relay", TOKEN, rights='["verify", "assert:user", "assert:email", "pass"]', rate="100000"
+    "relay", TOKEN, rights='["verify", "assert:user", "assert:email", "pass", "challenge"]', rate="100000"
 )
 
 

@@ -161,12 +161,67 @@ async def test_what_the_hub_says_of_a_proof(open_relay: OpenRelay, said: Said, s
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
+# --- codes that are mailed ---
+
+
+async def test_a_mailed_code_is_the_hubs(hub: Hub, relay: Asker, log: LogLines) -> None:
+    """Asked for, typed in and shown at the relay; the hub mails it, and knows what it proves."""
+    begun = await relay.http.post("/email-challenges", json={"game": "x-moon", "email": seed.BUYER_EMAIL})
+    (mail,) = hub.asker.sandbox.outbox.mails()
+    (code,) = [word for word in mail.text.split() if word.isdecimal() and len(word) == 8]
+    typed = {"challenge": begun.json()["challenge"], "code": code}
+    confirmed = await relay.http.post("/email-challenges/confirm", json=typed)
+    shown = await relay.http.post("/verify/email", json={"game": 3, "proof": confirmed.json()["proof"]})
+    too_soon = await relay.http.post("/email-challenges", json={"game": "x-moon", "email": seed.BUYER_EMAIL})
+
+    assert (begun.status_code, confirmed.status_code, confirmed.json()["confirmed"]) == (202, 200, True)
+    assert (shown.json()["allowed"], shown.json()["reason"]) == (True, "purchase")
+    assert (too_soon.status_code, too_soon.json()["code"]) == (429, "too_many_challenges")
+    assert too_soon.headers["retry-after"] == "60"
+    for hidden in (code, typed["challenge"], seed.BUYER_EMAIL):
+        assert hidden.encode() not in log.written
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code"),
+    [
+        (problem(503, "mail_unavailable"), 503, "mail_unavailable"),
+        (problem(404, "not_enabled"), 404, "not_enabled"),
+        (problem(403, "not_permitted"), 503, "gateway_credential"),
+        (unknown(Reason.OVERLOADED, method="email"), 503, "overloaded"),
+    ],
+)
+async def test_what_the_hub_says_of_a_code(open_relay: OpenRelay, said: Said, status: int, code: str) -> None:
+    """Problems about codes are passed on, all others are the relay's."""
+    async with scripted_hub(lambda _: said) as hub:
+        relay = await open_relay(hub.url)
+        answer = await relay.http.post("/email-challenges", json={"game": 3, "email": "player@example.com"})
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_a_mail_may_take_longer_than_a_question(open_relay: OpenRelay, clock: FakeClock) -> None:
+    """Six seconds: a hub whose mail server hangs answers after five."""
+    async with scripted_hub(lambda _: None) as hub:
+        relay = await open_relay(hub.url)
+        asked = asyncio.create_task(
+            relay.http.post("/email-challenges", json={"game": 3, "email": "player@example.com"})
+        )
+        await until(lambda: hub.asked)
+        await clock.advance(timedelta(seconds=5, milliseconds=900))
+        assert not asked.done()
+        await clock.advance(timedelta(seconds=1))
+        answer = await asked
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "deadline_exceeded")
+
+
 # --- the table ---
 
 
 def test_the_table_names_all_that_is_handed_on() -> None:
     """One line for each."""
-    assert [route.path for route in HANDED_ON] == ["/passes"]
+    assert [route.path for route in HANDED_ON] == ["/passes", "/email-challenges", "/email-challenges/confirm"]
 
 
 async def test_the_fields_are_handed_on_as_they_came(open_relay: OpenRelay) -> None:

@@ -515,12 +515,12 @@ def test_a_key_in_a_file_and_the_sandbox_are_one_mistake(tmp_path: Path) -> None
         (
             CALLER.replace('["verify"]', '["verify", "root"]'),
             "callers[lobby].rights in gateway.toml is ['verify', 'root']: expected a list of at least one of verify,"
-            " assert:user, assert:email, pass, override, support, admin, each only once",
+            " assert:user, assert:email, pass, override, support, admin, challenge, each only once",
         ),
         (
             CALLER.replace('    rights = ["verify"]\n', ""),
             "callers[lobby].rights in gateway.toml is missing: expected a list of at least one of verify, assert:user,"
-            " assert:email, pass, override, support, admin, each only once",
+            " assert:email, pass, override, support, admin, challenge, each only once",
         ),
         (f"{CALLER}rate = 0", "callers[lobby].rate in gateway.toml is 0: expected a number above 0, at most 100000"),
         (

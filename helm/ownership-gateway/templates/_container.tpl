@@ -71,6 +71,10 @@
 - name: OWNERSHIP_GATEWAY_PASSES__KEY_FILE
   value: {{ . | quote }}
 {{- end }}
+{{- with include "ownership-gateway.secretFile" (dict "root" . "name" "mailUrl" "directory" "mail-url") }}
+- name: OWNERSHIP_GATEWAY_MAIL__URL_FILE
+  value: {{ . | quote }}
+{{- end }}
 {{- with include "ownership-gateway.secretFile" (dict "root" . "name" "sealingSecret" "directory" "sealing-secret") }}
 - name: OWNERSHIP_GATEWAY_SECRET_FILE
   value: {{ . | quote }}
@@ -181,7 +185,7 @@ gateway's container does.
 */}}
 {{- define "ownership-gateway.secretVolumes" -}}
 {{- $mode := ternary 288 292 (eq .Values.mode "service") -}}{{/* 0440, 0444 */}}
-{{- range $name, $secret := dict "seller-key" .Values.secrets.sellerKey "next-seller-key" .Values.secrets.nextSellerKey "proxy" .Values.secrets.proxy "pass-keys" .Values.secrets.passKeys "sealing-secret" .Values.secrets.sealingSecret "redis-url" .Values.secrets.redisUrl "redis-tls" .Values.secrets.redisTls "relay-token" .Values.secrets.relayToken "relay-ca" .Values.secrets.relayCa }}
+{{- range $name, $secret := dict "seller-key" .Values.secrets.sellerKey "next-seller-key" .Values.secrets.nextSellerKey "proxy" .Values.secrets.proxy "pass-keys" .Values.secrets.passKeys "mail-url" .Values.secrets.mailUrl "sealing-secret" .Values.secrets.sealingSecret "redis-url" .Values.secrets.redisUrl "redis-tls" .Values.secrets.redisTls "relay-token" .Values.secrets.relayToken "relay-ca" .Values.secrets.relayCa }}
 {{- if $secret.existingSecret }}
 - name: ownership-gateway-{{ $name }}
   secret:

@@ -13,7 +13,7 @@ Prints nothing.
 {{- $sandbox := $values.config.sandbox -}}
 {{- $isRelay := include "ownership-gateway.isRelay" . -}}
 {{- $hasToken := or $secrets.relayToken.existingSecret $secrets.relayToken.file -}}
-{{- range $name := list "sellerKey" "nextSellerKey" "proxy" "passKeys" "sealingSecret" "redisUrl" "relayToken" "relayCa" -}}
+{{- range $name := list "sellerKey" "nextSellerKey" "proxy" "passKeys" "mailUrl" "sealingSecret" "redisUrl" "relayToken" "relayCa" -}}
   {{- $secret := get $secrets $name -}}
   {{- if and $secret.existingSecret $secret.file -}}
     {{- $mistakes = append $mistakes (printf "secrets.%s.existingSecret and secrets.%s.file are both set: keep one" $name $name) -}}
@@ -32,13 +32,13 @@ Prints nothing.
   {{- $mistakes = append $mistakes "secrets.nextSellerKey is the same place as secrets.sellerKey: name where the other key is" -}}
 {{- end -}}
 {{- if $isRelay -}}
-  {{- range $name := list "sellerKey" "nextSellerKey" "proxy" "passKeys" "sealingSecret" "redisUrl" "redisTls" -}}
+  {{- range $name := list "sellerKey" "nextSellerKey" "proxy" "passKeys" "mailUrl" "sealingSecret" "redisUrl" "redisTls" -}}
     {{- $secret := get $secrets $name -}}
     {{- if or $secret.existingSecret $secret.file -}}
       {{- $mistakes = append $mistakes (printf "sidecar.relay.url and secrets.%s are both set: the hub has that, and a relay needs none of it" $name) -}}
     {{- end -}}
   {{- end -}}
-  {{- range $name := list "sandbox" "itch" "passes" -}}
+  {{- range $name := list "sandbox" "itch" "passes" "mail" -}}
     {{- if get $values.config $name -}}
       {{- $mistakes = append $mistakes (printf "sidecar.relay.url and config.%s are both set: that is the hub's" $name) -}}
     {{- end -}}
@@ -70,6 +70,14 @@ Prints nothing.
 {{- $passes := $values.config.passes | default dict -}}
 {{- if and $hasPasses (not $passes.issuer) -}}
   {{- $mistakes = append $mistakes "config.passes.issuer is not set, but secrets.passKeys is: say by which name passes are yours" -}}
+{{- end -}}
+{{- $hasMail := or $secrets.mailUrl.existingSecret $secrets.mailUrl.file -}}
+{{- if and $hasMail $sandbox -}}
+  {{- $mistakes = append $mistakes "config.sandbox and secrets.mailUrl are both set: the sandbox keeps its mails, keep one" -}}
+{{- end -}}
+{{- $mail := $values.config.mail | default dict -}}
+{{- if and $hasMail (not $mail.from) -}}
+  {{- $mistakes = append $mistakes "config.mail.from is not set, but secrets.mailUrl is: say which address the mails come from" -}}
 {{- end -}}
 {{- if eq $values.mode "service" -}}
   {{- if not $values.config.callers -}}
