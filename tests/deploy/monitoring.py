@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ import yaml
 
 from service.canaries.canary import Expectation
 from service.causes import Cause
+from service.observability.challenge_reports import challenge_counts
+from service.observability.issuer_metrics import issuer_keys_gauge
 from service.observability.key_uses import KeyUses
 from service.observability.metrics import Metrics
 from service.ownership import CacheTier, KeyUse, Method, Reason
@@ -35,6 +38,7 @@ ROUTES: Final = ROOT / "deploy" / "alertmanager" / "alertmanager.example.yml"
 _GAMES: Final = (
     f"{canary_lines()}key_players = 2\n[games.sun-garden]\nid = 4\n"
     '[forward_auth.downloads]\ngame = "x-moon"\ncredentials = ["jwt"]\n'
+    '[[oidc]]\nissuer = "https://127.0.0.1:1"\naudiences = ["game"]\n'
 )
 _START_SECONDS: Final = 30.0
 _TIMEOUT_SECONDS: Final = 300.0
@@ -68,6 +72,8 @@ def exposed() -> str:
     metrics.show_forward_auth()
     metrics.pass_minted("x-moon")
     KeyUses(metrics).count("x-moon", KeyUse.NEW)
+    issuer_keys_gauge(metrics).set(0, "1")
+    challenge_counts(metrics)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
     for expect in Expectation:
         metrics.canary("x-moon", expect, ok=True, checked_at=datetime.now(UTC))
@@ -322,6 +328,7 @@ class Scene:
                     http.post(example["path"], json=example["body"] | fresh | player)
                     if turn % 50 == 0:
                         http.post("/verify/user", json={"game": 3})
+                        http.post("/verify/email", json={"game": 3, "proof": _id_token()})
                 turn += 1
                 self._done.wait(0.02)
 
@@ -335,6 +342,15 @@ def scene(directory: Path) -> Iterator[Scene]:
     """Run all of it until the block ends."""
     with ExitStack() as stack:
         yield Scene(directory, stack)
+
+
+def _id_token() -> str:
+    """Return an id token of the issuer that is configured, which never gives its keys."""
+    now = int(time.time())
+    claims = {"iss": "https://127.0.0.1:1", "aud": "game", "sub": "1", "iat": now, "exp": now + 60}
+    header = {"alg": "RS256", "kid": "1"}
+    head, payload = (urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (header, claims))
+    return f"{head}.{payload}.c2lnbmF0dXJl"
 
 
 def _host(url: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from service.canaries.canary import Expectation
 from service.causes import Cause
+from service.observability.challenge_reports import challenge_counts
 from service.observability.labels import RefusalCause
 from service.observability.metrics import Metrics
 from service.ownership import Outcome, Reason
@@ -38,6 +39,7 @@ def _exposed() -> str:
     metrics.read_revocations("x-moon", lambda: True)
     metrics.trouble("redis", before=None, now=Cause.REFUSED)
     metrics.show_forward_auth()
+    challenge_counts(metrics)
     return metrics.render()[0].decode()
 
 

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from service.cli.findings import Finding, FindingLevel
-from service.cli.recording.itch_questions import Asked, record_itch
+from service.cli.recording.itch_questions import StoreQuestions, record_itch
 from service.cli.recording.record import ABOUT, Record, findings_of
 from service.cli.recording.record_file import record_file
 from service.cli.secret_input import CREDENTIALS, read_credential
@@ -36,7 +36,7 @@ def record_to(
     """Write the record, and return the findings. Raises `click.UsageError` before anything is asked."""
     if settings.is_relay:
         raise click.UsageError("a relay has no seller's key: record at its hub")
-    asked = Asked(_read_game(game, settings), _read_player(user_id), _read(method, settings))
+    asked = StoreQuestions(_read_game(game, settings), _read_player(user_id), _read(method, settings))
     with record_file(path, overwrite=overwrite) as write:
         record = asyncio.run(_record(settings, asked))
         write(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
@@ -46,7 +46,7 @@ def record_to(
     return [*told, Finding("record", FindingLevel.OK, f"{answers} answers are in {path}", hint)]
 
 
-async def _record(settings: Settings, asked: Asked) -> Record:
+async def _record(settings: Settings, asked: StoreQuestions) -> Record:
     now = SystemClock().now()
     with terminal_log(settings) as log:
         return Record(ABOUT, VERSION, now, [await record_itch(settings, asked, log=log)])

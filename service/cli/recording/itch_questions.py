@@ -43,7 +43,7 @@ _ALL_BUT_KEYS: Final = frozenset(ProofKind) - {ProofKind.DOWNLOAD_KEY}
 _LARGEST_PART: Final = 4096
 
 
-class Asked(Struct, frozen=True):
+class StoreQuestions(Struct, frozen=True):
     """The game and the player to ask about; None for those that the seller's key leads to."""
 
     game_id: GameId | None = None
@@ -51,7 +51,7 @@ class Asked(Struct, frozen=True):
     credential: DownloadKey | PlayerToken | VerifiedEmail | None = None
 
 
-async def record_itch(settings: Settings, asked: Asked, *, log: Logging) -> StoreRecord:
+async def record_itch(settings: Settings, asked: StoreQuestions, *, log: Logging) -> StoreRecord:
     """Ask itch.io and return the record. Failures are part of it; what they leave no way to ask is among its notes."""
     heard: list[Exchange] = []
 
@@ -82,7 +82,7 @@ class _Questions:
         self._source = source
         self._heard = heard
 
-    async def ask_all(self, settings: Settings, asked: Asked) -> None:
+    async def ask_all(self, settings: Settings, asked: StoreQuestions) -> None:
         """Ask each question once, as the gateway does."""
         source = self._source
         seller = await self._ask("the seller's account", source.identify_seller)
@@ -100,7 +100,7 @@ class _Questions:
         await self._latest(settings, game_id)
 
     async def _player(
-        self, asked: Asked, game_id: GameId, seller: Identity | None
+        self, asked: StoreQuestions, game_id: GameId, seller: Identity | None
     ) -> tuple[Subject | None, bool | None]:
         """Return the one to ask about, and whether an access token has told that this player owns the game."""
         credential = asked.credential
