@@ -137,7 +137,7 @@ class _Assembly(Struct, kw_only=True):
             flights,
             redis=redis,
             readiness=readiness,
-            outbox=None if own is None else own.sandbox.outbox,
+            sandbox=None if own is None else own.sandbox,
         )
         watch_event_loop(stack, crashed=partial(basics.events.crashed, where="event loop"))
         state = await open_state(basics, upstream, readiness)

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.sandbox import seed
 from service.sandbox.faults import FaultState
+from service.sandbox.id_token_issuer import AUDIENCE
 from service.sandbox.world import SandboxError
 from service.sandbox.world_content import (
     TOKEN_SCOPES,
@@ -113,6 +114,16 @@ class MintAccessToken(Struct, frozen=True, forbid_unknown_fields=True):
     user_id: Id
     application_of: Id | None = None
     scopes: Annotated[tuple[Scope, ...], Meta(max_length=32)] = TOKEN_SCOPES
+
+
+class MintIdToken(Struct, frozen=True, forbid_unknown_fields=True):
+    """Sign an id token for an address; with a negative lifetime it has ended, with null that claim is left out."""
+
+    email: Email
+    email_verified: bool | None = True
+    audience: Annotated[str, Meta(pattern=r"\A[!-~]{1,256}\Z")] = AUDIENCE
+    nonce: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    lifetime_seconds: Seconds = 60 * 60
 
 
 class RevokeAccessToken(Struct, frozen=True, forbid_unknown_fields=True):

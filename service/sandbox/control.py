@@ -22,6 +22,7 @@ from service.sandbox.bodies import (
     HeldGame,
     MintAccessToken,
     MintedAccessToken,
+    MintIdToken,
     MintJwt,
     MintKey,
     MoveClock,
@@ -38,6 +39,7 @@ from service.sandbox.bodies import (
     decode,
 )
 from service.sandbox.faults import Fault, check_faults
+from service.sandbox.id_token_issuer import IdTokenClaims, MintedIdToken
 from service.sandbox.jwts import MintedJwt
 from service.sandbox.mail_outbox import SentMail
 from service.sandbox.state import JournalReport, Sandbox
@@ -171,6 +173,14 @@ def mint_jwt(sandbox: Sandbox, body: bytes) -> MintedJwt:
     return sandbox.mint_jwt(wanted.user_id, lifetime=timedelta(seconds=wanted.lifetime_seconds))
 
 
+def mint_id_token(sandbox: Sandbox, body: bytes) -> MintedIdToken:
+    """Sign an id token as an issuer that has seen that the address is the player's."""
+    wanted = decode(body, MintIdToken)
+    claims = IdTokenClaims(wanted.email, wanted.email_verified, wanted.audience, wanted.nonce)
+    lifetime = timedelta(seconds=wanted.lifetime_seconds)
+    return sandbox.issuer.mint(claims, issued_at=sandbox.now(), lifetime=lifetime)
+
+
 def mint_access_token(sandbox: Sandbox, body: bytes) -> MintedAccessToken:
     """Let a user give an application an access token."""
     wanted = decode(body, MintAccessToken)
@@ -246,6 +256,7 @@ _ENDPOINTS: Final[Mapping[str, Mapping[str, ControlAction]]] = {
     "/purchases": {"POST": ControlAction(buy, Purchase, Buy)},
     "/purchases/refund": {"POST": ControlAction(refund, Purchase, Refund)},
     "/jwts": {"POST": ControlAction(mint_jwt, MintedJwt, MintJwt)},
+    "/id-tokens": {"POST": ControlAction(mint_id_token, MintedIdToken, MintIdToken)},
     "/access-tokens": {"POST": ControlAction(mint_access_token, MintedAccessToken, MintAccessToken)},
     "/access-tokens/revoke": {"POST": ControlAction(revoke_access_token, Done, RevokeAccessToken)},
     "/seller-key": {"PUT": ControlAction(change_seller_key, dict[str, SellerKeyState], ChangeSellerKey)},

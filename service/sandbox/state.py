@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from service.sandbox import jwts, seed
 from service.sandbox.faults import Fault, FaultName, FaultPlan
+from service.sandbox.id_token_issuer import IdTokenIssuer
 from service.sandbox.jwts import MintedJwt
 from service.sandbox.mail_outbox import MailOutbox
 from service.sandbox.sandbox_clock import SandboxClock, first_of
@@ -51,6 +52,7 @@ class Sandbox:
         self.faults = FaultPlan()
         self.journal = Journal()
         self.outbox = MailOutbox(self.now)
+        self.issuer = IdTokenIssuer()
         self.gateway: GatewayInFront | None = None
         self._mended = asyncio.Event()
         self._store = StandInStore(world=self.world, now=self.now)

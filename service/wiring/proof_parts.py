@@ -19,6 +19,7 @@ from service.wiring.upstream import user_agent
 
 if TYPE_CHECKING:
     from service.proofs.challenges import Challenges
+    from service.sandbox.id_token_issuer import IdTokenIssuer
 
 
 def build_proofs(
@@ -27,22 +28,31 @@ def build_proofs(
     fingerprints: KeyedFingerprints,
     *,
     challenges: "Challenges | None",
-    get: Get | None = None,
+    own_issuer: "IdTokenIssuer | None" = None,
 ) -> AddressProofs:
-    """Return the parts; no issuer is asked by that. `get` replaces the network."""
-    tokens = IdTokens(_issuers(basics, get) if basics.settings.oidc else (), clock=basics.clock)
+    """Return the parts; no issuer is asked by that. `own_issuer` is the sandbox's, behind those that are configured."""
+    tokens = IdTokens(_issuers(basics, own_issuer), clock=basics.clock)
     basics.stack.push_async_callback(tokens.close)
     return AddressProofs(
         tokens=tokens, mailed=challenges, verification=verification, fingerprints=fingerprints, clock=basics.clock
     )
 
 
-def _issuers(basics: Basics, get: Get | None) -> list[Issuer]:
-    documents = get or Documents(user_agent=user_agent(basics.settings)).get
+def _issuers(basics: Basics, own: "IdTokenIssuer | None") -> list[Issuer]:
+    issuers: list[tuple[OidcSettings, Get]] = []
+    if basics.settings.oidc:
+        documents = Documents(user_agent=user_agent(basics.settings))
+        issuers += [(one, documents.get) for one in basics.settings.oidc]
+    if own is not None:
+        from service.sandbox.id_token_issuer import AUDIENCE, ISSUER, KEYS_URL  # noqa: PLC0415 - in a sandbox alone
+
+        issuers.append((OidcSettings(issuer=ISSUER, audiences=frozenset({AUDIENCE}), jwks_url=KEYS_URL), own.document))
+    if not issuers:
+        return []
     ok = issuer_keys_gauge(basics.metrics)
     return [
-        _issuer(one, documents, basics, told=partial(_tell, ok, str(number)))
-        for number, one in enumerate(basics.settings.oidc, start=1)
+        _issuer(one, get, basics, told=partial(_tell, ok, str(number)))
+        for number, (one, get) in enumerate(issuers, start=1)
     ]
 
 

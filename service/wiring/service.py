@@ -31,7 +31,7 @@ from service.wiring.upstream import Upstream
 
 if TYPE_CHECKING:
     from service.proofs.challenges import Challenges
-    from service.sandbox.mail_outbox import MailOutbox
+    from service.sandbox.state import Sandbox
     from service.wiring.pass_parts import PassParts
 
 
@@ -57,9 +57,9 @@ def build_services(
     *,
     redis: RedisClient | None,
     readiness: Readiness,
-    outbox: "MailOutbox | None" = None,
+    sandbox: "Sandbox | None" = None,
 ) -> Services:
-    """Return the services; `flights` are the look-ups that equal questions share, `outbox` is the sandbox's."""
+    """Return the services; `flights` are the look-ups that equal questions share, `sandbox` is that of this gateway."""
     settings, clock = basics.settings, basics.shared_clock
     fingerprints = KeyedFingerprints(basics.keys.naming, upstream.address.environment)
     look_ups = LookUps(
@@ -95,12 +95,14 @@ def build_services(
     if settings.has_mail:
         from service.wiring.mail_parts import build_challenges  # noqa: PLC0415 - off until configured: not imported
 
+        outbox = None if sandbox is None else sandbox.outbox
         challenges = build_challenges(basics, environment=upstream.address.environment, redis=redis, outbox=outbox)
     proofs = None
     if settings.oidc or challenges is not None:
         from service.wiring.proof_parts import build_proofs  # noqa: PLC0415 - off until configured: not even imported
 
-        proofs = build_proofs(basics, verification, fingerprints, challenges=challenges)
+        issuer = None if sandbox is None else sandbox.issuer
+        proofs = build_proofs(basics, verification, fingerprints, challenges=challenges, own_issuer=issuer)
     key_sharing = key_sharing_of(basics, fingerprints, redis=redis)
     verify = VerifyService(
         verification=verification,

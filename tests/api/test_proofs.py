@@ -55,6 +55,23 @@ async def test_a_proven_address_is_asked_about_as_any(gateway: Asker, log: LogLi
     assert await gateway.metric("issuer_keys_ok", issuer="1") == 1
 
 
+async def test_a_sandbox_is_an_issuer(open_with: Open) -> None:
+    """Of tokens for the audience `sandbox` that say that the address is verified, without being configured."""
+    gateway = await open_with(X_MOON)
+
+    async def answer(*, shown: str | None = None, **claims: Any) -> str:
+        """Return the reason of the answer about an address that a token of the sandbox's is to prove."""
+        minted = await gateway.http.post("/sandbox/id-tokens", json={"email": seed.BUYER_EMAIL, **claims})
+        fields = {} if shown is None else {"nonce": shown}
+        return str((await prove(gateway, minted.json()["id_token"], **fields)).json()["reason"])
+
+    assert await answer() == await answer(nonce="n-7", shown="n-7") == "purchase"
+    assert await answer(nonce="n-7") == await answer(shown="n-7") == "email_not_verified"
+    for claims in ({"email_verified": False}, {"email_verified": None}, {"audience": "x"}, {"lifetime_seconds": -1}):
+        assert await answer(**claims) == "email_not_verified"
+    assert await gateway.metric("issuer_keys_ok", issuer="1") == 1
+
+
 async def test_a_forged_one_proves_nothing(gateway: Asker) -> None:
     """It is rejected, and the store hears nothing of its address."""
     answers = [

@@ -20,6 +20,7 @@ REQUESTS: Final[list[tuple[str, str, object]]] = [
     ("POST", "/purchases", {"game_id": [700, 3], "user_id": 7, "purchase_type": "bundle"}),
     ("POST", "/purchases/refund", {"purchase_id": 11567}),
     ("POST", "/jwts", {"user_id": 7, "lifetime_seconds": 60}),
+    ("POST", "/id-tokens", {"email": "ada@example.com", "nonce": "n-7"}),
     ("POST", "/access-tokens", {"user_id": 7}),
     ("POST", "/access-tokens/revoke", {"access_token": "be1dd2851a7377c86eb5ceeadfccd7d061b9662b"}),
     ("PUT", "/seller-key", {"revoked": False}),
