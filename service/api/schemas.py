@@ -47,9 +47,8 @@ def schemas_of(kinds: Sequence[Any]) -> dict[str, Schema]:
     components["Order"]["oneOf"] = components["Order"].pop("anyOf")
     _tell_problems_apart(components)
     for name in ("EmailQuestion", "EmailItem", "EmailOrder"):
-        components[name]["anyOf"] = [
-            {"required": [field], "properties": {field: {"type": "string"}}} for field in ("email", "proof")
-        ]
+        # One of both at least; said by `anyOf`, generators would make a class for each instead of one with all fields.
+        components[name]["not"] = {"properties": {"email": {"not": {}}, "proof": {"not": {}}}}
     return dict(sorted(components.items()))
 
 
@@ -103,9 +102,6 @@ def _name_items(components: dict[str, Schema], item: Schema) -> None:
 def _tell_problems_apart(components: dict[str, Schema]) -> None:
     """Say what is always the same in a 503, and that no other problem has its status."""
     components["Problem"]["properties"]["status"] = {"type": "integer", "enum": list(REFUSED_WITH)}
-    mail = components["MailProblem"] = deepcopy(components["Problem"]) | {"title": "MailProblem"}
-    mail["properties"]["status"] = {"type": "integer", "enum": [503]}
-    mail["description"] = "A mail that was not sent, or a request that was not read."
     components[_NO_ANSWER_REASON] = {
         "title": _NO_ANSWER_REASON,
         "description": "The reason for no answer.",
@@ -116,3 +112,8 @@ def _tell_problems_apart(components: dict[str, Schema]) -> None:
     no_answer["status"] = {"type": "integer", "enum": [503]}
     no_answer["outcome"] = {"type": "string", "enum": ["unknown"]}
     no_answer["code"] = no_answer["reason"] = ref(_NO_ANSWER_REASON)
+    mail = components["MailProblem"] = deepcopy(components["Problem"]) | {"title": "MailProblem"}
+    mail["properties"]["status"] = {"type": "integer", "enum": [503]}
+    # What was not read is answered alike everywhere, as if it were a question.
+    mail["properties"] |= {name: no_answer[name] for name in ("allowed", "outcome", "reason", "advice")}
+    mail["description"] = "A mail that was not sent, or a request that was not read."

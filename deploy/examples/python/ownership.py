@@ -77,23 +77,29 @@ def connect_to(url: str) -> Callable[[], http.client.HTTPConnection]:
 new_connection = connect_to(GATEWAY)
 
 
-def ask(path: str, question: Mapping[str, object]) -> Verdict:
-    """Return what the gateway's answer means, or that there is none."""
+def post(path: str, body: Mapping[str, object]) -> tuple[int, Mapping[str, object]] | None:
+    """Return the status and the JSON object that the gateway answers with, None if there is no such answer."""
     headers = {"Content-Type": "application/json"}
     if TOKEN:
         headers["Authorization"] = f"Bearer {TOKEN}"
     connection = new_connection()
     try:
-        connection.request("POST", path, json.dumps(question), headers)
+        connection.request("POST", path, json.dumps(body), headers)
         response = connection.getresponse()
         status, answer = response.status, json.loads(response.read(LONGEST_ANSWER_BYTES))
     except (OSError, http.client.HTTPException, ValueError):
-        return NO_ANSWER  # refused, reset, timed out, or not JSON
+        return None  # refused, reset, timed out, or not JSON
     finally:
         connection.close()
-    if not isinstance(answer, dict):
-        return NO_ANSWER
+    return (status, answer) if isinstance(answer, dict) else None
 
+
+def ask(path: str, question: Mapping[str, object]) -> Verdict:
+    """Return what the gateway's answer means, or that there is none."""
+    answered = post(path, question)
+    if answered is None:
+        return NO_ANSWER
+    status, answer = answered
     if status == HTTPStatus.OK:
         return verdict_of(answer)
     code = str(answer.get("code", f"status_{status}"))
