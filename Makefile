@@ -141,7 +141,7 @@ check-shipping: workflows-check package-check redis-check systemd-lint chart pro
 
 check-containers: image compose-check systemd-check sidecar-run  ## what ships, in containers: needs root, or user namespaces
 
-check-integrations: setup-dev  ## clients and proxies that are not ours, really run: Java, Node, curl, nginx, Caddy, Traefik, Envoy, generated ones, and pages and console in Chromium; thirteen minutes
+check-integrations: setup-dev  ## clients and proxies that are not ours, really run: Java, Node, curl, nginx, Caddy, Traefik, Envoy, an issuer of id tokens, generated clients, and pages and console in Chromium; thirteen minutes
 	@deploy/check-integrations.sh
 
 console-check: setup-dev  ## the console, driven in a real Chromium; five minutes

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs clients and proxies that are not ours against the installed gateway: Java, Node, Python, curl, nginx, and two
 # gateways behind nginx that are restarted in turn; nginx, Caddy, Traefik and Envoy with the recipes of
-# deploy/forward-auth; and clients that generators make from the description, in TypeScript,
-# Python and Java; and Chromium, which shows the pages and, without arguments, uses the console. Prints one line for each
+# deploy/forward-auth; clients that generators make from the description, in TypeScript, Python and Java; an issuer of
+# id tokens (oidc-provider); and Chromium, which shows the pages and, without arguments, uses the console. Prints a line for each
 # check. About thirteen minutes.
 #
 #   deploy/check-integrations.sh                           all of them
@@ -28,19 +28,24 @@ need npm -- npm
 need chromium -- chromium fonts-dejavu-core
 make --silent setup-dev
 
+# Installs what deploy/tools/NAME/package-lock.json pins into .tools/NAME-node, unless it is there.
+node_tool() {
+  [ "deploy/tools/$1/package-lock.json" -nt ".tools/$1-node/done" ] || return 0
+  mkdir -p ".tools/$1-node"
+  cp "deploy/tools/$1"/package*.json ".tools/$1-node"
+  npm ci --prefix ".tools/$1-node" --ignore-scripts --no-audit --no-fund --silent
+  touch ".tools/$1-node/done"
+}
+
 say "set up generators of clients"
 python_tool generators >/dev/null
-if [ deploy/tools/generators/package-lock.json -nt .tools/generators-node/done ]; then
-  mkdir -p .tools/generators-node
-  cp deploy/tools/generators/package*.json .tools/generators-node
-  npm ci --prefix .tools/generators-node --ignore-scripts --no-audit --no-fund --silent
-  touch .tools/generators-node/done
-fi
+node_tool generators
 
 limit=1200 # a busy machine needs longer
 [ -z "${INTEGRATIONS_LONG:-}" ] || limit=1800
-say "set up proxies"
+say "set up proxies and an issuer of id tokens"
 python_tool forward-auth >/dev/null
+node_tool oidc
 say "run clients and proxies against the gateway"
 timeout --signal=INT --kill-after=10 "$limit" .venv/bin/pytest --quiet --no-header --tb=short -rN -o faulthandler_timeout="$limit" tests/integrations --ignore=tests/integrations/console "$@"
 [ $# -gt 0 ] || deploy/check-console.sh
