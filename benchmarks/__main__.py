@@ -13,6 +13,7 @@ from benchmarks import (
     growth,
     guard,
     hostile,
+    mailed_codes,
     misses,
     overrides,
     passes,
@@ -195,6 +196,16 @@ def ask_relay(*, out: Path, rounds: int) -> None:
     known = relay.measure_known(rounds=rounds)
     click.echo(f"{relay.table(found)}\n\n{relay.table_of_known(known)}")
     write_json({"misses": found, "known": known}, out / "relay.json")
+
+
+@main.command(name="mailed-codes")
+@_out
+@click.option("--addresses", default=2000, show_default=True, help="Buyers, and strangers.")
+def time_mailed_codes(*, out: Path, addresses: int) -> None:
+    """Measure whether buyers and strangers can be told apart by the time of the answer when a code is mailed."""
+    found = mailed_codes.measure(addresses=addresses)
+    click.echo(mailed_codes.table(found))
+    write_json(found, out / "mailed_codes.json")
 
 
 @main.command(name="misses")
