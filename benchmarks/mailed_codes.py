@@ -1,8 +1,8 @@
 """Time of the answer to those who have a code mailed: buyers beside strangers, who must not be told apart by it.
 
-A gateway with its sandbox, which keeps the mails: what differs between two addresses could only be its own doing. Each
-address is asked for once, buyers and strangers in random order on one connection; the sandbox's clock moves on where the
-caller's mails of a minute are used up.
+A gateway with its sandbox, which keeps the mails: what differs between two addresses could only be its own doing.
+Each address is asked for once, buyers and strangers in random order on one connection; the sandbox's clock moves on
+where the caller's mails of a minute are used up.
 """
 
 import random
