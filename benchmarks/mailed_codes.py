@@ -48,7 +48,7 @@ def measure(*, addresses: int) -> AnswerTimes:
         (directory / "gateway.toml").write_text(_CONFIGURATION, encoding="utf-8")
         url = f"http://127.0.0.1:{free_port()}"
         settings = {"CONFIG": str(directory / "gateway.toml"), "PORT": url.rpartition(":")[2]}
-        command = [gateway_command(), "serve", "--sandbox"]
+        command: list[str | Path] = [gateway_command(), "serve", "--sandbox"]
         environment = {f"OWNERSHIP_GATEWAY_{name}": value for name, value in settings.items()}
         server = ServerProcess(
             command, ready_url=f"{url}/readyz", complaints=directory / "complaints", environment=environment
