@@ -47,3 +47,6 @@ HTTP_STREAMS: Final = 2_000_000 if SOAK else 2_000
 
 RELOADED_QUESTIONS: Final = 20_000 if SOAK else 2_000
 """Questions while the configuration file is replaced again and again."""
+
+COMPANY_SECONDS: Final = 3600 if SOAK else 0
+"""Seconds for which processes are in company after each trouble has befallen them once, two troubles at a time."""
