@@ -26,7 +26,7 @@ _SECONDS: Final = 10.0 if SOAK else 2.0
 
 
 async def test_troubles_two_at_a_time(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    """Nothing is wrong, and nothing that is secret is in a log."""
+    """No answer is wrong, and no secret is in a log."""
     judge, chance = Judge(), random.Random(7)
     async with company(tmp_path) as met:
         players = Players(met, judge, seed=1)

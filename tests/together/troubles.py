@@ -1,4 +1,4 @@
-"""What goes wrong around processes in company, each for some seconds, and which of them may be noticed meanwhile."""
+"""Troubles around processes in company, each for some seconds, and which of them may be noticed meanwhile."""
 
 import asyncio
 import signal
