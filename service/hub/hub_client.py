@@ -209,8 +209,8 @@ class HubClient:
         self._heed(answer)
 
     def _heed(self, answer: HubAnswer) -> None:
-        """Ask nothing until the hub lets the relay ask again; failed keys are about those credentials alone."""
-        if answer.status == TOO_MANY and problem_in(answer).code != "too_many_failed_keys":
+        """Ask nothing until the hub lets the relay ask again, unless its 429 is about one credential or one address."""
+        if answer.status == TOO_MANY and problem_in(answer).code not in _ABOUT_ONE:
             refused = no_answer_in(answer, None)
             wait = refused.retry_after if isinstance(refused, NoAnswer) else None
             self._paused_until = self._clock.monotonic() + (wait or _USUAL_WAIT).total_seconds()
@@ -220,6 +220,9 @@ class HubClient:
 
 
 _USUAL_WAIT: Final = timedelta(seconds=1)
+_ABOUT_ONE: Final = frozenset({"too_many_failed_keys", "too_many_challenges"})
+"""The codes of a 429 after which all other questions may be asked: players cause these, and can at will."""
+
 _RESULTS: Final = {
     NOT_AUTHENTICATED: "credential",
     NOT_PERMITTED: "credential",

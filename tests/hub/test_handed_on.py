@@ -182,6 +182,24 @@ async def test_a_mailed_code_is_the_hubs(hub: Hub, relay: Asker, log: LogLines) 
         assert hidden.encode() not in log.written
 
 
+async def test_a_bound_on_mails_stops_no_question(open_relay: OpenRelay) -> None:
+    """It is about one address: a player who asks for codes again and again keeps no other player out."""
+
+    def answers(asked: Asked) -> Said:
+        if asked.path == "/email-challenges":
+            return problem(429, "too_many_challenges", retry_after_seconds=86_400)
+        return decided(Reason.PURCHASE, date=START, observed_at=START)
+
+    async with scripted_hub(answers) as hub:
+        relay = await open_relay(hub.url)
+        body = {"game": 3, "email": "player@example.com"}
+        over = [await relay.http.post("/email-challenges", json=body) for _ in range(2)]
+        player = await relay.user(1)
+
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in over] == [(429, "86400")] * 2
+    assert player.json()["allowed"] is True
+
+
 @pytest.mark.parametrize(
     ("said", "status", "code"),
     [
