@@ -17,10 +17,10 @@ from service.errors import GatewayInTheWay, HubSilent, NoAnswer, Overloaded, Sou
 from service.file_stamp import Stamp, stamp_of
 from service.hub.bundle import bundled, current_bundle
 from service.hub.hub_answers import (
+    GOOD,
     NOT_AUTHENTICATED,
     NOT_FOUND,
     NOT_PERMITTED,
-    OK,
     TOO_MANY,
     UNAVAILABLE,
     HubAnswer,
@@ -189,7 +189,7 @@ class HubClient:
             self._observer.store_clock(date - self._clock.now())
         kept, etag = heard.field(b"cache-control"), heard.field(b"etag")
         answer = HubAnswer(heard.status, heard.body, date, kept=kept, etag=etag)
-        if answer.status == OK:
+        if answer.status in GOOD:
             self._requested("ok", started)
             self._observer.reachable(None)
             self._observer.credential(None)
