@@ -66,6 +66,8 @@ _LONGEST_EMAIL: Final = 254
 _LONGEST_LOCAL_PART: Final = 64
 _LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
 """RFC 5322 3.2.3, dot-atom: the quoted form is legal, unused, and a well-known way to confuse parsers."""
+_ENCODED_WORD: Final = re.compile(r"=\?.*\?=")
+"""RFC 2047 2: what writes and reads mails may decode it, into line breaks and further addresses, too."""
 
 
 def unwrapped(text: str) -> str:
@@ -143,6 +145,8 @@ def read_email(text: str, *, pointer: str) -> VerifiedEmail:
     text = text.strip()
     local, at, domain = text.rpartition("@")
     if not at or len(text) > _LONGEST_EMAIL or len(local) > _LONGEST_LOCAL_PART or not _LOCAL_PART.fullmatch(local):
+        raise _bad_email(pointer)
+    if _ENCODED_WORD.search(local) is not None:
         raise _bad_email(pointer)
     try:
         ascii_domain = idna.encode(domain, uts46=True).decode("ascii")

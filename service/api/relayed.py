@@ -27,7 +27,7 @@ from service.api.routes import AnyRequest, CallerGate, refuse_request, response
 from service.api.verify_service import Asking
 from service.errors import DeadlineExceeded, NoAnswer, SourceProtocolError
 from service.http.reply import Reply
-from service.hub.hub_answers import HubAnswer, no_answer_in, problem_in
+from service.hub.hub_answers import GOOD, HubAnswer, no_answer_in, problem_in
 from service.observability.logs import Logging
 from service.ownership import CacheTier, Method
 from service.rights import RIGHTS_FOR, RIGHTS_TO_BEGIN, Right
@@ -64,12 +64,10 @@ HANDED_ON: Final = (
         (Right.CHALLENGE,),
         BodyReader(ChallengeRequest),
         decides=False,
-        problems=frozenset({"too_many_challenges", "mail_unavailable", "malformed_email", "not_enabled"}),
+        problems=frozenset({"too_many_challenges", "mail_unavailable", "malformed_email"}),
         takes=timedelta(seconds=6),  # a second more than the hub gives its mail server
     ),
-    HandedOn(
-        CONFIRM_PATH, (Right.CHALLENGE,), BodyReader(CodeRequest), decides=False, problems=frozenset({"not_enabled"})
-    ),
+    HandedOn(CONFIRM_PATH, (Right.CHALLENGE,), BodyReader(CodeRequest), decides=False),
 )
 """All endpoints with a body that are handed on. One more is one more line."""
 
@@ -147,7 +145,7 @@ class HandingOn:
                 answer = await self._hub.post(route.path, fields, given + _SILENT_AFTER)
         except TimeoutError:
             raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
-        if answer.status not in _GOOD and problem_in(answer).code not in route.problems:
+        if answer.status not in GOOD and problem_in(answer).code not in route.problems:
             raise no_answer_in(answer, None)
         return answer
 
@@ -162,9 +160,6 @@ class HandingOn:
         return self._writer.reply(verdict, now=now, decision_id=make_ulid(now), request_id=asking.request_id)
 
 
-_GOOD: Final = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
-
-
 def _check(answer: HubAnswer, rules: GameRules | None, method: Method) -> None:
     """Raise `SourceProtocolError` unless a decision is about that game, and by that method."""
     try:
@@ -177,11 +172,12 @@ def _check(answer: HubAnswer, rules: GameRules | None, method: Method) -> None:
 
 def _passed_on(answer: HubAnswer, request_id: str) -> Reply:
     """Return the hub's answer as it is, with the relay's own name for the request."""
-    if answer.status in _GOOD:
+    if answer.status in GOOD:
         return Reply(answer.status, answer.body, headers={"x-request-id": request_id})
     wait = problem_in(answer).retry_after
     fields = {} if wait is None else {"retry-after": str(whole_seconds(wait))}
-    return Reply(answer.status, answer.body, MEDIA_TYPE, {"x-request-id": request_id} | fields)
+    problem = msgspec.json.decode(answer.body) | {"request_id": request_id}
+    return Reply(answer.status, msgspec.json.encode(problem), MEDIA_TYPE, {"x-request-id": request_id} | fields)
 
 
 def create_handed_on_routes(

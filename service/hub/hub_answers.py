@@ -32,6 +32,8 @@ from service.retry_after import read_http_date
 from service.verification.told import Inquiry, ToldDecision
 
 OK: Final = 200
+GOOD: Final = frozenset({OK, 202})
+"""The statuses of answers that are no problems: a code is mailed with 202."""
 NOT_AUTHENTICATED: Final = 401
 NOT_PERMITTED: Final = 403
 NOT_FOUND: Final = 404

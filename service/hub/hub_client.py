@@ -17,10 +17,10 @@ from service.errors import GatewayInTheWay, HubSilent, NoAnswer, Overloaded, Sou
 from service.file_stamp import Stamp, stamp_of
 from service.hub.bundle import bundled, current_bundle
 from service.hub.hub_answers import (
+    GOOD,
     NOT_AUTHENTICATED,
     NOT_FOUND,
     NOT_PERMITTED,
-    OK,
     TOO_MANY,
     UNAVAILABLE,
     HubAnswer,
@@ -189,7 +189,7 @@ class HubClient:
             self._observer.store_clock(date - self._clock.now())
         kept, etag = heard.field(b"cache-control"), heard.field(b"etag")
         answer = HubAnswer(heard.status, heard.body, date, kept=kept, etag=etag)
-        if answer.status == OK:
+        if answer.status in GOOD:
             self._requested("ok", started)
             self._observer.reachable(None)
             self._observer.credential(None)
@@ -209,8 +209,8 @@ class HubClient:
         self._heed(answer)
 
     def _heed(self, answer: HubAnswer) -> None:
-        """Ask nothing until the hub lets the relay ask again; failed keys are about those credentials alone."""
-        if answer.status == TOO_MANY and problem_in(answer).code != "too_many_failed_keys":
+        """Ask nothing until the hub lets the relay ask again, unless its 429 is about one credential or one address."""
+        if answer.status == TOO_MANY and problem_in(answer).code not in _ABOUT_ONE:
             refused = no_answer_in(answer, None)
             wait = refused.retry_after if isinstance(refused, NoAnswer) else None
             self._paused_until = self._clock.monotonic() + (wait or _USUAL_WAIT).total_seconds()
@@ -220,6 +220,9 @@ class HubClient:
 
 
 _USUAL_WAIT: Final = timedelta(seconds=1)
+_ABOUT_ONE: Final = frozenset({"too_many_failed_keys", "too_many_challenges"})
+"""The codes of a 429 after which all other questions may be asked: players cause these, and can at will."""
+
 _RESULTS: Final = {
     NOT_AUTHENTICATED: "credential",
     NOT_PERMITTED: "credential",

@@ -382,6 +382,20 @@ async def test_what_is_no_address_gets_no_mail(gateway: Asker, address: str) -> 
     assert gateway.sandbox.outbox.mails() == []
 
 
+@pytest.mark.parametrize("hidden", ["=0d=0aBcc=3aother=40example.org", "a=2cother=40example.org=2c", "=00", "Hello"])
+async def test_an_address_that_decodes_to_another_gets_no_mail(
+    open_with: Open, server: MailServer, hidden: str
+) -> None:
+    """A word of RFC 2047 in an address would be decoded in the head of the mail, with what it hides."""
+    gateway = await open_with(mailing(server.port), sandbox=False)
+
+    answer = await ask_for_code(gateway, f"=?utf-8?q?{hidden}?=@example.com")
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"] == [{"pointer": "/email", "code": "malformed_email"}]
+    assert server.connections == 0
+
+
 @pytest.mark.parametrize(
     ("address", "to"),
     [

@@ -106,6 +106,8 @@ BAD_EMAILS = [
     "amos@example.com?user_id=1",
     "amos@example.com&user_id=1",
     "amos@example.com%00",
+    "=?utf-8?q?amos=0d=0a?=x@example.com",
+    "amos=?utf-8?q?=2cb=40example.org=2c?=@example.com",
     f"{'a' * 65}@example.com",
     f"amos@{'a' * 64}.com",
     f"amos@{'a.' * 124}com",

@@ -176,16 +176,37 @@ async def test_a_mailed_code_is_the_hubs(hub: Hub, relay: Asker, log: LogLines) 
 
     assert (begun.status_code, confirmed.status_code, confirmed.json()["confirmed"]) == (202, 200, True)
     assert (shown.json()["allowed"], shown.json()["reason"]) == (True, "purchase")
+    assert await relay.metric("source_requests_total", endpoint="hub", result="ok") == 3
+    assert await relay.metric("source_requests_total", endpoint="hub", result="protocol") == 0
     assert (too_soon.status_code, too_soon.json()["code"]) == (429, "too_many_challenges")
     assert too_soon.headers["retry-after"] == "60"
     for hidden in (code, typed["challenge"], seed.BUYER_EMAIL):
         assert hidden.encode() not in log.written
 
 
+async def test_a_bound_on_mails_stops_no_question(open_relay: OpenRelay) -> None:
+    """It is about one address: a player who asks for codes again and again keeps no other player out."""
+
+    def answers(asked: Asked) -> Said:
+        if asked.path == "/email-challenges":
+            return problem(429, "too_many_challenges", retry_after_seconds=86_400)
+        return decided(Reason.PURCHASE, date=START, observed_at=START)
+
+    async with scripted_hub(answers) as hub:
+        relay = await open_relay(hub.url)
+        body = {"game": 3, "email": "player@example.com"}
+        over = [await relay.http.post("/email-challenges", json=body) for _ in range(2)]
+        player = await relay.user(1)
+
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in over] == [(429, "86400")] * 2
+    assert player.json()["allowed"] is True
+
+
 @pytest.mark.parametrize(
     ("said", "status", "code"),
     [
         (problem(503, "mail_unavailable"), 503, "mail_unavailable"),
+        (problem(429, "too_many_challenges", request_id="of-the-hub"), 429, "too_many_challenges"),
         (problem(404, "not_enabled"), 404, "not_enabled"),
         (problem(403, "not_permitted"), 503, "gateway_credential"),
         (unknown(Reason.OVERLOADED, method="email"), 503, "overloaded"),
@@ -198,6 +219,7 @@ async def test_what_the_hub_says_of_a_code(open_relay: OpenRelay, said: Said, st
         answer = await relay.http.post("/email-challenges", json={"game": 3, "email": "player@example.com"})
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
 async def test_a_mail_may_take_longer_than_a_question(open_relay: OpenRelay, clock: FakeClock) -> None:
