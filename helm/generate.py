@@ -26,7 +26,7 @@ import yaml
 
 from service.settings.docs import documented_settings
 from service.settings.games import GameSettings
-from service.settings.model import CALLER, GAME, OIDC, POLICY, SINGLE, PolicySettings
+from service.settings.model import CALLER, GAME, OIDC, POLICY, SECRET_FILES_OF_GAME, SINGLE, PolicySettings
 from service.settings.values import POLICY as POLICY_NAME
 from service.settings.values import POLICY_EXPECTED, SLUG, SLUG_EXPECTED
 
@@ -162,7 +162,9 @@ def config_schema() -> _Schema:
         group, _, name = key.rpartition(".")
         table = top["properties"].setdefault(group, _table({})) if group else top
         table["properties"][name] = _field(field.type) | {"description": documented[key]}
-    game = _table({k: _field(f.type) | {"description": documented[f"games.<slug>.{k}"]} for k, f in GAME.items()})
+    # What is below `config` goes into a ConfigMap: secrets stand in files.
+    public = {key: field for key, field in GAME.items() if key not in SECRET_FILES_OF_GAME}
+    game = _table({k: _field(f.type) | {"description": documented[f"games.<slug>.{k}"]} for k, f in public.items()})
     game["required"] = [key for key, field in GAME.items() if field.required]
     caller = _table({k: _field(f.type) | {"description": documented[f"callers[].{k}"]} for k, f in CALLER.items()})
     caller["required"] = [key for key, field in CALLER.items() if field.required]

@@ -27,6 +27,8 @@ class Advice(StrEnum):
     """Ask again later."""
     SIGN_IN_AGAIN = "sign_in_again"
     """Present the credential once more that the pass was given for."""
+    OPEN_REDEEM_LINK_AGAIN = "open_redeem_link_again"
+    """Open the link once more by which itch.io redeems the purchase: that makes a new token."""
 
 
 def advice_on(reason: Reason, caveats: tuple[Caveat, ...]) -> Advice | None:

@@ -296,6 +296,7 @@ _CAVEATS: Final[Mapping[Caveat, str]] = {
     Caveat.EMAIL_MISSES_CLAIMED_KEYS: "By e-mail itch.io finds purchases, but no keys that an account has claimed.",
     Caveat.SHARED_DOWNLOAD_KEY: "More players than expected have shown this download key.",
     Caveat.REVOCATIONS_HELD: "itch.io says no to too many owners at once to be believed; what it said before counts.",
+    Caveat.RECORD_PURCHASE_ID_BEFORE_GRANTING: "Whether it was granted before is in the records of the studio alone.",
 }
 _ADVICE: Final[Mapping[Advice, str]] = {
     Advice.OPEN_GAME_ONCE: "If it came in a bundle, the player should open the game once on itch.io and try again.",
@@ -307,6 +308,7 @@ _ADVICE: Final[Mapping[Advice, str]] = {
     Advice.VERIFY_ADDRESS: "The player should verify the address.",
     Advice.TRY_AGAIN: "The player should try again in a few minutes.",
     Advice.SIGN_IN_AGAIN: "The player should sign in again, as before there was a pass.",
+    Advice.OPEN_REDEEM_LINK_AGAIN: "The player should open the link to redeem the purchase once more, on itch.io.",
 }
 _NO_ADVICE: Final[Mapping[Reason, str]] = {
     Reason.OPERATOR_BAN: "The player is kept out on purpose: trying again changes nothing, only the operator can.",

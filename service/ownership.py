@@ -180,6 +180,8 @@ class Caveat(StrEnum):
     """itch.io says no to too many owners at once to be believed; the answer rests on what it said before."""
     SHARED_DOWNLOAD_KEY = "shared_download_key"
     """As many other players as the operator allows have shown this download key."""
+    RECORD_PURCHASE_ID_BEFORE_GRANTING = "record_purchase_id_before_granting"
+    """The gateway keeps no record: the same redeem token is good until it ends."""
 
 
 MOST_KEY_PLAYERS: Final = 32

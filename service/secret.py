@@ -1,7 +1,10 @@
 """Values that must never be printed."""
 
 import hmac
+from pathlib import Path
 from typing import NoReturn, Self, final
+
+from msgspec import Struct
 
 
 class Secret:
@@ -75,3 +78,16 @@ class MailUrl(Secret):
 
 class RedisUrl(Secret):
     """The URL of Redis, with its password."""
+
+
+class RedeemSecret(Secret):
+    """The secret by which itch.io signs the redeem tokens of a game: with it any purchase can be made up."""
+
+
+class RedeemKeys(Struct, frozen=True):
+    """The secrets of a game that redeem tokens may be signed with, each with the file that it stands in, if it does."""
+
+    secret: RedeemSecret | None
+    file: Path | None
+    next_secret: RedeemSecret | None
+    next_file: Path | None

@@ -18,6 +18,10 @@ KEY_EXPECTED: Final = "printable ASCII without spaces"
 PROXY_EXPECTED: Final = "http://[user:password@]host:port, and nothing after it"
 """Completes the sentence "expected ..." for proxies."""
 
+_SHORTEST_REDEEM_SECRET: Final = 16
+REDEEM_EXPECTED: Final = f"at least {_SHORTEST_REDEEM_SECRET} characters of text"
+"""Completes the sentence "expected ..." for the secrets of redeem tokens."""
+
 _LARGEST: Final = 64 * 1024
 """Bytes; no secret is longer, and a device given by mistake never ends."""
 
@@ -75,6 +79,12 @@ def is_proxy_url(text: str) -> bool:
     return found is not None and 1 <= int(found["port"]) <= _LAST_PORT
 
 
+def is_redeem_secret(text: str) -> bool:
+    """Whether the text can be a secret that itch.io signs redeem tokens with."""
+    # Lone surrogates, which no hash takes, cannot be printed.
+    return len(text) >= _SHORTEST_REDEEM_SECRET and text.isprintable()
+
+
 def read_secret(path: Path) -> str:
     """Return the secret in a file. Raises `UnusableText` with a reason that names the file."""
     return _read(path, cleaned)
@@ -110,6 +120,14 @@ def read_key(path: Path) -> str:
     text = read_secret(path)
     if not is_key(text):
         raise UnusableText(f"expected {KEY_EXPECTED}, in {shown(path)}")
+    return text
+
+
+def read_redeem_secret(path: Path) -> str:
+    """Return the secret of redeem tokens in a file. Raises `UnusableText` with a reason that names the file."""
+    text = read_secret(path)
+    if not is_redeem_secret(text):
+        raise UnusableText(f"expected {REDEEM_EXPECTED}, in {shown(path)}")
     return text
 
 

@@ -20,6 +20,7 @@ from service.api.operations import Alive, Health, RunningVersion
 from service.api.overrides import OverrideBody, OverrideSet
 from service.api.pass_bodies import PublicKey, PublicKeys, VoidPassesBody
 from service.api.problems import mail_unavailable_reply, problem_type, refusal_reply, status_reply
+from service.api.redeem_bodies import RedeemAnswer, SubProductPurchase
 from service.causes import Cause
 from service.errors import (
     BadQuestion,
@@ -35,6 +36,7 @@ from service.errors import (
 )
 from service.explanation import Story, meaning_of, tell, tell_causes, tell_states
 from service.ownership import CacheTier, Caveat, ChallengeReason, Method, Outcome, OverrideWord, ProofKind, Reason
+from service.redeem.redeem_reason import RedeemReason
 from service.rights import Right
 
 _REQUEST_ID: Final = "01M7Y5ND2H23KRH53CYKY6VVKM"
@@ -238,6 +240,29 @@ _VERSION: Final = ChannelAnswer(
     cache=CacheTier.NONE,
 )
 
+_REDEEMED: Final = RedeemAnswer(
+    allowed=True,
+    outcome=Outcome.OWNED,
+    reason=RedeemReason.SUB_PRODUCT_PURCHASE,
+    game_id=_GAME_ID,
+    product=101,
+    evidence=SubProductPurchase(100),
+    external_id="moon-map-pack",
+    metadata={"account": "7f3a"},
+    caveats=(Caveat.RECORD_PURCHASE_ID_BEFORE_GRANTING,),
+    advice=None,
+    decision_id=_DECISION_ID,
+)
+_NOT_REDEEMED: Final = RedeemAnswer(
+    allowed=False,
+    outcome=Outcome.REJECTED,
+    reason=RedeemReason.EXPIRED_REDEEM_JWT,
+    game_id=_GAME_ID,
+    caveats=(),
+    advice=Advice.OPEN_REDEEM_LINK_AGAIN,
+    decision_id=_DECISION_ID,
+)
+
 Examples = Mapping[str, object]
 """Values by name, as they are in JSON."""
 
@@ -314,6 +339,8 @@ _EXAMPLES: Final[Mapping[str, Examples]] = {
     "Revocations": {"believe": {"game": "x-moon", "believe": True, "seconds": 3600}},
     "Answer": {str(answer.outcome): _plain(answer) for answer in _ANSWERS},
     "NoAnswerProblem": {"unknown": _plain(_NO_ANSWER), "overloaded": msgspec.json.decode(_SHED)},
+    "RedeemQuestion": {"token": {"game": "x-moon", "redeem_jwt": _JWT}},
+    "RedeemAnswer": {"sold": _plain(_REDEEMED), "expired": _plain(_NOT_REDEEMED)},
     "ChannelAnswer": {"newest": _plain(_VERSION)},
     "BatchAnswer": {
         "three": {

@@ -52,6 +52,7 @@ from service.api.paths import (
     OVERRIDES_PATH,
     PASSES_PATH,
     PATHS,
+    REDEEM_PATH,
     REVOCATIONS_PATH,
     STATE_PATH,
     VOID_PASSES_PATH,
@@ -66,6 +67,8 @@ from service.api.questions import (
     QuestionBody,
     UserQuestion,
 )
+from service.api.redeem_bodies import RedeemAnswer, RedeemQuestion
+from service.api.redeem_description import verify_redeem
 from service.api.schemas import Schema, ref, schemas_of
 from service.ownership import Method
 
@@ -110,6 +113,7 @@ _TAGS: Final = {
     "questions": "Does this player own the game?",
     "passes": "Signed decisions, which other servers check by themselves. 404 (`not_enabled`) where they are off.",
     "channels": "The newest versions of a game. 404 (`not_enabled`) where no channels are configured.",
+    "redeem": "Purchases of sub-products (DLC). 404 (`not_enabled`) where no secret for them is configured.",
     "challenges": "Codes that are mailed to players, to prove addresses. 404 (`not_enabled`) where they are off.",
     "administration": "What operators tell a running gateway.",
     "operations": "Health, metrics, version, and this description. They need no token; HEAD is answered as GET.",
@@ -142,7 +146,7 @@ def describe_api(*, relay: bool = False) -> bytes:
             CHALLENGES_PATH: {"post": mail_code()},
             CONFIRM_PATH: {"post": confirm_code()},
         }
-        | {CHANNEL_PATH: {"get": find_newest_version()}}
+        | {CHANNEL_PATH: {"get": find_newest_version()}, REDEEM_PATH: {"post": verify_redeem()}}
         | {REVOCATIONS_PATH: {"post": _set_revocations()}}
         | {OVERRIDES_PATH: {"post": _set_override(), "get": _list_overrides()}}
         | {OVERRIDES_PATH + "/{id}": {"delete": _remove_override()}}
@@ -162,6 +166,8 @@ def describe_api(*, relay: bool = False) -> bytes:
                     VoidPassesBody,
                     BatchAnswer,
                     ChannelAnswer,
+                    RedeemQuestion,
+                    RedeemAnswer,
                     Invalidation,
                     Invalidated,
                     Revocations,

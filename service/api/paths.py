@@ -16,6 +16,7 @@ PATHS: Final = {
     Method.ACCESS_TOKEN: "/verify/access-token",
 }
 BATCH_PATH: Final = "/verify/batch"
+REDEEM_PATH: Final = "/verify/redeem"
 ADMIN_BELOW: Final = "/admin/"
 INVALIDATE_PATH: Final = "/admin/invalidate"
 REVOCATIONS_PATH: Final = "/admin/revocations"

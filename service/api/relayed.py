@@ -20,9 +20,10 @@ from service.api.challenge_bodies import ChallengeRequest, CodeRequest
 from service.api.dispatch import request_id_of
 from service.api.identifiers import make_ulid
 from service.api.pass_bodies import Order
-from service.api.paths import CHALLENGES_PATH, CONFIRM_PATH, PASSES_PATH, is_absent_from_relays
+from service.api.paths import CHALLENGES_PATH, CONFIRM_PATH, PASSES_PATH, REDEEM_PATH, is_absent_from_relays
 from service.api.problems import MEDIA_TYPE, problem_reply, whole_seconds
 from service.api.questions import BodyReader
+from service.api.redeem_bodies import RedeemQuestion
 from service.api.routes import AnyRequest, CallerGate, refuse_request, response
 from service.api.verify_service import Asking
 from service.errors import DeadlineExceeded, NoAnswer, SourceProtocolError
@@ -68,6 +69,7 @@ HANDED_ON: Final = (
         takes=timedelta(seconds=6),  # a second more than the hub gives its mail server
     ),
     HandedOn(CONFIRM_PATH, (Right.CHALLENGE,), BodyReader(CodeRequest), decides=False),
+    HandedOn(REDEEM_PATH, (Right.VERIFY,), BodyReader(RedeemQuestion), decides=False),
 )
 """All endpoints with a body that are handed on. One more is one more line."""
 

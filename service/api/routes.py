@@ -27,6 +27,7 @@ from service.api.paths import (
     EXPLAIN_PATH,
     INVALIDATE_PATH,
     OVERRIDES_PATH,
+    REDEEM_PATH,
     REVOCATIONS_PATH,
     SETTING_FOR,
     STATE_PATH,
@@ -40,6 +41,7 @@ from service.verification.interfaces import Clock
 
 if TYPE_CHECKING:  # off until configured: not even imported
     from service.api.channels import ChannelService
+    from service.api.redeem import RedeemService
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -138,6 +140,22 @@ def create_channel_route(gate: "CallerGate", *, open_channels: "Callable[[], Cha
         return await gate.admit_unread(request, _may_verify, answer)
 
     return find_newest_version
+
+
+def create_redeem_route(gate: "CallerGate", *, open_redeem: "Callable[[], RedeemService]") -> HTTPRouteHandler:
+    """Return the endpoint for redeem tokens; `open_redeem` is called while a game takes them."""
+
+    async def answer(body: bytes, asking: Asking) -> Reply:
+        if all(rules.redeem is None for rules in asking.games.configured()):
+            raise NotEnabled("games.<slug>.redeem_secret")
+        return await open_redeem().answer(body, asking)
+
+    @post(REDEEM_PATH, status_code=200)
+    async def verify_redeem(request: AnyRequest) -> Response[bytes]:
+        """Say what a redeem token is good for."""
+        return await gate.admit(request, [Right.VERIFY], answer, counted=True)
+
+    return verify_redeem
 
 
 def _may_verify(caller: Caller) -> None:

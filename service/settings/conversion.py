@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, TypeVar, Union, get_args, get_origin
@@ -14,8 +14,28 @@ from msgspec import inspect
 from service.mail_url import EXPECTED as MAIL_EXPECTED
 from service.mail_url import read_mail_url
 from service.ownership import Mailbox
-from service.secret import HubToken, MailUrl, PassKeys, ProxyUrl, RedisUrl, SealingSecret, Secret, SellerKey
-from service.secret_text import KEY_EXPECTED, PROXY_EXPECTED, UnusableText, cleaned, is_key, is_proxy_url, stripped
+from service.secret import (
+    HubToken,
+    MailUrl,
+    PassKeys,
+    ProxyUrl,
+    RedeemSecret,
+    RedisUrl,
+    SealingSecret,
+    Secret,
+    SellerKey,
+)
+from service.secret_text import (
+    KEY_EXPECTED,
+    PROXY_EXPECTED,
+    REDEEM_EXPECTED,
+    UnusableText,
+    cleaned,
+    is_key,
+    is_proxy_url,
+    is_redeem_secret,
+    stripped,
+)
 
 AnyTable = TypeVar("AnyTable", bound=msgspec.Struct)
 
@@ -245,6 +265,7 @@ _EXPECTED: Final[dict[type[Secret], str]] = {
     HubToken: KEY_EXPECTED,
     ProxyUrl: PROXY_EXPECTED,
     SealingSecret: f"at least {_SHORTEST_SEALING_SECRET} characters of text",
+    RedeemSecret: REDEEM_EXPECTED,
     PassKeys: "one to four RSA private keys of 2048 to 4096 bits in PEM, not encrypted, as new-pass-key prints them",
     MailUrl: MAIL_EXPECTED,
     RedisUrl: f"a URL that begins with {', '.join(f'{scheme}://' for scheme in _REDIS_SCHEMES)}",
@@ -252,14 +273,20 @@ _EXPECTED: Final[dict[type[Secret], str]] = {
 """Completes the sentence "expected ..."."""
 
 
+_FORMS: Final[dict[type[Secret], Callable[[str], bool]]] = {
+    SellerKey: is_key,
+    HubToken: is_key,
+    RedeemSecret: is_redeem_secret,
+    ProxyUrl: is_proxy_url,
+}
+
+
 def _is_usable(kind: type[Secret], text: str) -> bool:
     """Whether the text can be a secret of that kind."""
-    if kind in {SellerKey, HubToken}:
-        return is_key(text)
+    if kind in _FORMS:
+        return _FORMS[kind](text)
     if kind is SealingSecret:
         return len(text) >= _SHORTEST_SEALING_SECRET and _is_encodable(text)
-    if kind is ProxyUrl:
-        return is_proxy_url(text)
     if kind is MailUrl:
         return read_mail_url(MailUrl(text)) is not None
     if kind is PassKeys:

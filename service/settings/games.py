@@ -6,7 +6,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from service.ownership import MOST_KEY_PLAYERS, PlayerId, ProofKind
-from service.settings.values import Accept, Channels, ItchGame, ItchUser, ItchUsers, Mailboxes
+from service.secret import RedeemKeys, RedeemSecret
+from service.settings.values import Accept, Channels, ItchGame, ItchUser, ItchUsers, Mailboxes, TextFile
 
 
 class KeyPlayersAction(StrEnum):
@@ -53,6 +54,15 @@ class GameSettings(Struct, frozen=True, kw_only=True):
     channels: Channels = frozenset()
     """The channels of which callers may ask for the newest version, as they are named when builds are pushed.
     Default: none."""
+    redeem_secret: RedeemSecret | None = None
+    """The secret by which itch.io signs the redeem tokens of the game's sub-products, at least 16 characters.
+    Default: unset; without one, redeem tokens are not taken."""
+    redeem_secret_file: TextFile | None = None
+    """A file that holds that secret; it is read again when it changes. Default: unset."""
+    next_redeem_secret: RedeemSecret | None = None
+    """Another such secret, which is good as well: for changing it without a gap. Default: unset."""
+    next_redeem_secret_file: TextFile | None = None
+    """A file that holds that other secret; it is read again when it changes. Default: unset."""
     canary_owner_user_id: ItchUser | None = None
     """An itch.io user who owns the game: the store is asked about it now and then, and no answer depends on it.
     Default: unset."""
@@ -67,3 +77,15 @@ class GameSettings(Struct, frozen=True, kw_only=True):
             "canary_stranger_user_id": self.canary_stranger_user_id,
         }
         return {key: user for key, user in given.items() if user is not None}
+
+    @property
+    def redeem_keys(self) -> RedeemKeys | None:
+        """The secrets of redeem tokens, None where there are none."""
+        if self.redeem_secret is None and self.next_redeem_secret is None:
+            return None
+        return RedeemKeys(
+            secret=self.redeem_secret,
+            file=self.redeem_secret_file,
+            next_secret=self.next_redeem_secret,
+            next_file=self.next_redeem_secret_file,
+        )

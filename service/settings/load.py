@@ -25,6 +25,7 @@ from service.settings.model import (
     GROUPS,
     OIDC,
     POLICY,
+    SECRET_FILES_OF_GAME,
     SINGLE,
     CallerSettings,
     PolicySettings,
@@ -44,11 +45,13 @@ from service.settings.sources import (
     read_flags,
     read_secret_files,
     read_toml,
+    with_secrets,
 )
 from service.settings.values import POLICY as POLICY_NAME
 from service.settings.values import POLICY_EXPECTED, SLUG, SLUG_EXPECTED
 
 _NO_FILE: Final = "the TOML file"
+_SECRETS_OF_GAME: Final = {*SECRET_FILES_OF_GAME, *SECRET_FILES_OF_GAME.values()}
 
 
 READ_AGAIN: Final = (
@@ -62,6 +65,8 @@ READ_AGAIN: Final = (
     "the file of redis.url_file: user and password",
     "the file of passes.key_file",
     "the file of relay.token_file",
+    "the file of games.<slug>.redeem_secret_file",
+    "the file of games.<slug>.next_redeem_secret_file",
     "the file of relay.ca_file",
 )
 """All that a running gateway reads again, in words for the operator."""
@@ -248,7 +253,9 @@ def _build(given: Mapping[str, RawValue], file: TomlFile, mistakes: Mistakes) ->
 
 
 def _games(file: TomlFile, mistakes: Mistakes) -> Iterator[GameSettings]:
-    for table in file.games:
+    for raw in file.games:
+        # Most games have none, and there may be thousands of games.
+        table = with_secrets(raw, mistakes) if raw.table.keys() & _SECRETS_OF_GAME else raw
         game = convert_table(table.table, GameSettings, slug=table.key)
         if game is None:
             _note_misfits(table, GAME, file, mistakes, unusable="games")

@@ -1,5 +1,6 @@
 """Everything an operator can set, as one frozen tree; the string under each field is its documentation."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -359,7 +360,13 @@ POLICY: Final = {key: field for key, field in fields_of(PolicySettings).items() 
 OIDC: Final = fields_of(OidcSettings)
 """The settings of one issuer of id tokens."""
 
-SECRET_FILES: Final[dict[str, str]] = {
-    secret: key for key in SINGLE if key.endswith("_file") and (secret := key.removesuffix("_file")) in SINGLE
-}
+
+def _secret_files(fields: Collection[str]) -> dict[str, str]:
+    return {secret: key for key in fields if key.endswith("_file") and (secret := key.removesuffix("_file")) in fields}
+
+
+SECRET_FILES: Final = _secret_files(SINGLE)
 """The key of each secret, and the key that names a file with it."""
+
+SECRET_FILES_OF_GAME: Final = _secret_files(GAME)
+"""The same for the secrets of one game."""

@@ -8,11 +8,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import FieldInfo
 
 from service.secret_text import UnusableText, read_pem, read_secret
 from service.secret_text import shown as shown_path
 from service.settings.conversion import Misfit, Mistakes, RawValue, convert, shown
-from service.settings.model import CALLER, GAME, GROUPS, OIDC, POLICY, SECRET_FILES, SINGLE, Settings, fields_of
+from service.settings.model import (
+    CALLER,
+    GAME,
+    GROUPS,
+    OIDC,
+    POLICY,
+    SECRET_FILES,
+    SECRET_FILES_OF_GAME,
+    SINGLE,
+    Settings,
+    fields_of,
+)
 from service.settings.toml_text import parse_toml
 
 # Environment variables.
@@ -120,6 +132,10 @@ class RawTable:
         self.where = where
         self.table = table
         self._file_name = file_name
+
+    def with_values(self, table: Mapping[str, Any]) -> "RawTable":
+        """Return it with other values."""
+        return RawTable(self.key, self.where, table, file_name=self._file_name)
 
     def values(self) -> dict[str, RawValue]:
         """Return each value with its name in mistakes."""
@@ -281,13 +297,43 @@ def read_secret_files(
 
     Those that are `known` are not read again.
     """
+    return _read_files(given, SECRET_FILES, SINGLE, mistakes, known=known)
+
+
+def with_secrets(game: RawTable, mistakes: Mistakes) -> RawTable:
+    """Return a game with its secrets, read and taken out of what is around them; without them if one is unusable."""
+    given = game.values()
+    found = {key: given[key] for key in SECRET_FILES_OF_GAME if key in given}
+    before = len(mistakes.lines)
+    found |= _read_files(given, SECRET_FILES_OF_GAME, GAME, mistakes, unusable="games")
+    secrets: dict[str, object] = {}
+    for key, raw in found.items():
+        try:
+            secrets[key] = convert(raw, GAME[key].type)
+        except Misfit as misfit:
+            mistakes.add(misfit, unusable="games")
+    if len(mistakes.lines) == before:
+        return game.with_values({**game.table, **secrets})
+    of_secrets = {*SECRET_FILES_OF_GAME, *SECRET_FILES_OF_GAME.values()}
+    return game.with_values({key: value for key, value in game.table.items() if key not in of_secrets})
+
+
+def _read_files(
+    given: Mapping[str, RawValue],
+    files: Mapping[str, str],
+    fields: Mapping[str, FieldInfo],
+    mistakes: Mistakes,
+    *,
+    known: Mapping[str, RawValue] | None = None,
+    unusable: str | None = None,
+) -> dict[str, RawValue]:
     secrets: dict[str, RawValue] = {}
-    for key, file_key in SECRET_FILES.items():
+    for key, file_key in files.items():
         if file_key not in given:
             continue
         file = given[file_key]
         if key in given:
-            mistakes.add(f"{given[key].written} and {file.written} are both set: keep one", unusable=key)
+            mistakes.add(f"{given[key].written} and {file.written} are both set: keep one", unusable=unusable or key)
             continue
         if known is not None and key in known:
             secrets[key] = known[key]
@@ -295,9 +341,9 @@ def read_secret_files(
         try:
             path: Path = convert(file, Path)
             read = read_pem if key in _IN_PEM else read_secret
-            secrets[key] = _read_secret(path, file.written, SINGLE[key].type, read=read)
+            secrets[key] = _read_secret(path, file.written, fields[key].type, read=read)
         except Misfit as misfit:
-            mistakes.add(misfit, unusable=key)
+            mistakes.add(misfit, unusable=unusable or key)
     return secrets
 
 

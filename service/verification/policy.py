@@ -33,6 +33,7 @@ from service.ownership import (
     Subject,
     VerifiedEmail,
 )
+from service.secret import RedeemKeys
 
 REVALIDATE_FOR: Final = timedelta(minutes=10)
 """The time for which proof is served past its freshness, while it is looked up again in the background."""
@@ -83,6 +84,7 @@ class GameRules(Struct, frozen=True):
     not_owned_fresh: timedelta = timedelta(seconds=45)
     key_limit: KeyLimit | None = None
     channels: frozenset[str] = frozenset()
+    redeem: RedeemKeys | None = None
 
 
 class Lifetime(Struct, frozen=True):

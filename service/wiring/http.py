@@ -24,6 +24,7 @@ from service.api.routes import (
     create_channel_route,
     create_crash_handler,
     create_question_routes,
+    create_redeem_route,
     create_support_routes,
     refuse_request,
 )
@@ -45,6 +46,7 @@ from service.wiring.version import VERSION
 if TYPE_CHECKING:
     from service.api.channels import ChannelService
     from service.api.forward_auth import ForwardAuth
+    from service.api.redeem import RedeemService
 
 
 def build_readiness(
@@ -100,6 +102,7 @@ def framework(
         *create_admin_routes(gate, admin=services.admin, overrides=services.overrides),
         *create_support_routes(gate, explain=services.explain, state=state),
         create_channel_route(gate, open_channels=cache(partial(_open_channels, basics, upstream))),
+        create_redeem_route(gate, open_redeem=cache(partial(_open_redeem, basics))),
         *create_operations_routes(
             readiness=readiness, metrics=basics.metrics, version=VERSION, sandbox=basics.settings.sandbox
         ),
@@ -141,6 +144,12 @@ def _open_channels(basics: Basics, upstream: Upstream) -> "ChannelService":
     from service.wiring.channel_parts import open_channels  # noqa: PLC0415 - off until configured: not even imported
 
     return open_channels(basics, upstream)
+
+
+def _open_redeem(basics: Basics) -> "RedeemService":
+    from service.wiring.redeem_parts import open_redeem  # noqa: PLC0415 - off until configured: not even imported
+
+    return open_redeem(basics)
 
 
 def when_first_used(build: Callable[[], ASGIApp]) -> ASGIApp:

@@ -34,6 +34,7 @@ def game_rules(settings: Settings) -> list[GameRules]:
             not_owned_fresh=timedelta(seconds=game.not_owned_seconds),
             key_limit=_key_limit(game),
             channels=game.channels,
+            redeem=game.redeem_keys,
         )
         for game in settings.games
     ]

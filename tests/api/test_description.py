@@ -36,6 +36,7 @@ async def test_description_names_every_endpoint(gateway: Asker) -> None:
         *PATHS.values(),
         "/verify/batch",
         "/games/{game}/channels/{channel}",
+        "/verify/redeem",
         "/passes",
         "/passes/invalidated",
         "/email-challenges",

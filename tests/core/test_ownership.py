@@ -106,6 +106,7 @@ def test_every_kind_of_proof_is_a_reason_to_own() -> None:
                 "email_misses_claimed_keys",
                 "revocations_held",
                 "shared_download_key",
+                "record_purchase_id_before_granting",
             },
         ),
         (Right, {"verify", "assert:user", "assert:email", "admin", "override", "support", "pass", "challenge"}),

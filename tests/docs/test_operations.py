@@ -12,7 +12,9 @@ from service.causes import Cause
 from service.observability.challenge_reports import challenge_counts
 from service.observability.labels import RefusalCause
 from service.observability.metrics import Metrics
+from service.observability.redeem_reports import redeem_counts
 from service.ownership import Outcome, Reason
+from service.redeem.redeem_reason import RedeemReason
 from tests.docs.pages import code, codes, section, table, tables, text_of
 
 PAGE: Final = "docs/operations.md"
@@ -40,6 +42,7 @@ def _exposed() -> str:
     metrics.trouble("redis", before=None, now=Cause.REFUSED)
     metrics.show_forward_auth()
     challenge_counts(metrics)
+    redeem_counts(metrics, RedeemReason)
     return metrics.render()[0].decode()
 
 

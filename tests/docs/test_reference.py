@@ -21,7 +21,7 @@ from service.api.overrides import (
     OverrideRequest,
     OverrideSet,
 )
-from service.api.paths import BATCH_PATH, OPERATIONS, PATHS, REVOCATIONS_PATH
+from service.api.paths import BATCH_PATH, OPERATIONS, PATHS, REDEEM_PATH, REVOCATIONS_PATH
 from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_reply
 from service.api.questions import QUESTIONS
 from service.cache.results import CacheOperation, CacheResult
@@ -35,8 +35,10 @@ from service.observability.issuer_metrics import issuer_keys_gauge
 from service.observability.key_uses import KeyUses
 from service.observability.labels import InvalidationKind, JoinScope, RefusalCause, SourceEndpoint, SourceResult
 from service.observability.metrics import Metrics
+from service.observability.redeem_reports import redeem_counts
 from service.observability.verified_lines import VerifiedLine
 from service.ownership import CacheTier, Caveat, KeyUse, Method, Outcome, Reason
+from service.redeem.redeem_reason import RedeemReason
 from service.rights import RIGHTS_FOR, Right
 from service.settings import SettingDoc, documented_settings
 from tests.docs.pages import all_text, blocks, calls, code, codes, section, source_trees, table, tables, text_of
@@ -65,6 +67,7 @@ def _metrics() -> str:
     metrics.shared_refusals([CacheResult.STORED])
     issuer_keys_gauge(metrics).set(1, "1")
     challenge_counts(metrics)
+    redeem_counts(metrics, RedeemReason)
     return metrics.render()[0].decode()
 
 
@@ -355,6 +358,8 @@ def test_rights_of_endpoints(page: str) -> None:
     listed = table(page, "The API on one page" if page == "README.md" else "Questions", first="endpoint")
     rights = {code(row[0]): tuple(codes(row[2])) for row in listed.rows if "POST /verify" in row[0]}
     needed = {f"POST {path}": RIGHTS_FOR[method] for method, path in PATHS.items()}
+    if page == "README.md":  # in docs/api.md it has a section of its own: it is no question about a player
+        needed[f"POST {REDEEM_PATH}"] = (Right.VERIFY,)
 
     assert rights.pop(f"POST {BATCH_PATH}", (Right.VERIFY,)) == (Right.VERIFY,)
     assert rights == needed

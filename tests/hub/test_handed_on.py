@@ -34,6 +34,8 @@ from tests.gateways import X_MOON, Asker, LogLines, caller_lines, logging_into, 
 from tests.http.serving import listening
 from tests.hub.conftest import HUB, TOKEN, Hub, OpenHub, OpenRelay
 from tests.hub.scripted_hub import Asked, Said, decided, problem, scripted_hub, unknown
+from tests.redeem.forging import SECRET as REDEEM_SECRET
+from tests.redeem.forging import token as redeem_token
 
 LOBBY: Final = "ogw_the-token-of-a-lobby-in-tests-0000000000000"
 KEYS: Final = "/.well-known/jwks.json"
@@ -243,7 +245,12 @@ async def test_a_mail_may_take_longer_than_a_question(open_relay: OpenRelay, clo
 
 def test_the_table_names_all_that_is_handed_on() -> None:
     """One line for each."""
-    assert [route.path for route in HANDED_ON] == ["/passes", "/email-challenges", "/email-challenges/confirm"]
+    assert [route.path for route in HANDED_ON] == [
+        "/passes",
+        "/email-challenges",
+        "/email-challenges/confirm",
+        "/verify/redeem",
+    ]
 
 
 async def test_the_fields_are_handed_on_as_they_came(open_relay: OpenRelay) -> None:
@@ -585,3 +592,33 @@ async def test_the_file_is_read_again(open_relay: OpenRelay, hub: Hub, tmp_path:
 
     assert (await again.user(seed.OWNER_ID)).status_code == 401
     assert (await again.user(seed.OWNER_ID, token=LOBBY)).json()["allowed"] is True
+
+
+# --- redeem tokens ---
+
+
+async def test_a_redeem_token_is_for_the_hub(open_hub: OpenHub, open_relay: OpenRelay, log: LogLines) -> None:
+    """The hub has the secret: its answer is passed on as it is, each time anew, and the token is in no line."""
+    hub = await open_hub(HUB.replace("id = 3\n", f'id = 3\nredeem_secret = "{REDEEM_SECRET}"\n'))
+    relay = await open_relay(hub.url)
+    texts = [redeem_token(), redeem_token(), redeem_token("another-secret-of-nobody")]
+    answers = [
+        (await relay.http.post("/verify/redeem", json={"game": "x-moon", "redeem_jwt": text})).json() for text in texts
+    ]
+
+    assert [one["reason"] for one in answers] == ["sub_product_purchase"] * 2 + ["refused_redeem_jwt"]
+    assert (answers[0]["evidence"]["id"], answers[0]["product"], answers[0]["game_id"]) == (100, 101, 3)
+    assert await hub.asker.metric("redeem_total") == 3
+    assert (await log.line("handed_on"))["path"] == "/verify/redeem"
+    assert texts[0].encode() not in log.written
+
+
+async def test_a_hub_that_takes_no_redeem_tokens(hub: Hub, relay: Asker) -> None:
+    """Its 404 is passed on; one that is away is a 503, and nothing is granted."""
+    body = {"game": "x-moon", "redeem_jwt": redeem_token()}
+    off = await relay.http.post("/verify/redeem", json=body)
+    await hub.leave()
+    away = await relay.http.post("/verify/redeem", json=body)
+
+    assert (off.status_code, off.json()["code"]) == (404, "not_enabled")
+    assert (away.status_code, away.json()["allowed"], away.json()["code"]) == (503, False, "source_unavailable")
