@@ -17,14 +17,15 @@ from service.errors import (
     SourceRateLimited,
     SourceUnavailable,
 )
-from service.itch.classification import JsonObject, No, StoreAnswer, classify
-from service.itch.client import Client
+from service.itch.classification import JsonObject, No, classify
 from service.itch.dialect import Bearer, Dialect, Endpoint
 from service.itch.request_trail import record
 from service.itch.seller_key import SellerKeyRing
 from service.ownership import AccessToken, GameId, PlayerToken
 from service.retry_after import read_http_date
 from service.secret import Secret
+from service.stores.answer import StoreAnswer
+from service.stores.client import Client
 from service.verification.interfaces import Clock, CredentialPauses, Lane, StoreBudget, StoreQueue
 
 _NOTHING: Final[Mapping[str, str]] = {}
