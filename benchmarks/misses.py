@@ -26,7 +26,7 @@ QUESTIONS: Final = 500
 TARGET: Final = 1.3
 STORE_SECONDS: Final = 0.1
 _CONNECTIONS_TO_STORE: Final = 16
-"""As service/itch/transport.py has them."""
+"""As service/stores/transport.py has them."""
 _DEADLINE_MS: Final = 10_000
 _TIMEOUT_SECONDS: Final = 16
 """Half of it is what a look-up waits for its turn at most: less than the deadline, so that no turn comes after that."""

@@ -13,11 +13,11 @@ from service.cache.replicated_table import MOST_ENTRIES
 from service.clock import SystemClock
 from service.http.connection import Bounds
 from service.http.protocol import HttpServer
-from service.itch.client import Client, Network
 from service.observability.logs import Logging
 from service.ownership import Observation
 from service.redis.connect import RedisClient
 from service.settings import FileContent, Settings, SettingsReader
+from service.stores.client import Client, Network
 from service.verification.interfaces import Clock
 from service.verification.singleflight import SingleFlight
 from service.wiring.background import run_in_background, watch_event_loop

@@ -2,7 +2,7 @@
 
 A cause is found by walking the chain of an exception, for the classes of drivers say too little: httpx-aiohttp calls
 every connection that could not be made a time-out. Drivers' own exceptions are told by their adapters,
-`service.itch.transport` and `service.redis.failures`. Of an exception's text no more is read than error numbers.
+`service.stores.transport` and `service.redis.failures`. Of an exception's text no more is read than error numbers.
 """
 
 import errno

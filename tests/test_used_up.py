@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from service.used_up import used_up
-from tests.itch.descriptors import no_descriptor_left
+from tests.stores.descriptors import no_descriptor_left
 
 UNKNOWN_NAME = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 

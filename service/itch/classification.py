@@ -9,7 +9,6 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 import msgspec
-from msgspec import Struct
 
 from service.causes import Cause
 from service.errors import (
@@ -22,19 +21,9 @@ from service.errors import (
 )
 from service.itch.dialect import Bearer
 from service.retry_after import read_http_date, read_retry_after
+from service.stores.answer import StoreAnswer
 
 JsonObject: TypeAlias = dict[str, object]
-
-
-class StoreAnswer(Struct, frozen=True):
-    """An HTTP answer as it came, its body read whole. `date` and `retry_after` are the headers' text."""
-
-    status: int
-    content_type: str
-    body: bytes
-    retry_after: str | None = None
-    date: str | None = None
-    sandbox: bool = False
 
 
 class No(Enum):

@@ -1,35 +1,31 @@
 """Requests to the store, each within the budget, with the right credential, counted and classified."""
 
-import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final, Protocol
 
 from service.causes import Cause
 from service.errors import (
-    GameNotAccessible,
     GatewayCredentialRefused,
     GatewayInTheWay,
     NoAnswer,
     Overloaded,
-    SourceProtocolError,
     SourceRateLimited,
     SourceUnavailable,
 )
-from service.itch.classification import JsonObject, No, StoreAnswer, classify
-from service.itch.client import Client
+from service.itch.classification import JsonObject, No, classify
 from service.itch.dialect import Bearer, Dialect, Endpoint
 from service.itch.request_trail import record
 from service.itch.seller_key import SellerKeyRing
 from service.ownership import AccessToken, GameId, PlayerToken
 from service.retry_after import read_http_date
 from service.secret import Secret
+from service.stores.answer import StoreAnswer
+from service.stores.client import Client
+from service.stores.store_failures import heard, in_time, lost_for, name_of, result_of
 from service.verification.interfaces import Clock, CredentialPauses, Lane, StoreBudget, StoreQueue
 
 _NOTHING: Final[Mapping[str, str]] = {}
-_EXCUSES_THE_STORE: Final = 1.0
-"""Seconds for which the process stood still while a request was under way: then its failure may be our own."""
 
 
 class StoreObserver(Protocol):
@@ -141,7 +137,7 @@ class StoreRequests:
         """
         bearer = Bearer.APPLICATION if isinstance(token, AccessToken) else Bearer.PLAYER
         path = self._dialect.path(endpoint, bearer, game_id)
-        if (left := self._pauses.left(_name_of(token))) > timedelta():
+        if (left := self._pauses.left(name_of(token))) > timedelta():
             raise SourceRateLimited("the store asked this player to stay away", retry_after=left)
         return await self._ask(
             endpoint,
@@ -162,7 +158,7 @@ class StoreRequests:
         Raises `NoAnswer` if the store gives no usable answer until `give_up_at` (monotonic), or asked to be left alone.
         Neither makes the store lost for questions about players, or their budget smaller.
         """
-        if (left := self._pauses.left(_name_of(None))) > timedelta():
+        if (left := self._pauses.left(name_of(None))) > timedelta():
             raise SourceRateLimited("the store asked those without a key to stay away", retry_after=left)
         return await self._ask(
             endpoint,
@@ -191,13 +187,13 @@ class StoreRequests:
         give_up_at: float,
         begun: bool = False,
     ) -> JsonObject | No:
-        async with self._in_time(give_up_at, Overloaded("no turn came in time")):
+        async with in_time(self._clock, give_up_at, Overloaded("no turn came in time")):
             await self._queue.take_turn(lane, begun=begun)
         started = self._clock.monotonic()
         try:
             async with (
-                self._heard(started),
-                self._in_time(give_up_at, SourceUnavailable("the store took too long", cause=Cause.TIMEOUT)),
+                heard(self._stood_still, started),
+                in_time(self._clock, give_up_at, SourceUnavailable("the store took too long", cause=Cause.TIMEOUT)),
             ):
                 answer = await self._clients[bearer].get(path, bearer=credential, parameters=parameters)
             self._compare_clocks(answer)
@@ -205,7 +201,7 @@ class StoreRequests:
             body = classify(answer, bearer=bearer, now=self._clock.now())
         except NoAnswer as no_answer:
             # A request that was cancelled comes neither here nor below: that says nothing about the store.
-            self._requested(endpoint, _result_of(no_answer), started)
+            self._requested(endpoint, result_of(no_answer), started)
             self._note_failure(no_answer, bearer, credential)
             raise
         finally:
@@ -214,7 +210,7 @@ class StoreRequests:
         if bearer is not Bearer.NOBODY:
             self._observer.reachable(None)
             self._budget.answered()
-        self._pauses.answered(None if bearer is Bearer.SELLER else _name_of(credential))
+        self._pauses.answered(None if bearer is Bearer.SELLER else name_of(credential))
         return body
 
     def _note_failure(self, no_answer: NoAnswer, bearer: Bearer, credential: Secret | None) -> None:
@@ -223,30 +219,12 @@ class StoreRequests:
             self._observer.in_the_way(no_answer.detail)
         elif bearer is Bearer.NOBODY:
             if isinstance(no_answer, SourceRateLimited):
-                self._pauses.refused(_name_of(None), no_answer.retry_after)
+                self._pauses.refused(name_of(None), no_answer.retry_after)
         elif not isinstance(no_answer, SourceRateLimited):
-            self._observer.reachable(_lost_for(no_answer))
-        elif bearer is Bearer.SELLER or self._pauses.refused(_name_of(credential), no_answer.retry_after):
+            self._observer.reachable(lost_for(no_answer))
+        elif bearer is Bearer.SELLER or self._pauses.refused(name_of(credential), no_answer.retry_after):
             self._observer.reachable(no_answer.cause)
             self._budget.refused(no_answer.retry_after)
-
-    @asynccontextmanager
-    async def _in_time(self, give_up_at: float, otherwise: NoAnswer) -> AsyncIterator[None]:
-        try:
-            async with self._clock.timeout(timedelta(seconds=give_up_at - self._clock.monotonic())):
-                yield
-        except TimeoutError:
-            raise otherwise from None
-
-    @asynccontextmanager
-    async def _heard(self, started: float) -> AsyncIterator[None]:
-        """Raise `GatewayInTheWay` where the store gave no answer that this process was awake to hear."""
-        try:
-            yield
-        except SourceUnavailable:
-            if self._stood_still(started) < _EXCUSES_THE_STORE:
-                raise
-            raise GatewayInTheWay("the gateway's process stood still") from None
 
     def _requested(self, endpoint: Endpoint, result: str, started: float) -> None:
         seconds = self._clock.monotonic() - started
@@ -258,32 +236,6 @@ class StoreRequests:
         if said is not None:
             self.clock_skew = said - self._clock.now()
             self._observer.store_clock(self.clock_skew)
-
-
-def _name_of(credential: Secret | None) -> bytes:
-    return b"nobody" if credential is None else hashlib.sha256(credential.reveal().encode()).digest()
-
-
-def _lost_for(no_answer: NoAnswer) -> Cause | None:
-    """Return the cause for which the store counts as lost; one answer that says nothing may be about one player."""
-    lost = isinstance(no_answer, SourceUnavailable) or no_answer.cause is Cause.REDIRECT
-    return no_answer.cause if lost else None
-
-
-def _result_of(no_answer: NoAnswer) -> str:
-    match no_answer:
-        case GatewayCredentialRefused():
-            return "credential"
-        case GameNotAccessible():
-            return "not_accessible"
-        case SourceProtocolError():
-            return "protocol"
-        case SourceRateLimited():
-            return "rate_limited"
-        case GatewayInTheWay():
-            return "gateway"
-        case _:
-            return "unavailable"
 
 
 def _result(body: JsonObject | No) -> str:

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from service.cache.keys import budget_key
 from service.errors import NoAnswer
-from service.itch.client import Client, Network, OpenedInBackground, store_client
 from service.itch.dialect import Dialect
 from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
@@ -24,6 +23,7 @@ from service.secret import ProxyUrl
 from service.secret_file import SecretFile, SecretPlace
 from service.secret_text import read_proxy_url
 from service.settings import Settings
+from service.stores.client import Client, Network, OpenedInBackground, store_client
 from service.wiring.basics import Basics
 from service.wiring.version import VERSION
 

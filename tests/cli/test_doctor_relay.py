@@ -19,7 +19,7 @@ from tests.gateways import X_MOON, LogLines, caller_lines, opened, settings_from
 from tests.http.serving import listening
 from tests.hub.conftest import TOKEN, relay_lines
 from tests.hub.scripted_hub import Said, decided, problem, scripted_hub, unknown
-from tests.itch.raw_server import closed_port
+from tests.stores.raw_server import closed_port
 
 
 async def examined(config: str) -> Result:

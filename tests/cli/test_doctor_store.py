@@ -27,7 +27,7 @@ from tests.cli.conftest import Upstream, WriteConfig
 from tests.cli.terminals import run, run_in_background
 from tests.clock import FakeClock
 from tests.gateways import SECRET, LogLines, caller_lines, opened, pointing_at, settings_from
-from tests.itch.raw_server import closed_port
+from tests.stores.raw_server import closed_port
 
 
 async def examined(store: Upstream, *arguments: str) -> Result:

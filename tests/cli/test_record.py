@@ -27,7 +27,7 @@ from service.sandbox.world_content import Channel, SellerKeyState
 from tests.cli.conftest import Upstream, WriteConfig
 from tests.cli.terminals import environment, run, run_in_background
 from tests.gateways import X_MOON
-from tests.itch.raw_server import closed_port
+from tests.stores.raw_server import closed_port
 
 SERVER_SIDE: Final = {"OWNERSHIP_GATEWAY_ITCH__DIALECT": "server-side"}
 OF_THE_SELLER: Final = ["/profile", "/credentials/info", "/profile/games"]

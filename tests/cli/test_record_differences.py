@@ -8,8 +8,8 @@ import pytest
 from service.cli.recording.differences import Expected, differences
 from service.cli.recording.itch_api import ITCH_API
 from service.cli.recording.words import shown_name
-from service.itch.classification import StoreAnswer
 from service.itch.dialect import Dialect
+from service.stores.answer import StoreAnswer
 
 USER = '{"user":{"id":1994%s}}'
 PURCHASE = {"id": 1, "game_id": 3, "purchase_type": "game", "status": "complete"}

@@ -6,9 +6,9 @@ import pytest
 
 from service.cli.recording.exchange import Exchange, HeardClient
 from service.errors import SourceUnavailable
-from service.itch.classification import StoreAnswer
 from service.ownership import AppJwt
 from service.secret import Secret, SellerKey
+from service.stores.answer import LARGEST_BODY, StoreAnswer
 
 
 class OtherClient:
@@ -18,9 +18,11 @@ class OtherClient:
         self.answer = answer
         self.closed = False
 
-    async def get(self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str]) -> StoreAnswer:
+    async def get(
+        self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str], largest: int = LARGEST_BODY
+    ) -> StoreAnswer:
         """Give the answer, or none."""
-        del path, bearer, parameters
+        del path, bearer, parameters, largest
         if self.answer is None:
             raise SourceUnavailable("no answer")
         return self.answer

@@ -14,7 +14,7 @@ from service.http.connection import Bounds, State
 from service.http.protocol import HttpProtocol
 from tests.gateways import until
 from tests.http.serving import UNBOUNDED, Application, Served, get, post, served
-from tests.itch.descriptors import no_descriptor_left
+from tests.stores.descriptors import no_descriptor_left
 
 SMALL: Final = b"GET /%d HTTP/1.1\r\nhost: a\r\n\r\n"
 NO_HTTP: Final = b"PING\r\n\r\n"

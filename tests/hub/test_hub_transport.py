@@ -17,8 +17,8 @@ from tests.cache.certificates import write_certificate
 from tests.clock import FakeClock
 from tests.gateways import until
 from tests.hub.scripted_hub import Answers, Asked, Said, ScriptedHub, scripted_hub, written
-from tests.itch.descriptors import no_descriptor_left
-from tests.itch.raw_server import closed_port
+from tests.stores.descriptors import no_descriptor_left
+from tests.stores.raw_server import closed_port
 
 
 def transport_to(url: str, clock: FakeClock, trust: Trust | None = None) -> HubTransport:

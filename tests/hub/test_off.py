@@ -19,7 +19,7 @@ OURS: Final = (
     "service.wiring.relay",
     "service.cli.hub_checks",
 )
-OF_THE_STORE: Final = ("httpx", "aiohttp", "jwt", "service.itch.transport", "service.passes", "service.canaries")
+OF_THE_STORE: Final = ("httpx", "aiohttp", "jwt", "service.stores.transport", "service.passes", "service.canaries")
 
 PROGRAM: Final = """
 import asyncio, json, sys

@@ -12,7 +12,7 @@ from tests.clock import START, FakeClock
 from tests.gateways import X_MOON, Asker, LogLines, befall, caller_lines, states_of, store_calls, until
 from tests.hub.conftest import HUB, TOKEN, Hub, OpenHub, OpenRelay
 from tests.hub.scripted_hub import Asked, Said, decided, problem, scripted_hub, unknown
-from tests.itch.descriptors import no_descriptor_left
+from tests.stores.descriptors import no_descriptor_left
 
 SECOND: Final = timedelta(seconds=1)
 FRESH: Final = timedelta(seconds=30)

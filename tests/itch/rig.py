@@ -13,7 +13,6 @@ from service.itch.dialect import Dialect, Endpoint
 from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
-from service.itch.transport import StoreClient
 from service.limits.credential_pause import CredentialPause
 from service.limits.fair_queue import FairQueue
 from service.limits.store_budget import ProcessBudget
@@ -21,6 +20,7 @@ from service.sandbox import seed
 from service.sandbox.state import Sandbox
 from service.sandbox.store_endpoints import StoreRequest
 from service.secret import SellerKey
+from service.stores.transport import StoreClient
 from service.verification.interfaces import Clock
 
 TIMEOUT: Final = timedelta(seconds=5)

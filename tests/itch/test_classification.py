@@ -17,8 +17,9 @@ from service.errors import (
     SourceRateLimited,
     SourceUnavailable,
 )
-from service.itch.classification import JsonObject, No, StoreAnswer, UnknownWordsError, classify
+from service.itch.classification import JsonObject, No, UnknownWordsError, classify
 from service.itch.dialect import Bearer
+from service.stores.answer import StoreAnswer
 from tests.clock import START
 
 STATUSES: Final = (200, 400, 401, 403, 404, 422)

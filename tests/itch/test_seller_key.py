@@ -12,7 +12,7 @@ from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.secret import SellerKey
 from service.settings import load_settings
 from tests.clock import FakeClock
-from tests.itch.descriptors import no_descriptor_left
+from tests.stores.descriptors import no_descriptor_left
 
 OLD: Final = SellerKey("old-seller-key")
 NEW: Final = SellerKey("new-seller-key")

@@ -20,13 +20,13 @@ from service.itch.dialect import Dialect
 from service.itch.requests import StoreRequests
 from service.itch.seller_key import KeySlot, SellerKeyRing
 from service.itch.source import ItchSource
-from service.itch.transport import StoreClient
 from service.limits.caller_limits import HeldTry, KeyTries
 from service.limits.credential_pause import CredentialPause
 from service.limits.fair_queue import FairQueue
 from service.limits.store_budget import ProcessBudget
 from service.ownership import AppJwt, AssertedUser, DownloadKey, GameId, Observation, PlayerId, Reason
 from service.secret import SellerKey
+from service.stores.transport import StoreClient
 from service.verification.interfaces import Lane, NoLease
 from service.verification.lookup import LookUps
 from service.verification.policy import GameRules

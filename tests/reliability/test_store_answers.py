@@ -19,12 +19,12 @@ import pytest
 from tests.clock import FakeClock
 from tests.cluster.promises import Variant, promised, variants
 from tests.gateways import X_MOON, Asker, LogLines, opened, pointing_at, settings_from, until_learned
-from tests.itch.raw_server import raw_server
 from tests.itch.rig import streamed
 from tests.reliability.spoiler import JSON_TYPE, Spoiler
 from tests.reliability.store import BASE_URL
 from tests.reliability.strict_reader import GAME, LARGEST, Question, Sent, denies, proves
 from tests.sizes import SPOILT_ANSWERS
+from tests.stores.raw_server import raw_server
 
 SELLER: Final = 1_000_000_000
 OVER: Final = timedelta(minutes=2)

@@ -20,7 +20,6 @@ from redis.asyncio import Redis
 from service.api.paths import OVERRIDES_PATH
 from service.app import open_gateway, open_upstream
 from service.errors import GatewayError, SettingsError
-from service.itch.transport import StoreClient
 from service.ownership import AccessToken, AppJwt, DownloadKey, GameId, ProofKind, Subject, VerifiedEmail
 from service.redis.connect import connect
 from service.sandbox.faults import Fault
@@ -28,6 +27,7 @@ from service.sandbox.state import Sandbox
 from service.sandbox.world_content import AccessTokenRecord, PurchaseKind, SellerKeyState
 from service.secret import RedisUrl, SellerKey
 from service.settings import Settings, load_settings
+from service.stores.transport import StoreClient
 from service.verification.interfaces import Lane
 from tests.clock import FakeClock, passing_time
 from tests.gateways import (

@@ -8,8 +8,8 @@ import msgspec
 
 from service.cli.recording.shape import shape_of
 from service.cli.recording.words import shown_media_type, shown_name
-from service.itch.classification import StoreAnswer
 from service.itch.dialect import read_date
+from service.stores.answer import StoreAnswer
 
 Values: TypeAlias = Mapping[str, object]
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from service.itch.classification import StoreAnswer
-from service.itch.client import Client
 from service.ownership import AccessToken, AppJwt
 from service.secret import Secret, SellerKey
+from service.stores.answer import LARGEST_BODY, StoreAnswer
+from service.stores.client import Client
 
 
 class Exchange(Struct, frozen=True):
@@ -35,11 +35,13 @@ class HeardClient:
         self._client = client
         self._heard = heard
 
-    async def get(self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str]) -> StoreAnswer:
+    async def get(
+        self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str], largest: int = LARGEST_BODY
+    ) -> StoreAnswer:
         """Ask the other client."""
         answer: StoreAnswer | None = None
         try:
-            answer = await self._client.get(path, bearer=bearer, parameters=parameters)
+            answer = await self._client.get(path, bearer=bearer, parameters=parameters, largest=largest)
         finally:
             place = re.sub("[0-9]+", "{id}", path)
             self._heard.append(Exchange(place, _named(bearer), tuple(parameters), answer))

@@ -13,7 +13,6 @@ from service.cli.recording.record import Step, StoreRecord, recorded
 from service.cli.recording.shape import Shape, shape_of
 from service.clock import SystemClock
 from service.errors import NoAnswer
-from service.itch.client import Client
 from service.itch.source import ItchSource
 from service.itch.wire import WireGame
 from service.observability.logs import Logging
@@ -33,6 +32,7 @@ from service.ownership import (
 from service.settings import Settings
 from service.settings.model import DEFAULT_BASE_URLS
 from service.signed_token import unverified_object
+from service.stores.client import Client
 from service.verification.interfaces import Lane
 
 T = TypeVar("T")

@@ -12,8 +12,8 @@ from service.cli.recording.exchange import Exchange
 from service.cli.recording.shape import Shape, counted, shape_of
 from service.cli.recording.words import shown_media_type
 from service.errors import NoAnswer
-from service.itch.classification import StoreAnswer
 from service.retry_after import read_http_date, read_retry_after
+from service.stores.answer import StoreAnswer
 
 ABOUT: Final = (
     "The form of a store's answers, written by `ownership-gateway doctor --record`: kinds, lengths, days, statuses, and"

@@ -5,9 +5,9 @@ import random
 from contextlib import suppress
 from typing import Final
 
-from service.itch.transport import StoreClient
 from service.secret import SellerKey
-from tests.itch.raw_server import http_answer, raw_server
+from service.stores.transport import StoreClient
+from tests.stores.raw_server import http_answer, raw_server
 
 WORKERS: Final = 40
 CALLS: Final = 40

@@ -1,4 +1,4 @@
-"""One HTTP request to the store: the request sent, the answer read, and the exception for every failure.
+"""One HTTP request to a store: the request sent, the answer read, and the exception for every failure.
 
 Nothing raised here carries a URL, a header or a body: the driver's exceptions do, and they stop here.
 """
@@ -19,13 +19,10 @@ from httpx_aiohttp import AiohttpTransport
 
 from service.causes import Cause, find_cause
 from service.errors import GatewayInTheWay, SourceProtocolError, SourceUnavailable
-from service.itch.classification import StoreAnswer
 from service.secret import ProxyUrl, Secret
+from service.stores.answer import LARGEST_BODY, AnswerTooLargeError, StoreAnswer
 from service.trust import trusting_context
 from service.used_up import used_up
-
-_LARGEST_BODY: Final = 256 * 1024
-"""A download key is half a kilobyte, a list of games some tens; a compressed bomb of 300 kB has been 300 MB."""
 
 _FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError)
 """All that the drivers raise when a request fails."""
@@ -38,8 +35,8 @@ class StoreClient:
 
     `transport` replaces the network, for tests; `proxy` returns the URL of the proxy through which every request goes,
     by CONNECT, with TLS to the store itself. Proxies and credentials from the environment are ignored, redirects
-    are never followed, cookies never kept, answers neither decompressed nor read past 256 KiB. Certificates are checked
-    against what the system trusts, which OpenSSL lets `SSL_CERT_FILE` and `SSL_CERT_DIR` replace.
+    are never followed, cookies never kept, answers neither decompressed nor read past their limit. Certificates are
+    checked against what the system trusts, which OpenSSL lets `SSL_CERT_FILE` and `SSL_CERT_DIR` replace.
     """
 
     def __init__(
@@ -60,10 +57,13 @@ class StoreClient:
             timeout=None,  # noqa: S113 - httpx bounds each read; the caller bounds the whole, see the source
         )
 
-    async def get(self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str]) -> StoreAnswer:
+    async def get(
+        self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str], largest: int = LARGEST_BODY
+    ) -> StoreAnswer:
         """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit.
 
-        It is `GatewayInTheWay` when this machine could not ask.
+        They are `GatewayInTheWay` when this machine could not ask, and `AnswerTooLargeError` when the body is longer
+        than `largest` bytes, of which no more is read.
         """
         try:
             async with self._client.stream(
@@ -72,7 +72,7 @@ class StoreClient:
                 params=dict(parameters),
                 headers={} if bearer is None else {"Authorization": f"Bearer {bearer.reveal()}"},
             ) as response:
-                return await _read(response)
+                return await _read(response, largest)
         except _FAILURES as error:
             # `from None`: the texts of these carry URLs, headers and bodies.
             if used_up(error):
@@ -85,14 +85,14 @@ class StoreClient:
         await self._client.aclose()
 
 
-async def _read(response: httpx.Response) -> StoreAnswer:
+async def _read(response: httpx.Response, largest: int) -> StoreAnswer:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise SourceProtocolError("the answer is compressed, which was not asked for")
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
-        if len(body) > _LARGEST_BODY:
-            raise SourceProtocolError("the answer is larger than any that is expected")
+        if len(body) > largest:
+            raise AnswerTooLargeError("the answer is larger than any that is expected")
     return StoreAnswer(
         status=response.status_code,
         content_type=response.headers.get("content-type", ""),

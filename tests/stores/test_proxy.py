@@ -12,18 +12,18 @@ import pytest
 from service.causes import Cause
 from service.cli.exits import Exit
 from service.errors import SettingsError, SourceUnavailable
-from service.itch.transport import StoreClient
 from service.secret import ProxyUrl, SellerKey
 from service.secret_file import SecretFile, SecretPlace
 from service.secret_text import read_proxy_url
 from service.settings import load_settings
+from service.stores.transport import StoreClient
 from tests.cache.certificates import write_certificate
 from tests.clock import FakeClock
 from tests.gateways import X_MOON, LogLines, opened, settings_from, until
-from tests.itch.connect_proxy import babbling_proxy, connect_proxy
-from tests.itch.descriptors import no_descriptor_left
-from tests.itch.test_certificates import Store, store
 from tests.redis_server import free_port
+from tests.stores.connect_proxy import babbling_proxy, connect_proxy
+from tests.stores.descriptors import no_descriptor_left
+from tests.stores.test_certificates import Store, store
 
 PROXY: Final = "itch.proxy"
 PASSWORD: Final = "canary p@ss/w:rd"

@@ -10,7 +10,7 @@ from pathlib import Path
 from service.cli.exits import Exit
 from tests.cache.certificates import write_certificate
 from tests.cli.terminals import start
-from tests.itch.raw_server import http_answer
+from tests.stores.raw_server import http_answer
 
 
 class Store:

@@ -14,18 +14,18 @@ import pytest
 
 from service.clock import SystemClock
 from service.errors import GatewayInTheWay, NoAnswer, SourceProtocolError, SourceUnavailable
-from service.itch.classification import StoreAnswer
-from service.itch.transport import StoreClient
 from service.ownership import DownloadKey, GameId, Proof, ProofKind, VerifiedEmail
 from service.sandbox import seed
 from service.sandbox.faults import Drip, Fault
 from service.sandbox.sandbox_server import SandboxServer
 from service.sandbox.state import Sandbox
 from service.secret import SellerKey
+from service.stores.answer import AnswerTooLargeError, StoreAnswer
+from service.stores.transport import StoreClient
 from service.verification.interfaces import Lane
-from tests.itch.descriptors import no_descriptor_left
-from tests.itch.raw_server import RawServer, closed_port, http_answer, raw_server
 from tests.itch.rig import build
+from tests.stores.descriptors import no_descriptor_left
+from tests.stores.raw_server import RawServer, closed_port, http_answer, raw_server
 
 SECRET: Final = SellerKey("canary-seller-key")
 PLAYERS_KEY: Final = "canary-download-key"
@@ -152,6 +152,18 @@ async def test_a_body_in_chunks_is_read() -> None:
     chunked = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"o\r\n8\r\nk":true}\r\n0\r\n\r\n'
     async with raw_server(chunked) as server, client_of(server.base_url) as client:
         assert (await get(client)).body == b'{"ok":true}'
+
+
+async def test_the_limit_is_the_askers() -> None:
+    """More is read if more is asked for, and a body that is too long is told apart from one that is no answer."""
+    body = b"a" * (LIMIT + 1)
+    async with raw_server(http_answer(body)) as server, client_of(server.base_url) as client:
+        read = await client.get("/path", bearer=None, parameters={}, largest=LIMIT + 1)
+
+        with pytest.raises(AnswerTooLargeError):
+            await client.get("/path", bearer=None, parameters={}, largest=LIMIT)
+
+    assert read.body == body
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -14,14 +14,14 @@ import pytest
 
 from service.causes import Cause
 from service.errors import SourceUnavailable
-from service.itch.transport import StoreClient
 from service.secret import ProxyUrl, SellerKey
+from service.stores.transport import StoreClient
 from tests.cache.certificates import write_certificate
 from tests.cli.terminals import start
-from tests.itch.connect_proxy import babbling_proxy, connect_proxy
-from tests.itch.raw_server import closed_port, http_answer, raw_server
-from tests.itch.test_certificates import store
 from tests.redis_server import free_port
+from tests.stores.connect_proxy import babbling_proxy, connect_proxy
+from tests.stores.raw_server import closed_port, http_answer, raw_server
+from tests.stores.test_certificates import store
 
 
 async def cause_at(base_url: str, *, proxy: str | None = None) -> Cause | None:

@@ -1,4 +1,4 @@
-"""The interface of the store's HTTP client, and one that is opened in the background.
+"""The interface of a store's HTTP client, and one that is opened in the background.
 
 httpx, aiohttp and PyJWT take a third of the time to start, most of it to be imported. That is done in a thread while
 the rest of the gateway is built; the gateway is ready when it is done, so that its first question for the store waits
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from service.itch.classification import StoreAnswer
 from service.secret import ProxyUrl, Secret
+from service.stores.answer import LARGEST_BODY, StoreAnswer
 
 if TYPE_CHECKING:  # a name for the type checker alone: importing it is what is put off here
     import httpx
@@ -23,8 +23,13 @@ Network: TypeAlias = "httpx.AsyncBaseTransport | None"
 class Client(Protocol):
     """Asks the store over HTTP. It has no credential of its own: each request names the one it carries, if any."""
 
-    async def get(self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str]) -> StoreAnswer:
-        """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit."""
+    async def get(
+        self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str], largest: int = LARGEST_BODY
+    ) -> StoreAnswer:
+        """Return the answer. Raises `SourceUnavailable` when there was none, `SourceProtocolError` when it is unfit.
+
+        It is `AnswerTooLargeError` when the body is longer than `largest` bytes.
+        """
 
     async def close(self) -> None:
         """Close the connections."""
@@ -41,10 +46,12 @@ class OpenedInBackground:
         self._open_it = open_it
         self._opening: asyncio.Task[Client] | None = None
 
-    async def get(self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str]) -> StoreAnswer:
+    async def get(
+        self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str], largest: int = LARGEST_BODY
+    ) -> StoreAnswer:
         """Ask the client, once it is open."""
         client = await asyncio.shield(self._begin())
-        return await client.get(path, bearer=bearer, parameters=parameters)
+        return await client.get(path, bearer=bearer, parameters=parameters, largest=largest)
 
     async def open(self) -> None:
         """Return once it is open; nothing is connected by that."""
@@ -79,6 +86,6 @@ def store_client(
 def _import_and_open(base_url: str, user_agent: str, network: Network, proxy: Callable[[], ProxyUrl] | None) -> Client:
     import jwt  # noqa: F401, PLC0415 - so that the first JWT finds it imported, see `unverified_jwt.peek`
 
-    from service.itch.transport import StoreClient  # noqa: PLC0415 - this is what is put off, see above
+    from service.stores.transport import StoreClient  # noqa: PLC0415 - this is what is put off, see above
 
     return StoreClient(base_url=base_url, user_agent=user_agent, transport=network, proxy=proxy)

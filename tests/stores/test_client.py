@@ -7,11 +7,11 @@ from typing import Final
 
 import pytest
 
-from service.itch.classification import StoreAnswer
-from service.itch.client import OpenedInBackground, store_client
 from service.secret import Secret, SellerKey
+from service.stores.answer import LARGEST_BODY, StoreAnswer
+from service.stores.client import OpenedInBackground, store_client
 from tests.gateways import until
-from tests.itch.raw_server import http_answer, raw_server
+from tests.stores.raw_server import http_answer, raw_server
 
 KEY: Final = SellerKey("k")
 YES: Final = StoreAnswer(
@@ -36,8 +36,11 @@ class Shop:
             raise RuntimeError("can't start new thread")
         return self
 
-    async def get(self, _path: str, *, bearer: Secret | None, parameters: Mapping[str, str]) -> StoreAnswer:  # noqa: ARG002
+    async def get(
+        self, path: str, *, bearer: Secret | None, parameters: Mapping[str, str], largest: int = LARGEST_BODY
+    ) -> StoreAnswer:
         """Say yes."""
+        del path, bearer, parameters, largest
         return YES
 
     async def close(self) -> None:

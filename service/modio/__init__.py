@@ -1,0 +1,1 @@
+"""mod.io: its endpoints, its answers, and what they prove."""

@@ -1,0 +1,1 @@
+"""Parts that the adapters of all stores need; none of them knows a store."""
