@@ -50,15 +50,16 @@ ARG BASE_IMAGE
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
-ARG HOME_PAGE=https://ownership-gateway.example
-ARG SOURCE=https://ownership-gateway.example
+# The address below which this project can be read, and its repository; empty where there is none.
+ARG LINKS_BASE_URL=
+ARG SOURCE=${LINKS_BASE_URL}
 LABEL org.opencontainers.image.title="ownership-gateway" \
       org.opencontainers.image.description="Answers one question for game servers: does this player own the game on itch.io?" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
-      org.opencontainers.image.url="${HOME_PAGE}" \
+      org.opencontainers.image.url="${LINKS_BASE_URL}" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.base.name="${BASE_IMAGE}"
 

@@ -18,6 +18,7 @@ from litestar.handlers import HTTPRouteHandler
 from service.api.openapi import describe_api
 from service.api.operations import Health
 from service.api.paths import DESCRIPTION_PATH, PATHS
+from service.api.problem_meanings import PROBLEM_MEANINGS, REASON_MEANINGS
 from service.ownership import Method
 
 DOCS_PATH: Final = "/docs"
@@ -122,6 +123,9 @@ def _docs(*, relay: bool) -> str:
                     parts.append(_operation(method.upper(), path, operation))
     parts.append("<h2>Bodies</h2>")
     parts += [_schema(name, schema) for name, schema in description["components"]["schemas"].items()]
+    parts.append("<h2>Problems</h2><p>The <code>type</code> of a problem leads here.</p>")
+    meanings = {**PROBLEM_MEANINGS, **REASON_MEANINGS}
+    parts += [f'<h3 id="{code}">{_code(code)}</h3><p>{_text(meaning)}</p>' for code, meaning in meanings.items()]
     return "".join(parts)
 
 

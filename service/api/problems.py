@@ -26,8 +26,8 @@ from service.errors import (
 from service.http.reply import Reply
 from service.observability.labels import RefusalCause
 
-PROBLEM_TYPES: Final = "https://ownership-gateway.example/problems/"
-"""Names, not addresses: each ends in the code with hyphens, and is explained in docs/api.md under that code."""
+PROBLEM_TYPES: Final = "/docs#"
+"""Relative references (RFC 9457 3.1.1): each ends in the code, which the page at `/docs` explains."""
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -62,8 +62,8 @@ def common_headers(request_id: str) -> dict[str, str]:
 
 
 def problem_type(code: str) -> str:
-    """Return the URI that names a kind of problem."""
-    return PROBLEM_TYPES + code.replace("_", "-")
+    """Return the reference that names a kind of problem."""
+    return PROBLEM_TYPES + code
 
 
 def problem_reply(

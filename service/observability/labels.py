@@ -17,8 +17,8 @@ OTHER: Final = "other"
 
 
 # Bounds, not more: a histogram child is a series per bucket. Below 2 ms lie answers from memory and Redis.
-DECISION_BUCKETS: Final = (0.0001, 0.0005, 0.002, 0.01, 0.1, 1.0, 5.0)
-SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+DECISION_BUCKETS: Final = (0.0001, 0.0005, 0.002, 0.01, 0.1, 0.25, 0.5, 1.0, 2.5, 3.5, 5.0)
+SOURCE_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0)
 
 
 class SourceEndpoint(StrEnum):

@@ -23,6 +23,7 @@ from service.settings.values import (
     Hosts,
     HubUrl,
     IssuerUrl,
+    LinksUrl,
     PolicyCredentials,
     Port,
     TokenDigest,
@@ -148,6 +149,15 @@ class RelaySettings(Struct, frozen=True, kw_only=True):
     """Seconds that the hub's decision is repeated at most before the hub is asked again. Default: 30."""
 
 
+class LinksSettings(Struct, frozen=True, kw_only=True):
+    """The place at which this project's files can be read."""
+
+    base_url: LinksUrl | None = None
+    """The address below which `docs/` can be read, as a copy of the repository on the web has it. Types of problems are
+    made from it, and the User-Agent; in the chart links of alerts and dashboard too. Default: unset, links are
+    relative."""
+
+
 class OperationsSettings(Struct, frozen=True, kw_only=True):
     """A listener of its own for `/livez`, `/readyz`, `/metrics` and `/version`."""
 
@@ -262,6 +272,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     mail: MailSettings = MailSettings()
     operations: OperationsSettings = OperationsSettings()
     log: LogSettings = LogSettings()
+    links: LinksSettings = LinksSettings()
     games: tuple[GameSettings, ...] = ()
     callers: tuple[CallerSettings, ...] = ()
     forward_auth: tuple[PolicySettings, ...] = ()

@@ -86,6 +86,14 @@ ContactUrl: TypeAlias = Annotated[
     ),
 ]
 
+LinksUrl: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"\Ahttps?://[A-Za-z0-9._~:/-]{1,192}\Z",
+        extra={"expected": "an http or https URL of at most 200 characters, without query and fragment", "quiet": True},
+    ),
+]
+
 IssuerUrl: TypeAlias = Annotated[
     str,
     Meta(

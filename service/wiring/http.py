@@ -193,6 +193,10 @@ def build_http(
     largest_body: int = LARGEST_BODY,
 ) -> HttpServer:
     """Return the server of all connections; `bounds` replaces those from the settings."""
+    if settings.links.base_url is not None:
+        from service.api.linked import LinkedProblems  # noqa: PLC0415 - off until configured: not even imported
+
+        application = LinkedProblems(application, base_url=settings.links.base_url)
     return HttpServer(
         application,
         bounds=bounds

@@ -27,7 +27,6 @@ from service.stores.client import Client, Network, OpenedInBackground, store_cli
 from service.wiring.basics import Basics
 from service.wiring.version import VERSION
 
-HOMEPAGE: Final = "https://ownership-gateway.example"
 _LEARN_AGAIN_AFTER: Final = timedelta(seconds=30)
 _RATE: Final = 6.0
 _UNPACED: Final = 1_000_000
@@ -168,8 +167,9 @@ async def open_upstream(
 
 
 def user_agent(settings: Settings) -> str:
-    """Return an honest User-Agent, with a page that says whom to ask about this traffic."""
-    return f"ownership-gateway/{VERSION} (+{settings.itch.contact_url or HOMEPAGE})"
+    """Return an honest User-Agent, with a page that says whom to ask about this traffic where one is configured."""
+    page = settings.itch.contact_url or settings.links.base_url
+    return f"ownership-gateway/{VERSION}" if page is None else f"ownership-gateway/{VERSION} (+{page})"
 
 
 class _SellerChanges:

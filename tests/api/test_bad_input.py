@@ -212,7 +212,7 @@ async def test_problem_has_exactly_these_fields(gateway: Asker) -> None:
     )
 
     assert response.json() == {
-        "type": "https://ownership-gateway.example/problems/out-of-range",
+        "type": "/docs#out_of_range",
         "title": "The body is not a question that the gateway understands",
         "status": 400,
         "code": "out_of_range",

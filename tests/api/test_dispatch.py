@@ -145,7 +145,7 @@ async def test_bug_of_ours_is_a_problem_and_a_line(open_with: Open, log: LogLine
     assert (response.status_code, response.json()) == (
         500,
         {
-            "type": "https://ownership-gateway.example/problems/internal-error",
+            "type": "/docs#internal_error",
             "title": "A bug of the gateway's; the log has it under this request id",
             "status": 500,
             "code": "internal_error",

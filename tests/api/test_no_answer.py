@@ -25,7 +25,7 @@ async def test_body_is_a_problem_and_a_decision(gateway: Asker) -> None:
     assert len(body.pop("decision_id")) == 26
     assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
     assert body == {
-        "type": "https://ownership-gateway.example/problems/source-rate-limited",
+        "type": "/docs#source_rate_limited",
         "title": "itch.io is throttling us",
         "status": 503,
         "code": "source_rate_limited",

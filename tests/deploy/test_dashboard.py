@@ -14,6 +14,7 @@ import pytest
 
 from service.cache.replicated_table import MOST_ENTRIES
 from service.cache.shared_overrides import MOST_OVERRIDES
+from service.ownership import Outcome
 from tests.deploy.monitoring import ROOT, Scene, exposed, scene, until
 
 _DASHBOARD: Final[dict[str, Any]] = json.loads((ROOT / "deploy/grafana/ownership-gateway.json").read_text())
@@ -49,6 +50,7 @@ def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 def _as_asked(expression: str) -> str:
     """Return what Grafana would send, with every gateway chosen."""
     chosen = {"$__rate_interval": "20s", "$job": "ownership-gateway", "$instance": ".*"}
+    chosen |= {"$cluster": ".*", "$namespace": ".*"}  # what "All" stands for: labels that are not there match, too
     for name, value in chosen.items():
         expression = expression.replace(name, value)
     assert "$" not in expression
@@ -126,12 +128,13 @@ def test_asks_the_prometheus_that_was_chosen(panel: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("expression", _QUERIES)
 def test_asks_about_the_gateways_that_were_chosen(expression: str) -> None:
-    """Every metric is narrowed by job and instance, but for alerts: one of them is about there being no gateway."""
+    """Every metric is narrowed by all variables, but for alerts: one of them is about there being no gateway."""
     selectors = re.findall(r"\{([^{}]*)\}", expression)
 
+    chosen = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job", instance=~"$instance"'
     assert selectors
     for selector in selectors:
-        assert 'alertname=~"OwnershipGateway.*"' in selector or 'job=~"$job", instance=~"$instance"' in selector
+        assert 'alertname=~"OwnershipGateway.*"' in selector or chosen in selector
 
 
 @pytest.mark.parametrize("expression", _QUERIES)
@@ -171,8 +174,55 @@ def test_overrides_are_shown_against_their_room() -> None:
 
 
 def test_variables() -> None:
-    """Prometheus, job and gateway can be chosen."""
-    assert list(_VARIABLES) == ["datasource", "job", "instance"]
+    """Prometheus, cluster, namespace, job and gateway can be chosen; without a cluster or namespace all are shown."""
+    assert list(_VARIABLES) == ["datasource", "cluster", "namespace", "job", "instance"]
+    assert [_VARIABLES[name]["allValue"] for name in ("cluster", "namespace")] == [".*", ".*"]
+
+
+def test_choices_narrow_each_other() -> None:
+    """Each variable offers what there is in those before it."""
+    chosen: list[str] = []
+    for name in ("cluster", "namespace", "job"):
+        query = _VARIABLES[name]["query"]["query"]
+        assert re.findall(r"\$(\w+)", query) == chosen
+        chosen.append(name)
+
+
+def test_times_can_be_read_from_fractions_of_a_millisecond_to_seconds() -> None:
+    """Answers from memory and those from itch.io are on one axis, which is logarithmic."""
+    scales = {
+        panel["title"]: panel["fieldConfig"]["defaults"]["custom"]["scaleDistribution"]["type"]
+        for panel in _PANELS
+        if panel["title"].startswith(("Time", "itch.io's time"))
+    }
+
+    assert len(scales) == 4
+    assert set(scales.values()) == {"log"}
+
+
+@pytest.mark.parametrize("expression", _QUERIES)
+def test_many_games_make_few_lines(expression: str) -> None:
+    """The ten largest are drawn of all games."""
+    if "by (game" in expression and "count(" not in expression:
+        assert expression.startswith(("topk(10, ", "sum(max by (game)"))
+
+
+@pytest.mark.parametrize("title", ["Answers by outcome", "Outcomes by game"])
+def test_an_outcome_has_its_colour(title: str) -> None:
+    """A yes is green and no answer red, on each panel and in each game; no two outcomes look the same."""
+    (panel,) = [one for one in _PANELS if one["title"] == title]
+    before = "x-moon " if "game" in title else ""
+    colours = {}
+    for outcome in Outcome:
+        matching = [
+            override["properties"][0]["value"]["fixedColor"]
+            for override in panel["fieldConfig"]["overrides"]
+            if re.search(override["matcher"]["options"].strip("/"), f"{before}{outcome}")
+        ]
+        (colours[outcome],) = matching
+
+    assert len(set(colours.values())) == len(Outcome)
+    assert (colours[Outcome.OWNED], colours[Outcome.UNKNOWN]) == ("green", "red")
 
 
 def test_is_new_enough_for_current_grafana() -> None:

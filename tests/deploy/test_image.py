@@ -104,7 +104,7 @@ def test_says_its_version(gateway: Container) -> None:
     assert podman("exec", gateway.name, f"{_GATEWAY}/bin/ownership-gateway", "--version").strip().endswith(label)
 
 
-@pytest.mark.parametrize("name", ["title", "description", "licenses", "revision", "created", "url", "base.name"])
+@pytest.mark.parametrize("name", ["title", "description", "licenses", "revision", "created", "base.name"])
 def test_is_labelled(gateway: Container, name: str) -> None:
     """The labels that the Open Container Initiative defines are there."""
     assert gateway.inspect(f'{{{{index .Config.Labels "org.opencontainers.image.{name}"}}}}')

@@ -13,7 +13,7 @@ from tests.docs.pages import headings, section
 
 _TESTS: Final = sorted((RULES.parent / "tests").glob("*.yaml"))
 _ALERTS: Final = [rule for rule in shipped_rules() if "alert" in rule]
-_RUNBOOK: Final = "https://ownership-gateway.example/operations#"
+_RUNBOOK: Final = "docs/operations.md#"
 
 Alert = dict[str, Any]
 
@@ -28,7 +28,7 @@ def _anchor(title: str) -> str:
 
 def _heading_of(alert: Alert) -> str:
     """Return the heading in the runbook that an alert leads to."""
-    anchor = alert["annotations"]["runbook_url"].removeprefix(_RUNBOOK)
+    anchor = alert["annotations"]["runbook"].removeprefix(_RUNBOOK)
     (heading,) = [title for title in headings((ROOT / "docs/operations.md").read_text()) if _anchor(title) == anchor]
     return heading
 
@@ -92,7 +92,7 @@ def test_is_complete(alert: Alert) -> None:
     """An alert says how bad it is, what it is about in a few words and in many, and what to do."""
     assert alert["alert"].startswith("OwnershipGateway")
     assert alert["labels"]["severity"] in {"critical", "warning"}
-    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert set(alert["annotations"]) == {"summary", "description", "runbook"}
 
 
 @pytest.mark.parametrize("alert", _ALERTS, ids=_id)

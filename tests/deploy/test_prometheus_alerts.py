@@ -72,7 +72,7 @@ def test_a_refused_key_reaches_somebody(monitored: Scene) -> None:
 
     alert = monitored.webhook.alerts("pager", "SellerKeyRefused", "firing")[0]
     assert alert["labels"]["job"] == "ownership-gateway"
-    assert alert["annotations"]["runbook_url"].endswith("/operations#seller-key-refused")
+    assert alert["annotations"]["runbook"] == "docs/operations.md#seller-key-refused"
 
 
 def test_a_throttling_store_reaches_somebody(monitored: Scene) -> None:
@@ -95,7 +95,7 @@ def test_noes_that_are_held_back_reach_somebody(monitored: Scene) -> None:
 
     alert = monitored.webhook.alerts("pager", "RevocationsHeld", "firing")[0]
     assert alert["labels"]["game"] == "x-moon"
-    assert alert["annotations"]["runbook_url"].endswith("/operations#revocations-held")
+    assert alert["annotations"]["runbook"] == "docs/operations.md#revocations-held"
 
 
 def test_a_lost_redis_reaches_somebody(monitored: Scene) -> None:

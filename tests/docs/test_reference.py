@@ -22,6 +22,7 @@ from service.api.overrides import (
     OverrideSet,
 )
 from service.api.paths import BATCH_PATH, OPERATIONS, PATHS, REDEEM_PATH, REVOCATIONS_PATH
+from service.api.problem_meanings import PROBLEM_MEANINGS, REASON_MEANINGS
 from service.api.problems import _HTTP, _OVER, PROBLEM_TYPES, Problem, status_reply
 from service.api.questions import QUESTIONS
 from service.cache.results import CacheOperation, CacheResult
@@ -91,6 +92,10 @@ def _codes_in_source() -> set[str]:
         if isinstance(second := call.args[1], ast.Constant):
             found.add(str(second.value))
     return found
+
+
+def _without_links(text: str) -> str:
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 
 @pytest.mark.parametrize("setting", documented_settings(), ids=lambda setting: setting.toml or setting.env)
@@ -254,6 +259,21 @@ def test_codes_of_unknown() -> None:
 def test_problem_types() -> None:
     """The documented beginning of a problem's type is the one that is sent."""
     assert f"`{PROBLEM_TYPES}`" in section("docs/api.md", "Errors")
+
+
+def test_meanings_of_codes() -> None:
+    """The page at `/docs` gives each code the meaning that the reference gives it."""
+    documented = {code(row[0]): _without_links(row[2]) for row in table("docs/api.md", "Errors", first="code").rows}
+
+    assert documented == PROBLEM_MEANINGS
+
+
+def test_meanings_of_reasons() -> None:
+    """So it does with each reason that does not let a player in."""
+    rows = table("docs/api.md", "Reasons", first="reason").rows
+    documented = {code(row[0]): _without_links(row[2]) for row in rows if code(row[1]) not in {"owned", "granted"}}
+
+    assert documented == REASON_MEANINGS
 
 
 def test_fields_of_answers() -> None:

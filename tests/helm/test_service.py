@@ -1,5 +1,6 @@
 """The chart as a shared service."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -282,6 +283,30 @@ def test_the_dashboards_arrive_as_they_are(helm: Helm) -> None:
 
     data = rendered.one("ConfigMap", name_ends="dashboard")["data"] or {}
     assert {name: text.strip() for name, text in data.items()} == {one.name: one.read_text().strip() for one in files}
+
+
+def test_rules_and_dashboard_lead_to_the_configured_pages(helm: Helm) -> None:
+    """With an address, alerts have whole links and the dashboard has one; nothing else in them changes."""
+    rendered = helm.render(
+        merged(
+            SERVICE,
+            {
+                "config": {"links": {"base_url": "https://pages.studio.example/x/"}},
+                "prometheusRule": {"enabled": True},
+                "dashboard": {"enabled": True},
+            },
+        )
+    )
+    spec = rendered.one("PrometheusRule")["spec"]
+    (text,) = rendered.one("ConfigMap", name_ends="dashboard")["data"].values()
+    dashboard = json.loads(text)
+
+    for alert in (rule for group in spec["groups"] for rule in group["rules"] if "alert" in rule):
+        link = alert["annotations"].pop("runbook_url")
+        assert link == f"https://pages.studio.example/x/{alert['annotations']['runbook']}"
+    assert spec == yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
+    assert [link["url"] for link in dashboard["links"]] == ["https://pages.studio.example/x/docs/operations.md"]
+    assert dashboard | {"links": []} == json.loads((CHART / "files/dashboards/ownership-gateway.json").read_text())
 
 
 def test_monitoring_is_asked_for(helm: Helm) -> None:

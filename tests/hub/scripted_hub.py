@@ -152,7 +152,7 @@ def decided(
 
 def problem(status: int, code: str, **more: Any) -> Said:
     """Return a problem as a hub says it."""
-    body = {"type": f"https://ownership-gateway.example/problems/{code}", "title": code, "status": status, "code": code}
+    body = {"type": f"/docs#{code}", "title": code, "status": status, "code": code}
     fields = {"Content-Type": "application/problem+json"}
     return Said(status, json.dumps(body | more).encode(), fields)
 

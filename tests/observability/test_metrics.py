@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from itertools import product
+from itertools import pairwise, product
 from math import isnan
 
 import pytest
@@ -11,7 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.causes import Cause
 from service.observability.key_uses import KeyUses
-from service.observability.labels import JoinScope, RefusalCause, SourceEndpoint, SourceResult
+from service.observability.labels import (
+    DECISION_BUCKETS,
+    SOURCE_BUCKETS,
+    JoinScope,
+    RefusalCause,
+    SourceEndpoint,
+    SourceResult,
+)
 from service.observability.metrics import Metrics
 from service.ownership import CacheTier, GameId, KeyUse, Method, Reason
 
@@ -234,9 +241,19 @@ def test_the_format_is_prometheus_text(metrics: Metrics) -> None:
     assert content_type == "text/plain; version=0.0.4; charset=utf-8"
 
 
-def test_a_gateway_that_was_asked_nothing_has_at_most_400_series(metrics: Metrics) -> None:
+def test_a_gateway_that_was_asked_nothing_has_at_most_480_series(metrics: Metrics) -> None:
     """A gateway is cheap to scrape."""
-    assert len(read(metrics)) <= 400
+    assert len(read(metrics)) <= 480
+
+
+@pytest.mark.parametrize(
+    ("buckets", "largest_step"), [(DECISION_BUCKETS, 2.5), (SOURCE_BUCKETS, 2.5)], ids=["decision", "source"]
+)
+def test_a_quantile_is_known_to_within_a_factor(buckets: tuple[float, ...], largest_step: float) -> None:
+    """Between 0.1 s and the longest, where people wait: no bucket is wider than that, so that no tail looks worse."""
+    steps = [high / low for low, high in pairwise(buckets) if low >= 0.1]
+
+    assert max(steps) <= largest_step
 
 
 def asked_about(games: int, *, configured: int) -> Metrics:

@@ -47,9 +47,9 @@ http://127.0.0.1:{{ int .Values.ports.questions }}
 {{- end -}}
 
 {{- define "ownership-gateway.sidecar.labels" -}}
-ownership-gateway.example/sidecar: {{ include "ownership-gateway.fullname" . }}
+ownership-gateway/sidecar: {{ include "ownership-gateway.fullname" . }}
 {{- end -}}
 
 {{- define "ownership-gateway.sidecar.annotations" -}}
-ownership-gateway.example/config-checksum: {{ include "ownership-gateway.checksum" . }}
+ownership-gateway/config-checksum: {{ include "ownership-gateway.checksum" . }}
 {{- end -}}
