@@ -222,6 +222,29 @@ async def test_what_the_hub_says_of_a_code(open_relay: OpenRelay, said: Said, st
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/email-challenges", {"game": 3, "email": "player@example.com"}),
+        ("/email-challenges/confirm", {"challenge": "c", "code": "12345678"}),
+    ],
+)
+async def test_a_mail_and_a_try_are_asked_for_once(open_relay: OpenRelay, path: str, body: dict[str, Any]) -> None:
+    """A hub that ends a connection may have taken them already, unlike a question, which may be asked again."""
+    async with scripted_hub(lambda _: decided(Reason.PURCHASE, date=START, observed_at=START)) as hub:
+        relay = await open_relay(hub.url)
+        await relay.user(1)
+
+        def cut(_: Asked) -> None:
+            hub.cut()
+
+        hub.answers = cut
+        answer = await relay.http.post(path, json=body)
+
+    assert [asked.path for asked in hub.asked[1:]] == [path]
+    assert (answer.status_code, answer.json()["code"]) == (503, "source_unavailable")
+
+
 async def test_a_mail_may_take_longer_than_a_question(open_relay: OpenRelay, clock: FakeClock) -> None:
     """Six seconds: a hub whose mail server hangs answers after five."""
     async with scripted_hub(lambda _: None) as hub:
