@@ -439,6 +439,24 @@ async def test_the_list_has_its_tag(relay: Asker) -> None:
     assert (first.status_code, first.json()["before"], again.status_code, again.content) == (200, {}, 304, b"")
 
 
+@pytest.mark.parametrize("path", [KEYS, VOID])
+async def test_many_who_wait_for_a_hub_that_hangs_wait_once(open_relay: OpenRelay, clock: FakeClock, path: str) -> None:
+    """Not one after the other: all have the answer of the one request."""
+    async with scripted_hub(lambda _: None) as hub:
+        relay = await open_relay(hub.url)
+        asked = [asyncio.create_task(relay.http.get(path)) for _ in range(5)]
+        await until(lambda: hub.asked)
+        await clock.advance(timedelta(seconds=5))
+        await until(lambda: all(one.done() for one in asked))
+        answers = [one.result() for one in asked]
+        later = asyncio.create_task(relay.http.get(path))
+        await until(lambda: len(hub.asked) == 2)
+        await clock.advance(timedelta(seconds=5))
+
+    assert [answer.json()["code"] for answer in answers] == ["source_unavailable"] * 5
+    assert (await later).status_code == 503
+
+
 async def test_many_at_once_are_one_request(open_relay: OpenRelay) -> None:
     """A hundred match servers that start."""
     async with scripted_hub(lambda _: Said(body=b'{"keys":[]}', fields={"Cache-Control": "public, max-age=30"})) as hub:
@@ -494,6 +512,7 @@ async def test_a_channel_is_kept_while_it_is_fresh(open_hub: OpenHub, open_relay
         (problem(503, "source_unavailable", reason="source_unavailable", allowed=False), 503, "source_unavailable"),
         (Said(200, b"<html>"), 503, "source_protocol"),
         (Said(200, b'{"game_id":4,"channel":"windows","fresh_until":"2026-11-20T14:03:11Z"}'), 503, "source_protocol"),
+        (Said(200, b'{"a_new_field":' + b"[" * 50_000), 503, "source_protocol"),
     ],
 )
 async def test_what_the_hub_says_of_a_channel(open_relay: OpenRelay, said: Said, status: int, code: str) -> None:
