@@ -94,7 +94,7 @@ def _fresh_for(answer: HubAnswer, game_id: GameId, channel: str) -> timedelta:
     """Return for how long the hub's answer may be kept, by the hub's own clock."""
     try:
         version = _read_version(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise SourceProtocolError("the hub's answer has another form than it should have") from None
     if (version.game_id, version.channel) != (game_id, channel):
         raise SourceProtocolError("the hub's answer is to another question")

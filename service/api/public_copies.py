@@ -48,6 +48,11 @@ class _Copy(Struct, frozen=True):
     until: float
 
 
+class _FailedFetch(Struct, frozen=True):
+    why: NoAnswer | NotEnabled
+    at: float
+
+
 class PublicCopies:
     """Keeps copies by the hub's `max-age`; older ones are never given out."""
 
@@ -55,6 +60,7 @@ class PublicCopies:
         self._hub = hub
         self._clock = clock
         self._copies: dict[str, _Copy] = {}
+        self._failures: dict[str, _FailedFetch] = {}
         self._turns = {path: asyncio.Lock() for path in PUBLIC}
 
     async def show(self, path: str, request: AnyRequest) -> Reply:
@@ -76,18 +82,29 @@ class PublicCopies:
         return Reply(200, copy.body, headers=fields)
 
     async def _current(self, path: str) -> _Copy:
+        came_at = self._clock.monotonic()
         async with self._turns[path]:  # once for all who come while it is fetched
             copy = self._copies.get(path)
             if copy is not None and self._clock.monotonic() < copy.until:
                 return copy
-            asked_at = self._clock.monotonic()
-            answer = await self._hub.get(path, within=_WITHIN, most=_LARGEST)
-            if answer.status != HTTPStatus.OK:
-                raise no_answer_in(answer, None)
-            found = _MAX_AGE.search(answer.kept or "")
-            kept = 0 if found is None else min(int(found[1]), _LONGEST_KEPT)
-            self._copies[path] = copy = _Copy(answer.body, answer.etag, asked_at + kept)
+            failure = self._failures.get(path)
+            if failure is not None and came_at < failure.at:
+                raise failure.why
+            try:
+                copy = self._copies[path] = await self._fetch(path)
+            except (NoAnswer, NotEnabled) as why:
+                self._failures[path] = _FailedFetch(why, self._clock.monotonic())
+                raise
             return copy
+
+    async def _fetch(self, path: str) -> _Copy:
+        asked_at = self._clock.monotonic()
+        answer = await self._hub.get(path, within=_WITHIN, most=_LARGEST)
+        if answer.status != HTTPStatus.OK:
+            raise no_answer_in(answer, None)
+        found = _MAX_AGE.search(answer.kept or "")
+        kept = 0 if found is None else min(int(found[1]), _LONGEST_KEPT)
+        return _Copy(answer.body, answer.etag, asked_at + kept)
 
 
 def create_public_routes(copies: PublicCopies) -> list[HTTPRouteHandler]:

@@ -77,8 +77,13 @@ HANDED_ON: Final = (
 class HubEndpoints(Protocol):
     """The hub's endpoints."""
 
-    async def post(self, path: str, fields: Mapping[str, object], within: timedelta) -> HubAnswer:
-        """Return its answer to a body, of any status. Raises `NoAnswer` if there is none."""
+    async def post(
+        self, path: str, fields: Mapping[str, object], within: timedelta, *, once: bool = False
+    ) -> HubAnswer:
+        """Return its answer to a body, of any status. Raises `NoAnswer` if there is none.
+
+        The body may be sent twice, unless it is to be sent `once`.
+        """
 
 
 class _Echo(Struct, frozen=True):
@@ -144,7 +149,9 @@ class HandingOn:
             fields["deadline_ms"] = int(given.total_seconds() * 1000)
         try:
             async with self._clock.timeout(deadline):
-                answer = await self._hub.post(route.path, fields, given + _SILENT_AFTER)
+                # What is no question has an effect: a mail, or a try.
+                once = not route.decides
+                answer = await self._hub.post(route.path, fields, given + _SILENT_AFTER, once=once)
         except TimeoutError:
             raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
         if answer.status not in GOOD and problem_in(answer).code not in route.problems:

@@ -5,7 +5,7 @@ is no answer, nor is one about another game or by another method than was asked.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -138,14 +138,18 @@ def read_told(answer: HubAnswer, inquiry: Inquiry, *, asked_at: datetime, heard_
         raise SourceProtocolError("the hub's answer contradicts itself")
     if decided.game_id != inquiry.game_id or decided.method != inquiry.method:
         raise SourceProtocolError("the hub's answer is to another question")
-    observed_at, fresh_until, usable_until = _by_our_clock(decided, answer.date, asked_at, heard_at)
-    player, evidence = decided.player, decided.evidence
+    try:
+        observed_at, fresh_until, usable_until = _by_our_clock(decided, answer.date, asked_at, heard_at)
+        proof = None if decided.evidence is None else _proof_in(decided.evidence)
+    except OverflowError:
+        raise SourceProtocolError("the hub's answer names an instant that cannot be") from None
+    player = decided.player
     return ToldDecision(
         reason=decided.reason,
         asked_at=asked_at,
         heard_at=heard_at,
         player=None if player is None else Player(PlayerId(player.id), player.username, player.display_name),
-        proof=None if evidence is None else Proof(evidence.kind, evidence.id, evidence.acquired_at),
+        proof=proof,
         observed_at=observed_at,
         fresh_until=fresh_until,
         usable_until=usable_until,
@@ -222,16 +226,21 @@ def read_date(text: str | None) -> datetime | None:
 def _by_our_clock(
     decided: _Decided, date: datetime | None, asked_at: datetime, heard_at: datetime
 ) -> tuple[datetime | None, datetime | None, datetime | None]:
-    """Return when it was observed, and until when it is fresh and usable."""
+    """Return when it was observed, and until when it is fresh and usable. Raises `OverflowError`."""
     given = (decided.observed_at, decided.fresh_until, decided.usable_until)
-    try:
-        ahead = clock_ahead(date, asked_at, heard_at)
-        if decided.observed_at is not None:
-            ahead = max(ahead, decided.observed_at - heard_at)  # nothing was observed after it was heard
-        observed_at, fresh_until, usable_until = (None if each is None else each - ahead for each in given)
-    except OverflowError:
-        raise SourceProtocolError("the hub's answer names an instant that cannot be") from None
+    ahead = clock_ahead(date, asked_at, heard_at)
+    if decided.observed_at is not None:
+        ahead = max(ahead, decided.observed_at - heard_at)  # nothing was observed after it was heard
+    observed_at, fresh_until, usable_until = (
+        None if each is None else (each - ahead).astimezone(UTC) for each in given
+    )
     return observed_at, fresh_until, usable_until
+
+
+def _proof_in(evidence: _Evidence) -> Proof:
+    """Return the proof. Raises `OverflowError`."""
+    acquired_at = None if evidence.acquired_at is None else evidence.acquired_at.astimezone(UTC)
+    return Proof(evidence.kind, evidence.id, acquired_at)
 
 
 def _is_of_another(refused: HubProblem, inquiry: Inquiry) -> bool:

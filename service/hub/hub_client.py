@@ -142,9 +142,14 @@ class HubClient:
         """Have the questions that are asked in here go to the hub in one request."""
         return bundled(self.post)
 
-    async def post(self, path: str, fields: Mapping[str, object], within: timedelta) -> HubAnswer:
-        """Return the hub's answer to a body, of any status. Raises `NoAnswer` if there is none."""
-        return await self._exchange("POST", path, msgspec.json.encode(fields), within=within)
+    async def post(
+        self, path: str, fields: Mapping[str, object], within: timedelta, *, once: bool = False
+    ) -> HubAnswer:
+        """Return the hub's answer to a body, of any status. Raises `NoAnswer` if there is none.
+
+        The body may be sent twice, unless it is to be sent `once`.
+        """
+        return await self._exchange("POST", path, msgspec.json.encode(fields), within=within, once=once)
 
     async def get(self, path: str, *, within: timedelta, most: int) -> HubAnswer:
         """Return what is at a path, at most so many bytes. Raises `NoAnswer` if there is none."""
@@ -155,7 +160,14 @@ class HubClient:
         await self._transport.close()
 
     async def _exchange(
-        self, method: str, path: str, body: bytes, *, within: timedelta, most: int = LARGEST_ANSWER
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        within: timedelta,
+        most: int = LARGEST_ANSWER,
+        once: bool = False,
     ) -> HubAnswer:
         left = self.paused_seconds()
         if left:
@@ -165,7 +177,7 @@ class HubClient:
         try:
             try:
                 async with self._clock.timeout(within):
-                    heard = await self._transport.send(method, path, fields=fields, body=body, most=most)
+                    heard = await self._transport.send(method, path, fields=fields, body=body, most=most, once=once)
             except TimeoutError:
                 raise HubSilent("the hub did not answer in time", cause=Cause.TIMEOUT) from None
         except NoAnswer as no_answer:

@@ -50,15 +50,16 @@ class HubTransport:
         fields: Mapping[str, str],
         body: bytes = b"",
         most: int = LARGEST_ANSWER,
+        once: bool = False,
     ) -> HttpAnswer:
-        """Return the answer to a request, which must be safe to repeat: it may be sent twice.
+        """Return the answer to a request, which may be sent twice; with `once` it is not, and has a new connection.
 
         Raises `HubSilent` if none comes, `SourceProtocolError` for one that belongs to another request, or is unfit.
         """
         request_id = token_hex(16)
         request = self._written(method, path, request_id, fields, body)
         try:
-            answer, connection, trusted = await self._exchange(request, most)
+            answer, connection, trusted = await self._exchange(request, most, once=once)
         except UnfitAnswer as unfit:
             raise SourceProtocolError(f"the hub: {unfit}") from None
         except (OSError, ValueError) as error:
@@ -89,8 +90,10 @@ class HubTransport:
             connection.close()
         await asyncio.sleep(0)
 
-    async def _exchange(self, request: bytes, most: int) -> tuple[HttpAnswer, HubConnection, ssl.SSLContext | None]:
-        connection, trusted = await self._connection()
+    async def _exchange(
+        self, request: bytes, most: int, *, once: bool
+    ) -> tuple[HttpAnswer, HubConnection, ssl.SSLContext | None]:
+        connection, trusted = await (self._connect() if once else self._connection())
         kept = connection.used
         try:
             return await connection.exchange(request, most=most), connection, trusted

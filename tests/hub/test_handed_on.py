@@ -224,6 +224,29 @@ async def test_what_the_hub_says_of_a_code(open_relay: OpenRelay, said: Said, st
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/email-challenges", {"game": 3, "email": "player@example.com"}),
+        ("/email-challenges/confirm", {"challenge": "c", "code": "12345678"}),
+    ],
+)
+async def test_a_mail_and_a_try_are_asked_for_once(open_relay: OpenRelay, path: str, body: dict[str, Any]) -> None:
+    """A hub that ends a connection may have taken them already, unlike a question, which may be asked again."""
+    async with scripted_hub(lambda _: decided(Reason.PURCHASE, date=START, observed_at=START)) as hub:
+        relay = await open_relay(hub.url)
+        await relay.user(1)
+
+        def cut(_: Asked) -> None:
+            hub.cut()
+
+        hub.answers = cut
+        answer = await relay.http.post(path, json=body)
+
+    assert [asked.path for asked in hub.asked[1:]] == [path]
+    assert (answer.status_code, answer.json()["code"]) == (503, "source_unavailable")
+
+
 async def test_a_mail_may_take_longer_than_a_question(open_relay: OpenRelay, clock: FakeClock) -> None:
     """Six seconds: a hub whose mail server hangs answers after five."""
     async with scripted_hub(lambda _: None) as hub:
@@ -423,6 +446,24 @@ async def test_the_list_has_its_tag(relay: Asker) -> None:
     assert (first.status_code, first.json()["before"], again.status_code, again.content) == (200, {}, 304, b"")
 
 
+@pytest.mark.parametrize("path", [KEYS, VOID])
+async def test_many_who_wait_for_a_hub_that_hangs_wait_once(open_relay: OpenRelay, clock: FakeClock, path: str) -> None:
+    """Not one after the other: all have the answer of the one request."""
+    async with scripted_hub(lambda _: None) as hub:
+        relay = await open_relay(hub.url)
+        asked = [asyncio.create_task(relay.http.get(path)) for _ in range(5)]
+        await until(lambda: hub.asked)
+        await clock.advance(timedelta(seconds=5))
+        await until(lambda: all(one.done() for one in asked))
+        answers = [one.result() for one in asked]
+        later = asyncio.create_task(relay.http.get(path))
+        await until(lambda: len(hub.asked) == 2)
+        await clock.advance(timedelta(seconds=5))
+
+    assert [answer.json()["code"] for answer in answers] == ["source_unavailable"] * 5
+    assert (await later).status_code == 503
+
+
 async def test_many_at_once_are_one_request(open_relay: OpenRelay) -> None:
     """A hundred match servers that start."""
     async with scripted_hub(lambda _: Said(body=b'{"keys":[]}', fields={"Cache-Control": "public, max-age=30"})) as hub:
@@ -478,6 +519,7 @@ async def test_a_channel_is_kept_while_it_is_fresh(open_hub: OpenHub, open_relay
         (problem(503, "source_unavailable", reason="source_unavailable", allowed=False), 503, "source_unavailable"),
         (Said(200, b"<html>"), 503, "source_protocol"),
         (Said(200, b'{"game_id":4,"channel":"windows","fresh_until":"2026-11-20T14:03:11Z"}'), 503, "source_protocol"),
+        (Said(200, b'{"a_new_field":' + b"[" * 50_000), 503, "source_protocol"),
     ],
 )
 async def test_what_the_hub_says_of_a_channel(open_relay: OpenRelay, said: Said, status: int, code: str) -> None:

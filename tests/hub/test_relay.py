@@ -404,6 +404,18 @@ ODD: Final[list[tuple[Said | bytes, str, str]]] = [
     (decided(Reason.PURCHASE, **{**PROVEN, "fresh_until": "tomorrow"}), "source_protocol", "ok"),
     (decided(Reason.PURCHASE, **{**PROVEN, "fresh_until": "2026-11-20T14:03:11"}), "source_protocol", "ok"),
     (decided(Reason.PURCHASE, **{**PROVEN, "evidence": {"kind": "a_new_kind"}}), "source_protocol", "ok"),
+    # Instants of another zone, which in UTC are after the last year or before the first.
+    (decided(Reason.PURCHASE, **{**PROVEN, "usable_until": "9999-12-31T23:59:59-12:00"}), "source_protocol", "ok"),
+    (decided(Reason.PURCHASE, **{**PROVEN, "fresh_until": "0001-01-01T00:00:00+12:00"}), "source_protocol", "ok"),
+    (decided(Reason.PURCHASE, **{**PROVEN, "observed_at": "0001-01-01T00:00:00+12:00"}), "source_protocol", "ok"),
+    (
+        decided(
+            Reason.PURCHASE,
+            **{**PROVEN, "evidence": {"kind": "purchase", "acquired_at": "9999-12-31T23:59:59-12:00"}},
+        ),
+        "source_protocol",
+        "ok",
+    ),
 ]
 
 
