@@ -20,7 +20,7 @@ def load(directory: Path, lines: str) -> Settings:
 
 
 def test_secrets_of_a_game(tmp_path: Path) -> None:
-    """From a file or the table, without what editors leave around them; shown to nobody."""
+    """From a file or the table, without what editors leave around them; never shown."""
     (tmp_path / "redeem").write_text(f"\ufeff{CANARY}\r\n", encoding="utf-8")
     settings = load(tmp_path, f'redeem_secret_file = "{tmp_path}/redeem"\nnext_redeem_secret = " {CANARY}-2\\n"')
     moon, tea = settings.games
