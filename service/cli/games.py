@@ -4,17 +4,20 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from service.app import open_upstream
 from service.cli.configuration import config_option, give_up, read_settings, sandbox_option
 from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
+from service.cli.game_files import table_of
 from service.cli.terminal import printable, terminal_log
 from service.errors import NoAnswer, SettingsError
+from service.itch.uploads import WireUpload
 from service.itch.wire import WireGame
 from service.settings import Settings
 from service.settings.values import SLUG
@@ -27,6 +30,7 @@ class _Game(Struct, frozen=True):
     slug: str
     title: str
     url: str
+    files: list[WireUpload] | UnsetType = UNSET
 
 
 @click.command(
@@ -40,18 +44,19 @@ class _Game(Struct, frozen=True):
 )
 @config_option
 @sandbox_option
+@click.option("--files", is_flag=True, help="Also list the files of each game, with the newest build of each channel.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 @click.pass_context
-def games(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_json: bool) -> None:
+def games(ctx: click.Context, *, config: Path | None, sandbox: bool | None, files: bool, as_json: bool) -> None:
     """List the games of the seller's key.
 
-    Prints their ids, slugs and titles, and the lines that name them in the gateway's TOML file.
+    Prints their ids, slugs and titles, and the lines that name them in the gateway's TOML file, or their files.
     """
     settings = read_settings(config, flags={"sandbox": sandbox}, require_callers=False)
     if settings.is_relay:
         give_up(SettingsError(["relay.url is set: a relay has no seller's key; list the games at its hub"]))
     try:
-        found = _named(asyncio.run(_list(settings)))
+        found = _named(asyncio.run(_list(settings, files=files)))
     except NoAnswer as no_answer:
         click.echo(f"{click.style('error', fg='red', bold=True)}: {no_answer}; `doctor` says more", err=True)
         ctx.exit(Exit.UNKNOWN)
@@ -61,22 +66,31 @@ def games(ctx: click.Context, *, config: Path | None, sandbox: bool | None, as_j
     if not found:
         click.echo("The seller's key sees no game.", err=True)
         return
-    click.echo("\n".join([*_table(found), "", *_toml(found)]))
+    below = _files(found, datetime.now(UTC)) if files else _toml(found)
+    click.echo("\n".join([*_table(found), "", *below]))
 
 
-async def _list(settings: Settings) -> list[WireGame]:
+async def _list(settings: Settings, *, files: bool) -> list[tuple[WireGame, list[WireUpload] | None]]:
     with terminal_log(settings) as log:
         async with open_upstream(settings, log=log) as store:
-            return await store.source.games()
+            found = await store.source.games()
+            return [(game, await store.source.uploads(game.id) if files else None) for game in found]
 
 
-def _named(found: Sequence[WireGame]) -> list[_Game]:
+def _named(listed: Sequence[tuple[WireGame, list[WireUpload] | None]]) -> list[_Game]:
     """Give every game a slug of its own: two sellers may have called theirs the same, or by a number alone."""
+    found = [game for game, _ in listed]
     slugs = [game.slug if re.fullmatch(SLUG, game.slug) else f"game-{game.id}" for game in found]
     uses = Counter(slugs)
     return [
-        _Game(game.id, slug if uses[slug] == 1 else f"game-{game.id}", game.title, game.url)
-        for game, slug in zip(found, slugs, strict=True)
+        _Game(
+            game.id,
+            slug if uses[slug] == 1 else f"game-{game.id}",
+            game.title,
+            game.url,
+            UNSET if uploads is None else uploads,
+        )
+        for (game, uploads), slug in zip(listed, slugs, strict=True)
     ]
 
 
@@ -86,6 +100,12 @@ def _table(found: Sequence[_Game]) -> Iterator[str]:
     slug_width = max(len(slug) for _, slug, _ in rows)
     for number, slug, title in rows:
         yield f"{number:>{id_width}}  {slug:<{slug_width}}  {title}".rstrip()
+
+
+def _files(found: Sequence[_Game], now: datetime) -> Iterator[str]:
+    for game in found:
+        yield f"{game.slug}:"
+        yield from (f"  {line}" for line in table_of(game.files or [], now))
 
 
 def _toml(found: Sequence[_Game]) -> Iterator[str]:

@@ -19,6 +19,8 @@ class Endpoint(StrEnum):
     PURCHASES = "purchases"
     LATEST = "latest"
     """The newest version of a channel, which the store tells everyone."""
+    UPLOADS = "uploads"
+    """The files of a game, which the store lists in full for its seller."""
     OWNERSHIP = "ownership"
     """Whether the player owns a game, which the store tells the game's own application."""
 
@@ -55,6 +57,7 @@ _CURRENT: Final[Mapping[Endpoint, str]] = {
     Endpoint.DOWNLOAD_KEYS: "/games/{game}/download_keys",
     Endpoint.PURCHASES: "/games/{game}/purchases",
     Endpoint.LATEST: "/wharf/latest",
+    Endpoint.UPLOADS: "/games/{game}/uploads",
     Endpoint.OWNERSHIP: "/games/{game}/ownership",
 }
 _SERVER_SIDE: Final[Mapping[Endpoint, str]] = {
@@ -64,6 +67,7 @@ _SERVER_SIDE: Final[Mapping[Endpoint, str]] = {
     Endpoint.DOWNLOAD_KEYS: "/game/{game}/download_keys",
     Endpoint.PURCHASES: "/game/{game}/purchases",
     Endpoint.LATEST: "/wharf/latest",
+    Endpoint.UPLOADS: "/game/{game}/uploads",
 }
 _IN_PLACE_OF: Final[Mapping[Bearer, str]] = {Bearer.SELLER: "key", Bearer.PLAYER: "jwt", Bearer.NOBODY: "x"}
 """The word that stands where old clients put the credential itself, which then shows up in logs."""

@@ -15,6 +15,7 @@ from service.itch.classification import JsonObject, No, UnknownWordsError
 from service.itch.dialect import Endpoint
 from service.itch.requests import StoreRequests
 from service.itch.unverified_jwt import UnverifiedClaims, peek
+from service.itch.uploads import WireUpload, read_uploads
 from service.itch.wire import (
     WireGame,
     WireKey,
@@ -161,6 +162,11 @@ class ItchSource:
     async def games(self) -> list[WireGame]:
         """Return the games that the seller's key can see."""
         return read_games(await self._seller_body(Endpoint.GAMES, self._give_up_at()))
+
+    async def uploads(self, game_id: GameId) -> list[WireUpload]:
+        """Return the files of one of the seller's games."""
+        body = await self._requests.as_seller(Endpoint.UPLOADS, game_id, lane=_OWN_LANE, give_up_at=self._give_up_at())
+        return read_uploads(_content(body))
 
     async def scopes(self) -> list[str]:
         """Return the scopes of the seller's key; a key from the account's settings has none listed, and may do all."""

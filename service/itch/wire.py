@@ -45,9 +45,9 @@ class WireGame(Struct, frozen=True):
 
 def read_user(value: object) -> WireUser:
     """Return a user. Raises `SourceProtocolError` when there is none with a usable id."""
-    if not isinstance(value, dict) or (number := _id(value.get("id"))) is None:
+    if not isinstance(value, dict) or (number := read_id(value.get("id"))) is None:
         raise SourceProtocolError("a user without a usable id")
-    player = Player(PlayerId(number), _text(value.get("username")), _text(value.get("display_name")))
+    player = Player(PlayerId(number), read_text(value.get("username")), read_text(value.get("display_name")))
     return WireUser(player, value.get("press_user") is True)
 
 
@@ -56,11 +56,11 @@ def read_download_key(body: JsonObject) -> WireKey:
     value = body.get("download_key")
     if not isinstance(value, dict):
         raise SourceProtocolError("neither a download key nor an error")
-    text, game_id = value.get("key"), _id(value.get("game_id"))
+    text, game_id = value.get("key"), read_id(value.get("game_id"))
     if not isinstance(text, str) or game_id is None:
         raise SourceProtocolError("a download key without its text or its game")
     owner = value.get("owner")
-    proof = Proof(ProofKind.DOWNLOAD_KEY, _id(value.get("id")), read_date(value.get("created_at")))
+    proof = Proof(ProofKind.DOWNLOAD_KEY, read_id(value.get("id")), read_date(value.get("created_at")))
     return WireKey(text, game_id, proof, read_user(owner).player if owner not in (None, {}, []) else None)
 
 
@@ -69,7 +69,7 @@ def read_purchases(body: JsonObject, game_id: GameId) -> tuple[Proof, ...]:
 
     Raises `SourceProtocolError` when nothing proves it and a row cannot be understood, or is about another game.
     """
-    rows = _list(body.get("purchases"))
+    rows = read_list(body.get("purchases"))
     if rows is None:
         raise SourceProtocolError("neither purchases nor an error")
     proofs: list[Proof] = []
@@ -89,15 +89,15 @@ def read_purchases(body: JsonObject, game_id: GameId) -> tuple[Proof, ...]:
 
 def read_games(body: JsonObject) -> list[WireGame]:
     """Return the games that a key can see. Raises `SourceProtocolError` when the list cannot be read."""
-    rows = _list(body.get("games"))
+    rows = read_list(body.get("games"))
     if rows is None:
         raise SourceProtocolError("neither games nor an error")
     games = []
     for row in rows:
-        number = _id(row.get("id")) if isinstance(row, dict) else None
+        number = read_id(row.get("id")) if isinstance(row, dict) else None
         if not isinstance(row, dict) or number is None:
             raise SourceProtocolError("a game without a usable id")
-        games.append(WireGame(GameId(number), _text(row.get("title")) or "", _text(row.get("url")) or ""))
+        games.append(WireGame(GameId(number), read_text(row.get("title")) or "", read_text(row.get("url")) or ""))
     return games
 
 
@@ -131,12 +131,14 @@ def _proof(row: object, game_id: GameId) -> Proof | None:
     if status != "complete" or row.get("purchase_type") == "sub_product":
         return None
     games = row.get("game_id")
-    number, acquired_at = _id(row.get("id")), read_date(row.get("created_at"))
+    number, acquired_at = read_id(row.get("id")), read_date(row.get("created_at"))
     match row.get("purchase_type", "game"):
-        case "game" if _id(games) == game_id:
+        case "game" if read_id(games) == game_id:
             kind = ProofKind.WEB_PURCHASE if _is_donation(row) else ProofKind.PURCHASE
             return Proof(kind, number, acquired_at)
-        case "bundle" if game_id in [_id(one) for one in (_list(games) if _id(games) is None else [games]) or []]:
+        case "bundle" if game_id in [
+            read_id(one) for one in (read_list(games) if read_id(games) is None else [games]) or []
+        ]:
             return Proof(ProofKind.BUNDLE_PURCHASE, number, acquired_at)
         case _:
             raise SourceProtocolError("a purchase of an unknown type, or of another game")
@@ -149,13 +151,14 @@ def _is_donation(row: JsonObject) -> bool:
     return donation
 
 
-def _list(value: object) -> list[object] | None:
+def read_list(value: object) -> list[object] | None:
+    """Return a list, None for anything that is none; an empty one arrives as `{}`."""
     if value == {}:
         return []
     return value if isinstance(value, list) else None
 
 
-def _id(value: object) -> int | None:
+def read_id(value: object) -> int | None:
     """Return an id: an integer, or the digits of one."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:  # noqa: PLR2004 - 2^53
         value = int(value)
@@ -164,5 +167,6 @@ def _id(value: object) -> int | None:
     return value
 
 
-def _text(value: object) -> str | None:
+def read_text(value: object) -> str | None:
+    """Return a text, None for anything that is none."""
     return value if isinstance(value, str) else None

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from service.sandbox.world_content import Account, Game, KeyRecord, Purchase, PurchaseKind
+from service.sandbox.world_content import Account, Channel, Game, KeyRecord, Purchase, PurchaseKind
 
 Json: TypeAlias = Mapping[str, "Json"] | Sequence["Json"] | str | int | bool
 
@@ -141,3 +141,22 @@ def show_purchase(purchase: Purchase, dialect: StoreDialect) -> Json:
     if dialect is StoreDialect.CURRENT:
         return shown | {"purchase_type": purchase.kind.value, "status": "complete"}
     return shown
+
+
+def show_upload(channel: Channel, number: int) -> Json:
+    """Return the upload of a channel, the game's `number`, with its newest build: the sandbox knows no more of it."""
+    upload_id = channel.game_id * 1000 + number
+    build: dict[str, Json] = {"id": upload_id * 10, "upload_id": upload_id, "state": "completed", "version": 1}
+    if channel.latest is not None:
+        build["user_version"] = channel.latest
+    return {
+        "id": upload_id,
+        "game_id": channel.game_id,
+        "filename": f"{channel.channel}.zip",
+        "storage": "build",
+        "type": "default",
+        "channel_name": channel.channel,
+        "build_id": upload_id * 10,
+        "build": build,
+        "traits": {},
+    }

@@ -26,6 +26,7 @@ from service.sandbox.store_answers import (
     show_game,
     show_key,
     show_purchase,
+    show_upload,
 )
 from service.sandbox.world import World
 from service.sandbox.world_content import Account, Game, PurchaseKind
@@ -40,6 +41,7 @@ class StoreEndpoint(StrEnum):
     DOWNLOAD_KEYS = "download_keys"
     PURCHASES = "purchases"
     LATEST = "latest"
+    UPLOADS = "uploads"
     OWNERSHIP = "ownership"
 
 
@@ -79,8 +81,8 @@ _PLACES: Final = {
     },
 }
 _GAME_PLACES: Final = {
-    StoreDialect.CURRENT: re.compile(r"games/([^/]+)/(download_keys|purchases|ownership)"),
-    StoreDialect.SERVER_SIDE: re.compile(r"game/([^/]+)/(download_keys|purchases)"),
+    StoreDialect.CURRENT: re.compile(r"games/([^/]+)/(download_keys|purchases|uploads|ownership)"),
+    StoreDialect.SERVER_SIDE: re.compile(r"game/([^/]+)/(download_keys|purchases|uploads)"),
 }
 
 
@@ -187,8 +189,9 @@ class StandInStore:
             case StoreEndpoint.DOWNLOAD_KEYS | StoreEndpoint.PURCHASES:
                 find = self._download_key if endpoint is StoreEndpoint.DOWNLOAD_KEYS else self._purchases
                 return find(self._game(place, asker), query, place.dialect, deny=deny)
-            case StoreEndpoint.LATEST:
-                return self._latest(query)
+            case StoreEndpoint.LATEST | StoreEndpoint.UPLOADS:
+                is_latest = endpoint is StoreEndpoint.LATEST
+                return self._latest(query) if is_latest else self._uploads(self._game(place, asker))
             case StoreEndpoint.OWNERSHIP:
                 return {"owns": not deny and self._owns(place, asker)}
             case _:
@@ -202,6 +205,11 @@ class StandInStore:
             raise StoreRefusalError("invalid game")
         has_key = self._world.key_claimed_by(game.id, asker.account.id) is not None
         return has_key or bool(self._world.purchases_by(game.id, asker.account.emails))
+
+    def _uploads(self, game: Game) -> dict[str, Json]:
+        """Return the files of a game: one for each channel, and nothing else."""
+        channels = [one for one in self._world.channels.values() if one.game_id == game.id]
+        return {"uploads": listed([show_upload(one, number) for number, one in enumerate(channels, start=1)])}
 
     def _latest(self, query: Mapping[str, str]) -> dict[str, Json]:
         """Return the newest version of a channel, which everyone is told: nothing where there is none."""

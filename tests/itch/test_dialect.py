@@ -26,13 +26,15 @@ from service.ownership import LARGEST_ID, GameId
         (Dialect.SERVER_SIDE, Bearer.SELLER, Endpoint.CREDENTIALS, "/key/credentials/info"),
         (Dialect.SERVER_SIDE, Bearer.SELLER, Endpoint.DOWNLOAD_KEYS, "/key/game/3/download_keys"),
         (Dialect.SERVER_SIDE, Bearer.SELLER, Endpoint.PURCHASES, "/key/game/3/purchases"),
+        (Dialect.CURRENT, Bearer.SELLER, Endpoint.UPLOADS, "/games/3/uploads"),
+        (Dialect.SERVER_SIDE, Bearer.SELLER, Endpoint.UPLOADS, "/key/game/3/uploads"),
         (Dialect.CURRENT, Bearer.NOBODY, Endpoint.LATEST, "/wharf/latest"),
         (Dialect.SERVER_SIDE, Bearer.NOBODY, Endpoint.LATEST, "/x/wharf/latest"),
     ],
 )
 def test_where_things_are(dialect: Dialect, bearer: Bearer, endpoint: Endpoint, path: str) -> None:
     """The paths that itch.io documents for each dialect, with the credential's kind in place of the credential."""
-    game_id = GameId(3) if endpoint in (Endpoint.DOWNLOAD_KEYS, Endpoint.PURCHASES) else None
+    game_id = GameId(3) if endpoint in (Endpoint.DOWNLOAD_KEYS, Endpoint.PURCHASES, Endpoint.UPLOADS) else None
 
     assert dialect.path(endpoint, bearer, game_id) == path
 

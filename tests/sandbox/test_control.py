@@ -197,6 +197,7 @@ async def test_the_requests_that_were_seen(seller: httpx.AsyncClient) -> None:
         "download_keys": 1,
         "purchases": 0,
         "latest": 0,
+        "uploads": 0,
         "ownership": 0,
         "other": 1,
     }

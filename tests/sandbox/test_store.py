@@ -267,7 +267,7 @@ async def test_an_unscoped_key_may_do_everything(seller: httpx.AsyncClient, path
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/games", "/games/3", "/games/3/uploads", "/games//download_keys", "/api/1/key", "/api/1/key/nothing", "/x"],
+    ["/", "/games", "/games/3", "/games/3/builds", "/games//download_keys", "/api/1/key", "/api/1/key/nothing", "/x"],
 )
 async def test_unknown_addresses(seller: httpx.AsyncClient, path: str) -> None:
     """An unknown address is a 404 in both dialects."""
