@@ -184,32 +184,6 @@ class Caveat(StrEnum):
     """The gateway keeps no record: the same redeem token is good until it ends."""
 
 
-MOST_KEY_PLAYERS: Final = 32
-"""The most players that an operator may allow for one download key."""
-
-
-class KeyUse(StrEnum):
-    """The result of counting a player who has shown a download key."""
-
-    KNOWN = "known"
-    """The player was counted before."""
-    NEW = "new"
-    """The player is counted from now on."""
-    OVER = "over"
-    """As many others as the operator allows are counted."""
-    UNKNOWN = "unknown"
-    """Redis does not say who is."""
-
-
-class ChallengeReason(StrEnum):
-    """The reasons why a code confirms nothing."""
-
-    WRONG_CODE = "wrong_code"
-    NO_TRIES_LEFT = "no_tries_left"
-    EXPIRED_CHALLENGE = "expired_challenge"
-    MALFORMED_CHALLENGE = "malformed_challenge"
-
-
 class DownloadKey(Secret):
     """A well-formed download key; a person who has it can download the game."""
 

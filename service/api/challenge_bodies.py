@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from service.api.questions import GameName, PlayerRef, Presented
-from service.ownership import ChallengeReason
+from service.challenge_reason import ChallengeReason
 
 
 class ChallengeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

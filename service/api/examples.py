@@ -22,6 +22,7 @@ from service.api.pass_bodies import PublicKey, PublicKeys, VoidPassesBody
 from service.api.problems import mail_unavailable_reply, problem_type, refusal_reply, status_reply
 from service.api.redeem_bodies import RedeemAnswer, SubProductPurchase
 from service.causes import Cause
+from service.challenge_reason import ChallengeReason
 from service.errors import (
     BadQuestion,
     NotAuthenticated,
@@ -35,7 +36,7 @@ from service.errors import (
     UnknownOverride,
 )
 from service.explanation import Story, meaning_of, tell, tell_causes, tell_states
-from service.ownership import CacheTier, Caveat, ChallengeReason, Method, Outcome, OverrideWord, ProofKind, Reason
+from service.ownership import CacheTier, Caveat, Method, Outcome, OverrideWord, ProofKind, Reason
 from service.redeem.redeem_reason import RedeemReason
 from service.rights import Right
 

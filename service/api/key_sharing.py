@@ -6,7 +6,8 @@ from typing import Final, Protocol
 
 from msgspec import structs
 
-from service.ownership import DownloadKey, Fingerprint, KeyUse, Outcome
+from service.key_use import KeyUse
+from service.ownership import DownloadKey, Fingerprint, Outcome
 from service.verification import policy
 from service.verification.interfaces import Fingerprints
 from service.verification.policy import GameRules

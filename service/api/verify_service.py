@@ -15,21 +15,12 @@ from service.api.problems import cause_of, refusal_reply, status_reply
 from service.api.questions import AnyQuestionBody, DownloadKeyQuestion, EmailQuestion, PassQuestion
 from service.errors import BadQuestion, NotEnabled, QuestionRefused
 from service.http.reply import Reply
+from service.key_use import KeyUse
 from service.observability.labels import BugPlace, RefusalCause
 from service.observability.logs import Logging
 from service.observability.metrics import Metrics
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import (
-    AssertedUser,
-    CacheTier,
-    Credential,
-    Decision,
-    KeyUse,
-    Malformed,
-    Method,
-    Outcome,
-    VerifiedEmail,
-)
+from service.ownership import AssertedUser, CacheTier, Credential, Decision, Malformed, Method, Outcome, VerifiedEmail
 from service.rights import RIGHTS_FOR
 from service.secret import Secret
 from service.verification.interfaces import Clock, Fingerprints

@@ -12,7 +12,8 @@ from hashlib import blake2b
 from typing import Final
 
 from service.cache.keys import PlayersKey, players_key
-from service.ownership import MOST_KEY_PLAYERS, Fingerprint, KeyUse
+from service.key_use import MOST_KEY_PLAYERS, KeyUse
+from service.ownership import Fingerprint
 from service.redis.connect import RedisClient
 from service.redis.script import Script, ScriptRunner
 from service.redis.timeouts import REPLY_TIMEOUT

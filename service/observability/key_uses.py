@@ -1,8 +1,8 @@
 """The count of players who show a download key, where that is counted: it has no series anywhere else."""
 
+from service.key_use import KeyUse
 from service.observability.metrics import Metrics
 from service.observability.plain_metrics import PlainCounter
-from service.ownership import KeyUse
 
 
 class KeyUses:

@@ -9,9 +9,10 @@ from typing import Final
 
 import msgspec
 
+from service.key_use import KeyUse
 from service.observability.redaction import redact
 from service.observability.rendering import LineMaker, timestamp
-from service.ownership import CacheTier, KeyUse, Method, Outcome, Reason
+from service.ownership import CacheTier, Method, Outcome, Reason
 
 _ENCODER: Final = msgspec.json.Encoder()
 

@@ -7,10 +7,11 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from service.cache.keys import ProofsKey, encode_fields
+from service.challenge_reason import ChallengeReason
 from service.errors import TooManyQuestions
 from service.limits.caller_limits import TokenBucket
 from service.mail_text import MailText
-from service.ownership import ChallengeReason, Fingerprint, GameId, VerifiedEmail
+from service.ownership import Fingerprint, GameId, VerifiedEmail
 from service.proofs.code_tries import CodeTries
 from service.proofs.mail_bounds import OF_ADDRESS, OF_PLAYER, RESEND_AFTER, MailBounds, MailRoom
 from service.proofs.mail_failures import MailRefused, MailUnavailable

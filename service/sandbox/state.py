@@ -63,6 +63,8 @@ class Sandbox:
 
     def receive(self, request: StoreRequest) -> Delivery:
         """Answer one request to the store, spoilt by the fault that it meets, and note it."""
+        if request.path.startswith(_MODIO_BELOW):
+            return self._receive_as_modio(request)
         place = find_place(request.path)
         fault = self.faults.spend(place.endpoint)
         answer = self._store.answer(
@@ -70,18 +72,35 @@ class Sandbox:
             deny=fault is not None and fault.deny,
             key_revoked=fault is not None and fault.name is FaultName.KEY_REVOKED,
         )
+        return self._note(place.endpoint, place.shown, request, answer, fault)
+
+    def _receive_as_modio(self, request: StoreRequest) -> Delivery:
+        from service.sandbox.modio_store import answer_as_modio  # noqa: PLC0415 - for those alone who ask it
+
+        fault = self.faults.spend(None)
+        answer = answer_as_modio(request, deny=fault is not None and fault.deny)
+        return self._note(None, request.path, request, answer, fault)
+
+    def _note(
+        self,
+        endpoint: StoreEndpoint | None,
+        shown: str,
+        request: StoreRequest,
+        answer: SandboxAnswer,
+        fault: Fault | None,
+    ) -> Delivery:
         if fault is not None:
             answer = fault.spoil(answer)
         seen = Seen(
             at=self.now(),
             method=request.method,
-            path=place.shown,
+            path=shown,
             query=request.query,
             authorization=request.authorization is not None,
             status=answer.status,
             fault=fault is not None,
         )
-        self.journal.note(place.endpoint, seen)
+        self.journal.note(endpoint, seen)
         return Delivery(answer, fault)
 
     def mint_jwt(self, user_id: int, *, lifetime: timedelta = jwts.USUAL_LIFETIME) -> MintedJwt:
@@ -127,6 +146,8 @@ class Sandbox:
         self.journal.clear()
         self.outbox.clear()
 
+
+_MODIO_BELOW: Final = "/modio/v1/"
 
 LONGEST: Final = 200
 _OTHER: Final = "other"

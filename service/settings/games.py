@@ -5,7 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from service.ownership import MOST_KEY_PLAYERS, PlayerId, ProofKind
+from service.key_use import MOST_KEY_PLAYERS
+from service.ownership import PlayerId, ProofKind
 from service.secret import RedeemKeys, RedeemSecret
 from service.settings.values import Accept, Channels, ItchGame, ItchUser, ItchUsers, Mailboxes, TextFile
 

@@ -13,7 +13,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from service.cache.counted_players import KNOWN_FOR, MOST_KEYS, MOST_KNOWN, CountedPlayers
 from service.cache.keys import Keys, derive_keys, players_key
 from service.clock import SystemClock
-from service.ownership import MOST_KEY_PLAYERS, Fingerprint, KeyUse
+from service.key_use import MOST_KEY_PLAYERS, KeyUse
+from service.ownership import Fingerprint
 from service.redis.connect import MAX_CONNECTIONS, RedisClient
 from service.redis.script import AT_ONCE
 from service.redis.timeouts import REPLY_TIMEOUT

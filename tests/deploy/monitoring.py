@@ -22,11 +22,12 @@ import yaml
 
 from service.canaries.canary import Expectation
 from service.causes import Cause
+from service.key_use import KeyUse
 from service.observability.challenge_reports import challenge_counts
 from service.observability.issuer_metrics import issuer_keys_gauge
 from service.observability.key_uses import KeyUses
 from service.observability.metrics import Metrics
-from service.ownership import CacheTier, KeyUse, Method, Reason
+from service.ownership import CacheTier, Method, Reason
 from tests.canaries.watched import canary_lines
 from tests.gateways import SECRET
 from tests.redis_server import RedisServer, free_port

@@ -31,6 +31,7 @@ from service.canaries.canary import Expectation
 from service.causes import Cause
 from service.cli import main
 from service.cli.exits import Exit
+from service.key_use import KeyUse
 from service.observability.challenge_reports import challenge_counts
 from service.observability.issuer_metrics import issuer_keys_gauge
 from service.observability.key_uses import KeyUses
@@ -38,7 +39,7 @@ from service.observability.labels import InvalidationKind, JoinScope, RefusalCau
 from service.observability.metrics import Metrics
 from service.observability.redeem_reports import redeem_counts
 from service.observability.verified_lines import VerifiedLine
-from service.ownership import CacheTier, Caveat, KeyUse, Method, Outcome, Reason
+from service.ownership import CacheTier, Caveat, Method, Outcome, Reason
 from service.redeem.redeem_reason import RedeemReason
 from service.rights import RIGHTS_FOR, Right
 from service.settings import SettingDoc, documented_settings

@@ -150,8 +150,9 @@ def build(
     burst: int = 1000,
     api_key: ModioApiKey | None = None,
     stood_still: Callable[[float], float] = lambda _since: 0.0,
+    instead: str | None = None,
 ) -> Rig:
-    """Build a source in front of a stand-in."""
+    """Build a source in front of a stand-in, or of a server at another address instead."""
     observer = Observer()
     budget = ProcessBudget(
         rate=1000,
@@ -161,9 +162,10 @@ def build(
         paused=observer.pauses.append,
         resumed=lambda: None,
     )
-    address = base_url(ModioEnvironment.LIVE, GAME)
+    address = base_url(ModioEnvironment.LIVE, GAME, instead=instead)
+    network = fake.transport if instead is None else None
     requests = ModioRequests(
-        clients={GAME: StoreClient(base_url=address, user_agent="tests", transport=fake.transport)},
+        clients={GAME: StoreClient(base_url=address, user_agent="tests", transport=network)},
         queue=FairQueue(budget=budget, clock=clock, longest=timedelta(seconds=1), connections=12),
         budget=budget,
         pauses=CredentialPause(clock=clock),

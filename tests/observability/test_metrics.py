@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.causes import Cause
+from service.key_use import KeyUse
 from service.observability.key_uses import KeyUses
 from service.observability.labels import (
     DECISION_BUCKETS,
@@ -20,7 +21,7 @@ from service.observability.labels import (
     SourceResult,
 )
 from service.observability.metrics import Metrics
-from service.ownership import CacheTier, GameId, KeyUse, Method, Reason
+from service.ownership import CacheTier, GameId, Method, Reason
 
 PROMISED = {
     "answers_total": {"outcome", "reason", "stale"},
