@@ -27,7 +27,7 @@ test_on() {
 
 default=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)
 declare -A running=()
-for version in 3.11 3.12 3.13; do
+for version in 3.11 3.12 3.13 3.14; do
   [ "$version" = "$default" ] && continue
   python=$(find_python "$version")
   if [ -z "$python" ]; then

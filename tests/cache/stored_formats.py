@@ -1,4 +1,4 @@
-"""Stored values of each format, as 0.1.0 writes them, which must stay readable."""
+"""Values that live outside of the process, one of each format, as this version writes them.
 
 `python -m tests.cache.stored_formats X.Y.Z` writes `stored/X.Y.Z.json`, once, when that version is released. From then
 on the file stays as it is, and later versions must read it: formats only grow.

@@ -83,7 +83,7 @@ def test_the_sdist_holds_the_whole_folder(in_sdist: set[PurePosixPath], folder: 
     "file",
     [
         "pyproject.toml", "uv.lock", "Makefile", "Dockerfile", ".dockerignore",
-        "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE",
+        "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE",
     ],
 )  # fmt: skip
 def test_the_sdist_holds(in_sdist: set[PurePosixPath], file: str) -> None:
