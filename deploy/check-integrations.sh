@@ -2,8 +2,8 @@
 # Runs clients and proxies that are not ours against the installed gateway: Java, Node, Python, curl, nginx, and two
 # gateways behind nginx that are restarted in turn; nginx, Caddy, Traefik and Envoy with the recipes of
 # deploy/forward-auth; clients that generators make from the description, in TypeScript, Python and Java; an issuer of
-# id tokens (oidc-provider); and Chromium, which shows the pages and, without arguments, uses the console. Prints a line for each
-# check. About thirteen minutes.
+# id tokens (oidc-provider); PostgreSQL, with the SQL of docs/api.md; and Chromium, which shows the pages and, without
+# arguments, uses the console. Prints a line for each check. About thirteen minutes.
 #
 #   deploy/check-integrations.sh                           all of them
 #   deploy/check-integrations.sh -k curl                   some; what follows goes to pytest
@@ -25,6 +25,7 @@ if ! command -v nginx >/dev/null || { nginx -V 2>&1 | grep -q with-stream=dynami
   [ ! -d /run/systemd/system ] || systemctl disable --quiet --now nginx.service
 fi
 need npm -- npm
+compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || need initdb -- postgresql
 need chromium -- chromium fonts-dejavu-core
 make --silent setup-dev
 
