@@ -6,8 +6,9 @@ no longer than later ones.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from service.secret import ProxyUrl, Secret
@@ -77,14 +78,29 @@ class OpenedInBackground:
 
 
 def store_client(
-    *, base_url: str, user_agent: str, network: Network, proxy: Callable[[], ProxyUrl] | None = None
+    *,
+    base_url: str,
+    user_agent: str,
+    network: Network,
+    proxy: Callable[[], ProxyUrl] | None = None,
+    also_imported: Sequence[str] = (),
 ) -> OpenedInBackground:
-    """Return a client of the store, which goes through the proxy with the URL that `proxy` returns, if there is one."""
-    return OpenedInBackground(partial(_import_and_open, base_url, user_agent, network, proxy))
+    """Return a client of a store, which goes through the proxy with the URL that `proxy` returns, if there is one.
+
+    With it modules are imported that its answers are read with, so that the first answer finds them.
+    """
+    return OpenedInBackground(partial(_import_and_open, base_url, user_agent, network, proxy, also_imported))
 
 
-def _import_and_open(base_url: str, user_agent: str, network: Network, proxy: Callable[[], ProxyUrl] | None) -> Client:
-    import jwt  # noqa: F401, PLC0415 - so that the first JWT finds it imported, see `unverified_jwt.peek`
+def _import_and_open(
+    base_url: str,
+    user_agent: str,
+    network: Network,
+    proxy: Callable[[], ProxyUrl] | None,
+    also_imported: Sequence[str],
+) -> Client:
+    for module in also_imported:
+        import_module(module)
 
     from service.stores.transport import StoreClient  # noqa: PLC0415 - this is what is put off, see above
 

@@ -124,7 +124,13 @@ async def open_upstream(
     basics.stack.push_async_callback(queue.close)
     proxy = _find_proxy(basics)
     clients = tuple(
-        store_client(base_url=address.base_url, user_agent=user_agent(settings), network=network, proxy=proxy)
+        store_client(
+            base_url=address.base_url,
+            user_agent=user_agent(settings),
+            network=network,
+            proxy=proxy,
+            also_imported=("jwt",),
+        )
         for _ in range(2)
     )
     for client in clients:
