@@ -80,7 +80,7 @@ def named(legend: str, labels: Mapping[str, str]) -> str:
 def _panel(panel: _Panel, ask: _Ask) -> str:
     place = panel["gridPos"]
     x, y, width, height = place["x"] * COLUMN, place["y"] * LINE, place["w"] * COLUMN, place["h"] * LINE
-    title = f'<text x="10" y="20" style="{_STYLE};font-size:13px;font-weight:bold">{escape(panel["title"])}</text>'
+    title = f'<text x="10" y="20" style="{_STYLE};font-size:12px;font-weight:bold">{escape(panel["title"])}</text>'
     if panel["type"] == "row":
         return f'<g transform="translate({x},{y})">{title}</g>'
     inside = _stat if panel["type"] == "stat" else _graph
@@ -94,7 +94,7 @@ def _stat(panel: _Panel, series: list[_Series], width: int, height: int) -> str:
     points = [points for _, points in series if points]
     value = points[0][-1][1] if points else math.nan
     text, colour = as_shown(panel, value)
-    size = min(34, 1.7 * width / max(4, len(text)))
+    size = min(34, 1.5 * width / max(4, len(text)))
     return (
         f'<text x="{width / 2}" y="{height / 2 + 18}" text-anchor="middle"'
         f' style="font-family:sans-serif;font-size:{size:.0f}px;fill:{colour}">{escape(text)}</text>'
@@ -150,15 +150,16 @@ def _graph(panel: _Panel, series: list[_Series], width: int, height: int) -> str
         f"{with_unit(tick, defaults['unit'])}</text>"
         for tick in ticks
     ]
-    at = 10.0
+    at, row = 10.0, 0
     for number, (name, points) in enumerate(series):
         colour = colour_of(panel, name) or _PALETTE[number % len(_PALETTE)]
         line = " ".join(f"{across(when):.1f},{down(value):.1f}" for when, value in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        needed = 26 + 6.2 * len(name)
-        row, at = (0, at) if at + needed < width else (1, at)
-        x = at if row == 0 else at - width + 40
-        if x + needed < width:
+        needed = 26 + 6.4 * len(name)
+        if at + needed > width:
+            at, row = 10.0, row + 1
+        x = at
+        if row <= 1:
             parts.append(
                 f'<rect x="{x:.0f}" y="{height - 34 + 15 * row}" width="10" height="4" fill="{colour}"/>'
                 f'<text x="{x + 14:.0f}" y="{height - 28 + 15 * row}" style="{_STYLE};font-size:11px">'
