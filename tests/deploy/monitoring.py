@@ -223,6 +223,14 @@ class Prometheus:
         found: list[dict[str, Any]] = response.json()["data"]["result"]
         return [series for series in found if not math.isnan(float(series["value"][1]))]
 
+    def history(self, expression: str, *, seconds: int) -> list[dict[str, Any]]:
+        """Return the series that an expression has yielded until now, with a value for each second."""
+        now = time.time()
+        asked = {"query": expression, "start": now - seconds, "end": now, "step": 1}
+        response = self._http.post(f"{self._url}/api/v1/query_range", data=asked).raise_for_status()
+        found: list[dict[str, Any]] = response.json()["data"]["result"]
+        return found
+
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire now."""
         return set(self.descriptions())
@@ -301,6 +309,10 @@ class Scene:
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the series that an expression yields now, but for those that are not a number."""
         return self._prometheus.query(expression)
+
+    def history(self, expression: str, *, seconds: int) -> list[dict[str, Any]]:
+        """Return the series that an expression has yielded until now, with a value for each second."""
+        return self._prometheus.history(expression, seconds=seconds)
 
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire now."""

@@ -198,6 +198,9 @@ def test_times_can_be_read_from_fractions_of_a_millisecond_to_seconds() -> None:
 
     assert len(scales) == 4
     assert set(scales.values()) == {"log"}
+    assert [
+        panel["title"] for panel in _PANELS if panel["title"] in scales and "min" in panel["fieldConfig"]["defaults"]
+    ] == []
 
 
 @pytest.mark.parametrize("expression", _QUERIES)

@@ -33,7 +33,7 @@ _QUIET: Final = (
 )
 
 
-def photograph(url: str, picture: Path) -> None:
+def photograph(url: str, picture: Path, *, size: tuple[int, int] = SIZE) -> None:
     """Write a PNG of the top of a page, as Chromium shows it; its settings are new and gone afterwards."""
     with TemporaryDirectory() as profile:
         subprocess.run(
@@ -41,7 +41,7 @@ def photograph(url: str, picture: Path) -> None:
                 needed("chromium"),
                 *_QUIET,
                 f"--user-data-dir={profile}",
-                f"--window-size={SIZE[0]},{SIZE[1]}",
+                f"--window-size={size[0]},{size[1]}",
                 f"--screenshot={picture}",
                 url,
             ],
