@@ -167,7 +167,7 @@ class Challenges:
         wanted = [(mailbox, OF_ADDRESS)]
         if asked.player_ref is not None:
             player = self._name(b"player", asked.caller.encode(), asked.player_ref.encode())
-            wanted.insert(0, (player, OF_PLAYER))
+            wanted.insert(0, (player, OF_PLAYER))  # first, and given back: a full address costs the player no mail
         rooms: list[MailRoom] = []
         for name, windows in wanted:
             taken = await self._bounds.take(name, windows)
