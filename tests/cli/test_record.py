@@ -180,14 +180,18 @@ async def test_a_jwt_and_its_claims(store: Upstream, tmp_path: Path) -> None:
 
 
 async def test_a_key_an_address_and_a_user(store: Upstream, tmp_path: Path) -> None:
-    """There are no purchases by a key; a named user goes before the owner of a token."""
+    """There are no purchases by a key; a named user goes before the owner of a token, and is asked for beside a key."""
     jwt = store.sandbox.mint_jwt(STRANGER_ID).jwt
     by_key = await recorded(store, tmp_path / "key", "--method", "download_key", stdin=OWNER_KEY)
     by_email = await recorded(store, tmp_path / "email", "--method", "email", stdin=BUYER_EMAIL)
     named = ["--method", "jwt", "--user-id", str(OWNER_ID)]
     by_user = await recorded(store, tmp_path / "user", *named, stdin=jwt)
+    both = ["--method", "download_key", "--user-id", str(OWNER_ID)]
+    by_both = await recorded(store, tmp_path / "both", *both, stdin=OWNER_KEY)
 
-    assert {result.exit_code for result in (by_key, by_email, by_user)} == {Exit.OK}
+    assert {result.exit_code for result in (by_key, by_email, by_user, by_both)} == {Exit.OK}
+    answers = record_in(tmp_path / "both")["answers"][-3:]
+    assert [answer["parameters"] for answer in answers] == [["download_key"], ["user_id"], ["user_id"]]
     key = answer_to(tmp_path / "key", "/games/{id}/download_keys")
     assert key["body"]["download_key"]["key"] == "text of 40 characters: letters, digits"
     assert key["parameters"] == ["download_key"]

@@ -97,6 +97,8 @@ class _Questions:
             self.notes.append("keys and purchases are not asked for: there is no player to ask about")
         else:
             await self._look_up(game_id, subject, owns=owns)
+        if asked.user_id is not None and not isinstance(subject, AssertedUser):
+            await self._look_up(game_id, AssertedUser(asked.user_id), owns=None)
         await self._latest(settings, game_id)
 
     async def _player(
