@@ -30,7 +30,7 @@ from service.errors import DeadlineExceeded, NoAnswer, SourceProtocolError
 from service.http.reply import Reply
 from service.hub.hub_answers import GOOD, HubAnswer, no_answer_in, problem_in
 from service.observability.logs import Logging
-from service.ownership import CacheTier, Method
+from service.ownership import CacheTier, Method, Reason
 from service.rights import RIGHTS_FOR, RIGHTS_TO_BEGIN, Right
 from service.verification import policy
 from service.verification.interfaces import Clock
@@ -122,11 +122,23 @@ class HandingOn:
             else:
                 answer = await self._ask(route, body, rules, None)
         except NoAnswer as no_answer:
+            self._say(route, rules, asking, status=503, reason=no_answer.reason)
             return self._unknown(rules, asked.asked_by if route.decides else None, no_answer, asking)
-        caller, request_id = asking.caller.name, asking.request_id
-        game = None if rules is None else rules.label
-        self._log.logger.info("handed_on", path=route.path, game=game, caller=caller, request_id=request_id)
-        return _passed_on(answer, request_id)
+        self._say(route, rules, asking, status=answer.status, reason=None)
+        return _passed_on(answer, asking.request_id)
+
+    def _say(
+        self, route: HandedOn, rules: GameRules | None, asking: Asking, *, status: int, reason: Reason | None
+    ) -> None:
+        self._log.logger.info(
+            "handed_on",
+            path=route.path,
+            game=None if rules is None else rules.label,
+            caller=asking.caller.name,
+            status=status,
+            reason=reason,
+            request_id=asking.request_id,
+        )
 
     def _rules(self, asked: Any, asking: Asking) -> GameRules | None:  # noqa: ANN401 - what the reader of the route reads
         """Return the rules of the game that the body names, if it does. Raises if it is not the caller's."""

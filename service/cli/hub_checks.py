@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from service.api.paths import PATHS
+from service.api.paths import CONFIRM_PATH, PATHS
 from service.causes import Cause
 from service.cli.findings import Finding, FindingLevel
 from service.errors import NoAnswer
@@ -97,7 +97,18 @@ async def _rights(hub: HubClient, game_id: int) -> Finding:
     if not allowed:
         hint = "give the relay's caller at the hub the rights that the game servers need"
         return Finding("rights", FindingLevel.PROBLEM, "the hub lets the relay ask nothing", hint)
-    return Finding("rights", FindingLevel.OK, f"the relay may ask by {', '.join(allowed)}")
+    return Finding("rights", FindingLevel.OK, f"the relay may ask by {', '.join(allowed)}{await _mails(hub)}")
+
+
+async def _mails(hub: HubClient) -> str:
+    """Return whether the relay may have codes mailed; nothing where the hub mails none. No mail is sent for it."""
+    try:
+        answer = await hub.post(CONFIRM_PATH, {"challenge": "doctor", "code": "0"}, _WITHIN)
+    except NoAnswer:
+        return ""
+    if answer.status == NOT_PERMITTED:
+        return "; it may have no codes mailed: its caller lacks the right challenge"
+    return "; it may have codes mailed" if answer.status == OK else ""
 
 
 def _may(answer: HubAnswer) -> bool:

@@ -15,7 +15,7 @@ from service.sandbox import seed
 from tests.cli.conftest import WriteConfig
 from tests.cli.terminals import run_in_background
 from tests.clock import FakeClock
-from tests.gateways import X_MOON, LogLines, caller_lines, opened, settings_from
+from tests.gateways import X_MOON, LogLines, caller_lines, opened, plain_client, settings_from
 from tests.http.serving import listening
 from tests.hub.conftest import TOKEN, relay_lines
 from tests.hub.scripted_hub import Said, decided, problem, scripted_hub, unknown
@@ -57,8 +57,21 @@ async def test_a_healthy_relay(tmp_path: Path, write_config: WriteConfig) -> Non
 
     assert result.exit_code == Exit.OK
     assert verdicts(result) == dict.fromkeys(("configuration", "hub", "token", "games", "rights"), "ok")
-    assert finding(result, "rights")["detail"] == "the relay may ask by download_key, user"
+    told = "the relay may ask by download_key, user; it may have no codes mailed: its caller lacks the right challenge"
+    assert finding(result, "rights")["detail"] == told
     assert TOKEN not in result.stdout + result.stderr
+
+
+async def test_a_relay_that_may_have_codes_mailed(tmp_path: Path, write_config: WriteConfig) -> None:
+    """It is asked without a mail."""
+    callers = caller_lines("relay", TOKEN, rights='["verify", "challenge"]')
+    async with hub_with(tmp_path, X_MOON + callers) as url:
+        result = await examined(write_config(relay_lines(url) + X_MOON))
+        async with plain_client() as http:
+            mails = (await http.get(f"{url}/sandbox/mails")).json()
+
+    assert finding(result, "rights")["detail"] == "the relay may ask by download_key; it may have codes mailed"
+    assert mails == []
 
 
 async def test_a_relay_without_games(tmp_path: Path, write_config: WriteConfig) -> None:
@@ -93,7 +106,7 @@ async def test_games_that_the_relay_may_not_ask_about(tmp_path: Path, write_conf
         result = await examined(write_config(relay_lines(url) + games + X_MOON))
 
     assert finding(result, "games")["detail"] == "one: it is not one of the relay's; two: the hub does not know it"
-    assert finding(result, "rights")["detail"] == "the relay may ask by download_key"
+    assert finding(result, "rights")["detail"].startswith("the relay may ask by download_key; ")
 
 
 async def test_a_relay_that_may_ask_nothing(tmp_path: Path, write_config: WriteConfig) -> None:

@@ -68,7 +68,7 @@ async def test_a_pass_is_the_hubs(hub: Hub, relay: Asker, log: LogLines) -> None
     assert answers[0]["pass"]["value"] != answers[1]["pass"]["value"]
     assert (shown["allowed"], shown["method"], shown["player"]["id"]) == (True, "pass", seed.OWNER_ID)
     assert other["reason"] == "refused_pass"
-    assert (line["path"], line["game"]) == ("/passes", "x-moon")
+    assert (line["path"], line["game"], line["status"], line["reason"]) == ("/passes", "x-moon", 200, None)
     assert value.encode() not in log.written
     assert await hub.asker.metric("decisions_total", method="pass") == 2
     assert await relay.metric("decisions_total", method="pass") == 2
