@@ -33,6 +33,7 @@ const ADVICE := {
 		+ "and paste the link that you find there."
 	),
 	"restart_from_app": "Start the game again from the itch.io app.",
+	"open_redeem_link_again": "Open the link once more by which itch.io redeems your purchase.",
 	"sign_in_again":
 	(
 		"Sign in once more: start the game from the itch.io app, "

@@ -14,6 +14,7 @@ const ADVICE = new Map(Object.entries({
   copy_key_again: "Copy the download link once more, from the e-mail of your purchase or from your library on itch.io.",
   open_game_from_bundle: "This is the link of a bundle: open the game from it, and paste the link that you find there.",
   restart_from_app: "Start the game again from the itch.io app.",
+  open_redeem_link_again: "Open the link once more by which itch.io redeems your purchase.",
   sign_in_again: "Sign in once more: start the game from the itch.io app, or paste your download key.",
   revoke_api_key: "This is your personal API key, which gives away your account: revoke it in your settings on itch.io, and show it to no game.",
   verify_address: "Verify your e-mail address first.",
