@@ -37,8 +37,13 @@ class ClusterClock:
         self._machine = machine
         self._on_offset = on_offset
         self._redis_time = redis_time
+        self._set_back: list[Callable[[timedelta], None]] = []
         self._samples: deque[timedelta] = deque(maxlen=SAMPLES)
         self._offset = timedelta()
+
+    def on_set_back(self, told: Callable[[timedelta], None]) -> None:
+        """Have `told` called when this clock is set back by more than `CLOCK_TOLERANCE`, and by how much."""
+        self._set_back.append(told)
 
     @property
     def learned(self) -> bool:
@@ -53,7 +58,10 @@ class ClusterClock:
         if abs(sample - self._offset) > CLOCK_TOLERANCE:
             self._samples.clear()  # a clock was set, or Redis is another one now: what it was before counts no more
         self._samples.append(sample)
-        self._offset = sorted(self._samples)[len(self._samples) // 2]
+        before, self._offset = self._offset, sorted(self._samples)[len(self._samples) // 2]
+        if before - self._offset > CLOCK_TOLERANCE:
+            for told in self._set_back:
+                told(before - self._offset)
         self._on_offset(self._offset)
 
     def now(self) -> datetime:

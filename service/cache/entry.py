@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from service.ownership import Evidence, Observation, Reason, Refusal
 from service.verification.policy import HARD_MAXIMUM, says_no
@@ -38,6 +39,16 @@ class CacheEntry(Struct, frozen=True, array_like=True):
     def believable(self, now: datetime) -> bool:
         """Whether it was not made in the future: clocks are set back, and those of other replicas may be wrong."""
         return self.observation.observed_at <= now + CLOCK_TOLERANCE
+
+    def set_back(self, by: timedelta) -> "CacheEntry":
+        """Return it as made so much earlier, by a clock that was ahead; the end of a token is the store's word."""
+        made = self.observation
+        earlier = replace(made, observed_at=made.observed_at - by)
+        if isinstance(earlier, Evidence) and earlier.overruled is not None:
+            before = earlier.overruled
+            proof = replace(before.evidence, observed_at=before.evidence.observed_at - by)
+            earlier = replace(earlier, overruled=replace(before, evidence=proof, since=before.since - by))
+        return CacheEntry(earlier, self.keep_until - by)
 
     def usable(self, now: datetime) -> bool:
         """Whether it may be used now."""

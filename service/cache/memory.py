@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -45,6 +45,12 @@ class LruCache:
 
     def remove(self, name: Fingerprint) -> None:
         self.bytes -= _ENTRY_BYTES + len(self.entries.pop(name))
+
+    def change_each(self, change: Callable[[bytes], bytes]) -> None:
+        """Put another in the place of each packed entry."""
+        for name, packed in self.entries.items():
+            changed = self.entries[name] = change(packed)
+            self.bytes += len(changed) - len(packed)
 
     def _overfull(self) -> bool:
         return len(self.entries) > self._max_entries or self.bytes > self._max_bytes
@@ -110,6 +116,15 @@ class MemoryTier:
             return False
         entry = _unpack(packed)
         return not says_no(entry.observation) and entry.usable(self._clock.now())
+
+    def set_back(self, by: timedelta) -> None:
+        """Count each observation as made so much earlier: the clock was ahead, and is so no more.
+
+        Else one from the future would stand above what others invalidate meanwhile, once its time has come. What was
+        dated rightly, as in Redis, grows older than it is, which is safe. It takes a third of a second for 200 000.
+        """
+        for cache in (self._yes, self._no):
+            cache.change_each(lambda packed: _ENCODER.encode(_unpack(packed).set_back(by)))
 
     @property
     def entries(self) -> int:

@@ -182,6 +182,8 @@ def _open_cache(basics: Basics, redis: RedisClient | None, invalidations: Shared
     memory = MemoryTier(
         max_entries=limits.max_entries, max_bytes=limits.max_mebibytes * _MEBIBYTE, clock=basics.shared_clock
     )
+    if basics.cluster_clock is not None:
+        basics.cluster_clock.on_set_back(memory.set_back)
     tier = None
     if redis is not None:
         tier = RedisTier(

@@ -89,6 +89,19 @@ def test_a_clock_that_is_set_is_followed_at_once(
     assert shared.now() == clock.now()
 
 
+def test_it_says_when_it_is_set_back(shared: ClusterClock, machine: WrongClock, clock: FakeClock) -> None:
+    """By how much; not when it is set forward, nor when it drifts."""
+    told: list[timedelta] = []
+    shared.on_set_back(told.append)
+    shared.learn(clock.now(), took=NO_TIME)
+    machine.ahead += SECOND
+    shared.learn(clock.now(), took=NO_TIME)
+    machine.ahead = NO_TIME
+    shared.learn(clock.now(), took=NO_TIME)
+
+    assert told == [120 * SECOND]
+
+
 async def test_time_passes_as_on_the_machine(shared: ClusterClock, machine: WrongClock) -> None:
     """Waits and time limits know no offset."""
     async with shared.timeout(SECOND), shared.io_timeout(SECOND):

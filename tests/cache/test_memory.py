@@ -10,7 +10,7 @@ from service.cache.entry import CLOCK_TOLERANCE
 from service.cache.memory import MemoryTier
 from service.ownership import Evidence, Fingerprint, Observation, Overruled
 from service.settings import Settings
-from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, entry, name_of, no, refusal, yes
+from tests.cache.samples import DAY, NAME, OTHER_NAME, SECOND, entry, identity, name_of, no, refusal, yes
 from tests.clock import START, FakeClock
 
 
@@ -123,6 +123,32 @@ def test_an_observation_of_the_future_keeps_nothing_out(memory: MemoryTier) -> N
     memory.put(NAME, entry(yes()))
 
     assert seen(memory, NAME) == yes()
+
+
+def test_a_clock_that_was_ahead(memory: MemoryTier, clock: FakeClock) -> None:
+    """All is older by as much, also the proof beside a no; the end of a token, and the bytes, stay as they are."""
+    two_minutes = 120 * SECOND
+    ahead = START + two_minutes
+    beside = replace(no(ahead), overruled=Overruled(yes(ahead - SECOND), since=ahead))
+    made: list[Observation] = [yes(ahead), beside, refusal(ahead), replace(identity(ahead), expires_at=ahead)]
+    for number, observation in enumerate(made):
+        memory.put(name_of(number), entry(observation))
+    taken = memory.bytes
+    unbelievable = [seen(memory, name_of(number)) for number in range(len(made))]
+    memory.set_back(two_minutes)
+
+    assert unbelievable == [None] * len(made)
+    assert [seen(memory, name_of(number)) for number in range(len(made))] == [
+        yes(START),
+        replace(no(START), overruled=Overruled(yes(START - SECOND), since=START)),
+        refusal(START),
+        replace(identity(START), expires_at=ahead),
+    ]
+    assert memory.bytes == taken
+    clock.jump(DAY - SECOND)
+    assert seen(memory, name_of(0)) == yes(START)
+    clock.jump(SECOND)
+    assert seen(memory, name_of(0)) is None
 
 
 def test_the_least_recently_used_makes_room(clock: FakeClock) -> None:

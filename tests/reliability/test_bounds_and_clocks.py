@@ -36,6 +36,8 @@ from tests.gateways import (
     until,
     until_learned,
 )
+from tests.redis_server import RedisServer
+from tests.reliability.replicas import client_of
 
 TWO_GAMES: Final = f"{X_MOON}\n[games.sun-garden]\nid = {seed.OTHER_GAME_ID}\n"
 NO_TIME: Final = timedelta()
@@ -234,6 +236,37 @@ async def test_a_game_forgotten_while_the_clock_was_ahead_is_remembered_again_wh
 
         assert first == again == in_an_outage == [["owned"]] * 2
         assert store_calls(one.sandbox) == asked
+
+
+async def test_a_clock_that_is_ahead_until_redis_says_the_time(
+    tmp_path: Path, clock: FakeClock, own_redis: RedisServer
+) -> None:
+    """A player who was let in meanwhile is let in while the store is away; one who is invalidated then is not."""
+    own_redis.kill()
+    ahead = timedelta(minutes=2)
+    async with client_of(own_redis.url) as redis, gateways(tmp_path, clock, redis, ahead, NO_TIME) as (two, _):
+        early = two.members[0]
+        two.sandbox.world.buy([seed.GAME_ID], user_id=seed.STRANGER_ID)
+        before = [(await two.ask(early, Method.USER, user)).json() for user in (seed.OWNER_ID, seed.STRANGER_ID)]
+        own_redis.start()
+        for _ in range(10):
+            await two.pass_time()
+        learned = await early.metric("cluster_clock_offset_seconds")
+        two.members.remove(early)
+        await two.invalidate(user_id=seed.STRANGER_ID)
+        two.members.insert(0, early)
+        await two.pass_time()
+        two.sandbox.world.refund(max(two.sandbox.world.purchases))
+        befall(two.sandbox, status=500)
+        in_an_outage = (await two.ask(early, Method.USER, seed.OWNER_ID)).json()
+        befall(two.sandbox, latency_ms=1)
+        clock.jump(timedelta(minutes=3))
+        after = (await two.ask(early, Method.USER, seed.STRANGER_ID)).json()
+
+    assert [said["outcome"] for said in before] == ["owned", "owned"]
+    assert learned == -120
+    assert in_an_outage["outcome"] == "owned"
+    assert after["outcome"] == "not_owned"
 
 
 async def test_a_clock_that_differs_is_said_and_that_it_agrees_again(
