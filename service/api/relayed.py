@@ -47,7 +47,8 @@ class HandedOn(Struct, frozen=True):
 
     With `decides` the body is a question with fields of its own, whose method needs its rights, too, and the answer is
     a decision about it. `problems` are the codes of the hub's problems that are for the caller to see as they are.
-    `takes` is the longest that it may take; without it a question's deadline is.
+    `method` is that of answers that are about a game, and no decision about a player. `takes` is the longest that it
+    may take; without it a question's deadline is.
     """
 
     path: str
@@ -55,6 +56,7 @@ class HandedOn(Struct, frozen=True):
     reader: BodyReader
     decides: bool = True
     problems: frozenset[str] = frozenset()
+    method: str | None = None
     takes: timedelta | None = None
 
 
@@ -69,7 +71,7 @@ HANDED_ON: Final = (
         takes=timedelta(seconds=6),  # a second more than the hub gives its mail server
     ),
     HandedOn(CONFIRM_PATH, (Right.CHALLENGE,), BodyReader(CodeRequest), decides=False),
-    HandedOn(REDEEM_PATH, (Right.VERIFY,), BodyReader(RedeemQuestion), decides=False),
+    HandedOn(REDEEM_PATH, (Right.VERIFY,), BodyReader(RedeemQuestion), decides=False, method="redeem"),
 )
 """All endpoints with a body that are handed on. One more is one more line."""
 
@@ -121,6 +123,8 @@ class HandingOn:
                 _check(answer, rules, asked.asked_by)
             else:
                 answer = await self._ask(route, body, rules, None)
+                if route.method is not None and answer.status in GOOD:
+                    _check(answer, rules, route.method)
         except NoAnswer as no_answer:
             self._say(route, rules, asking, status=503, reason=no_answer.reason)
             return self._unknown(rules, asked.asked_by if route.decides else None, no_answer, asking)
@@ -181,8 +185,8 @@ class HandingOn:
         return self._writer.reply(verdict, now=now, decision_id=make_ulid(now), request_id=asking.request_id)
 
 
-def _check(answer: HubAnswer, rules: GameRules | None, method: Method) -> None:
-    """Raise `SourceProtocolError` unless a decision is about that game, and by that method."""
+def _check(answer: HubAnswer, rules: GameRules | None, method: str) -> None:
+    """Raise `SourceProtocolError` unless an answer is about that game, and by that method."""
     try:
         echo = _read_echo(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

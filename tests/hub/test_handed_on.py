@@ -680,3 +680,15 @@ async def test_a_hub_that_takes_no_redeem_tokens(hub: Hub, relay: Asker) -> None
 
     assert (off.status_code, off.json()["code"]) == (404, "not_enabled")
     assert (away.status_code, away.json()["allowed"], away.json()["code"]) == (503, False, "source_unavailable")
+
+
+@pytest.mark.parametrize(
+    "said", [Said(), Said(body=b"[]"), decided(Reason.PURCHASE, game=4, method="redeem"), decided(Reason.PURCHASE)]
+)
+async def test_an_answer_that_is_not_about_that_redeem_token(open_relay: OpenRelay, said: Said) -> None:
+    """Of another game, by another method, or none: the relay has no answer."""
+    async with scripted_hub(lambda _: said) as hub:
+        relay = await open_relay(hub.url)
+        answer = await relay.http.post("/verify/redeem", json={"game": "x-moon", "redeem_jwt": redeem_token()})
+
+    assert (answer.status_code, answer.json()["allowed"], answer.json()["code"]) == (503, False, "source_protocol")
