@@ -27,7 +27,9 @@ from service.observability.challenge_reports import challenge_counts
 from service.observability.issuer_metrics import issuer_keys_gauge
 from service.observability.key_uses import KeyUses
 from service.observability.metrics import Metrics
+from service.observability.redeem_reports import redeem_counts
 from service.ownership import CacheTier, Method, Reason
+from service.redeem.redeem_reason import RedeemReason
 from tests.canaries.watched import canary_lines
 from tests.gateways import SECRET
 from tests.redis_server import RedisServer, free_port
@@ -37,7 +39,7 @@ RULES: Final = ROOT / "deploy" / "prometheus" / "rules.yaml"
 ROUTES: Final = ROOT / "deploy" / "alertmanager" / "alertmanager.example.yml"
 
 _GAMES: Final = (
-    f"{canary_lines()}key_players = 2\n[games.sun-garden]\nid = 4\n"
+    f'{canary_lines()}key_players = 2\nredeem_secret = "a secret of that project"\n[games.sun-garden]\nid = 4\n'
     '[forward_auth.downloads]\ngame = "x-moon"\ncredentials = ["jwt"]\n'
     '[[oidc]]\nissuer = "https://127.0.0.1:1"\naudiences = ["game"]\n'
 )
@@ -75,6 +77,7 @@ def exposed() -> str:
     KeyUses(metrics).count("x-moon", KeyUse.NEW)
     issuer_keys_gauge(metrics).set(0, "1")
     challenge_counts(metrics)
+    redeem_counts(metrics, RedeemReason)
     metrics.decision("x-moon", Method.JWT, Reason.PURCHASE, CacheTier.NONE, seconds=0)
     for expect in Expectation:
         metrics.canary("x-moon", expect, ok=True, checked_at=datetime.now(UTC))
@@ -342,6 +345,7 @@ class Scene:
                     if turn % 50 == 0:
                         http.post("/verify/user", json={"game": 3})
                         http.post("/verify/email", json={"game": 3, "proof": _id_token()})
+                        http.post("/verify/redeem", json={"game": 3, "redeem_jwt": "no token"})
                 turn += 1
                 self._done.wait(0.02)
 
