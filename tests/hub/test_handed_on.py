@@ -702,6 +702,26 @@ async def test_a_hub_that_takes_no_redeem_tokens(hub: Hub, relay: Asker) -> None
     assert (away.status_code, away.json()["allowed"], away.json()["code"]) == (503, False, "source_unavailable")
 
 
+async def test_a_connection_that_the_hub_closed_costs_no_redeem_token(open_relay: OpenRelay) -> None:
+    """It is a question like others: sent on the connection that there is, and once more if that ended meanwhile."""
+    said = decided(Reason.PURCHASE, date=START, observed_at=START)
+    async with scripted_hub(lambda _: said) as hub:
+        relay = await open_relay(hub.url)
+        await relay.user(1)
+
+        def cut(_: Asked) -> None:
+            hub.answers = lambda _: decided(Reason.PURCHASE, method="redeem")
+            hub.cut()
+
+        hub.answers = cut
+        body = {"game": "x-moon", "redeem_jwt": redeem_token()}
+        answers = [await relay.http.post("/verify/redeem", json=body) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [asked.path for asked in hub.asked[1:]] == ["/verify/redeem"] * 3
+    assert hub.connections == 2
+
+
 @pytest.mark.parametrize(
     "said", [Said(), Said(body=b"[]"), decided(Reason.PURCHASE, game=4, method="redeem"), decided(Reason.PURCHASE)]
 )
