@@ -4,7 +4,6 @@ from collections import OrderedDict
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import quote
 
 import msgspec
 from litestar import Response, get
@@ -13,6 +12,7 @@ from msgspec import Struct
 
 from service.api.answers import TITLES_OF_RELAY, Instant, no_answer_reply
 from service.api.callers import Caller
+from service.api.channel_questions import can_be_channel, read_max_age
 from service.api.paths import CHANNEL_PATH
 from service.api.problems import whole_seconds
 from service.api.public_copies import PublicHub
@@ -28,7 +28,6 @@ from service.verification.interfaces import Clock
 _MOST: Final = 1_000
 """Copies that are kept: channels are few, and their names are the callers' to choose."""
 
-_LONGEST_NAME: Final = 200
 _LONGEST_KEPT: Final = timedelta(hours=1)
 _LARGEST: Final = 64 * 1024
 _WITHIN: Final = timedelta(seconds=5)
@@ -62,21 +61,22 @@ class ChannelCopies:
         """Return the newest version, or 503 if the hub has none to give. Raises `QuestionRefused`."""
         rules = asking.games.find(game)
         asking.caller.require_game(rules.game_id)
-        if len(channel) > _LONGEST_NAME:
+        if not can_be_channel(channel):
             raise UnknownChannel
+        accepted = read_max_age(max_age)
         copy = self._copies.get((rules.game_id, channel))
-        if copy is not None and max_age is None and self._clock.monotonic() < copy.until:
+        if copy is not None and accepted is None and self._clock.monotonic() < copy.until:
             return Reply(200, copy.body)
         try:
-            return Reply(200, await self._ask(rules.game_id, channel, max_age))
+            return Reply(200, await self._ask(rules.game_id, channel, accepted))
         except NoAnswer as no_answer:
             title, seconds = TITLES_OF_RELAY[no_answer.reason], whole_seconds(no_answer.retry_after or _RETRY_SOON)
             return no_answer_reply(no_answer.reason, title, request_id=asking.request_id, retry_after_seconds=seconds)
 
-    async def _ask(self, game_id: GameId, channel: str, max_age: str | None) -> bytes:
-        path = CHANNEL_PATH.format(game=game_id, channel=quote(channel, safe=""))
+    async def _ask(self, game_id: GameId, channel: str, max_age: timedelta | None) -> bytes:
+        path = CHANNEL_PATH.format(game=game_id, channel=channel)
         if max_age is not None:
-            path += f"?max_age={quote(max_age, safe='')}"
+            path += f"?max_age={max_age // timedelta(seconds=1)}"
         asked_at = self._clock.monotonic()
         answer = await self._hub.get(path, within=_WITHIN, most=_LARGEST)
         if problem_in(answer).code == "unknown_channel":

@@ -7,14 +7,14 @@ import msgspec
 
 from service.api.answers import TITLES, no_answer_reply, to_the_second
 from service.api.channel_body import ChannelAnswer
+from service.api.channel_questions import read_max_age
 from service.api.problems import whole_seconds
 from service.api.verify_service import Asking
 from service.channels.newest_versions import FRESH, NewestVersions
-from service.errors import BadQuestion, NoAnswer, UnknownChannel
+from service.errors import NoAnswer, UnknownChannel
 from service.http.reply import Reply
 from service.ownership import Reason
 
-_LONGEST_MAX_AGE: Final = 86_400
 _RETRY_SOON: Final = timedelta(seconds=5)
 
 
@@ -33,7 +33,7 @@ class ChannelService:
         if channel not in rules.channels:
             raise UnknownChannel
         try:
-            found = await self._versions.find(game_id, channel, max_age=_read_max_age(max_age), within=self._deadline)
+            found = await self._versions.find(game_id, channel, max_age=read_max_age(max_age), within=self._deadline)
         except NoAnswer as no_answer:
             return _no_version(no_answer, asking.request_id)
         version = found.version
@@ -47,14 +47,6 @@ class ChannelService:
             cache=found.tier,
         )
         return Reply(200, msgspec.json.encode(body))
-
-
-def _read_max_age(text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 5 or int(text) > _LONGEST_MAX_AGE:  # noqa: PLR2004
-        raise BadQuestion("/max_age", "out_of_range", f"whole seconds, 0 to {_LONGEST_MAX_AGE}, in the query")
-    return timedelta(seconds=int(text))
 
 
 def _no_version(no_answer: NoAnswer, request_id: str) -> Reply:

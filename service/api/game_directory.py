@@ -1,10 +1,15 @@
 """The games that may be asked about, and the rules for each."""
 
+import re
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from service.errors import UnknownGame
 from service.ownership import LARGEST_ID, GameId
 from service.verification.policy import GameRules
+
+_DIGITS: Final = re.compile(r"[0-9]{1,64}", re.ASCII)
+"""An id as text. In a path the game may be any text: also a digit such as `²`, or thousands, which `int` refuses."""
 
 
 class GameDirectory:
@@ -41,7 +46,7 @@ class GameDirectory:
 
     def find(self, game: str | int) -> GameRules:
         """Return the rules for a slug or an id. Raises `UnknownGame`."""
-        number = int(game) if isinstance(game, str) and game.isdigit() else game
+        number = int(game) if isinstance(game, str) and _DIGITS.fullmatch(game) else game
         rules = self._rules.get(number)
         if rules is not None:
             return rules

@@ -47,8 +47,8 @@ class HandedOn(Struct, frozen=True):
 
     With `decides` the body is a question with fields of its own, whose method needs its rights, too, and the answer is
     a decision about it. `problems` are the codes of the hub's problems that are for the caller to see as they are.
-    `method` is that of answers that are about a game, and no decision about a player. `takes` is the longest that it
-    may take; without it a question's deadline is.
+    `method` is that of answers that are about a game, and no decision about a player. With `once` the hub is never sent
+    a body twice, because it has an effect. `takes` is the longest that it may take; without it a question's deadline is.
     """
 
     path: str
@@ -57,6 +57,7 @@ class HandedOn(Struct, frozen=True):
     decides: bool = True
     problems: frozenset[str] = frozenset()
     method: str | None = None
+    once: bool = False
     takes: timedelta | None = None
 
 
@@ -68,9 +69,10 @@ HANDED_ON: Final = (
         BodyReader(ChallengeRequest),
         decides=False,
         problems=frozenset({"too_many_challenges", "mail_unavailable", "malformed_email"}),
+        once=True,
         takes=timedelta(seconds=6),  # a second more than the hub gives its mail server
     ),
-    HandedOn(CONFIRM_PATH, (Right.CHALLENGE,), BodyReader(CodeRequest), decides=False),
+    HandedOn(CONFIRM_PATH, (Right.CHALLENGE,), BodyReader(CodeRequest), decides=False, once=True),
     HandedOn(REDEEM_PATH, (Right.VERIFY,), BodyReader(RedeemQuestion), decides=False, method="redeem"),
 )
 """All endpoints with a body that are handed on. One more is one more line."""
@@ -165,9 +167,7 @@ class HandingOn:
             fields["deadline_ms"] = int(given.total_seconds() * 1000)
         try:
             async with self._clock.timeout(deadline):
-                # What is no question has an effect: a mail, or a try.
-                once = not route.decides
-                answer = await self._hub.post(route.path, fields, given + _SILENT_AFTER, once=once)
+                answer = await self._hub.post(route.path, fields, given + _SILENT_AFTER, once=route.once)
         except TimeoutError:
             raise DeadlineExceeded(retry_after=_RETRY_SOON) from None
         if answer.status not in GOOD and problem_in(answer).code not in route.problems:

@@ -84,10 +84,11 @@ class NewestVersions:
         name, now = Fingerprint(f"{game_id} {channel}".encode()), self._clock.now()
         oldest = None if max_age is None else now - max_age
         known = self._known.get(name)
-        if known is not None and oldest is not None and known.observed_at < oldest:
+        if known is not None and oldest is not None and not oldest <= known.observed_at <= now:
             known = None
         age = None if known is None else now - known.observed_at
-        if known is not None and age is not None and age < FRESH:
+        # A clock that was set back leaves an age below zero, which says nothing about how old the version is.
+        if known is not None and age is not None and timedelta() <= age < FRESH:
             if age >= REFRESH_FROM:
                 self._refresh(name, game_id, channel, now)
             return FoundVersion(known, stale=False, tier=CacheTier.MEMORY)
@@ -131,5 +132,8 @@ class NewestVersions:
             self._failed.put(name, no_answer)
             raise
         self._failed.remove(name)
-        self._known[name] = version
+        known = self._known.get(name)
+        # A look-up that began later may have ended earlier: what it saw is newer.
+        if known is None or not version.observed_at < known.observed_at <= self._clock.now():
+            self._known[name] = version
         return version

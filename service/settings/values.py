@@ -46,8 +46,10 @@ Accept: TypeAlias = Annotated[
     ),
 ]
 
+CHANNEL: Final = "[a-z0-9-]{1,64}"
+
 Channels: TypeAlias = Annotated[
-    frozenset[Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]],
+    frozenset[Annotated[str, Meta(pattern=rf"\A{CHANNEL}\Z")]],
     Meta(max_length=20, extra={"expected": "a list of at most 20 channels of a-z, 0-9 and -, each only once"}),
 ]
 

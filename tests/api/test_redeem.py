@@ -70,6 +70,16 @@ async def test_a_purchase(gateway: Asker, log: LogLines) -> None:
     assert await gateway.metric("redeem_total", reason="sub_product_purchase") == 1
 
 
+async def test_an_answer_beside_a_real_key(open_with: Open) -> None:
+    """It has the one caveat, and not that of the sandbox; a store that is away makes no difference."""
+    toml = '[itch]\napi_key = "a-seller-key-of-a-test"\nbase_url = "http://127.0.0.1:9"\n' + REDEEM
+    gateway = await open_with(toml, sandbox=False)
+
+    good, bad = (await show(gateway, token())).json(), (await show(gateway, "no token")).json()
+    assert (good["allowed"], good["caveats"]) == (True, ["record_purchase_id_before_granting"])
+    assert (bad["reason"], bad["caveats"]) == ("malformed_redeem_jwt", [])
+
+
 async def test_the_same_token_twice(gateway: Asker) -> None:
     """No record is kept: both are told of the same purchase, which the studio's record grants once."""
     text = token()

@@ -30,10 +30,11 @@ class Shop:
         """Answer, or fail."""
         assert lane.priority is Priority.BACKGROUND
         self.asked.append((game_id, channel))
+        latest = self.latest_is
         await self.may_answer.wait()
         if self.trouble is not None:
             raise type(self.trouble)
-        return self.latest_is
+        return latest
 
     def admit(self, lane: Lane, *, within: timedelta) -> None:
         """Refuse while callers wait for the store."""
@@ -153,6 +154,42 @@ async def test_a_caller_may_want_a_newer_one(desk: Desk, shop: Shop, clock: Fake
 
     assert (await desk.find(max_age=20 * SECOND)).version.latest == "1.0"
     assert (await desk.find(max_age=9 * SECOND)).version.latest == "1.1"
+
+
+async def test_what_was_seen_later_stays(desk: Desk, shop: Shop, clock: FakeClock) -> None:
+    """A look-up that began earlier, and hung, does not take its place."""
+    hangs = shop.may_answer = asyncio.Event()
+    before = asyncio.create_task(desk.find())
+    await settle()
+    shop.may_answer = asyncio.Event()
+    shop.may_answer.set()
+    shop.latest_is = "1.1"
+    clock.jump(SECOND)
+    newer = await desk.find(max_age=timedelta())
+    hangs.set()
+
+    assert ((await before).version.latest, newer.version.latest) == ("1.0", "1.1")
+    assert (await desk.find()).version.latest == "1.1"
+
+
+async def test_a_clock_that_is_set_back(desk: Desk, shop: Shop, clock: FakeClock) -> None:
+    """A version of that future is not fresh until then: the store is asked, and what it says is remembered.
+
+    While it says nothing, callers who accept any age get what is known.
+    """
+    await desk.find()
+    clock.set_back(3600 * SECOND)
+    shop.trouble, shop.latest_is = SourceUnavailable(), "1.1"
+    away = await desk.find()
+    with pytest.raises(SourceUnavailable):
+        await desk.find(max_age=3600 * SECOND)
+    shop.trouble = None
+    clock.jump(5 * SECOND)
+    back, again = await desk.find(), await desk.find()
+
+    assert (away.version.latest, away.stale) == ("1.0", True)
+    assert (back.version, back.stale, back.tier) == (again.version, False, CacheTier.NONE)
+    assert (again.version.latest, again.tier) == ("1.1", CacheTier.MEMORY)
 
 
 async def test_players_come_first(desk: Desk, shop: Shop, clock: FakeClock) -> None:

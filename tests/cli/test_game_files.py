@@ -41,6 +41,23 @@ def test_a_table() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("age", "shown"),
+    [
+        (timedelta(hours=-3), "0 h"),
+        (timedelta(minutes=59), "0 h"),
+        (timedelta(hours=23, minutes=59), "23 h"),
+        (timedelta(days=1), "1 d"),
+        (timedelta(days=2, hours=23), "2 d"),
+    ],
+)
+def test_the_age_of_a_build(age: timedelta, shown: str) -> None:
+    """Whole days from the first on, whole hours before; a clock that is behind the store's makes no age below zero."""
+    [_, row] = table_of([WireUpload(1, "moon.zip", build=WireBuild(7, created_at=NOW - age))], NOW)
+
+    assert row.rpartition("  ")[2] == shown
+
+
 @pytest.mark.parametrize("dialect", ["current", "server-side"])
 async def test_it_lists_the_files(store: Upstream, dialect: str) -> None:
     """In place of the lines for the configuration, in either dialect."""

@@ -1,12 +1,14 @@
 """The sandbox's page has an answer of each control endpoint, and they are those that are given."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
 from service.sandbox.control import ENDPOINTS
+from service.sandbox.store_endpoints import StoreEndpoint
 from tests.clock import FakeClock
-from tests.docs.pages import blocks
+from tests.docs.pages import blocks, text_of
 from tests.gateways import X_MOON, Asker, LogLines, opened, settings_from
 
 REQUESTS: Final[list[tuple[str, str, object]]] = [
@@ -76,3 +78,11 @@ def test_none_is_left_out() -> None:
     assert {(method, path) for method, path, _ in REQUESTS} == {
         (method, path) for path, methods in ENDPOINTS.items() for method in methods
     }
+
+
+def test_faults_may_be_of_every_endpoint() -> None:
+    """The page names all of them."""
+    page = text_of("docs/sandbox.md")
+    named = page.partition("it may name an `endpoint` (")[2].partition(")")[0]
+
+    assert re.findall(r"`(\w+)`", named) == list(StoreEndpoint)

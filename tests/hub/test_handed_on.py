@@ -517,13 +517,34 @@ async def test_a_channel_is_kept_while_it_is_fresh(open_hub: OpenHub, open_relay
     relay = await open_relay(hub.url)
     answers = [await relay.http.get(CHANNEL) for _ in range(2)]
     await relay.http.get(CHANNEL, params={"max_age": 3600})
-    wrong = await relay.http.get(CHANNEL, params={"max_age": "soon"})
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].content == answers[1].content
     assert answers[0].json()["game_id"] == 3
     assert await relay.metric("source_requests_total", endpoint="hub", result="ok") == 2
-    assert wrong.json()["reason"] == "source_protocol"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/games/3/channels/" + "x" * 65, 404, "unknown_channel"),
+        ("/games/3/channels/WINDOWS", 404, "unknown_channel"),
+        ("/games/3/channels/windows%0a", 404, "unknown_channel"),
+        ("/games/3/channels/windows%3Fmax_age=0", 404, "unknown_channel"),
+        ("/games/3/channels/%E2%98%83", 404, "unknown_channel"),
+        ("/games/%C2%B2/channels/windows", 404, "unknown_game"),
+        (CHANNEL + "?max_age=soon", 400, "out_of_range"),
+        (CHANNEL + "?max_age=-1", 400, "out_of_range"),
+        (CHANNEL + "?max_age=86401", 400, "out_of_range"),
+    ],
+)
+async def test_bad_questions_about_channels(open_relay: OpenRelay, path: str, status: int, code: str) -> None:
+    """They get what they get at a hub, and the hub is not asked: it is no trouble of the hub's."""
+    async with scripted_hub(lambda _: Said(500)) as hub:
+        relay = await open_relay(hub.url)
+        answer = await relay.http.get(path)
+
+        assert (answer.status_code, answer.json()["code"], hub.asked) == (status, code, [])
 
 
 @pytest.mark.parametrize(
@@ -549,7 +570,7 @@ async def test_what_the_hub_says_of_a_channel(open_relay: OpenRelay, said: Said,
 
 
 async def test_channels_are_bounded(open_relay: OpenRelay) -> None:
-    """Their names are the callers' to choose: a long one is none, and many push out the oldest."""
+    """Their names are the callers' to choose: many push out the oldest."""
 
     def answers(asked: Asked) -> Said:
         channel = asked.path.rpartition("/")[2]
@@ -558,7 +579,6 @@ async def test_channels_are_bounded(open_relay: OpenRelay) -> None:
 
     async with scripted_hub(answers) as hub:
         relay = await open_relay(hub.url)
-        assert (await relay.http.get(f"/games/3/channels/{'x' * 201}")).status_code == 404
         for number in range(1001):
             await relay.http.get(f"/games/3/channels/c{number}")
         await relay.http.get("/games/3/channels/c1")
@@ -680,6 +700,26 @@ async def test_a_hub_that_takes_no_redeem_tokens(hub: Hub, relay: Asker) -> None
 
     assert (off.status_code, off.json()["code"]) == (404, "not_enabled")
     assert (away.status_code, away.json()["allowed"], away.json()["code"]) == (503, False, "source_unavailable")
+
+
+async def test_a_connection_that_the_hub_closed_costs_no_redeem_token(open_relay: OpenRelay) -> None:
+    """It is a question like others: sent on the connection that there is, and once more if that ended meanwhile."""
+    said = decided(Reason.PURCHASE, date=START, observed_at=START)
+    async with scripted_hub(lambda _: said) as hub:
+        relay = await open_relay(hub.url)
+        await relay.user(1)
+
+        def cut(_: Asked) -> None:
+            hub.answers = lambda _: decided(Reason.PURCHASE, method="redeem")
+            hub.cut()
+
+        hub.answers = cut
+        body = {"game": "x-moon", "redeem_jwt": redeem_token()}
+        answers = [await relay.http.post("/verify/redeem", json=body) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [asked.path for asked in hub.asked[1:]] == ["/verify/redeem"] * 3
+    assert hub.connections == 2
 
 
 @pytest.mark.parametrize(

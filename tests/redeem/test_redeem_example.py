@@ -59,14 +59,17 @@ def test_two_posts_at_once_grant_once(example: ModuleType, tmp_path: Path) -> No
 
 
 def test_what_a_player_is_told(example: ModuleType, tmp_path: Path) -> None:
-    """A token that is shown again by its buyer is no trouble; a refused one records nothing."""
+    """A token that is shown again by its buyer is no trouble; a refused one records nothing, and no answer is no refusal."""
     database = _open(tmp_path / "studio.db")
     told = [example.grant(database, _sold(1), account) for account in ("anna", "anna", "ben")]
-    told.append(example.grant(database, {"allowed": False, "evidence": None}, "ben"))
+    told += [
+        example.grant(database, {"allowed": False, "outcome": outcome, "evidence": None}, "ben")
+        for outcome in ("rejected", "unknown")
+    ]
     rows = database.execute("SELECT purchase_id, sub_product_id, account FROM redeemed").fetchall()
     database.close()
 
-    assert told == ["granted", "yours_already", "used", "refused"]
+    assert told == ["granted", "yours_already", "used", "refused", "ask_again"]
     assert rows == [(1, 101, "anna")]
 
 

@@ -163,3 +163,13 @@ def test_forged_tokens(text: str, reason: RedeemReason) -> None:
     """None is accepted, by any secret, and each is refused for what it is."""
     assert read(text) is reason
     assert not isinstance(read(text, SECRET, NEXT_SECRET), Redeemed)
+
+
+def test_metadata_of_any_depth() -> None:
+    """It is refused, and none is a bug: the readers that see it one after the other give up at different depths."""
+    found = {
+        read(signed(HEADER, json.dumps(CLAIMS)[:-1] + f', "metadata": {{"a": {"[" * depth + "]" * depth}}}}}'))
+        for depth in range(600, 1100)
+    }
+
+    assert found <= {REFUSED, MALFORMED}

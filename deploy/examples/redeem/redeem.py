@@ -12,13 +12,13 @@ WHOSE = "SELECT account FROM redeemed WHERE purchase_id = ?"
 
 
 def grant(database: sqlite3.Connection, answer: Mapping[str, Any], account: str) -> str:
-    """Return what to tell the account about the gateway's answer: `granted`, `yours_already`, `used` or `refused`.
+    """Return what to tell the account: `granted`, `yours_already`, `used`, `refused`, or `ask_again` without an answer.
 
-    `answer` is the body of a 200 of `POST /verify/redeem`. Of two at once for one purchase the second waits until the
-    first has committed, and then records nothing.
+    `answer` is the body of a 200 or 503 of `POST /verify/redeem`. Of two at once for one purchase the second waits
+    until the first has committed, and then records nothing.
     """
     if not answer["allowed"]:
-        return "refused"
+        return "ask_again" if answer["outcome"] == "unknown" else "refused"
     purchase_id = answer["evidence"]["id"]
     with database:  # one transaction: it is committed at the end, or nothing of it happens
         recorded = database.execute(RECORD, (purchase_id, answer["product"], account)).rowcount == 1
