@@ -48,7 +48,8 @@ class HandedOn(Struct, frozen=True):
     With `decides` the body is a question with fields of its own, whose method needs its rights, too, and the answer is
     a decision about it. `problems` are the codes of the hub's problems that are for the caller to see as they are.
     `method` is that of answers that are about a game, and no decision about a player. With `once` the hub is never sent
-    a body twice, because it has an effect. `takes` is the longest that it may take; without it a question's deadline is.
+    a body twice, because it has an effect. `takes` is the longest that it may take; without it a question's deadline
+    is.
     """
 
     path: str

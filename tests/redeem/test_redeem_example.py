@@ -59,7 +59,7 @@ def test_two_posts_at_once_grant_once(example: ModuleType, tmp_path: Path) -> No
 
 
 def test_what_a_player_is_told(example: ModuleType, tmp_path: Path) -> None:
-    """A token that is shown again by its buyer is no trouble; a refused one records nothing, and no answer is no refusal."""
+    """A token that its buyer shows again is no trouble; a refused one records nothing, and no answer is no refusal."""
     database = _open(tmp_path / "studio.db")
     told = [example.grant(database, _sold(1), account) for account in ("anna", "anna", "ben")]
     told += [
