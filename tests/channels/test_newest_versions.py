@@ -192,6 +192,34 @@ async def test_a_clock_that_is_set_back(desk: Desk, shop: Shop, clock: FakeClock
     assert (again.version.latest, again.tier) == ("1.1", CacheTier.MEMORY)
 
 
+async def test_channels_of_two_games_are_two(desk: Desk, shop: Shop) -> None:
+    """However they are called."""
+    await desk.find()
+    shop.latest_is = "9.9"
+    other = await desk.versions.find(GameId(4), "windows", max_age=None, within=3 * SECOND)
+
+    assert (other.version.latest, (await desk.find()).version.latest) == ("9.9", "1.0")
+    assert shop.asked == [(3, "windows"), (4, "windows")]
+
+
+async def test_a_store_that_fails_is_not_asked_by_each_question(desk: Desk, shop: Shop, clock: FakeClock) -> None:
+    """Nor in the background. An answer ends the row of failures: the next one counts for a second again."""
+    await desk.find()
+    for _ in range(2):
+        shop.trouble = SourceUnavailable()
+        clock.jump(REFRESH_FROM)
+        asked = len(shop.asked)
+        for _ in range(5):
+            await desk.find()
+            await settle()
+        assert len(shop.asked) == asked + 1
+        shop.trouble = None
+        clock.jump(SECOND)
+        await desk.find()
+        await settle()
+        assert len(shop.asked) == asked + 2
+
+
 async def test_players_come_first(desk: Desk, shop: Shop, clock: FakeClock) -> None:
     """While callers wait for the store it is not asked, and what is known is given."""
     await desk.find()

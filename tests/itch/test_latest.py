@@ -55,3 +55,11 @@ async def test_all_else_is_no_version(clock: FakeClock, answer: httpx.Response, 
 
     assert type(raised.value) is error or isinstance(raised.value, SourceProtocolError)
     assert (rig.observer.causes, rig.observer.pauses) == ([], [])
+
+
+@pytest.mark.parametrize("version", ["v" * 128, "1.0 – spring"])
+async def test_a_version_is_any_short_text(clock: FakeClock, version: str) -> None:
+    """Of 128 printable characters at most."""
+    rig = build(clock=clock, transport=Script(httpx.Response(200, json={"latest": version})).transport)
+
+    assert await rig.source.latest(GAME, "windows", lane=BACKGROUND) == version
