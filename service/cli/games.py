@@ -17,6 +17,7 @@ from service.cli.exits import UNUSABLE_CONFIGURATION, Exit, exit_codes
 from service.cli.game_files import table_of
 from service.cli.terminal import printable, terminal_log
 from service.errors import NoAnswer, SettingsError
+from service.itch.source import ItchSource
 from service.itch.uploads import WireUpload
 from service.itch.wire import WireGame
 from service.settings import Settings
@@ -74,7 +75,15 @@ async def _list(settings: Settings, *, files: bool) -> list[tuple[WireGame, list
     with terminal_log(settings) as log:
         async with open_upstream(settings, log=log) as store:
             found = await store.source.games()
-            return [(game, await store.source.uploads(game.id) if files else None) for game in found]
+            return [(game, await _uploads(store.source, game) if files else None) for game in found]
+
+
+async def _uploads(source: ItchSource, game: WireGame) -> list[WireUpload]:
+    """Return the files of a game. Raises `NoAnswer`, which names the game."""
+    try:
+        return await source.uploads(game.id)
+    except NoAnswer as no_answer:
+        raise type(no_answer)(f"the files of game {game.id}: {no_answer}", cause=no_answer.cause) from no_answer
 
 
 def _named(listed: Sequence[tuple[WireGame, list[WireUpload] | None]]) -> list[_Game]:

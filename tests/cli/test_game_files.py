@@ -95,8 +95,9 @@ async def test_it_speaks_json(store: Upstream) -> None:
 
 
 async def test_a_broken_list_is_no_answer(store: Upstream) -> None:
-    """An empty one would be a lie."""
+    """An empty one would be a lie. The message names the game, for there may be many."""
     store.befall(endpoint=StoreEndpoint.UPLOADS, body='{"uploads": 5}', content_type="application/json")
     result = await run_in_background("games", "--files", environ=store.variables)
 
     assert (result.exit_code, result.stdout) == (Exit.UNKNOWN, "")
+    assert result.stderr == "error: the files of game 3: neither uploads nor an error; `doctor` says more\n"
