@@ -21,16 +21,16 @@ from service.redeem.redeem_reason import RedeemReason
 from service.secret import RedeemSecret
 from service.signed_token import has_form, unverified_object
 
-LONGEST: Final = 8 * 1024
+_LONGEST: Final = 8 * 1024
 """Characters of a token. One with the largest `metadata` has some 2000."""
 
-LONGEST_LIFE: Final = timedelta(hours=1)
+_LONGEST_LIFE: Final = timedelta(hours=1)
 """The time from `iat` to `exp`. itch.io's own have some ten minutes."""
 
-LEEWAY: Final = timedelta(seconds=30)
+_LEEWAY: Final = timedelta(seconds=30)
 """The difference between itch.io's clock and ours that is put up with."""
 
-LARGEST_METADATA: Final = 1024
+_LARGEST_METADATA: Final = 1024
 """Bytes of JSON. itch.io takes less than 1024 characters, encoded."""
 
 _LONGEST_EXTERNAL_ID: Final = 1024
@@ -60,12 +60,12 @@ class Redeemed(Struct, frozen=True):
 def read_redeem_token(text: str, secrets: Iterable[RedeemSecret], *, now: datetime) -> Redeemed | RedeemReason:
     """Return what a token says that was signed with one of these secrets, or why it counts for nothing."""
     text = unwrapped(text)
-    if not has_form(text, longest=LONGEST):
+    if not has_form(text, longest=_LONGEST):
         return RedeemReason.MALFORMED_REDEEM_JWT
     signed, _, signature = text.rpartition(".")
     first, _, second = signed.partition(".")
-    header = unverified_object(first, largest=LONGEST)
-    if header is None or unverified_object(second, largest=LONGEST) is None:
+    header = unverified_object(first, largest=_LONGEST)
+    if header is None or unverified_object(second, largest=_LONGEST) is None:
         return RedeemReason.MALFORMED_REDEEM_JWT
     if not _is_plain(header) or not _is_signed(signed, signature, secrets):
         return RedeemReason.REFUSED_REDEEM_JWT
@@ -101,7 +101,7 @@ def _read_claims(part: str) -> Redeemed | None:
         redeemed = msgspec.convert(claims, Redeemed)
     except (ValueError, RecursionError):
         return None
-    return None if len(msgspec.json.encode(redeemed.metadata)) > LARGEST_METADATA else redeemed
+    return None if len(msgspec.json.encode(redeemed.metadata)) > _LARGEST_METADATA else redeemed
 
 
 def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -113,8 +113,8 @@ def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _in_its_time(redeemed: Redeemed, now: datetime) -> Redeemed | RedeemReason:
     """Return the token if it is of this time. One that has no end, or begins in the future, is none of itch.io's."""
-    at, leeway = now.timestamp(), LEEWAY.total_seconds()
+    at, leeway = now.timestamp(), _LEEWAY.total_seconds()
     begins = max(redeemed.iat, redeemed.nbf or 0)
-    if not 0 < redeemed.exp - redeemed.iat <= LONGEST_LIFE.total_seconds() or begins > at + leeway:
+    if not 0 < redeemed.exp - redeemed.iat <= _LONGEST_LIFE.total_seconds() or begins > at + leeway:
         return RedeemReason.REFUSED_REDEEM_JWT
     return RedeemReason.EXPIRED_REDEEM_JWT if redeemed.exp + leeway <= at else redeemed
