@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.secret_text import UnusableText, shown
+from service.secret_text import UnusableText, read_text, shown
 
 _LARGEST: Final = 8 * 1024
 _LONGEST_SUBJECT: Final = 200
@@ -41,22 +41,9 @@ def read_mail_text(path: Path | None) -> MailText:
 
     Raises `UnusableText` with a reason that names the file.
     """
-    return _split(_ENGLISH) if path is None else _split(_read(path), name=shown(path))
-
-
-def _read(path: Path) -> str:
-    name = shown(path)
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise UnusableText(f"reading {name} fails: {error.strerror}") from None
-    if len(raw) > _LARGEST:
-        raise UnusableText(f"{name} is larger than {_LARGEST} bytes")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UnusableText(f"{name} is not UTF-8 text") from None
+    if path is None:
+        return _split(_ENGLISH)
+    return _split(read_text(path, largest=_LARGEST).removeprefix("\ufeff"), name=shown(path))
 
 
 def _split(text: str, *, name: str = "") -> MailText:

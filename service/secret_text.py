@@ -95,23 +95,30 @@ def read_pem(path: Path) -> str:
     return _read(path, stripped)
 
 
-def _read(path: Path, clean: Callable[[str], str]) -> str:
+def read_text(path: Path, *, largest: int) -> str:
+    """Return the UTF-8 text of a file of so many bytes at most. Raises `UnusableText` with a reason that names it."""
     name = shown(path)
     try:
         with path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
+            raw = file.read(largest + 1)
     except OSError as error:
         raise UnusableText(f"reading {name} fails: {error.strerror}") from error
-    if len(raw) > _LARGEST:
-        raise UnusableText(f"{name} is larger than {_LARGEST} bytes")
+    if len(raw) > largest:
+        raise UnusableText(f"{name} is larger than {largest} bytes")
     try:
-        text = clean(raw.decode())
+        return raw.decode()
     except UnicodeDecodeError:
         raise UnusableText(f"{name} is not UTF-8 text") from None
+
+
+def _read(path: Path, clean: Callable[[str], str]) -> str:
+    text = read_text(path, largest=_LARGEST)
+    try:
+        text = clean(text)
     except UnusableText as unusable:
-        raise UnusableText(f"{unusable}, in {name}") from None
+        raise UnusableText(f"{unusable}, in {shown(path)}") from None
     if not text:
-        raise UnusableText(f"{name} is empty")
+        raise UnusableText(f"{shown(path)} is empty")
     return text
 
 

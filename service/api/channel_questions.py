@@ -8,6 +8,8 @@ from service.errors import BadQuestion
 from service.settings.values import CHANNEL
 
 _LONGEST_MAX_AGE: Final = 86_400
+_MOST_DIGITS: Final = len(str(_LONGEST_MAX_AGE))
+"""Of more, reading the number alone could take long."""
 
 _CHANNEL: Final = re.compile(CHANNEL, re.ASCII)
 
@@ -21,6 +23,6 @@ def read_max_age(text: str | None) -> timedelta | None:
     """Return the `max_age` of a query, None without one. Raises `BadQuestion`."""
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 5 or int(text) > _LONGEST_MAX_AGE:  # noqa: PLR2004
+    if not (text.isascii() and text.isdigit()) or len(text) > _MOST_DIGITS or int(text) > _LONGEST_MAX_AGE:
         raise BadQuestion("/max_age", "out_of_range", f"whole seconds, 0 to {_LONGEST_MAX_AGE}, in the query")
     return timedelta(seconds=int(text))
